@@ -1,0 +1,51 @@
+# Everything is built from the Go module proxy with one set of flags, so that
+# the program, the tests and the lab's tools share one build cache. They are the
+# flags of Pulumi's Go language host: `pulumi up` then finds the program built.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath -buildvcs=false
+
+# Packages of the tests module that need none of the lab's tools.
+FAST := ./engine/... ./promql/... ./lab/chartrepository/... ./lab/charts/... \
+	./lab/kubernetesprovider/... ./lab/load/... ./lab/podruntime/... \
+	./lab/process/... ./lab/report/... ./lab/router/... ./lab/tools
+
+# Packages that start the lab: real API server, HPA controller, Prometheus, adapter.
+LAB := ./lab ./lab/controlplane/... ./e2e/...
+
+.PHONY: help demo test test-fast test-lab tools vet lint golden bench-build clean
+
+help: ## Show the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Deploy to a cluster of its own, apply load, watch it scale, destroy. KEEP=1 leaves it running.
+	cd tests && go run ./lab/cmd/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
+
+test: vet test-fast test-lab ## Everything: unit, engine, rules, and end to end on the lab.
+
+test-fast: ## Unit, engine and rule tests, without the lab.
+	go test ./...
+	cd tests && go test $(FAST)
+
+test-lab: tools ## End to end: real control plane, Prometheus, adapter, HPA and Pulumi CLI.
+	cd tests && go test -count=1 -p 1 -timeout 40m $(LAB)
+
+tools: ## Build the lab's tools that are missing.
+	cd tests && go run ./lab/cmd/buildtools
+
+vet: ## go vet on both modules.
+	go vet ./...
+	cd tests && go vet ./...
+
+lint: ## golangci-lint on both modules.
+	cd tests/lab/tools/golangci-lint && go build -o ../../../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	bin/golangci-lint run ./...
+	cd tests && ../bin/golangci-lint run --config ../.golangci.yaml ./...
+
+golden: ## Rewrite the golden previews after a change that is meant.
+	cd tests && UPDATE_GOLDEN=1 go test ./engine/...
+
+bench-build: tools ## Measure cold build, rebuild and no-op preview against their goals.
+	cd tests && go run ./lab/cmd/benchbuild
+
+clean: ## Remove what the targets above left in the tree.
+	rm -rf bin demo-report
