@@ -1,0 +1,165 @@
+// Package providers says where the pipeline runs. Every cloud has a package of its own below this
+// one; all of them return the same Cluster, so that nothing under components knows a cloud's name.
+package providers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// Cluster is everything the pipeline may know about the place it runs in, as data. What would
+// otherwise be a switch on the cloud somewhere in a component is a field here.
+type Cluster struct {
+	// Name is the cluster's name as people know it: the cloud's name of it, or the kubeconfig
+	// context of an existing cluster.
+	Name string
+	// Provider creates the objects in the cluster. Required.
+	Provider *kubernetes.Provider
+	// Ready lists what every object has to wait for, such as node pools. Empty for a cluster that
+	// already stands.
+	Ready []pulumi.Resource
+	// GPU says how a pod gets a GPU.
+	GPU GPUScheduling
+	// GPUMetrics says where the DCGM series come from.
+	GPUMetrics GPUMetrics
+	// InstallDevicePlugin is true where nothing else advertises nvidia.com/gpu to the kubelet.
+	InstallDevicePlugin bool
+	// StorageClass is the class of Prometheus' volume; "" means the cluster's default class.
+	StorageClass string
+	// ControlPlaneScrapes is true where Prometheus can reach etcd, the scheduler, the controller
+	// manager and kube-proxy. Managed control planes hide them, and their alerts would always fire.
+	ControlPlaneScrapes bool
+	// AggregatedAPIPort is a TCP port on which the control plane can reach the pods of an
+	// aggregated API server. Private clusters open only a few to it; 10250 is open everywhere,
+	// because the kubelet needs it.
+	AggregatedAPIPort int
+}
+
+// GPUScheduling says how a pod asks for GPUs and lands on a node that has them.
+type GPUScheduling struct {
+	// ResourceName is the extended resource to request, usually "nvidia.com/gpu"; "" means that no
+	// GPU is requested (simulated GPUs).
+	ResourceName string
+	// PerReplica is the number of GPUs of one replica; at least 1 when ResourceName is set.
+	PerReplica int
+	// NodeSelector selects the GPU nodes; empty selects every node.
+	NodeSelector map[string]string
+	// Tolerations let a pod onto the GPU nodes, which clouds taint to keep other pods off them.
+	Tolerations []Toleration
+}
+
+// Toleration is a Kubernetes toleration as plain values.
+type Toleration struct {
+	// Key is the taint's key; "" together with Exists tolerates every taint.
+	Key string
+	// Operator is "Exists" or "Equal"; "" means Equal, as in Kubernetes.
+	Operator string
+	// Value is the taint's value; must be "" with Exists.
+	Value string
+	// Effect is "NoSchedule", "PreferNoSchedule" or "NoExecute"; "" means every effect.
+	Effect string
+}
+
+// GPUMetricsSource says who produces the DCGM series.
+type GPUMetricsSource string
+
+// The sources of GPU metrics.
+const (
+	// DCGMChart installs NVIDIA's dcgm-exporter chart.
+	DCGMChart GPUMetricsSource = "dcgm-chart"
+	// Managed selects an exporter that the cloud runs, in a namespace that is not ours to write to.
+	Managed GPUMetricsSource = "managed"
+	// Simulated installs nothing: a recording rule produces the series from the server's load.
+	Simulated GPUMetricsSource = "simulated"
+)
+
+// GPUMetrics says where the DCGM series come from.
+type GPUMetrics struct {
+	// Source is one of DCGMChart, Managed and Simulated.
+	Source GPUMetricsSource
+	// Managed describes the cloud's exporter; required when Source is Managed, else ignored.
+	Managed ManagedExporter
+}
+
+// ManagedExporter says how to find the pods of an exporter that the cloud runs.
+type ManagedExporter struct {
+	// Namespace is the namespace of the exporter's pods.
+	Namespace string
+	// PodLabels select the exporter's pods.
+	PodLabels map[string]string
+	// Port is the name of the container port that serves /metrics.
+	Port string
+}
+
+// Validate reports what is missing or contradictory in a Cluster. A provider package that
+// returns an invalid Cluster has a bug, so the messages name fields, not configuration keys.
+func (c *Cluster) Validate() error {
+	var problems []string
+	if c.Provider == nil {
+		problems = append(problems, "Provider is missing")
+	}
+	if c.AggregatedAPIPort < 1 || c.AggregatedAPIPort > 65535 {
+		problems = append(problems, fmt.Sprintf("AggregatedAPIPort %d is not a port (1 to 65535)", c.AggregatedAPIPort))
+	}
+	if err := c.GPU.Validate(); err != nil {
+		problems = append(problems, err.Error())
+	}
+	if err := c.GPUMetrics.Validate(); err != nil {
+		problems = append(problems, err.Error())
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("cluster %q: %s", c.Name, strings.Join(problems, "; "))
+	}
+	return nil
+}
+
+// Validate reports an impossible GPU request or toleration.
+func (g GPUScheduling) Validate() error {
+	if g.ResourceName != "" && g.PerReplica < 1 {
+		return fmt.Errorf("GPU.PerReplica %d is not a number of %s (at least 1)", g.PerReplica, g.ResourceName)
+	}
+	for _, t := range g.Tolerations {
+		if err := t.Validate(); err != nil {
+			return fmt.Errorf("GPU.Tolerations: %w", err)
+		}
+	}
+	return nil
+}
+
+// Validate reports a toleration that the API server would refuse.
+func (t Toleration) Validate() error {
+	if operators := []string{"", "Exists", "Equal"}; !slices.Contains(operators, t.Operator) {
+		return fmt.Errorf("operator %q of toleration %q not supported (one of: Exists, Equal)", t.Operator, t.Key)
+	}
+	if effects := []string{"", "NoSchedule", "PreferNoSchedule", "NoExecute"}; !slices.Contains(effects, t.Effect) {
+		return fmt.Errorf("effect %q of toleration %q not supported (one of: NoSchedule, PreferNoSchedule, NoExecute, or empty for all)",
+			t.Effect, t.Key)
+	}
+	if t.Operator == "Exists" && t.Value != "" {
+		return fmt.Errorf("toleration %q has operator Exists and value %q: remove the value or use Equal", t.Key, t.Value)
+	}
+	if t.Key == "" && t.Operator != "Exists" {
+		return fmt.Errorf("toleration without a key needs operator Exists, which tolerates every taint")
+	}
+	return nil
+}
+
+// Validate reports an unknown source or an incomplete managed exporter.
+func (m GPUMetrics) Validate() error {
+	switch m.Source {
+	case DCGMChart, Simulated:
+		return nil
+	case Managed:
+		if m.Managed.Namespace == "" || len(m.Managed.PodLabels) == 0 || m.Managed.Port == "" {
+			return fmt.Errorf("a managed GPU exporter needs Namespace, PodLabels and Port (have %q, %v, %q)",
+				m.Managed.Namespace, m.Managed.PodLabels, m.Managed.Port)
+		}
+		return nil
+	default:
+		return fmt.Errorf("GPU metrics source %q not supported (one of: %s, %s, %s)", m.Source, DCGMChart, Managed, Simulated)
+	}
+}
