@@ -1,0 +1,372 @@
+// Package process starts the lab's programs and makes sure that none of them outlives the lab.
+//
+// Every program gets a session of its own, so that ending it also ends what it started itself, and
+// on Linux the kernel ends it when the lab dies without a chance to clean up.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// ErrNotReady is wrapped by the error of WaitReady when the time is over and the program still runs.
+var ErrNotReady = errors.New("not ready")
+
+// tailLines is how much of a program's log goes into an error: enough for a Go panic's head or a
+// usage error, short enough to read.
+const tailLines = 15
+
+// Spec says how to start a program.
+type Spec struct {
+	// Name is what messages call the program.
+	Name string
+	// Path is the program's file.
+	Path string
+	Args []string
+	// Env is the whole environment; nil means that of the lab.
+	Env []string
+	// Dir is the folder to run in; empty means that of the lab.
+	Dir string
+	// LogFile gets stdout and stderr, appended; its folder is made. Empty keeps only the last lines in memory.
+	LogFile string
+	// Output gets a copy of stdout and stderr while the program runs; nil for none.
+	Output io.Writer
+	// Ready says by nil that the program does its work; WaitReady polls it. Nil means ready at once.
+	Ready func(ctx context.Context) error
+	// StopSignal asks the program to end; zero means SIGTERM.
+	StopSignal syscall.Signal
+	// StopTimeout is how long Stop waits after StopSignal before it kills; zero means 5 s.
+	StopTimeout time.Duration
+}
+
+// Process is a started program.
+type Process struct {
+	spec Spec
+	cmd  *exec.Cmd
+	log  *os.File
+	mem  *tail
+	done chan struct{}
+
+	mu       sync.Mutex
+	stopping bool
+	err      error
+}
+
+// Start starts the program and returns without waiting for it to be ready. The context guards the
+// start only: the program runs until it ends or Stop is called, so that a cancelled caller can still
+// use the rest of the lab to clean up.
+func Start(ctx context.Context, spec Spec) (*Process, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	if spec.StopSignal == 0 {
+		spec.StopSignal = syscall.SIGTERM
+	}
+	if spec.StopTimeout == 0 {
+		spec.StopTimeout = 5 * time.Second
+	}
+	p := &Process{spec: spec, done: make(chan struct{})}
+	p.cmd = exec.Command(spec.Path, spec.Args...)
+	p.cmd.Env = spec.Env
+	p.cmd.Dir = spec.Dir
+	p.cmd.SysProcAttr = attributes()
+	// A grandchild that escaped with the output pipe must not keep Wait from returning.
+	p.cmd.WaitDelay = time.Second
+	if err := p.openOutput(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	if err := onStarter(p.cmd.Start); err != nil {
+		p.closeLog()
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	go p.wait()
+	return p, nil
+}
+
+func (p *Process) openOutput() error {
+	var writers []io.Writer
+	if p.spec.LogFile != "" {
+		if err := os.MkdirAll(filepath.Dir(p.spec.LogFile), 0o755); err != nil {
+			return err
+		}
+		f, err := os.OpenFile(p.spec.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			return err
+		}
+		p.log = f
+		writers = append(writers, f)
+	} else {
+		p.mem = &tail{}
+		writers = append(writers, p.mem)
+	}
+	if p.spec.Output != nil {
+		writers = append(writers, p.spec.Output)
+	}
+	// One writer for both streams keeps their order; a bare file saves the copying.
+	var w io.Writer = io.MultiWriter(writers...)
+	if len(writers) == 1 {
+		w = writers[0]
+	}
+	p.cmd.Stdout, p.cmd.Stderr = w, w
+	return nil
+}
+
+func (p *Process) closeLog() {
+	if p.log != nil {
+		_ = p.log.Close()
+	}
+}
+
+func (p *Process) wait() {
+	pid := p.cmd.Process.Pid
+	waitExit(pid)
+	// Before the leader is reaped: until then nobody else can get its session's number.
+	killSession(pid)
+	err := p.cmd.Wait()
+	p.closeLog()
+	p.mu.Lock()
+	if !p.stopping {
+		p.err = p.exitError(err)
+	}
+	p.mu.Unlock()
+	close(p.done)
+}
+
+func (p *Process) exitError(err error) error {
+	if err == nil {
+		err = errors.New("exit status 0")
+	}
+	return &ExitError{Name: p.spec.Name, Code: p.cmd.ProcessState.ExitCode(), Err: err, Log: p.spec.LogFile, Tail: p.Tail()}
+}
+
+// ExitError says that a program ended without being asked to.
+type ExitError struct {
+	Name string
+	// Code is the exit status, -1 when a signal ended the program.
+	Code int
+	Err  error
+	// Log is the program's log file, empty when it has none.
+	Log string
+	// Tail is the end of what the program printed.
+	Tail string
+}
+
+func (e *ExitError) Error() string {
+	text := fmt.Sprintf("%s ended: %v", e.Name, e.Err)
+	if e.Log != "" {
+		text += " (log: " + e.Log + ")"
+	}
+	if e.Tail != "" {
+		text += "; last lines:\n" + e.Tail
+	}
+	return text
+}
+
+func (e *ExitError) Unwrap() error { return e.Err }
+
+// Name is the program's name in messages.
+func (p *Process) Name() string { return p.spec.Name }
+
+// Pid is the program's process number, and that of its session.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Done is closed when the program has ended and everything in its session with it.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Err is nil while the program runs and after Stop; otherwise it is an *ExitError, also for exit status 0.
+func (p *Process) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// ExitCode is the exit status after Done, -1 before it or when a signal ended the program.
+func (p *Process) ExitCode() int {
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode()
+	default:
+		return -1
+	}
+}
+
+// Wait waits for the program to end and returns nil for exit status 0 or after Stop, else an *ExitError.
+// It returns the context's error when that ends first; the program then still runs.
+func (p *Process) Wait(ctx context.Context) error {
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for %s: %w", p.spec.Name, ctx.Err())
+	}
+	if p.ExitCode() == 0 {
+		return nil
+	}
+	return p.Err()
+}
+
+// Tail is the end of what the program printed so far.
+func (p *Process) Tail() string {
+	if p.mem != nil {
+		return p.mem.String()
+	}
+	return fileTail(p.spec.LogFile)
+}
+
+// WaitReady polls Ready until it returns nil. It fails at once when the program ends, and after the
+// timeout with ErrNotReady, what Ready said last and the end of the log.
+func (p *Process) WaitReady(ctx context.Context, timeout time.Duration) error {
+	if p.spec.Ready == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	const interval = 50 * time.Millisecond
+	started := time.Now()
+	var last error
+	for {
+		attempt, done := context.WithTimeout(ctx, 2*time.Second)
+		err := p.spec.Ready(attempt)
+		done()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
+		select {
+		case <-p.done:
+			if err := p.Err(); err != nil {
+				return err
+			}
+			return fmt.Errorf("%s was stopped before it was ready", p.spec.Name)
+		case <-ctx.Done():
+			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return fmt.Errorf("waiting for %s: %w", p.spec.Name, ctx.Err())
+			}
+			return fmt.Errorf("%s: %w after %s: %v; last lines of its log:\n%s",
+				p.spec.Name, ErrNotReady, time.Since(started).Round(100*time.Millisecond), last, p.Tail())
+		case <-time.After(interval):
+		}
+	}
+}
+
+// Signal sends a signal to the program itself, not to its session. A program that has ended is no error.
+func (p *Process) Signal(s os.Signal) error {
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("signal %s to %s: %w", s, p.spec.Name, err)
+	}
+	return nil
+}
+
+// Stop ends the program: StopSignal, then after StopTimeout SIGKILL for everything in its session. It
+// returns when all of it is gone; on a program that has ended it does nothing and returns its error,
+// so that a crash is not lost. A nil Process is no error.
+func (p *Process) Stop() error {
+	if p == nil {
+		return nil
+	}
+	select {
+	case <-p.done:
+		return p.Err()
+	default:
+	}
+	p.mu.Lock()
+	p.stopping = true
+	p.mu.Unlock()
+	if err := p.Signal(p.spec.StopSignal); err != nil {
+		return err
+	}
+	timer := time.NewTimer(p.spec.StopTimeout)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+		return nil
+	case <-timer.C:
+	}
+	return p.Kill()
+}
+
+// Kill ends the program and everything in its session at once, and waits until they are gone. Err
+// stays nil afterwards.
+func (p *Process) Kill() error {
+	p.mu.Lock()
+	p.stopping = true
+	p.mu.Unlock()
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill %s: %w", p.spec.Name, err)
+	}
+	select {
+	case <-p.done:
+		return nil
+	case <-time.After(10 * time.Second):
+		return fmt.Errorf("%s (process %d) does not end after SIGKILL", p.spec.Name, p.Pid())
+	}
+}
+
+// StopAll stops the programs in reverse order of their start and returns all errors.
+func StopAll(started ...*Process) error {
+	var errs []error
+	for i := len(started) - 1; i >= 0; i-- {
+		errs = append(errs, started[i].Stop())
+	}
+	return errors.Join(errs...)
+}
+
+// tail keeps the last bytes of what is written to it.
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+const tailBytes = 16 << 10
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, b...)
+	if over := len(t.buf) - tailBytes; over > 0 {
+		t.buf = append(t.buf[:0], t.buf[over:]...)
+	}
+	return len(b), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return lastLines(string(t.buf))
+}
+
+func fileTail(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }()
+	if info, err := f.Stat(); err == nil && info.Size() > tailBytes {
+		if _, err := f.Seek(-tailBytes, io.SeekEnd); err != nil {
+			return ""
+		}
+	}
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return ""
+	}
+	return lastLines(string(b))
+}
+
+func lastLines(text string) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	if len(lines) > tailLines {
+		lines = lines[len(lines)-tailLines:]
+	}
+	return strings.Join(lines, "\n")
+}

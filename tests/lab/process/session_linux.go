@@ -1,0 +1,98 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// attributes puts the program into a session of its own and has the kernel kill it with the lab.
+// A session, not a process group: the Pulumi CLI gives its plugins groups of their own.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+var (
+	starterOnce sync.Once
+	starts      chan func()
+)
+
+// onStarter runs f on the one thread that starts every program. The parent-death signal is tied to
+// the thread that forked, so this thread is locked and never ends before the process does.
+func onStarter(f func() error) error {
+	starterOnce.Do(func() {
+		starts = make(chan func())
+		go func() {
+			runtime.LockOSThread()
+			for start := range starts {
+				start()
+			}
+		}()
+	})
+	result := make(chan error, 1)
+	starts <- func() { result <- f() }
+	return <-result
+}
+
+// waitExit returns when the program has ended, and leaves it to be reaped.
+func waitExit(pid int) {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// killSession kills what is left of the session, again until nothing is: a member may fork meanwhile.
+func killSession(session int) {
+	for attempt := 0; attempt < 100; attempt++ {
+		members := sessionMembers(session)
+		if len(members) == 0 {
+			return
+		}
+		for _, pid := range members {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// sessionMembers lists the living processes of a session.
+func sessionMembers(session int) []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var members []int
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + entry.Name() + "/stat")
+		if err != nil {
+			continue // ended meanwhile
+		}
+		// After the name in parentheses, which may hold anything: state ppid pgrp session.
+		end := bytes.LastIndexByte(stat, ')')
+		if end < 0 {
+			continue
+		}
+		fields := bytes.Fields(stat[end+1:])
+		if len(fields) < 4 || fields[0][0] == 'Z' || fields[0][0] == 'X' {
+			continue
+		}
+		if id, err := strconv.Atoi(string(fields[3])); err == nil && id == session {
+			members = append(members, pid)
+		}
+	}
+	return members
+}
