@@ -1,0 +1,66 @@
+package signals
+
+import (
+	"fmt"
+	"regexp"
+
+	adapterconfig "sigs.k8s.io/prometheus-adapter/pkg/config"
+	"sigs.k8s.io/yaml"
+)
+
+// The adapter fills in << >>: the series, the matchers of the pods that the HPA asks about, and the label
+// of the resource to group by. Without LabelMatchers a query would mix every namespace.
+const (
+	filledSeries  = "<<.Series>>{<<.LabelMatchers>>}"
+	filledGroupBy = "<<.GroupBy>>"
+)
+
+// requestsQuery sums a gauge over the engines and models of a pod, after duplicates of the same
+// engine's gauge (scraped through two monitors) are taken once.
+var requestsQuery = fmt.Sprintf("sum by (%s) (max by (%s) (%s))", filledGroupBy, perEngine, filledSeries)
+
+// recordedQuery reads a recorded series, which has one sample per pod already.
+var recordedQuery = fmt.Sprintf("max by (%s) (%s)", filledGroupBy, filledSeries)
+
+// AdapterConfig is the configuration of prometheus-adapter that serves the signals, one rule each and nothing else.
+func AdapterConfig(signals []Signal) adapterconfig.MetricsDiscoveryConfig {
+	rules := make([]adapterconfig.DiscoveryRule, 0, len(signals))
+	for _, s := range signals {
+		rules = append(rules, adapterconfig.DiscoveryRule{
+			SeriesQuery: fmt.Sprintf(`%s{%s!="",%s!=""}`, s.Series, LabelNamespace, LabelPod),
+			// Not nil, so that the file says [] where the adapter's strict reader expects a list.
+			SeriesFilters: []adapterconfig.RegexFilter{},
+			Resources: adapterconfig.ResourceMapping{Overrides: map[string]adapterconfig.GroupResource{
+				LabelNamespace: {Resource: "namespace"},
+				LabelPod:       {Resource: "pod"},
+			}},
+			// Anchored: the adapter searches, it does not match the whole name.
+			Name:         adapterconfig.NameMapping{Matches: "^" + regexp.QuoteMeta(s.Series) + "$", As: s.Name},
+			MetricsQuery: s.Query,
+		})
+	}
+	return adapterconfig.MetricsDiscoveryConfig{Rules: rules}
+}
+
+// AdapterHelmRules is the rules of AdapterConfig as the value rules.custom of the prometheus-adapter chart:
+// plain lists and maps, with the keys that the adapter reads.
+func AdapterHelmRules(signals []Signal) ([]any, error) {
+	text, err := yaml.Marshal(AdapterConfig(signals).Rules)
+	if err != nil {
+		return nil, fmt.Errorf("adapter rules as chart values: %w", err)
+	}
+	var rules []any
+	if err := yaml.Unmarshal(text, &rules); err != nil {
+		return nil, fmt.Errorf("adapter rules as chart values: %w", err)
+	}
+	return rules, nil
+}
+
+// AdapterConfigYAML renders AdapterConfig as the file that prometheus-adapter takes with --config.
+func AdapterConfigYAML(signals []Signal) ([]byte, error) {
+	text, err := yaml.Marshal(AdapterConfig(signals))
+	if err != nil {
+		return nil, fmt.Errorf("adapter configuration: %w", err)
+	}
+	return text, nil
+}

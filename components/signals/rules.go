@@ -1,0 +1,116 @@
+package signals
+
+import (
+	"fmt"
+	"strconv"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/prometheus/common/model"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// RuleGroup is the name of the group that holds the recording rules.
+const RuleGroup = "vllm-signals"
+
+// Rules gives the recording rules of the signals, as the spec of a PrometheusRule. The settings must be valid
+// (see Settings.Validate). Requests in flight and the unguarded GPU utilisation are recorded even
+// where the GPU signal is off: dashboards show them.
+//
+// Every expression takes the newest sample (5 minutes back at most) instead of a window: a DCGM exporter
+// and kube-state-metrics are scraped more slowly than the rules run, and a window would add its own length to
+// the delay. A pod that disappears is marked stale at its next missed scrape, so nothing lingers for those 5 minutes.
+func Rules(s Settings) monitoringv1.PrometheusRuleSpec {
+	var rules []monitoringv1.Rule
+	if s.SimulateGPU {
+		rules = append(rules, monitoringv1.Rule{
+			Record: SeriesGPUUtil,
+			Expr:   intstr.FromString(simulatedGPUExpr(s)),
+			Labels: map[string]string{LabelGPU: "0", LabelGPUUUID: "GPU-" + SimulatedGPUModel, LabelGPUModel: SimulatedGPUModel},
+		})
+	}
+	rules = append(rules,
+		monitoringv1.Rule{Record: RecordRequestsInFlight, Expr: intstr.FromString(inFlightExpr(s))},
+		monitoringv1.Rule{Record: RecordGPUUtilization, Expr: intstr.FromString(utilizationExpr(s))},
+	)
+	if s.GPUTarget > 0 {
+		rules = append(rules, monitoringv1.Rule{Record: RecordGPUUtilizationGuarded, Expr: intstr.FromString(guardedExpr(s))})
+	}
+	interval := monitoringv1.Duration(model.Duration(s.Interval).String())
+	// One group: its rules run in order and each sees what the one before has just written, so the
+	// chain costs one interval. Separate groups run at unrelated phases, one interval for each link.
+	return monitoringv1.PrometheusRuleSpec{Groups: []monitoringv1.RuleGroup{{
+		Name:     RuleGroup,
+		Interval: &interval,
+		Rules:    rules,
+	}}}
+}
+
+// inFlightExpr sums running and waiting requests per pod, each engine's gauge counted once however often it is scraped.
+func inFlightExpr(s Settings) string {
+	perPodSum := func(series string) string {
+		return fmt.Sprintf("sum by (%s) (max by (%s) (%s{%s}))", perPod, perEngine, series, inNamespace(LabelNamespace, s))
+	}
+	return perPodSum(SeriesRequestsRunning) + "\n+\n" + perPodSum(SeriesRequestsWaiting)
+}
+
+// utilizationExpr is the percent of the busiest GPU of each pod that is ready and serves vLLM's series.
+func utilizationExpr(s Settings) string {
+	// A scrape that does not honour labels puts the pod that holds the GPU into exported_*, with its own target
+	// in pod; one that does leaves exported_* out. Each form is aggregated before the labels are renamed:
+	// renaming raw series can make two of them equal, and that fails the whole rule.
+	exported := fmt.Sprintf("max by (%s, %s) (%s)", LabelExportedNamespace, LabelExportedPod,
+		percentExpr(fmt.Sprintf(`%s, %s!=""`, inNamespace(LabelExportedNamespace, s), LabelExportedPod)))
+	honored := fmt.Sprintf("max by (%s) (%s)", perPod,
+		percentExpr(fmt.Sprintf(`%s, %s!="", %s=""`, inNamespace(LabelNamespace, s), LabelPod, LabelExportedPod)))
+
+	return fmt.Sprintf("max by (%s) (\n  %s\n  or\n  %s\n)\n", perPod,
+		copyLabel(copyLabel(exported, LabelExportedNamespace, LabelNamespace), LabelExportedPod, LabelPod), honored) +
+		// A pod that still loads its model keeps a GPU busy but cannot take load.
+		fmt.Sprintf("and on (%s) (%s{%s, %s=\"true\"} == 1)\n", perPod, SeriesPodReady, inNamespace(LabelNamespace, s), LabelCondition) +
+		// With honoured labels an idle GPU carries the exporter's own pod, which serves no requests.
+		fmt.Sprintf("and on (%s) %s{%s}", perPod, RecordRequestsInFlight, inNamespace(LabelNamespace, s))
+}
+
+// percentExpr is the utilisation in percent of every GPU that the matchers select, under either name of the DCGM field.
+// What is no percentage (NaN, DCGM's blank values, a ratio series that holds percents) is dropped, not trusted.
+func percentExpr(matchers string) string {
+	return fmt.Sprintf("((%s{%s} or 100 * %s{%s}) >= 0) <= 100", SeriesGPUUtil, matchers, SeriesGPUUtilRatio, matchers)
+}
+
+// guardedExpr reduces the utilisation in proportion while fewer requests than the guard are in flight, because
+// DCGM counts the time with any kernel running: a single request being decoded reads near 100.
+// The last comparison drops NaN, which the adapter would serve as 0 and the HPA take for an idle pod.
+func guardedExpr(s Settings) string {
+	in := inNamespace(LabelNamespace, s)
+	return fmt.Sprintf("(\n  %s{%s}\n  * on (%s)\n  clamp_max(%s{%s} / %s, 1)\n) >= 0",
+		RecordGPUUtilization, in, perPod, RecordRequestsInFlight, in, number(s.GPUGuardRequests))
+}
+
+// simulatedGPUExpr reads as a real GPU does: near 100 as soon as anything runs, 0 when idle. Its labels
+// are those of a scrape that does not honour labels, the common case.
+func simulatedGPUExpr(s Settings) string {
+	busy := fmt.Sprintf("%s * (max by (%s, %s) (%s{%s}) > bool 0)",
+		number(SimulatedBusyUtilization), perPod, LabelContainer, SeriesRequestsRunning, inNamespace(LabelNamespace, s))
+	for _, l := range [][2]string{
+		{LabelNamespace, LabelExportedNamespace},
+		{LabelPod, LabelExportedPod},
+		{LabelContainer, LabelExportedContainer},
+	} {
+		busy = copyLabel(busy, l[0], l[1])
+	}
+	// The aggregation leaves only the exported labels, so that no label claims the serving pod was the scraped one.
+	return fmt.Sprintf("max by (%s, %s, %s) (\n  %s\n)", LabelExportedNamespace, LabelExportedPod, LabelExportedContainer, busy)
+}
+
+// copyLabel wraps an expression so that label to holds what label from holds, where that is not empty.
+func copyLabel(expr, from, to string) string {
+	return fmt.Sprintf(`label_replace(%s, %q, "$1", %q, "(.+)")`, expr, to, from)
+}
+
+// inNamespace matches the serving namespace in the given label.
+func inNamespace(label string, s Settings) string {
+	return fmt.Sprintf("%s=%q", label, s.Namespace)
+}
+
+// number writes a float as PromQL reads it, without an exponent.
+func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

@@ -1,0 +1,84 @@
+package signals
+
+// Series that come from outside: what vLLM, the DCGM exporter and kube-state-metrics export.
+const (
+	// SeriesRequestsRunning is vLLM's gauge of requests in execution batches, per engine and model.
+	// It never exceeds the server's --max-num-seqs.
+	SeriesRequestsRunning = "vllm:num_requests_running"
+	// SeriesRequestsWaiting is vLLM's gauge of requests queued for a place in a batch, per engine and model.
+	SeriesRequestsWaiting = "vllm:num_requests_waiting"
+	// SeriesGPUUtil is DCGM's GPU utilisation in percent (0-100), up to dcgm-exporter 4.8.
+	SeriesGPUUtil = "DCGM_FI_DEV_GPU_UTIL"
+	// SeriesGPUUtilRatio is the same field as a ratio (0-1), its name from dcgm-exporter 4.9 on.
+	SeriesGPUUtilRatio = "DCGM_FI_DEV_GPU_UTIL_RATIO"
+	// SeriesPodReady is kube-state-metrics' readiness of a pod; condition="true" is 1 when it is ready.
+	SeriesPodReady = "kube_pod_status_ready"
+)
+
+// Series that the recording rules write; one sample per serving pod, labels namespace and pod only.
+const (
+	// RecordRequestsInFlight is running plus waiting requests of a pod, over all its engines and models.
+	RecordRequestsInFlight = "vllm:requests_in_flight:sum"
+	// RecordGPUUtilization is the utilisation in percent of the busiest GPU of a ready pod, as DCGM reads it.
+	RecordGPUUtilization = "vllm:gpu_utilization:max"
+	// RecordGPUUtilizationGuarded is RecordGPUUtilization, reduced in proportion while
+	// fewer than Settings.GPUGuardRequests requests are in flight.
+	RecordGPUUtilizationGuarded = "vllm:gpu_utilization:guarded"
+)
+
+// Names under which the custom metrics API serves the signals and the HPA asks for them.
+const (
+	// MetricRequestsRunning is the requests that one pod is executing.
+	MetricRequestsRunning = "vllm_requests_running"
+	// MetricRequestsWaiting is the requests that one pod has queued.
+	MetricRequestsWaiting = "vllm_requests_waiting"
+	// MetricGPUUtilization is the guarded GPU utilisation of one pod, in percent.
+	MetricGPUUtilization = "vllm_gpu_utilization"
+)
+
+// Labels of the series above.
+const (
+	// LabelNamespace is the namespace of the scraped pod.
+	LabelNamespace = "namespace"
+	// LabelPod is the name of the scraped pod.
+	LabelPod = "pod"
+	// LabelContainer is the scraped container.
+	LabelContainer = "container"
+	// LabelEngine numbers vLLM's engines inside one server (data parallelism).
+	LabelEngine = "engine"
+	// LabelModel is the model that vLLM serves.
+	LabelModel = "model_name"
+	// LabelExportedNamespace is the namespace of the pod that holds the GPU, where the scrape does not honour labels.
+	LabelExportedNamespace = "exported_namespace"
+	// LabelExportedPod is the pod that holds the GPU, where the scrape does not honour labels.
+	LabelExportedPod = "exported_pod"
+	// LabelExportedContainer is the container that holds the GPU, where the scrape does not honour labels.
+	LabelExportedContainer = "exported_container"
+	// LabelGPU is DCGM's index of the GPU on its node.
+	LabelGPU = "gpu"
+	// LabelGPUUUID is DCGM's identity of the GPU.
+	LabelGPUUUID = "UUID"
+	// LabelGPUModel is DCGM's name of the GPU's model.
+	LabelGPUModel = "modelName"
+	// LabelCondition is kube-state-metrics' state of a condition: "true", "false" or "unknown".
+	LabelCondition = "condition"
+)
+
+const (
+	// MetricsPath is where vLLM serves its series, on the port of its API.
+	MetricsPath = "/metrics"
+	// SimulatedBusyUtilization is what a simulated GPU reads, in percent, while any request is running.
+	// A real one reads 92 to 99 then, whatever the batch size.
+	SimulatedBusyUtilization = 98
+	// SimulatedGPUModel is the modelName label of simulated GPU series.
+	SimulatedGPUModel = "simulated"
+)
+
+// ServingLabels are the labels that identify a serving pod in every series of the signal path.
+func ServingLabels() []string { return []string{LabelNamespace, LabelPod} }
+
+// ServerSeries are the series of a vLLM server that the signals read; its scrape must keep them.
+func ServerSeries() []string { return []string{SeriesRequestsRunning, SeriesRequestsWaiting} }
+
+// GPUSeries are the names under which DCGM exporters publish the utilisation that the signals read.
+func GPUSeries() []string { return []string{SeriesGPUUtil, SeriesGPUUtilRatio} }
