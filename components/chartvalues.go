@@ -1,0 +1,91 @@
+package components
+
+import (
+	"maps"
+
+	"vllm-autoscaling/providers"
+)
+
+// mergeValues lays extra over base and returns the result; neither is changed. Maps are merged key
+// by key, anything else (lists too) is replaced. A null in extra removes the key from base, which
+// gives the chart's own default back.
+func mergeValues(base, extra map[string]any) map[string]any {
+	merged := maps.Clone(base)
+	if merged == nil {
+		merged = map[string]any{}
+	}
+	for key, value := range extra {
+		if value == nil {
+			delete(merged, key)
+			continue
+		}
+		extraMap, extraIsMap := value.(map[string]any)
+		baseMap, baseIsMap := merged[key].(map[string]any)
+		if extraIsMap && baseIsMap {
+			merged[key] = mergeValues(baseMap, extraMap)
+			continue
+		}
+		merged[key] = value
+	}
+	return merged
+}
+
+// resourceValues is a container's resources in a chart's values: what it asks for, and the most
+// memory it may use. CPU has no limit, because throttling a metrics component delays every
+// decision that rests on it.
+func resourceValues(cpu, memory, memoryLimit string) map[string]any {
+	return map[string]any{
+		"requests": map[string]any{"cpu": cpu, "memory": memory},
+		"limits":   map[string]any{"memory": memoryLimit},
+	}
+}
+
+// containerSecurityValues is the security context of a container that needs no privilege and
+// writes only to its volumes.
+func containerSecurityValues() map[string]any {
+	return map[string]any{
+		"allowPrivilegeEscalation": false,
+		"readOnlyRootFilesystem":   true,
+		"capabilities":             map[string]any{"drop": []any{"ALL"}},
+	}
+}
+
+// podSecurityValues is the security context of a pod that runs as the given user and group.
+func podSecurityValues(user, group int) map[string]any {
+	return map[string]any{
+		"runAsNonRoot":   true,
+		"runAsUser":      user,
+		"runAsGroup":     group,
+		"fsGroup":        group,
+		"seccompProfile": map[string]any{"type": "RuntimeDefault"},
+	}
+}
+
+// nodeSelectorValues is a node selector in a chart's values.
+func nodeSelectorValues(selector map[string]string) map[string]any {
+	values := make(map[string]any, len(selector))
+	for key, value := range selector {
+		values[key] = value
+	}
+	return values
+}
+
+// tolerationValues are tolerations in a chart's values, without the fields that are empty.
+func tolerationValues(tolerations []providers.Toleration) []any {
+	values := make([]any, 0, len(tolerations))
+	for _, toleration := range tolerations {
+		value := map[string]any{}
+		for _, field := range []struct{ name, value string }{
+			{"key", toleration.Key},
+			{"operator", toleration.Operator},
+			{"value", toleration.Value},
+			{"effect", toleration.Effect},
+		} {
+			if field.value != "" {
+				value[field.name] = field.value
+			}
+		}
+		values = append(values, value)
+	}
+	return values
+}

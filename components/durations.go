@@ -1,0 +1,28 @@
+package components
+
+import (
+	"fmt"
+	"time"
+)
+
+// prometheusDuration writes a duration as Prometheus reads it. Go's own form of 1.5 s, "1.5s", is
+// none that Prometheus knows.
+func prometheusDuration(d time.Duration) string {
+	if d%time.Second == 0 {
+		return fmt.Sprintf("%ds", d/time.Second)
+	}
+	return fmt.Sprintf("%dms", d/time.Millisecond)
+}
+
+// wholeSeconds is a duration in seconds, rounded up, as the Kubernetes API counts time.
+func wholeSeconds(d time.Duration) int {
+	return int((d + time.Second - 1) / time.Second)
+}
+
+// validateInterval reports an interval that Prometheus cannot scrape or evaluate at.
+func validateInterval(field string, d time.Duration) error {
+	if d < time.Second || d%time.Millisecond != 0 {
+		return fmt.Errorf("%s %s is not a scrape or evaluation interval (at least 1s, in whole milliseconds)", field, d)
+	}
+	return nil
+}

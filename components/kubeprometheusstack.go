@@ -1,0 +1,330 @@
+package components
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"vllm-autoscaling/components/helm"
+)
+
+// The fixed names of what the chart creates. They follow from the release's fullnameOverride.
+const (
+	// KubePrometheusStackRelease is the name of the release and the prefix of all its objects.
+	KubePrometheusStackRelease = "kps"
+	// PrometheusService is the Service of Prometheus.
+	PrometheusService = "kps-prometheus"
+	// PrometheusPort is its port.
+	PrometheusPort = 9090
+	// GrafanaService is the Service of Grafana, on port 80.
+	GrafanaService = "kps-grafana"
+	// GrafanaAdminSecret is the Secret with Grafana's administrator, keys admin-user and
+	// admin-password.
+	GrafanaAdminSecret = "kps-grafana-admin"
+	// GrafanaAdminUser is the administrator's name.
+	GrafanaAdminUser = "admin"
+)
+
+const (
+	grafanaUserKey     = "admin-user"
+	grafanaPasswordKey = "admin-password"
+
+	// kubePrometheusStackTimeout leaves time for the chart's hook Jobs and a dozen images.
+	kubePrometheusStackTimeout = 10 * time.Minute
+)
+
+// prometheusRetention is a duration in Prometheus' form, days included.
+var prometheusRetention = regexp.MustCompile(`^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$`)
+
+// KubePrometheusStackArgs are the inputs of KubePrometheusStack.
+type KubePrometheusStackArgs struct {
+	// Namespace to install into. Required.
+	Namespace string
+	// Chart is kube-prometheus-stack's version and repository. Required.
+	Chart helm.Chart
+	// ScrapeInterval is how often Prometheus scrapes what has no interval of its own; at least 1 s.
+	ScrapeInterval time.Duration
+	// EvaluationInterval is how often rules without an interval of their own run; at least 1 s.
+	EvaluationInterval time.Duration
+	// Retention is how long Prometheus keeps samples, in its own form, such as "7d".
+	Retention string
+	// Storage is the size of Prometheus' volume, such as "20Gi"; "" keeps the data in an emptyDir,
+	// which is lost with the pod.
+	Storage string
+	// StorageClass of the volume; "" is the cluster's default. Ignored without Storage.
+	StorageClass string
+	// ControlPlaneScrapes turns on the scrapes and rules of etcd, scheduler, controller manager and
+	// kube-proxy. Where the cloud hides these, they would only raise false alarms.
+	ControlPlaneScrapes bool
+	// Grafana installs Grafana with the chart's dashboards.
+	Grafana bool
+	// GrafanaPassword of the user admin; nil generates one, which is kept from then on. A running
+	// Grafana takes a changed password when its pod restarts.
+	GrafanaPassword pulumi.StringInput
+	// Values are laid over everything above, last.
+	Values map[string]any
+	// DependsOn lists what must exist first: the namespace.
+	DependsOn []pulumi.Resource
+}
+
+// KubePrometheusStack is the Prometheus Operator with Prometheus, Alertmanager, Grafana,
+// kube-state-metrics and the node exporter.
+type KubePrometheusStack struct {
+	pulumi.ResourceState
+
+	// PrometheusURL is Prometheus' address inside the cluster.
+	PrometheusURL pulumi.StringOutput `pulumi:"prometheusURL"`
+	// GrafanaPassword is the administrator's password, a secret; empty without Grafana.
+	GrafanaPassword pulumi.StringOutput `pulumi:"grafanaPassword"`
+
+	// Release brings the operator's CRDs: every ServiceMonitor, PodMonitor and PrometheusRule must
+	// depend on it.
+	Release *helm.Release
+}
+
+// PrometheusURL is the address of Prometheus inside the cluster, without a port.
+func PrometheusURL(namespace string) string {
+	return fmt.Sprintf("http://%s.%s.svc", PrometheusService, namespace)
+}
+
+// NewKubePrometheusStack registers the release and Grafana's administrator.
+func NewKubePrometheusStack(ctx *pulumi.Context, name string, args *KubePrometheusStackArgs,
+	opts ...pulumi.ResourceOption,
+) (*KubePrometheusStack, error) {
+	if err := args.validate(); err != nil {
+		return nil, fmt.Errorf("kube-prometheus-stack: %w", err)
+	}
+	c := &KubePrometheusStack{}
+	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:KubePrometheusStack", name, c, opts...); err != nil {
+		return nil, fmt.Errorf("registering kube-prometheus-stack: %w", err)
+	}
+
+	c.PrometheusURL = pulumi.String(fmt.Sprintf("%s:%d", PrometheusURL(args.Namespace), PrometheusPort)).ToStringOutput()
+	c.GrafanaPassword = pulumi.String("").ToStringOutput()
+	releaseNeeds := args.DependsOn
+	if args.Grafana {
+		admin, err := newGrafanaAdmin(ctx, c, args)
+		if err != nil {
+			return nil, err
+		}
+		// Read back from the resource: a generated password is new in every run of the program, and
+		// only the one in the state is in use.
+		c.GrafanaPassword = pulumi.ToSecret(admin.Data.MapIndex(pulumi.String(grafanaPasswordKey)).ApplyT(decodeBase64)).(pulumi.StringOutput)
+		releaseNeeds = append([]pulumi.Resource{admin}, args.DependsOn...)
+	}
+
+	release, err := helm.NewRelease(ctx, KubePrometheusStackRelease, &helm.ReleaseArgs{
+		Name:      KubePrometheusStackRelease,
+		Namespace: args.Namespace,
+		Chart:     args.Chart,
+		Values:    kubePrometheusStackValues(args),
+		Timeout:   kubePrometheusStackTimeout,
+	}, childOptions(c, releaseNeeds)...)
+	if err != nil {
+		return nil, err
+	}
+	c.Release = release
+
+	if err := ctx.RegisterResourceOutputs(c, pulumi.Map{
+		"prometheusURL":   c.PrometheusURL,
+		"grafanaPassword": c.GrafanaPassword,
+	}); err != nil {
+		return nil, fmt.Errorf("registering the outputs of kube-prometheus-stack: %w", err)
+	}
+	return c, nil
+}
+
+func newGrafanaAdmin(ctx *pulumi.Context, parent pulumi.Resource, args *KubePrometheusStackArgs) (*corev1.Secret, error) {
+	password := args.GrafanaPassword
+	var extra []pulumi.ResourceOption
+	if password == nil {
+		password = pulumi.String(rand.Text())
+		// The password generated on the first run stays; those of later runs are dropped.
+		extra = append(extra, pulumi.IgnoreChanges([]string{"data"}))
+	}
+	secret, err := newSecret(ctx, args.Namespace, GrafanaAdminSecret, map[string]pulumi.StringInput{
+		grafanaUserKey:     pulumi.String(GrafanaAdminUser),
+		grafanaPasswordKey: password,
+	}, childOptions(parent, args.DependsOn, extra...))
+	if err != nil {
+		return nil, err
+	}
+	return secret, nil
+}
+
+// newSecret registers an Opaque Secret. Its data is written encoded, as the API server returns it,
+// so that a refresh shows no difference, and is secret in the state.
+func newSecret(ctx *pulumi.Context, namespace, name string, entries map[string]pulumi.StringInput,
+	opts []pulumi.ResourceOption,
+) (*corev1.Secret, error) {
+	data := pulumi.StringMap{}
+	for key, value := range entries {
+		encoded := value.ToStringOutput().ApplyT(func(plain string) string {
+			return base64.StdEncoding.EncodeToString([]byte(plain))
+		}).(pulumi.StringOutput)
+		data[key] = pulumi.ToSecret(encoded).(pulumi.StringOutput)
+	}
+	secret, err := corev1.NewSecret(ctx, name, &corev1.SecretArgs{
+		Metadata: metav1.ObjectMetaArgs{
+			Name:      pulumi.String(name),
+			Namespace: pulumi.String(namespace),
+			Labels:    pulumi.ToStringMap(commonLabels()),
+		},
+		Type: pulumi.String("Opaque"),
+		Data: data,
+	}, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("registering Secret %s/%s: %w", namespace, name, err)
+	}
+	return secret, nil
+}
+
+func decodeBase64(encoded string) (string, error) {
+	plain, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return "", fmt.Errorf("decoding key %q of Secret %q: %w", grafanaPasswordKey, GrafanaAdminSecret, err)
+	}
+	return string(plain), nil
+}
+
+// kubePrometheusStackValues are the chart's values, the user's laid over ours.
+func kubePrometheusStackValues(a *KubePrometheusStackArgs) map[string]any {
+	return mergeValues(map[string]any{
+		"fullnameOverride": KubePrometheusStackRelease,
+		"prometheus": map[string]any{
+			"prometheusSpec": prometheusSpecValues(a),
+		},
+		"prometheusOperator": map[string]any{
+			"resources":                resourceValues("50m", "128Mi", "512Mi"),
+			"securityContext":          podSecurityValues(65534, 65534),
+			"containerSecurityContext": containerSecurityValues(),
+		},
+		"alertmanager": map[string]any{
+			"enabled": true,
+			"alertmanagerSpec": map[string]any{
+				"resources":       resourceValues("20m", "64Mi", "256Mi"),
+				"securityContext": podSecurityValues(1000, 2000),
+			},
+		},
+		"grafana": grafanaValues(a),
+		"kube-state-metrics": map[string]any{
+			"fullnameOverride":         KubePrometheusStackRelease + "-kube-state-metrics",
+			"resources":                resourceValues("20m", "64Mi", "256Mi"),
+			"securityContext":          podSecurityValues(65534, 65534),
+			"containerSecurityContext": containerSecurityValues(),
+		},
+		"prometheus-node-exporter": map[string]any{
+			"fullnameOverride":         KubePrometheusStackRelease + "-prometheus-node-exporter",
+			"resources":                resourceValues("20m", "32Mi", "128Mi"),
+			"securityContext":          podSecurityValues(65534, 65534),
+			"containerSecurityContext": containerSecurityValues(),
+		},
+		"kubeControllerManager": map[string]any{"enabled": a.ControlPlaneScrapes},
+		"kubeScheduler":         map[string]any{"enabled": a.ControlPlaneScrapes},
+		"kubeEtcd":              map[string]any{"enabled": a.ControlPlaneScrapes},
+		"kubeProxy":             map[string]any{"enabled": a.ControlPlaneScrapes},
+		"defaultRules": map[string]any{
+			"rules": map[string]any{
+				"etcd":                   a.ControlPlaneScrapes,
+				"kubeControllerManager":  a.ControlPlaneScrapes,
+				"kubeSchedulerAlerting":  a.ControlPlaneScrapes,
+				"kubeSchedulerRecording": a.ControlPlaneScrapes,
+				"kubeProxy":              a.ControlPlaneScrapes,
+			},
+		},
+	}, a.Values)
+}
+
+func prometheusSpecValues(a *KubePrometheusStackArgs) map[string]any {
+	spec := map[string]any{
+		"scrapeInterval":     prometheusDuration(a.ScrapeInterval),
+		"evaluationInterval": prometheusDuration(a.EvaluationInterval),
+		"retention":          a.Retention,
+		"resources":          resourceValues("250m", "1Gi", "3Gi"),
+		"securityContext":    podSecurityValues(1000, 2000),
+		// Left at the chart's default, Prometheus would only see objects labelled with the release.
+		"serviceMonitorSelectorNilUsesHelmValues": false,
+		"podMonitorSelectorNilUsesHelmValues":     false,
+		"ruleSelectorNilUsesHelmValues":           false,
+		"probeSelectorNilUsesHelmValues":          false,
+		"scrapeConfigSelectorNilUsesHelmValues":   false,
+	}
+	if a.Storage == "" {
+		return spec
+	}
+	claim := map[string]any{
+		"accessModes": []any{"ReadWriteOnce"},
+		"resources":   map[string]any{"requests": map[string]any{"storage": a.Storage}},
+	}
+	if a.StorageClass != "" {
+		claim["storageClassName"] = a.StorageClass
+	}
+	spec["storageSpec"] = map[string]any{"volumeClaimTemplate": map[string]any{"spec": claim}}
+	return spec
+}
+
+func grafanaValues(a *KubePrometheusStackArgs) map[string]any {
+	if !a.Grafana {
+		return map[string]any{"enabled": false}
+	}
+	return map[string]any{
+		"enabled":          true,
+		"fullnameOverride": GrafanaService,
+		"admin": map[string]any{
+			"existingSecret": GrafanaAdminSecret,
+			"userKey":        grafanaUserKey,
+			"passwordKey":    grafanaPasswordKey,
+		},
+		"resources":       resourceValues("50m", "192Mi", "512Mi"),
+		"securityContext": podSecurityValues(472, 472),
+		"containerSecurityContext": map[string]any{
+			"allowPrivilegeEscalation": false,
+			"capabilities":             map[string]any{"drop": []any{"ALL"}},
+		},
+		"sidecar": map[string]any{
+			"resources": resourceValues("10m", "96Mi", "192Mi"),
+			"dashboards": map[string]any{
+				"enabled":    true,
+				"label":      "grafana_dashboard",
+				"labelValue": "1",
+				// Dashboards stand beside what they show, in any namespace.
+				"searchNamespace": "ALL",
+			},
+		},
+	}
+}
+
+func (a *KubePrometheusStackArgs) validate() error {
+	if a == nil {
+		return errors.New("arguments are missing")
+	}
+	problems := []error{
+		validateNamespace("Namespace", a.Namespace),
+		validateInterval("ScrapeInterval", a.ScrapeInterval),
+		validateInterval("EvaluationInterval", a.EvaluationInterval),
+	}
+	if a.Retention == "" || !prometheusRetention.MatchString(a.Retention) {
+		problems = append(problems, fmt.Errorf("retention %q is not a duration of Prometheus (such as 7d or 12h)", a.Retention))
+	}
+	if a.Storage != "" {
+		problems = append(problems, validateQuantity("Storage", a.Storage))
+	}
+	return errors.Join(problems...)
+}
+
+// validateQuantity reports a string that is not a positive Kubernetes quantity.
+func validateQuantity(field, value string) error {
+	quantity, err := resource.ParseQuantity(value)
+	if err != nil || quantity.Sign() <= 0 {
+		return fmt.Errorf("%s %q is not a quantity above 0 (such as 500m, 2 or 10Gi)", field, value)
+	}
+	return nil
+}

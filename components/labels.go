@@ -1,0 +1,21 @@
+package components
+
+import "maps"
+
+// Project is the value of the label app.kubernetes.io/part-of on every object of this program.
+const Project = "vllm-autoscaling"
+
+// commonLabels are the labels of every object that this program writes itself.
+func commonLabels() map[string]string {
+	return map[string]string{
+		"app.kubernetes.io/part-of":    Project,
+		"app.kubernetes.io/managed-by": "pulumi",
+	}
+}
+
+// withLabels are the common labels and more.
+func withLabels(more map[string]string) map[string]string {
+	labels := commonLabels()
+	maps.Copy(labels, more)
+	return labels
+}

@@ -1,0 +1,75 @@
+package components
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apiextensions"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+)
+
+// The API group and version of the Prometheus Operator's objects.
+const monitoringAPIVersion = "monitoring.coreos.com/v1"
+
+// newServiceMonitor registers a ServiceMonitor from the operator's own type.
+func newServiceMonitor(ctx *pulumi.Context, namespace, name string, spec monitoringv1.ServiceMonitorSpec,
+	opts []pulumi.ResourceOption,
+) (*apiextensions.CustomResource, error) {
+	return newMonitoringObject(ctx, monitoringv1.ServiceMonitorsKind, namespace, name, spec, opts)
+}
+
+// newPodMonitor registers a PodMonitor from the operator's own type.
+func newPodMonitor(ctx *pulumi.Context, namespace, name string, spec monitoringv1.PodMonitorSpec,
+	opts []pulumi.ResourceOption,
+) (*apiextensions.CustomResource, error) {
+	return newMonitoringObject(ctx, monitoringv1.PodMonitorsKind, namespace, name, spec, opts)
+}
+
+// newPrometheusRule registers a PrometheusRule from the operator's own type.
+func newPrometheusRule(ctx *pulumi.Context, namespace, name string, spec monitoringv1.PrometheusRuleSpec,
+	opts []pulumi.ResourceOption,
+) (*apiextensions.CustomResource, error) {
+	return newMonitoringObject(ctx, monitoringv1.PrometheusRuleKind, namespace, name, spec, opts)
+}
+
+func newMonitoringObject(ctx *pulumi.Context, kind, namespace, name string, spec any,
+	opts []pulumi.ResourceOption,
+) (*apiextensions.CustomResource, error) {
+	fields, err := untyped(spec)
+	if err != nil {
+		return nil, fmt.Errorf("converting the spec of %s %s/%s: %w", kind, namespace, name, err)
+	}
+	object, err := apiextensions.NewCustomResource(ctx, name, &apiextensions.CustomResourceArgs{
+		ApiVersion: pulumi.String(monitoringAPIVersion),
+		Kind:       pulumi.String(kind),
+		Metadata: metav1.ObjectMetaArgs{
+			Name:      pulumi.String(name),
+			Namespace: pulumi.String(namespace),
+			Labels:    pulumi.ToStringMap(commonLabels()),
+		},
+		OtherFields: kubernetes.UntypedArgs{"spec": fields},
+	}, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("registering %s %s/%s: %w", kind, namespace, name, err)
+	}
+	return object, nil
+}
+
+// untyped turns a typed spec into the maps that an untyped resource takes. Only the spec is
+// converted: a whole object would bring an empty status and creationTimestamp, which the API
+// server would report as differences.
+func untyped(spec any) (map[string]any, error) {
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil, err
+	}
+	return fields, nil
+}
