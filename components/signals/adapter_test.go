@@ -1,0 +1,75 @@
+package signals
+
+import (
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	adapterconfig "sigs.k8s.io/prometheus-adapter/pkg/config"
+	"sigs.k8s.io/yaml"
+)
+
+func catalogue(t *testing.T) []Signal {
+	t.Helper()
+	signals, err := Catalogue(good())
+	require.NoError(t, err)
+	return signals
+}
+
+func TestAdapterServesEachSignalByOneRule(t *testing.T) {
+	signals := catalogue(t)
+	rules := AdapterConfig(signals).Rules
+	require.Len(t, rules, len(signals))
+	for i, rule := range rules {
+		s := signals[i]
+		assert.Equal(t, s.Series+`{namespace!="",pod!=""}`, rule.SeriesQuery)
+		assert.Equal(t, s.Name, rule.Name.As)
+		assert.Contains(t, rule.MetricsQuery, "<<.LabelMatchers>>", "without it every namespace is mixed")
+		assert.Contains(t, rule.MetricsQuery, "<<.GroupBy>>")
+		assert.Contains(t, rule.MetricsQuery, "<<.Series>>")
+		assert.Equal(t, map[string]adapterconfig.GroupResource{
+			"namespace": {Resource: "namespace"},
+			"pod":       {Resource: "pod"},
+		}, rule.Resources.Overrides)
+
+		// A rule that also took another rule's series would serve one metric twice.
+		matches := regexp.MustCompile(rule.Name.Matches)
+		for j, other := range signals {
+			assert.Equal(t, i == j, matches.MatchString(other.Series), "%s against %s", rule.Name.Matches, other.Series)
+		}
+		assert.False(t, matches.MatchString("x_"+s.Series), "anchored at the start")
+		assert.False(t, matches.MatchString(s.Series+"_x"), "anchored at the end")
+	}
+}
+
+func TestAdapterConfigYAMLPassesTheAdaptersStrictReader(t *testing.T) {
+	signals := catalogue(t)
+	text, err := AdapterConfigYAML(signals)
+	require.NoError(t, err)
+	read, err := adapterconfig.FromYAML(text)
+	require.NoError(t, err, "%s", text)
+	assert.Equal(t, AdapterConfig(signals), *read)
+}
+
+func TestAdapterHelmRulesAreThoseOfTheConfig(t *testing.T) {
+	signals := catalogue(t)
+	values, err := AdapterHelmRules(signals)
+	require.NoError(t, err)
+	require.Len(t, values, len(signals))
+
+	// What the chart does: it writes the values below "rules:" of the adapter's file.
+	text, err := yaml.Marshal(map[string]any{"rules": values})
+	require.NoError(t, err)
+	read, err := adapterconfig.FromYAML(text)
+	require.NoError(t, err, "%s", text)
+	assert.Equal(t, AdapterConfig(signals), *read)
+}
+
+func TestNoSignalsMakeAnEmptyAdapterConfig(t *testing.T) {
+	text, err := AdapterConfigYAML(nil)
+	require.NoError(t, err)
+	read, err := adapterconfig.FromYAML(text)
+	require.NoError(t, err)
+	assert.Empty(t, read.Rules)
+}

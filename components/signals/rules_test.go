@@ -1,0 +1,94 @@
+package signals
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// recorded lists what the rules write, in their order.
+func recorded(spec monitoringv1.PrometheusRuleSpec) []string {
+	var names []string
+	for _, group := range spec.Groups {
+		for _, rule := range group.Rules {
+			names = append(names, rule.Record)
+		}
+	}
+	return names
+}
+
+func TestRulesRecord(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*Settings)
+		want   []string
+	}{
+		{"real GPU", func(*Settings) {}, []string{RecordRequestsInFlight, RecordGPUUtilization, RecordGPUUtilizationGuarded}},
+		{"simulated GPU", func(s *Settings) { s.SimulateGPU = true },
+			[]string{SeriesGPUUtil, RecordRequestsInFlight, RecordGPUUtilization, RecordGPUUtilizationGuarded}},
+		{"GPU signal off, kept for dashboards", func(s *Settings) { s.GPUTarget = 0 }, []string{RecordRequestsInFlight, RecordGPUUtilization}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := good()
+			tc.change(&s)
+			assert.Equal(t, tc.want, recorded(Rules(s)))
+		})
+	}
+}
+
+func TestRulesReadOnlyWhatIsRecordedBeforeThem(t *testing.T) {
+	s := good()
+	s.SimulateGPU = true
+	spec := Rules(s)
+	require.Len(t, spec.Groups, 1, "a second group would cost the chain another interval")
+	for i, reader := range spec.Groups[0].Rules {
+		for _, later := range spec.Groups[0].Rules[i:] {
+			assert.NotContains(t, reader.Expr.String(), later.Record+"{", "rule %d reads what is recorded at or after it", i)
+		}
+	}
+}
+
+func TestRulesInterval(t *testing.T) {
+	for interval, want := range map[time.Duration]string{
+		time.Second: "1s", 2 * time.Second: "2s", 1500 * time.Millisecond: "1s500ms", 90 * time.Second: "1m30s",
+	} {
+		s := good()
+		s.Interval = interval
+		require.NoError(t, s.Validate())
+		require.NotNil(t, Rules(s).Groups[0].Interval)
+		assert.Equal(t, want, string(*Rules(s).Groups[0].Interval))
+	}
+}
+
+func TestEveryScrapedSeriesIsSelectedInTheServingNamespaceOnly(t *testing.T) {
+	s := good()
+	s.Namespace = "team-a"
+	s.SimulateGPU = true
+	names := append(append(ServerSeries(), GPUSeries()...), SeriesPodReady, RecordRequestsInFlight, RecordGPUUtilization)
+	for _, rule := range Rules(s).Groups[0].Rules {
+		expr := rule.Expr.String()
+		for _, name := range names {
+			for _, rest := range strings.Split(expr, name+"{")[1:] {
+				matchers, _, _ := strings.Cut(rest, "}")
+				assert.Contains(t, matchers, `namespace="team-a"`, "%s in %s", name, rule.Record)
+			}
+			assert.Equal(t, strings.Count(expr, name+"{"), strings.Count(strings.ReplaceAll(expr, name+"_", ""), name),
+				"%s is read with matchers everywhere in %s:\n%s", name, rule.Record, expr)
+		}
+	}
+}
+
+func TestGuardIsWrittenWithoutExponent(t *testing.T) {
+	for guard, want := range map[float64]string{3: "/ 3,", 2.5: "/ 2.5,", 0.0000001: "/ 0.0000001,"} {
+		s := good()
+		s.GPUGuardRequests = guard
+		signals, err := Catalogue(s)
+		require.NoError(t, err)
+		assert.Contains(t, signals[2].Expr, want, fmt.Sprint(guard))
+	}
+}
