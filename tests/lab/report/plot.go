@@ -59,7 +59,7 @@ func (r *Report) PNG() ([]byte, error) {
 		area := areas[i][0]
 		panels[i].plot.Draw(area)
 		beside := area
-		beside.Min.X, beside.Max.X = area.Max.X+0.15*vg.Inch, whole.Max.X
+		beside.Min.X, beside.Max.X = whole.Max.X-legendWidth+0.15*vg.Inch, whole.Max.X
 		beside.Max.Y -= 0.1 * vg.Inch
 		panels[i].legend.Draw(beside)
 	}
@@ -117,7 +117,8 @@ func (r *Report) panels() ([]panel, error) {
 		unit   string
 		series []series
 	}{"replicas", []series{
-		{"desired by the HPA", all(func(s Sample) float64 { return float64(s.Desired) }), line(blue)},
+		// Wide under narrow: both stay visible where they agree.
+		{"desired by the HPA", all(func(s Sample) float64 { return float64(s.Desired) }), wide(blue)},
 		{"ready", all(func(s Sample) float64 { return float64(s.Ready) }), line(orange)},
 	}})
 
@@ -195,6 +196,7 @@ func (r *Report) drawHead(whole draw.Canvas, first *plot.Plot, area draw.Canvas)
 	small := style(12, ink)
 	// A label goes to the lowest row in which it does not run into another.
 	var ends [eventRows]vg.Length
+	var labels []func()
 	events := slices.Clone(r.Events)
 	slices.SortFunc(events, func(a, b Event) int { return int(math.Copysign(1, a.Seconds-b.Seconds)) })
 	for _, event := range events {
@@ -214,7 +216,14 @@ func (r *Report) drawHead(whole draw.Canvas, first *plot.Plot, area draw.Canvas)
 		ends[row] = at + textWidth + 10
 		y := data.Max.Y + 5 + vg.Length(row)*15
 		whole.StrokeLine2(draw.LineStyle{Color: ink, Width: 0.8}, x, data.Max.Y, x, y+9)
-		whole.FillText(small, vg.Point{X: at + 4, Y: y}, event.Text)
+		labels = append(labels, func() {
+			whole.SetColor(color.White)
+			whole.Fill(vg.Rectangle{Min: vg.Point{X: at + 2, Y: y - 3}, Max: vg.Point{X: at + textWidth + 5, Y: y + 10}}.Path())
+			whole.FillText(small, vg.Point{X: at + 4, Y: y}, event.Text)
+		})
+	}
+	for _, draw := range labels { // after every line, or a later line crosses a text
+		draw()
 	}
 }
 
@@ -261,6 +270,8 @@ func (u unlabelled) Ticks(low, high float64) []plot.Tick {
 }
 
 func line(c color.Color) draw.LineStyle { return draw.LineStyle{Color: c, Width: 2.2} }
+
+func wide(c color.Color) draw.LineStyle { return draw.LineStyle{Color: c, Width: 5} }
 
 func dashed(c color.Color) draw.LineStyle {
 	return draw.LineStyle{Color: c, Width: 1.6, Dashes: []vg.Length{7, 4}}
