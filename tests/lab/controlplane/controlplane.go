@@ -1,0 +1,418 @@
+// Package controlplane runs a Kubernetes control plane as plain processes on 127.0.0.1: etcd,
+// kube-apiserver, kube-controller-manager, kube-scheduler, and kwok in place of nodes. Nothing needs
+// root, and nothing that decides about scaling is tuned: managed clouds run the same defaults.
+package controlplane
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"vllm-autoscaling/tests/lab/process"
+	"vllm-autoscaling/tests/lab/tools"
+)
+
+// ReadyAnnotation set to "true" on a pod makes the pod Ready; any other value, or none, makes it not Ready.
+// It is also written in stages.yaml.
+const ReadyAnnotation = "lab.vllm-autoscaling/ready"
+
+// Addresses as a cloud would have them; only the egress proxy of the lab ever sees them.
+const (
+	serviceCIDR = "10.96.0.0/16"
+	podCIDR     = "10.244.0.0/16"
+	nodeIP      = "10.99.0.1"
+)
+
+// startTimeout is for one program on a busy machine; on an idle one each takes a few seconds.
+const startTimeout = 2 * time.Minute
+
+// maxSocketPath is what fits into a socket address on Linux (108 bytes with the final zero) and macOS (104).
+const maxSocketPath = 103
+
+//go:embed stages.yaml
+var stages []byte
+
+// Options say where the control plane runs.
+type Options struct {
+	// Dir is the folder for all of its files; it is made when missing and left for the caller to remove.
+	Dir string
+	// Tools are the programs.
+	Tools tools.Tools
+	// EgressSocket is the unix socket of an HTTP CONNECT proxy that takes what the API server sends to
+	// Services and pods: aggregated APIs and webhooks. Nobody needs to listen on it yet. Empty: the API
+	// server connects directly, which reaches nothing.
+	EgressSocket string
+	// Log gets one line for each part that is ready; nil for none.
+	Log io.Writer
+}
+
+// ControlPlane is a running control plane.
+type ControlPlane struct {
+	dir        string
+	port       int
+	pki        pki
+	adminToken string
+	egress     string
+	programs   tools.Tools
+	log        io.Writer
+
+	config *rest.Config
+	client kubernetes.Interface
+
+	mu      sync.Mutex
+	running []*process.Process
+	crashed chan error
+	closing chan struct{}
+	once    sync.Once
+}
+
+// Start starts the control plane and returns when it does its work; without nodes, see AddNode. On an
+// error everything that was started is stopped.
+func Start(ctx context.Context, o Options) (*ControlPlane, error) {
+	if len(o.EgressSocket) > maxSocketPath {
+		return nil, fmt.Errorf("control plane: the path of socket %s is longer than the %d bytes that the system allows: use a shorter folder", o.EgressSocket, maxSocketPath)
+	}
+	if o.Log == nil {
+		o.Log = io.Discard
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("control plane: %w", err)
+	}
+	c := &ControlPlane{dir: dir, egress: o.EgressSocket, programs: o.Tools, log: o.Log,
+		crashed: make(chan error, 1), closing: make(chan struct{})}
+	if err := c.start(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("control plane: %w", err), c.Stop())
+	}
+	return c, nil
+}
+
+func (c *ControlPlane) start(ctx context.Context) error {
+	if err := os.MkdirAll(c.dir, 0o755); err != nil {
+		return err
+	}
+	firstServiceIP := net.IPv4(10, 96, 0, 1)
+	var err error
+	if c.pki, err = newPKI(filepath.Join(c.dir, "pki"), firstServiceIP); err != nil {
+		return fmt.Errorf("certificates: %w", err)
+	}
+	ports, err := process.FreePorts(5)
+	if err != nil {
+		return err
+	}
+	c.port = ports[2]
+	if err := c.writeTokens(); err != nil {
+		return fmt.Errorf("tokens: %w", err)
+	}
+	started := time.Now()
+	etcd, err := c.startEtcd(ctx, ports[0], ports[1])
+	if err != nil {
+		return err
+	}
+	if err := c.startAPIServer(ctx, etcd); err != nil {
+		return err
+	}
+	if err := c.startControllers(ctx, ports[3], ports[4]); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.log, "lab: control plane ready after %.1f s at %s\n", time.Since(started).Seconds(), c.Server())
+	return nil
+}
+
+// identities are the parts that have a user of their own, so that their RBAC is the real one.
+var identities = []struct{ file, user, groups string }{
+	{file: "admin", user: "admin", groups: "system:masters"},
+	{file: tools.KubeControllerManager, user: "system:kube-controller-manager"},
+	{file: tools.KubeScheduler, user: "system:kube-scheduler"},
+}
+
+// writeTokens writes the API server's list of tokens and a kubeconfig for each identity.
+func (c *ControlPlane) writeTokens() error {
+	var list string
+	for _, id := range identities {
+		token, err := newToken()
+		if err != nil {
+			return err
+		}
+		if id.file == "admin" {
+			c.adminToken = token
+		}
+		list += fmt.Sprintf("%s,%s,%s,%q\n", token, id.user, id.user, id.groups)
+		if err := c.writeKubeconfig(c.kubeconfig(id.file), token, "", nil); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(c.pki.file("tokens.csv"), []byte(list), 0o600)
+}
+
+func (c *ControlPlane) kubeconfig(name string) string {
+	return filepath.Join(c.dir, name+".kubeconfig")
+}
+
+func (c *ControlPlane) startEtcd(ctx context.Context, clientPort, peerPort int) (string, error) {
+	clients := fmt.Sprintf("http://127.0.0.1:%d", clientPort)
+	peers := fmt.Sprintf("http://127.0.0.1:%d", peerPort)
+	return clients, c.run(ctx, process.Spec{
+		Name: tools.Etcd,
+		Args: []string{
+			"--data-dir=" + filepath.Join(c.dir, "etcd"),
+			"--listen-client-urls=" + clients, "--advertise-client-urls=" + clients,
+			"--listen-peer-urls=" + peers, "--initial-advertise-peer-urls=" + peers,
+			"--initial-cluster=default=" + peers,
+			"--log-level=warn",
+			// The data is thrown away with the lab.
+			"--unsafe-no-fsync",
+		},
+		Ready: ok(http.DefaultClient, clients+"/health"),
+		// Nothing is left to be saved at a stop.
+		StopTimeout: 3 * time.Second,
+	})
+}
+
+func (c *ControlPlane) startAPIServer(ctx context.Context, etcd string) error {
+	args := []string{
+		"--etcd-servers=" + etcd,
+		"--bind-address=127.0.0.1",
+		fmt.Sprintf("--secure-port=%d", c.port),
+		"--tls-cert-file=" + c.pki.file("apiserver.crt"), "--tls-private-key-file=" + c.pki.file("apiserver.key"),
+		"--client-ca-file=" + c.pki.file("ca.crt"),
+		"--token-auth-file=" + c.pki.file("tokens.csv"),
+		"--authorization-mode=RBAC",
+		"--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file=" + c.pki.file("service-account.key"),
+		"--service-account-signing-key-file=" + c.pki.file("service-account.key"),
+		"--service-cluster-ip-range=" + serviceCIDR,
+		"--allow-privileged=true",
+		// Its endpoint would have to be an address outside loopback.
+		"--endpoint-reconciler-type=none",
+		"--requestheader-client-ca-file=" + c.pki.file("front-proxy-ca.crt"),
+		"--requestheader-allowed-names=" + frontProxyClient,
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
+		"--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-username-headers=X-Remote-User",
+		"--proxy-client-cert-file=" + c.pki.file("front-proxy-client.crt"),
+		"--proxy-client-key-file=" + c.pki.file("front-proxy-client.key"),
+	}
+	if c.egress != "" {
+		file := filepath.Join(c.dir, "egress.yaml")
+		if err := os.WriteFile(file, []byte(egressConfiguration(c.egress)), 0o644); err != nil {
+			return err
+		}
+		args = append(args, "--egress-selector-config-file="+file)
+	}
+	client, err := c.httpClient()
+	if err != nil {
+		return err
+	}
+	err = c.run(ctx, process.Spec{
+		Name:  tools.KubeAPIServer,
+		Args:  args,
+		Ready: ok(client, c.Server()+"/readyz"),
+		// Watches keep it from ending by itself for as long as a minute.
+		StopTimeout: 2 * time.Second,
+	})
+	if err != nil {
+		return err
+	}
+	if c.config, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig()); err != nil {
+		return err
+	}
+	// The lab's own requests must not wait for client-side throttling meant for controllers.
+	c.config.QPS, c.config.Burst = 200, 400
+	c.client, err = kubernetes.NewForConfig(c.config)
+	return err
+}
+
+// egressConfiguration sends what goes to Services and pods through the proxy on the socket.
+func egressConfiguration(socket string) string {
+	return fmt.Sprintf(`apiVersion: apiserver.k8s.io/v1beta1
+kind: EgressSelectorConfiguration
+egressSelections:
+  - name: cluster
+    connection:
+      proxyProtocol: HTTPConnect
+      transport:
+        uds:
+          udsName: %q
+  - name: controlplane
+    connection:
+      proxyProtocol: Direct
+  - name: etcd
+    connection:
+      proxyProtocol: Direct
+`, socket)
+}
+
+// startControllers starts what works on the API server's objects.
+func (c *ControlPlane) startControllers(ctx context.Context, managerPort, schedulerPort int) error {
+	stagesFile := filepath.Join(c.dir, "stages.yaml")
+	if err := os.WriteFile(stagesFile, stages, 0o644); err != nil {
+		return err
+	}
+	insecure := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{
+		// Their own certificates are made at every start; only their health is asked here, on loopback.
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}
+	account := func(name string) []string {
+		file := c.kubeconfig(name)
+		return []string{"--kubeconfig=" + file, "--authentication-kubeconfig=" + file, "--authorization-kubeconfig=" + file,
+			"--leader-elect=false", "--bind-address=127.0.0.1"}
+	}
+	specs := []process.Spec{{
+		Name: tools.KubeControllerManager,
+		Args: append(account(tools.KubeControllerManager),
+			fmt.Sprintf("--secure-port=%d", managerPort),
+			"--use-service-account-credentials=true",
+			"--service-account-private-key-file="+c.pki.file("service-account.key"),
+			"--root-ca-file="+c.pki.file("ca.crt"),
+			"--cluster-signing-cert-file="+c.pki.file("ca.crt"), "--cluster-signing-key-file="+c.pki.file("ca.key"),
+		),
+		Ready: ok(insecure, fmt.Sprintf("https://127.0.0.1:%d/healthz", managerPort)),
+	}, {
+		Name:  tools.KubeScheduler,
+		Args:  append(account(tools.KubeScheduler), fmt.Sprintf("--secure-port=%d", schedulerPort)),
+		Ready: ok(insecure, fmt.Sprintf("https://127.0.0.1:%d/healthz", schedulerPort)),
+	}, {
+		Name: tools.Kwok,
+		Args: []string{"--kubeconfig=" + c.Kubeconfig(), "--config=" + stagesFile, "--manage-all-nodes=true",
+			"--cidr=" + podCIDR, "--node-ip=" + nodeIP},
+	}}
+	// All three at once: each spends its start waiting.
+	errs := make([]error, len(specs))
+	var starting sync.WaitGroup
+	for i, spec := range specs {
+		spec.StopTimeout = 2 * time.Second
+		starting.Go(func() { errs[i] = c.run(ctx, spec) })
+	}
+	starting.Wait()
+	return errors.Join(errs...)
+}
+
+// run starts one of the programs and waits until it is ready.
+func (c *ControlPlane) run(ctx context.Context, spec process.Spec) error {
+	spec.Path = c.programs.Path(spec.Name)
+	spec.Dir = c.dir
+	spec.LogFile = filepath.Join(c.dir, spec.Name+".log")
+	p, err := process.Start(ctx, spec)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.running = append(c.running, p)
+	c.mu.Unlock()
+	if err := p.WaitReady(ctx, startTimeout); err != nil {
+		return err
+	}
+	go c.watch(p)
+	return nil
+}
+
+// watch reports the first program that ends without being asked to.
+func (c *ControlPlane) watch(p *process.Process) {
+	select {
+	case <-c.closing:
+	case <-p.Done():
+		if err := p.Err(); err != nil {
+			select {
+			case c.crashed <- err:
+			default:
+			}
+		}
+	}
+}
+
+// Crashed delivers the error of a program that ended without being asked to.
+func (c *ControlPlane) Crashed() <-chan error { return c.crashed }
+
+// Stop ends all programs. It returns the errors of those that had ended by themselves.
+func (c *ControlPlane) Stop() error {
+	c.once.Do(func() { close(c.closing) })
+	c.mu.Lock()
+	running := c.running
+	c.running = nil
+	c.mu.Unlock()
+	if len(running) == 0 {
+		return nil
+	}
+	// The API server and its clients together, etcd last: each waits for the others else.
+	errs := make([]error, len(running))
+	var stopping sync.WaitGroup
+	for i, p := range running[1:] {
+		stopping.Go(func() { errs[i+1] = p.Stop() })
+	}
+	stopping.Wait()
+	errs[0] = running[0].Stop()
+	return errors.Join(errs...)
+}
+
+// Server is the API server's URL.
+func (c *ControlPlane) Server() string { return fmt.Sprintf("https://127.0.0.1:%d", c.port) }
+
+// Kubeconfig is the administrator's kubeconfig file; its context is ContextName.
+func (c *ControlPlane) Kubeconfig() string { return c.kubeconfig("admin") }
+
+// Config is the administrator's client configuration. Callers that change it must copy it.
+func (c *ControlPlane) Config() *rest.Config { return c.config }
+
+// Client acts as the administrator.
+func (c *ControlPlane) Client() kubernetes.Interface { return c.client }
+
+// httpClient trusts the cluster's CA and has the administrator's token.
+func (c *ControlPlane) httpClient() (*http.Client, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(c.pki.ca) {
+		return nil, errors.New("the cluster's CA is not a certificate")
+	}
+	return &http.Client{Timeout: 2 * time.Second, Transport: bearer{token: c.adminToken, next: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots},
+	}}}, nil
+}
+
+// bearer adds a token to every request.
+type bearer struct {
+	token string
+	next  http.RoundTripper
+}
+
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+b.token)
+	return b.next.RoundTrip(r)
+}
+
+// ok is a readiness check: a GET of the URL answers 200.
+func ok(client *http.Client, url string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = response.Body.Close() }()
+		body, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+		if err != nil {
+			return err
+		}
+		if response.StatusCode != http.StatusOK {
+			return fmt.Errorf("GET %s: %s: %s", url, response.Status, body)
+		}
+		return nil
+	}
+}
