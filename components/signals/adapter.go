@@ -16,8 +16,9 @@ const (
 )
 
 // requestsQuery sums a gauge over the engines and models of a pod, after duplicates of the same
-// engine's gauge (scraped through two monitors) are taken once.
-var requestsQuery = fmt.Sprintf("sum by (%s) (max by (%s) (%s))", filledGroupBy, perEngine, filledSeries)
+// engine's gauge (scraped through two monitors) are taken once. The comparison drops NaN, which the adapter
+// would serve as 0 and the HPA take for an idle pod.
+var requestsQuery = fmt.Sprintf("sum by (%s) (max by (%s) (%s)) >= 0", filledGroupBy, perEngine, filledSeries)
 
 // recordedQuery reads a recorded series, which has one sample per pod already.
 var recordedQuery = fmt.Sprintf("max by (%s) (%s)", filledGroupBy, filledSeries)

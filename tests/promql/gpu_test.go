@@ -1,0 +1,189 @@
+package promql
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/components/signals"
+)
+
+// Samples as their exporters write them. "more" is appended to the labels, for what distinguishes duplicates.
+
+func running(namespace, pod string, value any, more ...string) string {
+	return vllmSample("vllm:num_requests_running", namespace, pod, value, more...)
+}
+
+func waiting(namespace, pod string, value any, more ...string) string {
+	return vllmSample("vllm:num_requests_waiting", namespace, pod, value, more...)
+}
+
+func vllmSample(name, namespace, pod string, value any, more ...string) string {
+	return fmt.Sprintf(`%s{namespace=%q,pod=%q,container="vllm",endpoint="http",service="vllm",job="vllm"%s} %v`,
+		name, namespace, pod, join(`,engine="0",model_name="gemma"`, more), value)
+}
+
+func ready(namespace, pod string, value any, more ...string) string {
+	return fmt.Sprintf(`kube_pod_status_ready{namespace=%q,pod=%q,uid="u-%s",job="kube-state-metrics"%s} %v`,
+		namespace, pod, pod, join(`,condition="true"`, more), value)
+}
+
+// renamed is a GPU scraped without honouring labels: the exporter's pod is the target, the GPU's holder exported_pod.
+func renamed(field, namespace, pod string, value any, more ...string) string {
+	return fmt.Sprintf(`%s{namespace="monitoring",pod="dcgm-1",container="exporter",exported_namespace=%q,exported_pod=%q,exported_container="vllm",Hostname="node-1",modelName="L4"%s} %v`,
+		field, namespace, pod, join(`,gpu="0",UUID="GPU-0",instance="10.0.0.1:9400"`, more), value)
+}
+
+// honored is a GPU scraped with labels honoured: pod is the GPU's holder, or the exporter where nobody holds it.
+func honored(field, namespace, pod string, value any, more ...string) string {
+	return fmt.Sprintf(`%s{namespace=%q,pod=%q,container="vllm",Hostname="node-1",modelName="L4"%s} %v`,
+		field, namespace, pod, join(`,gpu="0",UUID="GPU-0",instance="10.0.0.1:9400"`, more), value)
+}
+
+// unheld is a GPU that no pod holds, scraped without honouring labels.
+func unheld(field, exporterNamespace string, value any) string {
+	return fmt.Sprintf(`%s{namespace=%q,pod="dcgm-1",container="exporter",Hostname="node-1",gpu="7",UUID="GPU-7"} %v`, field, exporterNamespace, value)
+}
+
+// join gives the default labels, or those given in their place.
+func join(standard string, instead []string) string {
+	if len(instead) == 0 {
+		return standard
+	}
+	return "," + instead[0]
+}
+
+// serving is a ready pod with that many requests running and none waiting.
+func serving(namespace, pod string, requests int) []string {
+	return []string{ready(namespace, pod, 1), running(namespace, pod, requests), waiting(namespace, pod, 0)}
+}
+
+func with(base []string, more ...string) []string {
+	return append(append([]string(nil), base...), more...)
+}
+
+const (
+	percent = signals.SeriesGPUUtil
+	ratio   = signals.SeriesGPUUtilRatio
+)
+
+func TestGPUUtilisation(t *testing.T) {
+	none := map[string]float64{}
+	a := func(v float64) map[string]float64 { return map[string]float64{"vllm/a": v} }
+	busy := serving("vllm", "a", 3) // enough in flight for utilisation to count in full
+
+	for _, tc := range []struct {
+		name    string
+		samples []string
+		max     map[string]float64 // unguarded
+		guarded map[string]float64
+	}{
+		{"labels renamed", with(busy, renamed(percent, "vllm", "a", 98)), a(98), a(98)},
+		{"labels honoured", with(busy, honored(percent, "vllm", "a", 98)), a(98), a(98)},
+		{"ratio, labels renamed", with(busy, renamed(ratio, "vllm", "a", 0.5)), a(50), a(50)},
+		{"ratio, labels honoured", with(busy, honored(ratio, "vllm", "a", 0.5)), a(50), a(50)},
+		{"full ratio", with(busy, renamed(ratio, "vllm", "a", 1)), a(100), a(100)},
+		{"both names of the field, same labels", with(busy, renamed(percent, "vllm", "a", 70), renamed(ratio, "vllm", "a", 0.7)), a(70), a(70)},
+		{"both names of the field, other labels", with(busy,
+			renamed(percent, "vllm", "a", 60), renamed(ratio, "vllm", "a", 0.75, `gpu="0",UUID="GPU-0",instance="10.0.0.2:9400"`)), a(75), a(75)},
+		{"one pod renamed, one honoured", with(with(busy, serving("vllm", "b", 3)...),
+			renamed(percent, "vllm", "a", 90), honored(ratio, "vllm", "b", 0.25, `gpu="1",UUID="GPU-1"`)),
+			map[string]float64{"vllm/a": 90, "vllm/b": 25}, map[string]float64{"vllm/a": 90, "vllm/b": 25}},
+
+		{"several GPUs: the busiest, not the sum", with(busy,
+			renamed(percent, "vllm", "a", 40), renamed(percent, "vllm", "a", 90, `gpu="1",UUID="GPU-1"`), renamed(percent, "vllm", "a", 20, `gpu="2",UUID="GPU-2"`)), a(90), a(90)},
+		{"several GPUs, labels honoured", with(busy,
+			honored(percent, "vllm", "a", 40), honored(percent, "vllm", "a", 90, `gpu="1",UUID="GPU-1"`)), a(90), a(90)},
+		{"scraped twice", with(busy,
+			renamed(percent, "vllm", "a", 90), renamed(percent, "vllm", "a", 90, `gpu="0",UUID="GPU-0",job="second"`)), a(90), a(90)},
+		{"scraped both ways", with(busy, renamed(percent, "vllm", "a", 90), honored(percent, "vllm", "a", 90)), a(90), a(90)},
+		{"exporter replaced behind the same address", with(busy,
+			renamed(percent, "vllm", "a", 90),
+			// Equal to the sample above except for the pod that the rule renames: must not collide.
+			`DCGM_FI_DEV_GPU_UTIL{namespace="monitoring",pod="dcgm-2",container="exporter",exported_namespace="vllm",exported_pod="a",exported_container="vllm",Hostname="node-1",modelName="L4",gpu="0",UUID="GPU-0",instance="10.0.0.1:9400"} 80`), a(90), a(90)},
+
+		{"unheld GPU", with(busy, renamed(percent, "vllm", "a", 50), unheld(percent, "monitoring", 99)), a(50), a(50)},
+		{"unheld GPU, exporter in the serving namespace", with(busy, renamed(percent, "vllm", "a", 50), unheld(percent, "vllm", 99)), a(50), a(50)},
+		{"unheld GPU, labels honoured", with(busy, honored(percent, "vllm", "a", 50), honored(percent, "monitoring", "dcgm-1", 99)), a(50), a(50)},
+		{"unheld GPU, ready exporter in the serving namespace, labels honoured", with(busy,
+			honored(percent, "vllm", "a", 50), honored(percent, "vllm", "dcgm-1", 99), ready("vllm", "dcgm-1", 1)), a(50), a(50)},
+
+		{"pod not ready", []string{ready("vllm", "a", 0), running("vllm", "a", 3), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 98)}, none, none},
+		{"readiness unknown", []string{running("vllm", "a", 3), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 98)}, none, none},
+		{"the false condition is not readiness", []string{ready("vllm", "a", 0), ready("vllm", "a", 1, `condition="false"`),
+			running("vllm", "a", 3), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 98)}, none, none},
+		{"readiness reported twice", with(busy, ready("vllm", "a", 1, `condition="true",instance="second"`), renamed(percent, "vllm", "a", 98)), a(98), a(98)},
+		{"ready pod that serves no vLLM series", []string{ready("vllm", "a", 1), renamed(percent, "vllm", "a", 98)}, none, none},
+		{"no GPU series", busy, none, none},
+
+		{"other namespace, same pod name", with(with(busy, serving("other", "a", 16)...),
+			renamed(percent, "vllm", "a", 30), renamed(percent, "other", "a", 99, `gpu="1",UUID="GPU-1"`)), a(30), a(30)},
+		{"other namespace, labels honoured", with(with(busy, serving("other", "a", 16)...),
+			honored(percent, "vllm", "a", 30), honored(percent, "other", "a", 99, `gpu="1",UUID="GPU-1"`)), a(30), a(30)},
+		{"readiness of another namespace does not count", with([]string{ready("other", "a", 1), running("vllm", "a", 3), waiting("vllm", "a", 0)},
+			renamed(percent, "vllm", "a", 98)), none, none},
+		{"requests of another namespace do not lift the guard", with(with(serving("vllm", "a", 0), serving("other", "a", 16)...),
+			renamed(percent, "vllm", "a", 98)), a(98), a(0)},
+
+		{"guard: nothing in flight", with(serving("vllm", "a", 0), renamed(percent, "vllm", "a", 98)), a(98), a(0)},
+		{"guard: one in flight", with(serving("vllm", "a", 1), renamed(percent, "vllm", "a", 98)), a(98), a(98.0 / 3)},
+		{"guard: two in flight", with(serving("vllm", "a", 2), renamed(percent, "vllm", "a", 98)), a(98), a(98.0 * 2 / 3)},
+		{"guard: never raises above the reading", with(serving("vllm", "a", 16), renamed(percent, "vllm", "a", 98)), a(98), a(98)},
+		{"guard: waiting counts as in flight", []string{ready("vllm", "a", 1), running("vllm", "a", 1), waiting("vllm", "a", 1),
+			renamed(percent, "vllm", "a", 90)}, a(90), a(60)},
+		{"guard: engines and models of one pod add up", []string{ready("vllm", "a", 1),
+			running("vllm", "a", 1), running("vllm", "a", 1, `engine="1",model_name="gemma"`), running("vllm", "a", 1, `engine="0",model_name="lora"`),
+			waiting("vllm", "a", 0), waiting("vllm", "a", 0, `engine="1",model_name="gemma"`),
+			renamed(percent, "vllm", "a", 90)}, a(90), a(90)},
+		{"guard: a server scraped twice counts once", []string{ready("vllm", "a", 1),
+			running("vllm", "a", 1), running("vllm", "a", 1, `engine="0",model_name="gemma",instance="second"`),
+			waiting("vllm", "a", 0), waiting("vllm", "a", 0, `engine="0",model_name="gemma",instance="second"`),
+			renamed(percent, "vllm", "a", 90)}, a(90), a(30)},
+		{"idle GPU of a serving pod reads 0", with(busy, renamed(percent, "vllm", "a", 0)), a(0), a(0)},
+
+		{"NaN reading", with(busy, renamed(percent, "vllm", "a", "NaN")), none, none},
+		{"NaN ratio, labels honoured", with(busy, honored(ratio, "vllm", "a", "NaN")), none, none},
+		{"NaN of one GPU of two", with(busy, renamed(percent, "vllm", "a", "NaN"), renamed(percent, "vllm", "a", 40, `gpu="1",UUID="GPU-1"`)), a(40), a(40)},
+		{"DCGM's blank value", with(busy, renamed(percent, "vllm", "a", "9223372036854775792")), none, none},
+		{"blank value of one GPU of two", with(busy, renamed(percent, "vllm", "a", "9223372036854775792"), renamed(percent, "vllm", "a", 40, `gpu="1",UUID="GPU-1"`)), a(40), a(40)},
+		{"ratio that holds percents", with(busy, renamed(ratio, "vllm", "a", 98)), none, none},
+		{"NaN in flight", []string{ready("vllm", "a", 1), running("vllm", "a", "NaN"), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 98)}, a(98), none},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newPipeline(t, settings(), at0(tc.samples...))
+			const at = 2 * time.Second
+			p.evaluate(at)
+			requireValues(t, tc.max, p.recorded(signals.RecordGPUUtilization, at), signals.RecordGPUUtilization)
+			requireValues(t, tc.guarded, p.recorded(signals.RecordGPUUtilizationGuarded, at), signals.RecordGPUUtilizationGuarded)
+
+			wantServed := map[string]float64{}
+			for key, value := range tc.guarded {
+				wantServed[key[len("vllm/"):]] = value
+			}
+			requireValues(t, wantServed, p.served(signals.MetricGPUUtilization, "vllm", at, "a", "b", "dcgm-1"), "served by the adapter")
+		})
+	}
+}
+
+// One client must not scale a deployment, whatever its GPU reads: that is what the guard is for.
+func TestOneRequestStaysBelowTheGPUTarget(t *testing.T) {
+	p := newPipeline(t, settings(), at0(with(serving("vllm", "a", 1), renamed(percent, "vllm", "a", 100))...))
+	p.evaluate(0)
+	got := p.served(signals.MetricGPUUtilization, "vllm", 0, "a")
+	require.Len(t, got, 1)
+	assert.Less(t, got["a"], settings().GPUTarget)
+}
+
+// With the signal off, the adapter must not serve it even though dashboards still get their series.
+func TestGPUSignalOff(t *testing.T) {
+	s := settings()
+	s.GPUTarget = 0
+	p := newPipeline(t, s, at0(with(serving("vllm", "a", 3), renamed(percent, "vllm", "a", 98))...))
+	p.evaluate(0)
+	requireValues(t, map[string]float64{"vllm/a": 98}, p.recorded(signals.RecordGPUUtilization, 0), "unguarded")
+	requireValues(t, map[string]float64{}, p.recorded(signals.RecordGPUUtilizationGuarded, 0), "guarded")
+	requireValues(t, map[string]float64{}, p.served(signals.MetricGPUUtilization, "vllm", 0, "a"), "served")
+}

@@ -1,0 +1,214 @@
+// Package promql holds the program's PromQL to account with Prometheus' own code: its parser, its reader of rule
+// files, its rule manager and its engine. The rules and queries under test are the generated ones, never copies.
+package promql
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+	"testing"
+	"text/template"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/promql/promqltest"
+	"github.com/prometheus/prometheus/rules"
+	"github.com/prometheus/prometheus/util/teststorage"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"vllm-autoscaling/components/signals"
+)
+
+// settings are valid; tests change a field of them.
+func settings() signals.Settings {
+	return signals.Settings{
+		Namespace:        "vllm",
+		RunningTarget:    12,
+		WaitingTarget:    4,
+		GPUTarget:        80,
+		GPUGuardRequests: 3,
+		Interval:         2 * time.Second,
+		MaxNumSeqs:       16,
+	}
+}
+
+// parserOf is Prometheus' parser as a Prometheus without feature flags uses it.
+func parserOf() parser.Parser { return parser.NewParser(parser.Options{}) }
+
+// ruleFile renders the generated rules as the operator mounts them into Prometheus, after reading them strictly.
+func ruleFile(t *testing.T, s signals.Settings) []byte {
+	t.Helper()
+	require.NoError(t, s.Validate())
+	text, err := yaml.Marshal(signals.Rules(s))
+	require.NoError(t, err)
+	_, errs := rulefmt.Parse(text, false, model.LegacyValidation, parserOf(), slog.New(slog.DiscardHandler))
+	require.Empty(t, errs, "%s", text)
+	return text
+}
+
+// pipeline is a Prometheus that holds given samples and the generated rules, without any scraping.
+type pipeline struct {
+	t        *testing.T
+	settings signals.Settings
+	storage  *teststorage.TestStorage
+	engine   *promql.Engine
+	groups   []*rules.Group
+}
+
+// newPipeline loads samples, given as a load block of promqltest's language, and the rules of the settings.
+func newPipeline(t *testing.T, s signals.Settings, load string) *pipeline {
+	t.Helper()
+	p := &pipeline{t: t, settings: s, storage: promqltest.LoadedStorage(t, load)}
+	t.Cleanup(func() { _ = p.storage.Close() })
+	p.engine = promqltest.NewTestEngineWithOpts(t, promql.EngineOpts{
+		MaxSamples:       1_000_000,
+		Timeout:          time.Minute,
+		LookbackDelta:    5 * time.Minute, // Prometheus' default
+		EnableAtModifier: true,
+		Parser:           parserOf(),
+	})
+	manager := rules.NewManager(&rules.ManagerOptions{
+		QueryFunc:  rules.EngineQueryFunc(p.engine, p.storage),
+		Appendable: p.storage,
+		Queryable:  p.storage,
+		Context:    t.Context(),
+		Logger:     slog.New(slog.DiscardHandler),
+		NotifyFunc: func(context.Context, string, ...*rules.Alert) {},
+		Parser:     parserOf(),
+	})
+	file := filepath.Join(t.TempDir(), "signals.yaml")
+	require.NoError(t, os.WriteFile(file, ruleFile(t, s), 0o600))
+	// The interval passed here is that of groups without their own; an hour makes a lost interval visible.
+	groups, errs := manager.LoadGroups(time.Hour, labels.EmptyLabels(), "", nil, false, file)
+	require.Empty(t, errs)
+	for _, group := range groups {
+		require.Equal(t, s.Interval, group.Interval(), "group %s", group.Name())
+		p.groups = append(p.groups, group)
+	}
+	return p
+}
+
+// evaluate runs every group once, as Prometheus does at that time; a rule that fails ends the test.
+func (p *pipeline) evaluate(at time.Duration) {
+	p.t.Helper()
+	for _, group := range p.groups {
+		group.Eval(p.t.Context(), time.Unix(0, 0).Add(at))
+		for _, rule := range group.Rules() {
+			require.NoError(p.t, rule.LastError(), "rule %s at %s:\n%s", rule.Name(), at, rule.Query())
+		}
+	}
+}
+
+// query gives the vector of an expression; any warning ends the test.
+func (p *pipeline) query(expr string, at time.Duration) promql.Vector {
+	p.t.Helper()
+	q, err := p.engine.NewInstantQuery(p.t.Context(), p.storage, nil, expr, time.Unix(0, 0).Add(at))
+	require.NoError(p.t, err, expr)
+	defer q.Close()
+	result := q.Exec(p.t.Context())
+	require.NoError(p.t, result.Err, expr)
+	require.Empty(p.t, result.Warnings, expr)
+	vector, err := result.Vector()
+	require.NoError(p.t, err, expr)
+	return append(promql.Vector(nil), vector...)
+}
+
+// recorded gives what a rule wrote, as namespace/pod -> value; other labels on it end the test.
+func (p *pipeline) recorded(series string, at time.Duration) map[string]float64 {
+	p.t.Helper()
+	got := map[string]float64{}
+	for _, sample := range p.query(series, at) {
+		require.Equal(p.t, []string{labels.MetricName, "namespace", "pod"}, labelNames(sample.Metric), "%s", sample.Metric)
+		key := sample.Metric.Get("namespace") + "/" + sample.Metric.Get("pod")
+		require.NotContains(p.t, got, key)
+		require.False(p.t, math.IsNaN(sample.F), "NaN in %s", sample.Metric)
+		got[key] = sample.F
+	}
+	return got
+}
+
+// served answers as the adapter does when the HPA asks for a metric of some pods: it finds the rule and series
+// by the series query and the name pattern, fills the query in, and reads one value a pod.
+func (p *pipeline) served(metric, namespace string, at time.Duration, pods ...string) map[string]float64 {
+	p.t.Helper()
+	catalogue, err := signals.Catalogue(p.settings)
+	require.NoError(p.t, err)
+	queries := map[string]bool{}
+	for _, rule := range signals.AdapterConfig(catalogue).Rules {
+		pattern := regexp.MustCompile(rule.Name.Matches)
+		for _, sample := range p.query(rule.SeriesQuery, at) {
+			name := sample.Metric.Get(labels.MetricName)
+			groups := pattern.FindStringSubmatchIndex(name)
+			if groups != nil && string(pattern.ExpandString(nil, rule.Name.As, name, groups)) == metric {
+				queries[fill(p.t, rule.MetricsQuery, name, namespace, pods...)] = true
+			}
+		}
+	}
+	require.LessOrEqual(p.t, len(queries), 1, "more than one rule serves %s: %v", metric, queries)
+	got := map[string]float64{}
+	for query := range queries {
+		for _, sample := range p.query(query, at) {
+			require.Equal(p.t, []string{"pod"}, labelNames(sample.Metric), "%s", query)
+			require.False(p.t, math.IsNaN(sample.F), "NaN, which the adapter serves as 0, for %s of %s", sample.Metric, query)
+			got[sample.Metric.Get("pod")] = sample.F
+		}
+	}
+	return got
+}
+
+// fill executes a metricsQuery with the same delimiters and fields as the adapter. The adapter's own code for it
+// is left out on purpose: it imports the whole of apiserver.
+func fill(t *testing.T, query, series, namespace string, pods ...string) string {
+	t.Helper()
+	parsed, err := template.New("").Delims("<<", ">>").Option("missingkey=error").Parse(query)
+	require.NoError(t, err)
+	podMatcher := fmt.Sprintf("pod=%q", strings.Join(pods, "|"))
+	if len(pods) > 1 {
+		podMatcher = fmt.Sprintf("pod=~%q", strings.Join(pods, "|"))
+	}
+	matchers := fmt.Sprintf("namespace=%q,%s", namespace, podMatcher)
+	var out bytes.Buffer
+	require.NoError(t, parsed.Execute(&out, map[string]any{
+		"Series":            series,
+		"LabelMatchers":     matchers,
+		"LabelValuesByName": map[string]string{"namespace": namespace, "pod": strings.Join(pods, "|")},
+		"GroupBy":           "pod",
+		"GroupBySlice":      []string{"pod"},
+	}))
+	require.Contains(t, out.String(), matchers, "the query drops the adapter's matchers")
+	return out.String()
+}
+
+func labelNames(l labels.Labels) []string {
+	var names []string
+	l.Range(func(l labels.Label) { names = append(names, l.Name) })
+	sort.Strings(names)
+	return names
+}
+
+// at0 is a load block of single samples at time 0.
+func at0(samples ...string) string {
+	return "load 2s\n  " + strings.Join(samples, "\n  ") + "\n"
+}
+
+// requireValues compares with a tolerance for floating point, key by key.
+func requireValues(t *testing.T, want, got map[string]float64, what string) {
+	t.Helper()
+	require.Len(t, got, len(want), "%s: want %v, got %v", what, want, got)
+	for key, value := range want {
+		require.Contains(t, got, key, what)
+		require.InDelta(t, value, got[key], 1e-9, "%s of %s", what, key)
+	}
+}
