@@ -1,0 +1,364 @@
+package stacks
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/agext/levenshtein"
+)
+
+// keySet holds the dotted keys, below the project's namespace, that a source gives.
+type keySet map[string]bool
+
+func (s keySet) has(key string) bool { return s[key] }
+
+// parse decodes a source strictly into c and returns the keys that it gives.
+func parse(source Source, c *Config) (keySet, []Problem) {
+	d := &decoder{source: source, given: keySet{}}
+	root := reflect.ValueOf(c).Elem()
+	for _, full := range slices.Sorted(maps.Keys(source.Values)) {
+		namespace, name, _ := strings.Cut(full, ":")
+		if namespace != source.Project {
+			d.checkNamespace(full, namespace, name)
+			continue
+		}
+		field, ok := fieldByKey(root, name)
+		if !ok {
+			d.unknown(name)
+			continue
+		}
+		d.secret = source.isSecret(full)
+		d.topLevel(name, source.Values[full], field)
+	}
+	return d.given, d.problems
+}
+
+// decoder collects what it finds while it walks through the values.
+type decoder struct {
+	source   Source
+	given    keySet
+	problems []Problem
+	// secret is true below a top-level key that holds a secret: none of its values is ever shown.
+	secret bool
+}
+
+// topLevel decodes a top-level value: a plain string, or JSON for everything that has structure.
+func (d *decoder) topLevel(name, raw string, field reflect.Value) {
+	if raw == "" {
+		return // The project file's default of an optional key.
+	}
+	switch field.Interface().(type) {
+	case string, Secret:
+		d.value(name, raw, field)
+		return
+	}
+	decoder := json.NewDecoder(strings.NewReader(raw))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil || decoder.Decode(new(any)) != io.EOF {
+		value = raw // Not JSON, so a plain string where an object belongs.
+	}
+	d.value(name, value, field)
+}
+
+// value decodes one value, of the types that encoding/json produces, into a field.
+func (d *decoder) value(key string, value any, field reflect.Value) {
+	if value == nil {
+		return // An empty entry in YAML means the default.
+	}
+	switch target := field.Addr().Interface().(type) {
+	case *string:
+		decodeAs(d, key, value, target, "a string, in quotes where YAML would read something else", asString)
+	case *Secret:
+		decodeAs(d, key, value, target, "a string", func(v any) (Secret, bool) {
+			s, ok := v.(string)
+			return NewSecret(s), ok
+		})
+	case *Quantity:
+		decodeAs(d, key, value, target, `a quantity such as 2, "500m" or "10Gi"`, asQuantity)
+	case *int:
+		decodeAs(d, key, value, target, "a whole number", asInt)
+	case *float64:
+		decodeAs(d, key, value, target, "a number", asFloat)
+	case *bool:
+		decodeAs(d, key, value, target, "true or false", func(v any) (bool, bool) {
+			b, ok := v.(bool)
+			return b, ok
+		})
+	case *time.Duration:
+		decodeAs(d, key, value, target, `a duration such as "500ms", "15s" or "5m"`, asDuration)
+	case *[]string:
+		decodeAs(d, key, value, target, "a list of strings", asStrings)
+	case *map[string]string:
+		decodeAs(d, key, value, target, `a map of strings to strings, "true" and numbers in quotes`, asStringMap)
+	case *map[string]any:
+		decodeAs(d, key, value, target, "an object", func(v any) (map[string]any, bool) {
+			m, ok := v.(map[string]any)
+			return plainNumbers(m).(map[string]any), ok
+		})
+	case *[]Toleration:
+		d.tolerations(key, value, target)
+	default:
+		d.object(key, value, field)
+	}
+}
+
+// decodeAs stores a value that has the right type and reports one that has not.
+func decodeAs[T any](d *decoder, key string, value any, target *T, want string, convert func(any) (T, bool)) {
+	converted, ok := convert(value)
+	if !ok {
+		d.wrongType(key, value, want)
+		return
+	}
+	*target = converted
+	d.given[key] = true
+}
+
+// object decodes a nested object, key by key.
+func (d *decoder) object(key string, value any, field reflect.Value) {
+	object, ok := value.(map[string]any)
+	if !ok {
+		d.wrongType(key, value, "an object with the keys "+strings.Join(keysOf(field.Type()), ", "))
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		child, ok := fieldByKey(field, name)
+		if !ok {
+			d.unknown(key + "." + name)
+			continue
+		}
+		d.value(key+"."+name, object[name], child)
+	}
+}
+
+func (d *decoder) tolerations(key string, value any, target *[]Toleration) {
+	list, ok := value.([]any)
+	if !ok {
+		d.wrongType(key, value, "a list of objects with the keys "+strings.Join(keysOf(reflect.TypeFor[Toleration]()), ", "))
+		return
+	}
+	*target = make([]Toleration, len(list))
+	for i, item := range list {
+		d.object(fmt.Sprintf("%s[%d]", key, i), item, reflect.ValueOf(&(*target)[i]).Elem())
+	}
+	d.given[key] = true
+}
+
+func (d *decoder) wrongType(key string, value any, want string) {
+	d.problems = append(d.problems, Problem{
+		Key: d.source.Project + ":" + key, Value: d.shown(value), Allowed: want,
+		Fix: "change the value, or remove the key to get its default",
+	})
+}
+
+func (d *decoder) unknown(key string) {
+	nearest := nearestKey(key)
+	d.problems = append(d.problems, Problem{
+		Key: d.source.Project + ":" + key, Allowed: "only keys that docs/configuration.md lists",
+		Fix: fmt.Sprintf("no such key; the nearest is %s:%s", d.source.Project, nearest),
+	})
+}
+
+// checkNamespace reports a namespace that is a slip of the project's: its keys would have no effect.
+func (d *decoder) checkNamespace(full, namespace, name string) {
+	if levenshtein.Distance(namespace, d.source.Project, nil) > 3 {
+		return // A provider's or the engine's own.
+	}
+	d.problems = append(d.problems, Problem{
+		Key: full, Allowed: "keys of the namespace " + d.source.Project,
+		Fix: fmt.Sprintf("write it as %s:%s", d.source.Project, nearestKey(name)),
+	})
+}
+
+// shown is a value as an error may print it.
+func (d *decoder) shown(value any) string {
+	if d.secret {
+		return "[secret]"
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Sprintf("%v", value)
+	}
+	return string(text)
+}
+
+func (s Source) isSecret(full string) bool { return s.Secret != nil && s.Secret(full) }
+
+func asString(v any) (string, bool) {
+	s, ok := v.(string)
+	return s, ok
+}
+
+func asQuantity(v any) (Quantity, bool) {
+	if n, ok := v.(json.Number); ok {
+		return Quantity(n.String()), true
+	}
+	s, ok := v.(string)
+	return Quantity(s), ok
+}
+
+func asInt(v any) (int, bool) {
+	n, ok := v.(json.Number)
+	if !ok {
+		return 0, false
+	}
+	i, err := strconv.Atoi(n.String())
+	return i, err == nil
+}
+
+// asFloat takes a number in quotes too, because `pulumi config set --path` stores 0.85 as a string.
+func asFloat(v any) (float64, bool) {
+	var text string
+	switch n := v.(type) {
+	case json.Number:
+		text = n.String()
+	case string:
+		text = n
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
+}
+
+func asDuration(v any) (time.Duration, bool) {
+	s, ok := v.(string)
+	if !ok {
+		return 0, false
+	}
+	duration, err := time.ParseDuration(s)
+	return duration, err == nil
+}
+
+func asStrings(v any) ([]string, bool) {
+	list, ok := v.([]any)
+	if !ok {
+		return nil, false
+	}
+	out := make([]string, len(list))
+	for i, item := range list {
+		if out[i], ok = item.(string); !ok {
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+func asStringMap(v any) (map[string]string, bool) {
+	object, ok := v.(map[string]any)
+	if !ok {
+		return nil, false
+	}
+	out := make(map[string]string, len(object))
+	for key, item := range object {
+		if out[key], ok = item.(string); !ok {
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+// plainNumbers replaces json.Number by int where the number is whole, so that 3 stays 3 on its way
+// into chart values, and by float64 otherwise.
+func plainNumbers(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if i, err := strconv.Atoi(v.String()); err == nil {
+			return i
+		}
+		f, _ := v.Float64()
+		return f
+	case map[string]any:
+		for key := range v {
+			v[key] = plainNumbers(v[key])
+		}
+	case []any:
+		for i := range v {
+			v[i] = plainNumbers(v[i])
+		}
+	}
+	return v
+}
+
+// fieldByKey finds the field of a struct that a key names.
+func fieldByKey(structure reflect.Value, key string) (reflect.Value, bool) {
+	for i := range structure.NumField() {
+		if tag := structure.Type().Field(i).Tag.Get("key"); tag == key && tag != "-" {
+			return structure.Field(i), true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+// keysOf lists the keys of a struct in their order.
+func keysOf(structure reflect.Type) []string {
+	var keys []string
+	for i := range structure.NumField() {
+		if tag := structure.Field(i).Tag.Get("key"); tag != "-" && tag != "" {
+			keys = append(keys, tag)
+		}
+	}
+	return keys
+}
+
+func topLevelKeys() []string { return keysOf(reflect.TypeFor[Config]()) }
+
+// Keys lists every key of the configuration, dotted, without the project's namespace: the leaves,
+// in the order of Config.
+func Keys() []string { return leaves("", reflect.TypeFor[Config]()) }
+
+func leaves(prefix string, structure reflect.Type) []string {
+	var keys []string
+	for i := range structure.NumField() {
+		field := structure.Field(i)
+		tag := field.Tag.Get("key")
+		if tag == "-" || tag == "" {
+			continue
+		}
+		if field.Type.Kind() == reflect.Struct && field.Type != reflect.TypeFor[Secret]() {
+			keys = append(keys, leaves(prefix+tag+".", field.Type)...)
+			continue
+		}
+		keys = append(keys, prefix+tag)
+	}
+	return keys
+}
+
+// nearestKey names the known key that an unknown one most likely stands for: the one whose
+// spelling is nearest as a whole, or whose last part is, where it was put below the wrong parent.
+func nearestKey(key string) string {
+	best, bestDistance := "", math.MaxInt
+	for _, known := range knownKeys() {
+		whole := levenshtein.Distance(key, known, nil)
+		// One more than the distance of the last parts: a near miss in place beats a far-off twin.
+		part := levenshtein.Distance(lastPart(key), lastPart(known), nil) + 1
+		if distance := min(whole, part); distance < bestDistance {
+			best, bestDistance = known, distance
+		}
+	}
+	return best
+}
+
+// knownKeys lists the keys and the objects that hold them.
+func knownKeys() []string {
+	known := topLevelKeys()
+	for _, leaf := range Keys() {
+		for end, r := range leaf {
+			if r == '.' && !slices.Contains(known, leaf[:end]) {
+				known = append(known, leaf[:end])
+			}
+		}
+		if !slices.Contains(known, leaf) {
+			known = append(known, leaf)
+		}
+	}
+	return known
+}
+
+func lastPart(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }

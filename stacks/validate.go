@@ -1,0 +1,459 @@
+package stacks
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"vllm-autoscaling/providers"
+)
+
+// Clouds lists where a stack can run.
+var Clouds = []string{CloudLocal}
+
+// dtypes are the values of vLLM's --dtype.
+var dtypes = []string{"auto", "bfloat16", "float", "float16", "float32", "half"}
+
+// Limits that Kubernetes and the programs set.
+const (
+	// maxHPAStabilization and maxHPAPeriod are the API's limits of an HPA's behavior.
+	maxHPAStabilization = time.Hour
+	maxHPAPeriod        = 30 * time.Minute
+	// hpaTolerance is kube-controller-manager's --horizontal-pod-autoscaler-tolerance, which managed
+	// clouds leave at its default: an average up to a tenth above the target changes nothing.
+	hpaTolerance = 0.1
+	// maxDrain is the cluster autoscaler's --max-graceful-termination-sec: it kills a pod that needs
+	// longer when it removes a node.
+	maxDrain = 10 * time.Minute
+	// staleness is how long Prometheus keeps answering with a series' last sample.
+	staleness = 5 * time.Minute
+	// maxGPUsPerReplica is the largest number of GPUs that one node of the clouds has.
+	maxGPUsPerReplica = 8
+	// firstOpenPort is the lowest port that a process without privileges may listen on.
+	firstOpenPort, lastPort = 1024, 65535
+)
+
+var (
+	// promDuration is Prometheus' own form of a duration.
+	promDuration = regexp.MustCompile(`^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$`)
+	// exactVersion leaves out ranges, which make Helm look for newer charts at every preview.
+	exactVersion = regexp.MustCompile(`^v?[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?$`)
+	imageTag     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+	imageDigest  = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	// modelID is "organisation/name", or an absolute path of a model in the image.
+	modelID = regexp.MustCompile(`^([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+|/[^\s]+)$`)
+)
+
+// systemNamespaces belong to the cluster: the stack would delete them on destroy.
+var systemNamespaces = []string{"default", "kube-system", "kube-public", "kube-node-lease"}
+
+// ownedFlags are the server's flags that have a key of their own.
+var ownedFlags = map[string]string{
+	"--api-key": "apiKey", "--dtype": "model.dtype", "--gpu-memory-utilization": "model.gpuMemoryUtilization",
+	"--max-model-len": "model.maxModelLen", "--max-num-seqs": "model.maxNumSeqs", "--model": "model.id",
+	"--port": "vllm.port", "--revision": "model.revision", "--shutdown-timeout": "vllm.shutdownTimeout",
+	"--tensor-parallel-size": "gpu.perReplica", "-tp": "gpu.perReplica",
+}
+
+// report collects problems under keys of one project.
+type report struct {
+	source   Source
+	problems []Problem
+}
+
+// bad adds a problem; value is shown unless its top-level key holds a secret.
+func (r *report) bad(key string, value any, allowed, fix string) {
+	full := r.source.Project + ":" + key
+	top, _, _ := strings.Cut(full, ".")
+	shown := fmt.Sprintf("%v", value)
+	if text, ok := value.(string); ok {
+		shown = strconv.Quote(text)
+	}
+	if r.source.isSecret(top) {
+		shown = "[secret]"
+	}
+	r.problems = append(r.problems, Problem{Key: full, Value: shown, Allowed: allowed, Fix: fix})
+}
+
+// set is the command that sets a key.
+func (r *report) set(key, value string) string {
+	return fmt.Sprintf("pulumi config set --path '%s:%s' %s", r.source.Project, key, value)
+}
+
+// validate checks every rule and returns all that is broken.
+func (c *Config) validate(source Source) []Problem {
+	r := &report{source: source}
+	c.validateCloud(r)
+	c.validateNames(r)
+	c.validateModel(r)
+	c.validateSecrets(r)
+	c.validateVLLM(r)
+	c.validateGPU(r)
+	c.validateMonitoring(r)
+	c.validateReplicas(r)
+	c.validateSignals(r)
+	c.validateBehavior(r)
+	c.validateCharts(r)
+	return r.problems
+}
+
+func (c *Config) validateCloud(r *report) {
+	if slices.Contains(Clouds, c.Cloud) {
+		return
+	}
+	r.bad("cloud", c.Cloud, oneOf(Clouds),
+		fmt.Sprintf("use a stack of that name (pulumi stack select %s), or say where stack %q runs: %s",
+			Clouds[0], c.Stack, r.set("cloud", Clouds[0])))
+}
+
+func (c *Config) validateNames(r *report) {
+	for key, name := range map[string]string{
+		"namespaces.monitoring": c.Namespaces.Monitoring, "namespaces.serving": c.Namespaces.Serving,
+	} {
+		if slices.Contains(systemNamespaces, name) {
+			r.bad(key, name, "a namespace of the stack's own, because destroy deletes it",
+				"choose a name that is not one of "+strings.Join(systemNamespaces, ", "))
+			continue
+		}
+		r.label(key, name)
+	}
+	if c.Namespaces.Monitoring == c.Namespaces.Serving {
+		r.bad("namespaces.serving", c.Namespaces.Serving, "a name other than namespaces.monitoring",
+			"give each of the two a name of its own")
+	}
+	for i, name := range c.VLLM.ClientNamespaces {
+		r.label(fmt.Sprintf("vllm.clientNamespaces[%d]", i), name)
+	}
+	r.subdomain("vllm.priorityClassName", c.VLLM.PriorityClassName)
+	r.subdomain("monitoring.storageClass", c.Monitoring.StorageClass)
+	r.selector("vllm.nodeSelector", c.VLLM.NodeSelector)
+	r.selector("gpu.nodeSelector", c.GPU.NodeSelector)
+}
+
+func (c *Config) validateModel(r *report) {
+	m := c.Model
+	if !modelID.MatchString(m.ID) {
+		r.bad("model.id", m.ID, `"organisation/name" as on Hugging Face, or an absolute path in the image`,
+			"for example google/gemma-3-1b-it")
+	}
+	known, isKnown := findModel(m.ID)
+	switch {
+	case m.MaxModelLen < 1:
+		r.bad("model.maxModelLen", m.MaxModelLen, "1 or more tokens", "for example 8192")
+	case isKnown && m.MaxModelLen > known.contextLength:
+		r.bad("model.maxModelLen", m.MaxModelLen, fmt.Sprintf("at most %d, the context of %s", known.contextLength, m.ID),
+			"lower it; a shorter context leaves more memory for requests")
+	}
+	if m.MaxNumSeqs < 1 {
+		r.bad("model.maxNumSeqs", m.MaxNumSeqs, "1 or more requests at a time", fmt.Sprintf("for example %d", defaultMaxNumSeqs))
+	}
+	if m.GPUMemoryUtilization <= 0 || m.GPUMemoryUtilization > 1 {
+		r.bad("model.gpuMemoryUtilization", m.GPUMemoryUtilization, "above 0 and at most 1: a share, not percent",
+			"for example 0.9")
+	}
+	switch {
+	case !slices.Contains(dtypes, m.DType):
+		r.bad("model.dtype", m.DType, oneOf(dtypes), "auto takes the model's own")
+	case (m.DType == "half" || m.DType == "float16") && noFloat16.MatchString(m.ID):
+		r.bad("model.dtype", m.DType, "auto, bfloat16 or float32: vLLM refuses to run Gemma in float16",
+			"use auto (GPUs of compute capability 8.0 and up, such as L4 and A100) or float32")
+	}
+	for i, arg := range m.ExtraArgs {
+		flag, _, _ := strings.Cut(arg, "=")
+		if key, owned := ownedFlags[flag]; owned {
+			r.bad(fmt.Sprintf("model.extraArgs[%d]", i), arg, "flags that have no key of their own", "set "+key+" instead")
+		}
+	}
+	// A lower bound that needs no GPU to check: weights that do not fit crash every replica after
+	// minutes of download.
+	if isKnown && c.GPU.Mode == GPUNvidia && c.GPU.MemoryGiB > 0 &&
+		!known.fits(m.DType, c.GPU.MemoryGiB, c.GPU.PerReplica, m.GPUMemoryUtilization) {
+		r.bad("model.id", m.ID,
+			fmt.Sprintf("weights below %.1f GiB (gpu.memoryGiB %g x gpu.perReplica %d x model.gpuMemoryUtilization %g); this model's alone are %.1f GiB",
+				c.GPU.MemoryGiB*float64(c.GPU.PerReplica)*m.GPUMemoryUtilization, c.GPU.MemoryGiB, c.GPU.PerReplica,
+				m.GPUMemoryUtilization, known.weightsGiB(m.DType)),
+			"what fits: "+known.whatFits(c))
+	}
+}
+
+// validateSecrets sees to it that secrets are there where needed, and encrypted wherever given.
+func (c *Config) validateSecrets(r *report) {
+	for _, s := range []struct {
+		key    string
+		secret Secret
+	}{
+		{"huggingFaceToken", c.HuggingFaceToken},
+		{"apiKey", c.APIKey},
+		{"monitoring.grafanaPassword", c.Monitoring.GrafanaPassword},
+	} {
+		top, _, nested := strings.Cut(r.source.Project+":"+s.key, ".")
+		if s.secret.Given() && !r.source.isSecret(top) {
+			r.problems = append(r.problems, Problem{
+				Key: r.source.Project + ":" + s.key, Value: "[hidden]", Allowed: "an encrypted value; this one stands in the file in plain text",
+				Fix: fmt.Sprintf("pulumi config set --secret %s%s:%s (and replace the value if the file was shared)",
+					choose(nested, "--path ", ""), r.source.Project, s.key),
+			})
+		}
+	}
+	if c.GPU.Mode == GPUNvidia && gatedModel.MatchString(c.Model.ID) && !c.HuggingFaceToken.Given() {
+		r.problems = append(r.problems, Problem{
+			Key:     r.source.Project + ":huggingFaceToken",
+			Allowed: fmt.Sprintf("a Hugging Face token with access to %s, which is gated", c.Model.ID),
+			Fix: fmt.Sprintf("accept the licence on https://huggingface.co/%s, create a read token, then: pulumi config set --secret %s:huggingFaceToken",
+				c.Model.ID, r.source.Project),
+		})
+	}
+}
+
+func (c *Config) validateVLLM(r *report) {
+	v := c.VLLM
+	if problem := imageProblem(v.Image); problem != "" {
+		r.bad("vllm.image", v.Image, "an image with a version tag or a digest: "+problem,
+			"for example "+choose(c.GPU.Mode == GPUSimulated, imageSimulator, imageVLLM))
+	}
+	r.between("vllm.port", v.Port, firstOpenPort, lastPort, "the server runs without privileges; 8000 is usual")
+	r.quantity("vllm.cpu", v.CPU)
+	memory, memoryOK := r.quantity("vllm.memory", v.Memory)
+	shm, shmOK := r.quantity("vllm.shm", v.Shm)
+	if memoryOK && shmOK && shm.Cmp(memory) >= 0 {
+		r.bad("vllm.shm", string(v.Shm), fmt.Sprintf("less than vllm.memory (%s), which /dev/shm counts against", v.Memory),
+			"lower it or raise vllm.memory")
+	}
+	r.quantity("vllm.modelCache", v.ModelCache)
+	r.duration("vllm.startupBudget", v.StartupBudget, time.Minute, 6*time.Hour, "download, load and warm-up have to fit in")
+	r.duration("vllm.preStop", v.PreStop, 0, maxDrain, "5s to 15s let load balancers notice")
+	r.duration("vllm.shutdownTimeout", v.ShutdownTimeout, 0, maxDrain, "as long as a usual request takes")
+	if total := v.PreStop + v.ShutdownTimeout; v.PreStop >= 0 && v.PreStop <= maxDrain && v.ShutdownTimeout <= maxDrain && total > maxDrain {
+		r.bad("vllm.shutdownTimeout", v.ShutdownTimeout,
+			fmt.Sprintf("at most %s together with vllm.preStop (%s): a cluster autoscaler kills pods that take longer", maxDrain, v.PreStop),
+			fmt.Sprintf("lower it to %s", maxDrain-v.PreStop))
+	}
+}
+
+func (c *Config) validateGPU(r *report) {
+	g := c.GPU
+	if modes := []string{GPUNvidia, GPUSimulated}; !slices.Contains(modes, g.Mode) {
+		r.bad("gpu.mode", g.Mode, oneOf(modes), "simulated needs no GPU")
+	}
+	perReplicaOK := g.PerReplica == 1 || g.PerReplica == 2 || g.PerReplica == 4 || g.PerReplica == maxGPUsPerReplica
+	if !perReplicaOK {
+		r.bad("gpu.perReplica", g.PerReplica, "1, 2, 4 or 8", "1 unless the model is too large for one GPU")
+	} else if known, ok := findModel(c.Model.ID); ok && known.heads%g.PerReplica != 0 {
+		r.bad("gpu.perReplica", g.PerReplica,
+			fmt.Sprintf("a divisor of %d, the attention heads of %s", known.heads, c.Model.ID), "use fewer GPUs")
+	}
+	if g.MemoryGiB < 0 {
+		r.bad("gpu.memoryGiB", g.MemoryGiB, "the memory of one GPU in GiB, or 0 for unknown", "for example 24 for an L4")
+	}
+	for i, t := range g.Tolerations {
+		if err := providers.Toleration(t).Validate(); err != nil {
+			r.bad(fmt.Sprintf("gpu.tolerations[%d]", i), t.Key, "a toleration that Kubernetes accepts", err.Error())
+		}
+	}
+	sources := []string{string(providers.DCGMChart), string(providers.Simulated)}
+	if c.Cloud != CloudLocal {
+		sources = append(sources, string(providers.Managed))
+	}
+	if !slices.Contains(sources, g.Metrics) {
+		r.bad("gpu.metrics", g.Metrics, oneOf(sources), "remove the key to get what suits gpu.mode")
+	}
+}
+
+func (c *Config) validateMonitoring(r *report) {
+	m := c.Monitoring
+	r.duration("monitoring.scrapeInterval", m.ScrapeInterval, time.Second, staleness/2, "a series is gone 5m after its last sample")
+	r.duration("monitoring.evaluationInterval", m.EvaluationInterval, time.Second, staleness/2, "a series is gone 5m after its last sample")
+	r.duration("monitoring.signalInterval", m.SignalInterval, time.Second, time.Minute, "the HPA looks every 15s")
+	if !promDuration.MatchString(m.Retention) || strings.Trim(m.Retention, "0ywdhms") == "" {
+		r.bad("monitoring.retention", m.Retention, "a Prometheus duration above 0", "for example 7d or 36h")
+	}
+	if m.Storage != "" {
+		r.quantity("monitoring.storage", m.Storage)
+	} else if m.StorageClass != "" {
+		r.bad("monitoring.storageClass", m.StorageClass, "a class only together with monitoring.storage",
+			r.set("monitoring.storage", "20Gi"))
+	}
+}
+
+func (c *Config) validateReplicas(r *report) {
+	a := c.Autoscaling
+	if a.MinReplicas < 1 {
+		r.bad("autoscaling.minReplicas", a.MinReplicas,
+			"1 or more: the HPA cannot start from 0, where there are no metrics to scale on", r.set("autoscaling.minReplicas", "1"))
+	}
+	if a.MaxReplicas < a.MinReplicas {
+		r.bad("autoscaling.maxReplicas", a.MaxReplicas, fmt.Sprintf("at least autoscaling.minReplicas (%d)", a.MinReplicas),
+			"raise it, or lower autoscaling.minReplicas")
+	}
+	r.between("autoscaling.adapterReplicas", a.AdapterReplicas, 1, 10, "2 survive the loss of a node")
+	r.between("autoscaling.adapterPort", a.AdapterPort, firstOpenPort, lastPort, "10250 is open to every control plane")
+	r.duration("autoscaling.relistInterval", a.RelistInterval, time.Second, staleness, "30s suits")
+	if a.RelistInterval >= time.Second && a.RelistInterval < c.Monitoring.SignalInterval {
+		r.bad("autoscaling.relistInterval", a.RelistInterval,
+			fmt.Sprintf("at least monitoring.signalInterval (%s): the adapter forgets series without a sample since", c.Monitoring.SignalInterval),
+			"raise it, or lower monitoring.signalInterval")
+	}
+}
+
+// validateSignals refuses targets that can never be exceeded: the replica count would stay where it is.
+func (c *Config) validateSignals(r *report) {
+	s := c.Autoscaling.Signals
+	const prefix = "autoscaling.signals."
+	if !s.RequestsRunning.Enabled && !s.RequestsWaiting.Enabled && !s.GPUUtilization.Enabled {
+		r.bad(prefix+"requestsRunning.enabled", false, "at least one signal enabled, or nothing ever scales",
+			r.set(prefix+"requestsRunning.enabled", "true"))
+	}
+	maxNumSeqs := float64(c.Model.MaxNumSeqs)
+	if s.RequestsRunning.Enabled && r.target(prefix+"requestsRunning.target", s.RequestsRunning.Target) &&
+		maxNumSeqs >= 1 && !reachable(s.RequestsRunning.Target, maxNumSeqs) {
+		r.bad(prefix+"requestsRunning.target", s.RequestsRunning.Target,
+			fmt.Sprintf("below %.4g: a replica never runs more than model.maxNumSeqs (%d) requests, and the HPA ignores a tenth above the target",
+				maxNumSeqs/(1+hpaTolerance), c.Model.MaxNumSeqs),
+			fmt.Sprintf("set it to %g, or raise model.maxNumSeqs", runningTarget(c.Model.MaxNumSeqs)))
+	}
+	if s.RequestsWaiting.Enabled {
+		r.target(prefix+"requestsWaiting.target", s.RequestsWaiting.Target)
+	}
+	if !s.GPUUtilization.Enabled {
+		return
+	}
+	if r.target(prefix+"gpuUtilization.target", s.GPUUtilization.Target) && !reachable(s.GPUUtilization.Target, 100) {
+		r.bad(prefix+"gpuUtilization.target", s.GPUUtilization.Target,
+			fmt.Sprintf("below %.4g: utilisation ends at 100 percent, and the HPA ignores a tenth above the target", 100/(1+hpaTolerance)),
+			r.set(prefix+"gpuUtilization.target", "80"))
+	}
+	if guard := s.GPUUtilization.GuardRequests; guard < 1 || maxNumSeqs >= 1 && guard > maxNumSeqs {
+		r.bad(prefix+"gpuUtilization.guardRequests", guard, fmt.Sprintf("1 to model.maxNumSeqs (%d)", c.Model.MaxNumSeqs),
+			"3 keeps one or two clients from scaling the deployment up")
+	}
+}
+
+func (c *Config) validateBehavior(r *report) {
+	up, down := c.Autoscaling.ScaleUp, c.Autoscaling.ScaleDown
+	r.duration("autoscaling.scaleUp.stabilization", up.Stabilization, 0, maxHPAStabilization, "0s reacts at once")
+	r.duration("autoscaling.scaleUp.period", up.Period, time.Second, maxHPAPeriod, "15s is the HPA's own period")
+	r.between("autoscaling.scaleUp.pods", up.Pods, 1, 1000, "4 suits")
+	r.between("autoscaling.scaleUp.percent", up.Percent, 1, 1000, "100 doubles")
+	r.duration("autoscaling.scaleDown.stabilization", down.Stabilization, 0, maxHPAStabilization, "300s outlasts a pause in the load")
+	r.duration("autoscaling.scaleDown.period", down.Period, time.Second, maxHPAPeriod, "60s suits")
+	r.between("autoscaling.scaleDown.pods", down.Pods, 1, 1000, "1 keeps warm replicas longest")
+}
+
+func (c *Config) validateCharts(r *report) {
+	for _, chart := range []struct {
+		key string
+		Chart
+	}{
+		{"kubePrometheusStack", c.Charts.KubePrometheusStack},
+		{"prometheusAdapter", c.Charts.PrometheusAdapter},
+		{"dcgmExporter", c.Charts.DCGMExporter},
+	} {
+		if !exactVersion.MatchString(chart.Version) {
+			r.bad("charts."+chart.key+".version", chart.Version, "one exact version", "remove the key to get the tested one")
+		}
+		if !isRepository(chart.Repository) {
+			r.bad("charts."+chart.key+".repository", chart.Repository,
+				"an http(s):// or oci:// URL, or a folder that begins with / or .", "remove the key to get the public one")
+		}
+	}
+}
+
+// label reports a name that is not an RFC 1123 label.
+func (r *report) label(key, name string) {
+	if validation.IsDNS1123Label(name) != nil {
+		r.bad(key, name, "an RFC 1123 label: lower-case letters, digits and '-', at most 63, a letter or digit at both ends", "rename it")
+	}
+}
+
+// subdomain reports an optional name that is not an RFC 1123 subdomain.
+func (r *report) subdomain(key, name string) {
+	if name != "" && validation.IsDNS1123Subdomain(name) != nil {
+		r.bad(key, name, "an RFC 1123 subdomain: lower-case letters, digits, '-' and '.'", "give the name as kubectl prints it")
+	}
+}
+
+// selector reports labels that no node can have.
+func (r *report) selector(key string, labels map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		if problems := append(validation.IsQualifiedName(name), validation.IsValidLabelValue(labels[name])...); len(problems) > 0 {
+			r.bad(key+"."+name, labels[name], "a label that a node can have", strings.Join(problems, "; "))
+		}
+	}
+}
+
+// quantity reports an amount that Kubernetes does not understand or that is not above 0.
+func (r *report) quantity(key string, q Quantity) (resource.Quantity, bool) {
+	parsed, err := resource.ParseQuantity(string(q))
+	if err != nil || parsed.Sign() <= 0 {
+		r.bad(key, string(q), "a Kubernetes quantity above 0", "for example 2, 500m, 10Gi")
+		return parsed, false
+	}
+	return parsed, true
+}
+
+// duration reports a time out of bounds, or one in fractions of a second, which Kubernetes' fields
+// do not hold.
+func (r *report) duration(key string, d, low, high time.Duration, hint string) {
+	if d < low || d > high || d%time.Second != 0 {
+		r.bad(key, d, fmt.Sprintf("%s to %s, in whole seconds", low, high), hint)
+	}
+}
+
+// between reports a number out of bounds.
+func (r *report) between(key string, n, low, high int, hint string) {
+	if n < low || n > high {
+		r.bad(key, n, fmt.Sprintf("%d to %d", low, high), hint)
+	}
+}
+
+// target reports a target that an HPA cannot hold: quantities keep three decimals.
+func (r *report) target(key string, target float64) bool {
+	if target >= 0.001 {
+		return true
+	}
+	r.bad(key, target, "above 0", "to switch the signal off, set its enabled to false")
+	return false
+}
+
+// reachable says whether an average can exceed a target by more than the HPA tolerates.
+func reachable(target, highest float64) bool { return highest/target > 1+hpaTolerance }
+
+// imageProblem says what keeps an image from being pinned; "" when nothing does.
+func imageProblem(image string) string {
+	if strings.ContainsAny(image, " \t\n") || image == "" {
+		return "it is not an image reference"
+	}
+	if _, digest, ok := strings.Cut(image, "@"); ok {
+		return choose(imageDigest.MatchString(digest), "", "the digest is not sha256:<64 hex digits>")
+	}
+	// The tag follows the last colon, unless that colon belongs to the registry's port.
+	name := image[strings.LastIndexByte(image, '/')+1:]
+	_, tag, ok := strings.Cut(name, ":")
+	switch {
+	case !ok:
+		return "it has no tag, which means latest"
+	case tag == "latest" || tag == "nightly":
+		return fmt.Sprintf("%s changes under a running deployment", tag)
+	case !imageTag.MatchString(tag):
+		return fmt.Sprintf("%q is not a tag", tag)
+	}
+	return ""
+}
+
+func isRepository(repository string) bool {
+	for _, prefix := range []string{"https://", "http://", "oci://", "/", "./", "../"} {
+		if rest, ok := strings.CutPrefix(repository, prefix); ok && rest != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func oneOf(values []string) string { return "one of: " + strings.Join(values, ", ") }
