@@ -110,6 +110,8 @@ func TestGPUUtilisation(t *testing.T) {
 		{"unheld GPU, labels honoured", with(busy, honored(percent, "vllm", "a", 50), honored(percent, "monitoring", "dcgm-1", 99)), a(50), a(50)},
 		{"unheld GPU, ready exporter in the serving namespace, labels honoured", with(busy,
 			honored(percent, "vllm", "a", 50), honored(percent, "vllm", "dcgm-1", 99), ready("vllm", "dcgm-1", 1)), a(50), a(50)},
+		{"exporter beside one server reports another server's GPU", with(with(busy, serving("vllm", "b", 3)...),
+			`DCGM_FI_DEV_GPU_UTIL{namespace="vllm",pod="b",container="exporter",exported_namespace="vllm",exported_pod="a",gpu="0",UUID="GPU-0"} 60`), a(60), a(60)},
 
 		{"pod not ready", []string{ready("vllm", "a", 0), running("vllm", "a", 3), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 98)}, none, none},
 		{"readiness unknown", []string{running("vllm", "a", 3), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 98)}, none, none},

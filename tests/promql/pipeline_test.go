@@ -130,7 +130,7 @@ func (p *pipeline) recorded(series string, at time.Duration) map[string]float64 
 	p.t.Helper()
 	got := map[string]float64{}
 	for _, sample := range p.query(series, at) {
-		require.Equal(p.t, []string{labels.MetricName, "namespace", "pod"}, labelNames(sample.Metric), "%s", sample.Metric)
+		require.Equal(p.t, []string{model.MetricNameLabel, "namespace", "pod"}, labelNames(sample.Metric), "%s", sample.Metric)
 		key := sample.Metric.Get("namespace") + "/" + sample.Metric.Get("pod")
 		require.NotContains(p.t, got, key)
 		require.False(p.t, math.IsNaN(sample.F), "NaN in %s", sample.Metric)
@@ -149,7 +149,7 @@ func (p *pipeline) served(metric, namespace string, at time.Duration, pods ...st
 	for _, rule := range signals.AdapterConfig(catalogue).Rules {
 		pattern := regexp.MustCompile(rule.Name.Matches)
 		for _, sample := range p.query(rule.SeriesQuery, at) {
-			name := sample.Metric.Get(labels.MetricName)
+			name := sample.Metric.Get(model.MetricNameLabel)
 			groups := pattern.FindStringSubmatchIndex(name)
 			if groups != nil && string(pattern.ExpandString(nil, rule.Name.As, name, groups)) == metric {
 				queries[fill(p.t, rule.MetricsQuery, name, namespace, pods...)] = true

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -61,7 +62,7 @@ func TestSimulatedGPUSeriesLooksLikeDCGM(t *testing.T) {
 		pod := sample.Metric.Get("exported_pod")
 		require.NotContains(t, got, pod)
 		got[pod] = sample.F
-		assert.Equal(t, labels.FromStrings(labels.MetricName, "DCGM_FI_DEV_GPU_UTIL", "exported_namespace", "vllm", "exported_pod", pod,
+		assert.Equal(t, labels.FromStrings(model.MetricNameLabel, "DCGM_FI_DEV_GPU_UTIL", "exported_namespace", "vllm", "exported_pod", pod,
 			"exported_container", "vllm", "gpu", "0", "UUID", "GPU-simulated", "modelName", "simulated").String(), sample.Metric.String())
 	}
 	requireValues(t, map[string]float64{"a": signals.SimulatedBusyUtilization, "b": 0}, got, "simulated utilisation")
