@@ -1,0 +1,181 @@
+package components
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	kmetav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"vllm-autoscaling/components/helm"
+	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/providers"
+)
+
+const (
+	// DCGMExporterName is the name of the release, or of the PodMonitor of a managed exporter.
+	DCGMExporterName = "dcgm-exporter"
+
+	// dcgmCollectInterval is how often the exporter reads the GPUs. Its own default of 30 s would
+	// add half a minute to every decision.
+	dcgmCollectInterval = time.Second
+
+	// dcgmTimeout leaves time for the image on a GPU node that has just started.
+	dcgmTimeout = 10 * time.Minute
+)
+
+// dcgmField is one field that the exporter collects, as a line of its CSV file.
+type dcgmField struct{ name, kind, help string }
+
+// dcgmFields is the complete list of fields. The chart's own list is replaced by it, so that a new
+// chart that renames fields cannot take a series away unnoticed.
+var dcgmFields = []dcgmField{
+	{signals.SeriesGPUUtil, "gauge", "GPU utilization (in %)."},
+	{"DCGM_FI_DEV_MEM_COPY_UTIL", "gauge", "Memory utilization (in %)."},
+	{"DCGM_FI_DEV_FB_FREE", "gauge", "Frame buffer memory free (in MiB)."},
+	{"DCGM_FI_DEV_FB_USED", "gauge", "Frame buffer memory used (in MiB)."},
+	{"DCGM_FI_DEV_POWER_USAGE", "gauge", "Power draw (in W)."},
+	{"DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "counter", "Total energy consumption since boot (in mJ)."},
+	{"DCGM_FI_DEV_GPU_TEMP", "gauge", "GPU temperature (in C)."},
+	{"DCGM_FI_DEV_MEMORY_TEMP", "gauge", "Memory temperature (in C)."},
+	{"DCGM_FI_DEV_SM_CLOCK", "gauge", "SM clock frequency (in MHz)."},
+	{"DCGM_FI_DEV_MEM_CLOCK", "gauge", "Memory clock frequency (in MHz)."},
+	{"DCGM_FI_DEV_XID_ERRORS", "gauge", "Value of the last XID error encountered."},
+	{"DCGM_FI_PROF_GR_ENGINE_ACTIVE", "gauge", "Ratio of time the graphics engine is active."},
+	{"DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "gauge", "Ratio of cycles the tensor pipe is active."},
+	{"DCGM_FI_PROF_DRAM_ACTIVE", "gauge", "Ratio of cycles the device memory interface is active."},
+}
+
+// DCGMExporterArgs are the inputs of DCGMExporter.
+type DCGMExporterArgs struct {
+	// Namespace of the release or the PodMonitor: the monitoring namespace. Required.
+	Namespace string
+	// Metrics says who exports. With providers.Simulated nothing is registered.
+	Metrics providers.GPUMetrics
+	// Chart is dcgm-exporter's version and repository; required for providers.DCGMChart.
+	Chart helm.Chart
+	// GPU says which nodes have GPUs and how a pod gets onto them.
+	GPU providers.GPUScheduling
+	// ScrapeInterval of the GPU metrics; at least 1 s.
+	ScrapeInterval time.Duration
+	// Values of the chart, laid over ours last.
+	Values map[string]any
+	// DependsOn lists what must exist first: the namespace, and what brings the kinds ServiceMonitor
+	// and PodMonitor.
+	DependsOn []pulumi.Resource
+}
+
+// DCGMExporter makes Prometheus scrape the GPUs' metrics.
+type DCGMExporter struct {
+	pulumi.ResourceState
+
+	// Source is where the series come from: dcgm-chart, managed or simulated.
+	Source pulumi.StringOutput `pulumi:"source"`
+
+	// Exporter is the release or the PodMonitor; nil when simulated.
+	Exporter pulumi.Resource
+}
+
+// NewDCGMExporter registers the exporter's release, the PodMonitor of the cloud's exporter, or
+// nothing below the component.
+func NewDCGMExporter(ctx *pulumi.Context, name string, args *DCGMExporterArgs, opts ...pulumi.ResourceOption) (*DCGMExporter, error) {
+	if err := args.validate(); err != nil {
+		return nil, fmt.Errorf("dcgm-exporter: %w", err)
+	}
+	c := &DCGMExporter{Source: pulumi.String(string(args.Metrics.Source)).ToStringOutput()}
+	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:DCGMExporter", name, c, opts...); err != nil {
+		return nil, fmt.Errorf("registering dcgm-exporter: %w", err)
+	}
+
+	switch args.Metrics.Source {
+	case providers.DCGMChart:
+		release, err := helm.NewRelease(ctx, DCGMExporterName, &helm.ReleaseArgs{
+			Name:      DCGMExporterName,
+			Namespace: args.Namespace,
+			Chart:     args.Chart,
+			Values:    dcgmExporterValues(args),
+			Timeout:   dcgmTimeout,
+		}, childOptions(c, args.DependsOn)...)
+		if err != nil {
+			return nil, err
+		}
+		c.Exporter = release
+	case providers.Managed:
+		monitor, err := newPodMonitor(ctx, args.Namespace, DCGMExporterName, managedDCGMPodMonitor(args), childOptions(c, args.DependsOn))
+		if err != nil {
+			return nil, err
+		}
+		c.Exporter = monitor
+	case providers.Simulated:
+		// The series come from a recording rule.
+	}
+
+	if err := ctx.RegisterResourceOutputs(c, pulumi.Map{"source": c.Source}); err != nil {
+		return nil, fmt.Errorf("registering the outputs of dcgm-exporter: %w", err)
+	}
+	return c, nil
+}
+
+// dcgmExporterValues are the chart's values, the user's laid over ours. Its security context stays:
+// the profiling fields need SYS_ADMIN.
+func dcgmExporterValues(a *DCGMExporterArgs) map[string]any {
+	interval := prometheusDuration(a.ScrapeInterval)
+	return mergeValues(map[string]any{
+		"nodeSelector": nodeSelectorValues(a.GPU.NodeSelector),
+		// The chart's own list tolerates control-plane nodes only.
+		"tolerations": tolerationValues(a.GPU.Tolerations),
+		"resources":   resourceValues("100m", "192Mi", "512Mi"),
+		"extraEnv": []any{map[string]any{
+			"name":  "DCGM_EXPORTER_INTERVAL",
+			"value": fmt.Sprint(dcgmCollectInterval.Milliseconds()),
+		}},
+		"serviceMonitor": map[string]any{
+			"enabled":       true,
+			"interval":      interval,
+			"scrapeTimeout": interval,
+			// The serving pod's name arrives as exported_pod then, and an idle GPU has none.
+			"honorLabels": false,
+		},
+		"customMetrics": dcgmMetricsCSV(),
+	}, a.Values)
+}
+
+// dcgmMetricsCSV is the exporter's list of fields in its own format.
+func dcgmMetricsCSV() string {
+	var csv strings.Builder
+	for _, field := range dcgmFields {
+		fmt.Fprintf(&csv, "%s, %s, %s\n", field.name, field.kind, field.help)
+	}
+	return csv.String()
+}
+
+// managedDCGMPodMonitor selects the pods of a cloud's exporter from our own namespace.
+func managedDCGMPodMonitor(a *DCGMExporterArgs) monitoringv1.PodMonitorSpec {
+	interval := monitoringv1.Duration(prometheusDuration(a.ScrapeInterval))
+	port := a.Metrics.Managed.Port
+	return monitoringv1.PodMonitorSpec{
+		NamespaceSelector: monitoringv1.NamespaceSelector{MatchNames: []string{a.Metrics.Managed.Namespace}},
+		Selector:          kmetav1.LabelSelector{MatchLabels: a.Metrics.Managed.PodLabels},
+		PodMetricsEndpoints: []monitoringv1.PodMetricsEndpoint{{
+			Port:          &port,
+			Path:          signals.MetricsPath,
+			Interval:      interval,
+			ScrapeTimeout: interval,
+		}},
+	}
+}
+
+func (a *DCGMExporterArgs) validate() error {
+	if a == nil {
+		return errors.New("arguments are missing")
+	}
+	return errors.Join(
+		validateNamespace("Namespace", a.Namespace),
+		validateInterval("ScrapeInterval", a.ScrapeInterval),
+		a.Metrics.Validate(),
+		a.GPU.Validate(),
+	)
+}
