@@ -68,7 +68,7 @@ type KubePrometheusStackArgs struct {
 	Grafana bool
 	// GrafanaPassword of the user admin; nil generates one, which is kept from then on. A running
 	// Grafana takes a changed password when its pod restarts.
-	GrafanaPassword pulumi.StringInput
+	GrafanaPassword pulumi.StringPtrInput
 	// Values are laid over everything above, last.
 	Values map[string]any
 	// DependsOn lists what must exist first: the namespace.
@@ -143,9 +143,11 @@ func NewKubePrometheusStack(ctx *pulumi.Context, name string, args *KubePromethe
 }
 
 func newGrafanaAdmin(ctx *pulumi.Context, parent pulumi.Resource, args *KubePrometheusStackArgs) (*corev1.Secret, error) {
-	password := args.GrafanaPassword
+	var password pulumi.StringInput
 	var extra []pulumi.ResourceOption
-	if password == nil {
+	if args.GrafanaPassword != nil {
+		password = args.GrafanaPassword.ToStringPtrOutput().Elem()
+	} else {
 		password = pulumi.String(rand.Text())
 		// The password generated on the first run stays; those of later runs are dropped.
 		extra = append(extra, pulumi.IgnoreChanges([]string{"data"}))

@@ -117,9 +117,9 @@ type VLLMArgs struct {
 	// Simulation of the simulator's speed; required for EngineSimulator.
 	Simulation Simulation
 	// HuggingFaceToken to download gated models with; nil for none. A secret.
-	HuggingFaceToken pulumi.StringInput
+	HuggingFaceToken pulumi.StringPtrInput
 	// APIKey that clients have to present; nil lets everyone in who reaches the Service. A secret.
-	APIKey pulumi.StringInput
+	APIKey pulumi.StringPtrInput
 	// CPU requested, such as "2". Not limited: the server's event loop must not be throttled.
 	CPU string
 	// Memory requested and allowed, such as "10Gi"; SharedMemory counts towards it.
@@ -259,7 +259,7 @@ func (a *VLLMArgs) newAccountAndSecrets(ctx *pulumi.Context, c *VLLM) ([]pulumi.
 	needs := append(append([]pulumi.Resource{}, a.DependsOn...), account)
 	for _, secret := range []struct {
 		name, key string
-		value     pulumi.StringInput
+		value     pulumi.StringPtrInput
 	}{
 		{HuggingFaceSecret, huggingFaceKey, a.HuggingFaceToken},
 		{APIKeySecret, apiKeyKey, a.APIKey},
@@ -267,7 +267,7 @@ func (a *VLLMArgs) newAccountAndSecrets(ctx *pulumi.Context, c *VLLM) ([]pulumi.
 		if secret.value == nil {
 			continue
 		}
-		resource, err := newSecret(ctx, a.Namespace, secret.name, map[string]pulumi.StringInput{secret.key: secret.value},
+		resource, err := newSecret(ctx, a.Namespace, secret.name, map[string]pulumi.StringInput{secret.key: secret.value.ToStringPtrOutput().Elem()},
 			childOptions(c, a.DependsOn))
 		if err != nil {
 			return nil, err
@@ -405,9 +405,9 @@ func vllmServiceMonitor(a *VLLMArgs) monitoringv1.ServiceMonitorSpec {
 // it only when they start. nil without secrets.
 func (a *VLLMArgs) secretsChecksum() pulumi.StringInput {
 	var values []any
-	for _, value := range []pulumi.StringInput{a.HuggingFaceToken, a.APIKey} {
+	for _, value := range []pulumi.StringPtrInput{a.HuggingFaceToken, a.APIKey} {
 		if value != nil {
-			values = append(values, value)
+			values = append(values, value.ToStringPtrOutput().Elem())
 		}
 	}
 	if len(values) == 0 {
