@@ -1,0 +1,64 @@
+package kubernetesprovider
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/urn"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+)
+
+// autonamedAnnotation marks an object whose name was made up here, so that later updates keep it.
+const autonamedAnnotation = "pulumi.com/autonamed"
+
+// suffixLength is the number of random hex digits behind an automatic name, as in the upstream provider.
+const suffixLength = 8
+
+// autoName makes up a name: prefix, a dash and hex digits drawn from the seed, which the engine keeps stable
+// between the preview and the update.
+func autoName(prefix string, seed []byte) string {
+	if len(seed) == 0 {
+		seed = make([]byte, 32)
+		_, _ = rand.Read(seed) // never fails since Go 1.24
+	}
+	sum := sha256.Sum256(append([]byte(prefix+"\x00"), seed...))
+	return prefix + "-" + hex.EncodeToString(sum[:])[:suffixLength]
+}
+
+// names proposes the name of a resource that states none.
+type names struct {
+	prefix   string // the resource's name in the program
+	seed     []byte
+	proposed string // by the stack's autonaming configuration
+	disabled bool   // by the stack's autonaming configuration
+}
+
+func namer(req *pulumirpc.CheckRequest) names {
+	n := names{prefix: req.GetName(), seed: req.GetRandomSeed()}
+	if n.prefix == "" {
+		n.prefix = urn.URN(req.GetUrn()).Name()
+	}
+	if a := req.GetAutonaming(); a != nil {
+		n.proposed = a.GetProposedName()
+		n.disabled = a.GetMode() == pulumirpc.CheckRequest_AutonamingOptions_DISABLE
+	}
+	return n
+}
+
+func (n names) name() string {
+	if n.proposed != "" {
+		return n.proposed
+	}
+	return autoName(n.prefix, n.seed)
+}
+
+// fieldManager is the owner of the fields that server-side apply sets. It is the same for every update of a
+// resource and differs between resources and stacks, so that an object left behind by an update that was killed
+// is taken over by the next one, while an object of another stack never is.
+func fieldManager(u string) string {
+	sum := sha256.Sum256([]byte(u))
+	return fieldManagerPrefix + "-" + hex.EncodeToString(sum[:])[:suffixLength]
+}
+
+const fieldManagerPrefix = "pulumi-kubernetes"

@@ -1,0 +1,447 @@
+// Package kubernetesprovider is the lab's double of the Pulumi Kubernetes provider, whose own source is not
+// available as a Go module. It speaks the provider protocol and does the real thing against an API server:
+// strict validation by a server-side dry run, server-side apply, waiting until objects are ready, deletion, and
+// Helm releases with the Helm SDK. It is made for one purpose, running the program's stacks in the lab, so it
+// has no YAML directories, no Kustomize, no Patch resources and no invokes; those fail with a clear error.
+package kubernetesprovider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// Version is the version of the plugin that this double stands for: that of the SDK the program is built with.
+const Version = "4.30.0"
+
+// Provider serves one Kubernetes cluster to the Pulumi engine. It is safe for concurrent use, as the engine
+// calls it for several resources at once.
+type Provider struct {
+	pulumirpc.UnimplementedResourceProviderServer
+
+	// ctx ends when the engine cancels the update, and with it every operation under way.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu       sync.Mutex
+	engine   *engineLog
+	settings settings
+	cluster  *cluster
+	charts   *chartCache
+}
+
+// New returns a provider that is not yet configured and, until Attach, has nowhere to log to. Close frees what it
+// holds.
+func New() *Provider {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Provider{ctx: ctx, cancel: cancel, charts: &chartCache{}}
+}
+
+// Close ends the operations under way and removes the temporary files.
+func (p *Provider) Close() error {
+	p.cancel()
+	p.mu.Lock()
+	p.engine.close()
+	p.engine = nil
+	p.mu.Unlock()
+	return p.charts.remove()
+}
+
+// GetPluginInfo tells the version that the engine records in the state.
+func (p *Provider) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
+	return &pulumirpc.PluginInfo{Version: Version}, nil
+}
+
+// Attach connects to the engine, so that what takes long can be seen.
+func (p *Provider) Attach(_ context.Context, req *pulumirpc.PluginAttach) (*emptypb.Empty, error) {
+	engine, err := dialEngine(req.GetAddress())
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.engine.close()
+	p.engine = engine
+	return &emptypb.Empty{}, nil
+}
+
+// GetSchema returns the smallest schema that the engine takes: the program brings its own types.
+func (p *Provider) GetSchema(context.Context, *pulumirpc.GetSchemaRequest) (*pulumirpc.GetSchemaResponse, error) {
+	return &pulumirpc.GetSchemaResponse{Schema: `{"name":"kubernetes","version":"` + Version + `"}`}, nil
+}
+
+// CheckConfig accepts the provider's inputs when they can be read and names the one that cannot.
+func (p *Provider) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
+	news, err := unmarshal(req.GetNews())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := settingsFrom(news); err != nil {
+		return &pulumirpc.CheckResponse{Inputs: req.GetNews(), Failures: []*pulumirpc.CheckFailure{{Reason: err.Error()}}}, nil
+	}
+	return &pulumirpc.CheckResponse{Inputs: req.GetNews()}, nil
+}
+
+// DiffConfig replaces the provider, and with it every object, only when it means another cluster.
+func (p *Provider) DiffConfig(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
+	olds, err := unmarshalPlain(req.GetOldInputs())
+	if err != nil {
+		return nil, err
+	}
+	news, err := unmarshalPlain(req.GetNews())
+	if err != nil {
+		return nil, err
+	}
+	changes := diffProperties(olds, news)
+	replace := otherCluster(olds, news)
+	return diffResponse(changes, func(resource.PropertyPath) bool { return replace }, false), nil
+}
+
+// Configure connects to the cluster that the kubeconfig names. Calling it again replaces the earlier settings.
+func (p *Provider) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
+	args, err := unmarshal(req.GetArgs())
+	if err != nil {
+		return nil, err
+	}
+	s, err := settingsFrom(args)
+	if err != nil {
+		return nil, err
+	}
+	// A kubeconfig that cannot be used is reported by the operation that needs the cluster, so that an update
+	// which needs none (deleteUnreachable) can still run.
+	c := newCluster(s)
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.settings, p.cluster = s, c
+	return &pulumirpc.ConfigureResponse{
+		AcceptSecrets:                   true,
+		SupportsPreview:                 true,
+		AcceptResources:                 true,
+		AcceptOutputs:                   false,
+		SupportsAutonamingConfiguration: true,
+	}, nil
+}
+
+// Invoke has no function to offer: the program uses none.
+func (p *Provider) Invoke(_ context.Context, req *pulumirpc.InvokeRequest) (*pulumirpc.InvokeResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "the lab's Kubernetes provider has no function %q", req.GetTok())
+}
+
+// Check fills what the user may leave out and reports what can be seen to be wrong without the cluster.
+func (p *Provider) Check(ctx context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
+	t, err := tokenOf(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	olds, err := unmarshal(req.GetOlds())
+	if err != nil {
+		return nil, err
+	}
+	news, err := unmarshal(req.GetNews())
+	if err != nil {
+		return nil, err
+	}
+	ctx, done := p.operation(ctx)
+	defer done()
+
+	var inputs resource.PropertyMap
+	var failures []*pulumirpc.CheckFailure
+	if t.isRelease() {
+		inputs, failures, err = p.checkRelease(ctx, namer(req), olds, news)
+	} else {
+		inputs, failures, err = p.checkObject(ctx, t, namer(req), olds, news)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out, err := marshal(inputs)
+	if err != nil {
+		return nil, err
+	}
+	return &pulumirpc.CheckResponse{Inputs: out, Failures: failures}, nil
+}
+
+// Diff compares the inputs of the last update with the new ones.
+func (p *Provider) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
+	t, err := tokenOf(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	olds, err := unmarshalPlain(req.GetOldInputs())
+	if err != nil {
+		return nil, err
+	}
+	news, err := unmarshalPlain(req.GetNews())
+	if err != nil {
+		return nil, err
+	}
+	changes := diffProperties(olds, news)
+	if t.isRelease() {
+		return diffResponse(changes, releaseReplaces, true), nil
+	}
+	p.mu.Lock()
+	s := p.settings
+	p.mu.Unlock()
+	return diffResponse(changes, objectReplaces(t, olds, s), sameIdentity(olds, news)), nil
+}
+
+// Create makes the object or installs the release, and waits until it is ready.
+func (p *Provider) Create(ctx context.Context, req *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
+	t, err := tokenOf(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := unmarshal(req.GetProperties())
+	if err != nil {
+		return nil, err
+	}
+	ctx, done := p.operation(ctx)
+	defer done()
+
+	op := change{urn: req.GetUrn(), token: t, inputs: inputs, preview: req.GetPreview(), timeout: seconds(req.GetTimeout())}
+	var result outcome
+	if t.isRelease() {
+		result, err = p.createRelease(ctx, op)
+	} else {
+		result, err = p.createObject(ctx, op)
+	}
+	if err != nil {
+		return nil, err
+	}
+	outputs, err := p.finish(result, inputs)
+	if err != nil {
+		return nil, err
+	}
+	return &pulumirpc.CreateResponse{Id: result.id, Properties: outputs}, nil
+}
+
+// Update changes the object or upgrades the release in place, and waits until it is ready.
+func (p *Provider) Update(ctx context.Context, req *pulumirpc.UpdateRequest) (*pulumirpc.UpdateResponse, error) {
+	t, err := tokenOf(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := unmarshal(req.GetNews())
+	if err != nil {
+		return nil, err
+	}
+	olds, err := unmarshal(req.GetOlds())
+	if err != nil {
+		return nil, err
+	}
+	ctx, done := p.operation(ctx)
+	defer done()
+
+	op := change{
+		urn: req.GetUrn(), id: req.GetId(), token: t, inputs: inputs, olds: olds,
+		preview: req.GetPreview(), timeout: seconds(req.GetTimeout()),
+	}
+	var result outcome
+	if t.isRelease() {
+		result, err = p.updateRelease(ctx, op)
+	} else {
+		result, err = p.updateObject(ctx, op)
+	}
+	if err != nil {
+		return nil, err
+	}
+	outputs, err := p.finish(result, inputs)
+	if err != nil {
+		return nil, err
+	}
+	return &pulumirpc.UpdateResponse{Properties: outputs}, nil
+}
+
+// Read reports the live state of an object or release; an empty id says that it is gone.
+func (p *Provider) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
+	t, err := tokenOf(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := unmarshal(req.GetInputs())
+	if err != nil {
+		return nil, err
+	}
+	olds, err := unmarshal(req.GetProperties())
+	if err != nil {
+		return nil, err
+	}
+	ctx, done := p.operation(ctx)
+	defer done()
+
+	op := change{urn: req.GetUrn(), id: req.GetId(), token: t, inputs: inputs, olds: olds}
+	var result outcome
+	if t.isRelease() {
+		result, err = p.readRelease(ctx, op)
+	} else {
+		result, err = p.readObject(ctx, op)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if result.id == "" {
+		return &pulumirpc.ReadResponse{}, nil
+	}
+	outputs, err := marshal(result.outputs)
+	if err != nil {
+		return nil, err
+	}
+	liveInputs, err := marshal(result.inputs)
+	if err != nil {
+		return nil, err
+	}
+	return &pulumirpc.ReadResponse{Id: result.id, Properties: outputs, Inputs: liveInputs}, nil
+}
+
+// Delete removes the object or uninstalls the release and waits until it is gone. What is gone already is done.
+func (p *Provider) Delete(ctx context.Context, req *pulumirpc.DeleteRequest) (*emptypb.Empty, error) {
+	t, err := tokenOf(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	olds, err := unmarshal(req.GetProperties())
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := unmarshal(req.GetOldInputs())
+	if err != nil {
+		return nil, err
+	}
+	ctx, done := p.operation(ctx)
+	defer done()
+
+	op := change{urn: req.GetUrn(), id: req.GetId(), token: t, inputs: inputs, olds: olds, timeout: seconds(req.GetTimeout())}
+	if t.isRelease() {
+		err = p.deleteRelease(ctx, op)
+	} else {
+		err = p.deleteObject(ctx, op)
+	}
+	var unreachable *unreachableError
+	if errors.As(err, &unreachable) && p.currentSettings().deleteUnreachable {
+		p.log(pulumirpc.LogSeverity_WARNING, req.GetUrn(), fmt.Sprintf("removed from the state only, the cluster cannot be asked: %v", err))
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &emptypb.Empty{}, nil
+}
+
+// Cancel ends every operation under way.
+func (p *Provider) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
+	p.cancel()
+	return &emptypb.Empty{}, nil
+}
+
+// change is one operation on a resource, as asked for by the engine.
+type change struct {
+	urn     string
+	id      string
+	token   token
+	inputs  resource.PropertyMap
+	olds    resource.PropertyMap // outputs of the last update
+	preview bool
+	timeout time.Duration // 0 when the program states none
+}
+
+// outcome is what an operation left behind.
+type outcome struct {
+	id      string
+	outputs resource.PropertyMap
+	inputs  resource.PropertyMap // set by reads only
+	notYet  []string             // why the object exists but is not ready; empty when it is
+}
+
+// finish turns an outcome into the answer to the engine: the outputs, or the error that tells the engine to
+// keep the object in the state and to try again with the next update.
+func (p *Provider) finish(result outcome, inputs resource.PropertyMap) (*structpb.Struct, error) {
+	outputs, err := marshal(result.outputs)
+	if err != nil {
+		return nil, err
+	}
+	if len(result.notYet) == 0 {
+		return outputs, nil
+	}
+	in, err := marshal(inputs)
+	if err != nil {
+		return nil, err
+	}
+	failed, err := status.New(codes.Unknown, "resource is not ready").WithDetails(&pulumirpc.ErrorResourceInitFailed{
+		Id: result.id, Properties: outputs, Inputs: in, Reasons: result.notYet,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reporting that %s is not ready (%v): %w", result.id, result.notYet, err)
+	}
+	return nil, failed.Err()
+}
+
+// operation returns a context that ends with the request or with the update, whichever is first.
+func (p *Provider) operation(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(p.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+func (p *Provider) currentSettings() settings {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.settings
+}
+
+// reach returns the configured cluster, after making sure that it answers.
+func (p *Provider) reach(ctx context.Context) (*cluster, error) {
+	p.mu.Lock()
+	c := p.cluster
+	p.mu.Unlock()
+	if c == nil {
+		return nil, errors.New("the Kubernetes provider is not configured")
+	}
+	return c, c.connect(ctx)
+}
+
+// log writes a line that stays in the update's record.
+func (p *Provider) log(severity pulumirpc.LogSeverity, urn, message string) {
+	p.engineLog().write(p.ctx, severity, urn, message, false)
+}
+
+// progress shows a line beside the resource while it is being worked on.
+func (p *Provider) progress(urn, message string) {
+	p.engineLog().write(p.ctx, pulumirpc.LogSeverity_INFO, urn, message, true)
+}
+
+func (p *Provider) engineLog() *engineLog {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.engine
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+func marshalOptions() plugin.MarshalOptions {
+	return plugin.MarshalOptions{KeepUnknowns: true, KeepSecrets: true, KeepResources: true}
+}
+
+func marshal(m resource.PropertyMap) (*structpb.Struct, error) {
+	return plugin.MarshalProperties(m, marshalOptions())
+}
+
+// unmarshal keeps secrets marked and unknown values unknown.
+func unmarshal(s *structpb.Struct) (resource.PropertyMap, error) {
+	return plugin.UnmarshalProperties(s, marshalOptions())
+}
+
+// unmarshalPlain drops the secret marks, for comparisons.
+func unmarshalPlain(s *structpb.Struct) (resource.PropertyMap, error) {
+	return plugin.UnmarshalProperties(s, plugin.MarshalOptions{KeepUnknowns: true, KeepResources: true})
+}

@@ -1,0 +1,233 @@
+package kubernetesprovider
+
+import (
+	"encoding/base64"
+	"math"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+)
+
+// reveal takes off the secret marks around a value.
+func reveal(v resource.PropertyValue) resource.PropertyValue {
+	for {
+		switch {
+		case v.IsSecret():
+			v = v.SecretValue().Element
+		case v.IsOutput() && v.OutputValue().Known:
+			v = v.OutputValue().Element
+		default:
+			return v
+		}
+	}
+}
+
+func isUnknown(v resource.PropertyValue) bool {
+	v = reveal(v)
+	return v.IsComputed() || v.IsOutput()
+}
+
+// plain turns properties into what JSON and YAML encoders take. Secrets are revealed, whole numbers become
+// integers (a Helm template would print 1.025e+06 otherwise) and, unless keepNulls, nulls are left out.
+func plain(m resource.PropertyMap, keepNulls bool) map[string]any {
+	out := make(map[string]any, len(m))
+	for k, v := range m {
+		if v := plainValue(v, keepNulls); v != nil || keepNulls {
+			out[string(k)] = v
+		}
+	}
+	return out
+}
+
+func plainValue(v resource.PropertyValue, keepNulls bool) any {
+	v = reveal(v)
+	switch {
+	case v.IsBool():
+		return v.BoolValue()
+	case v.IsNumber():
+		n := v.NumberValue()
+		if n == math.Trunc(n) && math.Abs(n) < 1<<53 {
+			return int64(n)
+		}
+		return n
+	case v.IsString():
+		return v.StringValue()
+	case v.IsArray():
+		list := make([]any, 0, len(v.ArrayValue()))
+		for _, e := range v.ArrayValue() {
+			list = append(list, plainValue(e, keepNulls))
+		}
+		return list
+	case v.IsObject():
+		return plain(v.ObjectValue(), keepNulls)
+	}
+	return nil
+}
+
+// object returns the object at a key, revealed; nil when there is none.
+func object(m resource.PropertyMap, key resource.PropertyKey) resource.PropertyMap {
+	if v := reveal(m[key]); v.IsObject() {
+		return v.ObjectValue()
+	}
+	return nil
+}
+
+// text returns the string at a key, revealed; "" when there is none.
+func text(m resource.PropertyMap, key resource.PropertyKey) string {
+	if v := reveal(m[key]); v.IsString() {
+		return v.StringValue()
+	}
+	return ""
+}
+
+// boolean returns the boolean at a key, revealed; false when there is none.
+func boolean(m resource.PropertyMap, key resource.PropertyKey) bool {
+	v := reveal(m[key])
+	return v.IsBool() && v.BoolValue()
+}
+
+// annotation returns an annotation of the object.
+func annotation(m resource.PropertyMap, key resource.PropertyKey) string {
+	return text(object(object(m, "metadata"), "annotations"), key)
+}
+
+// markSecrets marks in outputs what is secret in inputs at the same place.
+func markSecrets(outputs, inputs resource.PropertyMap) resource.PropertyMap {
+	marked := outputs.Copy()
+	for k, in := range inputs {
+		if out, ok := marked[k]; ok {
+			marked[k] = markSecret(out, in)
+		}
+	}
+	return marked
+}
+
+func markSecret(out, in resource.PropertyValue) resource.PropertyValue {
+	switch {
+	case out.IsSecret():
+		return out
+	case in.IsSecret() || in.IsOutput() && in.OutputValue().Secret:
+		return resource.MakeSecret(out)
+	case !in.ContainsSecrets():
+		return out
+	case in.IsObject() && out.IsObject():
+		return resource.NewObjectProperty(markSecrets(out.ObjectValue(), in.ObjectValue()))
+	case in.IsArray() && out.IsArray() && len(in.ArrayValue()) == len(out.ArrayValue()):
+		list := make([]resource.PropertyValue, len(out.ArrayValue()))
+		for i, e := range out.ArrayValue() {
+			list[i] = markSecret(e, in.ArrayValue()[i])
+		}
+		return resource.NewArrayProperty(list)
+	}
+	// The shapes differ, so where the secret went is not known: all of it is secret.
+	return resource.MakeSecret(out)
+}
+
+// liveOutputs turns a live object into outputs: bookkeeping of the API server is left out, and what is secret
+// in the inputs, or is the content of a Secret, is secret.
+func liveOutputs(live map[string]any, inputs resource.PropertyMap) resource.PropertyMap {
+	outputs := resource.NewPropertyMapFromMap(withoutBookkeeping(live))
+	outputs = markSecrets(outputs, inputs)
+	if live["apiVersion"] == "v1" && live["kind"] == "Secret" {
+		if given, ok := inputs["stringData"]; ok {
+			outputs["stringData"] = given
+		}
+		for _, key := range []resource.PropertyKey{"data", "stringData"} {
+			if v, ok := outputs[key]; ok && !v.IsSecret() {
+				outputs[key] = resource.MakeSecret(v)
+			}
+		}
+	}
+	return outputs
+}
+
+func withoutBookkeeping(live map[string]any) map[string]any {
+	out := make(map[string]any, len(live))
+	for k, v := range live {
+		out[k] = v
+	}
+	if metadata, ok := live["metadata"].(map[string]any); ok {
+		kept := make(map[string]any, len(metadata))
+		for k, v := range metadata {
+			if k != "managedFields" {
+				kept[k] = v
+			}
+		}
+		out["metadata"] = kept
+	}
+	return out
+}
+
+// encodeStringData moves a Secret's stringData into data, as the API server would. Server-side apply does not
+// track a key that was set through stringData and so would never remove it again.
+func encodeStringData(object map[string]any) {
+	if object["apiVersion"] != "v1" || object["kind"] != "Secret" {
+		return
+	}
+	given, ok := object["stringData"].(map[string]any)
+	if !ok {
+		return
+	}
+	data := map[string]any{}
+	if existing, ok := object["data"].(map[string]any); ok {
+		for k, v := range existing {
+			data[k] = v
+		}
+	}
+	for k, v := range given {
+		if s, ok := v.(string); ok {
+			data[k] = base64.StdEncoding.EncodeToString([]byte(s))
+		} else {
+			data[k] = v
+		}
+	}
+	object["data"] = data
+	delete(object, "stringData")
+}
+
+// overlay lays the new values over the old ones: objects are merged, everything else is replaced.
+func overlay(olds, news resource.PropertyMap) resource.PropertyMap {
+	out := olds.Copy()
+	for k, v := range news {
+		before, after := reveal(out[k]), reveal(v)
+		if before.IsObject() && after.IsObject() && !v.IsSecret() {
+			out[k] = resource.NewObjectProperty(overlay(before.ObjectValue(), after.ObjectValue()))
+			continue
+		}
+		out[k] = v
+	}
+	return out
+}
+
+// project keeps of the live value what the inputs speak about: the live side of a drift.
+func project(live map[string]any, inputs resource.PropertyMap) resource.PropertyMap {
+	out := resource.PropertyMap{}
+	for k, in := range inputs {
+		v, ok := live[string(k)]
+		if !ok {
+			continue
+		}
+		out[k] = projectValue(v, in)
+	}
+	return out
+}
+
+func projectValue(live any, in resource.PropertyValue) resource.PropertyValue {
+	if in.IsSecret() {
+		return resource.MakeSecret(projectValue(live, in.SecretValue().Element))
+	}
+	switch v := live.(type) {
+	case map[string]any:
+		if in.IsObject() {
+			return resource.NewObjectProperty(project(v, in.ObjectValue()))
+		}
+	case []any:
+		if in.IsArray() && len(in.ArrayValue()) == len(v) {
+			list := make([]resource.PropertyValue, len(v))
+			for i := range v {
+				list[i] = projectValue(v[i], in.ArrayValue()[i])
+			}
+			return resource.NewArrayProperty(list)
+		}
+	}
+	return resource.NewPropertyValue(live)
+}
