@@ -37,6 +37,11 @@ type Cluster struct {
 	// aggregated API server. Private clusters open only a few to it; 10250 is open everywhere,
 	// because the kubelet needs it.
 	AggregatedAPIPort int
+	// Kubeconfig is a kubeconfig for people and CI, without a token: it names the cloud's exec
+	// plugin. A secret.
+	Kubeconfig pulumi.StringOutput
+	// NodeAutoscaler is set where the cloud runs no node autoscaler of its own.
+	NodeAutoscaler *NodeAutoscaler
 }
 
 // GPUScheduling says how a pod asks for GPUs and lands on a node that has them.
