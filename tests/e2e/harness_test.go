@@ -72,6 +72,10 @@ func prepareAndRun(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	if err := lab.BuildProgram(ctx, root, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	environment.ctx, environment.tools, environment.root = ctx, tools, root
 	return m.Run()
 }

@@ -27,6 +27,9 @@ const (
 	secondInterrupt = 5 * time.Second
 )
 
+// buildFlags are those of the Makefile: the language host then finds the program built.
+var buildFlags = []string{"CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false", "GOWORK=off"}
+
 // StackOptions say which program is deployed and how it is configured.
 type StackOptions struct {
 	// Name of the stack, such as local.
@@ -121,9 +124,8 @@ func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error)
 		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
 		"PATH="+strings.Join([]string{filepath.Dir(programs.Path(tools.Pulumi)),
 			filepath.Dir(programs.Path(tools.PulumiLanguageGo)), os.Getenv("PATH")}, string(os.PathListSeparator)),
-		// As in the Makefile: the language host then finds the program built.
-		"CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false", "GOWORK=off",
 	)
+	s.env = append(s.env, buildFlags...)
 	s.env = append(s.env, o.Env...)
 	return s, nil
 }

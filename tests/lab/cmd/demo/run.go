@@ -56,9 +56,13 @@ type result struct {
 func run(ctx context.Context, o options, out *screen) (ok string, err error) {
 	d := &demo{options: o, out: out}
 	out.step("1/7 tools")
-	tools, err := lab.BuildTools(ctx, out)
+	// On the terminal itself, where a build that takes minutes shows its time.
+	tools, err := lab.BuildTools(ctx, out.out)
 	if err != nil {
 		return "", fmt.Errorf("build the lab's tools: %w", err)
+	}
+	if err := lab.BuildProgram(ctx, o.root, out.out); err != nil {
+		return "", err
 	}
 
 	out.step("2/7 control plane, %d GPU nodes, simulators", gpuNodes)
