@@ -267,12 +267,13 @@ func (a *VLLMArgs) newAccountAndSecrets(ctx *pulumi.Context, c *VLLM) ([]pulumi.
 		if secret.value == nil {
 			continue
 		}
-		resource, err := newSecret(ctx, a.Namespace, secret.name, map[string]pulumi.StringInput{secret.key: secret.value.ToStringPtrOutput().Elem()},
+		entry := map[string]pulumi.StringInput{secret.key: secret.value.ToStringPtrOutput().Elem()}
+		object, err := newSecret(ctx, a.Namespace, secret.name, entry,
 			childOptions(c, a.DependsOn))
 		if err != nil {
 			return nil, err
 		}
-		needs = append(needs, resource)
+		needs = append(needs, object)
 	}
 	return needs, nil
 }
