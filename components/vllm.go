@@ -496,7 +496,8 @@ func (m Model) validate() error {
 	}
 	for _, arg := range m.ExtraArgs {
 		flag, _, _ := strings.Cut(arg, "=")
-		if owner, owned := ownedFlags[flag]; owned {
+		// vLLM takes --max_model_len as well.
+		if owner, owned := ownedFlags[strings.ReplaceAll(flag, "_", "-")]; owned {
 			add("extra argument %q is set by %s: use that instead", arg, owner)
 		}
 	}

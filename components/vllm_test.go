@@ -494,6 +494,7 @@ func TestVLLMRefuses(t *testing.T) {
 		"more memory than there is":  {func(a *VLLMArgs) { a.Model.GPUMemoryUtilization = 1.1 }, "gpuMemoryUtilization 1.1"},
 		"no dtype":                   {func(a *VLLMArgs) { a.Model.DType = "" }, "dtype is empty"},
 		"an owned flag":              {func(a *VLLMArgs) { a.Model.ExtraArgs = []string{"--port=9"} }, `extra argument "--port=9" is set by the port`},
+		"its other spelling":         {func(a *VLLMArgs) { a.Model.ExtraArgs = []string{"--max_model_len", "9"} }, `extra argument "--max_model_len"`},
 		"the key in plain sight":     {func(a *VLLMArgs) { a.Model.ExtraArgs = []string{"--api-key", "x"} }, `extra argument "--api-key"`},
 		"no CPU":                     {func(a *VLLMArgs) { a.CPU = "0" }, `CPU "0"`},
 		"memory that is no quantity": {func(a *VLLMArgs) { a.Memory = "10 GB" }, `Memory "10 GB"`},
