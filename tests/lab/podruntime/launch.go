@@ -79,16 +79,21 @@ func (l *launcher) data() (string, error) {
 
 // kubeconfig is a file that lets the program act as the pod's ServiceAccount, and no more than that.
 func (l *launcher) kubeconfig() (string, error) {
-	account := l.pod.Spec.ServiceAccountName
-	if account == "" {
-		account = "default"
-	}
-	user := "system:serviceaccount:" + l.pod.Namespace + ":" + account
+	user := l.user()
 	file, err := l.runtime.config.KubeconfigFor(user)
 	if err != nil {
 		return "", fmt.Errorf("kubeconfig for %s: %w", user, err)
 	}
 	return file, nil
+}
+
+// user is the pod's ServiceAccount as the API server calls it.
+func (l *launcher) user() string {
+	account := l.pod.Spec.ServiceAccountName
+	if account == "" {
+		account = "default"
+	}
+	return "system:serviceaccount:" + l.pod.Namespace + ":" + account
 }
 
 func (l *launcher) freePort() (int, error) { return process.FreePort() }

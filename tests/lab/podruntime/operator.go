@@ -79,9 +79,10 @@ func (l *launcher) operator() (*launch, error) {
 	}
 	return &launch{
 		program: Operator,
-		args:    args,
-		env:     []string{"KUBECONFIG=" + kubeconfig},
-		ports:   map[int]endpoint{containerPort: {port: port}},
-		ready:   getOK(fmt.Sprintf("http://127.0.0.1:%d/healthz", port), http.DefaultClient),
+		// It overwrites the user that the kubeconfig acts as, by this flag's value.
+		args:  append(args, "--as="+l.user()),
+		env:   []string{"KUBECONFIG=" + kubeconfig},
+		ports: map[int]endpoint{containerPort: {port: port}},
+		ready: getOK(fmt.Sprintf("http://127.0.0.1:%d/healthz", port), http.DefaultClient),
 	}, nil
 }

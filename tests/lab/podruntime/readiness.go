@@ -13,9 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// ReadyAnnotation says whether what a pod stands for serves: "true" or "false". The pod's status
-// follows it: for the first "true" by whoever simulates the kubelet, which waits for the annotation,
-// and from then on by the runtime itself.
+// ReadyAnnotation says whether what a pod stands for serves: "true", "false", or absent until it first
+// does. Whoever simulates the kubelet makes the pod's status follow it, both ways.
 const ReadyAnnotation = "lab.vllm-autoscaling/ready"
 
 // eventMessageLimit is the longest text that an Event may have.
@@ -29,7 +28,6 @@ func (w *worker) announce(ctx context.Context) {
 		ready = ready && w.ready[name]
 	}
 	news := w.announced == nil && ready || w.announced != nil && *w.announced != ready
-	again := w.announced != nil
 	w.mu.Unlock()
 	if !news {
 		return
@@ -41,12 +39,6 @@ func (w *worker) announce(ctx context.Context) {
 	w.mu.Lock()
 	w.announced = &ready
 	w.mu.Unlock()
-	// A simulated kubelet makes a pod ready once and does not take it back.
-	if again {
-		if err := w.retry(ctx, func() error { return w.patchConditions(ctx, ready) }); err != nil {
-			w.couldNot(ctx, err)
-		}
-	}
 }
 
 func (w *worker) couldNot(ctx context.Context, err error) {
@@ -79,27 +71,6 @@ func (w *worker) annotate(ctx context.Context, ready bool) error {
 		return err
 	}
 	_, err = w.runtime.client.CoreV1().Pods(w.pod.Namespace).Patch(ctx, w.pod.Name, types.MergePatchType, patch, metav1.PatchOptions{})
-	return err
-}
-
-func (w *worker) patchConditions(ctx context.Context, ready bool) error {
-	status, reason, message := corev1.ConditionTrue, "", ""
-	if !ready {
-		status, reason, message = corev1.ConditionFalse, "ContainersNotReady", "the process that stands for this pod does not serve"
-	}
-	now := metav1.Now()
-	conditions := []map[string]any{}
-	for _, kind := range []corev1.PodConditionType{corev1.ContainersReady, corev1.PodReady} {
-		conditions = append(conditions, map[string]any{"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": now})
-	}
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": w.pod.UID},
-		"status":   map[string]any{"conditions": conditions},
-	})
-	if err != nil {
-		return err
-	}
-	_, err = w.runtime.client.CoreV1().Pods(w.pod.Namespace).Patch(ctx, w.pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 	return err
 }
 

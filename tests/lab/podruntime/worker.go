@@ -26,6 +26,8 @@ const (
 	healthyAfter = time.Minute
 	// unmountedFor is how long what a pod mounts may be missing before it is worth a word.
 	unmountedFor = 3 * time.Second
+	// reloadAgain is the wait after a reload that failed.
+	reloadAgain = 5 * time.Second
 	// hurriedStop is how long a program may take to end when the whole lab stops.
 	hurriedStop = 3 * time.Second
 )
@@ -195,11 +197,17 @@ func (w *worker) once(ctx context.Context, l *launcher, changed chan struct{}) e
 	}
 	w.set(l.container.Name, plan, false)
 	if err := p.WaitReady(startCtx, startTimeout); err != nil {
-		return errors.Join(err, w.stop(ctx, p))
+		stopErr := w.stop(ctx, p)
+		if errors.Is(err, stopErr) {
+			return err
+		}
+		return errors.Join(err, stopErr)
 	}
 	w.set(l.container.Name, plan, true)
 	w.runtime.logf("%s: %s serves", w.name(), plan.program)
 	w.announce(ctx)
+	var retry <-chan time.Time
+	stale := false
 	for {
 		select {
 		case <-p.Done():
@@ -210,7 +218,10 @@ func (w *worker) once(ctx context.Context, l *launcher, changed chan struct{}) e
 		case <-ctx.Done():
 			return w.stop(ctx, p)
 		case <-changed:
-			w.reload(ctx, l, plan)
+		case <-retry:
+		}
+		if retry, stale = nil, w.reload(ctx, l, plan, stale); stale {
+			retry = time.After(reloadAgain)
 		}
 	}
 }
@@ -235,19 +246,26 @@ func (w *worker) serve(ctx, startCtx context.Context, l *launcher, plan *launch)
 	return <-served
 }
 
-// reload rewrites the mounted files and tells the program, if it can be told.
-func (w *worker) reload(ctx context.Context, l *launcher, plan *launch) {
+// reload rewrites the mounted files and, when one differs or the last attempt left it stale, tells the
+// program, if it can be told. It returns whether the program still runs on old files.
+func (w *worker) reload(ctx context.Context, l *launcher, plan *launch, stale bool) bool {
 	changed, err := l.volumes()
-	if err == nil && changed && plan.reload != nil {
+	if errors.Is(err, errWaiting) {
+		// An object that was deleted leaves its files where they are, as on a node.
+		err = nil
+	}
+	if err == nil && !changed && !stale {
+		return false
+	}
+	if err == nil && plan.reload != nil {
 		err = plan.reload(ctx)
-	} else if err == nil && !changed {
-		return
 	}
 	if err != nil && ctx.Err() == nil {
 		w.fail(ctx, l.container.Name, fmt.Errorf("reload: %w", err))
-		return
+		return true
 	}
 	w.clear(l.container.Name)
+	return false
 }
 
 // preStop waits as long as the container's preStop hook sleeps, still serving: a Service needs that time
@@ -380,7 +398,7 @@ func (w *worker) lastError() error {
 	for i := range w.pod.Spec.Containers {
 		name := w.pod.Spec.Containers[i].Name
 		if err := w.failures[name]; err != nil {
-			return fmt.Errorf("container %q: %w", name, err)
+			return fmt.Errorf("container %q: %s", name, brief(err))
 		}
 	}
 	return nil
@@ -393,7 +411,7 @@ func (w *worker) fail(ctx context.Context, container string, err error) {
 	}
 	w.mu.Lock()
 	w.failures[container] = err
-	text := fmt.Sprintf("container %q: %v", container, err)
+	text := fmt.Sprintf("container %q: %s", container, brief(err))
 	known := w.reported == text
 	w.reported = text
 	w.mu.Unlock()
@@ -402,6 +420,19 @@ func (w *worker) fail(ctx context.Context, container string, err error) {
 	}
 	w.runtime.logf("%s: %s", w.name(), text)
 	w.runtime.warn(ctx, w.pod, reasonFor(err), text)
+}
+
+// briefLines is how much of a program's log a message shows: its reason to end stands last.
+const briefLines = 3
+
+// brief is an error's text with little of the log; the whole log is named in it.
+func brief(err error) string {
+	var exit *process.ExitError
+	if !errors.As(err, &exit) {
+		return err.Error()
+	}
+	lines := strings.Split(exit.Tail, "\n")
+	return fmt.Sprintf("%s ended: %v (log: %s); last lines:\n%s", exit.Name, exit.Err, exit.Log, strings.Join(lines[max(0, len(lines)-briefLines):], "\n"))
 }
 
 // reasonFor is the Event's reason, with a kubelet's words where it has some.
