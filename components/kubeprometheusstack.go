@@ -163,16 +163,15 @@ func newGrafanaAdmin(ctx *pulumi.Context, parent pulumi.Resource, args *KubeProm
 }
 
 // newSecret registers an Opaque Secret. Its data is written encoded, as the API server returns it,
-// so that a refresh shows no difference, and is secret in the state.
+// so that a refresh shows no difference. The SDK makes the data of every Secret secret in the state.
 func newSecret(ctx *pulumi.Context, namespace, name string, entries map[string]pulumi.StringInput,
 	opts []pulumi.ResourceOption,
 ) (*corev1.Secret, error) {
 	data := pulumi.StringMap{}
 	for key, value := range entries {
-		encoded := value.ToStringOutput().ApplyT(func(plain string) string {
+		data[key] = value.ToStringOutput().ApplyT(func(plain string) string {
 			return base64.StdEncoding.EncodeToString([]byte(plain))
 		}).(pulumi.StringOutput)
-		data[key] = pulumi.ToSecret(encoded).(pulumi.StringOutput)
 	}
 	secret, err := corev1.NewSecret(ctx, name, &corev1.SecretArgs{
 		Metadata: metav1.ObjectMetaArgs{

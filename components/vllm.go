@@ -267,12 +267,13 @@ func (a *VLLMArgs) newAccountAndSecrets(ctx *pulumi.Context, c *VLLM) ([]pulumi.
 		if secret.value == nil {
 			continue
 		}
-		resource, err := newSecret(ctx, a.Namespace, secret.name, map[string]pulumi.StringInput{secret.key: secret.value.ToStringPtrOutput().Elem()},
+		entry := map[string]pulumi.StringInput{secret.key: secret.value.ToStringPtrOutput().Elem()}
+		object, err := newSecret(ctx, a.Namespace, secret.name, entry,
 			childOptions(c, a.DependsOn))
 		if err != nil {
 			return nil, err
 		}
-		needs = append(needs, resource)
+		needs = append(needs, object)
 	}
 	return needs, nil
 }
@@ -495,7 +496,8 @@ func (m Model) validate() error {
 	}
 	for _, arg := range m.ExtraArgs {
 		flag, _, _ := strings.Cut(arg, "=")
-		if owner, owned := ownedFlags[flag]; owned {
+		// vLLM takes --max_model_len as well.
+		if owner, owned := ownedFlags[strings.ReplaceAll(flag, "_", "-")]; owned {
 			add("extra argument %q is set by %s: use that instead", arg, owner)
 		}
 	}

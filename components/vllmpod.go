@@ -33,6 +33,7 @@ var ownedFlags = map[string]string{
 	"--gpu-memory-utilization":           "gpuMemoryUtilization",
 	"--dtype":                            "dtype",
 	"--tensor-parallel-size":             "the number of GPUs per replica",
+	"-tp":                                "the number of GPUs per replica",
 	"--shutdown-timeout":                 "the shutdown timeout",
 	"--disable-access-log-for-endpoints": "the probes and the scrape",
 	"--api-key":                          "the API key, which must not stand in the Deployment",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -241,8 +242,16 @@ func NewSecret(value string) Secret { return Secret{value: value} }
 // Given says whether there is a value.
 func (s Secret) Given() bool { return s.value != "" }
 
-// Output is the value as a Pulumi secret, or nil when absent.
-func (s Secret) Output() pulumi.StringPtrInput {
+// Input is the value as a Pulumi secret, or nil when absent.
+func (s Secret) Input() pulumi.StringInput {
+	if !s.Given() {
+		return nil
+	}
+	return pulumi.ToSecret(pulumi.String(s.value)).(pulumi.StringOutput)
+}
+
+// PtrInput is Input for properties that take a pointer.
+func (s Secret) PtrInput() pulumi.StringPtrInput {
 	if !s.Given() {
 		return nil
 	}
@@ -337,7 +346,9 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "model.gpuMemoryUtilization", &c.Model.GPUMemoryUtilization, 0.90)
 	orDefault(given, "model.dtype", &c.Model.DType, "auto")
 
-	orDefault(given, "gpu.mode", &c.GPU.Mode, choose(c.Cloud == CloudLocal, GPUSimulated, GPUNvidia))
+	// An unknown cloud is one problem, without those that follow from what it would need.
+	noGPU := c.Cloud == CloudLocal || !slices.Contains(Clouds, c.Cloud)
+	orDefault(given, "gpu.mode", &c.GPU.Mode, choose(noGPU, GPUSimulated, GPUNvidia))
 	simulated := c.GPU.Mode == GPUSimulated
 	orDefault(given, "gpu.perReplica", &c.GPU.PerReplica, 1)
 	orDefault(given, "gpu.metrics", &c.GPU.Metrics,

@@ -41,8 +41,8 @@ const (
 )
 
 var (
-	// promDuration is Prometheus' own form of a duration.
-	promDuration = regexp.MustCompile(`^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$`)
+	// promDuration is Prometheus' own form of a duration, whose parts go from large to small.
+	promDuration = regexp.MustCompile(`^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$`)
 	// exactVersion leaves out ranges, which make Helm look for newer charts at every preview.
 	exactVersion = regexp.MustCompile(`^v?[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?$`)
 	imageTag     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
@@ -51,15 +51,17 @@ var (
 	modelID = regexp.MustCompile(`^([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+|/[^\s]+)$`)
 )
 
-// systemNamespaces belong to the cluster: the stack would delete them on destroy.
-var systemNamespaces = []string{"default", "kube-system", "kube-public", "kube-node-lease"}
+// systemNamespace says whether a namespace belongs to Kubernetes: the stack would delete it on destroy.
+func systemNamespace(name string) bool { return name == "default" || strings.HasPrefix(name, "kube-") }
 
-// ownedFlags are the server's flags that have a key of their own.
+// ownedFlags are the server's flags that the program sets, and the key of each; "" means that it has none.
 var ownedFlags = map[string]string{
 	"--api-key": "apiKey", "--dtype": "model.dtype", "--gpu-memory-utilization": "model.gpuMemoryUtilization",
 	"--max-model-len": "model.maxModelLen", "--max-num-seqs": "model.maxNumSeqs", "--model": "model.id",
 	"--port": "vllm.port", "--revision": "model.revision", "--shutdown-timeout": "vllm.shutdownTimeout",
 	"--tensor-parallel-size": "gpu.perReplica", "-tp": "gpu.perReplica",
+	"--disable-access-log-for-endpoints": "", "--time-to-first-token": "", "--inter-token-latency": "",
+	"--time-factor-under-load": "", "--force-dummy-tokenizer": "",
 }
 
 // report collects problems under keys of one project.
@@ -117,9 +119,9 @@ func (c *Config) validateNames(r *report) {
 	for key, name := range map[string]string{
 		"namespaces.monitoring": c.Namespaces.Monitoring, "namespaces.serving": c.Namespaces.Serving,
 	} {
-		if slices.Contains(systemNamespaces, name) {
+		if systemNamespace(name) {
 			r.bad(key, name, "a namespace of the stack's own, because destroy deletes it",
-				"choose a name that is not one of "+strings.Join(systemNamespaces, ", "))
+				"choose a name that is neither default nor begins with kube-")
 			continue
 		}
 		r.label(key, name)
@@ -168,7 +170,8 @@ func (c *Config) validateModel(r *report) {
 	for i, arg := range m.ExtraArgs {
 		flag, _, _ := strings.Cut(arg, "=")
 		if key, owned := ownedFlags[flag]; owned {
-			r.bad(fmt.Sprintf("model.extraArgs[%d]", i), arg, "flags that have no key of their own", "set "+key+" instead")
+			r.bad(fmt.Sprintf("model.extraArgs[%d]", i), arg, "flags that the program does not set itself",
+				choose(key == "", "remove it", "set "+key+" instead"))
 		}
 	}
 	// A lower bound that needs no GPU to check: weights that do not fit crash every replica after
@@ -228,7 +231,7 @@ func (c *Config) validateVLLM(r *report) {
 	}
 	r.quantity("vllm.modelCache", v.ModelCache)
 	r.duration("vllm.startupBudget", v.StartupBudget, time.Minute, 6*time.Hour, "download, load and warm-up have to fit in")
-	r.duration("vllm.preStop", v.PreStop, 0, maxDrain, "5s to 15s let load balancers notice")
+	r.duration("vllm.preStop", v.PreStop, time.Second, maxDrain, "5s to 15s let load balancers notice")
 	r.duration("vllm.shutdownTimeout", v.ShutdownTimeout, 0, maxDrain, "as long as a usual request takes")
 	if total := v.PreStop + v.ShutdownTimeout; v.PreStop >= 0 && v.PreStop <= maxDrain && v.ShutdownTimeout <= maxDrain && total > maxDrain {
 		r.bad("vllm.shutdownTimeout", v.ShutdownTimeout,
@@ -271,7 +274,7 @@ func (c *Config) validateMonitoring(r *report) {
 	r.duration("monitoring.scrapeInterval", m.ScrapeInterval, time.Second, staleness/2, "a series is gone 5m after its last sample")
 	r.duration("monitoring.evaluationInterval", m.EvaluationInterval, time.Second, staleness/2, "a series is gone 5m after its last sample")
 	r.duration("monitoring.signalInterval", m.SignalInterval, time.Second, time.Minute, "the HPA looks every 15s")
-	if !promDuration.MatchString(m.Retention) || strings.Trim(m.Retention, "0ywdhms") == "" {
+	if !promDuration.MatchString(m.Retention) || !strings.ContainsAny(m.Retention, "123456789") {
 		r.bad("monitoring.retention", m.Retention, "a Prometheus duration above 0", "for example 7d or 36h")
 	}
 	if m.Storage != "" {

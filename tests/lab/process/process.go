@@ -36,6 +36,8 @@ type Spec struct {
 	Env []string
 	// Dir is the folder to run in; empty means that of the lab.
 	Dir string
+	// Stdin is what the program reads; empty means nothing to read.
+	Stdin string
 	// LogFile gets stdout and stderr, appended; its folder is made. Empty keeps only the last lines in memory.
 	LogFile string
 	// Output gets a copy of stdout and stderr while the program runs; nil for none.
@@ -78,6 +80,9 @@ func Start(ctx context.Context, spec Spec) (*Process, error) {
 	p.cmd = exec.Command(spec.Path, spec.Args...)
 	p.cmd.Env = spec.Env
 	p.cmd.Dir = spec.Dir
+	if spec.Stdin != "" {
+		p.cmd.Stdin = strings.NewReader(spec.Stdin)
+	}
 	p.cmd.SysProcAttr = attributes()
 	// A grandchild that escaped with the output pipe must not keep Wait from returning.
 	p.cmd.WaitDelay = time.Second
@@ -175,6 +180,9 @@ func (e *ExitError) Unwrap() error { return e.Err }
 
 // Name is the program's name in messages.
 func (p *Process) Name() string { return p.spec.Name }
+
+// LogFile is the file that the program prints to, empty when it has none.
+func (p *Process) LogFile() string { return p.spec.LogFile }
 
 // Pid is the program's process number, and that of its session.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }

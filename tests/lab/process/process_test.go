@@ -182,6 +182,14 @@ func TestOutputIsCopied(t *testing.T) {
 	assert.Equal(t, "one\ntwo", p.Tail())
 }
 
+func TestStdin(t *testing.T) {
+	spec := shell("cat; echo end")
+	spec.Stdin = "a secret\n"
+	p := start(t, spec)
+	require.NoError(t, p.Wait(t.Context()))
+	assert.Equal(t, "a secret\nend", p.Tail())
+}
+
 func TestWaitReady(t *testing.T) {
 	t.Run("ready after a while", func(t *testing.T) {
 		spec := shell("sleep 600")

@@ -1,0 +1,133 @@
+package components
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/components/helm"
+	"vllm-autoscaling/components/signals"
+)
+
+const prometheusAdapterType = "vllm-autoscaling:components:PrometheusAdapter"
+
+func catalogue(t *testing.T, settings signals.Settings) []signals.Signal {
+	t.Helper()
+	all, err := signals.Catalogue(settings)
+	require.NoError(t, err)
+	return all
+}
+
+func prometheusAdapterArgs(t *testing.T) *PrometheusAdapterArgs {
+	return &PrometheusAdapterArgs{
+		Namespace:      "monitoring",
+		Chart:          helm.Chart{Name: "prometheus-adapter", Version: "5.3.0", Repository: "https://prometheus-community.github.io/helm-charts"},
+		PrometheusURL:  PrometheusURL("monitoring"),
+		PrometheusPort: PrometheusPort,
+		ListenPort:     10250,
+		RelistInterval: 30 * time.Second,
+		Replicas:       2,
+		Signals:        catalogue(t, signalSettings()),
+	}
+}
+
+func TestPrometheusAdapter(t *testing.T) {
+	args := prometheusAdapterArgs(t)
+	r := run(t, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
+		prometheus, err := anchor(ctx, "prometheus", provider)
+		if err != nil {
+			return err
+		}
+		args.DependsOn = []pulumi.Resource{prometheus}
+		_, err = NewPrometheusAdapter(ctx, "prometheus-adapter", args, provider)
+		return err
+	})
+	r.assertChildrenOf(t, prometheusAdapterType)
+	assert.Equal(t, []string{releaseType + "::prometheus-adapter"}, r.children(prometheusAdapterType))
+	release := r.get(t, releaseType, "prometheus-adapter")
+	assert.True(t, release.dependsOn(anchorType, "prometheus"), "the adapter has to go before Prometheus")
+
+	inputs := plain(release)
+	assert.Equal(t, "monitoring", inputs["namespace"])
+	values := inputs["values"].(map[string]any)
+	assert.Equal(t, "http://kps-prometheus.monitoring.svc", path(t, values, "prometheus", "url"))
+	assert.EqualValues(t, 9090, path(t, values, "prometheus", "port"))
+	assert.EqualValues(t, 10250, values["listenPort"])
+	assert.EqualValues(t, 2, values["replicas"])
+	assert.Equal(t, "30s", values["metricsRelistInterval"])
+	assert.Equal(t, false, path(t, values, "rules", "default"))
+	assert.Equal(t, true, path(t, values, "podDisruptionBudget", "enabled"))
+	assert.Equal(t, false, path(t, values, "hostNetwork", "enabled"))
+	assert.Equal(t, true, path(t, values, "securityContext", "readOnlyRootFilesystem"))
+	assert.Equal(t, false, path(t, values, "securityContext", "allowPrivilegeEscalation"))
+
+	var served []any
+	for _, rule := range path(t, values, "rules", "custom").([]any) {
+		served = append(served, path(t, rule.(map[string]any), "name", "as"))
+	}
+	assert.Equal(t, []any{signals.MetricRequestsRunning, signals.MetricRequestsWaiting, signals.MetricGPUUtilization}, served)
+}
+
+// The adapter reads its rules only when it starts.
+func TestPrometheusAdapterRestartsWithItsRules(t *testing.T) {
+	checksum := func(settings signals.Settings) any {
+		args := prometheusAdapterArgs(t)
+		args.Signals = catalogue(t, settings)
+		values, err := prometheusAdapterValues(args)
+		require.NoError(t, err)
+		return path(t, values, "podAnnotations", "vllm-autoscaling/rules-checksum")
+	}
+	settings := signalSettings()
+	before := checksum(settings)
+	assert.NotEmpty(t, before)
+	assert.Equal(t, before, checksum(settings))
+	// A target is the autoscaler's business; the adapter need not restart for it.
+	settings.RunningTarget = 10
+	assert.Equal(t, before, checksum(settings))
+	settings.WaitingTarget = 0
+	assert.NotEqual(t, before, checksum(settings))
+}
+
+func TestPrometheusAdapterValuesOfTheUserWin(t *testing.T) {
+	args := prometheusAdapterArgs(t)
+	args.Values = map[string]any{"logLevel": 6, "resources": map[string]any{"limits": map[string]any{"memory": "1Gi"}}}
+	values, err := prometheusAdapterValues(args)
+	require.NoError(t, err)
+	assert.Equal(t, 6, values["logLevel"])
+	assert.Equal(t, "1Gi", path(t, values, "resources", "limits", "memory"))
+	assert.Equal(t, "50m", path(t, values, "resources", "requests", "cpu"))
+}
+
+func TestPrometheusAdapterRefuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*PrometheusAdapterArgs)
+		want   string
+	}{
+		"no namespace":       {func(a *PrometheusAdapterArgs) { a.Namespace = "" }, "Namespace"},
+		"no Prometheus":      {func(a *PrometheusAdapterArgs) { a.PrometheusURL = "" }, `prometheus URL ""`},
+		"a URL with a port":  {func(a *PrometheusAdapterArgs) { a.PrometheusURL += ":9090" }, "without a port"},
+		"no port":            {func(a *PrometheusAdapterArgs) { a.PrometheusPort = 0 }, "prometheus port 0"},
+		"a privileged port":  {func(a *PrometheusAdapterArgs) { a.ListenPort = 443 }, "listen port 443"},
+		"no relist interval": {func(a *PrometheusAdapterArgs) { a.RelistInterval = 0 }, "RelistInterval 0s"},
+		"no replicas":        {func(a *PrometheusAdapterArgs) { a.Replicas = 0 }, "replicas 0"},
+		"nothing to serve":   {func(a *PrometheusAdapterArgs) { a.Signals = nil }, "no signal to serve"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assertRefused(t, test.want, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
+				args := prometheusAdapterArgs(t)
+				test.change(args)
+				_, err := NewPrometheusAdapter(ctx, "prometheus-adapter", args, provider)
+				return err
+			})
+		})
+	}
+	t.Run("nothing", func(t *testing.T) {
+		assertRefused(t, "arguments are missing", func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
+			_, err := NewPrometheusAdapter(ctx, "prometheus-adapter", nil, provider)
+			return err
+		})
+	})
+}

@@ -1,0 +1,253 @@
+package existing
+
+import (
+	"encoding/base64"
+	"encoding/pem"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"vllm-autoscaling/providers"
+)
+
+// apiServer answers like an API server that does not know the caller.
+func apiServer(t *testing.T) *httptest.Server {
+	t.Helper()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func caOf(server *httptest.Server) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+}
+
+// write puts a kubeconfig with two clusters into a new folder, with the authority in a file beside it.
+func write(t *testing.T, server *httptest.Server) string {
+	t.Helper()
+	folder := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "ca.pem"), caOf(server), 0o600))
+	return writeFile(t, folder, `
+apiVersion: v1
+kind: Config
+current-context: here
+clusters:
+- name: mine
+  cluster: {server: "`+server.URL+`/", certificate-authority: ca.pem}
+- name: other
+  cluster: {server: "https://other.example.com"}
+- name: nowhere
+  cluster: {}
+contexts:
+- name: here
+  context: {cluster: mine, user: me, namespace: team}
+- name: there
+  context: {cluster: other, user: other}
+- name: no-cluster
+  context: {cluster: gone, user: me}
+- name: no-user
+  context: {cluster: mine, user: gone}
+- name: no-server
+  context: {cluster: nowhere, user: me}
+- name: anonymous
+  context: {cluster: mine}
+users:
+- name: me
+  user:
+    tokenFile: token
+    exec: {apiVersion: client.authentication.k8s.io/v1, command: bin/login, args: [get-token]}
+- name: other
+  user: {token: canary-other}
+`)
+}
+
+func writeFile(t *testing.T, folder, content string) string {
+	t.Helper()
+	path := filepath.Join(folder, "config")
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
+func TestCheckAcceptsAnyAnswer(t *testing.T) {
+	path := write(t, apiServer(t))
+	require.NoError(t, Check(path, ""), "the current context")
+	require.NoError(t, Check(path, "here"))
+	require.NoError(t, Check(path, "anonymous"))
+}
+
+func TestCheckErrors(t *testing.T) {
+	t.Setenv("KUBECONFIG", "")
+	server := apiServer(t)
+	path := write(t, server)
+
+	// A port that nothing listens on.
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	closed := "https://" + listener.Addr().String()
+	require.NoError(t, listener.Close())
+
+	minimal := func(cluster, user string) string {
+		return writeFile(t, t.TempDir(), "current-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n"+
+			"clusters: [{name: k, cluster: "+cluster+"}]\nusers: [{name: u, user: "+user+"}]\n")
+	}
+
+	for name, test := range map[string]struct {
+		path, context string
+		says          []string
+	}{
+		"missing file":          {filepath.Join(t.TempDir(), "none"), "", []string{"does not exist", "set cluster.kubeconfig"}},
+		"a folder":              {t.TempDir(), "", []string{"cannot be read"}},
+		"not YAML":              {writeFile(t, t.TempDir(), "token: canary\n  :::"), "", []string{"is not valid"}},
+		"another file":          {writeFile(t, t.TempDir(), "name: vllm"), "", []string{"has no contexts"}},
+		"no current context":    {writeFile(t, t.TempDir(), "contexts: [{name: a}, {name: b}]"), "", []string{"no current-context", "one of: a, b"}},
+		"missing context":       {path, "production", []string{`no context "production"`, "one of: here, there"}},
+		"missing cluster":       {path, "no-cluster", []string{`cluster "gone", which is not in the file`}},
+		"missing user":          {path, "no-user", []string{`user "gone", which is not in the file`}},
+		"no server":             {path, "no-server", []string{`cluster "nowhere" has no server`}},
+		"nobody listens":        {minimal("{server: '"+closed+"'}", "{}"), "", []string{`context "c"`, "does not answer", "connection refused", "kubectl"}},
+		"unknown authority":     {minimal("{server: '"+server.URL+"'}", "{}"), "", []string{"does not answer", "certificate"}},
+		"authority not a file":  {minimal("{server: '"+server.URL+"', certificate-authority: nowhere.pem}", "{}"), "", []string{"certificate-authority", "no such file"}},
+		"authority not base64":  {minimal("{server: '"+server.URL+"', certificate-authority-data: '***'}", "{}"), "", []string{"not base64"}},
+		"authority not PEM":     {minimal("{server: '"+server.URL+"', certificate-authority-data: 'AAAA'}", "{}"), "", []string{"not a PEM"}},
+		"unusable certificate":  {minimal("{server: '"+server.URL+"'}", "{client-certificate-data: AAAA, client-key-data: AAAA}"), "", []string{"client certificate cannot be used"}},
+		"unusable proxy":        {minimal("{server: '"+server.URL+"', proxy-url: ':'}", "{}"), "", []string{"proxy-url"}},
+		"insecure is honoured":  {minimal("{server: '"+server.URL+"', insecure-skip-tls-verify: true}", "{}"), "", nil},
+		"inline authority wins": {minimal("{server: '"+server.URL+"', certificate-authority: nowhere.pem, certificate-authority-data: "+base64.StdEncoding.EncodeToString(caOf(server))+"}", "{}"), "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := Check(test.path, test.context)
+			if test.says == nil {
+				require.NoError(t, err)
+				return
+			}
+			require.Error(t, err)
+			for _, says := range test.says {
+				assert.ErrorContains(t, err, says)
+			}
+			assert.NotContains(t, err.Error(), "canary")
+			assert.NotContains(t, err.Error(), "\n", "one line")
+		})
+	}
+}
+
+func TestWhichKubeconfig(t *testing.T) {
+	server := apiServer(t)
+	first, second := write(t, server), write(t, server)
+	missing := filepath.Join(t.TempDir(), "none")
+	list := func(paths ...string) string { return strings.Join(paths, string(filepath.ListSeparator)) }
+
+	t.Setenv("KUBECONFIG", list(missing, first, second))
+	path, others, err := findKubeconfig("")
+	require.NoError(t, err)
+	assert.Equal(t, first, path, "the first that exists; several are not merged")
+	assert.Equal(t, []string{second}, others)
+	require.NoError(t, Check("", "here"))
+	assert.ErrorContains(t, Check("", "elsewhere"), "not read: "+second)
+
+	path, others, err = findKubeconfig(second)
+	require.NoError(t, err)
+	assert.Equal(t, second, path, "a given path wins over the variable")
+	assert.Empty(t, others)
+
+	t.Setenv("KUBECONFIG", missing)
+	assert.ErrorContains(t, Check("", ""), missing+" does not exist")
+
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("KUBECONFIG", "")
+	path, _, err = findKubeconfig("")
+	require.NoError(t, err)
+	assert.Equal(t, filepath.Join(home, ".kube", "config"), path)
+	path, _, err = findKubeconfig("~/elsewhere")
+	require.NoError(t, err)
+	assert.Equal(t, filepath.Join(home, "elsewhere"), path)
+}
+
+// recorder records what is registered.
+type recorder struct {
+	mutex     sync.Mutex
+	resources []pulumi.MockResourceArgs
+}
+
+func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.resources = append(r.resources, args)
+	return args.Name + "-id", args.Inputs, nil
+}
+
+func (r *recorder) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) { return nil, nil }
+
+func run(t *testing.T, args Args) (*providers.Cluster, []pulumi.MockResourceArgs, error) {
+	t.Helper()
+	record := &recorder{}
+	var cluster *providers.Cluster
+	err := pulumi.RunErr(func(ctx *pulumi.Context) error {
+		var err error
+		cluster, err = New(ctx, "cluster", args)
+		return err
+	}, pulumi.WithMocks("vllm-autoscaling", "local", record))
+	return cluster, record.resources, err
+}
+
+func TestNew(t *testing.T) {
+	server := apiServer(t)
+	path := write(t, server)
+	args := Args{Kubeconfig: path, Context: "here", AggregatedAPIPort: 10250, StorageClass: "standard",
+		GPU:        providers.GPUScheduling{ResourceName: "nvidia.com/gpu", PerReplica: 2},
+		GPUMetrics: providers.GPUMetrics{Source: providers.DCGMChart}}
+	cluster, resources, err := run(t, args)
+	require.NoError(t, err)
+	assert.Equal(t, "here", cluster.Name)
+	assert.Equal(t, args.GPU, cluster.GPU)
+	assert.Equal(t, args.GPUMetrics, cluster.GPUMetrics)
+	assert.Equal(t, "standard", cluster.StorageClass)
+	assert.Equal(t, 10250, cluster.AggregatedAPIPort)
+	assert.False(t, cluster.ControlPlaneScrapes)
+	assert.Empty(t, cluster.Ready)
+
+	require.Len(t, resources, 1)
+	provider := resources[0]
+	assert.Equal(t, "pulumi:providers:kubernetes", provider.TypeToken)
+	assert.Equal(t, "cluster", provider.Name)
+	assert.Equal(t, server.URL, provider.Inputs["clusterIdentifier"].StringValue(), "without the slash at its end, which means nothing")
+	assert.True(t, provider.Inputs["enableServerSideApply"].BoolValue())
+	assert.NotContains(t, provider.Inputs, resource.PropertyKey("deleteUnreachable"))
+	require.True(t, provider.Inputs["kubeconfig"].IsSecret())
+
+	content := provider.Inputs["kubeconfig"].SecretValue().Element.StringValue()
+	assert.NotContains(t, content, "canary-other", "credentials of other clusters stay out of the state")
+	var config kubeconfig
+	require.NoError(t, yaml.Unmarshal([]byte(content), &config))
+	chosen, err := config.choose("")
+	require.NoError(t, err)
+	assert.Equal(t, "team", chosen.context.Context.Namespace)
+	assert.Equal(t, base64.StdEncoding.EncodeToString(caOf(server)), chosen.cluster.Cluster["certificate-authority-data"])
+	assert.NotContains(t, chosen.cluster.Cluster, "certificate-authority")
+	folder := filepath.Dir(path)
+	assert.Equal(t, filepath.Join(folder, "token"), chosen.user.User["tokenFile"])
+	exec := chosen.user.User["exec"].(map[string]any)
+	assert.Equal(t, filepath.Join(folder, "bin/login"), exec["command"])
+	assert.Equal(t, []any{"get-token"}, exec["args"])
+	require.NoError(t, chosen.reach(), "what the state keeps is enough to reach the server")
+}
+
+func TestNewRegistersNothingWithoutACluster(t *testing.T) {
+	path := write(t, apiServer(t))
+	_, resources, err := run(t, Args{Kubeconfig: path, Context: "production", AggregatedAPIPort: 10250})
+	require.ErrorContains(t, err, `no context "production"`)
+	assert.Empty(t, resources)
+}

@@ -1,0 +1,380 @@
+package stacks
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+)
+
+const project = "vllm-autoscaling"
+
+// source builds what the CLI hands over: objects as JSON, strings as they are. A dotted key is set
+// inside its object. Values of type hidden are encrypted in the file.
+func source(t *testing.T, stack string, keys map[string]any) Source {
+	t.Helper()
+	objects, secret := map[string]any{}, map[string]bool{}
+	for key, value := range keys {
+		top, rest, nested := strings.Cut(key, ".")
+		if !strings.Contains(top, ":") {
+			top = project + ":" + top
+		}
+		if text, ok := value.(hidden); ok {
+			secret[top], value = true, string(text)
+		}
+		if !nested {
+			objects[top] = value
+			continue
+		}
+		object, ok := objects[top].(map[string]any)
+		if !ok {
+			object = map[string]any{}
+			objects[top] = object
+		}
+		parts := strings.Split(rest, ".")
+		for _, part := range parts[:len(parts)-1] {
+			child, ok := object[part].(map[string]any)
+			if !ok {
+				child = map[string]any{}
+				object[part] = child
+			}
+			object = child
+		}
+		object[parts[len(parts)-1]] = value
+	}
+	values := map[string]string{}
+	for key, value := range objects {
+		if text, ok := value.(string); ok {
+			values[key] = text
+			continue
+		}
+		content, err := json.Marshal(value)
+		require.NoError(t, err)
+		values[key] = string(content)
+	}
+	return Source{Project: project, Stack: stack, Values: values, Secret: func(key string) bool { return secret[key] }}
+}
+
+type hidden string
+
+// nvidia is what a configuration with real GPUs needs at least.
+func nvidia(more map[string]any) map[string]any {
+	keys := map[string]any{"cloud": "local", "gpu.mode": "nvidia", "huggingFaceToken": hidden("hf_token")}
+	maps.Copy(keys, more)
+	return keys
+}
+
+// problemsOf reads a configuration that must be refused.
+func problemsOf(t *testing.T, s Source) *ConfigError {
+	t.Helper()
+	config, err := Read(s)
+	require.Nil(t, config)
+	var refused *ConfigError
+	require.ErrorAs(t, err, &refused)
+	return refused
+}
+
+// The whole of the defaults is held against docs/configuration.md below; these are the ones that
+// depend on another key.
+func TestDefaultsThatDependOnOtherKeys(t *testing.T) {
+	local, err := Read(source(t, "local", nil))
+	require.NoError(t, err)
+	assert.Equal(t, "local", local.Cloud, "the stack's name is the cloud")
+	assert.Equal(t, GPUSimulated, local.GPU.Mode)
+	assert.Equal(t, "simulated", local.GPU.Metrics)
+	assert.Equal(t, imageSimulator, local.VLLM.Image)
+	assert.Empty(t, local.GPU.NodeSelector, "kind and minikube have no node with GPU labels")
+	assert.InDelta(t, 12, local.Autoscaling.Signals.RequestsRunning.Target, 0)
+
+	gpu, err := Read(source(t, "dev", nvidia(nil)))
+	require.NoError(t, err)
+	assert.Equal(t, "dcgm-chart", gpu.GPU.Metrics)
+	assert.Equal(t, imageVLLM, gpu.VLLM.Image)
+	assert.Equal(t, map[string]string{"nvidia.com/gpu.present": "true"}, gpu.GPU.NodeSelector)
+	assert.Equal(t, []Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"}}, gpu.GPU.Tolerations)
+
+	for maxNumSeqs, want := range map[int]struct{ running, guard float64 }{
+		1: {0.75, 1}, 2: {1, 2}, 3: {2, 3}, 16: {12, 3}, 256: {192, 3},
+	} {
+		config, err := Read(source(t, "local", map[string]any{"model.maxNumSeqs": maxNumSeqs}))
+		require.NoError(t, err, "the default targets of maxNumSeqs %d must themselves be valid", maxNumSeqs)
+		assert.InDelta(t, want.running, config.Autoscaling.Signals.RequestsRunning.Target, 0, "maxNumSeqs %d", maxNumSeqs)
+		assert.InDelta(t, want.guard, config.Autoscaling.Signals.GPUUtilization.GuardRequests, 0, "maxNumSeqs %d", maxNumSeqs)
+	}
+}
+
+func TestGivenValuesWin(t *testing.T) {
+	config, err := Read(source(t, "local", map[string]any{
+		"gpu.tolerations":                             []any{map[string]any{"operator": "Exists"}},
+		"vllm.cpu":                                    4,
+		"vllm.startupBudget":                          "1h",
+		"vllm.clientNamespaces":                       []any{"apps"},
+		"model.gpuMemoryUtilization":                  "0.85",
+		"model.extraArgs":                             []any{"--enforce-eager"},
+		"monitoring.grafana":                          false,
+		"monitoring.grafanaPassword":                  hidden("grafana-pw"),
+		"autoscaling.signals.requestsWaiting.enabled": false,
+		"autoscaling.signals.gpuUtilization.target":   72.5,
+		"autoscaling.signals.requestsRunning":         map[string]any{},
+		"autoscaling.scaleUp":                         nil,
+		"autoscaling.scaleDown.stabilization":         "0s",
+		"charts.kubePrometheusStack.values":           map[string]any{"a": map[string]any{"b": 3, "c": 1.5, "d": []any{1}}},
+		"charts.dcgmExporter":                         map[string]any{"repository": "oci://registry.example.com/charts"},
+		"pulumi:disable-default-providers":            `["*"]`,
+		"kubernetes:suppressDeprecationWarnings":      "true",
+		"apiKey":                                      "",
+	}))
+	require.NoError(t, err)
+	assert.Equal(t, []Toleration{{Operator: "Exists"}}, config.GPU.Tolerations)
+	assert.Equal(t, Quantity("4"), config.VLLM.CPU)
+	assert.Equal(t, time.Hour, config.VLLM.StartupBudget)
+	assert.Equal(t, []string{"apps"}, config.VLLM.ClientNamespaces)
+	assert.InDelta(t, 0.85, config.Model.GPUMemoryUtilization, 0)
+	assert.Equal(t, []string{"--enforce-eager"}, config.Model.ExtraArgs)
+	assert.False(t, config.Monitoring.Grafana)
+	assert.Equal(t, NewSecret("grafana-pw"), config.Monitoring.GrafanaPassword)
+	assert.False(t, config.Autoscaling.Signals.RequestsWaiting.Enabled)
+	assert.InDelta(t, 72.5, config.Autoscaling.Signals.GPUUtilization.Target, 0)
+	assert.Equal(t, 4, config.Autoscaling.ScaleUp.Pods)
+	assert.Zero(t, config.Autoscaling.ScaleDown.Stabilization, "a zero that was given is not replaced by the default")
+	assert.Equal(t, "4.8.2", config.Charts.DCGMExporter.Version, "the rest of an object keeps its defaults")
+	assert.False(t, config.APIKey.Given())
+	// Whole numbers stay whole: a chart that prints replicas: 3.0 is refused by the API server.
+	assert.Equal(t, map[string]any{"a": map[string]any{"b": 3, "c": 1.5, "d": []any{1}}}, config.Charts.KubePrometheusStack.Values)
+}
+
+func TestWrongTypesAndUnknownKeys(t *testing.T) {
+	for name, test := range map[string]struct {
+		keys           map[string]any
+		key, value     string
+		allowed, fixes string // What the problem must say.
+	}{
+		"text for a number":         {map[string]any{"autoscaling.maxReplicas": "many"}, "autoscaling.maxReplicas", `"many"`, "a whole number", "change"},
+		"fraction for a count":      {map[string]any{"autoscaling.maxReplicas": 2.5}, "autoscaling.maxReplicas", "2.5", "a whole number", "change"},
+		"text for a share":          {map[string]any{"model.gpuMemoryUtilization": "most"}, "model.gpuMemoryUtilization", `"most"`, "a number", "change"},
+		"not a number for a share":  {map[string]any{"model.gpuMemoryUtilization": "NaN"}, "model.gpuMemoryUtilization", `"NaN"`, "a number", "change"},
+		"number for a duration":     {map[string]any{"vllm.preStop": 15}, "vllm.preStop", "15", "a duration", "change"},
+		"duration without unit":     {map[string]any{"vllm.preStop": "15"}, "vllm.preStop", `"15"`, "a duration", "change"},
+		"text for a switch":         {map[string]any{"monitoring.grafana": "yes"}, "monitoring.grafana", `"yes"`, "true or false", "change"},
+		"number for a name":         {map[string]any{"namespaces.serving": 7}, "namespaces.serving", "7", "a string", "change"},
+		"switch in a selector":      {map[string]any{"vllm.nodeSelector": map[string]any{"gpu": true}}, "vllm.nodeSelector", `{"gpu":true}`, "in quotes", "change"},
+		"text for a list":           {map[string]any{"model.extraArgs": "--x"}, "model.extraArgs", `"--x"`, "a list of strings", "change"},
+		"numbers in a list":         {map[string]any{"model.extraArgs": []any{1}}, "model.extraArgs", "[1]", "a list of strings", "change"},
+		"text for an object":        {map[string]any{"autoscaling": "on"}, "autoscaling", `"on"`, "minReplicas, maxReplicas", "change"},
+		"list for an object":        {map[string]any{"charts.dcgmExporter.values": []any{}}, "charts.dcgmExporter.values", "[]", "an object", "change"},
+		"object for tolerations":    {map[string]any{"gpu.tolerations": map[string]any{}}, "gpu.tolerations", "{}", "a list of objects", "change"},
+		"switch for a quantity":     {map[string]any{"vllm.memory": true}, "vllm.memory", "true", "a quantity", "change"},
+		"unknown top-level key":     {map[string]any{"autoscalling.maxReplicas": 3}, "autoscalling", "", "docs/configuration.md", "vllm-autoscaling:autoscaling"},
+		"unknown nested key":        {map[string]any{"autoscaling.maxReplica": 3}, "autoscaling.maxReplica", "", "docs/configuration.md", "vllm-autoscaling:autoscaling.maxReplicas"},
+		"key at the wrong place":    {map[string]any{"model.maxReplicas": 3}, "model.maxReplicas", "", "docs/configuration.md", "vllm-autoscaling:autoscaling.maxReplicas"},
+		"key in the wrong case":     {map[string]any{"model.ID": "a/b"}, "model.ID", "", "docs/configuration.md", "vllm-autoscaling:model.id"},
+		"unknown and empty":         {map[string]any{"model.idd": nil}, "model.idd", "", "docs/configuration.md", "vllm-autoscaling:model.id"},
+		"unknown key of an item":    {map[string]any{"gpu.tolerations": []any{map[string]any{"efect": "NoSchedule", "key": "a", "operator": "Exists"}}}, "gpu.tolerations[0].efect", "", "docs/configuration.md", "nearest"},
+		"unknown key three deep":    {map[string]any{"autoscaling.signals.gpuUtilisation.target": 80}, "autoscaling.signals.gpuUtilisation", "", "docs/configuration.md", "vllm-autoscaling:autoscaling.signals.gpuUtilization"},
+		"wrong type below a secret": {map[string]any{"monitoring.grafanaPassword": hidden("pw"), "monitoring.grafana": "pw"}, "monitoring.grafana", "[secret]", "true or false", "change"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused := problemsOf(t, source(t, "local", test.keys))
+			require.Len(t, refused.Problems, 1, "%v", refused)
+			got := refused.Problems[0]
+			assert.Equal(t, project+":"+test.key, got.Key)
+			assert.Equal(t, test.value, got.Value)
+			assert.Contains(t, got.Allowed, test.allowed)
+			assert.Contains(t, got.Fix, test.fixes)
+		})
+	}
+}
+
+// A misspelt namespace would leave all its keys without effect.
+func TestMisspeltNamespace(t *testing.T) {
+	refused := problemsOf(t, source(t, "local", map[string]any{"vllm-autoscalling:model": `{"id":"a/b"}`}))
+	require.Len(t, refused.Problems, 1)
+	assert.Equal(t, "vllm-autoscalling:model", refused.Problems[0].Key)
+	assert.Contains(t, refused.Problems[0].Fix, "vllm-autoscaling:model")
+}
+
+func TestAllProblemsAtOnceSortedByKey(t *testing.T) {
+	refused := problemsOf(t, source(t, "moon", map[string]any{
+		"vllm.preStop": 15, "autoscaling.minReplicas": 0, "gpu.mode": "tpu", "modle.id": "x",
+		"huggingFaceToken": "hf_plain",
+	}))
+	var keys []string
+	for _, p := range refused.Problems {
+		keys = append(keys, strings.TrimPrefix(p.Key, project+":"))
+	}
+	assert.Equal(t, []string{"autoscaling.minReplicas", "cloud", "gpu.mode", "huggingFaceToken", "modle", "vllm.preStop"}, keys)
+	text := refused.Error()
+	assert.Contains(t, text, `the configuration of stack "moon" has 6 problems; nothing was created or changed`)
+	for _, p := range refused.Problems {
+		assert.Contains(t, text, fmt.Sprintf("    allowed: %s\n    fix:     %s\n", p.Allowed, p.Fix))
+	}
+	assert.NotContains(t, text, "hf_plain")
+}
+
+func TestSecretsAreNeverPrinted(t *testing.T) {
+	const canary = "canary-9f2c"
+	config, err := Read(source(t, "local", map[string]any{
+		"huggingFaceToken": hidden(canary), "apiKey": hidden(canary), "monitoring.grafanaPassword": hidden(canary),
+	}))
+	require.NoError(t, err)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		assert.NotContains(t, fmt.Sprintf(verb, *config), canary)
+		assert.NotContains(t, fmt.Sprintf(verb, config.APIKey), canary)
+	}
+	assert.Nil(t, Secret{}.Input(), "an absent secret is a nil interface, so that a component sees that it is absent")
+
+	// Every problem below a key that holds a secret keeps its value to itself.
+	refused := problemsOf(t, source(t, "local", map[string]any{
+		"monitoring.grafanaPassword": hidden(canary), "monitoring.retention": canary, "monitoring.storage": canary,
+	}))
+	assert.Len(t, refused.Problems, 2)
+	assert.NotContains(t, refused.Error(), canary)
+}
+
+// The program reads its keys through the SDK and learns of unknown ones through the environment.
+func TestLoadReadsContextAndEnvironment(t *testing.T) {
+	load := func(config map[string]string, secret ...string) (loaded *Config, err error) {
+		runErr := pulumi.RunErr(func(ctx *pulumi.Context) error {
+			loaded, err = Load(ctx)
+			return nil
+		}, pulumi.WithMocks(project, "local", mocks{}), func(info *pulumi.RunInfo) {
+			info.Config, info.ConfigSecretKeys = config, secret
+		})
+		require.NoError(t, runErr)
+		return loaded, err
+	}
+
+	t.Setenv(pulumi.EnvConfig, "")
+	config, err := load(map[string]string{project + ":model": `{"maxNumSeqs":8}`, project + ":apiKey": "key"}, project+":apiKey")
+	require.NoError(t, err)
+	assert.Equal(t, 8, config.Model.MaxNumSeqs)
+	assert.Equal(t, NewSecret("key"), config.APIKey)
+
+	_, err = load(map[string]string{project + ":apiKey": "key"})
+	require.ErrorContains(t, err, "pulumi config set --secret vllm-autoscaling:apiKey")
+
+	t.Setenv(pulumi.EnvConfig, `{"vllm-autoscaling:modle":"{}"}`)
+	_, err = load(map[string]string{project + ":modle": "{}"})
+	require.ErrorContains(t, err, "vllm-autoscaling:modle")
+}
+
+type mocks struct{}
+
+func (mocks) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
+	return args.Name, args.Inputs, nil
+}
+
+func (mocks) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) { return nil, nil }
+
+// configurationRow matches a row of the tables in docs/configuration.md: key, type, default, allowed.
+var configurationRow = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([^|]+) \\| ([^|]*) \\| (.*)\\|$")
+
+// The documentation lists every key, in the order of the configuration, and its defaults are those
+// of the program: giving a key its documented default changes nothing.
+func TestDocumentationOfKeys(t *testing.T) {
+	content, err := os.ReadFile("../docs/configuration.md")
+	require.NoError(t, err)
+	defaults, err := Read(source(t, "local", nil))
+	require.NoError(t, err)
+
+	var documented []string
+	for _, row := range configurationRow.FindAllStringSubmatch(string(content), -1) {
+		key, shown := row[1], strings.TrimSpace(row[3])
+		documented = append(documented, key)
+		quoted, ok := strings.CutPrefix(shown, "`")
+		if !ok {
+			continue // Depends on other keys: see TestDefaultsThatDependOnOtherKeys.
+		}
+		var value any
+		require.NoError(t, yaml.Unmarshal([]byte(strings.TrimSuffix(quoted, "`")), &value), key)
+		config, err := Read(source(t, "local", map[string]any{key: value}))
+		require.NoError(t, err, key)
+		assert.Equal(t, normalised(*defaults), normalised(*config), "the documented default of %s", key)
+	}
+	assert.Equal(t, Keys(), documented)
+}
+
+// normalised makes nothing and empty equal: `[]` in a file means the same as no key.
+func normalised(c Config) Config {
+	if len(c.GPU.NodeSelector) == 0 {
+		c.GPU.NodeSelector = nil
+	}
+	if len(c.VLLM.NodeSelector) == 0 {
+		c.VLLM.NodeSelector = nil
+	}
+	if len(c.GPU.Tolerations) == 0 {
+		c.GPU.Tolerations = nil
+	}
+	if len(c.Model.ExtraArgs) == 0 {
+		c.Model.ExtraArgs = nil
+	}
+	if len(c.VLLM.ClientNamespaces) == 0 {
+		c.VLLM.ClientNamespaces = nil
+	}
+	for _, chart := range []*Chart{&c.Charts.KubePrometheusStack, &c.Charts.PrometheusAdapter, &c.Charts.DCGMExporter} {
+		if len(chart.Values) == 0 {
+			chart.Values = nil
+		}
+	}
+	return c
+}
+
+// Without a default the CLI demands a key from every stack; without a key here a user cannot find it.
+func TestProjectFileDeclaresEveryKey(t *testing.T) {
+	content, err := os.ReadFile("../Pulumi.yaml")
+	require.NoError(t, err)
+	var file struct {
+		Name   string
+		Config map[string]struct {
+			Type, Description string
+			Default           any
+			Items             any
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(content, &file))
+	assert.Equal(t, project, file.Name)
+	assert.ElementsMatch(t, topLevelKeys(), slices.Collect(maps.Keys(file.Config)))
+	values := map[string]any{}
+	for key, declared := range file.Config {
+		assert.NotEmpty(t, declared.Type, key)
+		assert.NotEmpty(t, declared.Description, key)
+		require.NotNil(t, declared.Default, "%s: the CLI would refuse every stack that does not set it", key)
+		values[key] = declared.Default
+		for _, leaf := range Keys() {
+			if rest, ok := strings.CutPrefix(leaf, key+"."); ok {
+				for part := range strings.SplitSeq(rest, ".") {
+					assert.Contains(t, declared.Description, part, "%s: its description names every key in it", leaf)
+				}
+			}
+		}
+	}
+	withDefaults, err := Read(source(t, "local", values))
+	require.NoError(t, err)
+	without, err := Read(source(t, "local", nil))
+	require.NoError(t, err)
+	assert.Equal(t, without, withDefaults, "the project file's defaults change nothing")
+}
+
+// The stack file that users copy must be accepted as it is.
+func TestStackFiles(t *testing.T) {
+	for _, stack := range Clouds {
+		content, err := os.ReadFile("../Pulumi." + stack + ".yaml")
+		require.NoError(t, err)
+		var file struct{ Config map[string]any }
+		require.NoError(t, yaml.Unmarshal(content, &file))
+		assert.Equal(t, []any{"*"}, file.Config["pulumi:disable-default-providers"])
+		_, err = Read(source(t, stack, file.Config))
+		require.NoError(t, err)
+	}
+}

@@ -1,0 +1,163 @@
+package stacks
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Every rule with a configuration that breaks it and one just inside it.
+func TestRules(t *testing.T) {
+	type keys = map[string]any
+	digest := "@sha256:" + strings.Repeat("ab", 32)
+	for name, rule := range map[string]struct {
+		stack        string // "" means local
+		wrong, right keys
+		key          string // Where the problem is reported.
+		says         string // What allowed or fix must contain.
+	}{
+		"unknown cloud":               {wrong: keys{"cloud": "azure"}, right: keys{"cloud": "local"}, key: "cloud", says: "one of: local"},
+		"stack that names no cloud":   {stack: "prod", wrong: keys{}, right: keys{"cloud": "local"}, key: "cloud", says: "pulumi config set --path 'vllm-autoscaling:cloud' local"},
+		"namespace in capitals":       {wrong: keys{"namespaces.monitoring": "Monitoring"}, right: keys{"namespaces.monitoring": "metrics"}, key: "namespaces.monitoring", says: "RFC 1123"},
+		"namespace too long":          {wrong: keys{"namespaces.serving": strings.Repeat("a", 64)}, right: keys{"namespaces.serving": strings.Repeat("a", 63)}, key: "namespaces.serving", says: "63"},
+		"namespace empty":             {wrong: keys{"namespaces.serving": ""}, right: keys{}, key: "namespaces.serving", says: "RFC 1123"},
+		"namespace default":           {wrong: keys{"namespaces.serving": "default"}, right: keys{}, key: "namespaces.serving", says: "destroy deletes"},
+		"namespace of the system":     {wrong: keys{"namespaces.monitoring": "kube-system"}, right: keys{}, key: "namespaces.monitoring", says: "destroy deletes"},
+		"one namespace for both":      {wrong: keys{"namespaces.monitoring": "llm", "namespaces.serving": "llm"}, right: keys{"namespaces.monitoring": "llm"}, key: "namespaces.serving", says: "other than"},
+		"client namespace":            {wrong: keys{"vllm.clientNamespaces": []any{"ok", "no_good"}}, right: keys{"vllm.clientNamespaces": []any{"ok"}}, key: "vllm.clientNamespaces[1]", says: "RFC 1123"},
+		"priority class":              {wrong: keys{"vllm.priorityClassName": "High"}, right: keys{"vllm.priorityClassName": "system-cluster-critical"}, key: "vllm.priorityClassName", says: "RFC 1123"},
+		"selector key":                {wrong: keys{"vllm.nodeSelector": keys{"a b": "c"}}, right: keys{"vllm.nodeSelector": keys{"a/b": "c"}}, key: "vllm.nodeSelector.a b", says: "label"},
+		"selector value":              {wrong: keys{"gpu.nodeSelector": keys{"pool": "g p u"}}, right: keys{"gpu.nodeSelector": keys{"pool": "gpu"}}, key: "gpu.nodeSelector.pool", says: "label"},
+		"model without organisation":  {wrong: keys{"model.id": "gemma"}, right: keys{"model.id": "/models/gemma"}, key: "model.id", says: "organisation/name"},
+		"context of no token":         {wrong: keys{"model.maxModelLen": 0}, right: keys{"model.maxModelLen": 1}, key: "model.maxModelLen", says: "1 or more"},
+		"context too long":            {wrong: keys{"model.maxModelLen": 32769}, right: keys{"model.maxModelLen": 32768}, key: "model.maxModelLen", says: "at most 32768"},
+		"context of an unknown model": {wrong: keys{"model.maxModelLen": -1}, right: keys{"model.id": "a/b", "model.maxModelLen": 1000000}, key: "model.maxModelLen", says: "1 or more"},
+		"no sequences":                {wrong: keys{"model.maxNumSeqs": 0}, right: keys{"model.maxNumSeqs": 1}, key: "model.maxNumSeqs", says: "1 or more"},
+		"memory share in percent":     {wrong: keys{"model.gpuMemoryUtilization": 90}, right: keys{"model.gpuMemoryUtilization": 1}, key: "model.gpuMemoryUtilization", says: "share"},
+		"memory share of nothing":     {wrong: keys{"model.gpuMemoryUtilization": 0}, right: keys{"model.gpuMemoryUtilization": 0.01}, key: "model.gpuMemoryUtilization", says: "share"},
+		"unknown dtype":               {wrong: keys{"model.dtype": "int8"}, right: keys{"model.dtype": "float32"}, key: "model.dtype", says: "one of: auto"},
+		"Gemma in float16":            {wrong: keys{"model.dtype": "half"}, right: keys{"model.dtype": "half", "model.id": "a/b"}, key: "model.dtype", says: "float16"},
+		"argument with its own key":   {wrong: keys{"model.extraArgs": []any{"--max-num-seqs=4"}}, right: keys{"model.extraArgs": []any{"--enforce-eager"}}, key: "model.extraArgs[0]", says: "set model.maxNumSeqs instead"},
+		"no token for a gated model":  {wrong: keys{"gpu.mode": "nvidia"}, right: nvidia(nil), key: "huggingFaceToken", says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken"},
+		"no token for an open model":  {wrong: keys{"gpu.mode": "nvidia"}, right: keys{"gpu.mode": "nvidia", "model.id": "a/b"}, key: "huggingFaceToken", says: "gated"},
+		"token in plain text":         {wrong: keys{"huggingFaceToken": "hf"}, right: keys{"huggingFaceToken": hidden("hf")}, key: "huggingFaceToken", says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken"},
+		"API key in plain text":       {wrong: keys{"apiKey": "k"}, right: keys{"apiKey": hidden("k")}, key: "apiKey", says: "plain text"},
+		"password in plain text":      {wrong: keys{"monitoring.grafanaPassword": "p"}, right: keys{"monitoring.grafanaPassword": hidden("p")}, key: "monitoring.grafanaPassword", says: "pulumi config set --secret --path vllm-autoscaling:monitoring.grafanaPassword"},
+		"image without tag":           {wrong: keys{"vllm.image": "registry:5000/vllm"}, right: keys{"vllm.image": "registry:5000/vllm:v1"}, key: "vllm.image", says: "no tag"},
+		"image latest":                {wrong: keys{"vllm.image": "vllm/vllm-openai:latest"}, right: keys{"vllm.image": "vllm/vllm-openai:v0.20.0"}, key: "vllm.image", says: "latest changes"},
+		"image with half a digest":    {wrong: keys{"vllm.image": "vllm@sha256:abc"}, right: keys{"vllm.image": "vllm" + digest}, key: "vllm.image", says: "64 hex"},
+		"image with a bad tag":        {wrong: keys{"vllm.image": "vllm:-1"}, right: keys{"vllm.image": "vllm:1"}, key: "vllm.image", says: "not a tag"},
+		"image empty":                 {wrong: keys{"vllm.image": ""}, right: keys{"vllm.image": "a:1"}, key: "vllm.image", says: "not an image"},
+		"privileged port":             {wrong: keys{"vllm.port": 80}, right: keys{"vllm.port": 1024}, key: "vllm.port", says: "1024 to 65535"},
+		"port out of range":           {wrong: keys{"vllm.port": 65536}, right: keys{"vllm.port": 65535}, key: "vllm.port", says: "1024 to 65535"},
+		"CPU of nothing":              {wrong: keys{"vllm.cpu": "0"}, right: keys{"vllm.cpu": "500m"}, key: "vllm.cpu", says: "quantity above 0"},
+		"memory with a wrong unit":    {wrong: keys{"vllm.memory": "10GB"}, right: keys{"vllm.memory": "10Gi"}, key: "vllm.memory", says: "quantity"},
+		"shm as large as memory":      {wrong: keys{"vllm.memory": "2Gi", "vllm.shm": "2Gi"}, right: keys{"vllm.memory": "3Gi", "vllm.shm": "2Gi"}, key: "vllm.shm", says: "less than vllm.memory"},
+		"cache of nothing":            {wrong: keys{"vllm.modelCache": "-1Gi"}, right: keys{"vllm.modelCache": "1Gi"}, key: "vllm.modelCache", says: "quantity"},
+		"start-up too short":          {wrong: keys{"vllm.startupBudget": "59s"}, right: keys{"vllm.startupBudget": "1m"}, key: "vllm.startupBudget", says: "1m0s to 6h0m0s"},
+		"negative drain":              {wrong: keys{"vllm.preStop": "0s"}, right: keys{"vllm.preStop": "1s"}, key: "vllm.preStop", says: "1s to 10m0s"},
+		"argument of the program":     {wrong: keys{"model.extraArgs": []any{"--force-dummy-tokenizer"}}, right: keys{}, key: "model.extraArgs[0]", says: "remove it"},
+		"drain in fractions":          {wrong: keys{"vllm.shutdownTimeout": "1500ms"}, right: keys{"vllm.shutdownTimeout": "2s"}, key: "vllm.shutdownTimeout", says: "whole seconds"},
+		"drain longer than nodes":     {wrong: keys{"vllm.preStop": "5m", "vllm.shutdownTimeout": "301s"}, right: keys{"vllm.preStop": "5m", "vllm.shutdownTimeout": "5m"}, key: "vllm.shutdownTimeout", says: "together with vllm.preStop"},
+		"unknown GPU mode":            {wrong: keys{"gpu.mode": "amd"}, right: nvidia(nil), key: "gpu.mode", says: "one of: nvidia, simulated"},
+		"three GPUs":                  {wrong: keys{"gpu.perReplica": 3}, right: keys{"gpu.perReplica": 4}, key: "gpu.perReplica", says: "1, 2, 4 or 8"},
+		"more GPUs than heads":        {wrong: keys{"gpu.perReplica": 8}, right: keys{"gpu.perReplica": 8, "model.id": "google/gemma-3-4b-it"}, key: "gpu.perReplica", says: "divisor of 4"},
+		"negative GPU memory":         {wrong: keys{"gpu.memoryGiB": -1}, right: keys{"gpu.memoryGiB": 24}, key: "gpu.memoryGiB", says: "24 for an L4"},
+		"toleration":                  {wrong: keys{"gpu.tolerations": []any{keys{"key": "a", "operator": "Like"}}}, right: keys{"gpu.tolerations": []any{keys{"key": "a", "operator": "Equal", "value": "b"}}}, key: "gpu.tolerations[0]", says: "Exists, Equal"},
+		"managed exporter on local":   {wrong: keys{"gpu.metrics": "managed"}, right: keys{"gpu.metrics": "dcgm-chart"}, key: "gpu.metrics", says: "one of: dcgm-chart, simulated"},
+		"scrape faster than 1s":       {wrong: keys{"monitoring.scrapeInterval": "500ms"}, right: keys{"monitoring.scrapeInterval": "1s"}, key: "monitoring.scrapeInterval", says: "1s to 2m30s"},
+		"rules slower than staleness": {wrong: keys{"monitoring.evaluationInterval": "151s"}, right: keys{"monitoring.evaluationInterval": "150s"}, key: "monitoring.evaluationInterval", says: "1s to 2m30s"},
+		"signals slower than the HPA": {wrong: keys{"monitoring.signalInterval": "61s", "autoscaling.relistInterval": "2m"}, right: keys{"monitoring.signalInterval": "30s"}, key: "monitoring.signalInterval", says: "1s to 1m0s"},
+		"signals of no interval":      {wrong: keys{"monitoring.signalInterval": "0s"}, right: keys{"monitoring.signalInterval": "1s"}, key: "monitoring.signalInterval", says: "1s"},
+		"retention of nothing":        {wrong: keys{"monitoring.retention": "0d"}, right: keys{"monitoring.retention": "10d"}, key: "monitoring.retention", says: "Prometheus duration"},
+		"retention in Go's form":      {wrong: keys{"monitoring.retention": "1.5h"}, right: keys{"monitoring.retention": "1h30m"}, key: "monitoring.retention", says: "Prometheus duration"},
+		"storage":                     {wrong: keys{"monitoring.storage": "lots"}, right: keys{"monitoring.storage": "20Gi", "monitoring.storageClass": "standard"}, key: "monitoring.storage", says: "quantity"},
+		"class without storage":       {wrong: keys{"monitoring.storageClass": "standard"}, right: keys{"monitoring.storage": "20Gi", "monitoring.storageClass": "standard"}, key: "monitoring.storageClass", says: "monitoring.storage"},
+		"name of the class":           {wrong: keys{"monitoring.storage": "20Gi", "monitoring.storageClass": "Fast"}, right: keys{"monitoring.storage": "20Gi"}, key: "monitoring.storageClass", says: "RFC 1123"},
+		"scale to zero":               {wrong: keys{"autoscaling.minReplicas": 0}, right: keys{"autoscaling.minReplicas": 1}, key: "autoscaling.minReplicas", says: "cannot start from 0"},
+		"minimum above maximum":       {wrong: keys{"autoscaling.minReplicas": 5}, right: keys{"autoscaling.minReplicas": 4}, key: "autoscaling.maxReplicas", says: "at least autoscaling.minReplicas (5)"},
+		"no adapter":                  {wrong: keys{"autoscaling.adapterReplicas": 0}, right: keys{"autoscaling.adapterReplicas": 1}, key: "autoscaling.adapterReplicas", says: "1 to 10"},
+		"privileged adapter port":     {wrong: keys{"autoscaling.adapterPort": 443}, right: keys{"autoscaling.adapterPort": 6443}, key: "autoscaling.adapterPort", says: "1024"},
+		"relist out of range":         {wrong: keys{"autoscaling.relistInterval": "6m"}, right: keys{"autoscaling.relistInterval": "5m"}, key: "autoscaling.relistInterval", says: "1s to 5m0s"},
+		"relist faster than scrapes":  {wrong: keys{"autoscaling.relistInterval": "1s"}, right: keys{"autoscaling.relistInterval": "2s"}, key: "autoscaling.relistInterval", says: "monitoring.signalInterval"},
+		"no signal": {
+			wrong: keys{"autoscaling.signals.requestsRunning.enabled": false, "autoscaling.signals.requestsWaiting.enabled": false, "autoscaling.signals.gpuUtilization.enabled": false},
+			right: keys{"autoscaling.signals.requestsRunning.enabled": false, "autoscaling.signals.requestsWaiting.enabled": false},
+			key:   "autoscaling.signals.requestsRunning.enabled", says: "at least one",
+		},
+		"running target at the cap":     {wrong: keys{"autoscaling.signals.requestsRunning.target": 16}, right: keys{"autoscaling.signals.requestsRunning.target": 14}, key: "autoscaling.signals.requestsRunning.target", says: "model.maxNumSeqs (16)"},
+		"running target in tolerance":   {wrong: keys{"autoscaling.signals.requestsRunning.target": 15}, right: keys{"autoscaling.signals.requestsRunning.target": 15, "model.maxNumSeqs": 17}, key: "autoscaling.signals.requestsRunning.target", says: "below 14.55"},
+		"running target out of the cap": {wrong: keys{"model.maxNumSeqs": 8, "autoscaling.signals.requestsRunning.target": 12}, right: keys{"model.maxNumSeqs": 8}, key: "autoscaling.signals.requestsRunning.target", says: "set it to 6"},
+		"target of a signal that is off": {
+			wrong: keys{"autoscaling.signals.requestsRunning.target": 99},
+			right: keys{"autoscaling.signals.requestsRunning.target": 99, "autoscaling.signals.requestsRunning.enabled": false},
+			key:   "autoscaling.signals.requestsRunning.target", says: "never runs more",
+		},
+		"running target zero":     {wrong: keys{"autoscaling.signals.requestsRunning.target": 0}, right: keys{"autoscaling.signals.requestsRunning.target": 0.5}, key: "autoscaling.signals.requestsRunning.target", says: "enabled to false"},
+		"waiting target zero":     {wrong: keys{"autoscaling.signals.requestsWaiting.target": 0}, right: keys{"autoscaling.signals.requestsWaiting.target": 1000}, key: "autoscaling.signals.requestsWaiting.target", says: "above 0"},
+		"GPU target 100":          {wrong: keys{"autoscaling.signals.gpuUtilization.target": 100}, right: keys{"autoscaling.signals.gpuUtilization.target": 90}, key: "autoscaling.signals.gpuUtilization.target", says: "ends at 100"},
+		"GPU target in tolerance": {wrong: keys{"autoscaling.signals.gpuUtilization.target": 95}, right: keys{"autoscaling.signals.gpuUtilization.target": 80}, key: "autoscaling.signals.gpuUtilization.target", says: "below 90.91"},
+		"guard off":               {wrong: keys{"autoscaling.signals.gpuUtilization.guardRequests": 0}, right: keys{"autoscaling.signals.gpuUtilization.guardRequests": 1}, key: "autoscaling.signals.gpuUtilization.guardRequests", says: "1 to model.maxNumSeqs (16)"},
+		"guard above the cap":     {wrong: keys{"autoscaling.signals.gpuUtilization.guardRequests": 17}, right: keys{"autoscaling.signals.gpuUtilization.guardRequests": 16}, key: "autoscaling.signals.gpuUtilization.guardRequests", says: "1 to model.maxNumSeqs (16)"},
+		"stabilization too long":  {wrong: keys{"autoscaling.scaleDown.stabilization": "3601s"}, right: keys{"autoscaling.scaleDown.stabilization": "1h"}, key: "autoscaling.scaleDown.stabilization", says: "0s to 1h0m0s"},
+		"up stabilization":        {wrong: keys{"autoscaling.scaleUp.stabilization": "-1s"}, right: keys{"autoscaling.scaleUp.stabilization": "30s"}, key: "autoscaling.scaleUp.stabilization", says: "0s to 1h0m0s"},
+		"up period":               {wrong: keys{"autoscaling.scaleUp.period": "0s"}, right: keys{"autoscaling.scaleUp.period": "1s"}, key: "autoscaling.scaleUp.period", says: "1s to 30m0s"},
+		"down period":             {wrong: keys{"autoscaling.scaleDown.period": "31m"}, right: keys{"autoscaling.scaleDown.period": "30m"}, key: "autoscaling.scaleDown.period", says: "1s to 30m0s"},
+		"up pods":                 {wrong: keys{"autoscaling.scaleUp.pods": 0}, right: keys{"autoscaling.scaleUp.pods": 1}, key: "autoscaling.scaleUp.pods", says: "1 to 1000"},
+		"up percent":              {wrong: keys{"autoscaling.scaleUp.percent": 0}, right: keys{"autoscaling.scaleUp.percent": 1}, key: "autoscaling.scaleUp.percent", says: "1 to 1000"},
+		"down pods":               {wrong: keys{"autoscaling.scaleDown.pods": 0}, right: keys{"autoscaling.scaleDown.pods": 2}, key: "autoscaling.scaleDown.pods", says: "1 to 1000"},
+		"version range":           {wrong: keys{"charts.dcgmExporter.version": "4.x"}, right: keys{"charts.dcgmExporter.version": "4.8.1"}, key: "charts.dcgmExporter.version", says: "exact"},
+		"version range of kps":    {wrong: keys{"charts.kubePrometheusStack.version": "^88"}, right: keys{"charts.kubePrometheusStack.version": "88.5.3-rc.1"}, key: "charts.kubePrometheusStack.version", says: "exact"},
+		"repository":              {wrong: keys{"charts.prometheusAdapter.repository": "prometheus-community"}, right: keys{"charts.prometheusAdapter.repository": "./charts"}, key: "charts.prometheusAdapter.repository", says: "oci://"},
+		"repository empty":        {wrong: keys{"charts.prometheusAdapter.repository": "https://"}, right: keys{"charts.prometheusAdapter.repository": "oci://r/c"}, key: "charts.prometheusAdapter.repository", says: "URL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stack := choose(rule.stack == "", "local", rule.stack)
+			refused := problemsOf(t, source(t, stack, rule.wrong))
+			require.Len(t, refused.Problems, 1, "%v", refused)
+			got := refused.Problems[0]
+			assert.Equal(t, project+":"+rule.key, got.Key)
+			assert.Contains(t, got.Allowed+"; "+got.Fix, rule.says)
+
+			_, err := Read(source(t, stack, rule.right))
+			require.NoError(t, err)
+		})
+	}
+}
+
+// Weights that do not fit crash every replica after minutes of download.
+func TestModelHasToFitItsGPU(t *testing.T) {
+	for name, test := range map[string]struct {
+		keys map[string]any
+		says []string // nil means that it fits
+	}{
+		"1b on T4":            {map[string]any{"gpu.memoryGiB": 16}, nil},
+		"12b on L4":           {map[string]any{"model.id": "google/gemma-3-12b-it", "gpu.memoryGiB": 24}, []string{"22.7 GiB", "GPUs of 40, 48, 80, 141 GiB", "gpu.perReplica 2", "google/gemma-3-1b-it, google/gemma-3-4b-it"}},
+		"12b on two L4":       {map[string]any{"model.id": "google/gemma-3-12b-it", "gpu.memoryGiB": 24, "gpu.perReplica": 2}, nil},
+		"27b on A100-40":      {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 40}, []string{"51.0 GiB", "GPUs of 80, 141 GiB"}},
+		"27b on A100-80":      {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 80}, nil},
+		"27b, half the A100":  {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 80, "model.gpuMemoryUtilization": 0.5}, []string{"gpu.perReplica 2"}},
+		"27b in float32":      {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 80, "model.dtype": "float32"}, []string{"102.1 GiB", "GPUs of 141 GiB"}},
+		"nothing fits":        {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 0.5, "gpu.perReplica": 8, "model.gpuMemoryUtilization": 0.01}, []string{"more GPU memory than 52 GiB"}},
+		"memory not given":    {map[string]any{"model.id": "google/gemma-3-27b-it"}, nil},
+		"model not known":     {map[string]any{"model.id": "meta-llama/Llama-3.1-70B", "gpu.memoryGiB": 16}, nil},
+		"GPUs only simulated": {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 16, "gpu.mode": "simulated"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := source(t, "local", nvidia(test.keys))
+			if test.says == nil {
+				_, err := Read(s)
+				require.NoError(t, err)
+				return
+			}
+			refused := problemsOf(t, s)
+			require.Len(t, refused.Problems, 1, "%v", refused)
+			assert.Equal(t, project+":model.id", refused.Problems[0].Key)
+			for _, says := range test.says {
+				assert.Contains(t, refused.Error(), says)
+			}
+		})
+	}
+}

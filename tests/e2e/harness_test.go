@@ -1,0 +1,381 @@
+// Package e2e tests the whole pipeline: the real Pulumi CLI deploys the real
+// program to a real control plane, real requests load the simulated servers,
+// and what the real HPA controller does about it is recorded and judged.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/tests/lab"
+	"vllm-autoscaling/tests/lab/load"
+	"vllm-autoscaling/tests/lab/report"
+)
+
+const (
+	serving    = "vllm"
+	monitoring = "monitoring"
+	selector   = "app.kubernetes.io/name=vllm"
+	modelID    = "google/gemma-3-1b-it"
+	apiPort    = 8000
+
+	running = signals.MetricRequestsRunning
+	waiting = signals.MetricRequestsWaiting
+	gpu     = signals.MetricGPUUtilization
+
+	// tolerance is kube-controller-manager's default: a metric within 10 % of
+	// its target asks for nothing.
+	tolerance = 0.1
+	// hpaPeriod is its default too; every decision takes up to one of them.
+	hpaPeriod = 15 * time.Second
+	// decision is ample for scrape, rule and HPA period on a loaded machine.
+	decision = 90 * time.Second
+)
+
+var allSignals = []string{running, waiting, gpu}
+
+// environment is what TestMain prepares for every test.
+var environment struct {
+	ctx   context.Context
+	tools lab.Tools
+	root  string // the Pulumi project's folder
+}
+
+func TestMain(m *testing.M) { os.Exit(prepareAndRun(m)) }
+
+func prepareAndRun(m *testing.M) int {
+	// Ctrl-C has to reach the labs, or their folders stay.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	tools, err := lab.BuildTools(ctx, os.Stderr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "build the lab's tools:", err)
+		return 1
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if err := lab.BuildProgram(ctx, root, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	environment.ctx, environment.tools, environment.root = ctx, tools, root
+	return m.Run()
+}
+
+// testContext ends with the test or with Ctrl-C.
+func testContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancel(environment.ctx)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// startLab gives the test a cluster of its own with GPU nodes of one GPU each.
+func startLab(t *testing.T, gpuNodes int) *lab.Lab {
+	t.Helper()
+	ctx := testContext(t)
+	// Not t.TempDir: its long path would be too long for a unix socket.
+	folder, err := os.MkdirTemp("", "vllm-e2e-")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
+	l, err := lab.Start(ctx, lab.Options{Dir: filepath.Join(folder, "lab"), Tools: environment.tools, Log: lines(t, "lab")})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			logObjects(t, l)
+		}
+		require.NoError(t, l.Stop(), "end the lab")
+		require.NoDirExists(t, filepath.Join(folder, "lab"))
+	})
+	if gpuNodes > 0 {
+		require.NoError(t, l.AddGPUNodes(ctx, gpuNodes, 1))
+	}
+	return l
+}
+
+// deployment is a stack and what its CLI printed.
+type deployment struct {
+	*lab.Stack
+	printed *lineLog
+}
+
+// newStack makes a stack with the given configuration on top of what every
+// stack on the lab needs.
+func newStack(t *testing.T, l *lab.Lab, name string, config map[string]any, secrets map[string]string) *deployment {
+	t.Helper()
+	printed := lines(t, "pulumi")
+	stack, err := l.Stack(testContext(t), lab.StackOptions{
+		Name: name, ProjectDir: environment.root, Output: printed, Secrets: secrets,
+		Config: merged(labConfig(l), config),
+	})
+	require.NoError(t, err)
+	return &deployment{Stack: stack, printed: printed}
+}
+
+// resources counts what the state holds beside the stack itself and providers.
+func (d *deployment) resources(t *testing.T) []string {
+	t.Helper()
+	exported, err := d.Export(testContext(t))
+	require.NoError(t, err)
+	var state struct {
+		Deployment struct {
+			Resources []struct{ URN, Type string }
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(exported), &state))
+	var urns []string
+	for _, resource := range state.Deployment.Resources {
+		if resource.Type != "pulumi:pulumi:Stack" {
+			urns = append(urns, resource.URN)
+		}
+	}
+	return urns
+}
+
+func labConfig(l *lab.Lab) map[string]any {
+	chart := map[string]any{"repository": l.ChartRepository()}
+	return map[string]any{
+		"cluster": map[string]any{"kubeconfig": l.Kubeconfig(), "context": l.ContextName()},
+		"charts":  map[string]any{"kubePrometheusStack": chart, "prometheusAdapter": chart, "dcgmExporter": chart},
+	}
+}
+
+// quickDown makes scale-down fit a test; scale-up and every target stay.
+var quickDown = map[string]any{"autoscaling": map[string]any{
+	"scaleDown": map[string]any{"stabilization": "10s", "pods": 4, "period": "15s"},
+}}
+
+// merged lays later objects over earlier ones, key by key.
+func merged(objects ...map[string]any) map[string]any {
+	result := map[string]any{}
+	for _, object := range objects {
+		for key, value := range object {
+			below, isObject := result[key].(map[string]any)
+			if above, ok := value.(map[string]any); ok && isObject {
+				result[key] = merged(below, above)
+			} else {
+				result[key] = value
+			}
+		}
+	}
+	return result
+}
+
+// watch applies load to a deployed stack and records what the HPA does.
+type watch struct {
+	t        *testing.T
+	lab      *lab.Lab
+	load     *load.Generator
+	recorder *report.Recorder
+}
+
+func newWatch(t *testing.T, l *lab.Lab) *watch {
+	t.Helper()
+	ctx := testContext(t)
+	generator, err := load.Start(ctx, load.Options{
+		Model: modelID, MaxTokens: 100,
+		Targets: func(ctx context.Context) ([]string, error) { return l.ReadyPodURLs(ctx, serving, selector, apiPort) },
+	})
+	require.NoError(t, err)
+	started := time.Now()
+	w := &watch{t: t, lab: l, load: generator}
+	w.recorder = report.NewRecorder(started, report.HPASource(l.Client(), serving, serving,
+		func() float64 { return float64(generator.Shape().Concurrency) }))
+	recording, stop := context.WithCancel(ctx)
+	recorded := make(chan struct{})
+	log := lines(t, "hpa")
+	go func() {
+		defer close(recorded)
+		w.recorder.Record(recording, 500*time.Millisecond, func(s report.Sample) {
+			fmt.Fprintf(log, "%6.1f s  %s\n", s.Seconds, s)
+		})
+	}()
+	t.Cleanup(func() {
+		stats := generator.Stop()
+		stop()
+		<-recorded
+		t.Logf("load: %+v", stats)
+	})
+	return w
+}
+
+// until waits for a sample that satisfies condition.
+func (w *watch) until(t *testing.T, limit time.Duration, what string, condition func(report.Sample) bool) report.Sample {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(testContext(t), limit, fmt.Errorf("waited %s", limit))
+	defer cancel()
+	sample, err := w.recorder.WaitFor(ctx, what, condition)
+	if err != nil {
+		t.Fatalf("%v; load: %+v", err, w.load.Stats())
+	}
+	return sample
+}
+
+// during lets time pass and returns the samples of it.
+func (w *watch) during(t *testing.T, length time.Duration) []report.Sample {
+	t.Helper()
+	from := len(w.recorder.Samples())
+	select {
+	case <-testContext(t).Done():
+		t.Fatal("interrupted")
+	case <-time.After(length):
+	}
+	return w.recorder.Samples()[from:]
+}
+
+// since returns the samples from a moment on.
+func (w *watch) since(seconds float64) []report.Sample {
+	samples := w.recorder.Samples()
+	first := slices.IndexFunc(samples, func(s report.Sample) bool { return s.Seconds >= seconds })
+	if first < 0 {
+		return nil
+	}
+	return samples[first:]
+}
+
+// rest takes the load away and waits for one quiet replica, from where every
+// test starts: each is then independent of what ran before.
+func (w *watch) rest(t *testing.T) {
+	t.Helper()
+	w.load.Set(load.Shape{})
+	w.lab.SetGPUUtilization(nil)
+	w.until(t, 2*time.Minute, "one quiet replica", func(s report.Sample) bool {
+		return s.Desired == 1 && s.Current == 1 && s.Ready == 1 && s.Pods == 1 && quiet(s, allSignals...) && seen(s, 0)
+	})
+}
+
+// step sets the load and returns the moment, in seconds of the recorder.
+func (w *watch) step(concurrency int) float64 {
+	shape := load.Shape{Concurrency: concurrency}
+	w.load.Set(shape)
+	return w.recorder.Mark("%s", shape)
+}
+
+// quiet says that none of the signals asks for more replicas.
+func quiet(s report.Sample, names ...string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return s.Signals[name].Ratio() > 1+tolerance })
+}
+
+// seen says that the HPA has a value of every signal, all at most so high.
+func seen(s report.Sample, most float64) bool {
+	for _, reading := range s.Signals {
+		if reading.Value == nil || *reading.Value > most {
+			return false
+		}
+	}
+	return len(s.Signals) > 0
+}
+
+func others(name string) []string {
+	return slices.DeleteFunc(slices.Clone(allSignals), func(other string) bool { return other == name })
+}
+
+// constant is a GPU that reads the same whatever it does.
+func constant(percent float64) func(string, int) float64 {
+	return func(string, int) float64 { return percent }
+}
+
+// logObjects shows the cluster of a failed test, whose lab is about to end.
+func logObjects(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	pods, err := l.Client().CoreV1().Pods("").List(ctx, listAll)
+	if err != nil {
+		t.Logf("list pods: %v", err)
+		return
+	}
+	for _, pod := range pods.Items {
+		var conditions []string
+		for _, c := range pod.Status.Conditions {
+			if c.Status != "True" {
+				conditions = append(conditions, fmt.Sprintf("%s=%s %s", c.Type, c.Status, c.Message))
+			}
+		}
+		t.Logf("pod %s/%s %s %s", pod.Namespace, pod.Name, pod.Status.Phase, strings.Join(conditions, "; "))
+	}
+	events, err := l.Client().CoreV1().Events("").List(ctx, listAll)
+	if err != nil {
+		return
+	}
+	for _, event := range events.Items {
+		if event.Type == "Warning" {
+			t.Logf("event %s/%s %s: %s", event.Namespace, event.InvolvedObject.Name, event.Reason, event.Message)
+		}
+	}
+}
+
+// lineLog hands whole lines to the test's log as they come and keeps them.
+type lineLog struct {
+	prefix  string
+	started time.Time
+
+	mu   sync.Mutex
+	t    *testing.T
+	part []byte
+	all  bytes.Buffer
+}
+
+func lines(t *testing.T, prefix string) *lineLog {
+	l := &lineLog{t: t, prefix: prefix, started: time.Now()}
+	// A process may print after its test has ended, when t.Log panics.
+	t.Cleanup(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.t = nil
+	})
+	return l
+}
+
+func (l *lineLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all.Write(p)
+	l.part = append(l.part, p...)
+	for {
+		line, rest, found := bytes.Cut(l.part, []byte("\n"))
+		if !found {
+			return len(p), nil
+		}
+		l.part = rest
+		if l.t != nil && len(bytes.TrimSpace(line)) > 0 {
+			l.t.Logf("%5.1f s %s| %s", time.Since(l.started).Seconds(), l.prefix, line)
+		}
+	}
+}
+
+// text is what was written since the last take.
+func (l *lineLog) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.String()
+}
+
+// take returns what was written since the last take.
+func (l *lineLog) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := l.all.String()
+	l.all.Reset()
+	return text
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,406 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
+
+	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/tests/lab"
+	"vllm-autoscaling/tests/lab/report"
+)
+
+var listAll = metav1.ListOptions{}
+
+// gpuStack is the production deployment: GPUs requested, DCGM by chart.
+var gpuStack = merged(quickDown, map[string]any{"gpu": map[string]any{"mode": "nvidia"}})
+
+var token = map[string]string{"huggingFaceToken": "hf_not_a_token"}
+
+// TestPipeline deploys once and then looks at one thing after the other; each
+// starts from one quiet replica.
+func TestPipeline(t *testing.T) {
+	t.Parallel()
+	l := startLab(t, 4)
+	stack := newStack(t, l, "local", gpuStack, token)
+	require.NoError(t, stack.Up(testContext(t)))
+	w := newWatch(t, l)
+
+	t.Run("second preview has no change", func(t *testing.T) {
+		require.NoError(t, stack.Preview(testContext(t), true))
+	})
+	t.Run("every stage answers", func(t *testing.T) { everyStageAnswers(t, l) })
+	t.Run("requests running alone", func(t *testing.T) {
+		w.rest(t)
+		// 15 of the 16 that one server runs at a time: above the target of 12
+		// without a queue. The GPU is told to look idle.
+		l.SetGPUUtilization(constant(10))
+		scalesUpAndDown(t, w, running, 15, 2)
+	})
+	t.Run("GPU utilisation alone", func(t *testing.T) {
+		w.rest(t)
+		// Busy from the guard of 3 requests on, but far below 12 running.
+		l.SetGPUUtilization(constant(97))
+		scalesUpAndDown(t, w, gpu, 4, 2)
+	})
+	t.Run("one request on a busy GPU does not scale", func(t *testing.T) { lightLoadStays(t, w) })
+	t.Run("the larger wins, and all must be low to scale down", func(t *testing.T) { combined(t, w) })
+	t.Run("a target changes the HPA and nothing else", func(t *testing.T) {
+		stack.reconfigure(t, l, gpuStack, signalConfig("requestsWaiting", "target", 5))
+		stack.printed.take()
+		require.NoError(t, stack.Preview(testContext(t), false))
+		changed(t, stack.printed.take(), "HorizontalPodAutoscaler")
+	})
+	t.Run("requests waiting alone", func(t *testing.T) {
+		w.rest(t)
+		// A queue forms only where a server runs all that it can, which is above
+		// any target that the program accepts: running has to be switched off.
+		stack.reconfigure(t, l, gpuStack, signalConfig("requestsRunning", "enabled", false))
+		stack.printed.take()
+		require.NoError(t, stack.Up(testContext(t)))
+		changed(t, stack.printed.take(), "HorizontalPodAutoscaler", "Release")
+		l.SetGPUUtilization(constant(10))
+		scalesUpAndDown(t, w, waiting, 26, 3)
+	})
+	t.Run("destroy leaves nothing even when the adapter is dead", func(t *testing.T) {
+		killAdapter(t, l)
+		destroyLeavesNothing(t, l, stack)
+	})
+}
+
+// everyStageAnswers follows a sample on its way: scrape, rule, custom metrics
+// API, HPA.
+func everyStageAnswers(t *testing.T, l *lab.Lab) {
+	ctx := testContext(t)
+	pods, err := l.Client().CoreV1().Pods(serving).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	require.NoError(t, err)
+	require.NotEmpty(t, pods.Items)
+
+	t.Run("Prometheus scrapes vLLM", func(t *testing.T) {
+		eventuallyNoError(t, time.Minute, func(ctx context.Context) error {
+			return eachPodHas(ctx, l, pods.Items, `up{namespace="`+serving+`"}`, func(v float64) bool { return v == 1 })
+		})
+	})
+	t.Run("Prometheus scrapes the GPU exporter", func(t *testing.T) {
+		eventuallyNoError(t, time.Minute, func(ctx context.Context) error {
+			samples, err := vector(ctx, l, signals.SeriesGPUUtil)
+			if err == nil && len(samples) == 0 {
+				err = fmt.Errorf("no series %s", signals.SeriesGPUUtil)
+			}
+			return err
+		})
+	})
+	t.Run("the rule is evaluated", func(t *testing.T) {
+		eventuallyNoError(t, time.Minute, func(ctx context.Context) error {
+			return eachPodHas(ctx, l, pods.Items, signals.RecordGPUUtilizationGuarded, func(v float64) bool { return v >= 0 && v <= 100 })
+		})
+	})
+	for _, metric := range allSignals {
+		t.Run("custom metrics API answers for "+metric, func(t *testing.T) {
+			eventuallyNoError(t, 2*time.Minute, func(ctx context.Context) error {
+				raw, err := l.Client().CoreV1().RESTClient().Get().
+					AbsPath("/apis/custom.metrics.k8s.io/v1beta1/namespaces", serving, "pods", "*", metric).DoRaw(ctx)
+				if err != nil {
+					return err
+				}
+				var list struct {
+					Items []struct {
+						DescribedObject corev1.ObjectReference
+						Value           string
+					}
+				}
+				if err := json.Unmarshal(raw, &list); err != nil {
+					return err
+				}
+				var names []string
+				for _, item := range list.Items {
+					names = append(names, item.DescribedObject.Name)
+				}
+				for _, pod := range pods.Items {
+					if !slices.Contains(names, pod.Name) {
+						return fmt.Errorf("no value for pod %s in %s", pod.Name, raw)
+					}
+				}
+				return nil
+			})
+		})
+	}
+	t.Run("the HPA is active with every signal", func(t *testing.T) {
+		eventuallyNoError(t, time.Minute, func(ctx context.Context) error {
+			hpa, err := l.Client().AutoscalingV2().HorizontalPodAutoscalers(serving).Get(ctx, serving, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			for _, want := range []autoscalingv2.HorizontalPodAutoscalerConditionType{autoscalingv2.AbleToScale, autoscalingv2.ScalingActive} {
+				if !slices.ContainsFunc(hpa.Status.Conditions, func(c autoscalingv2.HorizontalPodAutoscalerCondition) bool {
+					return c.Type == want && c.Status == corev1.ConditionTrue
+				}) {
+					return fmt.Errorf("%s is not true: %+v", want, hpa.Status.Conditions)
+				}
+			}
+			readings := report.Readings(hpa)
+			for _, name := range allSignals {
+				if readings[name].Value == nil {
+					return fmt.Errorf("%s has no value: %v", name, readings)
+				}
+			}
+			if len(readings) != len(allSignals) {
+				return fmt.Errorf("signals %v, want %v", sortedKeys(readings), allSignals)
+			}
+			return nil
+		})
+	})
+}
+
+// scalesUpAndDown steps the load and expects exactly so many replicas by the
+// one signal, nothing from the others, and one replica after the load.
+func scalesUpAndDown(t *testing.T, w *watch, signal string, concurrency, replicas int) {
+	t.Helper()
+	on := w.step(concurrency)
+	up := w.until(t, decision, fmt.Sprintf("scale-up to %d by %s", replicas, signal), func(s report.Sample) bool {
+		return s.Desired == replicas
+	})
+	var trigger bool
+	for _, s := range w.since(on) {
+		if s.Seconds > up.Seconds {
+			break
+		}
+		trigger = trigger || s.Signals[signal].Ratio() > 1+tolerance
+		assert.True(t, quiet(s, others(signal)...), "another signal is above its target: %s", s)
+	}
+	assert.True(t, trigger, "%s was never seen above its target: %s", signal, up)
+	w.until(t, decision, fmt.Sprintf("%d ready replicas", replicas), func(s report.Sample) bool { return s.Ready == replicas })
+
+	off := w.step(0)
+	w.until(t, 2*time.Minute, "back to one replica", func(s report.Sample) bool {
+		return s.Desired == 1 && s.Ready == 1 && s.Pods == 1
+	})
+	for _, s := range w.since(on) {
+		assert.LessOrEqual(t, s.Desired, replicas, "more than the signal asks for: %s", s)
+		if s.Seconds < off {
+			assert.GreaterOrEqual(t, s.Desired, 1)
+		} else if s.Desired == 1 {
+			assert.True(t, quiet(s, allSignals...), "scaled down above a target: %s", s)
+			break
+		}
+	}
+	t.Logf("%s: decision after %.1f s, down %.1f s after the load", signal, up.Seconds-on, w.recorder.Samples()[len(w.recorder.Samples())-1].Seconds-off)
+}
+
+// lightLoadStays: GPU utilisation reads near 100 whenever anything is decoded,
+// so that without its guard one request would climb to the maximum.
+func lightLoadStays(t *testing.T, w *watch) {
+	w.rest(t)
+	w.lab.SetGPUUtilization(constant(100))
+	w.step(1)
+	raised := w.until(t, decision, "the HPA sees the busy GPU", func(s report.Sample) bool {
+		reading := s.Signals[gpu]
+		return reading.Value != nil && *reading.Value > 20
+	})
+	samples := append(w.during(t, 3*hpaPeriod), raised)
+	for _, s := range samples {
+		require.Equal(t, 1, s.Desired, s)
+		require.True(t, quiet(s, allSignals...), s)
+	}
+	raw, err := vector(testContext(t), w.lab, "max("+signals.SeriesGPUUtil+")")
+	require.NoError(t, err)
+	require.Len(t, raw, 1)
+	assert.EqualValues(t, 100, raw[0].Value, "the exporter does report a busy GPU")
+}
+
+// combined: 25 requests on one server are 16 running (asks for 2), 9 waiting
+// (asks for 3) and a busy GPU (asks for 2).
+func combined(t *testing.T, w *watch) {
+	w.rest(t)
+	w.lab.SetGPUUtilization(constant(97))
+	on := w.step(25)
+	w.until(t, decision, "scale-up", func(s report.Sample) bool { return s.Desired > 1 })
+	var asked map[string]int
+	for _, s := range w.since(on) {
+		if s.Desired == 1 {
+			continue
+		}
+		// The status with the decision holds the readings that led to it.
+		asked = map[string]int{}
+		for name, reading := range s.Signals {
+			asked[name] = int(math.Ceil(reading.Ratio()))
+		}
+		assert.Equal(t, 2, asked[running], s)
+		assert.Equal(t, 3, asked[waiting], s)
+		assert.LessOrEqual(t, asked[gpu], 2, "a rule later than the others: %s", s)
+		assert.Equal(t, 3, s.Desired, "the largest of what the signals ask for: %s", s)
+		break
+	}
+	require.NotNil(t, asked)
+	w.until(t, decision, "3 ready replicas", func(s report.Sample) bool { return s.Ready >= 3 })
+
+	// 12 requests would fit one server, but every GPU stays busy: 3 requests
+	// for each of 4 servers reach the guard.
+	w.step(12)
+	w.until(t, decision, "only the GPU is above its target", func(s report.Sample) bool {
+		return s.Desired == 4 && s.Ready == 4 && quiet(s, running, waiting) && seenOf(s, running) && !quiet(s, gpu)
+	})
+	for _, s := range w.during(t, 3*hpaPeriod) {
+		require.Equal(t, 4, s.Desired, "scaled down while the GPU was busy: %s", s)
+		require.True(t, quiet(s, running, waiting), s)
+		require.LessOrEqual(t, s.Signals[running].Ratio(), 0.5, "requests running alone would ask for fewer: %s", s)
+	}
+	w.lab.SetGPUUtilization(constant(10))
+	w.until(t, 2*time.Minute, "scale-down once every signal is low, load still on", func(s report.Sample) bool {
+		return s.Load == 12 && s.Desired == 1 && s.Ready == 1
+	})
+}
+
+func seenOf(s report.Sample, name string) bool { return s.Signals[name].Value != nil }
+
+// signalConfig sets one key of one signal.
+func signalConfig(signal, key string, value any) map[string]any {
+	return map[string]any{"autoscaling": map[string]any{"signals": map[string]any{signal: map[string]any{key: value}}}}
+}
+
+// reconfigure replaces the configuration by these objects, laid over each other.
+func (d *deployment) reconfigure(t *testing.T, l *lab.Lab, objects ...map[string]any) {
+	t.Helper()
+	require.NoError(t, d.SetConfig(merged(append([]map[string]any{labConfig(l)}, objects...)...)))
+}
+
+// changed reads what the CLI printed: exactly these types of resources are
+// updated, one each, and nothing is created, replaced or deleted.
+func changed(t *testing.T, printed string, types ...string) {
+	t.Helper()
+	updated := map[string]int{}
+	for _, line := range strings.Split(printed, "\n") {
+		fields := strings.Fields(line)
+		if len(fields) < 3 || !strings.Contains(fields[1], ":") {
+			continue
+		}
+		if fields[0] == "~" {
+			updated[fields[1][strings.LastIndex(fields[1], ":")+1:]] = 1
+		}
+		assert.NotContains(t, []string{"+", "-", "+-", "-+", "++", "--"}, fields[0], line)
+	}
+	want := map[string]int{}
+	for _, one := range types {
+		want[one] = 1
+	}
+	assert.Equal(t, want, updated, printed)
+	assert.Regexp(t, fmt.Sprintf(`~ %d (updated|to update)`, len(types)), printed)
+}
+
+// killAdapter leaves the APIService without anyone behind it, which makes a
+// namespace hang in Terminating for as long as the APIService exists.
+func killAdapter(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	ctx := testContext(t)
+	deployments := l.Client().AppsV1().Deployments(monitoring)
+	scale, err := deployments.GetScale(ctx, "prometheus-adapter", metav1.GetOptions{})
+	require.NoError(t, err)
+	scale.Spec.Replicas = 0
+	_, err = deployments.UpdateScale(ctx, "prometheus-adapter", scale, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	aggregator, err := clientset.NewForConfig(l.Config())
+	require.NoError(t, err)
+	eventuallyNoError(t, time.Minute, func(ctx context.Context) error {
+		service, err := aggregator.ApiregistrationV1().APIServices().Get(ctx, "v1beta1.custom.metrics.k8s.io", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for _, c := range service.Status.Conditions {
+			if c.Type == "Available" && c.Status == "False" {
+				return nil
+			}
+		}
+		return fmt.Errorf("the APIService is still available: %+v", service.Status.Conditions)
+	})
+}
+
+// destroyLeavesNothing destroys the stack; only CRDs, which Helm keeps, may stay.
+func destroyLeavesNothing(t *testing.T, l *lab.Lab, stack *deployment) {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(testContext(t), 3*time.Minute, fmt.Errorf("destroy took 3 minutes"))
+	defer cancel()
+	require.NoError(t, stack.Destroy(ctx))
+	assert.Empty(t, stack.resources(t), "the state is empty")
+	namespaces, err := l.Client().CoreV1().Namespaces().List(ctx, listAll)
+	require.NoError(t, err)
+	for _, namespace := range namespaces.Items {
+		assert.NotContains(t, []string{serving, monitoring}, namespace.Name)
+		assert.Equal(t, corev1.NamespaceActive, namespace.Status.Phase, namespace.Name)
+	}
+	onlyCRDsLeft(ctx, t, l)
+}
+
+// vector runs a PromQL query whose answer is an instant vector.
+func vector(ctx context.Context, l *lab.Lab, query string) (model.Vector, error) {
+	value, err := l.Metric(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	samples, ok := value.(model.Vector)
+	if !ok {
+		return nil, fmt.Errorf("%s is a %s, not a vector", query, value.Type())
+	}
+	return samples, nil
+}
+
+func eachPodHas(ctx context.Context, l *lab.Lab, pods []corev1.Pod, query string, right func(float64) bool) error {
+	samples, err := vector(ctx, l, query)
+	if err != nil {
+		return err
+	}
+	for _, pod := range pods {
+		found := slices.ContainsFunc(samples, func(s *model.Sample) bool {
+			return string(s.Metric["pod"]) == pod.Name && right(float64(s.Value))
+		})
+		if !found {
+			return fmt.Errorf("%s has no right value for pod %s: %v", query, pod.Name, samples)
+		}
+	}
+	return nil
+}
+
+// eventuallyNoError retries until the deadline and then shows the last error.
+func eventuallyNoError(t *testing.T, limit time.Duration, try func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(testContext(t), limit)
+	defer cancel()
+	for {
+		err := try(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("after %s: %v", limit, err)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// onlyCRDsLeft removes the CRDs, which Helm keeps, and expects nothing else.
+func onlyCRDsLeft(ctx context.Context, t *testing.T, l *lab.Lab) {
+	t.Helper()
+	left, err := l.Leftovers(ctx)
+	require.NoError(t, err)
+	assert.Empty(t, left.Objects)
+	for _, name := range left.CRDs {
+		assert.Contains(t, name, ".monitoring.coreos.com")
+	}
+	require.NoError(t, l.DeleteCRDs(ctx, left.CRDs))
+	left, err = l.Leftovers(ctx)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}

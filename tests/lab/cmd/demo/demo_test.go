@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/tests/lab/report"
+)
+
+func TestVerdict(t *testing.T) {
+	interrupted := errInterrupted{by: "interrupt"}
+	for name, test := range map[string]struct {
+		ok         string
+		err, cause error
+		line       string
+		code       int
+	}{
+		"ok":     {ok: "replicas 1 -> 4", line: "demo: ok: replicas 1 -> 4", code: 0},
+		"failed": {err: errors.New("pulumi up:\n  exit 255"), line: "demo: failed: pulumi up: exit 255", code: 1},
+		"interrupted": {
+			err: fmt.Errorf("wait: %w", interrupted), cause: interrupted, code: 130,
+			line: "demo: interrupted by interrupt: every process ended, the lab's folder removed",
+		},
+		"interrupted and not clean": {
+			err:   errors.Join(interrupted, cleaned(errors.New("etcd did not end"))),
+			cause: interrupted, code: 1, line: "demo: failed: clean up: etcd did not end",
+		},
+		"ok but not clean": {
+			ok: "replicas 1 -> 4", err: cleaned(errors.New("folder stays")), code: 1,
+			line: "demo: failed: clean up: folder stays",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			line, code := verdict(test.ok, test.err, test.cause)
+			assert.Equal(t, test.line, line)
+			assert.Equal(t, test.code, code)
+		})
+	}
+	assert.NoError(t, cleaned(nil))
+}
+
+func TestBadCommandLineFailsInTheLastLine(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		says string
+	}{
+		"unknown stack":    {[]string{"-stack", "gke"}, `stack "gke" not supported by the demo (one of: local)`},
+		"unknown flag":     {[]string{"-slow"}, "flag provided but not defined"},
+		"unknown argument": {[]string{"up"}, `argument "up" not understood`},
+		"no load":          {[]string{"-load", "0"}, "-load 0 is no load"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("STACK", "")
+			var out bytes.Buffer
+			assert.Equal(t, exitFailed, realMain(test.args, &out))
+			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+			last := lines[len(lines)-1]
+			assert.True(t, strings.HasPrefix(last, "demo: failed: "), last)
+			assert.Contains(t, last, test.says)
+		})
+	}
+}
+
+func TestParse(t *testing.T) {
+	quiet := newScreen(&bytes.Buffer{}, nil)
+	none := func(string) string { return "" }
+	o, err := parse(nil, none, quiet)
+	require.NoError(t, err)
+	assert.Equal(t, "local", o.stack)
+	assert.True(t, o.fast)
+	assert.False(t, o.keep)
+	assert.FileExists(t, filepath.Join(o.root, "Pulumi.yaml"))
+	assert.Equal(t, filepath.Join(o.root, "demo-report"), o.report)
+
+	o, err = parse(nil, func(name string) string { return map[string]string{"KEEP": "1", "FAST": "0", "STACK": "local"}[name] }, quiet)
+	require.NoError(t, err)
+	assert.True(t, o.keep)
+	assert.False(t, o.fast)
+
+	_, err = parse(nil, func(name string) string { return map[string]string{"STACK": "eks"}[name] }, quiet)
+	require.ErrorContains(t, err, `stack "eks"`)
+
+	t.Chdir(t.TempDir())
+	_, err = parse(nil, none, quiet)
+	require.ErrorContains(t, err, "no Pulumi.yaml")
+}
+
+func TestScreenPrintsWholeLines(t *testing.T) {
+	var out bytes.Buffer
+	s := newScreen(&out, nil)
+	_, _ = fmt.Fprint(s, "half a ")
+	s.say("a line of its own")
+	_, _ = fmt.Fprint(s, "line\r\n\nrest")
+	value := 15.5
+	s.heading()
+	s.change(report.Sample{Load: 40, Desired: 4, Ready: 1, Signals: map[string]report.Reading{
+		signals.MetricRequestsRunning: {Value: &value, Target: 12}, signals.MetricGPUUtilization: {Target: 80},
+	}})
+	s.last("demo: ok")
+	lines := strings.Split(strings.TrimRight(out.String(), "\n"), "\n")
+	require.Len(t, lines, 6)
+	assert.Regexp(t, `^ +0\.\d s  a line of its own$`, lines[0])
+	assert.Regexp(t, `^ +0\.\d s     half a line$`, lines[1])
+	assert.Equal(t, len(lines[2]), len(lines[3]), "values stand below their heading")
+	assert.Regexp(t, `40 +15\.5/12 +off +\?/80 +4 +1$`, lines[3])
+	assert.Regexp(t, `rest$`, lines[4])
+	assert.Equal(t, "demo: ok", lines[5])
+}
+
+type brokenPipe struct{ writes int }
+
+func (b *brokenPipe) Write([]byte) (int, error) { b.writes++; return 0, syscall.EPIPE }
+
+func TestScreenReportsALostTerminalOnce(t *testing.T) {
+	pipe, lost := &brokenPipe{}, 0
+	s := newScreen(pipe, func(err error) { lost++; assert.ErrorIs(t, err, syscall.EPIPE) })
+	s.say("one")
+	s.say("two")
+	assert.Equal(t, 1, lost)
+	assert.Equal(t, 1, pipe.writes)
+}
+
+func TestCauseNamesTheSignalsAboveTarget(t *testing.T) {
+	high, low := 24.0, 3.0
+	assert.Equal(t, "vllm_requests_waiting 24/4", cause(report.Sample{Signals: map[string]report.Reading{
+		signals.MetricRequestsRunning: {Value: &low, Target: 12},
+		signals.MetricRequestsWaiting: {Value: &high, Target: 4},
+		signals.MetricGPUUtilization:  {Target: 80},
+	}}))
+}

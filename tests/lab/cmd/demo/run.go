@@ -1,0 +1,391 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/tests/lab"
+	"vllm-autoscaling/tests/lab/load"
+	"vllm-autoscaling/tests/lab/report"
+)
+
+const (
+	serving    = "vllm"       // the serving namespace and the name of everything in it
+	monitoring = "monitoring" // the namespace of Prometheus
+	selector   = "app.kubernetes.io/name=vllm"
+	model      = "google/gemma-3-1b-it"
+	apiPort    = 8000
+	gpuNodes   = 4
+	replicas   = gpuNodes // what the step of load asks for: the HPA's maximum, one GPU each
+
+	// answerTokens makes a request last a few seconds, as a chat's does.
+	answerTokens = 200
+	// plateau is how long the load goes on after the last replica is ready.
+	plateau = 20 * time.Second
+
+	stopTimeout = time.Minute
+)
+
+// demo is one run.
+type demo struct {
+	options
+	out      *screen
+	lab      *lab.Lab
+	stack    *lab.Stack
+	recorder *report.Recorder
+	notes    []string
+	result   result
+}
+
+// result is what the summary and the last line say.
+type result struct {
+	up, upReady, down float64 // seconds: load on to HPA decision, load on to all ready, load off to one replica
+	peak              int
+	load              load.Stats
+	crds              int
+	left              int
+}
+
+// run is the demo; it returns the text of the last line.
+func run(ctx context.Context, o options, out *screen) (ok string, err error) {
+	d := &demo{options: o, out: out}
+	out.step("1/7 tools")
+	// On the terminal itself, where a build that takes minutes shows its time.
+	tools, err := lab.BuildTools(ctx, out.out)
+	if err != nil {
+		return "", fmt.Errorf("build the lab's tools: %w", err)
+	}
+	if err := lab.BuildProgram(ctx, o.root, out.out); err != nil {
+		return "", err
+	}
+
+	out.step("2/7 control plane, %d GPU nodes, simulators", gpuNodes)
+	// Unix sockets live in this folder: their paths must stay short.
+	folder, err := os.MkdirTemp("", "vllm-demo-")
+	if err != nil {
+		return "", fmt.Errorf("make the lab's folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, cleaned(os.RemoveAll(folder))) }()
+	d.lab, err = lab.Start(ctx, lab.Options{Dir: filepath.Join(folder, "lab"), Tools: tools, Log: out})
+	if err != nil {
+		return "", fmt.Errorf("start the lab: %w", err)
+	}
+	defer func() {
+		out.say("ending the lab")
+		err = errors.Join(err, cleaned(d.lab.Stop()))
+	}()
+	defer func() {
+		if err != nil && ctx.Err() == nil {
+			for _, failure := range d.lab.Failures() {
+				out.say("%s", failure)
+			}
+		}
+	}()
+	// Whatever is waited for would never come once a program of the lab has ended.
+	working, broken := context.WithCancelCause(ctx)
+	defer broken(nil)
+	go func() {
+		select {
+		case <-working.Done():
+		case crash := <-d.lab.Crashed():
+			broken(fmt.Errorf("the lab broke: %w", crash))
+		}
+	}()
+	return d.show(working)
+}
+
+// show is the demo on a running lab.
+func (d *demo) show(ctx context.Context) (string, error) {
+	if err := d.lab.AddGPUNodes(ctx, gpuNodes, 1); err != nil {
+		return "", fmt.Errorf("add GPU nodes: %w", err)
+	}
+	d.out.step("3/7 pulumi up --stack %s", d.options.stack)
+	if err := d.deploy(ctx); err != nil {
+		return "", err
+	}
+	err := d.scale(ctx)
+	if d.recorder != nil && len(d.recorder.Samples()) > 0 {
+		err = errors.Join(err, d.writeReport(err))
+	}
+	if err != nil {
+		return "", err
+	}
+	if d.keep {
+		d.explain()
+		<-ctx.Done()
+		return "", context.Cause(ctx)
+	}
+	if err := d.destroy(ctx); err != nil {
+		return "", err
+	}
+	// Once more, with what destroy found.
+	if err := d.writeReport(nil); err != nil {
+		return "", err
+	}
+	d.out.step("7/7 report: %s", filepath.Join(d.options.report, "index.html"))
+	for _, row := range d.summary() {
+		d.out.say("%-42s %s", row.Name, row.Value)
+	}
+	return fmt.Sprintf("replicas 1 -> %d in %.0f s, back to 1 in %.0f s, %d resources left",
+		d.result.peak, d.result.upReady, d.result.down, d.result.left), nil
+}
+
+func cleaned(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &cleanupError{err: err}
+}
+
+// config is the stack's configuration: the production Deployment with its GPU
+// requests, charts from the lab's own repository.
+func (d *demo) config() map[string]any {
+	chart := map[string]any{"repository": d.lab.ChartRepository()}
+	config := map[string]any{
+		"cluster": map[string]any{"kubeconfig": d.lab.Kubeconfig(), "context": d.lab.ContextName()},
+		"gpu":     map[string]any{"mode": "nvidia"},
+		"model":   map[string]any{"id": model},
+		"charts":  map[string]any{"kubePrometheusStack": chart, "prometheusAdapter": chart, "dcgmExporter": chart},
+	}
+	scaling := map[string]any{"maxReplicas": replicas}
+	if d.fast {
+		scaling["scaleDown"] = map[string]any{"stabilization": "30s", "pods": replicas, "period": "15s"}
+		d.note("--fast: scale-down waits 30 s instead of 300 s and may remove %d pods per 15 s instead of 1 per 60 s", replicas)
+	}
+	config["autoscaling"] = scaling
+	d.note("everything else as in production: kube-controller-manager's defaults (HPA every 15 s), signals scraped every 2 s")
+	return config
+}
+
+func (d *demo) note(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	d.notes = append(d.notes, text)
+	d.out.say("%s", text)
+}
+
+func (d *demo) deploy(ctx context.Context) error {
+	var err error
+	d.stack, err = d.lab.Stack(ctx, lab.StackOptions{
+		Name: d.options.stack, ProjectDir: d.root, Config: d.config(),
+		Secrets: map[string]string{"huggingFaceToken": "hf_not_a_token"},
+		Output:  d.out,
+	})
+	if err != nil {
+		return fmt.Errorf("make the stack: %w", err)
+	}
+	if err := d.stack.Up(ctx); err != nil {
+		return fmt.Errorf("pulumi up: %w", err)
+	}
+	d.out.say("pulumi preview --expect-no-changes")
+	if err := d.stack.Preview(ctx, true); err != nil {
+		return fmt.Errorf("pulumi preview after up: %w", err)
+	}
+	return nil
+}
+
+// scale applies the step of load and watches the replicas go up and down.
+func (d *demo) scale(ctx context.Context) error {
+	generator, err := load.Start(ctx, load.Options{
+		Model: model, MaxTokens: answerTokens,
+		Targets: func(ctx context.Context) ([]string, error) {
+			return d.lab.ReadyPodURLs(ctx, serving, selector, apiPort)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { d.result.load = generator.Stop() }()
+	d.recorder = report.NewRecorder(d.out.started, report.HPASource(d.lab.Client(), serving, serving,
+		func() float64 { return float64(generator.Shape().Concurrency) }))
+	recording, stop := context.WithCancel(ctx)
+	recorded := make(chan struct{})
+	d.out.heading()
+	go func() {
+		defer close(recorded)
+		d.recorder.Record(recording, time.Second, d.out.change)
+	}()
+	defer func() { stop(); <-recorded }()
+
+	if _, err := d.wait(ctx, time.Minute, "one ready replica", func(s report.Sample) bool { return s.Ready == 1 }); err != nil {
+		return err
+	}
+	shape := load.Shape{Concurrency: d.load}
+	d.out.step("4/7 load on: %s", shape)
+	on := d.recorder.Mark("load on: %s", shape)
+	generator.Set(shape)
+	decided, err := d.wait(ctx, 2*time.Minute, "scale-up", func(s report.Sample) bool { return s.Desired > 1 })
+	if err != nil {
+		return d.withLoad(err, generator)
+	}
+	d.result.up = d.recorder.Mark("HPA wants %d", decided.Desired) - on
+	d.out.say("-> scale-up decided %.1f s after the load began (%s)", d.result.up, cause(decided))
+	ready, err := d.wait(ctx, 3*time.Minute, fmt.Sprintf("%d ready replicas", replicas), func(s report.Sample) bool {
+		return s.Ready == replicas && s.Desired == replicas
+	})
+	if err != nil {
+		return d.withLoad(err, generator)
+	}
+	d.result.peak = ready.Ready
+	d.result.upReady = d.recorder.Mark("%d ready", ready.Ready) - on
+	d.out.say("-> %d replicas ready %.1f s after the load began", ready.Ready, d.result.upReady)
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(plateau):
+	}
+	if stats := generator.Stats(); stats.OK == 0 {
+		return d.withLoad(errors.New("no request was answered"), generator)
+	}
+
+	d.out.step("5/7 load off")
+	off := d.recorder.Mark("load off")
+	generator.Set(load.Shape{})
+	down := 10 * time.Minute
+	if d.fast {
+		down = 3 * time.Minute
+	}
+	if _, err := d.wait(ctx, down, "scale-down", func(s report.Sample) bool { return s.Desired < ready.Desired }); err != nil {
+		return err
+	}
+	d.recorder.Mark("HPA scales down")
+	if _, err := d.wait(ctx, down, "back to one replica", func(s report.Sample) bool {
+		return s.Desired == 1 && s.Current == 1 && s.Ready == 1
+	}); err != nil {
+		return err
+	}
+	d.result.down = d.recorder.Mark("1 ready") - off
+	d.out.say("-> back to one replica %.1f s after the load ended", d.result.down)
+	// A few quiet seconds let the plot end on what is meant to stay.
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(3 * time.Second):
+		return nil
+	}
+}
+
+// cause names the signals above their target.
+func cause(s report.Sample) string {
+	var above []string
+	for _, name := range []string{signals.MetricRequestsRunning, signals.MetricRequestsWaiting, signals.MetricGPUUtilization} {
+		if reading := s.Signals[name]; reading.Ratio() > 1 {
+			above = append(above, name+" "+reading.String())
+		}
+	}
+	return strings.Join(above, ", ")
+}
+
+func (d *demo) wait(ctx context.Context, limit time.Duration, what string, condition func(report.Sample) bool) (report.Sample, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("waited %s", seconds(limit)))
+	defer cancel()
+	return d.recorder.WaitFor(ctx, what, condition)
+}
+
+func (d *demo) withLoad(err error, generator *load.Generator) error {
+	stats := generator.Stats()
+	return fmt.Errorf("%w (load: %d sent, %d answered, %d failed, last failure %q)",
+		err, stats.Started, stats.OK, stats.Errors, stats.LastError)
+}
+
+func (d *demo) destroy(ctx context.Context) error {
+	d.out.step("6/7 pulumi destroy")
+	if err := d.stack.Destroy(ctx); err != nil {
+		return fmt.Errorf("pulumi destroy: %w", err)
+	}
+	left, err := d.lab.Leftovers(ctx)
+	if err != nil {
+		return fmt.Errorf("look for leftovers: %w", err)
+	}
+	if err := nothing(left.Objects, "pulumi destroy"); err != nil {
+		return err
+	}
+	d.result.crds = len(left.CRDs)
+	if len(left.CRDs) > 0 {
+		d.out.say("Helm never removes the %d CustomResourceDefinitions of kube-prometheus-stack; this does, as the demo does now:", len(left.CRDs))
+		d.out.say("   kubectl delete crd %s", strings.Join(left.CRDs, " "))
+		if err := d.lab.DeleteCRDs(ctx, left.CRDs); err != nil {
+			return err
+		}
+	}
+	if left, err = d.lab.Leftovers(ctx); err != nil {
+		return fmt.Errorf("look for leftovers: %w", err)
+	}
+	d.result.left = len(left.Objects) + len(left.CRDs)
+	if d.result.left > 0 {
+		return fmt.Errorf("%d resources left: %v %v", d.result.left, left.Objects, left.CRDs)
+	}
+	return nil
+}
+
+// nothing is an error that lists what somebody left.
+func nothing(objects []lab.Object, who string) error {
+	if len(objects) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s left %d objects: %v", who, len(objects), objects)
+}
+
+func (d *demo) writeReport(failed error) error {
+	r := &report.Report{
+		Title:   "vllm-autoscaling: a step of load on the lab",
+		Started: d.out.started,
+		Notes:   d.notes,
+		Signals: []report.Signal{
+			{Name: signals.MetricRequestsRunning, Label: "requests running", Unit: "requests per pod"},
+			{Name: signals.MetricRequestsWaiting, Label: "requests waiting", Unit: "requests per pod"},
+			{Name: signals.MetricGPUUtilization, Label: "GPU, guarded", Unit: "percent per pod"},
+		},
+		Samples: d.recorder.Samples(),
+		Events:  d.recorder.Events(),
+		Summary: d.summary(),
+	}
+	if failed != nil {
+		r.Summary = append(r.Summary, report.Row{Name: "failed", Value: oneLine(failed)})
+	}
+	return r.Write(d.options.report)
+}
+
+func (d *demo) summary() []report.Row {
+	rows := []report.Row{
+		{Name: "load", Value: fmt.Sprintf("%d chat completions in flight", d.load)},
+		{Name: "requests", Value: fmt.Sprintf("%d answered, %d failed; %.1f s median, %.1f s p95",
+			d.result.load.OK, d.result.load.Errors, d.result.load.P50, d.result.load.P95)},
+		{Name: "load on to the HPA's decision", Value: fmt.Sprintf("%.1f s", d.result.up)},
+		{Name: fmt.Sprintf("load on to %d ready replicas", d.result.peak), Value: fmt.Sprintf("%.1f s", d.result.upReady)},
+		{Name: "load off to one replica", Value: fmt.Sprintf("%.1f s", d.result.down)},
+	}
+	if d.result.crds > 0 {
+		rows = append(rows, report.Row{
+			Name:  "left after pulumi destroy",
+			Value: fmt.Sprintf("%d resources, besides %d CRDs that Helm keeps (removed by the demo)", d.result.left, d.result.crds),
+		})
+	}
+	return rows
+}
+
+// explain says how to use what KEEP=1 leaves running.
+func (d *demo) explain() {
+	say := d.out.say
+	api := d.lab.ServiceURL(serving, serving, apiPort)
+	d.out.step("left running until Ctrl-C; another terminal can use it:")
+	say("   export KUBECONFIG=%s", d.lab.Kubeconfig())
+	say("   kubectl -n %s get hpa %s --watch", serving, serving)
+	say("   curl %s/v1/chat/completions -H 'Content-Type: application/json' -d '%s'", api,
+		`{"model":"`+model+`","messages":[{"role":"user","content":"Hello"}],"max_tokens":64}`)
+	say("   API         %s/v1/models", api)
+	say("   Prometheus  %s/", d.lab.ServiceURL(monitoring, "kps-prometheus", 9090))
+	say("   report      %s", filepath.Join(d.options.report, "index.html"))
+	say("the pulumi CLI, in %s:", d.root)
+	for _, variable := range d.stack.Environment() {
+		if name, value, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "PULUMI_") {
+			say("   export %s='%s'", name, value)
+		}
+	}
+	say("   %s", strings.Join(d.stack.CommandLine("preview"), " "))
+}

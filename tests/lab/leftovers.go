@@ -1,0 +1,188 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/metadata"
+)
+
+// settleTime is how long Leftovers gives the controllers to remove what has lost its owner.
+const settleTime = 20 * time.Second
+
+// Object names an object of the cluster.
+type Object struct {
+	Group, Kind, Namespace, Name string
+}
+
+func (o Object) String() string {
+	kind := o.Kind
+	if o.Group != "" {
+		kind += "." + o.Group
+	}
+	if o.Namespace != "" {
+		return fmt.Sprintf("%s %s/%s", kind, o.Namespace, o.Name)
+	}
+	return kind + " " + o.Name
+}
+
+// Leftovers are the objects that were not in the cluster when the lab had started.
+type Leftovers struct {
+	// Objects does not count what every cluster makes for itself, nodes, and the CRDs.
+	Objects []Object
+	// CRDs are the names of CustomResourceDefinitions: Helm never removes those of a chart.
+	CRDs []string
+}
+
+// Leftovers lists what is in the cluster and was not at the start. It waits a little for controllers
+// that are still removing something, and returns early when nothing but CRDs is left.
+func (l *Lab) Leftovers(ctx context.Context) (Leftovers, error) {
+	deadline := time.Now().Add(settleTime)
+	for {
+		found, err := l.leftovers(ctx)
+		if err == nil && len(found.Objects) == 0 || time.Now().After(deadline) {
+			return found, err
+		}
+		select {
+		case <-ctx.Done():
+			return found, errors.Join(err, ctx.Err())
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+func (l *Lab) leftovers(ctx context.Context) (Leftovers, error) {
+	var found Leftovers
+	all, err := l.objects(ctx)
+	if err != nil {
+		return found, err
+	}
+	for _, object := range all {
+		if l.initial[object] {
+			continue
+		}
+		if object.Kind == "CustomResourceDefinition" {
+			found.CRDs = append(found.CRDs, object.Name)
+		} else {
+			found.Objects = append(found.Objects, object)
+		}
+	}
+	slices.Sort(found.CRDs)
+	slices.SortFunc(found.Objects, func(a, b Object) int { return strings.Compare(a.String(), b.String()) })
+	return found, nil
+}
+
+// objects lists all that can be listed, without what every cluster makes for itself.
+func (l *Lab) objects(ctx context.Context) ([]Object, error) {
+	lists, err := l.Client().Discovery().ServerPreferredResources()
+	if err != nil {
+		// Also when only an aggregated API has lost its server: that is something left over, too.
+		return nil, fmt.Errorf("list the cluster's objects: %w", err)
+	}
+	client, err := metadata.NewForConfig(l.Config())
+	if err != nil {
+		return nil, err
+	}
+	var objects []Object
+	for _, list := range lists {
+		group, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			return nil, err
+		}
+		for _, kind := range list.APIResources {
+			if !slices.Contains(kind.Verbs, "list") || ignoredKind(group.Group, kind.Kind) {
+				continue
+			}
+			items, err := client.Resource(group.WithResource(kind.Name)).List(ctx, metav1.ListOptions{})
+			if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
+				continue // the kind went away since it was discovered
+			}
+			if err != nil {
+				return nil, fmt.Errorf("list %s.%s: %w", kind.Name, group.Group, err)
+			}
+			for i := range items.Items {
+				meta := &items.Items[i].ObjectMeta
+				object := Object{Group: group.Group, Kind: kind.Kind, Namespace: meta.Namespace, Name: meta.Name}
+				if !ownedByCluster(object, meta) {
+					objects = append(objects, object)
+				}
+			}
+		}
+	}
+	return objects, nil
+}
+
+// ignoredKind says that the cluster makes objects of the kind for itself and nobody deploys them.
+func ignoredKind(group, kind string) bool {
+	switch group {
+	case "":
+		return slices.Contains([]string{"Event", "Node", "Endpoints", "ComponentStatus"}, kind)
+	case "events.k8s.io", "metrics.k8s.io", "custom.metrics.k8s.io", "external.metrics.k8s.io", "flowcontrol.apiserver.k8s.io":
+		return true
+	case "coordination.k8s.io":
+		return kind == "Lease"
+	case "storage.k8s.io":
+		return kind == "CSINode"
+	case "networking.k8s.io":
+		// Addresses of Services; the API server frees them some minutes after the Service has gone.
+		return kind == "IPAddress" || kind == "ServiceCIDR"
+	}
+	return false
+}
+
+// ownedByCluster says that the control plane made the object, perhaps only after the lab had started.
+func ownedByCluster(object Object, meta *metav1.ObjectMeta) bool {
+	switch object.Kind {
+	case "ConfigMap":
+		return object.Name == "kube-root-ca.crt" ||
+			object.Namespace == "kube-system" && slices.Contains([]string{"extension-apiserver-authentication",
+				"kube-apiserver-legacy-service-account-token-tracking"}, object.Name)
+	case "ServiceAccount":
+		// Each controller makes its account when it starts.
+		return object.Name == "default" || object.Namespace == "kube-system" && len(meta.Labels) == 0
+	case "EndpointSlice":
+		return object.Namespace == "default" && object.Name == "kubernetes"
+	case "APIService":
+		// Of built-in APIs and CRDs: made and removed by the API server.
+		return meta.Labels["kube-aggregator.kubernetes.io/automanaged"] != ""
+	case "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding":
+		return meta.Labels["kubernetes.io/bootstrapping"] != ""
+	}
+	return false
+}
+
+// DeleteCRDs deletes CustomResourceDefinitions and with them all of their objects, and waits until they
+// are gone.
+func (l *Lab) DeleteCRDs(ctx context.Context, names []string) error {
+	client, err := metadata.NewForConfig(l.Config())
+	if err != nil {
+		return err
+	}
+	definitions := client.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	for _, name := range names {
+		if err := definitions.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete CRD %s: %w", name, err)
+		}
+	}
+	for _, name := range names {
+		for {
+			_, err := definitions.Get(ctx, name, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("CRD %s is still there: %w", name, errors.Join(ctx.Err(), err))
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}

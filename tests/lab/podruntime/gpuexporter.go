@@ -1,0 +1,346 @@
+package podruntime
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// gpuResource is the resource that a GPU is requested by.
+const gpuResource corev1.ResourceName = "nvidia.com/gpu"
+
+// gpuModelLabel is the node label that names the GPU's model, as NVIDIA's feature discovery sets it.
+const gpuModelLabel = "nvidia.com/gpu.product"
+
+// defaultGPUModel is what a GPU is called on a node without that label.
+const defaultGPUModel = "NVIDIA L4"
+
+// Framebuffer of an NVIDIA L4 and what an idle one uses, in MiB.
+const (
+	framebufferTotal = 23034
+	framebufferIdle  = 3
+)
+
+// defaultCollectInterval is dcgm-exporter's own: it reads the GPUs this often however often it is scraped.
+const defaultCollectInterval = 30 * time.Second
+
+// defaultExporterPort is what dcgm-exporter listens on.
+const defaultExporterPort = 9400
+
+// busyUtilization is the default answer to how busy a GPU is, in percent, while its pod decodes that
+// many requests. The real counter reads near 100 whenever any kernel runs, so the number of requests
+// hardly matters.
+func busyUtilization(_ string, running int) float64 {
+	if running <= 0 {
+		return 0
+	}
+	return min(91+float64(running), 99)
+}
+
+// gpu is one GPU of a node at one moment.
+type gpu struct {
+	index int
+	node  string
+	model string
+	// holder is the pod that the GPU is allocated to, nil for none.
+	holder *gpuHolder
+	// utilization is 0 to 100.
+	utilization float64
+}
+
+type gpuHolder struct {
+	namespace, pod, container string
+}
+
+// gpuFields are the series of the exporter's default set that the lab produces, with their names up
+// to dcgm-exporter 4.8.
+var gpuFields = []struct {
+	name, kind, help string
+	value            func(g gpu) float64
+}{
+	{"DCGM_FI_DEV_GPU_TEMP", "gauge", "GPU temperature (in C).", func(g gpu) float64 { return 35 + g.utilization/4 }},
+	{"DCGM_FI_DEV_POWER_USAGE", "gauge", "Power draw (in W).", func(g gpu) float64 { return 17 + 0.55*g.utilization }},
+	{"DCGM_FI_DEV_GPU_UTIL", "gauge", "GPU utilization (in %).", func(g gpu) float64 { return g.utilization }},
+	{"DCGM_FI_DEV_XID_ERRORS", "gauge", "Value of the last XID error encountered.", func(gpu) float64 { return 0 }},
+	{"DCGM_FI_DEV_FB_FREE", "gauge", "Framebuffer memory free (in MiB).", func(g gpu) float64 { return framebufferTotal - g.framebufferUsed() }},
+	{"DCGM_FI_DEV_FB_USED", "gauge", "Framebuffer memory used (in MiB).", gpu.framebufferUsed},
+	{"DCGM_FI_PROF_GR_ENGINE_ACTIVE", "gauge", "Ratio of time the graphics engine is active.", func(g gpu) float64 { return g.utilization / 100 }},
+	{"DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "gauge", "Ratio of cycles the tensor (HMMA) pipe is active.", func(g gpu) float64 { return 0.4 * g.utilization / 100 }},
+}
+
+// framebufferUsed does not depend on load: vLLM takes its share of the memory at its start.
+func (g gpu) framebufferUsed() float64 {
+	if g.holder == nil {
+		return framebufferIdle
+	}
+	return 0.9 * framebufferTotal
+}
+
+func (g gpu) labels() string {
+	pairs := [][2]string{
+		{"gpu", strconv.Itoa(g.index)},
+		{"UUID", fmt.Sprintf("GPU-lab-%s-%d", g.node, g.index)},
+		{"pci_bus_id", fmt.Sprintf("00000000:%02X:00.0", g.index+3)},
+		{"device", "nvidia" + strconv.Itoa(g.index)},
+		{"modelName", g.model},
+		{"Hostname", g.node},
+	}
+	if g.holder != nil {
+		pairs = append(pairs, [2]string{"container", g.holder.container}, [2]string{"namespace", g.holder.namespace}, [2]string{"pod", g.holder.pod})
+	}
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+	words := make([]string, len(pairs))
+	for i, pair := range pairs {
+		words[i] = pair[0] + `="` + escape.Replace(pair[1]) + `"`
+	}
+	return strings.Join(words, ",")
+}
+
+// writeGPUMetrics writes the series of the GPUs in the text format of Prometheus.
+func writeGPUMetrics(w io.Writer, gpus []gpu) error {
+	for _, field := range gpuFields {
+		if len(gpus) == 0 {
+			break
+		}
+		if _, err := fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n", field.name, field.help, field.name, field.kind); err != nil {
+			return err
+		}
+		for _, g := range gpus {
+			value := strconv.FormatFloat(field.value(g), 'f', -1, 64)
+			if _, err := fmt.Fprintf(w, "%s{%s} %s\n", field.name, g.labels(), value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// allocation remembers which pod holds which GPUs of a node: a pod keeps its GPUs while it exists.
+type allocation struct {
+	holders []types.UID
+}
+
+// update gives the GPUs of pods that are gone back, and the pods that hold none yet the lowest free
+// ones, in the order of the pods' start.
+func (a *allocation) update(count int, pods []*corev1.Pod) {
+	holders := make([]types.UID, count)
+	copy(holders, a.holders)
+	present := map[types.UID]bool{}
+	for _, pod := range pods {
+		present[pod.UID] = true
+	}
+	holding := map[types.UID]int{}
+	for i, uid := range holders {
+		if !present[uid] {
+			holders[i] = ""
+			continue
+		}
+		holding[uid]++
+	}
+	for _, pod := range slices.SortedFunc(slices.Values(pods), byStart) {
+		_, wanted := gpuRequest(pod)
+		for i := range holders {
+			if holding[pod.UID] >= wanted {
+				break
+			}
+			if holders[i] == "" {
+				holders[i] = pod.UID
+				holding[pod.UID]++
+			}
+		}
+	}
+	a.holders = holders
+}
+
+func byStart(a, b *corev1.Pod) int {
+	start := func(p *corev1.Pod) time.Time {
+		if p.Status.StartTime != nil {
+			return p.Status.StartTime.Time
+		}
+		return p.CreationTimestamp.Time
+	}
+	return cmp.Or(start(a).Compare(start(b)), cmp.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name))
+}
+
+// gpuRequest is the first container that asks for GPUs and how many the pod asks for.
+func gpuRequest(pod *corev1.Pod) (container string, count int) {
+	for _, c := range pod.Spec.Containers {
+		quantity, ok := c.Resources.Limits[gpuResource]
+		if !ok {
+			quantity, ok = c.Resources.Requests[gpuResource]
+		}
+		if !ok || quantity.IsZero() {
+			continue
+		}
+		if container == "" {
+			container = c.Name
+		}
+		count += int(quantity.Value())
+	}
+	return container, count
+}
+
+// nodeGPUs is how busy the GPUs of a node are now.
+func (r *Runtime) nodeGPUs(ctx context.Context, nodeName string, a *allocation) ([]gpu, error) {
+	node, err := r.nodes.Get(nodeName)
+	if err != nil {
+		return nil, err
+	}
+	all, err := r.pods.List(labels.Everything())
+	if err != nil {
+		return nil, err
+	}
+	var pods []*corev1.Pod
+	byUID := map[types.UID]*corev1.Pod{}
+	for _, pod := range all {
+		if _, count := gpuRequest(pod); count > 0 && pod.Spec.NodeName == nodeName && !finished(pod) {
+			pods = append(pods, pod)
+			byUID[pod.UID] = pod
+		}
+	}
+	quantity := node.Status.Capacity[gpuResource]
+	a.update(int(quantity.Value()), pods)
+	model := node.Labels[gpuModelLabel]
+	if model == "" {
+		model = defaultGPUModel
+	}
+	utilization := r.utilization()
+	busy := map[types.UID]float64{}
+	gpus := make([]gpu, len(a.holders))
+	for i, uid := range a.holders {
+		gpus[i] = gpu{index: i, node: nodeName, model: model}
+		pod := byUID[uid]
+		if pod == nil {
+			continue
+		}
+		if _, ok := busy[uid]; !ok {
+			busy[uid] = min(max(utilization(pod.Name, r.running(ctx, pod)), 0), 100)
+		}
+		container, _ := gpuRequest(pod)
+		gpus[i].holder = &gpuHolder{namespace: pod.Namespace, pod: pod.Name, container: container}
+		gpus[i].utilization = busy[uid]
+	}
+	return gpus, nil
+}
+
+// collectInterval is the exporter's, from its arguments or its variables, both in milliseconds.
+func collectInterval(args []string, env map[string]string) (time.Duration, error) {
+	value := flagValue(args, "collect-interval", flagValue(args, "c", env["DCGM_EXPORTER_INTERVAL"]))
+	if value == "" {
+		return defaultCollectInterval, nil
+	}
+	milliseconds, err := strconv.Atoi(value)
+	if err != nil || milliseconds <= 0 {
+		return 0, fmt.Errorf("collect interval %q of dcgm-exporter is not a positive number of milliseconds", value)
+	}
+	return time.Duration(milliseconds) * time.Millisecond, nil
+}
+
+// exporterPort is the port that the exporter listens on in its pod.
+func exporterPort(args []string, env map[string]string) (int, error) {
+	listen := flagValue(args, "address", flagValue(args, "a", cmp.Or(env["DCGM_EXPORTER_LISTEN"], ":"+strconv.Itoa(defaultExporterPort))))
+	_, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return 0, fmt.Errorf("dcgm-exporter's address %q: %w", listen, err)
+	}
+	return strconv.Atoi(port)
+}
+
+func (l *launcher) gpuExporter(ctx context.Context) (*launch, error) {
+	args, err := l.arguments()
+	if err != nil {
+		return nil, err
+	}
+	env, err := l.environment()
+	if err != nil {
+		return nil, err
+	}
+	interval, err := collectInterval(args, env)
+	if err != nil {
+		return nil, err
+	}
+	containerPort, err := exporterPort(args, env)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	exporter := &gpuExporter{runtime: l.runtime, node: l.pod.Spec.NodeName}
+	port := listener.Addr().(*net.TCPAddr).Port
+	return &launch{
+		program: GPUExporter,
+		ports:   map[int]endpoint{containerPort: {port: port}},
+		ready:   getOK(fmt.Sprintf("http://127.0.0.1:%d/health", port), http.DefaultClient),
+		inProcess: func(ctx context.Context) error {
+			return exporter.serve(ctx, listener, interval)
+		},
+	}, nil
+}
+
+// gpuExporter stands for the dcgm-exporter of one node.
+type gpuExporter struct {
+	runtime    *Runtime
+	node       string
+	allocation allocation
+
+	mu   sync.Mutex
+	text string
+	err  error
+}
+
+// serve collects at each interval and answers with what it collected last, until the context ends.
+func (e *gpuExporter) serve(ctx context.Context, listener net.Listener, interval time.Duration) error {
+	e.collect(ctx)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.err != nil {
+			http.Error(w, e.err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		_, _ = io.WriteString(w, e.text)
+	})
+	mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") })
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			e.collect(ctx)
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+			return server.Close()
+		}
+	}
+}
+
+func (e *gpuExporter) collect(ctx context.Context) {
+	gpus, err := e.runtime.nodeGPUs(ctx, e.node, &e.allocation)
+	var text strings.Builder
+	if err == nil {
+		err = writeGPUMetrics(&text, gpus)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.text, e.err = text.String(), err
+}

@@ -1,0 +1,133 @@
+package podruntime
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"vllm-autoscaling/tests/lab/process"
+)
+
+// launch is how one container runs on this machine.
+type launch struct {
+	program Program
+	args    []string
+	// env is the program's own variables beside those that every pod's process gets.
+	env []string
+	// delay passes before the program starts; nothing listens during it.
+	delay time.Duration
+	// ports is where the container's ports are served.
+	ports map[int]endpoint
+	// ready says by nil that the program does its work.
+	ready func(ctx context.Context) error
+	// reload is called when a mounted file has changed; nil for programs that read them only at their start.
+	reload func(ctx context.Context) error
+	// inProcess serves the container within the lab instead of a program, until the context ends.
+	inProcess func(ctx context.Context) error
+	// stopTimeout is how long the program may take to end; zero means 5 s.
+	stopTimeout time.Duration
+}
+
+// endpoint is a port on 127.0.0.1.
+type endpoint struct {
+	port int
+	tls  bool
+}
+
+// launcher works out the launch of one container.
+type launcher struct {
+	runtime   *Runtime
+	pod       *corev1.Pod
+	container *corev1.Container
+	// dir is the pod's folder.
+	dir string
+}
+
+// launch finds the container's program and translates its command line.
+func (l *launcher) launch(ctx context.Context) (*launch, error) {
+	switch program := programFor(l.pod, l.container); program {
+	case Simulator:
+		return l.simulator()
+	case Operator:
+		return l.operator()
+	case Prometheus:
+		return l.prometheus()
+	case Adapter:
+		return l.adapter()
+	case KubeStateMetrics:
+		return l.kubeStateMetrics()
+	case GPUExporter:
+		return l.gpuExporter(ctx)
+	default:
+		return nil, fmt.Errorf("no program for image %q", l.container.Image)
+	}
+}
+
+// data is a folder for the container's own files.
+func (l *launcher) data() (string, error) {
+	dir := filepath.Join(l.dir, l.container.Name)
+	return dir, os.MkdirAll(dir, 0o755)
+}
+
+// kubeconfig is a file that lets the program act as the pod's ServiceAccount, and no more than that.
+func (l *launcher) kubeconfig() (string, error) {
+	user := l.user()
+	file, err := l.runtime.config.KubeconfigFor(user)
+	if err != nil {
+		return "", fmt.Errorf("kubeconfig for %s: %w", user, err)
+	}
+	return file, nil
+}
+
+// user is the pod's ServiceAccount as the API server calls it.
+func (l *launcher) user() string {
+	account := l.pod.Spec.ServiceAccountName
+	if account == "" {
+		account = "default"
+	}
+	return "system:serviceaccount:" + l.pod.Namespace + ":" + account
+}
+
+func (l *launcher) freePort() (int, error) { return process.FreePort() }
+
+// insecure is for the certificates that the lab's programs make themselves.
+var insecure = &http.Client{Transport: &http.Transport{
+	TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // loopback only
+	DisableKeepAlives: true,
+}}
+
+// getOK is a readiness check: GET answers 200.
+func getOK(url string, client *http.Client) func(context.Context) error {
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		return do(client, req)
+	}
+}
+
+// do sends a request and makes an error of any answer but 200, with the beginning of its body.
+func do(client *http.Client, req *http.Request) error {
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s %s: %s: %s", req.Method, req.URL, resp.Status, strings.TrimSpace(string(body)))
+	}
+	return nil
+}

@@ -1,0 +1,290 @@
+package podruntime
+
+import (
+	"fmt"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// simulatorFlags are the flags of llm-d-inference-sim v0.10.2 (pkg/common/parser.go) that are passed
+// on, except those in simulatorReplaced.
+var simulatorFlags = map[string]flagKind{
+	"block-size":                        takesValue,
+	"config":                            takesValue,
+	"data-parallel-rank":                takesValue,
+	"data-parallel-size":                takesValue,
+	"dataset-in-memory":                 isSwitch,
+	"dataset-path":                      takesValue,
+	"dataset-table-name":                takesValue,
+	"dataset-url":                       takesValue,
+	"default-embedding-dimensions":      takesValue,
+	"ec-transfer-config":                takesValue,
+	"enable-kvcache":                    isSwitch,
+	"enable-prefix-caching":             isSwitch,
+	"enable-request-id-headers":         isSwitch,
+	"enable-sleep-mode":                 isSwitch,
+	"enforce-eager":                     isSwitch,
+	"event-batch-size":                  takesValue,
+	"failure-injection-rate":            takesValue,
+	"failure-types":                     takesList,
+	"fake-metrics":                      takesList,
+	"fake-metrics-refresh-interval":     takesValue,
+	"force-dummy-tokenizer":             isSwitch,
+	"global-cache-hit-threshold":        takesValue,
+	"hash-seed":                         takesValue,
+	"image-emission-rate":               takesValue,
+	"inter-token-latency":               takesValue,
+	"inter-token-latency-std-dev":       takesValue,
+	"kv-cache-size":                     takesValue,
+	"kv-cache-transfer-latency":         takesValue,
+	"kv-cache-transfer-latency-std-dev": takesValue,
+	"kv-cache-transfer-time-per-token":  takesValue,
+	"kv-cache-transfer-time-std-dev":    takesValue,
+	"latency-calculator":                takesValue,
+	"log-http":                          isSwitch,
+	"lora-modules":                      takesList,
+	"max-cpu-loras":                     takesValue,
+	"max-loras":                         takesValue,
+	"max-model-len":                     takesValue,
+	"max-num-seqs":                      takesValue,
+	"max-request-body-size-mb":          takesValue,
+	"max-tool-call-array-param-length":  takesValue,
+	"max-tool-call-integer-param":       takesValue,
+	"max-tool-call-number-param":        takesValue,
+	"max-waiting-queue-length":          takesValue,
+	"min-tool-call-array-param-length":  takesValue,
+	"min-tool-call-integer-param":       takesValue,
+	"min-tool-call-number-param":        takesValue,
+	"mm-encoder-only":                   isSwitch,
+	"mm-processor-kwargs":               takesValue,
+	"mm-render-timeout":                 takesValue,
+	"mode":                              takesValue,
+	"model":                             takesValue,
+	"no-enable-prefix-caching":          isSwitch,
+	"no-enable-sleep-mode":              isSwitch,
+	"no-enforce-eager":                  isSwitch,
+	"no-mm-encoder-only":                isSwitch,
+	"no-omni":                           isSwitch,
+	"object-tool-call-not-required-field-probability": takesValue,
+	"omni":                           isSwitch,
+	"port":                           takesValue,
+	"prefill-overhead":               takesValue,
+	"prefill-time-per-token":         takesValue,
+	"prefill-time-std-dev":           takesValue,
+	"render-timeout":                 takesValue,
+	"render-url":                     takesValue,
+	"seed":                           takesValue,
+	"served-model-name":              takesList,
+	"startup-duration":               takesValue,
+	"time-factor-under-load":         takesValue,
+	"time-to-first-token":            takesValue,
+	"time-to-first-token-std-dev":    takesValue,
+	"time-to-generate-image":         takesValue,
+	"time-to-generate-image-std-dev": takesValue,
+	"tool-call-not-required-param-probability": takesValue,
+	"use-vllm-map-event-format":                isSwitch,
+	"v":                                        takesValue,
+	"zmq-endpoint":                             takesValue,
+}
+
+// vllmOnlyFlags are flags of `vllm serve` without a meaning for the simulator: they are dropped. A
+// flag on neither list is an error, so that a misspelt argument of the Deployment is found here.
+var vllmOnlyFlags = map[string]flagKind{
+	"allowed-origins":                  takesValue,
+	"api-key":                          takesValue,
+	"api-server-count":                 takesValue,
+	"async-scheduling":                 isSwitch,
+	"chat-template":                    takesValue,
+	"code-revision":                    takesValue,
+	"compilation-config":               takesValue,
+	"cpu-offload-gb":                   takesValue,
+	"disable-access-log-for-endpoints": takesValue,
+	"disable-log-requests":             isSwitch,
+	"disable-log-stats":                isSwitch,
+	"disable-uvicorn-access-log":       isSwitch,
+	"distributed-executor-backend":     takesValue,
+	"download-dir":                     takesValue,
+	"dtype":                            takesValue,
+	"enable-auto-tool-choice":          isSwitch,
+	"enable-chunked-prefill":           isSwitch,
+	"enable-lora":                      isSwitch,
+	"enable-log-requests":              isSwitch,
+	"generation-config":                takesValue,
+	"gpu-memory-utilization":           takesValue,
+	"guided-decoding-backend":          takesValue,
+	"hf-config-path":                   takesValue,
+	"hf-overrides":                     takesValue,
+	"hf-token":                         takesValue,
+	"host":                             takesValue,
+	"kv-cache-dtype":                   takesValue,
+	"kv-cache-memory-bytes":            takesValue,
+	"kv-events-config":                 takesValue,
+	"kv-transfer-config":               takesValue,
+	"limit-mm-per-prompt":              takesValue,
+	"load-format":                      takesValue,
+	"max-log-len":                      takesValue,
+	"max-lora-rank":                    takesValue,
+	"max-num-batched-tokens":           takesValue,
+	"max-seq-len-to-capture":           takesValue,
+	"model-loader-extra-config":        takesValue,
+	"no-async-scheduling":              isSwitch,
+	"no-enable-chunked-prefill":        isSwitch,
+	"no-enable-log-requests":           isSwitch,
+	"no-enable-lora":                   isSwitch,
+	"override-generation-config":       takesValue,
+	"performance-mode":                 takesValue,
+	"pipeline-parallel-size":           takesValue,
+	"quantization":                     takesValue,
+	"reasoning-parser":                 takesValue,
+	"response-role":                    takesValue,
+	"revision":                         takesValue,
+	"root-path":                        takesValue,
+	"runner":                           takesValue,
+	"safetensors-load-strategy":        takesValue,
+	"scheduling-policy":                takesValue,
+	"show-hidden-metrics-for-version":  takesValue,
+	"shutdown-timeout":                 takesValue,
+	"skip-tokenizer-init":              isSwitch,
+	"speculative-config":               takesValue,
+	"swap-space":                       takesValue,
+	"tensor-parallel-size":             takesValue,
+	"tokenizer":                        takesValue,
+	"tokenizer-mode":                   takesValue,
+	"tokenizer-revision":               takesValue,
+	"tool-call-parser":                 takesValue,
+	"trust-remote-code":                isSwitch,
+	"tp":                               takesValue,
+	"pp":                               takesValue,
+	"uvicorn-log-level":                takesValue,
+}
+
+// defaultModelPort is what vLLM and the simulator listen on without --port.
+const defaultModelPort = 8000
+
+// Latency is how fast a simulated model server answers, for containers whose arguments do not say it.
+type Latency struct {
+	// TimeToFirstToken is the time from a slot being free to the first token; 0 means 200 ms.
+	TimeToFirstToken time.Duration
+	// InterToken is the time per further token of one request; 0 means 20 ms.
+	InterToken time.Duration
+	// FactorUnderLoad multiplies both when every slot is busy, linearly less below that; at least 1, 0 means 1.
+	FactorUnderLoad float64
+}
+
+func (l Latency) withDefaults() Latency {
+	if l.TimeToFirstToken == 0 {
+		l.TimeToFirstToken = 200 * time.Millisecond
+	}
+	if l.InterToken == 0 {
+		l.InterToken = 20 * time.Millisecond
+	}
+	if l.FactorUnderLoad == 0 {
+		l.FactorUnderLoad = 1
+	}
+	return l
+}
+
+// simulatorArgs translates a model server's command line for the simulator: it listens on localPort
+// and answers as latency says where the command line does not. containerPort is the port that the
+// command line asks for, which is what the pod's Service and monitor know.
+func simulatorArgs(words []string, localPort int, latency Latency) (args []string, containerPort int, err error) {
+	known := map[string]flagKind{}
+	for _, table := range []map[string]flagKind{vllmOnlyFlags, simulatorFlags} {
+		for name, kind := range table {
+			known[name] = kind
+		}
+	}
+	flags, positional, err := parseFlags(modelServerArgs(words), known)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w to vLLM as far as the lab knows: remove it, or add it to the lab's list of flags", err)
+	}
+	containerPort = defaultModelPort
+	given := map[string]bool{}
+	for _, flag := range flags {
+		given[flag.name] = true
+		if _, ok := simulatorFlags[flag.name]; !ok {
+			continue
+		}
+		if flag.name == "port" {
+			if containerPort, err = strconv.Atoi(flag.values[0]); err != nil || containerPort < 1 || containerPort > 65535 {
+				return nil, 0, fmt.Errorf("--port %q is not a port number", flag.values[0])
+			}
+			continue
+		}
+		args = append(args, flag.words()...)
+	}
+	switch {
+	case len(positional) > 1:
+		return nil, 0, fmt.Errorf("arguments %q: only the model may be given without a flag", positional)
+	case len(positional) == 1 && given["model"]:
+		return nil, 0, fmt.Errorf("the model is given twice: %q and --model", positional[0])
+	case len(positional) == 1:
+		args = append(args, "--model", positional[0])
+	case !given["model"]:
+		return nil, 0, fmt.Errorf("no model: give --model")
+	}
+	latency = latency.withDefaults()
+	if !given["time-to-first-token"] && !given["prefill-time-per-token"] && !given["prefill-overhead"] && !given["latency-calculator"] {
+		args = append(args, "--time-to-first-token="+latency.TimeToFirstToken.String())
+	}
+	if !given["inter-token-latency"] && !given["latency-calculator"] {
+		args = append(args, "--inter-token-latency="+latency.InterToken.String())
+	}
+	if !given["time-factor-under-load"] && latency.FactorUnderLoad != 1 {
+		args = append(args, "--time-factor-under-load="+strconv.FormatFloat(latency.FactorUnderLoad, 'f', -1, 64))
+	}
+	// The real tokenizer is a service of its own, and looking the model up would leave the machine.
+	if !given["force-dummy-tokenizer"] {
+		args = append(args, "--force-dummy-tokenizer")
+	}
+	return append(args, "--port="+strconv.Itoa(localPort)), containerPort, nil
+}
+
+// modelServerArgs is the command line without the program itself: `vllm serve`, the Python module of
+// its API server, or the simulator's file.
+func modelServerArgs(words []string) []string {
+	if len(words) == 0 {
+		return nil
+	}
+	switch base := path.Base(words[0]); {
+	case base == "vllm" && len(words) > 1 && words[1] == "serve":
+		return words[2:]
+	case strings.HasPrefix(base, "python") && len(words) > 2 && words[1] == "-m":
+		return words[3:]
+	case base == "llm-d-inference-sim" && !strings.HasPrefix(words[0], "-"):
+		return words[1:]
+	}
+	return words
+}
+
+func (l *launcher) simulator() (*launch, error) {
+	port, err := l.freePort()
+	if err != nil {
+		return nil, err
+	}
+	words, err := l.commandLine()
+	if err != nil {
+		return nil, err
+	}
+	args, containerPort, err := simulatorArgs(words, port, l.runtime.config.Latency)
+	if err != nil {
+		return nil, err
+	}
+	env, err := l.environment()
+	if err != nil {
+		return nil, err
+	}
+	return &launch{
+		program: Simulator,
+		args:    args,
+		env:     keepVariables(env, "POD_NAME", "POD_NAMESPACE", "POD_IP", "PYTHONHASHSEED", "VLLM_SERVER_DEV_MODE", "SIM_MODEL"),
+		delay:   l.runtime.config.ModelLoadDelay,
+		ports:   map[int]endpoint{containerPort: {port: port}},
+		ready:   getOK(fmt.Sprintf("http://127.0.0.1:%d/health", port), http.DefaultClient),
+		// The simulator finishes what it is answering before it ends.
+		stopTimeout: l.runtime.config.DrainTimeout,
+	}, nil
+}

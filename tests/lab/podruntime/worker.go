@@ -1,0 +1,450 @@
+package podruntime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"vllm-autoscaling/tests/lab/process"
+)
+
+const (
+	// startTimeout is how long a program may take until it is ready.
+	startTimeout = 2 * time.Minute
+	// firstBackoff and lastBackoff bound the wait before a program that ended is started again.
+	firstBackoff = time.Second
+	lastBackoff  = 30 * time.Second
+	// healthyAfter is how long a program must have run for its next failure to count as the first one.
+	healthyAfter = time.Minute
+	// unmountedFor is how long what a pod mounts may be missing before it is worth a word.
+	unmountedFor = 3 * time.Second
+	// reloadAgain is the wait after a reload that failed.
+	reloadAgain = 5 * time.Second
+	// hurriedStop is how long a program may take to end when the whole lab stops.
+	hurriedStop = 3 * time.Second
+)
+
+// worker runs the containers of one pod from when it is bound to a node until it is deleted.
+type worker struct {
+	runtime *Runtime
+	pod     *corev1.Pod
+	dir     string
+	// deleted is closed when the pod is to end.
+	deleted    chan struct{}
+	deleteOnce sync.Once
+	// done is closed when every program has ended.
+	done chan struct{}
+	// changed has an element when a ConfigMap or Secret of the namespace has changed, one for each container.
+	changed map[string]chan struct{}
+
+	mu       sync.Mutex
+	launched map[string]*launch
+	ready    map[string]bool
+	failures map[string]error
+	reported string
+	// announced is what the API server was told last, nil for nothing yet.
+	announced *bool
+}
+
+func newWorker(r *Runtime, pod *corev1.Pod) *worker {
+	w := &worker{
+		runtime: r, pod: pod,
+		dir:     filepath.Join(r.config.Dir, "pods", pod.Namespace+"_"+pod.Name+"_"+string(pod.UID)[:min(8, len(pod.UID))]),
+		deleted: make(chan struct{}), done: make(chan struct{}),
+		changed:  map[string]chan struct{}{},
+		launched: map[string]*launch{}, ready: map[string]bool{}, failures: map[string]error{},
+	}
+	for i := range pod.Spec.Containers {
+		if c := &pod.Spec.Containers[i]; programFor(pod, c) != "" {
+			w.changed[c.Name] = make(chan struct{}, 1)
+		}
+	}
+	return w
+}
+
+// run returns when the pod is deleted, or the lab stops, and every program has ended.
+func (w *worker) run(ctx context.Context) {
+	defer close(w.done)
+	var containers sync.WaitGroup
+	for i := range w.pod.Spec.Containers {
+		container := &w.pod.Spec.Containers[i]
+		if changed, ok := w.changed[container.Name]; ok {
+			containers.Go(func() { w.container(ctx, container, changed) })
+		}
+	}
+	if len(w.changed) == 0 {
+		w.announce(ctx)
+	}
+	containers.Wait()
+	if len(w.changed) > 0 && ctx.Err() == nil {
+		// What a pod wrote goes with it, as on a node; its logs stay until the lab's folder goes.
+		folders := []string{"volumes"}
+		for name := range w.changed {
+			folders = append(folders, name)
+		}
+		for _, folder := range folders {
+			if err := os.RemoveAll(filepath.Join(w.dir, folder)); err != nil {
+				w.runtime.logf("%s: %v", w.name(), err)
+			}
+		}
+	}
+}
+
+func (w *worker) name() string { return w.pod.Namespace + "/" + w.pod.Name }
+
+// end makes run return.
+func (w *worker) end() { w.deleteOnce.Do(func() { close(w.deleted) }) }
+
+// notify tells every container that mounted files may have changed.
+func (w *worker) notify() {
+	for _, c := range w.changed {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// container keeps one container's program running.
+func (w *worker) container(ctx context.Context, container *corev1.Container, changed chan struct{}) {
+	l := &launcher{runtime: w.runtime, pod: w.pod, container: container, dir: w.dir}
+	wait, born := firstBackoff, time.Now()
+	for {
+		started := time.Now()
+		err := w.once(ctx, l, changed)
+		w.set(container.Name, nil, false)
+		if w.ending(ctx) {
+			return
+		}
+		w.announce(ctx)
+		if time.Since(started) > healthyAfter || errors.Is(err, errWaiting) {
+			wait = firstBackoff
+		}
+		// A pod may be seen a moment before what it mounts.
+		if !errors.Is(err, errWaiting) || time.Since(born) > unmountedFor {
+			w.fail(ctx, container.Name, err)
+		}
+		select {
+		case <-time.After(wait):
+		case <-changed:
+		case <-w.deleted:
+			return
+		case <-ctx.Done():
+			return
+		}
+		wait = min(2*wait, lastBackoff)
+	}
+}
+
+func (w *worker) ending(ctx context.Context) bool {
+	select {
+	case <-w.deleted:
+		return true
+	default:
+		return ctx.Err() != nil
+	}
+}
+
+// once starts the program and returns when it has ended or was ended.
+func (w *worker) once(ctx context.Context, l *launcher, changed chan struct{}) error {
+	// The pod's end must interrupt whatever waits before the program serves.
+	startCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-w.deleted:
+			cancel()
+		case <-startCtx.Done():
+		}
+	}()
+	if _, err := l.volumes(); err != nil {
+		return err
+	}
+	plan, err := l.launch(startCtx)
+	if err != nil {
+		return err
+	}
+	if plan.inProcess != nil {
+		return w.serve(ctx, startCtx, l, plan)
+	}
+	tool, ok := w.runtime.config.Tools[string(plan.program)]
+	if !ok {
+		return fmt.Errorf("the lab was given no file for %s", plan.program)
+	}
+	data, err := l.data()
+	if err != nil {
+		return err
+	}
+	if err := sleep(startCtx, plan.delay); err != nil {
+		return err
+	}
+	p, err := process.Start(startCtx, process.Spec{
+		Name: fmt.Sprintf("%s of pod %s", plan.program, w.name()),
+		Path: tool, Args: plan.args, Env: processEnv(data, plan.env), Dir: data,
+		LogFile: filepath.Join(w.dir, l.container.Name+".log"), Ready: plan.ready,
+		StopTimeout: plan.stopTimeout,
+	})
+	if err != nil {
+		return err
+	}
+	w.set(l.container.Name, plan, false)
+	if err := p.WaitReady(startCtx, startTimeout); err != nil {
+		stopErr := w.stop(ctx, p)
+		if errors.Is(err, stopErr) {
+			return err
+		}
+		return errors.Join(err, stopErr)
+	}
+	w.set(l.container.Name, plan, true)
+	w.runtime.logf("%s: %s serves", w.name(), plan.program)
+	w.announce(ctx)
+	var retry <-chan time.Time
+	stale := false
+	for {
+		select {
+		case <-p.Done():
+			return p.Err()
+		case <-w.deleted:
+			w.preStop(ctx, l.container, p)
+			return w.stop(ctx, p)
+		case <-ctx.Done():
+			return w.stop(ctx, p)
+		case <-changed:
+		case <-retry:
+		}
+		if retry, stale = nil, w.reload(ctx, l, plan, stale); stale {
+			retry = time.After(reloadAgain)
+		}
+	}
+}
+
+// serve runs a container within the lab.
+func (w *worker) serve(ctx, startCtx context.Context, l *launcher, plan *launch) error {
+	served := make(chan error, 1)
+	go func() { served <- plan.inProcess(startCtx) }()
+	for {
+		err := plan.ready(startCtx)
+		if err == nil {
+			break
+		}
+		select {
+		case err := <-served:
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	w.set(l.container.Name, plan, true)
+	w.announce(ctx)
+	return <-served
+}
+
+// reload rewrites the mounted files and, when one differs or the last attempt left it stale, tells the
+// program, if it can be told. It returns whether the program still runs on old files.
+func (w *worker) reload(ctx context.Context, l *launcher, plan *launch, stale bool) bool {
+	changed, err := l.volumes()
+	if errors.Is(err, errWaiting) {
+		// An object that was deleted leaves its files where they are, as on a node.
+		err = nil
+	}
+	if err == nil && !changed && !stale {
+		return false
+	}
+	if err == nil && plan.reload != nil {
+		err = plan.reload(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		w.fail(ctx, l.container.Name, fmt.Errorf("reload: %w", err))
+		return true
+	}
+	w.clear(l.container.Name)
+	return false
+}
+
+// preStop waits as long as the container's preStop hook sleeps, still serving: a Service needs that time
+// to send no more requests here.
+func (w *worker) preStop(ctx context.Context, container *corev1.Container, p *process.Process) {
+	pause := time.NewTimer(min(preStopSleep(container), gracePeriod(w.pod)))
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-p.Done():
+	case <-ctx.Done():
+	}
+}
+
+// preStopSleep is how long the preStop hook sleeps: the sleep action, or a command such as
+// `sleep 15` or `sh -c "sleep 15"`. Other hooks are not run.
+func preStopSleep(container *corev1.Container) time.Duration {
+	if container.Lifecycle == nil || container.Lifecycle.PreStop == nil {
+		return 0
+	}
+	hook := container.Lifecycle.PreStop
+	if hook.Sleep != nil {
+		return time.Duration(hook.Sleep.Seconds) * time.Second
+	}
+	if hook.Exec == nil {
+		return 0
+	}
+	words := strings.Fields(strings.Join(hook.Exec.Command, " "))
+	for i := range len(words) - 1 {
+		if words[i] == "sleep" || strings.HasSuffix(words[i], "/sleep") {
+			if seconds, err := strconv.ParseFloat(words[i+1], 64); err == nil {
+				return time.Duration(seconds * float64(time.Second))
+			}
+		}
+	}
+	return 0
+}
+
+func gracePeriod(pod *corev1.Pod) time.Duration {
+	if pod.Spec.TerminationGracePeriodSeconds == nil {
+		return corev1.DefaultTerminationGracePeriodSeconds * time.Second
+	}
+	return time.Duration(*pod.Spec.TerminationGracePeriodSeconds) * time.Second
+}
+
+// stop ends the program: in its own time when the pod ends, at once when the whole lab does.
+func (w *worker) stop(ctx context.Context, p *process.Process) error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- p.Stop() }()
+	select {
+	case err := <-stopped:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-stopped:
+		return err
+	case <-time.After(hurriedStop):
+		return errors.Join(p.Kill(), <-stopped)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// set notes what a container serves and whether it is ready; becoming ready forgets its last error.
+func (w *worker) set(container string, plan *launch, ready bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if plan == nil {
+		delete(w.launched, container)
+	} else {
+		w.launched[container] = plan
+	}
+	w.ready[container] = ready
+	if ready {
+		delete(w.failures, container)
+		w.reported = ""
+	}
+}
+
+func (w *worker) clear(container string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.failures, container)
+	w.reported = ""
+}
+
+// endpoint is where one of the pod's ports is served.
+func (w *worker) endpoint(port int) (endpoint, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, plan := range w.launched {
+		if at, ok := plan.ports[port]; ok {
+			return at, true
+		}
+	}
+	return endpoint{}, false
+}
+
+// endpointOf is where the pod's container of that program serves.
+func (w *worker) endpointOf(program Program) (endpoint, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, plan := range w.launched {
+		for _, at := range plan.ports {
+			if plan.program == program {
+				return at, true
+			}
+		}
+	}
+	return endpoint{}, false
+}
+
+// lastError is what is wrong with the pod now, nil for nothing.
+func (w *worker) lastError() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.pod.Spec.Containers {
+		name := w.pod.Spec.Containers[i].Name
+		if err := w.failures[name]; err != nil {
+			return fmt.Errorf("container %q: %s", name, brief(err))
+		}
+	}
+	return nil
+}
+
+// fail notes an error, and says it once in the log and as an Event of the pod.
+func (w *worker) fail(ctx context.Context, container string, err error) {
+	if err == nil {
+		err = errors.New("ended without an error")
+	}
+	w.mu.Lock()
+	w.failures[container] = err
+	text := fmt.Sprintf("container %q: %s", container, brief(err))
+	known := w.reported == text
+	w.reported = text
+	w.mu.Unlock()
+	if known {
+		return
+	}
+	w.runtime.logf("%s: %s", w.name(), text)
+	w.runtime.warn(ctx, w.pod, reasonFor(err), text)
+}
+
+// briefLines is how much of a program's log a message shows: its reason to end stands last.
+const briefLines = 3
+
+// brief is an error's text with little of the log; the whole log is named in it.
+func brief(err error) string {
+	var exit *process.ExitError
+	if !errors.As(err, &exit) {
+		return err.Error()
+	}
+	lines := strings.Split(exit.Tail, "\n")
+	return fmt.Sprintf("%s ended: %v (log: %s); last lines:\n%s", exit.Name, exit.Err, exit.Log, strings.Join(lines[max(0, len(lines)-briefLines):], "\n"))
+}
+
+// reasonFor is the Event's reason, with a kubelet's words where it has some.
+func reasonFor(err error) string {
+	var exit *process.ExitError
+	switch {
+	case errors.Is(err, errWaiting):
+		return "FailedMount"
+	case errors.As(err, &exit):
+		return "BackOff"
+	case errors.Is(err, process.ErrNotReady):
+		return "Unhealthy"
+	}
+	return "Failed"
+}

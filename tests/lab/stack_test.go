@@ -1,0 +1,184 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/tests/lab/tools"
+)
+
+// buffer is a bytes.Buffer for several goroutines.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// trivialProject is a Pulumi program without resources, with the versions that the real one pins.
+func trivialProject(t *testing.T) string {
+	t.Helper()
+	module, err := tools.ModuleRoot()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	for from, to := range map[string]string{
+		filepath.Join(module, "..", "go.mod"): "go.mod",
+		filepath.Join(module, "..", "go.sum"): "go.sum",
+		"testdata/program/Pulumi.yaml":        "Pulumi.yaml",
+		"testdata/program/main.go.txt":        "main.go",
+	} {
+		content, err := os.ReadFile(from)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, to), content, 0o644))
+	}
+	return dir
+}
+
+// files lists a folder's files.
+func files(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+func TestStackRunsTheRealCLI(t *testing.T) {
+	programs, err := tools.Build(t.Context(), os.Stderr)
+	require.NoError(t, err)
+	project := trivialProject(t)
+	before := files(t, project)
+	var output buffer
+	options := StackOptions{
+		Name: "local", ProjectDir: project, Output: &output,
+		Config:  map[string]any{"sizes": map[string]any{"gpus": 3}},
+		Secrets: map[string]string{"token": "hf_very_secret"},
+	}
+	home := t.TempDir()
+	newTestStack := func() *Stack {
+		s, err := newStack(home, programs, options)
+		require.NoError(t, err)
+		require.NoError(t, s.create(t.Context(), options))
+		return s
+	}
+	s := newTestStack()
+
+	require.NoError(t, s.Preview(t.Context(), false))
+	assert.Contains(t, output.String(), "$ pulumi preview --stack local")
+	require.NoError(t, s.Up(t.Context()))
+	require.NoError(t, s.Preview(t.Context(), true), "a second look finds nothing to do")
+
+	outputs, err := s.Outputs(t.Context(), false)
+	require.NoError(t, err)
+	assert.Equal(t, map[string]any{"gpus": 3.0, "token": "[secret]"}, outputs)
+	outputs, err = s.Outputs(t.Context(), true)
+	require.NoError(t, err)
+	assert.Equal(t, "hf_very_secret", outputs["token"])
+
+	state, err := s.Export(t.Context())
+	require.NoError(t, err)
+	assert.NotContains(t, state, "hf_very_secret")
+	config, err := os.ReadFile(s.ConfigFile())
+	require.NoError(t, err)
+	assert.NotContains(t, string(config), "hf_very_secret")
+	assert.Equal(t, before, files(t, project), "nothing is written to the project")
+
+	t.Run("an error says why", func(t *testing.T) {
+		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 3}, "fail": true}))
+		err := s.Up(t.Context())
+		var failed *CommandError
+		require.ErrorAs(t, err, &failed)
+		assert.Contains(t, err.Error(), "asked to fail")
+		assert.Contains(t, err.Error(), "pulumi up --stack local")
+		assert.NotEqual(t, 0, failed.Code)
+	})
+
+	t.Run("a change where none was expected is an error", func(t *testing.T) {
+		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 4}}))
+		require.ErrorContains(t, s.Preview(t.Context(), true), "no changes were expected")
+	})
+
+	t.Run("killed half-way, it goes on after a cancel", func(t *testing.T) {
+		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "60s"}))
+		up, err := s.StartUp(t.Context(), "--skip-preview")
+		require.NoError(t, err)
+		locks := filepath.Join(home, "state", ".pulumi", "locks")
+		require.Eventually(t, func() bool { return hasFile(locks) }, 30*time.Second, 20*time.Millisecond, "no lock below %s", locks)
+		require.NoError(t, up.Kill())
+		s := newTestStack() // as a new run would
+		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}}))
+		require.ErrorContains(t, s.Up(t.Context(), "--skip-preview"), "lock")
+		require.NoError(t, s.Cancel(t.Context()))
+		require.NoError(t, s.Up(t.Context(), "--skip-preview"))
+		outputs, err := s.Outputs(t.Context(), false)
+		require.NoError(t, err)
+		assert.Equal(t, 5.0, outputs["gpus"])
+	})
+
+	t.Run("a cancelled caller interrupts it", func(t *testing.T) {
+		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "600s"}))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var watched buffer
+		s := *newTestStack()
+		s.output = &watched
+		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "600s"}))
+		go func() {
+			for !strings.Contains(watched.String(), "pulumi:pulumi:Stack") && ctx.Err() == nil {
+				time.Sleep(20 * time.Millisecond)
+			}
+			cancel()
+		}()
+		started := time.Now()
+		require.ErrorIs(t, s.Up(ctx, "--skip-preview"), context.Canceled)
+		assert.Less(t, time.Since(started), 90*time.Second)
+	})
+
+	require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}}))
+	require.NoError(t, s.Destroy(t.Context()))
+	assert.Equal(t, before, files(t, project), "nothing is written to the project")
+}
+
+// hasFile says whether there is any file below the folder.
+func hasFile(dir string) bool {
+	found := false
+	_ = filepath.WalkDir(dir, func(_ string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			found = true
+		}
+		return nil
+	})
+	return found
+}
+
+func TestStackRefusesAFolderThatIsNoProject(t *testing.T) {
+	_, err := newStack(t.TempDir(), tools.Tools{}, StackOptions{Name: "local", ProjectDir: t.TempDir()})
+	require.ErrorContains(t, err, "not a Pulumi project")
+}
+
+func TestStackEnvironmentLeavesTheUserOut(t *testing.T) {
+	got := stackEnvironment([]string{"HOME=/home/me", "PULUMI_ACCESS_TOKEN=x", "KUBECONFIG=/home/me/.kube/config", "PATH=/bin", "HELM_NAMESPACE=x"})
+	assert.Equal(t, []string{"HOME=/home/me"}, got)
+}
