@@ -1,0 +1,113 @@
+package components
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/components/helm"
+	"vllm-autoscaling/providers"
+)
+
+const (
+	// ClusterAutoscalerName is the name of the release and of its Deployment.
+	ClusterAutoscalerName = "cluster-autoscaler"
+
+	// clusterAutoscalerTimeout bounds the wait for its pod.
+	clusterAutoscalerTimeout = 10 * time.Minute
+)
+
+// ClusterAutoscalerArgs are the inputs of ClusterAutoscaler.
+type ClusterAutoscalerArgs struct {
+	// Autoscaler says what the cloud's permissions are bound to. All fields are required.
+	Autoscaler providers.NodeAutoscaler
+	// Chart is cluster-autoscaler's version and repository. Required.
+	Chart helm.Chart
+	// Values of the chart, laid over ours last.
+	Values map[string]any
+	// DependsOn lists what must exist first: nodes for it to run on.
+	DependsOn []pulumi.Resource
+}
+
+// ClusterAutoscaler adds nodes for pods that no node has room for and removes nodes that are not
+// needed, in clusters whose cloud does not do so.
+type ClusterAutoscaler struct {
+	pulumi.ResourceState
+
+	// ClusterName is the cluster whose node groups it looks after.
+	ClusterName pulumi.StringOutput `pulumi:"clusterName"`
+
+	// Release is for others to depend on.
+	Release *helm.Release
+}
+
+// NewClusterAutoscaler registers the release, in the namespace that the permissions are bound to.
+// That has to exist already.
+func NewClusterAutoscaler(ctx *pulumi.Context, name string, args *ClusterAutoscalerArgs, opts ...pulumi.ResourceOption) (*ClusterAutoscaler, error) {
+	if err := args.validate(); err != nil {
+		return nil, fmt.Errorf("cluster-autoscaler: %w", err)
+	}
+	c := &ClusterAutoscaler{ClusterName: pulumi.String(args.Autoscaler.ClusterName).ToStringOutput()}
+	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:ClusterAutoscaler", name, c, opts...); err != nil {
+		return nil, fmt.Errorf("registering cluster-autoscaler: %w", err)
+	}
+	var err error
+	if c.Release, err = helm.NewRelease(ctx, ClusterAutoscalerName, &helm.ReleaseArgs{
+		Name:      ClusterAutoscalerName,
+		Namespace: args.Autoscaler.Namespace,
+		Chart:     args.Chart,
+		Values:    clusterAutoscalerValues(args),
+		Timeout:   clusterAutoscalerTimeout,
+	}, childOptions(c, args.DependsOn)...); err != nil {
+		return nil, err
+	}
+	if err := ctx.RegisterResourceOutputs(c, pulumi.Map{"clusterName": c.ClusterName}); err != nil {
+		return nil, fmt.Errorf("registering the outputs of cluster-autoscaler: %w", err)
+	}
+	return c, nil
+}
+
+// clusterAutoscalerValues are the chart's values, the user's laid over ours.
+func clusterAutoscalerValues(a *ClusterAutoscalerArgs) map[string]any {
+	security := podSecurityValues(65534, 65534)
+	return mergeValues(map[string]any{
+		"fullnameOverride": ClusterAutoscalerName,
+		"cloudProvider":    a.Autoscaler.CloudProvider,
+		// The chart's one key for a region; clouds that need none ignore it.
+		"awsRegion":     a.Autoscaler.Region,
+		"autoDiscovery": map[string]any{"clusterName": a.Autoscaler.ClusterName},
+		"rbac": map[string]any{
+			// The cloud's permissions are bound to this name.
+			"serviceAccount": map[string]any{"create": true, "name": a.Autoscaler.ServiceAccount},
+		},
+		"extraArgs": map[string]any{
+			// A replica keeps its model in an emptyDir. Moving it to save a node would end its requests and
+			// load the model again; how many replicas there are is for the HPA alone to say.
+			"skip-nodes-with-local-storage": true,
+			"expander":                      "least-waste",
+		},
+		"resources":                resourceValues("100m", "256Mi", "600Mi"),
+		"securityContext":          security,
+		"containerSecurityContext": containerSecurityValues(),
+	}, a.Values)
+}
+
+func (a *ClusterAutoscalerArgs) validate() error {
+	if a == nil {
+		return errors.New("arguments are missing")
+	}
+	problems := []error{validateNamespace("Autoscaler.Namespace", a.Autoscaler.Namespace)}
+	for _, field := range []struct{ name, value string }{
+		{"CloudProvider", a.Autoscaler.CloudProvider},
+		{"ClusterName", a.Autoscaler.ClusterName},
+		{"Region", a.Autoscaler.Region},
+		{"ServiceAccount", a.Autoscaler.ServiceAccount},
+	} {
+		if field.value == "" {
+			problems = append(problems, fmt.Errorf("Autoscaler.%s must be set", field.name))
+		}
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,106 @@
+package components
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/components/helm"
+	"vllm-autoscaling/providers"
+)
+
+const (
+	// DevicePluginName is the name of the release and of its DaemonSet.
+	DevicePluginName = "nvidia-device-plugin"
+
+	// devicePluginTimeout leaves time for the image on a GPU node that has just started.
+	devicePluginTimeout = 10 * time.Minute
+
+	// devicePluginLabel is a label that the chart's own node affinity asks for, unless other programs
+	// label the nodes. Without it the DaemonSet has no node, silently.
+	devicePluginLabel = "nvidia.com/gpu.present"
+)
+
+// DevicePluginArgs are the inputs of DevicePlugin.
+type DevicePluginArgs struct {
+	// Namespace to install into; it has to exist. Required, and not "default", which the chart
+	// refuses.
+	Namespace string
+	// Chart is nvidia-device-plugin's version and repository. Required.
+	Chart helm.Chart
+	// GPU says which nodes have GPUs and how a pod gets onto them. Its NodeSelector must contain
+	// nvidia.com/gpu.present=true.
+	GPU providers.GPUScheduling
+	// Values of the chart, laid over ours last.
+	Values map[string]any
+	// DependsOn lists what must exist first.
+	DependsOn []pulumi.Resource
+}
+
+// DevicePlugin tells the kubelet of each GPU node how many GPUs there are, where neither the cloud
+// nor the node's image does. A second copy on a node misbehaves.
+type DevicePlugin struct {
+	pulumi.ResourceState
+
+	// Resource is the extended resource that pods can ask for then.
+	Resource pulumi.StringOutput `pulumi:"resource"`
+
+	// Release is for others to depend on.
+	Release *helm.Release
+}
+
+// NewDevicePlugin registers the release.
+func NewDevicePlugin(ctx *pulumi.Context, name string, args *DevicePluginArgs, opts ...pulumi.ResourceOption) (*DevicePlugin, error) {
+	if err := args.validate(); err != nil {
+		return nil, fmt.Errorf("nvidia-device-plugin: %w", err)
+	}
+	c := &DevicePlugin{Resource: pulumi.String(args.GPU.ResourceName).ToStringOutput()}
+	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:DevicePlugin", name, c, opts...); err != nil {
+		return nil, fmt.Errorf("registering nvidia-device-plugin: %w", err)
+	}
+	var err error
+	if c.Release, err = helm.NewRelease(ctx, DevicePluginName, &helm.ReleaseArgs{
+		Name:      DevicePluginName,
+		Namespace: args.Namespace,
+		Chart:     args.Chart,
+		Values:    devicePluginValues(args),
+		Timeout:   devicePluginTimeout,
+	}, childOptions(c, args.DependsOn)...); err != nil {
+		return nil, err
+	}
+	if err := ctx.RegisterResourceOutputs(c, pulumi.Map{"resource": c.Resource}); err != nil {
+		return nil, fmt.Errorf("registering the outputs of nvidia-device-plugin: %w", err)
+	}
+	return c, nil
+}
+
+// devicePluginValues are the chart's values, the user's laid over ours.
+func devicePluginValues(a *DevicePluginArgs) map[string]any {
+	return mergeValues(map[string]any{
+		"fullnameOverride": DevicePluginName,
+		// Other GPU nodes of the cluster may have a device plugin already.
+		"nodeSelector": nodeSelectorValues(a.GPU.NodeSelector),
+		// The chart's own list knows the GPU taint only, not that of spot machines on some clouds.
+		"tolerations": tolerationValues(a.GPU.Tolerations),
+		"resources":   resourceValues("10m", "64Mi", "256Mi"),
+	}, a.Values)
+}
+
+func (a *DevicePluginArgs) validate() error {
+	if a == nil {
+		return errors.New("arguments are missing")
+	}
+	problems := []error{validateNamespace("Namespace", a.Namespace), a.GPU.Validate()}
+	if a.Namespace == "default" {
+		problems = append(problems, errors.New(`namespace "default" is refused by the chart (such as kube-system)`))
+	}
+	if a.GPU.ResourceName == "" {
+		problems = append(problems, errors.New("GPU.ResourceName must be set: simulated GPUs need no device plugin"))
+	}
+	if a.GPU.NodeSelector[devicePluginLabel] != "true" {
+		problems = append(problems, fmt.Errorf("GPU.NodeSelector must contain %s=true: the chart runs on such nodes only", devicePluginLabel))
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,121 @@
+package eks
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/eks"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// attach looks the existing cluster up and checks that it has what the pipeline needs. It asks at
+// once, not by way of outputs, so that a cluster that will not do is refused before anything is
+// registered in it.
+func (b *builder) attach() (*controlPlane, error) {
+	name := b.args.Existing
+	found, err := eks.LookupCluster(b.ctx, &eks.LookupClusterArgs{Name: name}, b.invokeOptions()...)
+	if err != nil {
+		return nil, fmt.Errorf("eks: looking up the existing cluster %q in region %s: check Existing, Region and the credentials: %w",
+			name, b.args.Region, err)
+	}
+	if err := checkCluster(found); err != nil {
+		return nil, err
+	}
+	if b.args.GPUPool == nil {
+		if err := b.checkGPUNodes(); err != nil {
+			return nil, err
+		}
+	} else if !b.args.NodeAutoscalerInstalled {
+		if err := b.checkPodIdentity(); err != nil {
+			return nil, err
+		}
+	}
+	subnets := b.args.Network.SubnetIDs
+	if len(subnets) == 0 {
+		// In AWS' order, which is none: unsorted, a second preview could show another.
+		subnets = slices.Sorted(slices.Values(found.VpcConfig.SubnetIds))
+	}
+	plane := &controlPlane{
+		name:                 pulumi.String(name).ToStringOutput(),
+		arn:                  pulumi.String(found.Arn).ToStringOutput(),
+		endpoint:             pulumi.String(found.Endpoint).ToStringOutput(),
+		certificateAuthority: pulumi.String(found.CertificateAuthorities[0].Data).ToStringOutput(),
+		subnets:              givenSubnets(subnets),
+	}
+	return plane, nil
+}
+
+func (b *builder) invokeOptions() []pulumi.InvokeOption {
+	return []pulumi.InvokeOption{pulumi.Parent(b.component), pulumi.Provider(b.aws)}
+}
+
+// checkCluster refuses clusters that the pipeline cannot run in.
+func checkCluster(c *eks.LookupClusterResult) error {
+	if c.Status != "ACTIVE" && c.Status != "UPDATING" {
+		return fmt.Errorf("eks: existing cluster %q is %s: wait until it is ACTIVE", c.Name, c.Status)
+	}
+	if len(c.ComputeConfigs) > 0 && c.ComputeConfigs[0].Enabled {
+		return fmt.Errorf("eks: existing cluster %q runs EKS Auto Mode, which brings a node autoscaler and device plugin of its own"+
+			" and ends every node after at most 21 days: switch Auto Mode off (computeConfig.enabled false) or use another cluster", c.Name)
+	}
+	if len(c.CertificateAuthorities) == 0 || c.Endpoint == "" {
+		return fmt.Errorf("eks: existing cluster %q has no endpoint or certificate yet: wait until it is ACTIVE", c.Name)
+	}
+	return nil
+}
+
+// checkPodIdentity asks for the agent that gives cluster-autoscaler its permissions.
+func (b *builder) checkPodIdentity() error {
+	name := b.args.Existing
+	if _, err := eks.LookupAddon(b.ctx, &eks.LookupAddonArgs{ClusterName: name, AddonName: addonPodIdentity}, b.invokeOptions()...); err != nil {
+		return fmt.Errorf("eks: existing cluster %q lacks the add-on %s, without which the node autoscaler has no permissions:"+
+			" run `aws eks create-addon --region %s --cluster-name %s --addon-name %s`,"+
+			" or set NodeAutoscalerInstalled if the cluster has a node autoscaler: %w",
+			name, addonPodIdentity, b.args.Region, name, addonPodIdentity, err)
+	}
+	return nil
+}
+
+// checkGPUNodes looks for a node group whose nodes vLLM could run on: NVIDIA's driver, our label, and
+// no taint but the GPU one.
+func (b *builder) checkGPUNodes() error {
+	name := b.args.Existing
+	groups, err := eks.GetNodeGroups(b.ctx, &eks.GetNodeGroupsArgs{ClusterName: name}, b.invokeOptions()...)
+	if err != nil {
+		return fmt.Errorf("eks: listing the node groups of existing cluster %q: %w", name, err)
+	}
+	var seen []string
+	for _, groupName := range slices.Sorted(slices.Values(groups.Names)) {
+		group, err := eks.LookupNodeGroup(b.ctx, &eks.LookupNodeGroupArgs{ClusterName: name, NodeGroupName: groupName}, b.invokeOptions()...)
+		if err != nil {
+			return fmt.Errorf("eks: looking up node group %q of existing cluster %q: %w", groupName, name, err)
+		}
+		missing := missingForGPU(group)
+		if missing == "" {
+			return nil
+		}
+		seen = append(seen, fmt.Sprintf("%s %s", groupName, missing))
+	}
+	if len(seen) == 0 {
+		seen = []string{"there are none"}
+	}
+	return fmt.Errorf("eks: existing cluster %q has no node group for vLLM (%s): set GPUPool to add one", name, strings.Join(seen, "; "))
+}
+
+// missingForGPU says why vLLM could not run on a node group; "" means that it could.
+func missingForGPU(group *eks.LookupNodeGroupResult) string {
+	// A custom image may well have the driver; its owner knows.
+	if !strings.Contains(group.AmiType, "NVIDIA") && !strings.HasSuffix(group.AmiType, "_GPU") && group.AmiType != "CUSTOM" {
+		return fmt.Sprintf("has image %s without NVIDIA's driver", group.AmiType)
+	}
+	if group.Labels[gpuLabel] != "true" {
+		return fmt.Sprintf("lacks the label %s=true", gpuLabel)
+	}
+	for _, taint := range group.Taints {
+		if taint.Key != gpuResource && taint.Effect != "PREFER_NO_SCHEDULE" {
+			return fmt.Sprintf("has the taint %s, which vLLM does not tolerate", taint.Key)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,216 @@
+package eks
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// maxZones is how many private blocks fit beside the public ones.
+const maxZones = 4
+
+// nodeSubnet is a private subnet.
+type nodeSubnet struct {
+	id pulumi.StringInput
+	// zone is "" for a subnet that was given.
+	zone string
+}
+
+// network is where the cluster lives.
+type network struct {
+	private []nodeSubnet
+	// routes take nodes to the internet. A node that starts without them cannot fetch an image.
+	routes []pulumi.Resource
+}
+
+// ids are the private subnets' ids.
+func (n *network) ids() pulumi.StringArray { return subnetIDs(n.private) }
+
+func subnetIDs(subnets []nodeSubnet) pulumi.StringArray {
+	ids := pulumi.StringArray{}
+	for _, subnet := range subnets {
+		ids = append(ids, subnet.id)
+	}
+	return ids
+}
+
+// givenSubnets are subnets whose zone is not known.
+func givenSubnets(ids []string) []nodeSubnet {
+	var subnets []nodeSubnet
+	for _, id := range ids {
+		subnets = append(subnets, nodeSubnet{id: pulumi.String(id)})
+	}
+	return subnets
+}
+
+// newNetwork registers a VPC with a public and a private subnet in each zone, unless subnets are
+// given. Nodes live in the private ones and have no public address.
+func (b *builder) newNetwork() (*network, error) {
+	if !b.args.createsVPC() {
+		return &network{private: givenSubnets(b.args.Network.SubnetIDs)}, nil
+	}
+	vpc, err := ec2.NewVpc(b.ctx, b.resourceName("vpc"), &ec2.VpcArgs{
+		CidrBlock: pulumi.String(b.args.Network.CIDR),
+		// The private endpoint of the API server is a name that only resolves with both.
+		EnableDnsHostnames: pulumi.Bool(true),
+		EnableDnsSupport:   pulumi.Bool(true),
+		Tags:               b.nameTag("vpc"),
+	}, b.options()...)
+	if err != nil {
+		return nil, fmt.Errorf("registering the VPC: %w", err)
+	}
+	gateway, err := ec2.NewInternetGateway(b.ctx, b.resourceName("internet"), &ec2.InternetGatewayArgs{
+		VpcId: vpc.ID(), Tags: b.nameTag("internet"),
+	}, b.options()...)
+	if err != nil {
+		return nil, fmt.Errorf("registering the internet gateway: %w", err)
+	}
+	publicRoutes, _, err := b.newRouteTable("public", vpc, &ec2.RouteArgs{GatewayId: gateway.ID()})
+	if err != nil {
+		return nil, err
+	}
+
+	n := &network{}
+	var natID pulumi.StringInput
+	for i, zone := range b.args.Network.Zones {
+		letter := strings.TrimPrefix(zone, b.args.Region)
+		blocks, err := zoneBlocks(b.args.Network.CIDR, i)
+		if err != nil {
+			return nil, err
+		}
+		public, err := b.newSubnet("public-"+letter, vpc, zone, blocks.public, "kubernetes.io/role/elb")
+		if err != nil {
+			return nil, err
+		}
+		if _, err := b.associate("public-"+letter, public, publicRoutes); err != nil {
+			return nil, err
+		}
+		if i == 0 || b.args.Network.NATPerZone {
+			if natID, err = b.newNAT(letter, public, gateway); err != nil {
+				return nil, err
+			}
+		}
+		private, err := b.newSubnet("private-"+letter, vpc, zone, blocks.private, "kubernetes.io/role/internal-elb")
+		if err != nil {
+			return nil, err
+		}
+		// A table for each zone even with one NAT gateway, so that adding the others changes routes in
+		// place.
+		table, route, err := b.newRouteTable("private-"+letter, vpc, &ec2.RouteArgs{NatGatewayId: natID.ToStringOutput().ToStringPtrOutput()})
+		if err != nil {
+			return nil, err
+		}
+		association, err := b.associate("private-"+letter, private, table)
+		if err != nil {
+			return nil, err
+		}
+		n.private = append(n.private, nodeSubnet{id: private.ID().ToStringOutput(), zone: zone})
+		n.routes = append(n.routes, route, association)
+	}
+	return n, nil
+}
+
+// newSubnet registers a subnet. role is the label by which load balancer controllers find it.
+func (b *builder) newSubnet(suffix string, vpc *ec2.Vpc, zone, cidr, role string) (*ec2.Subnet, error) {
+	tags := b.nameTag(suffix)
+	tags[role] = pulumi.String("1")
+	subnet, err := ec2.NewSubnet(b.ctx, b.resourceName(suffix), &ec2.SubnetArgs{
+		VpcId:            vpc.ID(),
+		AvailabilityZone: pulumi.String(zone),
+		CidrBlock:        pulumi.String(cidr),
+		// Also in public subnets: gateways and load balancers bring addresses of their own, and nothing
+		// else belongs there.
+		MapPublicIpOnLaunch: pulumi.Bool(false),
+		Tags:                tags,
+	}, b.options()...)
+	if err != nil {
+		return nil, fmt.Errorf("registering subnet %q: %w", suffix, err)
+	}
+	return subnet, nil
+}
+
+// newRouteTable registers a table with one route, to everywhere.
+func (b *builder) newRouteTable(suffix string, vpc *ec2.Vpc, target *ec2.RouteArgs) (*ec2.RouteTable, *ec2.Route, error) {
+	table, err := ec2.NewRouteTable(b.ctx, b.resourceName(suffix), &ec2.RouteTableArgs{
+		VpcId: vpc.ID(), Tags: b.nameTag(suffix),
+	}, b.options()...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("registering route table %q: %w", suffix, err)
+	}
+	target.RouteTableId = table.ID()
+	target.DestinationCidrBlock = pulumi.String("0.0.0.0/0")
+	route, err := ec2.NewRoute(b.ctx, b.resourceName(suffix), target, b.options()...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("registering the route of table %q: %w", suffix, err)
+	}
+	return table, route, nil
+}
+
+func (b *builder) associate(suffix string, subnet *ec2.Subnet, table *ec2.RouteTable) (pulumi.Resource, error) {
+	association, err := ec2.NewRouteTableAssociation(b.ctx, b.resourceName(suffix), &ec2.RouteTableAssociationArgs{
+		SubnetId: subnet.ID(), RouteTableId: table.ID(),
+	}, b.options()...)
+	if err != nil {
+		return nil, fmt.Errorf("associating subnet %q with its routes: %w", suffix, err)
+	}
+	return association, nil
+}
+
+// newNAT registers a NAT gateway in a public subnet.
+func (b *builder) newNAT(letter string, public *ec2.Subnet, gateway *ec2.InternetGateway) (pulumi.StringInput, error) {
+	suffix := "nat-" + letter
+	address, err := ec2.NewEip(b.ctx, b.resourceName(suffix), &ec2.EipArgs{
+		Domain: pulumi.String("vpc"), Tags: b.nameTag(suffix),
+	}, b.options()...)
+	if err != nil {
+		return nil, fmt.Errorf("registering the address of NAT gateway %q: %w", suffix, err)
+	}
+	nat, err := ec2.NewNatGateway(b.ctx, b.resourceName(suffix), &ec2.NatGatewayArgs{
+		SubnetId: public.ID(), AllocationId: address.ID().ToStringOutput().ToStringPtrOutput(), Tags: b.nameTag(suffix),
+		// AWS refuses to detach an internet gateway while addresses in the VPC are mapped.
+	}, b.options(pulumi.DependsOn([]pulumi.Resource{gateway}))...)
+	if err != nil {
+		return nil, fmt.Errorf("registering NAT gateway %q: %w", suffix, err)
+	}
+	return nat.ID().ToStringOutput(), nil
+}
+
+// blocks are the networks of one zone.
+type blocks struct{ private, public string }
+
+// zoneBlocks divides a VPC: its lower half into four private networks, since each pod has an address
+// of the VPC, and the beginning of its upper half into small public ones. Blocks depend on the
+// zone's position only, so that a zone added at the end moves no other. The rest stays free.
+func zoneBlocks(vpc string, zone int) (blocks, error) {
+	prefix, err := netip.ParsePrefix(vpc)
+	if err != nil {
+		return blocks{}, fmt.Errorf("network %q: %w", vpc, err)
+	}
+	const privateBits, publicBits = 3, 6
+	return blocks{
+		private: nthSubnet(prefix, privateBits, zone),
+		public:  nthSubnet(prefix, publicBits, 1<<(publicBits-1)+zone),
+	}, nil
+}
+
+// nthSubnet is the nth of the networks that are smaller by a number of bits.
+func nthSubnet(prefix netip.Prefix, moreBits, n int) string {
+	bits := prefix.Bits() + moreBits
+	address := prefix.Addr().As4()
+	start := binary.BigEndian.Uint32(address[:]) | uint32(n)<<(32-bits)
+	binary.BigEndian.PutUint32(address[:], start)
+	return netip.PrefixFrom(netip.AddrFrom4(address), bits).String()
+}
+
+// subnetsIn are the subnets in the given zones, or all.
+func (p *controlPlane) subnetsIn(zones []string) pulumi.StringArray {
+	if len(zones) == 0 {
+		return subnetIDs(p.subnets)
+	}
+	return subnetIDs(slices.DeleteFunc(slices.Clone(p.subnets), func(s nodeSubnet) bool { return !slices.Contains(zones, s.zone) }))
+}

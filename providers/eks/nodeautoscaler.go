@@ -1,0 +1,149 @@
+package eks
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/autoscaling"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/eks"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/providers"
+)
+
+const (
+	autoscalerNamespace = "kube-system"
+	autoscalerAccount   = "cluster-autoscaler"
+
+	// autoscalerTag begins the tags of Auto Scaling groups that cluster-autoscaler reads (its AWS
+	// README). EKS sets autoscalerTag/enabled and autoscalerTag/<cluster> itself.
+	autoscalerTag = "k8s.io/cluster-autoscaler"
+
+	// usableDiskPercent is what is left of a disk for pods after the operating system, image
+	// reservation and eviction threshold; low, because a node that turns out smaller than promised
+	// makes the autoscaler add another one for nothing.
+	usableDiskPercent = 80
+)
+
+// newNodeAutoscaler registers the permissions of cluster-autoscaler, because EKS runs no node
+// autoscaler. The chart itself is installed with the pipeline.
+func (b *builder) newNodeAutoscaler(plane *controlPlane) (*providers.NodeAutoscaler, []pulumi.Resource, error) {
+	if b.args.NodeAutoscalerInstalled || b.args.GPUPool == nil {
+		return nil, nil, nil
+	}
+	r, err := b.newRole("autoscaler", trustPods())
+	if err != nil {
+		return nil, nil, err
+	}
+	document, err := policyDocument(b.args.autoscalerStatements()...)
+	if err != nil {
+		return nil, nil, err
+	}
+	policy, err := iam.NewRolePolicy(b.ctx, b.resourceName("autoscaler"), &iam.RolePolicyArgs{
+		Role: r.Role.Name, Policy: pulumi.String(document),
+	}, b.options()...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("registering the node autoscaler's permissions: %w", err)
+	}
+	association, err := eks.NewPodIdentityAssociation(b.ctx, b.resourceName("autoscaler"), &eks.PodIdentityAssociationArgs{
+		ClusterName:    plane.name,
+		Namespace:      pulumi.String(autoscalerNamespace),
+		ServiceAccount: pulumi.String(autoscalerAccount),
+		RoleArn:        r.Role.Arn,
+		// A pod that starts between the two would have a role without permissions.
+	}, b.options(pulumi.DependsOn([]pulumi.Resource{policy}))...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("giving the node autoscaler its role: %w", err)
+	}
+	return &providers.NodeAutoscaler{
+		CloudProvider:  "aws",
+		ClusterName:    b.args.clusterName(),
+		Region:         b.args.Region,
+		Namespace:      autoscalerNamespace,
+		ServiceAccount: autoscalerAccount,
+	}, []pulumi.Resource{policy, association}, nil
+}
+
+// autoscalerStatements are what cluster-autoscaler's AWS README asks for with auto-discovery and
+// launch templates. It may read everything, since the describing actions know no narrower
+// resource, and change only the groups that carry this cluster's tag.
+func (a *Args) autoscalerStatements() []statement {
+	cluster := a.clusterName()
+	change := allow([]string{
+		"autoscaling:SetDesiredCapacity",
+		"autoscaling:TerminateInstanceInAutoScalingGroup",
+	}, fmt.Sprintf("arn:%s:autoscaling:%s:*:autoScalingGroup:*:autoScalingGroupName/*", a.partition(), a.Region))
+	change.Condition = map[string]map[string]string{"StringEquals": {
+		"aws:ResourceTag/" + autoscalerTag + "/enabled":    "true",
+		"aws:ResourceTag/" + autoscalerTag + "/" + cluster: "owned",
+	}}
+	return []statement{
+		allow([]string{
+			"autoscaling:DescribeAutoScalingGroups",
+			"autoscaling:DescribeAutoScalingInstances",
+			"autoscaling:DescribeLaunchConfigurations",
+			"autoscaling:DescribeScalingActivities",
+			"autoscaling:DescribeTags",
+			"ec2:DescribeImages",
+			"ec2:DescribeInstanceTypes",
+			"ec2:DescribeLaunchTemplateVersions",
+			"ec2:GetInstanceTypesFromInstanceRequirements",
+		}, "*"),
+		allow([]string{"eks:DescribeNodegroup"}, fmt.Sprintf("arn:%s:eks:%s:*:nodegroup/%s/*/*", a.partition(), a.Region, cluster)),
+		change,
+	}
+}
+
+// newScaleFromZeroTags tells cluster-autoscaler what a node of the group will look like while there
+// is none to look at. They are resources of their own because the tags of a node group do not
+// reach its Auto Scaling group.
+func (b *builder) newScaleFromZeroTags(group *eks.NodeGroup) ([]pulumi.Resource, error) {
+	groupName := group.Resources.ApplyT(autoscalingGroupName).(pulumi.StringOutput)
+	tags := b.args.GPUPool.scaleFromZeroTags()
+	var resources []pulumi.Resource
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		tag, err := autoscaling.NewTag(b.ctx, b.resourceName("gpu-"+notInName.ReplaceAllString(key, "-")), &autoscaling.TagArgs{
+			AutoscalingGroupName: groupName,
+			Tag: autoscaling.TagTagArgs{
+				Key:   pulumi.String(autoscalerTag + "/node-template/" + key),
+				Value: pulumi.String(tags[key]),
+				// For the autoscaler only; on the machines they would mean nothing.
+				PropagateAtLaunch: pulumi.Bool(false),
+			},
+		}, b.options()...)
+		if err != nil {
+			return nil, fmt.Errorf("registering tag %q of the GPU node group: %w", key, err)
+		}
+		resources = append(resources, tag)
+	}
+	return resources, nil
+}
+
+// autoscalingGroupName is the name of a node group's one Auto Scaling group.
+func autoscalingGroupName(resources []eks.NodeGroupResource) (string, error) {
+	for _, resource := range resources {
+		for _, group := range resource.AutoscalingGroups {
+			if group.Name != nil {
+				return *group.Name, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("the GPU node group has no Auto Scaling group: EKS did not finish creating it; delete it and run again")
+}
+
+// scaleFromZeroTags are the tags by the rest of their key.
+func (g *GPUPool) scaleFromZeroTags() map[string]string {
+	tags := map[string]string{
+		"taint/" + gpuResource:                      gpuTaintValue + ":NoSchedule",
+		"resources/" + gpuResource:                  strconv.Itoa(g.GPUsPerNode),
+		"resources/ephemeral-storage":               fmt.Sprintf("%dGi", g.DiskGiB*usableDiskPercent/100),
+		"autoscaling-options/scaledownunneededtime": g.IdleTime.String(),
+	}
+	for key, value := range g.labels() {
+		tags["label/"+key] = value
+	}
+	return tags
+}
