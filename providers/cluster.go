@@ -40,6 +40,9 @@ type Cluster struct {
 	// Kubeconfig is a kubeconfig for people and CI, without a token: it names the cloud's exec
 	// plugin. A secret.
 	Kubeconfig pulumi.StringOutput
+	// ServerEnv is extra environment of the inference server that this place needs, by variable. It
+	// says where the place keeps things, such as the GPU driver's libraries, and holds no secrets.
+	ServerEnv map[string]string
 	// NodeAutoscaler is set where the cloud runs no node autoscaler of its own.
 	NodeAutoscaler *NodeAutoscaler
 }

@@ -1,0 +1,84 @@
+package gke
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/container"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// monitoringComponents are the metrics that GKE collects. The provider sends the list as it is, so
+// a list without DCGM switches the GPU exporter off.
+var monitoringComponents = []string{"SYSTEM_COMPONENTS", "DCGM"}
+
+// newCluster creates a Standard cluster without nodes.
+func newCluster(ctx *pulumi.Context, name string, a *Args, at *placement, identity *nodeIdentity,
+	opts []pulumi.ResourceOption) (*container.Cluster, error) {
+	cidrs := container.ClusterMasterAuthorizedNetworksConfigCidrBlockArray{}
+	for _, cidr := range a.AuthorizedCIDRs {
+		cidrs = append(cidrs, container.ClusterMasterAuthorizedNetworksConfigCidrBlockArgs{CidrBlock: pulumi.String(cidr)})
+	}
+	cluster, err := container.NewCluster(ctx, name, &container.ClusterArgs{
+		Name:               pulumi.String(a.Name),
+		Project:            pulumi.String(a.Project),
+		Location:           pulumi.String(a.Location),
+		DeletionProtection: pulumi.Bool(a.DeletionProtection),
+		// GKE makes no cluster without a pool; ours are resources of their own, so its is removed.
+		InitialNodeCount:      pulumi.Int(1),
+		RemoveDefaultNodePool: pulumi.Bool(true),
+		// For the minutes that the default pool lives: its nodes would otherwise run as the project's
+		// default service account, which may be missing, or be an editor of the project.
+		NodeConfig: container.ClusterNodeConfigArgs{
+			MachineType:    pulumi.String(a.SystemPool.MachineType),
+			DiskSizeGb:     pulumi.Int(a.SystemPool.DiskGiB),
+			ServiceAccount: identity.Email,
+			OauthScopes:    pulumi.StringArray{pulumi.String("https://www.googleapis.com/auth/cloud-platform")},
+			ShieldedInstanceConfig: container.ClusterNodeConfigShieldedInstanceConfigArgs{
+				EnableSecureBoot: pulumi.Bool(true), EnableIntegrityMonitoring: pulumi.Bool(true),
+			},
+		},
+		Network:        at.Network.ToStringOutput().ToStringPtrOutput(),
+		Subnetwork:     at.Subnetwork.ToStringOutput().ToStringPtrOutput(),
+		NetworkingMode: pulumi.String("VPC_NATIVE"),
+		IpAllocationPolicy: container.ClusterIpAllocationPolicyArgs{
+			ClusterSecondaryRangeName: at.PodsRange, ServicesSecondaryRangeName: at.ServicesRange,
+		},
+		// Dataplane V2 is what enforces the server's NetworkPolicy.
+		DatapathProvider: pulumi.String("ADVANCED_DATAPATH"),
+		PrivateClusterConfig: container.ClusterPrivateClusterConfigArgs{
+			EnablePrivateNodes: pulumi.Bool(true),
+			// The endpoint stays public but for its list of networks: Pulumi has to reach it too.
+			EnablePrivateEndpoint: pulumi.Bool(false),
+			MasterIpv4CidrBlock:   pulumi.String(a.Network.ControlPlaneCIDR),
+		},
+		MasterAuthorizedNetworksConfig: container.ClusterMasterAuthorizedNetworksConfigArgs{
+			CidrBlocks: cidrs,
+			// Otherwise every machine in Google Cloud, of any customer, would be let in.
+			GcpPublicCidrsAccessEnabled: pulumi.Bool(false),
+		},
+		ReleaseChannel:         container.ClusterReleaseChannelArgs{Channel: pulumi.String(a.ReleaseChannel)},
+		EnableShieldedNodes:    pulumi.Bool(true),
+		WorkloadIdentityConfig: container.ClusterWorkloadIdentityConfigArgs{WorkloadPool: pulumi.String(a.Project + ".svc.id.goog")},
+		MonitoringConfig: container.ClusterMonitoringConfigArgs{
+			EnableComponents: pulumi.ToStringArray(monitoringComponents),
+			// Nobody has shown that the GPU exporter runs without it.
+			ManagedPrometheus: container.ClusterMonitoringConfigManagedPrometheusArgs{Enabled: pulumi.Bool(true)},
+		},
+		ClusterAutoscaling: container.ClusterClusterAutoscalingArgs{AutoscalingProfile: pulumi.String(a.AutoscalingProfile)},
+	}, with(opts,
+		// Nodes that start before they may write logs and pull images have to be repaired.
+		pulumi.DependsOn(slices.Concat(identity.Grants, at.Egress)),
+		pulumi.IgnoreChanges([]string{
+			// Both describe the default pool, which is gone: GKE then reports another pool's
+			// configuration, or none, and a difference would replace the cluster.
+			"nodeConfig", "initialNodeCount",
+		}),
+		// The name is fixed, and the range of the control plane can be used once.
+		pulumi.DeleteBeforeReplace(true),
+	)...)
+	if err != nil {
+		return nil, fmt.Errorf("creating GKE cluster %q: %w", a.Name, err)
+	}
+	return cluster, nil
+}

@@ -1,0 +1,153 @@
+package gke
+
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/container"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/providers"
+)
+
+// Labels and the taint of GPU nodes.
+const (
+	gpuResource = "nvidia.com/gpu"
+	// gpuLabel is our own label, the same on every cloud.
+	gpuLabel = "nvidia.com/gpu.present"
+	// acceleratorLabel is set by GKE to the accelerator's type.
+	acceleratorLabel = "cloud.google.com/gke-accelerator"
+	// gpuTaintValue is the value that GKE uses itself; another one would be a second taint.
+	gpuTaintValue = "present"
+)
+
+// poolSettings are what the two pools do not share.
+type poolSettings struct {
+	pool         providers.NodePool
+	poolName     string
+	firstNodes   int // In each zone.
+	labels       pulumi.StringMap
+	taints       container.NodePoolNodeConfigTaintArray
+	accelerators container.NodePoolNodeConfigGuestAcceleratorArray
+	upgrade      container.NodePoolUpgradeSettingsPtrInput
+	dependsOn    []pulumi.Resource
+}
+
+// newSystemPool creates the pool that runs everything but the model. It carries no taint: charts'
+// hooks and GKE's own pods need a place to go.
+func newSystemPool(ctx *pulumi.Context, name string, a *Args, cluster pulumi.StringInput, identity *nodeIdentity,
+	dependsOn []pulumi.Resource, opts []pulumi.ResourceOption) (*container.NodePool, error) {
+	return newNodePool(ctx, name+"-system", a, cluster, identity, poolSettings{
+		pool:     a.SystemPool,
+		poolName: "system",
+		// At least one node: GKE's own system pods, and the charts' hooks, have to start somewhere.
+		firstNodes: max(1, a.SystemPool.MinNodes/a.poolZones(a.SystemPool)),
+		dependsOn:  dependsOn,
+	}, opts)
+}
+
+// newGPUPool creates the pool that runs the model.
+func newGPUPool(ctx *pulumi.Context, name string, a *Args, cluster pulumi.StringInput, identity *nodeIdentity,
+	dependsOn []pulumi.Resource, opts []pulumi.ResourceOption) (*container.NodePool, error) {
+	gpu, _ := findAccelerator(a.GPUPool.Accelerator)
+	settings := poolSettings{
+		pool:     a.GPUPool.NodePool,
+		poolName: "gpu",
+		// Rounded down, so that a pool over several zones never starts with more than its minimum;
+		// what is missing comes with the first pods that need it.
+		firstNodes: a.GPUPool.MinNodes / a.poolZones(a.GPUPool.NodePool),
+		labels:     pulumi.StringMap{gpuLabel: pulumi.String("true")},
+		accelerators: container.NodePoolNodeConfigGuestAcceleratorArray{container.NodePoolNodeConfigGuestAcceleratorArgs{
+			Type:  pulumi.String(gpu.gke),
+			Count: pulumi.Int(a.GPUPool.GPUsPerNode),
+			// Left out, GKE would install no driver at all.
+			GpuDriverInstallationConfig: container.NodePoolNodeConfigGuestAcceleratorGpuDriverInstallationConfigArgs{
+				GpuDriverVersion: pulumi.String(a.GPUDriver),
+			},
+		}},
+		// Without a surge node an upgrade needs no GPU beyond the quota that the pool already has.
+		upgrade: container.NodePoolUpgradeSettingsArgs{
+			Strategy: pulumi.String("SURGE"), MaxSurge: pulumi.Int(0), MaxUnavailable: pulumi.Int(1),
+		},
+		dependsOn: dependsOn,
+	}
+	if a.Existing != "" {
+		// A cluster of someone else's may well have a pool called gpu.
+		settings.poolName = a.Name + "-gpu"
+	}
+	if !a.LeaveGPUTaintToGKE {
+		// GKE adds this taint by itself only where a pool without GPUs was there before. Declared, it
+		// does not hang on that; GKE takes exactly this key, value and effect for its own.
+		settings.taints = container.NodePoolNodeConfigTaintArray{container.NodePoolNodeConfigTaintArgs{
+			Key: pulumi.String(gpuResource), Value: pulumi.String(gpuTaintValue), Effect: pulumi.String("NO_SCHEDULE"),
+		}}
+	}
+	return newNodePool(ctx, name+"-gpu", a, cluster, identity, settings, opts)
+}
+
+func newNodePool(ctx *pulumi.Context, name string, a *Args, cluster pulumi.StringInput, identity *nodeIdentity,
+	s poolSettings, opts []pulumi.ResourceOption) (*container.NodePool, error) {
+	config := container.NodePoolNodeConfigArgs{
+		MachineType:    pulumi.String(s.pool.MachineType),
+		DiskSizeGb:     pulumi.Int(s.pool.DiskGiB),
+		DiskType:       pulumi.String("pd-balanced"),
+		ImageType:      pulumi.String("COS_CONTAINERD"),
+		Spot:           pulumi.Bool(s.pool.Spot),
+		Labels:         s.labels,
+		ServiceAccount: identity.Email,
+		// The roles of the service account are the limit; scopes are an older one beside them.
+		OauthScopes: pulumi.StringArray{pulumi.String("https://www.googleapis.com/auth/cloud-platform")},
+		// Pods get GKE's metadata server, which hides the node's own credentials from them.
+		WorkloadMetadataConfig: container.NodePoolNodeConfigWorkloadMetadataConfigArgs{Mode: pulumi.String("GKE_METADATA")},
+		Metadata:               pulumi.StringMap{"disable-legacy-endpoints": pulumi.String("true")},
+		ShieldedInstanceConfig: container.NodePoolNodeConfigShieldedInstanceConfigArgs{
+			EnableSecureBoot: pulumi.Bool(true), EnableIntegrityMonitoring: pulumi.Bool(true),
+		},
+		// Image streaming: a container starts before all of its image, which is many GB for vLLM, is there.
+		GcfsConfig:        container.NodePoolNodeConfigGcfsConfigArgs{Enabled: pulumi.Bool(true)},
+		Gvnic:             container.NodePoolNodeConfigGvnicArgs{Enabled: pulumi.Bool(true)},
+		Taints:            s.taints,
+		GuestAccelerators: s.accelerators,
+	}
+	if a.DiskKMSKey != "" {
+		config.BootDiskKmsKey = pulumi.StringPtr(a.DiskKMSKey)
+	}
+	args := &container.NodePoolArgs{
+		Name:             pulumi.String(s.poolName),
+		Project:          pulumi.String(a.Project),
+		Location:         pulumi.String(a.Location),
+		Cluster:          cluster,
+		InitialNodeCount: pulumi.Int(s.firstNodes),
+		Autoscaling: container.NodePoolAutoscalingArgs{
+			// Totals: the other pair of limits counts in each zone, and would multiply the cost.
+			TotalMinNodeCount: pulumi.Int(s.pool.MinNodes),
+			TotalMaxNodeCount: pulumi.Int(s.pool.MaxNodes),
+			// Take a machine wherever there is one: GPUs and spot machines run out zone by zone.
+			LocationPolicy: pulumi.String("ANY"),
+		},
+		Management:      container.NodePoolManagementArgs{AutoRepair: pulumi.Bool(true), AutoUpgrade: pulumi.Bool(true)},
+		NetworkConfig:   container.NodePoolNetworkConfigArgs{EnablePrivateNodes: pulumi.Bool(true)},
+		NodeConfig:      config,
+		UpgradeSettings: s.upgrade,
+	}
+	if len(s.pool.Zones) > 0 {
+		args.NodeLocations = pulumi.ToStringArray(s.pool.Zones)
+	}
+	pool, err := container.NewNodePool(ctx, name, args, with(opts,
+		pulumi.DependsOn(s.dependsOn),
+		pulumi.IgnoreChanges([]string{
+			// GKE adds labels of its own (goog-gke-*), which this version of the provider would take
+			// away on every update, for GKE to add them again.
+			"nodeConfig.resourceLabels",
+			// GKE fills in a default that this version of the provider reports as a difference for ever.
+			"nodeConfig.kubeletConfig",
+			// Only means something at creation; a change would replace the pool.
+			"initialNodeCount",
+		}),
+		// The name is fixed and the GPU quota rarely covers two pools.
+		pulumi.DeleteBeforeReplace(true),
+	)...)
+	if err != nil {
+		return nil, fmt.Errorf("creating node pool %q: %w", s.poolName, err)
+	}
+	return pool, nil
+}
