@@ -356,7 +356,7 @@ func TestPipeline(t *testing.T) {
 		require.NoError(t, p.Client().RbacV1().ClusterRoleBindings().Delete(t.Context(), "adapter", metav1.DeleteOptions{}))
 		eventually(t, 30*time.Second, func(ctx context.Context) string {
 			values, err := p.customMetric(ctx)
-			if err == nil || !strings.Contains(err.Error(), "forbidden") {
+			if err == nil || !strings.Contains(err.Error(), "unable to list matching resources") {
 				return fmt.Sprintf("%v, error %v", values, err)
 			}
 			return ""
