@@ -5,7 +5,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -87,6 +86,7 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 
 	require.NoError(t, s.Preview(t.Context(), false))
 	assert.Contains(t, output.String(), "$ pulumi preview --stack local")
+	assert.NotContains(t, output.String(), "from $PATH", "plugins are the lab's own")
 	require.NoError(t, s.Up(t.Context()))
 	require.NoError(t, s.Preview(t.Context(), true), "a second look finds nothing to do")
 
@@ -120,11 +120,11 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 		require.ErrorContains(t, s.Preview(t.Context(), true), "no changes were expected")
 	})
 
+	locks := filepath.Join(home, "state", ".pulumi", "locks") // the CLI locks the state while it works
 	t.Run("killed half-way, it goes on after a cancel", func(t *testing.T) {
 		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "60s"}))
 		up, err := s.StartUp(t.Context(), "--skip-preview")
 		require.NoError(t, err)
-		locks := filepath.Join(home, "state", ".pulumi", "locks")
 		require.Eventually(t, func() bool { return hasFile(locks) }, 30*time.Second, 20*time.Millisecond, "no lock below %s", locks)
 		require.NoError(t, up.Kill())
 		s := newTestStack() // as a new run would
@@ -141,12 +141,8 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "600s"}))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		var watched buffer
-		s := *newTestStack()
-		s.output = &watched
-		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "600s"}))
 		go func() {
-			for !strings.Contains(watched.String(), "pulumi:pulumi:Stack") && ctx.Err() == nil {
+			for !hasFile(locks) && ctx.Err() == nil {
 				time.Sleep(20 * time.Millisecond)
 			}
 			cancel()
@@ -176,6 +172,41 @@ func hasFile(dir string) bool {
 func TestStackRefusesAFolderThatIsNoProject(t *testing.T) {
 	_, err := newStack(t.TempDir(), tools.Tools{}, StackOptions{Name: "local", ProjectDir: t.TempDir()})
 	require.ErrorContains(t, err, "not a Pulumi project")
+}
+
+func TestConfigLiesOverTheProjectsOwn(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "Pulumi.local.yaml")
+	base, err := projectConfig(file)
+	require.NoError(t, err)
+	assert.Empty(t, base, "a stack without a file")
+	require.NoError(t, os.WriteFile(file, []byte(`
+encryptionsalt: another
+config:
+  pulumi:disable-default-providers: ["*"]
+  trivial:token: {secure: unreadable}
+  trivial:sizes: {gpus: 1, cpu: 2, nested: {key: {secure: unreadable}, kept: true}}
+`), 0o644))
+	base, err = projectConfig(file)
+	require.NoError(t, err)
+	s := &Stack{project: "trivial", base: base, configFile: filepath.Join(dir, "out.yaml")}
+	require.NoError(t, os.WriteFile(s.configFile, []byte("encryptionsalt: mine\nconfig:\n  trivial:apiKey: {secure: readable}\n  trivial:old: 1\n"), 0o600))
+	type sizes struct {
+		GPUs int `json:"gpus"`
+	}
+	for range 2 { // the second time changes nothing
+		require.NoError(t, s.SetConfig(map[string]any{"sizes": sizes{GPUs: 3}, "other:key": "x"}))
+		content, err := os.ReadFile(s.configFile)
+		require.NoError(t, err)
+		assert.YAMLEq(t, `
+encryptionsalt: mine
+config:
+  pulumi:disable-default-providers: ["*"]
+  trivial:apiKey: {secure: readable}
+  trivial:sizes: {gpus: 3, cpu: 2, nested: {kept: true}}
+  other:key: x
+`, string(content))
+	}
 }
 
 func TestStackEnvironmentLeavesTheUserOut(t *testing.T) {
