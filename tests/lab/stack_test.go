@@ -65,7 +65,10 @@ func files(t *testing.T, dir string) []string {
 }
 
 func TestStackRunsTheRealCLI(t *testing.T) {
-	programs, err := tools.Build(t.Context(), os.Stderr)
+	// A CLI that hangs must not take the whole run with it.
+	bounded, end := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer end()
+	programs, err := tools.Build(bounded, os.Stderr)
 	require.NoError(t, err)
 	project := trivialProject(t)
 	before := files(t, project)
@@ -79,25 +82,25 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 	newTestStack := func() *Stack {
 		s, err := newStack(home, programs, options)
 		require.NoError(t, err)
-		require.NoError(t, s.create(t.Context(), options))
+		require.NoError(t, s.create(bounded, options))
 		return s
 	}
 	s := newTestStack()
 
-	require.NoError(t, s.Preview(t.Context(), false))
+	require.NoError(t, s.Preview(bounded, false))
 	assert.Contains(t, output.String(), "$ pulumi preview --stack local")
 	assert.NotContains(t, output.String(), "from $PATH", "plugins are the lab's own")
-	require.NoError(t, s.Up(t.Context()))
-	require.NoError(t, s.Preview(t.Context(), true), "a second look finds nothing to do")
+	require.NoError(t, s.Up(bounded))
+	require.NoError(t, s.Preview(bounded, true), "a second look finds nothing to do")
 
-	outputs, err := s.Outputs(t.Context(), false)
+	outputs, err := s.Outputs(bounded, false)
 	require.NoError(t, err)
 	assert.Equal(t, map[string]any{"gpus": 3.0, "token": "[secret]"}, outputs)
-	outputs, err = s.Outputs(t.Context(), true)
+	outputs, err = s.Outputs(bounded, true)
 	require.NoError(t, err)
 	assert.Equal(t, "hf_very_secret", outputs["token"])
 
-	state, err := s.Export(t.Context())
+	state, err := s.Export(bounded)
 	require.NoError(t, err)
 	assert.NotContains(t, state, "hf_very_secret")
 	config, err := os.ReadFile(s.ConfigFile())
@@ -107,7 +110,7 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 
 	t.Run("an error says why", func(t *testing.T) {
 		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 3}, "fail": true}))
-		err := s.Up(t.Context())
+		err := s.Up(bounded)
 		var failed *CommandError
 		require.ErrorAs(t, err, &failed)
 		assert.Contains(t, err.Error(), "asked to fail")
@@ -117,29 +120,29 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 
 	t.Run("a change where none was expected is an error", func(t *testing.T) {
 		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 4}}))
-		require.ErrorContains(t, s.Preview(t.Context(), true), "no changes were expected")
+		require.ErrorContains(t, s.Preview(bounded, true), "no changes were expected")
 	})
 
 	locks := filepath.Join(home, "state", ".pulumi", "locks") // the CLI locks the state while it works
 	t.Run("killed half-way, it goes on after a cancel", func(t *testing.T) {
 		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "60s"}))
-		up, err := s.StartUp(t.Context(), "--skip-preview")
+		up, err := s.StartUp(bounded, "--skip-preview")
 		require.NoError(t, err)
 		require.Eventually(t, func() bool { return hasFile(locks) }, 30*time.Second, 20*time.Millisecond, "no lock below %s", locks)
 		require.NoError(t, up.Kill())
 		s := newTestStack() // as a new run would
 		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}}))
-		require.ErrorContains(t, s.Up(t.Context(), "--skip-preview"), "lock")
-		require.NoError(t, s.Cancel(t.Context()))
-		require.NoError(t, s.Up(t.Context(), "--skip-preview"))
-		outputs, err := s.Outputs(t.Context(), false)
+		require.ErrorContains(t, s.Up(bounded, "--skip-preview"), "lock")
+		require.NoError(t, s.Cancel(bounded))
+		require.NoError(t, s.Up(bounded, "--skip-preview"))
+		outputs, err := s.Outputs(bounded, false)
 		require.NoError(t, err)
 		assert.Equal(t, 5.0, outputs["gpus"])
 	})
 
 	t.Run("a cancelled caller interrupts it", func(t *testing.T) {
 		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "600s"}))
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(bounded)
 		defer cancel()
 		go func() {
 			for !hasFile(locks) && ctx.Err() == nil {
@@ -153,7 +156,7 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 	})
 
 	require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}}))
-	require.NoError(t, s.Destroy(t.Context()))
+	require.NoError(t, s.Destroy(bounded))
 	assert.Equal(t, before, files(t, project), "nothing is written to the project")
 }
 
