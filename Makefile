@@ -10,7 +10,7 @@ FAST := ./engine/... ./promql/... ./lab/chartrepository/... ./lab/charts/... \
 	./lab/process/... ./lab/report/... ./lab/router/... ./lab/tools
 
 # Packages that start the lab: real API server, HPA controller, Prometheus, adapter.
-LAB := ./lab ./lab/controlplane/... ./e2e/...
+LAB := ./lab ./lab/controlplane/... ./lab/podruntime/... ./lab/cmd/... ./e2e/...
 
 .PHONY: help demo test test-fast test-lab tools vet lint golden bench-build clean
 
@@ -24,7 +24,7 @@ test: vet test-fast test-lab ## Everything: unit, engine, rules, and end to end 
 
 test-fast: ## Unit, engine and rule tests, without the lab.
 	go test ./...
-	cd tests && go test $(FAST)
+	cd tests && go test -short $(FAST)
 
 test-lab: tools ## End to end: real control plane, Prometheus, adapter, HPA and Pulumi CLI.
 	cd tests && go test -count=1 -p 1 -timeout 40m $(LAB)

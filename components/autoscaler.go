@@ -71,10 +71,12 @@ func NewAutoscaler(ctx *pulumi.Context, name string, args *AutoscalerArgs, opts 
 	if err := args.validate(); err != nil {
 		return nil, fmt.Errorf("autoscaler: %w", err)
 	}
-	c := &Autoscaler{Name: pulumi.String(AutoscalerName).ToStringOutput()}
+	c := &Autoscaler{}
 	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:Autoscaler", name, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering autoscaler: %w", err)
 	}
+	// Registration empties the output fields, so this comes after it.
+	c.Name = pulumi.String(AutoscalerName).ToStringOutput()
 
 	metrics := autoscalingv2.MetricSpecArray{}
 	for _, signal := range args.Signals {

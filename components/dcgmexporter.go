@@ -85,10 +85,12 @@ func NewDCGMExporter(ctx *pulumi.Context, name string, args *DCGMExporterArgs, o
 	if err := args.validate(); err != nil {
 		return nil, fmt.Errorf("dcgm-exporter: %w", err)
 	}
-	c := &DCGMExporter{Source: pulumi.String(string(args.Metrics.Source)).ToStringOutput()}
+	c := &DCGMExporter{}
 	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:DCGMExporter", name, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering dcgm-exporter: %w", err)
 	}
+	// Registration empties the output fields, so this comes after it.
+	c.Source = pulumi.String(string(args.Metrics.Source)).ToStringOutput()
 
 	switch args.Metrics.Source {
 	case providers.DCGMChart:

@@ -38,10 +38,12 @@ func NewGPURules(ctx *pulumi.Context, name string, args *GPURulesArgs, opts ...p
 	if err := args.validate(); err != nil {
 		return nil, fmt.Errorf("recording rules: %w", err)
 	}
-	c := &GPURules{Name: pulumi.String(GPURulesName).ToStringOutput()}
+	c := &GPURules{}
 	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:GPURules", name, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering recording rules: %w", err)
 	}
+	// Registration empties the output fields, so this comes after it.
+	c.Name = pulumi.String(GPURulesName).ToStringOutput()
 	rule, err := newPrometheusRule(ctx, args.Namespace, GPURulesName, signals.Rules(args.Settings), childOptions(c, args.DependsOn))
 	if err != nil {
 		return nil, err

@@ -27,6 +27,8 @@ type registration struct {
 	Parent        string
 	Dependencies  []string
 	IgnoreChanges []string
+	// CreateTimeout and UpdateTimeout are empty for the provider's own.
+	CreateTimeout, UpdateTimeout string
 }
 
 // record is what a program registered. It answers every registration with its inputs.
@@ -43,6 +45,7 @@ func (r *record) NewResource(args pulumi.MockResourceArgs) (string, resource.Pro
 		reg.Parent = rpc.GetParent()
 		reg.Dependencies = rpc.GetDependencies()
 		reg.IgnoreChanges = rpc.GetIgnoreChanges()
+		reg.CreateTimeout, reg.UpdateTimeout = rpc.GetCustomTimeouts().GetCreate(), rpc.GetCustomTimeouts().GetUpdate()
 	}
 	r.registrations = append(r.registrations, reg)
 	return args.Name + "-id", args.Inputs, nil

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -279,13 +278,12 @@ func (a *VLLMArgs) newAccountAndSecrets(ctx *pulumi.Context, c *VLLM) ([]pulumi.
 }
 
 func (a *VLLMArgs) newDeployment(ctx *pulumi.Context, c *VLLM, needs []pulumi.Resource) (*appsv1.Deployment, error) {
-	// One replica at a time, each with its own node, image and model.
-	rollout := time.Duration(a.MaxReplicas) * (a.StartupBudget + nodeAndImageTime)
+	// One replica at a time, each with its own node, image and model; Pulumi would give up after 10
+	// minutes. As an option and not an annotation, because it follows the most replicas, and raising
+	// those must not show up as a change of the server.
+	rollout := (time.Duration(a.MaxReplicas)*(a.StartupBudget+nodeAndImageTime) + time.Minute).String()
 	deployment, err := appsv1.NewDeployment(ctx, VLLMName, &appsv1.DeploymentArgs{
-		Metadata: a.metadata(pulumi.StringMap{
-			// Pulumi gives up after 10 minutes by default, long before a model is loaded.
-			"pulumi.com/timeoutSeconds": pulumi.String(strconv.Itoa(wholeSeconds(rollout + time.Minute))),
-		}),
+		Metadata: a.metadata(nil),
 		Spec: appsv1.DeploymentSpecArgs{
 			Selector:                metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector())},
 			RevisionHistoryLimit:    pulumi.Int(3),
@@ -300,7 +298,7 @@ func (a *VLLMArgs) newDeployment(ctx *pulumi.Context, c *VLLM, needs []pulumi.Re
 			},
 			Template: a.podTemplate(),
 		},
-	}, childOptions(c, needs)...)
+	}, childOptions(c, needs, pulumi.Timeouts(&pulumi.CustomTimeouts{Create: rollout, Update: rollout}))...)
 	if err != nil {
 		return nil, fmt.Errorf("registering Deployment %s/%s: %w", a.Namespace, VLLMName, err)
 	}

@@ -170,7 +170,13 @@ func TestVLLMRollout(t *testing.T) {
 	assert.Equal(t, vllmSelector(), deployment.Spec.Selector.MatchLabels)
 	assert.Subset(t, deployment.Spec.Template.Labels, vllmSelector())
 	// Four replicas one after the other, each up to the progress deadline, and a minute.
-	assert.Equal(t, "14460", deployment.Annotations["pulumi.com/timeoutSeconds"])
+	registered := runVLLM(t, vllmArgs()).get(t, deploymentType, VLLMName)
+	assert.Equal(t, "4h1m0s", registered.CreateTimeout)
+	assert.Equal(t, "4h1m0s", registered.UpdateTimeout)
+	// Raising the most replicas changes the timeout; it must not change the server.
+	more := vllmArgs()
+	more.MaxReplicas = 9
+	assert.Equal(t, registered.Inputs, runVLLM(t, more).get(t, deploymentType, VLLMName).Inputs)
 }
 
 func TestVLLMDrain(t *testing.T) {

@@ -243,15 +243,7 @@ func NewSecret(value string) Secret { return Secret{value: value} }
 func (s Secret) Given() bool { return s.value != "" }
 
 // Input is the value as a Pulumi secret, or nil when absent.
-func (s Secret) Input() pulumi.StringInput {
-	if !s.Given() {
-		return nil
-	}
-	return pulumi.ToSecret(pulumi.String(s.value)).(pulumi.StringOutput)
-}
-
-// PtrInput is Input for properties that take a pointer.
-func (s Secret) PtrInput() pulumi.StringPtrInput {
+func (s Secret) Input() pulumi.StringPtrInput {
 	if !s.Given() {
 		return nil
 	}

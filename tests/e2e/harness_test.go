@@ -205,7 +205,7 @@ func newWatch(t *testing.T, l *lab.Lab) *watch {
 	go func() {
 		defer close(recorded)
 		w.recorder.Record(recording, 500*time.Millisecond, func(s report.Sample) {
-			fmt.Fprintf(log, "%6.1f s  %s\n", s.Seconds, s)
+			fmt.Fprintln(log, s)
 		})
 	}()
 	t.Cleanup(func() {

@@ -284,7 +284,8 @@ func changed(t *testing.T, printed string, types ...string) {
 	updated := map[string]int{}
 	for _, line := range strings.Split(printed, "\n") {
 		fields := strings.Fields(line)
-		if len(fields) < 3 || !strings.Contains(fields[1], ":") {
+		// A resource's line has its type, such as kubernetes:apps/v1:Deployment.
+		if len(fields) < 3 || strings.Count(fields[1], ":") != 2 {
 			continue
 		}
 		if fields[0] == "~" {

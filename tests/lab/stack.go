@@ -36,8 +36,9 @@ type StackOptions struct {
 	Name string
 	// ProjectDir is the folder of Pulumi.yaml. Nothing is written there.
 	ProjectDir string
-	// Config are the stack's values by key; a key without a namespace gets the project's name. A value can
-	// be anything that can be written as JSON.
+	// Config are the stack's values by key, laid over those of the project's own file for a stack of that
+	// name, where there is one: objects are merged, anything else is replaced. A key without a namespace
+	// gets the project's name. A value can be anything that can be written as JSON.
 	Config map[string]any
 	// Secrets are stored encrypted; a nested key is a path, such as gpu.token.
 	Secrets map[string]string
@@ -54,6 +55,7 @@ type Stack struct {
 	dir        string // folder of Pulumi.yaml
 	scratch    string // folder with a copy of Pulumi.yaml, where the stack's configuration lives
 	configFile string
+	base       map[string]any // configuration in the project's file for the stack
 	programs   tools.Tools
 	env        []string
 	output     io.Writer
@@ -111,6 +113,9 @@ func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error)
 	if err := os.WriteFile(filepath.Join(s.scratch, "Pulumi.yaml"), manifest, 0o600); err != nil {
 		return nil, err
 	}
+	if s.base, err = projectConfig(filepath.Join(dir, "Pulumi."+o.Name+".yaml")); err != nil {
+		return nil, err
+	}
 	cliHome := filepath.Join(home, "home")
 	if err := installProvider(cliHome, programs.Path(tools.KubernetesProvider)); err != nil {
 		return nil, err
@@ -122,8 +127,9 @@ func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error)
 		"PULUMI_CONFIG_PASSPHRASE=lab",
 		"PULUMI_SKIP_UPDATE_CHECK=true",
 		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
-		"PATH="+strings.Join([]string{filepath.Dir(programs.Path(tools.Pulumi)),
-			filepath.Dir(programs.Path(tools.PulumiLanguageGo)), os.Getenv("PATH")}, string(os.PathListSeparator)),
+		// The plugins of this lab, not others that happen to be on PATH.
+		"PULUMI_IGNORE_AMBIENT_PLUGINS=true",
+		"PATH="+filepath.Dir(programs.Path(tools.Pulumi))+string(os.PathListSeparator)+os.Getenv("PATH"),
 	)
 	s.env = append(s.env, buildFlags...)
 	s.env = append(s.env, o.Env...)
@@ -181,7 +187,40 @@ func (s *Stack) create(ctx context.Context, o StackOptions) error {
 	return nil
 }
 
-// SetConfig replaces all plain values of the stack's configuration; secrets stay.
+// projectConfig reads the plain values of a stack's file in the project; no file is no error. What is
+// encrypted there is left out: it has another key.
+func projectConfig(file string) (map[string]any, error) {
+	content, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var stack struct {
+		Config map[string]any `json:"config"`
+	}
+	if err := yaml.Unmarshal(content, &stack); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return withoutSecrets(stack.Config), nil
+}
+
+func withoutSecrets(config map[string]any) map[string]any {
+	plain := map[string]any{}
+	for key, value := range config {
+		object, ok := value.(map[string]any)
+		switch {
+		case !ok:
+			plain[key] = value
+		case object["secure"] == nil:
+			plain[key] = withoutSecrets(object)
+		}
+	}
+	return plain
+}
+
+// SetConfig replaces what StackOptions.Config has set; secrets and the project's own values stay.
 func (s *Stack) SetConfig(values map[string]any) error {
 	content, err := os.ReadFile(s.configFile)
 	if err != nil {
@@ -191,7 +230,20 @@ func (s *Stack) SetConfig(values map[string]any) error {
 	if err := yaml.Unmarshal(content, &file); err != nil {
 		return fmt.Errorf("%s: %w", s.configFile, err)
 	}
-	config := map[string]any{}
+	qualified := map[string]any{}
+	for key, value := range values {
+		qualified[s.qualified(key)] = value
+	}
+	// Through JSON, so that objects are maps of one type whatever the caller used.
+	text, err := json.Marshal(qualified)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	qualified = nil
+	if err := json.Unmarshal(text, &qualified); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	config := merged(s.base, qualified)
 	if old, ok := file["config"].(map[string]any); ok {
 		for key, value := range old {
 			if object, ok := value.(map[string]any); ok && object["secure"] != nil {
@@ -199,15 +251,29 @@ func (s *Stack) SetConfig(values map[string]any) error {
 			}
 		}
 	}
-	for key, value := range values {
-		config[s.qualified(key)] = value
-	}
 	file["config"] = config
 	content, err = yaml.Marshal(file)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	return os.WriteFile(s.configFile, content, 0o600)
+}
+
+// merged lays over onto base; neither is changed.
+func merged(base, over map[string]any) map[string]any {
+	result := map[string]any{}
+	for key, value := range base {
+		result[key] = value
+	}
+	for key, value := range over {
+		below, ok := result[key].(map[string]any)
+		above, both := value.(map[string]any)
+		if ok && both {
+			value = merged(below, above)
+		}
+		result[key] = value
+	}
+	return result
 }
 
 func (s *Stack) qualified(key string) string {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -66,7 +65,10 @@ func files(t *testing.T, dir string) []string {
 }
 
 func TestStackRunsTheRealCLI(t *testing.T) {
-	programs, err := tools.Build(t.Context(), os.Stderr)
+	// A CLI that hangs must not take the whole run with it.
+	bounded, end := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer end()
+	programs, err := tools.Build(bounded, os.Stderr)
 	require.NoError(t, err)
 	project := trivialProject(t)
 	before := files(t, project)
@@ -80,24 +82,25 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 	newTestStack := func() *Stack {
 		s, err := newStack(home, programs, options)
 		require.NoError(t, err)
-		require.NoError(t, s.create(t.Context(), options))
+		require.NoError(t, s.create(bounded, options))
 		return s
 	}
 	s := newTestStack()
 
-	require.NoError(t, s.Preview(t.Context(), false))
+	require.NoError(t, s.Preview(bounded, false))
 	assert.Contains(t, output.String(), "$ pulumi preview --stack local")
-	require.NoError(t, s.Up(t.Context()))
-	require.NoError(t, s.Preview(t.Context(), true), "a second look finds nothing to do")
+	assert.NotContains(t, output.String(), "from $PATH", "plugins are the lab's own")
+	require.NoError(t, s.Up(bounded))
+	require.NoError(t, s.Preview(bounded, true), "a second look finds nothing to do")
 
-	outputs, err := s.Outputs(t.Context(), false)
+	outputs, err := s.Outputs(bounded, false)
 	require.NoError(t, err)
 	assert.Equal(t, map[string]any{"gpus": 3.0, "token": "[secret]"}, outputs)
-	outputs, err = s.Outputs(t.Context(), true)
+	outputs, err = s.Outputs(bounded, true)
 	require.NoError(t, err)
 	assert.Equal(t, "hf_very_secret", outputs["token"])
 
-	state, err := s.Export(t.Context())
+	state, err := s.Export(bounded)
 	require.NoError(t, err)
 	assert.NotContains(t, state, "hf_very_secret")
 	config, err := os.ReadFile(s.ConfigFile())
@@ -107,7 +110,7 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 
 	t.Run("an error says why", func(t *testing.T) {
 		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 3}, "fail": true}))
-		err := s.Up(t.Context())
+		err := s.Up(bounded)
 		var failed *CommandError
 		require.ErrorAs(t, err, &failed)
 		assert.Contains(t, err.Error(), "asked to fail")
@@ -117,36 +120,32 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 
 	t.Run("a change where none was expected is an error", func(t *testing.T) {
 		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 4}}))
-		require.ErrorContains(t, s.Preview(t.Context(), true), "no changes were expected")
+		require.ErrorContains(t, s.Preview(bounded, true), "no changes were expected")
 	})
 
+	locks := filepath.Join(home, "state", ".pulumi", "locks") // the CLI locks the state while it works
 	t.Run("killed half-way, it goes on after a cancel", func(t *testing.T) {
 		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "60s"}))
-		up, err := s.StartUp(t.Context(), "--skip-preview")
+		up, err := s.StartUp(bounded, "--skip-preview")
 		require.NoError(t, err)
-		locks := filepath.Join(home, "state", ".pulumi", "locks")
 		require.Eventually(t, func() bool { return hasFile(locks) }, 30*time.Second, 20*time.Millisecond, "no lock below %s", locks)
 		require.NoError(t, up.Kill())
 		s := newTestStack() // as a new run would
 		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}}))
-		require.ErrorContains(t, s.Up(t.Context(), "--skip-preview"), "lock")
-		require.NoError(t, s.Cancel(t.Context()))
-		require.NoError(t, s.Up(t.Context(), "--skip-preview"))
-		outputs, err := s.Outputs(t.Context(), false)
+		require.ErrorContains(t, s.Up(bounded, "--skip-preview"), "lock")
+		require.NoError(t, s.Cancel(bounded))
+		require.NoError(t, s.Up(bounded, "--skip-preview"))
+		outputs, err := s.Outputs(bounded, false)
 		require.NoError(t, err)
 		assert.Equal(t, 5.0, outputs["gpus"])
 	})
 
 	t.Run("a cancelled caller interrupts it", func(t *testing.T) {
 		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "600s"}))
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(bounded)
 		defer cancel()
-		var watched buffer
-		s := *newTestStack()
-		s.output = &watched
-		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "600s"}))
 		go func() {
-			for !strings.Contains(watched.String(), "pulumi:pulumi:Stack") && ctx.Err() == nil {
+			for !hasFile(locks) && ctx.Err() == nil {
 				time.Sleep(20 * time.Millisecond)
 			}
 			cancel()
@@ -157,7 +156,7 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 	})
 
 	require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}}))
-	require.NoError(t, s.Destroy(t.Context()))
+	require.NoError(t, s.Destroy(bounded))
 	assert.Equal(t, before, files(t, project), "nothing is written to the project")
 }
 
@@ -176,6 +175,41 @@ func hasFile(dir string) bool {
 func TestStackRefusesAFolderThatIsNoProject(t *testing.T) {
 	_, err := newStack(t.TempDir(), tools.Tools{}, StackOptions{Name: "local", ProjectDir: t.TempDir()})
 	require.ErrorContains(t, err, "not a Pulumi project")
+}
+
+func TestConfigLiesOverTheProjectsOwn(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "Pulumi.local.yaml")
+	base, err := projectConfig(file)
+	require.NoError(t, err)
+	assert.Empty(t, base, "a stack without a file")
+	require.NoError(t, os.WriteFile(file, []byte(`
+encryptionsalt: another
+config:
+  pulumi:disable-default-providers: ["*"]
+  trivial:token: {secure: unreadable}
+  trivial:sizes: {gpus: 1, cpu: 2, nested: {key: {secure: unreadable}, kept: true}}
+`), 0o644))
+	base, err = projectConfig(file)
+	require.NoError(t, err)
+	s := &Stack{project: "trivial", base: base, configFile: filepath.Join(dir, "out.yaml")}
+	require.NoError(t, os.WriteFile(s.configFile, []byte("encryptionsalt: mine\nconfig:\n  trivial:apiKey: {secure: readable}\n  trivial:old: 1\n"), 0o600))
+	type sizes struct {
+		GPUs int `json:"gpus"`
+	}
+	for range 2 { // the second time changes nothing
+		require.NoError(t, s.SetConfig(map[string]any{"sizes": sizes{GPUs: 3}, "other:key": "x"}))
+		content, err := os.ReadFile(s.configFile)
+		require.NoError(t, err)
+		assert.YAMLEq(t, `
+encryptionsalt: mine
+config:
+  pulumi:disable-default-providers: ["*"]
+  trivial:apiKey: {secure: readable}
+  trivial:sizes: {gpus: 3, cpu: 2, nested: {kept: true}}
+  other:key: x
+`, string(content))
+	}
 }
 
 func TestStackEnvironmentLeavesTheUserOut(t *testing.T) {

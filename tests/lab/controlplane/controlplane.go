@@ -289,7 +289,8 @@ func (c *ControlPlane) startControllers(ctx context.Context, managerPort, schedu
 	}, {
 		Name: tools.Kwok,
 		Args: []string{"--kubeconfig=" + c.Kubeconfig(), "--config=" + stagesFile, "--manage-all-nodes=true",
-			"--cidr=" + podCIDR, "--node-ip=" + nodeIP},
+			// Without leases the nodes are NotReady after a minute, and all pods with them.
+			"--node-lease-duration-seconds=40", "--cidr=" + podCIDR, "--node-ip=" + nodeIP},
 	}}
 	// All three at once: each spends its start waiting.
 	errs := make([]error, len(specs))

@@ -205,6 +205,25 @@ func TestControlPlane(t *testing.T) {
 		})
 	})
 
+	t.Run("a node renews its lease", func(t *testing.T) {
+		// Without that the node and its pods are NotReady after a minute.
+		renewed := func() time.Time {
+			lease, err := c.Client().CoordinationV1().Leases("kube-node-lease").Get(t.Context(), "system-1", metav1.GetOptions{})
+			if err != nil || lease.Spec.RenewTime == nil {
+				return time.Time{}
+			}
+			return lease.Spec.RenewTime.Time
+		}
+		first := renewed()
+		require.False(t, first.IsZero(), "no lease")
+		eventually(t, 30*time.Second, func() string {
+			if now := renewed(); !now.After(first) {
+				return "last renewed at " + now.String()
+			}
+			return ""
+		})
+	})
+
 	t.Run("an impersonating kubeconfig can do what RBAC grants and nothing else", func(t *testing.T) {
 		_, err := c.Client().RbacV1().RoleBindings("default").Create(t.Context(), &rbacv1.RoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: "reader"},

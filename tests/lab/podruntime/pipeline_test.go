@@ -356,18 +356,18 @@ func TestPipeline(t *testing.T) {
 		require.NoError(t, p.Client().RbacV1().ClusterRoleBindings().Delete(t.Context(), "adapter", metav1.DeleteOptions{}))
 		eventually(t, 30*time.Second, func(ctx context.Context) string {
 			values, err := p.customMetric(ctx)
-			if err == nil || !strings.Contains(err.Error(), "forbidden") {
+			if err == nil || !strings.Contains(err.Error(), "unable to list matching resources") {
 				return fmt.Sprintf("%v, error %v", values, err)
 			}
 			return ""
 		})
 	})
 	assert.Positive(t, answered.Load())
+	stopLoad()
 
 	t.Run("a deleted pod finishes what it answers and ends", func(t *testing.T) {
-		address := p.pods.PodURL("vllm", busy, 8000)
+		address := p.pods.PodURL("vllm", idle, 8000)
 		last := make(chan error, 1)
-		stopLoad()
 		go func() { last <- complete(t.Context(), address) }()
 		eventually(t, 10*time.Second, func(ctx context.Context) string {
 			body, err := fetch(ctx, address+"/metrics")
@@ -376,12 +376,12 @@ func TestPipeline(t *testing.T) {
 			}
 			return ""
 		})
-		direct, ok := p.pods.Endpoint("vllm", busy, 8000)
+		direct, ok := p.pods.Endpoint("vllm", idle, 8000)
 		require.True(t, ok)
-		require.NoError(t, p.Client().CoreV1().Pods("vllm").Delete(t.Context(), busy, metav1.DeleteOptions{}))
+		require.NoError(t, p.Client().CoreV1().Pods("vllm").Delete(t.Context(), idle, metav1.DeleteOptions{}))
 		require.NoError(t, <-last)
 		eventually(t, 30*time.Second, func(ctx context.Context) string {
-			if _, ok := p.pods.Endpoint("vllm", busy, 8000); ok {
+			if _, ok := p.pods.Endpoint("vllm", idle, 8000); ok {
 				return "the runtime still knows the process"
 			}
 			if _, err := fetch(ctx, "http://"+direct+"/health"); err == nil {

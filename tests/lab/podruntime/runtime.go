@@ -338,9 +338,9 @@ func (r *Runtime) utilization() func(string, int) float64 {
 	return busyUtilization
 }
 
-// logf writes one line.
+// logf writes one line about a pod, whose name the text begins with.
 func (r *Runtime) logf(format string, args ...any) {
 	r.logMu.Lock()
 	defer r.logMu.Unlock()
-	_, _ = fmt.Fprintf(r.config.Log, format+"\n", args...)
+	_, _ = fmt.Fprintf(r.config.Log, "lab: pod "+format+"\n", args...)
 }

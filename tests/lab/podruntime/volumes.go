@@ -19,9 +19,6 @@ import (
 // kubelet waits for it, so the lab does too.
 var errWaiting = errors.New("waiting")
 
-// serviceAccountFolder is where every pod finds its token.
-const serviceAccountFolder = "/var/run/secrets/kubernetes.io/serviceaccount"
-
 // volumes writes a pod's ConfigMap, Secret and projected volumes below the pod's folder, and makes
 // folders for its empty ones. Changed says that a file differs from the time before.
 func (l *launcher) volumes() (changed bool, err error) {

@@ -93,7 +93,11 @@ func Start(ctx context.Context, spec Spec) (*Process, error) {
 		p.closeLog()
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
+	err := guard('+', p.Pid())
 	go p.wait()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start %s: %w", spec.Name, err), p.Kill())
+	}
 	return p, nil
 }
 
@@ -136,6 +140,8 @@ func (p *Process) wait() {
 	waitExit(pid)
 	// Before the leader is reaped: until then nobody else can get its session's number.
 	killSession(pid)
+	// The guardian is missing only when its shell was killed; then there is nobody to tell.
+	_ = guard('-', pid)
 	err := p.cmd.Wait()
 	p.closeLog()
 	p.mu.Lock()

@@ -24,12 +24,10 @@ const parentEnv = "PROCESS_TEST_PARENT"
 
 func TestMain(m *testing.M) {
 	if file := os.Getenv(parentEnv); file != "" {
-		p, err := Start(context.Background(), shell("sleep 600"))
+		ended, err := Start(context.Background(), shell("exit 0"))
 		if err == nil {
-			err = os.WriteFile(file+".tmp", []byte(strconv.Itoa(p.Pid())), 0o644)
-		}
-		if err == nil {
-			err = os.Rename(file+".tmp", file)
+			<-ended.Done()
+			_, err = Start(context.Background(), shell(`set -m; sleep 600 & echo $! > "$1.grandchild"; echo $$ > "$1"; wait`, file))
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -145,11 +143,14 @@ func TestKilledParentTakesItsChildren(t *testing.T) {
 	parent.Stderr = os.Stderr
 	require.NoError(t, parent.Start())
 	child := readPid(t, file)
+	grandchild := readPid(t, file+".grandchild")
 	time.Sleep(200 * time.Millisecond) // time for a wrongly chosen thread to end
 	assert.True(t, alive(child), "the child lives as long as its parent")
+	assert.True(t, alive(grandchild))
 	require.NoError(t, parent.Process.Kill())
 	_ = parent.Wait()
 	assertGone(t, child)
+	assertGone(t, grandchild)
 }
 
 func TestErrorCarriesTheEndOfTheLog(t *testing.T) {

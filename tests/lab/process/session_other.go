@@ -13,3 +13,5 @@ func waitExit(int) {}
 
 // killSession kills the session leader's process group; there is no portable list of a session.
 func killSession(session int) { _ = syscall.Kill(-session, syscall.SIGKILL) }
+
+func guard(byte, int) error { return nil }

@@ -113,12 +113,14 @@ func (r *Report) panels() ([]panel, error) {
 			series []series
 		}{signal.Unit, []series{{signal.Label, values, line(hue)}, {"target", targets, dashed(hue)}}})
 	}
+	// An HPA that has not computed anything yet says 0.
+	desired := slices.DeleteFunc(all(func(s Sample) float64 { return float64(s.Desired) }), func(p plotter.XY) bool { return p.Y == 0 })
 	groups = append(groups, struct {
 		unit   string
 		series []series
 	}{"replicas", []series{
 		// Wide under narrow: both stay visible where they agree.
-		{"desired by the HPA", all(func(s Sample) float64 { return float64(s.Desired) }), wide(blue)},
+		{"desired by the HPA", desired, wide(blue)},
 		{"ready", all(func(s Sample) float64 { return float64(s.Ready) }), line(orange)},
 	}})
 

@@ -98,7 +98,8 @@ func New(resolver Resolver, logs io.Writer) (*Router, error) {
 		},
 		// Server-sent events must arrive when they are written.
 		FlushInterval: -1,
-		ErrorLog:      log.New(logs, "router: ", 0),
+		// A client that goes away in the middle of an answer is everyday life under load.
+		ErrorLog: log.New(io.Discard, "", 0),
 		ErrorHandler: func(w http.ResponseWriter, req *http.Request, err error) {
 			t, _ := req.Context().Value(targetKey{}).(target)
 			http.Error(w, fmt.Sprintf("lab router: %s at %s: %v", req.URL.Path, t.backend.Address, err), http.StatusBadGateway)
@@ -107,7 +108,7 @@ func New(resolver Resolver, logs io.Writer) (*Router, error) {
 	r.server = &http.Server{
 		Handler:           r,
 		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          log.New(logs, "router: ", 0),
+		ErrorLog:          log.New(logs, "lab: router: ", 0),
 	}
 	go func() { _ = r.server.Serve(listener) }()
 	return r, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -135,12 +136,17 @@ func (b *builder) build(ctx context.Context) (Tools, error) {
 			return Tools{}, err
 		}
 	}
-	provider, real, err := b.provider(ctx)
+	if len(installed) == 0 {
+		if err := putBeside(&result, Pulumi, PulumiLanguageGo); err != nil {
+			return Tools{}, err
+		}
+	}
+	provider, isReal, err := b.provider(ctx)
 	if err != nil {
 		return Tools{}, err
 	}
 	result.paths[KubernetesProvider] = provider
-	result.RealKubernetesProvider = real
+	result.RealKubernetesProvider = isReal
 	return result, nil
 }
 
@@ -207,6 +213,37 @@ func (b *builder) compile(ctx context.Context, label string, j job) error {
 	return nil
 }
 
+// putBeside links a program into the folder of another one, where that looks for it.
+func putBeside(t *Tools, host, name string) error {
+	link := filepath.Join(filepath.Dir(t.paths[host]), name)
+	if sameFile(link, t.paths[name]) {
+		t.paths[name] = link
+		return nil
+	}
+	// By a rename, because another lab may be using the one that is there.
+	fresh := link + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("tools: %w", err)
+	}
+	if err := os.Link(t.paths[name], fresh); err != nil {
+		return fmt.Errorf("tools: %w", err)
+	}
+	if err := os.Rename(fresh, link); err != nil {
+		return fmt.Errorf("tools: %w", err)
+	}
+	t.paths[name] = link
+	return nil
+}
+
+func sameFile(a, b string) bool {
+	first, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	second, err := os.Stat(b)
+	return err == nil && os.SameFile(first, second)
+}
+
 // provider returns the Kubernetes provider's plugin and whether it is a real one.
 func (b *builder) provider(ctx context.Context) (path string, isReal bool, err error) {
 	if path := os.Getenv("LAB_KUBERNETES_PROVIDER"); path != "" {
@@ -264,6 +301,10 @@ func installedProvider() string {
 func (b *builder) installedPulumi(ctx context.Context) map[string]string {
 	cli, err := exec.LookPath(Pulumi)
 	if err != nil {
+		return nil
+	}
+	// Beside the program itself, not beside a link to it: that is where it looks.
+	if cli, err = filepath.EvalSymlinks(cli); err != nil {
 		return nil
 	}
 	host := filepath.Join(filepath.Dir(cli), PulumiLanguageGo)

@@ -209,6 +209,21 @@ func TestPulumiOnPath(t *testing.T) {
 	}
 }
 
+func TestPutBeside(t *testing.T) {
+	cache := t.TempDir()
+	first := program(t, filepath.Join(cache, "a", "guest"), "echo first")
+	second := program(t, filepath.Join(cache, "b", "guest"), "echo second")
+	host := program(t, filepath.Join(cache, "c", "host"), "")
+	link := filepath.Join(cache, "c", "guest")
+	for _, guest := range []string{first, first, second} {
+		built := Tools{paths: map[string]string{"host": host, "guest": guest}}
+		require.NoError(t, putBeside(&built, "host", "guest"))
+		assert.Equal(t, link, built.Path("guest"))
+		assert.True(t, sameFile(link, guest))
+		assertOnly(t, filepath.Join(cache, "c"), "guest", "host")
+	}
+}
+
 func TestKubernetesProvider(t *testing.T) {
 	b, _ := testBuilder(t, "")
 	t.Setenv("LAB_KUBERNETES_PROVIDER", filepath.Join(t.TempDir(), "nothing"))

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/report"
 )
 
@@ -26,6 +27,13 @@ func TestVerdict(t *testing.T) {
 	}{
 		"ok":     {ok: "replicas 1 -> 4", line: "demo: ok: replicas 1 -> 4", code: 0},
 		"failed": {err: errors.New("pulumi up:\n  exit 255"), line: "demo: failed: pulumi up: exit 255", code: 1},
+		"failed command": {
+			err: fmt.Errorf("pulumi up: %w", &lab.CommandError{
+				Command: "pulumi up --stack local", Code: 255,
+				Output: "line\nDiagnostics:\n  kubernetes:core/v1:Pod (x):\n    error: no such image\n    error: second\nResources:\n",
+			}),
+			line: "demo: failed: pulumi up: exit status 255: no such image", code: 1,
+		},
 		"interrupted": {
 			err: fmt.Errorf("wait: %w", interrupted), cause: interrupted, code: 130,
 			line: "demo: interrupted by interrupt: every process ended, the lab's folder removed",

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"vllm-autoscaling/tests/lab"
 )
 
 // options are what the command line decides.
@@ -103,9 +105,20 @@ type cleanupError struct{ err error }
 func (e *cleanupError) Error() string { return "clean up: " + e.err.Error() }
 func (e *cleanupError) Unwrap() error { return e.err }
 
-// oneLine keeps the cause in the last line, whatever it is made of.
+// oneLine keeps the cause in the last line, whatever it is made of. Of a failed
+// command, whose output is on the screen, it is the first error.
 func oneLine(err error) string {
-	return strings.Join(strings.Fields(err.Error()), " ")
+	text := err.Error()
+	var command *lab.CommandError
+	if errors.As(err, &command) {
+		for line := range strings.Lines(command.Output) {
+			if _, after, found := strings.Cut(line, "error: "); found {
+				text = strings.Replace(text, command.Error(), fmt.Sprintf("exit status %d: %s", command.Code, after), 1)
+				break
+			}
+		}
+	}
+	return strings.Join(strings.Fields(text), " ")
 }
 
 func parse(args []string, env func(string) string, out *screen) (options, error) {

@@ -98,7 +98,11 @@ func (s *screen) change(sample report.Sample) {
 		}
 		return "off"
 	}
+	desired := fmt.Sprint(sample.Desired)
+	if sample.Desired == 0 {
+		desired = "?" // the HPA has not computed anything yet
+	}
 	s.say(columns, fmt.Sprintf("%g", sample.Load),
 		reading(signals.MetricRequestsRunning), reading(signals.MetricRequestsWaiting), reading(signals.MetricGPUUtilization),
-		fmt.Sprint(sample.Desired), fmt.Sprint(sample.Ready))
+		desired, fmt.Sprint(sample.Ready))
 }

@@ -1,0 +1,208 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/pulumi/pulumi/pkg/v3/engine"
+	"github.com/pulumi/pulumi/pkg/v3/resource/deploy"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// variants are the configurations that every test of the lifecycle holds for.
+var variants = map[string]map[string]any{
+	"simulated": {},
+	"nvidia": {
+		"gpu.mode": "nvidia", "huggingFaceToken": secret("hf_token"), "apiKey": secret("api-key"),
+		"monitoring.grafanaPassword": secret("grafana-password"), "monitoring.storage": "20Gi",
+	},
+}
+
+func eachVariant(t *testing.T, test func(t *testing.T, s *stack)) {
+	for name, keys := range variants {
+		t.Run(name, func(t *testing.T) { test(t, newStack(t, "local", keys)) })
+	}
+}
+
+func TestPreviewChangesNothing(t *testing.T) {
+	eachVariant(t, func(t *testing.T, s *stack) {
+		require.NoError(t, s.preview().err)
+		assert.Empty(t, s.cluster.remaining())
+	})
+}
+
+func TestSecondUpIsAllTheSame(t *testing.T) {
+	eachVariant(t, func(t *testing.T, s *stack) {
+		first := s.up()
+		assert.NotEmpty(t, s.cluster.created)
+		for _, entry := range first.entries {
+			assert.Equal(t, deploy.OpCreate, entry.Step.Op(), entry.Step.URN())
+		}
+		s.cluster.forget()
+
+		second := s.up()
+		require.NotEmpty(t, second.entries)
+		for _, entry := range second.entries {
+			assert.Equal(t, deploy.OpSame, entry.Step.Op(), entry.Step.URN())
+		}
+		assert.Empty(t, s.cluster.created)
+		assert.Empty(t, s.cluster.updated)
+		assert.Empty(t, s.cluster.deleted)
+	})
+}
+
+// A change of one key reaches what it must and nothing else: an update of the Deployment restarts
+// every replica, minutes of model loading each.
+func TestUpdateChangesOnlyWhatItMust(t *testing.T) {
+	const hpa, deployment, adapter = "update HorizontalPodAutoscaler vllm", "update Deployment vllm", "update Release prometheus-adapter"
+	for name, test := range map[string]struct {
+		key   string
+		value any
+		want  []string
+	}{
+		"most replicas":        {"autoscaling.maxReplicas", 7, []string{hpa}},
+		"least replicas":       {"autoscaling.minReplicas", 2, []string{hpa}},
+		"target":               {"autoscaling.signals.requestsRunning.target", 9, []string{hpa}},
+		"scale-down":           {"autoscaling.scaleDown.stabilization", "120s", []string{hpa}},
+		"GPU guard":            {"autoscaling.signals.gpuUtilization.guardRequests", 2, []string{"update PrometheusRule vllm-signals"}},
+		"signal off":           {"autoscaling.signals.requestsWaiting.enabled", false, []string{hpa, adapter}},
+		"relist":               {"autoscaling.relistInterval", "40s", []string{adapter}},
+		"adapter replicas":     {"autoscaling.adapterReplicas", 3, []string{adapter}},
+		"adapter port":         {"autoscaling.adapterPort", 6443, []string{adapter}},
+		"requests at a time":   {"model.maxNumSeqs", 32, []string{deployment, hpa}},
+		"image":                {"vllm.image", "ghcr.io/llm-d/llm-d-inference-sim:v0.10.3", []string{deployment}},
+		"memory":               {"vllm.memory", "12Gi", []string{deployment}},
+		"retention":            {"monitoring.retention", "14d", []string{"update Release kps"}},
+		"values of kps":        {"charts.kubePrometheusStack.values", map[string]any{"x": 1}, []string{"update Release kps"}},
+		"values of adapter":    {"charts.prometheusAdapter.values", map[string]any{"x": 1}, []string{adapter}},
+		"version of adapter":   {"charts.prometheusAdapter.version", "5.3.1", []string{adapter}},
+		"repository of kps":    {"charts.kubePrometheusStack.repository", "https://mirror.example.com", []string{"update Release kps"}},
+		"clients":              {"vllm.clientNamespaces", []any{"apps"}, []string{"update NetworkPolicy vllm"}},
+		"new API key":          {"apiKey", secret("key"), []string{"create Secret vllm-api-key", deployment}},
+		"values of no release": {"charts.dcgmExporter.values", map[string]any{"x": 1}, nil},
+		"given what is kept":   {"autoscaling.maxReplicas", 4, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStack(t, "local", nil)
+			s.up()
+			s.set(test.key, test.value)
+			assert.ElementsMatch(t, test.want, s.up().changes())
+			assert.Empty(t, s.up().changes(), "and then everything is the same again")
+		})
+	}
+}
+
+// Without a GPU mode change none of these may replace the provider, and with it every object.
+func TestOtherCredentialsReplaceNothing(t *testing.T) {
+	s := newStack(t, "local", nil)
+	s.up()
+	s.writeKubeconfig("renamed", "another-token")
+	assert.Equal(t, []string{"update kubernetes cluster"}, s.up().changes())
+}
+
+// Another cluster gets everything anew, and the old one is cleaned up.
+func TestAnotherClusterReplacesEverything(t *testing.T) {
+	s := newStack(t, "local", nil)
+	s.up()
+	before := s.cluster.remaining()
+	other := newStack(t, "local", nil)
+	s.server = other.server
+	s.writeKubeconfig("kind-test", "a-token")
+	// The double stands for both clusters, so the replacement deletes and creates in one place.
+	changes := s.up().changes()
+	assert.Contains(t, changes, "create-replacement kubernetes cluster")
+	assert.Equal(t, before, s.cluster.remaining())
+}
+
+// The generated password is random in every run; the one in the state has to stay.
+func TestGrafanaPasswordStays(t *testing.T) {
+	s := newStack(t, "local", nil)
+	s.up()
+	first := s.find("Secret", "kps-grafana-admin").Outputs
+	s.up()
+	assert.Equal(t, first, s.find("Secret", "kps-grafana-admin").Outputs)
+
+	s.set("monitoring.grafanaPassword", secret("chosen"))
+	assert.Equal(t, []string{"update Secret kps-grafana-admin"}, s.up().changes())
+}
+
+// before asserts that each of the names comes before the next in a list.
+func before(t *testing.T, list []string, names ...string) {
+	t.Helper()
+	last := -1
+	for _, name := range names {
+		at := slices.Index(list, name)
+		require.GreaterOrEqual(t, at, 0, "%s not in %v", name, list)
+		assert.Greater(t, at, last, "%s comes too early in %v", name, list)
+		last = at
+	}
+}
+
+func TestOrderOfCreationAndDestruction(t *testing.T) {
+	eachVariant(t, func(t *testing.T, s *stack) {
+		s.up()
+		const hpa, adapter, kps = "HorizontalPodAutoscaler vllm", "Release prometheus-adapter", "Release kps"
+		before(t, s.cluster.created, "Namespace monitoring", kps, adapter, hpa)
+		before(t, s.cluster.created, "Namespace vllm", "Deployment vllm", hpa)
+		before(t, s.cluster.created, kps, "ServiceMonitor vllm")
+		before(t, s.cluster.created, kps, "PrometheusRule vllm-signals", hpa)
+
+		s.destroy()
+		before(t, s.cluster.deleted, hpa, adapter, kps, "Namespace monitoring")
+		// An APIService without pods would keep this namespace, too, from being deleted.
+		before(t, s.cluster.deleted, hpa, adapter, "Namespace vllm")
+		before(t, s.cluster.deleted, hpa, "Deployment vllm", "Namespace vllm")
+		before(t, s.cluster.deleted, "ServiceMonitor vllm", kps)
+		before(t, s.cluster.deleted, "PrometheusRule vllm-signals", kps)
+		assert.Empty(t, s.cluster.remaining(), "destroy leaves nothing")
+		assert.Empty(t, s.state.Resources)
+	})
+}
+
+// An up that breaks off at any change is completed by the next one, and can also be destroyed.
+func TestBrokenOffUp(t *testing.T) {
+	whole := newStack(t, "local", nil)
+	whole.up()
+	want, steps := whole.cluster.remaining(), len(whole.cluster.created)
+	require.NotZero(t, steps)
+	for at := 1; at <= steps; at++ {
+		t.Run(fmt.Sprintf("change %d", at), func(t *testing.T) {
+			s := newStack(t, "local", nil)
+			s.cluster.failAt = at
+			require.Error(t, s.run(engine.Update, false).err)
+			s.cluster.failAt = 0
+			partial := s.state
+
+			s.up()
+			assert.Equal(t, want, s.cluster.remaining())
+			assert.Empty(t, s.up().changes())
+
+			// The same break, then destroy.
+			d := newStack(t, "local", nil)
+			d.cluster.failAt = at
+			require.Error(t, d.run(engine.Update, false).err)
+			require.NotNil(t, partial)
+			d.cluster.failAt = 0
+			d.destroy()
+			assert.Empty(t, d.cluster.remaining())
+		})
+	}
+}
+
+// A destroy that breaks off at any change is completed by the next one.
+func TestBrokenOffDestroy(t *testing.T) {
+	whole := newStack(t, "local", nil)
+	whole.up()
+	steps := len(whole.cluster.created)
+	for at := 1; at <= steps; at++ {
+		s := newStack(t, "local", nil)
+		s.up()
+		s.cluster.failAt = at
+		require.Error(t, s.run(engine.Destroy, false).err)
+		s.cluster.failAt = 0
+		s.destroy()
+		assert.Empty(t, s.cluster.remaining(), "after a destroy that broke off at change %d", at)
+	}
+}

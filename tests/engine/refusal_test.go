@@ -1,0 +1,59 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/pkg/v3/engine"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Bad input ends with one message, before anything is registered: not even the provider.
+func TestRefusedBeforeAnythingIsRegistered(t *testing.T) {
+	for name, test := range map[string]struct {
+		stack   string
+		keys    map[string]any
+		prepare func(s *stack)
+		says    string
+	}{
+		"stack that names no cloud": {stack: "mars", says: `vllm-autoscaling:cloud = "mars"`},
+		"unknown cloud":             {keys: map[string]any{"cloud": "mars"}, says: "one of: local"},
+		"unknown key":               {keys: map[string]any{"modle.id": "a/b"}, says: "the nearest is vllm-autoscaling:model"},
+		"unknown nested key":        {keys: map[string]any{"model.idd": "a/b"}, says: "the nearest is vllm-autoscaling:model.id"},
+		"wrong type":                {keys: map[string]any{"autoscaling.maxReplicas": "many"}, says: "a whole number"},
+		"target out of reach":       {keys: map[string]any{"autoscaling.signals.requestsRunning.target": 16}, says: "never runs more than"},
+		"model that does not fit": {keys: map[string]any{
+			"gpu.mode": "nvidia", "model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 24, "huggingFaceToken": secret("hf"),
+		}, says: "what fits: GPUs of 80, 141 GiB"},
+		"missing token":       {keys: map[string]any{"gpu.mode": "nvidia"}, says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken"},
+		"token in plain text": {keys: map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": "hf_plain"}, says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken"},
+		"missing kubeconfig":  {keys: map[string]any{"cluster.kubeconfig": "/does/not/exist"}, says: "kubeconfig /does/not/exist does not exist"},
+		"missing context":     {keys: map[string]any{"cluster.context": "production"}, says: `no context "production"`},
+		"unreachable cluster": {prepare: func(s *stack) { s.server.Close() }, says: "does not answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stackName := test.stack
+			if stackName == "" {
+				stackName = "local"
+			}
+			s := newStack(t, stackName, test.keys)
+			if test.prepare != nil {
+				test.prepare(s)
+			}
+			for _, dryRun := range []bool{true, false} {
+				refused := s.run(engine.Update, dryRun)
+				require.ErrorContains(t, refused.err, test.says)
+				assert.Equal(t, 1, strings.Count(refused.err.Error(), test.says), "said once: %v", refused.err)
+				assert.NotContains(t, refused.err.Error(), "hf_plain")
+				for _, event := range refused.events {
+					if event.Type == engine.ResourcePreEvent {
+						urn := event.Payload().(engine.ResourcePreEventPayload).Metadata.URN
+						assert.Equal(t, "pulumi:pulumi:Stack", string(urn.Type()), "%s was registered", urn)
+					}
+				}
+			}
+			assert.Empty(t, s.cluster.remaining())
+		})
+	}
+}

@@ -1,0 +1,209 @@
+// Package chartrepository serves the lab's charts as a Helm repository over HTTP on 127.0.0.1, so that a stack
+// gets them the way it gets published ones.
+package chartrepository
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/repo"
+	"sigs.k8s.io/yaml"
+
+	"vllm-autoscaling/tests/lab/charts"
+)
+
+// ChartsVariable names the environment variable with a folder of unpacked charts. Those found in it are served in
+// place of the stand-ins of the same name.
+const ChartsVariable = "LAB_CHARTS"
+
+// Options say what to serve. The zero value serves the stand-ins and what $LAB_CHARTS names.
+type Options struct {
+	// Charts is a folder of unpacked charts that take the place of stand-ins; "" means $LAB_CHARTS, and none when
+	// that is empty too.
+	Charts string
+	// CRDs is a folder of the Prometheus Operator's CustomResourceDefinitions; "" means that of the operator's
+	// module, which is downloaded when missing.
+	CRDs string
+}
+
+// Serve starts a repository with the stand-in charts, or the charts that $LAB_CHARTS names, and returns its URL. It
+// ends with the context.
+func Serve(ctx context.Context) (string, error) { return ServeCharts(ctx, Options{}) }
+
+// ServeCharts is Serve with the charts and CRDs of the options.
+func ServeCharts(ctx context.Context, o Options) (string, error) {
+	all, err := o.load(ctx)
+	if err != nil {
+		return "", err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("chart repository: %w", err)
+	}
+	url := "http://" + listener.Addr().String()
+	content, err := pack(all, url)
+	if err != nil {
+		_ = listener.Close()
+		return "", err
+	}
+	server := &http.Server{Handler: content, ReadHeaderTimeout: 10 * time.Second}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	// The only error left after a successful listen is the one that closing gives.
+	go func() { _ = server.Serve(listener) }()
+	return url, nil
+}
+
+// load returns the charts to serve: the stand-ins, those of the same name replaced by the user's, and the user's
+// others.
+func (o Options) load(ctx context.Context) ([]*chart.Chart, error) {
+	served := map[string]*chart.Chart{}
+	if folder := cmp.Or(o.Charts, os.Getenv(ChartsVariable)); folder != "" {
+		given, err := loadFolder(folder)
+		if err != nil {
+			return nil, err
+		}
+		served = given
+	}
+	names, err := charts.Names()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if served[name] != nil {
+			continue
+		}
+		c, err := charts.Load(name)
+		if err != nil {
+			return nil, err
+		}
+		if name == charts.KubePrometheusStack {
+			if err := o.addCRDs(ctx, c); err != nil {
+				return nil, err
+			}
+		}
+		served[name] = c
+	}
+	var all []*chart.Chart
+	for _, c := range served {
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b *chart.Chart) int { return strings.Compare(a.Name(), b.Name()) })
+	return all, nil
+}
+
+// loadFolder reads every chart in a folder; what is no chart in it is left out.
+func loadFolder(folder string) (map[string]*chart.Chart, error) {
+	found, err := filepath.Glob(filepath.Join(folder, "*", chartutil.ChartfileName))
+	if err != nil {
+		return nil, fmt.Errorf("charts in %s: %w", folder, err)
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no chart in %s (of %s): it must hold unpacked charts, each in a folder of its own with a %s",
+			folder, ChartsVariable, chartutil.ChartfileName)
+	}
+	loaded := map[string]*chart.Chart{}
+	for _, file := range found {
+		c, err := loader.LoadDir(filepath.Dir(file))
+		if err != nil {
+			return nil, fmt.Errorf("chart %s: %w", filepath.Dir(file), err)
+		}
+		loaded[c.Name()] = c
+	}
+	return loaded, nil
+}
+
+// addCRDs adds the operator's CRDs as a subchart, as upstream does: Helm keeps the files of a chart, but not of its
+// subcharts, in the Secret of a release, which 4 MB of CRDs would outgrow.
+func (o Options) addCRDs(ctx context.Context, c *chart.Chart) error {
+	folder := o.CRDs
+	if folder == "" {
+		var err error
+		if folder, err = operatorCRDs(ctx); err != nil {
+			return err
+		}
+	}
+	found, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil {
+		return fmt.Errorf("CRDs in %s: %w", folder, err)
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("no CustomResourceDefinition (*.yaml) in %s", folder)
+	}
+	definitions := &chart.Chart{Metadata: &chart.Metadata{
+		APIVersion: chart.APIVersionV2, Name: "crds", Version: "0.0.0",
+		Description: "CustomResourceDefinitions of the Prometheus Operator",
+	}}
+	for _, file := range found {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("CRDs: %w", err)
+		}
+		definitions.Files = append(definitions.Files, &chart.File{Name: "crds/" + filepath.Base(file), Data: data})
+	}
+	c.AddDependency(definitions)
+	c.Metadata.Dependencies = append(c.Metadata.Dependencies, &chart.Dependency{
+		Name: definitions.Name(), Version: definitions.Metadata.Version, Condition: "crds.enabled",
+	})
+	return nil
+}
+
+// content is what the repository holds: file name to bytes.
+type content map[string][]byte
+
+// pack makes a repository that will be found at a URL.
+func pack(all []*chart.Chart, url string) (content, error) {
+	dir, err := os.MkdirTemp("", "vllm-autoscaling-lab-charts-")
+	if err != nil {
+		return nil, fmt.Errorf("chart repository: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	index := repo.NewIndexFile()
+	held := content{}
+	for _, c := range all {
+		path, err := chartutil.Save(c, dir)
+		if err != nil {
+			return nil, fmt.Errorf("packing chart %s: %w", c.Name(), err)
+		}
+		archive, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("packing chart %s: %w", c.Name(), err)
+		}
+		digest := sha256.Sum256(archive)
+		name := filepath.Base(path)
+		if err := index.MustAdd(c.Metadata, name, url, hex.EncodeToString(digest[:])); err != nil {
+			return nil, fmt.Errorf("indexing chart %s: %w", c.Name(), err)
+		}
+		held[name] = archive
+	}
+	index.SortEntries()
+	if held["index.yaml"], err = yaml.Marshal(index); err != nil {
+		return nil, fmt.Errorf("indexing the charts: %w", err)
+	}
+	return held, nil
+}
+
+// ServeHTTP answers with a file of the repository.
+func (c content) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	data, ok := c[strings.TrimPrefix(r.URL.Path, "/")]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	// A client that went away is no error of the repository.
+	_, _ = io.Copy(w, bytes.NewReader(data))
+}
