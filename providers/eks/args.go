@@ -113,9 +113,8 @@ type GPUPool struct {
 	// Accelerator and GPUsPerNode follow from the machine type where this package knows it.
 	providers.GPUPool
 	// AlternativeTypes are further instance types that AWS may choose from, which makes spot capacity
-	// far easier to get. Each must carry as many GPUs as MachineType, with no less memory, and
-	// calculate in bfloat16 if MachineType does. CPU and memory should be alike, because
-	// cluster-autoscaler plans with MachineType alone.
+	// far easier to get. Each must carry as many GPUs as MachineType, with no less memory on each. CPU
+	// and main memory should be alike, because cluster-autoscaler plans with MachineType alone.
 	AlternativeTypes []string
 	// Image is AL2023 (default) or Bottlerocket.
 	Image Image

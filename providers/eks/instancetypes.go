@@ -14,9 +14,6 @@ type InstanceType struct {
 	ComputeCapability int
 }
 
-// bfloat16Capability is the compute capability from which on a GPU calculates in bfloat16.
-const bfloat16Capability = 80
-
 // gpu is one kind of GPU (NVIDIA's data sheets).
 type gpu struct {
 	accelerator       string

@@ -319,7 +319,5 @@ func (g *GPUPool) validateAlternative(p *problems, name string) {
 		p.add("GPUPool.AlternativeTypes: %q carries %d GPUs, but %s carries %d", name, alternative.GPUs, g.MachineType, first.GPUs)
 	case alternative.MemoryGiB < first.MemoryGiB:
 		p.add("GPUPool.AlternativeTypes: %q has %d GiB on a GPU, but %s has %d", name, alternative.MemoryGiB, g.MachineType, first.MemoryGiB)
-	case alternative.ComputeCapability < bfloat16Capability && first.ComputeCapability >= bfloat16Capability:
-		p.add("GPUPool.AlternativeTypes: %q carries %s, which has no bfloat16, but %s has", name, alternative.Accelerator, g.MachineType)
 	}
 }
