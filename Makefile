@@ -6,7 +6,7 @@ export GOFLAGS := -trimpath -buildvcs=false
 
 # Packages of the tests module that need none of the lab's tools.
 FAST := ./engine/... ./promql/... ./lab/chartrepository/... ./lab/charts/... \
-	./lab/kubernetesprovider/... ./lab/load/... ./lab/podruntime/... \
+	./lab/kubernetesprovider ./lab/load/... ./lab/podruntime/... \
 	./lab/process/... ./lab/report/... ./lab/router/... ./lab/tools
 
 # Packages that start the lab: real API server, HPA controller, Prometheus, adapter.

@@ -206,14 +206,14 @@ func TestMisspeltNamespace(t *testing.T) {
 
 func TestAllProblemsAtOnceSortedByKey(t *testing.T) {
 	refused := problemsOf(t, source(t, "moon", map[string]any{
-		"vllm.preStop": 15, "autoscaling.minReplicas": 0, "gpu.mode": "tpu", "modle.id": "x",
+		"vllm.preStop": 15, "autoscaling.minReplicas": 0, "gpu.mode": "tpu", "mdel.id": "x",
 		"huggingFaceToken": "hf_plain",
 	}))
 	var keys []string
 	for _, p := range refused.Problems {
 		keys = append(keys, strings.TrimPrefix(p.Key, project+":"))
 	}
-	assert.Equal(t, []string{"autoscaling.minReplicas", "cloud", "gpu.mode", "huggingFaceToken", "modle", "vllm.preStop"}, keys)
+	assert.Equal(t, []string{"autoscaling.minReplicas", "cloud", "gpu.mode", "huggingFaceToken", "mdel", "vllm.preStop"}, keys)
 	text := refused.Error()
 	assert.Contains(t, text, `the configuration of stack "moon" has 6 problems; nothing was created or changed`)
 	for _, p := range refused.Problems {
@@ -264,9 +264,9 @@ func TestLoadReadsContextAndEnvironment(t *testing.T) {
 	_, err = load(map[string]string{project + ":apiKey": "key"})
 	require.ErrorContains(t, err, "pulumi config set --secret vllm-autoscaling:apiKey")
 
-	t.Setenv(pulumi.EnvConfig, `{"vllm-autoscaling:modle":"{}"}`)
-	_, err = load(map[string]string{project + ":modle": "{}"})
-	require.ErrorContains(t, err, "vllm-autoscaling:modle")
+	t.Setenv(pulumi.EnvConfig, `{"vllm-autoscaling:mdel":"{}"}`)
+	_, err = load(map[string]string{project + ":mdel": "{}"})
+	require.ErrorContains(t, err, "vllm-autoscaling:mdel")
 }
 
 type mocks struct{}

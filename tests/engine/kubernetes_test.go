@@ -114,8 +114,8 @@ func immutable(typ tokens.Type) []string {
 	return fields
 }
 
-func diffInputs(old, new resource.PropertyMap, replacing []string) plugin.DiffResult {
-	delta := old.Diff(new)
+func diffInputs(before, after resource.PropertyMap, replacing []string) plugin.DiffResult {
+	delta := before.Diff(after)
 	if delta == nil {
 		return plugin.DiffResult{Changes: plugin.DiffNone}
 	}

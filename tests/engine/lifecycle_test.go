@@ -2,11 +2,11 @@ package engine
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 
 	"github.com/pulumi/pulumi/pkg/v3/engine"
 	"github.com/pulumi/pulumi/pkg/v3/resource/deploy"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -128,34 +128,57 @@ func TestGrafanaPasswordStays(t *testing.T) {
 	assert.Equal(t, []string{"update Secret kps-grafana-admin"}, s.up().changes())
 }
 
-// before asserts that each of the names comes before the next in a list.
-func before(t *testing.T, list []string, names ...string) {
-	t.Helper()
-	last := -1
-	for _, name := range names {
-		at := slices.Index(list, name)
-		require.GreaterOrEqual(t, at, 0, "%s not in %v", name, list)
-		assert.Greater(t, at, last, "%s comes too early in %v", name, list)
-		last = at
+// before asserts that each of the objects is created before the next and, on destroy, deleted after
+// it: by the dependencies in the state, because the order of one run may be right by chance.
+func (s *stack) before(objects ...[2]string) {
+	s.t.Helper()
+	byURN := map[resource.URN]*resource.State{}
+	for _, r := range s.state.Resources {
+		byURN[r.URN] = r
+	}
+	var needs func(r *resource.State, other resource.URN) bool
+	needs = func(r *resource.State, other resource.URN) bool {
+		for _, urn := range r.Dependencies {
+			if urn == other || needs(byURN[urn], other) {
+				return true
+			}
+		}
+		return false
+	}
+	for i, object := range objects[1:] {
+		earlier, later := s.find(objects[i][0], objects[i][1]), s.find(object[0], object[1])
+		assert.True(s.t, needs(later, earlier.URN), "%v does not depend on %v", object, objects[i])
 	}
 }
 
 func TestOrderOfCreationAndDestruction(t *testing.T) {
 	eachVariant(t, func(t *testing.T, s *stack) {
 		s.up()
-		const hpa, adapter, kps = "HorizontalPodAutoscaler vllm", "Release prometheus-adapter", "Release kps"
-		before(t, s.cluster.created, "Namespace monitoring", kps, adapter, hpa)
-		before(t, s.cluster.created, "Namespace vllm", "Deployment vllm", hpa)
-		before(t, s.cluster.created, kps, "ServiceMonitor vllm")
-		before(t, s.cluster.created, kps, "PrometheusRule vllm-signals", hpa)
+		var (
+			hpa        = [2]string{"HorizontalPodAutoscaler", "vllm"}
+			adapter    = [2]string{"Release", "prometheus-adapter"}
+			kps        = [2]string{"Release", "kps"}
+			deployment = [2]string{"Deployment", "vllm"}
+			monitor    = [2]string{"ServiceMonitor", "vllm"}
+			rule       = [2]string{"PrometheusRule", "vllm-signals"}
+			monitoring = [2]string{"Namespace", "monitoring"}
+			serving    = [2]string{"Namespace", "vllm"}
+		)
+		s.before(monitoring, kps, adapter, hpa)
+		// An APIService without pods would keep this namespace, too, from being deleted.
+		s.before(serving, adapter, hpa)
+		s.before(serving, deployment, hpa)
+		s.before(serving, monitor)
+		s.before(kps, monitor)
+		s.before(kps, rule, hpa)
+		for _, r := range s.state.Resources {
+			namespace := text(r.Inputs, "metadata.namespace") + text(r.Inputs, "namespace")
+			if r.Custom && namespace != "" {
+				s.before([2]string{"Namespace", namespace}, [2]string{string(r.Type.Name()), r.URN.Name()})
+			}
+		}
 
 		s.destroy()
-		before(t, s.cluster.deleted, hpa, adapter, kps, "Namespace monitoring")
-		// An APIService without pods would keep this namespace, too, from being deleted.
-		before(t, s.cluster.deleted, hpa, adapter, "Namespace vllm")
-		before(t, s.cluster.deleted, hpa, "Deployment vllm", "Namespace vllm")
-		before(t, s.cluster.deleted, "ServiceMonitor vllm", kps)
-		before(t, s.cluster.deleted, "PrometheusRule vllm-signals", kps)
 		assert.Empty(t, s.cluster.remaining(), "destroy leaves nothing")
 		assert.Empty(t, s.state.Resources)
 	})

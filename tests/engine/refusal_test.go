@@ -19,7 +19,7 @@ func TestRefusedBeforeAnythingIsRegistered(t *testing.T) {
 	}{
 		"stack that names no cloud": {stack: "mars", says: `vllm-autoscaling:cloud = "mars"`},
 		"unknown cloud":             {keys: map[string]any{"cloud": "mars"}, says: "one of: local"},
-		"unknown key":               {keys: map[string]any{"modle.id": "a/b"}, says: "the nearest is vllm-autoscaling:model"},
+		"unknown key":               {keys: map[string]any{"mdel.id": "a/b"}, says: "the nearest is vllm-autoscaling:model"},
 		"unknown nested key":        {keys: map[string]any{"model.idd": "a/b"}, says: "the nearest is vllm-autoscaling:model.id"},
 		"wrong type":                {keys: map[string]any{"autoscaling.maxReplicas": "many"}, says: "a whole number"},
 		"target out of reach":       {keys: map[string]any{"autoscaling.signals.requestsRunning.target": 16}, says: "never runs more than"},

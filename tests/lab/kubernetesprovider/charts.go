@@ -1,6 +1,7 @@
 package kubernetesprovider
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,23 +41,19 @@ func (s chartSource) String() string {
 	return text
 }
 
-// chartCache keeps the charts that one run of the provider downloads in a folder of its own, so that neither the
-// user's Helm configuration nor its cache is read or written. The zero value is ready to use.
+// chartCache keeps the charts that one run of the provider downloads. They are held in memory, and what Helm writes
+// while it downloads one goes to a folder that is removed at once: neither the user's Helm configuration nor its
+// cache is read or written, and a provider that is killed leaves nothing behind. The zero value is ready to use.
 type chartCache struct {
-	mu    sync.Mutex
-	dir   string
-	found map[chartSource]string
+	mu       sync.Mutex
+	archives map[chartSource][]byte
 }
 
 // load returns a chart of its own for every call, as Helm changes a chart while it renders it.
 func (c *chartCache) load(source chartSource) (*chart.Chart, error) {
-	path, err := c.locate(source)
+	ch, err := c.read(source)
 	if err != nil {
-		return nil, fmt.Errorf("finding chart %s: %w", source, err)
-	}
-	ch, err := loader.Load(path)
-	if err != nil {
-		return nil, fmt.Errorf("loading chart %s: %w", source, err)
+		return nil, err
 	}
 	if kind := ch.Metadata.Type; kind != "" && kind != "application" {
 		return nil, fmt.Errorf("chart %s is of type %q and cannot be installed", source, kind)
@@ -67,14 +64,47 @@ func (c *chartCache) load(source chartSource) (*chart.Chart, error) {
 	return ch, nil
 }
 
-// locate downloads the chart once and returns the path of the archive or folder.
-func (c *chartCache) locate(source chartSource) (string, error) {
+func (c *chartCache) read(source chartSource) (*chart.Chart, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if path, ok := c.found[source]; ok {
-		return path, nil
+	archive, ok := c.archives[source]
+	if !ok {
+		dir, err := os.MkdirTemp("", "vllm-autoscaling-lab-helm-")
+		if err != nil {
+			return nil, fmt.Errorf("making a folder for Helm: %w", err)
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		path, err := locate(source, dir)
+		if err != nil {
+			return nil, fmt.Errorf("finding chart %s: %w", source, err)
+		}
+		if !strings.HasPrefix(path, dir) {
+			// The user's own file or folder, which may change between two reads.
+			ch, err := loader.Load(path)
+			if err != nil {
+				return nil, fmt.Errorf("loading chart %s: %w", source, err)
+			}
+			return ch, nil
+		}
+		if archive, err = os.ReadFile(path); err != nil {
+			return nil, fmt.Errorf("loading chart %s: %w", source, err)
+		}
+		if c.archives == nil {
+			c.archives = map[chartSource][]byte{}
+		}
+		c.archives[source] = archive
 	}
-	settings, err := c.helmSettings()
+	ch, err := loader.LoadArchive(bytes.NewReader(archive))
+	if err != nil {
+		return nil, fmt.Errorf("loading chart %s: %w", source, err)
+	}
+	return ch, nil
+}
+
+// locate finds a chart on this machine, or downloads it into the folder, and returns the path of its archive or
+// folder.
+func locate(source chartSource, dir string) (string, error) {
+	settings, err := helmSettings(dir)
 	if err != nil {
 		return "", err
 	}
@@ -103,51 +133,21 @@ func (c *chartCache) locate(source chartSource) (string, error) {
 			return "", err
 		}
 	}
-	path, err := install.LocateChart(reference, settings)
-	if err != nil {
-		return "", err
-	}
-	if c.found == nil {
-		c.found = map[chartSource]string{}
-	}
-	c.found[source] = path
-	return path, nil
+	return install.LocateChart(reference, settings)
 }
 
-// helmSettings makes the cache's folder on first use and points every path of Helm below it.
-func (c *chartCache) helmSettings() (*cli.EnvSettings, error) {
-	if c.dir == "" {
-		dir, err := os.MkdirTemp("", "vllm-autoscaling-lab-helm-")
-		if err != nil {
-			return nil, fmt.Errorf("making a folder for Helm: %w", err)
-		}
-		c.dir = dir
-		// Helm's repository client reads its cache folder from the environment only.
-		for _, home := range []string{"CACHE", "CONFIG", "DATA"} {
-			if err := os.Setenv("HELM_"+home+"_HOME", filepath.Join(dir, strings.ToLower(home))); err != nil {
-				return nil, fmt.Errorf("pointing Helm to its own folder: %w", err)
-			}
+// helmSettings points every path of Helm below the folder.
+func helmSettings(dir string) (*cli.EnvSettings, error) {
+	// Helm's repository client reads its cache folder from the environment only.
+	for _, home := range []string{"CACHE", "CONFIG", "DATA"} {
+		if err := os.Setenv("HELM_"+home+"_HOME", filepath.Join(dir, strings.ToLower(home))); err != nil {
+			return nil, fmt.Errorf("pointing Helm to its own folder: %w", err)
 		}
 	}
 	settings := cli.New()
-	settings.RepositoryConfig = filepath.Join(c.dir, "config", "repositories.yaml")
-	settings.RepositoryCache = filepath.Join(c.dir, "cache", "repository")
-	settings.RegistryConfig = filepath.Join(c.dir, "config", "registry.json")
-	settings.PluginsDirectory = filepath.Join(c.dir, "data", "plugins")
+	settings.RepositoryConfig = filepath.Join(dir, "config", "repositories.yaml")
+	settings.RepositoryCache = filepath.Join(dir, "cache", "repository")
+	settings.RegistryConfig = filepath.Join(dir, "config", "registry.json")
+	settings.PluginsDirectory = filepath.Join(dir, "data", "plugins")
 	return settings, nil
-}
-
-// remove deletes the folder and everything downloaded.
-func (c *chartCache) remove() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.dir == "" {
-		return nil
-	}
-	dir := c.dir
-	c.dir, c.found = "", nil
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("removing Helm's folder: %w", err)
-	}
-	return nil
 }

@@ -262,24 +262,23 @@ func (p *Provider) readObject(ctx context.Context, op change) (outcome, error) {
 	inputs := op.inputs
 	if len(inputs) == 0 {
 		inputs = importedInputs(live)
-	} else if p.drifted(ctx, t, live) {
-		inputs = project(live.Object, inputs)
-		if given, ok := op.inputs["stringData"]; ok {
-			inputs["stringData"] = given
-		}
+	} else if wanted := t.reapplied(ctx, live); wanted != nil {
+		inputs = drift(live.Object, wanted, inputs)
 	}
 	outputs := liveOutputs(live.Object, op.inputs)
 	outputs[managerKey] = resource.NewStringProperty(t.manager)
 	return outcome{id: op.id, outputs: outputs, inputs: inputs}, nil
 }
 
-// drifted reports whether applying the inputs once more would change the live object.
-func (p *Provider) drifted(ctx context.Context, t target, live *unstructured.Unstructured) bool {
+// reapplied is the object as it would be if the inputs were applied once more; nil when nothing would change, or
+// when there is no permission to try.
+func (t target) reapplied(ctx context.Context, live *unstructured.Unstructured) map[string]any {
+	t.force = true // a field that somebody else has taken over is drift, not a conflict
 	again, err := t.apply(ctx, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
-	if err != nil {
-		return !apierrors.IsForbidden(err)
+	if err != nil || reflect.DeepEqual(stable(live), stable(again)) {
+		return nil
 	}
-	return !reflect.DeepEqual(stable(live), stable(again))
+	return again.Object
 }
 
 // stable is an object without what changes on every write.

@@ -47,14 +47,13 @@ func New() *Provider {
 	return &Provider{ctx: ctx, cancel: cancel, charts: &chartCache{}}
 }
 
-// Close ends the operations under way and removes the temporary files.
-func (p *Provider) Close() error {
+// Close ends the operations under way and the connection to the engine.
+func (p *Provider) Close() {
 	p.cancel()
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.engine.close()
 	p.engine = nil
-	p.mu.Unlock()
-	return p.charts.remove()
 }
 
 // GetPluginInfo tells the version that the engine records in the state.

@@ -250,9 +250,9 @@ func (p *Provider) converge(ctx context.Context, c *cluster, op change) (outcome
 		}
 		last, step = nil, install
 	case unblock:
-		last.SetStatus(release.StatusFailed, "the update was interrupted")
-		if err := config.Releases.Update(last); err != nil {
-			return outcome{}, fmt.Errorf("marking the interrupted revision %d of %s: %w", last.Version, s, err)
+		p.progress(op.urn, fmt.Sprintf("undoing an interrupted attempt (%s)", last.Info.Status))
+		if err := s.undoInterrupted(config, last); err != nil {
+			return outcome{}, err
 		}
 		step = upgrade
 	}
@@ -313,7 +313,7 @@ const (
 	install   helmStep = "install"
 	upgrade   helmStep = "upgrade"
 	reinstall helmStep = "reinstall" // uninstall what is left first
-	unblock   helmStep = "unblock"   // upgrade after an interrupted upgrade
+	unblock   helmStep = "unblock"   // undo an interrupted upgrade first
 )
 
 // nextStep decides by the last revision in the cluster, nil when there is none. known says that the engine has
@@ -339,6 +339,29 @@ func nextStep(last *release.Release, s releaseSpec, known bool) (helmStep, error
 	}
 	// An install or uninstall that was cut short.
 	return reinstall, nil
+}
+
+// undoInterrupted goes back to the revision before an upgrade that was cut short. An upgrade from there would
+// compare that revision with the new one and so keep whatever only the interrupted one had set.
+func (s releaseSpec) undoInterrupted(config *action.Configuration, last *release.Release) error {
+	last.SetStatus(release.StatusFailed, "the update was interrupted")
+	if err := config.Releases.Update(last); err != nil {
+		return fmt.Errorf("marking the interrupted revision %d of %s: %w", last.Version, s, err)
+	}
+	deployed, err := config.Releases.Deployed(s.name)
+	if errors.Is(err, driver.ErrNoDeployedReleases) {
+		return nil // nothing to go back to: the upgrade starts from the interrupted revision
+	}
+	if err != nil {
+		return fmt.Errorf("looking for the revision before the interrupted one of %s: %w", s, explain(err))
+	}
+	rollback := action.NewRollback(config)
+	rollback.Version, rollback.Timeout, rollback.MaxHistory = deployed.Version, s.timeout, s.maxHistory
+	rollback.DisableHooks = true // the upgrade that follows runs its own
+	if err := rollback.Run(s.name); err != nil {
+		return fmt.Errorf("undoing the interrupted revision %d of %s: %w", last.Version, s, explain(err))
+	}
+	return nil
 }
 
 func (s releaseSpec) install(ctx context.Context, config *action.Configuration, ch *chart.Chart) (*release.Release, error) {

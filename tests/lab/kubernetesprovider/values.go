@@ -3,6 +3,7 @@ package kubernetesprovider
 import (
 	"encoding/base64"
 	"math"
+	"reflect"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
@@ -198,36 +199,45 @@ func overlay(olds, news resource.PropertyMap) resource.PropertyMap {
 	return out
 }
 
-// project keeps of the live value what the inputs speak about: the live side of a drift.
-func project(live map[string]any, inputs resource.PropertyMap) resource.PropertyMap {
+// drift is what the inputs would have to be for the live object to be what they ask for: the inputs, with the live
+// value wherever it is not the one that applying them would give. Comparing with what was applied rather than with
+// the inputs leaves out what the API server only writes in another way, such as 0.5 CPUs as 500m.
+func drift(live, applied map[string]any, inputs resource.PropertyMap) resource.PropertyMap {
 	out := resource.PropertyMap{}
 	for k, in := range inputs {
-		v, ok := live[string(k)]
-		if !ok {
-			continue
+		is, exists := live[string(k)]
+		wanted, known := applied[string(k)]
+		switch {
+		case !known:
+			out[k] = in // never stored under this name, as a Secret's stringData
+		case exists:
+			out[k] = driftOf(is, wanted, in)
 		}
-		out[k] = projectValue(v, in)
 	}
 	return out
 }
 
-func projectValue(live any, in resource.PropertyValue) resource.PropertyValue {
-	if in.IsSecret() {
-		return resource.MakeSecret(projectValue(live, in.SecretValue().Element))
+func driftOf(is, wanted any, in resource.PropertyValue) resource.PropertyValue {
+	if reflect.DeepEqual(is, wanted) {
+		return in
 	}
-	switch v := live.(type) {
+	if in.IsSecret() {
+		return resource.MakeSecret(driftOf(is, wanted, in.SecretValue().Element))
+	}
+	switch is := is.(type) {
 	case map[string]any:
-		if in.IsObject() {
-			return resource.NewObjectProperty(project(v, in.ObjectValue()))
+		if wanted, ok := wanted.(map[string]any); ok && in.IsObject() {
+			return resource.NewObjectProperty(drift(is, wanted, in.ObjectValue()))
 		}
 	case []any:
-		if in.IsArray() && len(in.ArrayValue()) == len(v) {
-			list := make([]resource.PropertyValue, len(v))
-			for i := range v {
-				list[i] = projectValue(v[i], in.ArrayValue()[i])
+		wanted, ok := wanted.([]any)
+		if ok && in.IsArray() && len(in.ArrayValue()) == len(is) && len(wanted) == len(is) {
+			list := make([]resource.PropertyValue, len(is))
+			for i := range is {
+				list[i] = driftOf(is[i], wanted[i], in.ArrayValue()[i])
 			}
 			return resource.NewArrayProperty(list)
 		}
 	}
-	return resource.NewPropertyValue(live)
+	return resource.NewPropertyValue(is)
 }

@@ -74,14 +74,47 @@ func TestEncodeStringData(t *testing.T) {
 	assert.NotContains(t, o, "stringData")
 }
 
-func TestOverlayAndProject(t *testing.T) {
+func TestOverlay(t *testing.T) {
 	olds := props(map[string]any{"spec": map[string]any{"a": 1.0, "ip": "10.0.0.1", "list": []any{1.0, 2.0}}, "status": "ok"})
 	news := props(map[string]any{"spec": map[string]any{"a": 2.0, "list": []any{3.0}}})
 	assert.Equal(t, props(map[string]any{"spec": map[string]any{"a": 2.0, "ip": "10.0.0.1", "list": []any{3.0}}, "status": "ok"}),
 		overlay(olds, news))
+}
 
-	live := map[string]any{"spec": map[string]any{"a": int64(5), "defaulted": true, "list": []any{int64(3)}}, "status": "x"}
-	assert.Equal(t, props(map[string]any{"spec": map[string]any{"a": 5.0, "list": []any{3.0}}}), project(live, news))
+func TestDrift(t *testing.T) {
+	inputs := resource.PropertyMap{
+		"spec": resource.NewObjectProperty(resource.PropertyMap{
+			"replicas": resource.NewNumberProperty(2),
+			"cpu":      resource.NewStringProperty("0.5"),
+			"gone":     resource.NewStringProperty("x"),
+			"list":     resource.NewArrayProperty([]resource.PropertyValue{single("image", "a")}),
+		}),
+		"data":       resource.MakeSecret(single("key", "old")),
+		"stringData": single("given", "x"),
+	}
+	object := func(replicas int64, image, key string) map[string]any {
+		return map[string]any{
+			"spec": map[string]any{"replicas": replicas, "cpu": "500m", "defaulted": true, "list": []any{map[string]any{"image": image}}},
+			"data": map[string]any{"key": key},
+		}
+	}
+	wanted := object(2, "a", "old")
+	wanted["spec"].(map[string]any)["gone"] = "x"
+	got := drift(object(5, "b", "new"), wanted, inputs)
+	assert.Equal(t, resource.PropertyMap{
+		"spec": resource.NewObjectProperty(resource.PropertyMap{
+			"replicas": resource.NewNumberProperty(5),
+			"cpu":      resource.NewStringProperty("0.5"), // only written in another way
+			"list":     resource.NewArrayProperty([]resource.PropertyValue{single("image", "b")}),
+		}),
+		"data":       resource.MakeSecret(single("key", "new")),
+		"stringData": single("given", "x"),
+	}, got)
+	assert.Equal(t, inputs, drift(wanted, wanted, inputs))
+}
+
+func single(key resource.PropertyKey, value string) resource.PropertyValue {
+	return resource.NewObjectProperty(resource.PropertyMap{key: resource.NewStringProperty(value)})
 }
 
 func TestAutoName(t *testing.T) {
@@ -228,7 +261,7 @@ func TestProviderIsReplacedForAnotherClusterOnly(t *testing.T) {
 		},
 	}
 	p := New()
-	defer func() { require.NoError(t, p.Close()) }()
+	defer p.Close()
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			olds, err := marshal(tt.olds)
@@ -247,7 +280,7 @@ func TestProviderIsReplacedForAnotherClusterOnly(t *testing.T) {
 
 func TestUnreachableClusterIsNamedInEveryOperation(t *testing.T) {
 	p := New()
-	defer func() { require.NoError(t, p.Close()) }()
+	defer p.Close()
 	args, err := marshal(props(map[string]any{"kubeconfig": kubeconfigFor("https://127.0.0.1:1"), "deleteUnreachable": "true"}))
 	require.NoError(t, err)
 	_, err = p.Configure(t.Context(), &pulumirpc.ConfigureRequest{Args: args})

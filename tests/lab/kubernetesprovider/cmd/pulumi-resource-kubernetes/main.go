@@ -29,7 +29,7 @@ func main() {
 
 func run() error {
 	provider := kubernetesprovider.New()
-	defer func() { _ = provider.Close() }()
+	defer provider.Close()
 	if len(os.Args) > 1 {
 		// Without an address the engine attaches later (PULUMI_DEBUG_PROVIDERS).
 		if _, err := provider.Attach(context.Background(), &pulumirpc.PluginAttach{Address: os.Args[len(os.Args)-1]}); err != nil {
@@ -68,9 +68,7 @@ func run() error {
 	case <-ctx.Done():
 	}
 	// Operations under way end with Close, then the server has nothing left to wait for.
-	if err := provider.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
+	provider.Close()
 	close(cancelServer)
 	select {
 	case err := <-server.Done:

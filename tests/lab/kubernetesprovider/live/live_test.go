@@ -1,0 +1,460 @@
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/emptypb"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"vllm-autoscaling/tests/lab/chartrepository"
+)
+
+// One control plane serves every test here: they use namespaces of their own.
+func TestLive(t *testing.T) {
+	c := startCluster(t)
+	t.Run("plugin protocol", func(t *testing.T) { testProtocol(t, c) })
+	t.Run("deployment", func(t *testing.T) { testDeployment(t, c) })
+	t.Run("not ready", func(t *testing.T) { testNotReady(t, c) })
+	t.Run("secret", func(t *testing.T) { testSecret(t, c) })
+	t.Run("existing", func(t *testing.T) { testExisting(t, c) })
+	t.Run("chart", func(t *testing.T) { testChart(t, c) })
+	t.Run("failing chart", func(t *testing.T) { testFailingChart(t, c) })
+	t.Run("killed", func(t *testing.T) { testKilled(t, c) })
+}
+
+func testProtocol(t *testing.T, c cluster) {
+	e := startEngine(t, c)
+	info, err := e.client.GetPluginInfo(t.Context(), &emptypb.Empty{})
+	require.NoError(t, err)
+	assert.Equal(t, "4.30.0", info.GetVersion())
+	sch, err := e.client.GetSchema(t.Context(), &pulumirpc.GetSchemaRequest{})
+	require.NoError(t, err)
+	assert.True(t, json.Valid([]byte(sch.GetSchema())))
+
+	// Interrupted as the engine does it, the plugin ends by itself.
+	require.NoError(t, e.process.Process.Signal(os.Interrupt))
+	select {
+	case err := <-e.exited:
+		require.NoError(t, err)
+		e.exited = nil
+	case <-time.After(20 * time.Second):
+		t.Fatal("the plugin does not end on an interrupt")
+	}
+}
+
+func deployment(namespace, image string) map[string]any {
+	return map[string]any{
+		"metadata": map[string]any{"name": "web", "namespace": namespace},
+		"spec": map[string]any{
+			"replicas": 2.0,
+			"selector": map[string]any{"matchLabels": map[string]any{"app": "web"}},
+			"template": map[string]any{
+				"metadata": map[string]any{"labels": map[string]any{"app": "web"}},
+				"spec": map[string]any{"containers": []any{
+					map[string]any{"name": "web", "image": image, "resources": map[string]any{"requests": map[string]any{"cpu": "0.5"}}},
+				}},
+			},
+		},
+	}
+}
+
+func testDeployment(t *testing.T, c cluster) {
+	e := startEngine(t, c)
+	urn := urnOf("apps/v1:Deployment", "web")
+
+	require.NoError(t, e.preview(urn, deployment("later", "nginx:1")), "the namespace may come with the same update")
+	misspelt := deployment("later", "nginx:1")
+	misspelt["spec"].(map[string]any)["replica"] = 1.0
+	require.ErrorContains(t, e.preview(urn, misspelt), "replica", "a misspelt field is found by the preview")
+	wrong := deployment("later", "nginx:1")
+	wrong["spec"].(map[string]any)["selector"] = map[string]any{"matchLabels": map[string]any{"app": "other"}}
+	require.ErrorContains(t, e.preview(urn, wrong), "selector")
+
+	ns := e.create(urnOf("core/v1:Namespace", "later"), map[string]any{"metadata": map[string]any{"name": "later"}})
+	assert.Equal(t, "later", ns.id)
+	s := e.create(urn, deployment("later", "nginx:1"))
+	assert.Equal(t, "later/web", s.id)
+	ready := e.unpack(s.outputs)["status"].ObjectValue()["availableReplicas"]
+	assert.Equal(t, resource.NewNumberProperty(2), ready, "create returns when the pods are there")
+
+	assert.Empty(t, e.diff(s, deployment("later", "nginx:1")))
+	assert.Equal(t, map[string]string{"spec.template.spec.containers[0].image": "UPDATE"}, e.diff(s, deployment("later", "nginx:2")))
+	_, err := e.tryUpdate(s, misspelt, true)
+	require.ErrorContains(t, err, "replica")
+	_, err = e.tryUpdate(s, deployment("later", "nginx:2"), true)
+	require.NoError(t, err)
+	live, err := c.client.AppsV1().Deployments("later").Get(t.Context(), "web", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, "nginx:1", live.Spec.Template.Spec.Containers[0].Image, "a preview changes nothing")
+	s = e.update(s, deployment("later", "nginx:2"))
+	live, err = c.client.AppsV1().Deployments("later").Get(t.Context(), "web", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, "nginx:2", live.Spec.Template.Spec.Containers[0].Image)
+	assert.EqualValues(t, 2, live.Status.UpdatedReplicas, "update returns when the rollout is done")
+
+	t.Run("refresh", func(t *testing.T) {
+		refreshed := e.read(s)
+		assert.Equal(t, e.unpack(s.inputs), e.unpack(refreshed.inputs), "0.5 became 500m in the cluster, which is no drift")
+		_, err := c.client.AppsV1().Deployments("later").Patch(t.Context(), "web", types.MergePatchType,
+			[]byte(`{"spec":{"replicas":1}}`), metav1.PatchOptions{FieldManager: "somebody"})
+		require.NoError(t, err)
+		drifted := e.read(s)
+		assert.Equal(t, map[string]string{"spec.replicas": "UPDATE"}, e.diff(drifted, deployment("later", "nginx:2")))
+	})
+	t.Run("conflict", func(t *testing.T) {
+		_, err := e.tryUpdate(s, deployment("later", "nginx:3"), false)
+		require.ErrorContains(t, err, "somebody", "who owns the field is named")
+		require.ErrorContains(t, err, "pulumi.com/patchForce")
+		forced := deployment("later", "nginx:3")
+		forced["metadata"].(map[string]any)["annotations"] = map[string]any{"pulumi.com/patchForce": "true"}
+		s = e.update(s, forced)
+	})
+	e.delete(s)
+	_, err = c.client.AppsV1().Deployments("later").Get(t.Context(), "web", metav1.GetOptions{})
+	assert.True(t, apierrors.IsNotFound(err))
+	assert.Empty(t, e.read(s).id, "a refresh finds out that it is gone")
+	e.delete(s) // gone already is fine
+	e.delete(ns)
+	_, err = c.client.CoreV1().Namespaces().Get(t.Context(), "later", metav1.GetOptions{})
+	assert.True(t, apierrors.IsNotFound(err), "delete returns when the namespace is gone")
+}
+
+func testNotReady(t *testing.T, c cluster) {
+	e := startEngine(t, c)
+	c.namespace(t, "notready")
+	inputs := deployment("notready", "nginx:1")
+	inputs["metadata"].(map[string]any)["annotations"] = map[string]any{"pulumi.com/timeoutSeconds": "3"}
+	template := inputs["spec"].(map[string]any)["template"].(map[string]any)
+	template["metadata"] = map[string]any{"labels": map[string]any{"app": "web", neverReady: "true"}}
+	s, err := e.tryCreate(urnOf("apps/v1:Deployment", "web"), inputs)
+	assert.Contains(t, reasons(t, err), "0 of 2 pods available")
+	assert.Contains(t, reasons(t, err), `pod "notready/web-`, "the pods are named")
+	assert.Equal(t, "notready/web", s.id)
+
+	// The next update mends it.
+	template["metadata"] = map[string]any{"labels": map[string]any{"app": "web"}}
+	inputs["metadata"].(map[string]any)["annotations"] = map[string]any{"pulumi.com/timeoutSeconds": "60"}
+	s = e.update(s, inputs)
+
+	unschedulable := deployment("notready", "nginx:1")
+	unschedulable["metadata"].(map[string]any)["name"] = "stuck"
+	unschedulable["metadata"].(map[string]any)["annotations"] = map[string]any{"pulumi.com/timeoutSeconds": "3"}
+	unschedulable["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)["nodeSelector"] = map[string]any{"gpu": "none"}
+	stuck, err := e.tryCreate(urnOf("apps/v1:Deployment", "stuck"), unschedulable)
+	assert.Contains(t, reasons(t, err), "didn't match Pod's node affinity/selector", "the scheduler's reason is passed on")
+	e.delete(stuck)
+	e.delete(s)
+}
+
+func testSecret(t *testing.T, c cluster) {
+	e := startEngine(t, c)
+	c.namespace(t, "secrets")
+	urn := urnOf("core/v1:Secret", "token")
+	inputs := func(data map[string]any) map[string]any {
+		return map[string]any{
+			"metadata": map[string]any{"name": "token", "namespace": "secrets"},
+			"stringData": map[string]any{
+				"a": resource.MakeSecret(resource.NewStringProperty("A")),
+			},
+			"data": data,
+		}
+	}
+	s := e.create(urn, inputs(map[string]any{"b": "Qg=="}))
+	outputs := e.unpack(s.outputs)
+	assert.True(t, outputs["data"].IsSecret())
+	assert.True(t, outputs["stringData"].IsSecret() || outputs["stringData"].ContainsSecrets())
+	live, err := c.client.CoreV1().Secrets("secrets").Get(t.Context(), "token", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, map[string][]byte{"a": []byte("A"), "b": []byte("B")}, live.Data)
+
+	s = e.update(s, inputs(nil))
+	live, err = c.client.CoreV1().Secrets("secrets").Get(t.Context(), "token", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, map[string][]byte{"a": []byte("A")}, live.Data, "what the program no longer states goes away")
+	e.delete(s)
+
+	auto := e.create(urnOf("core/v1:ConfigMap", "settings"), map[string]any{"metadata": map[string]any{"namespace": "secrets"}, "data": map[string]any{"a": "b"}})
+	assert.Regexp(t, `^secrets/settings-[0-9a-f]{8}$`, auto.id)
+	assert.Empty(t, e.diff(auto, map[string]any{"metadata": map[string]any{"namespace": "secrets"}, "data": map[string]any{"a": "b"}}), "the name stays")
+	e.delete(auto)
+}
+
+func testExisting(t *testing.T, c cluster) {
+	e := startEngine(t, c)
+	c.namespace(t, "existing")
+	_, err := c.client.CoreV1().ConfigMaps("existing").Create(t.Context(),
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	inputs := func(name string) map[string]any {
+		return map[string]any{"metadata": map[string]any{"name": name, "namespace": "existing"}, "data": map[string]any{"a": "b"}}
+	}
+	_, err = e.tryCreate(urnOf("core/v1:ConfigMap", "a"), inputs("theirs"))
+	require.ErrorContains(t, err, `ConfigMap "existing/theirs" already exists`)
+	require.ErrorContains(t, e.preview(urnOf("core/v1:ConfigMap", "a"), inputs("theirs")), "already exists")
+
+	s := e.create(urnOf("core/v1:ConfigMap", "ours"), inputs("ours"))
+	again := e.create(urnOf("core/v1:ConfigMap", "ours"), inputs("ours"))
+	assert.Equal(t, s.id, again.id, "left by an update that was killed before it could note it down")
+	_, err = e.tryCreate(urnOf("core/v1:ConfigMap", "other"), inputs("ours"))
+	require.ErrorContains(t, err, "already exists", "another resource's object is not ours")
+
+	// Somebody deleted it and made one of the same name: that one stays.
+	require.NoError(t, c.client.CoreV1().ConfigMaps("existing").Delete(t.Context(), "ours", metav1.DeleteOptions{}))
+	_, err = c.client.CoreV1().ConfigMaps("existing").Create(t.Context(),
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "ours"}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	e.delete(s)
+	_, err = c.client.CoreV1().ConfigMaps("existing").Get(t.Context(), "ours", metav1.GetOptions{})
+	require.NoError(t, err)
+}
+
+// release are the inputs of a release of a stand-in chart.
+func release(repository, chart, namespace string, values map[string]any) map[string]any {
+	versions := map[string]string{"kube-prometheus-stack": "88.5.3", "prometheus-adapter": "5.3.0", "dcgm-exporter": "4.8.2"}
+	return map[string]any{
+		"name": chart, "namespace": namespace, "chart": chart, "version": versions[chart], "timeout": 120.0,
+		"repositoryOpts": map[string]any{"repo": repository}, "values": values, "compat": "true",
+	}
+}
+
+// left lists the objects of a namespace that a release could have left.
+func left(t *testing.T, c cluster, namespace string) []string {
+	t.Helper()
+	client, err := dynamic.NewForConfig(c.Config())
+	require.NoError(t, err)
+	var found []string
+	for _, r := range []schema.GroupVersionResource{
+		{Group: "apps", Version: "v1", Resource: "deployments"}, {Group: "apps", Version: "v1", Resource: "daemonsets"},
+		{Group: "batch", Version: "v1", Resource: "jobs"}, {Version: "v1", Resource: "services"},
+		{Version: "v1", Resource: "secrets"}, {Version: "v1", Resource: "pods"},
+	} {
+		list, err := client.Resource(r).Namespace(namespace).List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+		for _, o := range list.Items {
+			if o.GetDeletionTimestamp() == nil {
+				found = append(found, r.Resource+"/"+o.GetName())
+			}
+		}
+	}
+	return found
+}
+
+// nothingLeft waits until a namespace is empty: Helm leaves pods to the garbage collector.
+func nothingLeft(t *testing.T, c cluster, namespace string) {
+	t.Helper()
+	var found []string
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		if found = left(t, c, namespace); len(found) == 0 {
+			return
+		}
+	}
+	assert.Empty(t, found, "nothing of the release may be left")
+}
+
+func testChart(t *testing.T, c cluster) {
+	repository, err := chartrepository.Serve(t.Context())
+	require.NoError(t, err)
+	e := startEngine(t, c)
+	c.namespace(t, "charts")
+
+	monitor := map[string]any{
+		"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor",
+		"metadata": map[string]any{"name": "vllm", "namespace": "charts"},
+		"spec": map[string]any{
+			"selector":  map[string]any{"matchLabels": map[string]any{"a": "b"}},
+			"endpoints": []any{map[string]any{"port": "http", "interval": "2s"}},
+		},
+	}
+	monitorURN := urnOf("monitoring.coreos.com/v1:ServiceMonitor", "vllm")
+	require.NoError(t, e.preview(monitorURN, monitor), "its kind comes with the chart")
+
+	urn := urnOf("helm.sh/v3:Release", "kps")
+	values := map[string]any{
+		"fullnameOverride": "kps",
+		"grafana":          map[string]any{"adminPassword": resource.MakeSecret(resource.NewStringProperty("s3cret"))},
+	}
+	inputs := release(repository, "kube-prometheus-stack", "charts", values)
+	require.NoError(t, e.preview(urn, inputs))
+	s := e.create(urn, inputs)
+	assert.Equal(t, "charts/kube-prometheus-stack", s.id)
+	outputs := e.unpack(s.outputs)
+	assert.Equal(t, "deployed", outputs["status"].ObjectValue()["status"].StringValue())
+	assert.True(t, outputs["values"].ObjectValue()["grafana"].ObjectValue()["adminPassword"].IsSecret())
+	assert.Contains(t, outputs["resourceNames"].ObjectValue(), resource.PropertyKey("Deployment.apps/apps/v1"))
+	operator, err := c.client.AppsV1().Deployments("charts").Get(t.Context(), "kps-operator", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, operator.Status.AvailableReplicas, "create returns when the pods are there")
+	for _, o := range left(t, c, "charts") {
+		assert.NotContains(t, o, "jobs/", "hooks that succeeded are removed")
+	}
+	assert.Empty(t, e.diff(s, inputs))
+
+	// The chart's CRDs are known now, in the same plugin process.
+	m := e.create(monitorURN, monitor)
+	bad := map[string]any{}
+	for k, v := range monitor {
+		bad[k] = v
+	}
+	bad["spec"] = map[string]any{"selector": map[string]any{}, "endpoint": []any{}}
+	require.ErrorContains(t, e.preview(urnOf("monitoring.coreos.com/v1:ServiceMonitor", "bad"),
+		map[string]any{"apiVersion": bad["apiVersion"], "kind": bad["kind"], "spec": bad["spec"],
+			"metadata": map[string]any{"name": "bad", "namespace": "charts"}}), "endpoint")
+
+	values["grafana"] = map[string]any{"enabled": false}
+	assert.NotEmpty(t, e.diff(s, inputs))
+	s = e.update(s, inputs)
+	assert.EqualValues(t, 2, e.unpack(s.outputs)["status"].ObjectValue()["revision"].NumberValue())
+	for _, o := range left(t, c, "charts") {
+		assert.NotContains(t, o, "grafana")
+	}
+
+	// Uninstalled behind our back: the next update installs it again.
+	e.delete(s)
+	assert.Empty(t, e.read(s).id)
+	s = e.update(s, inputs)
+	assert.Equal(t, s.id, e.read(s).id)
+
+	e.delete(m)
+	e.delete(s)
+	e.delete(s)
+	nothingLeft(t, c, "charts")
+
+	t.Run("bad charts", func(t *testing.T) {
+		for name, change := range map[string]func(map[string]any){
+			"no such version":    func(m map[string]any) { m["version"] = "0.0.1" },
+			"no such chart":      func(m map[string]any) { m["chart"] = "nope" },
+			"no such repository": func(m map[string]any) { m["repositoryOpts"] = map[string]any{"repo": "http://127.0.0.1:1"} },
+			"no such input":      func(m map[string]any) { m["valeus"] = map[string]any{} },
+			"bad name":           func(m map[string]any) { m["name"] = "Not_A_Name" },
+		} {
+			inputs := release(repository, "prometheus-adapter", "charts", nil)
+			change(inputs)
+			resp, err := e.client.Check(t.Context(), &pulumirpc.CheckRequest{Urn: urn, News: e.pack(inputs)})
+			require.NoError(t, err, name)
+			assert.NotEmpty(t, resp.GetFailures(), name)
+		}
+		inputs := release(repository, "prometheus-adapter", "charts", nil)
+		delete(inputs, "version")
+		assert.Equal(t, "5.3.0", e.unpack(e.check(urn, nil, inputs))["version"].StringValue(), "the newest version is written down")
+	})
+}
+
+func testFailingChart(t *testing.T, c cluster) {
+	repository, err := chartrepository.Serve(t.Context())
+	require.NoError(t, err)
+	e := startEngine(t, c)
+	c.namespace(t, "failing")
+	urn := urnOf("helm.sh/v3:Release", "adapter")
+	inputs := func(atomic, never bool) map[string]any {
+		values := map[string]any{"rules": map[string]any{"default": false}}
+		if never {
+			values["podLabels"] = map[string]any{neverReady: "true"}
+		}
+		in := release(repository, "prometheus-adapter", "failing", values)
+		in["timeout"], in["atomic"] = 5.0, atomic
+		if !never {
+			in["timeout"] = 120.0
+		}
+		return in
+	}
+	_, err = e.tryCreate(urn, inputs(true, true))
+	require.ErrorContains(t, err, "0 of 1 pods available", "Helm says only that the time is over")
+	require.Nil(t, initFailed(err), "nothing is left to keep in the state")
+	nothingLeft(t, c, "failing")
+
+	s, err := e.tryCreate(urn, inputs(false, true))
+	assert.Contains(t, reasons(t, err), `Deployment "failing/prometheus-adapter": 0 of 1 pods available`)
+	assert.Equal(t, "failing/prometheus-adapter", s.id)
+	s = e.update(s, inputs(false, false))
+	assert.Equal(t, "deployed", e.unpack(s.outputs)["status"].ObjectValue()["status"].StringValue(), "the next update mends it")
+
+	_, err = e.tryUpdate(s, inputs(true, true), false)
+	require.ErrorContains(t, err, "the attempt was undone")
+	deployment, err := c.client.AppsV1().Deployments("failing").Get(t.Context(), "prometheus-adapter", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.NotContains(t, deployment.Spec.Template.Labels, neverReady)
+
+	_, err = e.tryCreate(urnOf("helm.sh/v3:Release", "another"), inputs(false, false))
+	require.ErrorContains(t, err, "already exists and does not belong to this resource")
+	e.delete(s)
+	nothingLeft(t, c, "failing")
+}
+
+// testKilled kills the plugin in the middle of an install and an upgrade: the next update must complete.
+func testKilled(t *testing.T, c cluster) {
+	repository, err := chartrepository.Serve(t.Context())
+	require.NoError(t, err)
+	c.namespace(t, "killed")
+	urn := urnOf("helm.sh/v3:Release", "adapter")
+	inputs := func(never bool) map[string]any {
+		values := map[string]any{"rules": map[string]any{"default": false}}
+		if never {
+			values["podLabels"] = map[string]any{neverReady: "true"}
+		}
+		return release(repository, "prometheus-adapter", "killed", values)
+	}
+	// interrupt starts an operation that waits for pods and kills the plugin as soon as Helm has noted it down.
+	interrupt := func(e *engine, status string, start func(context.Context)) {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); start(ctx) }()
+		seen := ""
+		for deadline := time.Now().Add(time.Minute); seen != status; time.Sleep(50 * time.Millisecond) {
+			require.True(t, time.Now().Before(deadline), "the release is %q, not yet %q", seen, status)
+			list, err := c.client.CoreV1().Secrets("killed").List(t.Context(), metav1.ListOptions{LabelSelector: "owner=helm,status=" + status})
+			require.NoError(t, err)
+			if len(list.Items) > 0 {
+				seen = status
+			}
+		}
+		e.kill()
+		cancel()
+		<-done
+	}
+
+	first := startEngine(t, c)
+	checked := first.check(urn, nil, inputs(true))
+	interrupt(first, "pending-install", func(ctx context.Context) {
+		_, _ = first.client.Create(ctx, &pulumirpc.CreateRequest{Urn: urn, Properties: checked})
+	})
+	second := startEngine(t, c)
+	s := second.create(urn, inputs(false))
+	assert.Equal(t, "deployed", second.unpack(s.outputs)["status"].ObjectValue()["status"].StringValue())
+
+	checked = second.check(urn, &s, inputs(true))
+	interrupt(second, "pending-upgrade", func(ctx context.Context) {
+		_, _ = second.client.Update(ctx, &pulumirpc.UpdateRequest{Urn: urn, Id: s.id, Olds: s.outputs, OldInputs: s.inputs, News: checked})
+	})
+	third := startEngine(t, c)
+	s = third.update(s, inputs(false))
+	assert.Equal(t, "deployed", third.unpack(s.outputs)["status"].ObjectValue()["status"].StringValue())
+	third.delete(s)
+	nothingLeft(t, c, "killed")
+
+	// Killed in the middle, destroyed right away: nothing stays behind.
+	fourth := startEngine(t, c)
+	checked = fourth.check(urn, nil, inputs(true))
+	interrupt(fourth, "pending-install", func(ctx context.Context) {
+		_, _ = fourth.client.Create(ctx, &pulumirpc.CreateRequest{Urn: urn, Properties: checked})
+	})
+	fifth := startEngine(t, c)
+	fifth.delete(state{urn: urn, id: "killed/prometheus-adapter", inputs: checked, outputs: checked})
+	nothingLeft(t, c, "killed")
+
+	files, err := os.ReadDir(c.temp)
+	require.NoError(t, err)
+	assert.Empty(t, files, "a killed plugin leaves no folder of charts")
+}
