@@ -1,0 +1,214 @@
+package aks
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	azurenative "github.com/pulumi/pulumi-azure-native-sdk/v2"
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/providers"
+)
+
+const (
+	// componentType is the Pulumi type that everything of the cluster lies below.
+	componentType = "vllm-autoscaling:providers:AKSCluster"
+
+	gpuResource = "nvidia.com/gpu"
+	// gpuTaint keeps everything else off the GPU nodes; AKS adds no taint for GPUs by itself.
+	gpuTaint = gpuResource + "=present:NoSchedule"
+	// gpuLabel is what NVIDIA's charts and our own selector look for. AKS' own label for GPUs
+	// (kubernetes.azure.com/accelerator) is not selected as well: the node autoscaler would have to know
+	// that a VM size gets it before there is a node.
+	gpuLabel = "nvidia.com/gpu.present"
+
+	// spotKey is label and taint of spot nodes, with value spotValue. AKS adds both by itself.
+	spotKey   = "kubernetes.azure.com/scalesetpriority"
+	spotValue = "spot"
+
+	// aggregatedAPIPort is the kubelet's, which the control plane has to reach on every node.
+	aggregatedAPIPort = 10250
+)
+
+// component is what the cluster's resources have as parent.
+type component struct {
+	pulumi.ResourceState
+
+	// ID of the cluster in Azure.
+	ID pulumi.StringOutput `pulumi:"clusterId"`
+	// Kubeconfig without a token; a secret.
+	Kubeconfig pulumi.StringOutput `pulumi:"kubeconfig"`
+}
+
+// builder is what every step needs.
+type builder struct {
+	ctx       *pulumi.Context
+	name      string
+	args      *Args
+	component *component
+	azure     *azurenative.Provider
+}
+
+// controlPlane is a cluster, created or looked up, as the GPU pool and the kubeconfig see it.
+type controlPlane struct {
+	// resourceGroup and name wait for the cluster, where it is created.
+	resourceGroup, name pulumi.StringOutput
+	id                  pulumi.StringOutput
+	// subnet is for the nodes of the GPU pool; "" leaves it to AKS.
+	subnet string
+	// ready is what objects in the cluster have to wait for.
+	ready []pulumi.Resource
+	// tolerations let pods onto GPU nodes that were there before.
+	tolerations []providers.Toleration
+}
+
+// New creates the cluster, or looks it up, adds the GPU pool and returns what the pipeline has to
+// know. Everything lies below one component called name.
+func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*providers.Cluster, error) {
+	if err := args.Validate(); err != nil {
+		return nil, err
+	}
+	b := &builder{ctx: ctx, name: name, args: args.withDefaults(), component: &component{}}
+	if err := ctx.RegisterComponentResource(componentType, name, b.component, opts...); err != nil {
+		return nil, fmt.Errorf("registering AKS cluster %q: %w", b.args.clusterName(), err)
+	}
+	var err error
+	if b.azure, err = b.newAzureProvider(); err != nil {
+		return nil, err
+	}
+
+	var plane *controlPlane
+	if b.args.Existing == "" {
+		plane, err = b.create()
+	} else {
+		plane, err = b.attach()
+	}
+	if err != nil {
+		return nil, err
+	}
+	ready := slices.Clone(plane.ready)
+
+	if b.args.GPUPool != nil {
+		pool, err := b.newGPUPool(plane)
+		if err != nil {
+			return nil, err
+		}
+		ready = append(ready, pool)
+		if b.args.DeletionProtection {
+			if err := b.newLock(plane, pool); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return b.finish(plane, ready)
+}
+
+// finish builds the Kubernetes provider and the Cluster.
+func (b *builder) finish(plane *controlPlane, ready []pulumi.Resource) (*providers.Cluster, error) {
+	kubeconfig := b.kubeconfig(plane)
+	provider, err := kubernetes.NewProvider(b.ctx, b.name+"-kubernetes", &kubernetes.ProviderArgs{
+		Kubeconfig: kubeconfig,
+		// The provider, and with it every object, is replaced only with the cluster, not when its
+		// certificates are rotated. In lower case, because Azure answers with either.
+		ClusterIdentifier: plane.id.ApplyT(strings.ToLower).(pulumi.StringOutput),
+		// The HPA owns the replicas of the Deployment; only server-side apply knows who owns a field.
+		EnableServerSideApply: pulumi.Bool(true),
+		// Both pools: on destroy, every object goes while there are still nodes to run its finalizers.
+	}, pulumi.Parent(b.component), pulumi.DependsOn(ready))
+	if err != nil {
+		return nil, fmt.Errorf("creating the Kubernetes provider of AKS cluster %q: %w", b.args.clusterName(), err)
+	}
+	b.component.ID, b.component.Kubeconfig = plane.id, kubeconfig
+	if err := b.ctx.RegisterResourceOutputs(b.component, pulumi.Map{
+		"clusterId": plane.id, "kubeconfig": kubeconfig,
+	}); err != nil {
+		return nil, fmt.Errorf("registering the outputs of AKS cluster %q: %w", b.args.clusterName(), err)
+	}
+	cluster := &providers.Cluster{
+		Name:     b.args.clusterName(),
+		Provider: provider,
+		Ready:    ready,
+		GPU: providers.GPUScheduling{
+			ResourceName: gpuResource,
+			PerReplica:   b.args.GPUsPerReplica,
+			NodeSelector: map[string]string{gpuLabel: "true"},
+			Tolerations:  b.args.tolerations(plane),
+		},
+		GPUMetrics: providers.GPUMetrics{Source: providers.DCGMChart},
+		// AKS installs the driver on NVIDIA sizes, but nothing that tells the kubelet of the GPUs.
+		InstallDevicePlugin: !b.args.DevicePluginInstalled,
+		StorageClass:        b.args.StorageClass,
+		AggregatedAPIPort:   aggregatedAPIPort,
+		Kubeconfig:          kubeconfig,
+		// ControlPlaneScrapes stays off: AKS hides etcd, the scheduler and the controller manager.
+		// NodeAutoscaler stays nil: AKS runs one.
+	}
+	return cluster, cluster.Validate()
+}
+
+// tolerations are for everything that goes to the GPU nodes: vLLM, device plugin and exporter.
+func (a *Args) tolerations(plane *controlPlane) []providers.Toleration {
+	tolerations := []providers.Toleration{{Key: gpuResource, Operator: "Exists", Effect: "NoSchedule"}}
+	if a.GPUPool != nil && a.GPUPool.Spot {
+		tolerations = append(tolerations, spotToleration)
+	}
+	return append(tolerations, plane.tolerations...)
+}
+
+var spotToleration = providers.Toleration{Key: spotKey, Operator: "Equal", Value: spotValue, Effect: "NoSchedule"}
+
+// newAzureProvider registers the provider of every Azure resource. Default providers are switched
+// off. Who it logs in as is left to its environment (Azure CLI, ARM_* variables).
+func (b *builder) newAzureProvider() (*azurenative.Provider, error) {
+	args := &azurenative.ProviderArgs{}
+	if b.args.SubscriptionID != "" {
+		args.SubscriptionId = pulumi.String(b.args.SubscriptionID)
+	}
+	if b.args.TenantID != "" {
+		args.TenantId = pulumi.String(b.args.TenantID)
+	}
+	provider, err := azurenative.NewProvider(b.ctx, b.name+"-azure", args, pulumi.Parent(b.component))
+	if err != nil {
+		return nil, fmt.Errorf("creating the Azure provider of AKS cluster %q: %w", b.args.clusterName(), err)
+	}
+	return provider, nil
+}
+
+// options are those of every Azure resource, and more.
+func (b *builder) options(more ...pulumi.ResourceOption) []pulumi.ResourceOption {
+	return append([]pulumi.ResourceOption{pulumi.Parent(b.component), pulumi.Provider(b.azure)}, more...)
+}
+
+// tags are those of every Azure resource that has tags.
+func (b *builder) tags() pulumi.StringMapInput {
+	if len(b.args.Tags) == 0 {
+		return nil
+	}
+	return pulumi.ToStringMap(b.args.Tags)
+}
+
+// after is a value that is known already, but only to be used once the resource is there. In a
+// preview it is unknown exactly when the resource is yet to be created or replaced; the resource's
+// own outputs, but for its id, are unknown in the preview of every update. And what is given such a
+// value is deleted and created again with the resource.
+func after(resource pulumi.CustomResource, value string) pulumi.StringOutput {
+	return resource.ID().ApplyT(func(pulumi.ID) string { return value }).(pulumi.StringOutput)
+}
+
+// optional is nil for "".
+func optional(value string) pulumi.StringPtrInput {
+	if value == "" {
+		return nil
+	}
+	return pulumi.String(value)
+}
+
+// list is nil for an empty list.
+func list(values []string) pulumi.StringArrayInput {
+	if len(values) == 0 {
+		return nil
+	}
+	return pulumi.ToStringArray(values)
+}

@@ -1,0 +1,325 @@
+package aks
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/internals"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/providers"
+)
+
+func TestCreatesEverythingThatAClusterNeeds(t *testing.T) {
+	args := validArgs()
+	r, _ := provision(t, args)
+	assert.Equal(t, []string{
+		poolToken + " aks-gpu", clusterToken + " aks", groupToken + " aks",
+		azureToken + " aks-azure", kubeToken + " aks-kubernetes", componentType + " aks",
+	}, r.names())
+
+	args.DeletionProtection = true
+	args.ResourceGroup = "given"
+	r, _ = provision(t, args)
+	assert.Equal(t, []string{
+		lockToken + " aks", poolToken + " aks-gpu", clusterToken + " aks",
+		azureToken + " aks-azure", kubeToken + " aks-kubernetes", componentType + " aks",
+	}, r.names(), "a given resource group is not created")
+	assert.Equal(t, "given", r.one(t, clusterToken).field(t, "resourceGroupName"))
+	assert.Equal(t, "given", r.one(t, poolToken).field(t, "resourceGroupName"))
+}
+
+// Default providers are disabled in every stack, and a resource outside the component would be
+// missing from its part of a preview.
+func TestEveryResourceHasParentAndProvider(t *testing.T) {
+	args := validArgs()
+	args.DeletionProtection = true
+	r, _ := provision(t, args)
+	for _, one := range r.registered {
+		if one.token == componentType {
+			continue
+		}
+		assert.True(t, strings.HasSuffix(one.args.RegisterRPC.GetParent(), componentType+"::aks"), "parent of %s %s: %s",
+			one.token, one.name, one.args.RegisterRPC.GetParent())
+		if !strings.HasPrefix(one.token, "pulumi:providers:") {
+			assert.Contains(t, one.args.RegisterRPC.GetProvider(), azureToken+"::aks-azure", "provider of %s %s", one.token, one.name)
+		}
+	}
+	for _, call := range r.calls {
+		assert.Contains(t, call.Provider, azureToken+"::aks-azure", "provider of %s", call.Token)
+	}
+}
+
+func TestAzureProvider(t *testing.T) {
+	args := validArgs()
+	r, _ := provision(t, args)
+	assert.Nil(t, r.one(t, azureToken).field(t, "subscriptionId"), "left to the environment")
+
+	args.SubscriptionID, args.TenantID = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
+	r, _ = provision(t, args)
+	assert.Equal(t, args.SubscriptionID, r.one(t, azureToken).field(t, "subscriptionId"))
+	assert.Equal(t, args.TenantID, r.one(t, azureToken).field(t, "tenantId"))
+}
+
+func TestClusterInputs(t *testing.T) {
+	args := validArgs()
+	args.KubernetesVersion = "1.35"
+	args.NodeResourceGroup = "serving-nodes"
+	args.IdleTime = 5 * time.Minute
+	args.EncryptionAtHost = true
+	args.SystemPool.Zones = []string{"1", "2"}
+	args.Tags = map[string]string{"team": "ml"}
+	r, _ := provision(t, args)
+	assert.Equal(t, "serving-rg", r.one(t, groupToken).field(t, "resourceGroupName"))
+	cluster := r.one(t, clusterToken)
+	for path, want := range map[string]any{
+		"resourceGroupName":    "serving-rg",
+		"resourceName":         "serving",
+		"location":             "eastus",
+		"dnsPrefix":            "serving",
+		"kubernetesVersion":    "1.35",
+		"nodeResourceGroup":    "serving-nodes",
+		"tags":                 map[string]any{"team": "ml"},
+		"sku":                  map[string]any{"name": "Base", "tier": "Free"},
+		"identity.type":        "SystemAssigned",
+		"enableRBAC":           true,
+		"aadProfile":           nil,
+		"disableLocalAccounts": false,
+		"apiServerAccessProfile.authorizedIPRanges":             []any{"203.0.113.7/32"},
+		"oidcIssuerProfile.enabled":                             true,
+		"securityProfile.workloadIdentity.enabled":              true,
+		"autoUpgradeProfile.upgradeChannel":                     "patch",
+		"autoUpgradeProfile.nodeOSUpgradeChannel":               "NodeImage",
+		"autoScalerProfile.scaleDownUnneededTime":               "5m",
+		"autoScalerProfile.maxNodeProvisionTime":                "30m",
+		"networkProfile.networkPlugin":                          "azure",
+		"networkProfile.networkPluginMode":                      "overlay",
+		"networkProfile.networkDataplane":                       "cilium",
+		"networkProfile.networkPolicy":                          "cilium",
+		"networkProfile.outboundType":                           "loadBalancer",
+		"networkProfile.podCidr":                                "10.244.0.0/16",
+		"networkProfile.serviceCidr":                            "10.0.0.0/16",
+		"networkProfile.dnsServiceIP":                           "10.0.0.10",
+		"agentPoolProfiles[0].name":                             "system",
+		"agentPoolProfiles[0].mode":                             "System",
+		"agentPoolProfiles[0].type":                             "VirtualMachineScaleSets",
+		"agentPoolProfiles[0].vmSize":                           "Standard_D4s_v5",
+		"agentPoolProfiles[0].count":                            1.0,
+		"agentPoolProfiles[0].minCount":                         1.0,
+		"agentPoolProfiles[0].maxCount":                         3.0,
+		"agentPoolProfiles[0].enableAutoScaling":                true,
+		"agentPoolProfiles[0].osDiskSizeGB":                     64.0,
+		"agentPoolProfiles[0].enableEncryptionAtHost":           true,
+		"agentPoolProfiles[0].enableNodePublicIP":               false,
+		"agentPoolProfiles[0].availabilityZones":                []any{"1", "2"},
+		"agentPoolProfiles[0].vnetSubnetID":                     nil,
+		"agentPoolProfiles[0].nodeTaints":                       nil, // CriticalAddonsOnly would keep monitoring out.
+		"agentPoolProfiles[1]":                                  nil, // The GPU pool is a resource of its own.
+		"apiServerAccessProfile.enablePrivateCluster":           false,
+		"apiServerAccessProfile.enablePrivateClusterPublicFQDN": nil,
+	} {
+		assert.Equal(t, want, cluster.field(t, path), path)
+	}
+}
+
+func TestClusterVariants(t *testing.T) {
+	subnet := "/subscriptions/0/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/vnet/subnets/nodes"
+	identity := "/subscriptions/0/resourceGroups/net/providers/Microsoft.ManagedIdentity/userAssignedIdentities/aks"
+	group := "00000000-0000-0000-0000-00000000000a"
+	for name, test := range map[string]struct {
+		change func(*Args)
+		want   map[string]any
+	}{
+		"open": {func(a *Args) { a.AuthorizedIPRanges = []string{"0.0.0.0/0"} }, map[string]any{
+			"apiServerAccessProfile.authorizedIPRanges": []any{}}},
+		"private": {func(a *Args) { a.AuthorizedIPRanges, a.PrivateCluster = nil, true }, map[string]any{
+			"apiServerAccessProfile": map[string]any{"enablePrivateCluster": true}}},
+		"own identity": {func(a *Args) { a.UserAssignedIdentityID = identity }, map[string]any{
+			"identity": map[string]any{"type": "UserAssigned", "userAssignedIdentities": []any{identity}}}},
+		"own subnet": {func(a *Args) { a.Network.NodeSubnetID, a.Network.OutboundType = subnet, "userDefinedRouting" }, map[string]any{
+			"agentPoolProfiles[0].vnetSubnetID": subnet, "networkProfile.outboundType": "userDefinedRouting"}},
+		"calico": {func(a *Args) { a.Network.Policy = "calico" }, map[string]any{
+			"networkProfile.networkPolicy": "calico", "networkProfile.networkDataplane": "azure"}},
+		"own ranges": {func(a *Args) { a.Network.ServiceCIDR = "172.20.0.0/16" }, map[string]any{
+			"networkProfile.serviceCidr": "172.20.0.0/16", "networkProfile.dnsServiceIP": "172.20.0.10"}},
+		"hardened": {func(a *Args) {
+			a.Entra = &Entra{AzureRBAC: true, AdminGroupIDs: []string{group}, DisableLocalAccounts: true}
+		}, map[string]any{
+			"aadProfile":           map[string]any{"managed": true, "enableAzureRBAC": true, "adminGroupObjectIDs": []any{group}},
+			"disableLocalAccounts": true}},
+		"production": {func(a *Args) {
+			a.Tier, a.UpgradeChannel, a.NodeOSUpgradeChannel = TierStandard, "stable", "SecurityPatch"
+		}, map[string]any{
+			"sku.tier": "Standard", "autoUpgradeProfile": map[string]any{"upgradeChannel": "stable", "nodeOSUpgradeChannel": "SecurityPatch"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := validArgs()
+			test.change(args)
+			r, _ := provision(t, args)
+			for path, want := range test.want {
+				assert.Equal(t, want, r.one(t, clusterToken).field(t, path), path)
+			}
+			assert.Equal(t, args.Network.NodeSubnetID, valueOf(r.one(t, poolToken).field(t, "vnetSubnetID")), "both pools in one network")
+		})
+	}
+}
+
+func valueOf(field any) string {
+	text, _ := field.(string)
+	return text
+}
+
+func TestGPUPoolInputs(t *testing.T) {
+	args := validArgs()
+	args.GPUPool.Zones = []string{"3"}
+	args.EncryptionAtHost = true
+	r, _ := provision(t, args)
+	pool := r.one(t, poolToken)
+	for path, want := range map[string]any{
+		"resourceGroupName":      "serving-rg",
+		"resourceName":           "serving",
+		"agentPoolName":          "vllm",
+		"mode":                   "User",
+		"vmSize":                 "Standard_NC24ads_A100_v4",
+		"enableAutoScaling":      true,
+		"count":                  0.0,
+		"minCount":               0.0,
+		"maxCount":               4.0,
+		"scaleDownMode":          "Delete",
+		"osDiskSizeGB":           128.0,
+		"enableEncryptionAtHost": true,
+		"enableNodePublicIP":     false,
+		"availabilityZones":      []any{"3"},
+		"nodeLabels":             map[string]any{"nvidia.com/gpu.present": "true"},
+		"nodeTaints":             []any{"nvidia.com/gpu=present:NoSchedule"},
+		"scaleSetPriority":       "Regular",
+		"scaleSetEvictionPolicy": nil,
+		"spotMaxPrice":           nil,
+	} {
+		assert.Equal(t, want, pool.field(t, path), path)
+	}
+}
+
+func TestSpotPool(t *testing.T) {
+	args := validArgs()
+	args.GPUPool.Spot = true
+	args.GPUPool.MinNodes = 1
+	r, cluster := provision(t, args)
+	pool := r.one(t, poolToken)
+	for path, want := range map[string]any{
+		"count": 1.0,
+		"nodeLabels": map[string]any{
+			"nvidia.com/gpu.present": "true", "kubernetes.azure.com/scalesetpriority": "spot"},
+		"nodeTaints": []any{
+			"nvidia.com/gpu=present:NoSchedule", "kubernetes.azure.com/scalesetpriority=spot:NoSchedule"},
+		"scaleSetPriority":       "Spot",
+		"scaleSetEvictionPolicy": "Delete",
+		"spotMaxPrice":           -1.0,
+	} {
+		assert.Equal(t, want, pool.field(t, path), path)
+	}
+	assert.Equal(t, []providers.Toleration{
+		{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"},
+		{Key: "kubernetes.azure.com/scalesetpriority", Operator: "Equal", Value: "spot", Effect: "NoSchedule"},
+	}, cluster.GPU.Tolerations, "both taints of the pool are tolerated")
+}
+
+func TestResourceOptions(t *testing.T) {
+	for _, protected := range []bool{false, true} {
+		args := validArgs()
+		args.DeletionProtection = protected
+		r, _ := provision(t, args)
+		cluster, pool, kube := r.one(t, clusterToken), r.one(t, poolToken), r.one(t, kubeToken)
+
+		assert.Equal(t, protected, cluster.args.RegisterRPC.GetProtect(), "the cluster is protected when asked for")
+		assert.False(t, pool.args.RegisterRPC.GetProtect())
+		assert.Equal(t, []string{"agentPoolProfiles[0].count"}, cluster.args.RegisterRPC.GetIgnoreChanges(), "and nothing else of the pool")
+		assert.Equal(t, []string{"count"}, pool.args.RegisterRPC.GetIgnoreChanges())
+		assert.Subset(t, cluster.args.RegisterRPC.GetReplaceOnChanges(), []string{"dnsPrefix", "networkProfile.podCidr", "agentPoolProfiles[0].vmSize"})
+		assert.Subset(t, pool.args.RegisterRPC.GetReplaceOnChanges(), []string{"vmSize", "osDiskSizeGB", "availabilityZones", "scaleSetPriority"})
+		for _, inPlace := range []string{"minCount", "maxCount", "tags", "nodeLabels", "nodeTaints"} {
+			assert.NotContains(t, pool.args.RegisterRPC.GetReplaceOnChanges(), inPlace)
+		}
+		assert.True(t, cluster.args.RegisterRPC.GetDeleteBeforeReplace(), "a name can only be had once")
+		assert.True(t, pool.args.RegisterRPC.GetDeleteBeforeReplace(), "a name can only be had once")
+
+		assert.True(t, cluster.propertyDependsOn("resourceGroupName", groupToken, "aks"))
+		assert.True(t, pool.propertyDependsOn("resourceName", clusterToken, "aks"), "replaced with the cluster")
+		assert.True(t, kube.dependsOn(clusterToken, "aks"), "the system pool outlives every object")
+		assert.True(t, kube.dependsOn(poolToken, "aks-gpu"), "the GPU pool outlives every object")
+		assert.True(t, kube.propertyDependsOn("clusterIdentifier", clusterToken, "aks"))
+	}
+}
+
+// The lock forbids the deletion of the cluster and of the pools below it, so it has to be gone
+// before either of them is to go, on a destroy as well as for a replacement of the pool.
+func TestLockComesLastAndGoesFirst(t *testing.T) {
+	args := validArgs()
+	args.DeletionProtection = true
+	r, _ := provision(t, args)
+	lock := r.one(t, lockToken)
+	assert.Equal(t, idOfCluster, lock.field(t, "scope"))
+	assert.Equal(t, "CanNotDelete", lock.field(t, "level"))
+	assert.Equal(t, "serving-no-delete", lock.field(t, "lockName"))
+	assert.True(t, lock.propertyDependsOn("scope", clusterToken, "aks"))
+	assert.True(t, lock.propertyDependsOn("notes", poolToken, "aks-gpu"))
+	assert.Equal(t, []string{"notes"}, lock.args.RegisterRPC.GetReplaceOnChanges())
+	assert.True(t, lock.args.RegisterRPC.GetDeleteBeforeReplace())
+	assert.False(t, lock.args.RegisterRPC.GetProtect(), "switching the protection off has to remove it")
+	for _, one := range r.registered {
+		assert.False(t, one.dependsOn(lockToken, "aks"), "%s would keep the lock in place until it is deleted", one.token)
+	}
+}
+
+func TestClusterForThePipeline(t *testing.T) {
+	args := validArgs()
+	args.GPUPool.MachineType = "Standard_NC48ads_A100_v4"
+	args.GPUsPerReplica = 2
+	args.StorageClass = "managed-csi-premium"
+	_, cluster := provision(t, args)
+	assert.Equal(t, "serving", cluster.Name)
+	assert.Equal(t, providers.GPUScheduling{
+		ResourceName: "nvidia.com/gpu", PerReplica: 2,
+		NodeSelector: map[string]string{"nvidia.com/gpu.present": "true"},
+		Tolerations:  []providers.Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"}},
+	}, cluster.GPU)
+	assert.Equal(t, providers.DCGMChart, cluster.GPUMetrics.Source)
+	assert.True(t, cluster.InstallDevicePlugin)
+	assert.Equal(t, "managed-csi-premium", cluster.StorageClass)
+	assert.False(t, cluster.ControlPlaneScrapes)
+	assert.Equal(t, 10250, cluster.AggregatedAPIPort)
+	assert.Nil(t, cluster.NodeAutoscaler, "AKS runs one")
+	assert.Len(t, cluster.Ready, 2, "the cluster with its system pool, and the GPU pool")
+	assert.NotNil(t, cluster.Provider)
+}
+
+// The first preview must not ask for the credentials of a cluster that is not there yet. Mocks cannot
+// carry an unknown secret, so that the output is looked at by itself.
+func TestFirstPreviewKnowsNoCluster(t *testing.T) {
+	r := &recorder{}
+	err := pulumi.RunErr(func(ctx *pulumi.Context) error {
+		unknown := pulumi.UnsafeUnknownOutput(nil).ApplyT(func(any) string { return "" }).(pulumi.StringOutput)
+		b := &builder{ctx: ctx, name: "aks", args: validArgs().withDefaults(), component: &component{}}
+		result, err := internals.UnsafeAwaitOutput(ctx.Context(), b.kubeconfig(&controlPlane{resourceGroup: unknown, name: unknown}))
+		require.NoError(t, err)
+		assert.False(t, result.Known)
+		assert.True(t, result.Secret)
+		return nil
+	}, pulumi.WithMocks("vllm-autoscaling", "aks", r), func(info *pulumi.RunInfo) { info.DryRun = true })
+	require.NoError(t, err)
+	assert.Empty(t, r.called())
+}
+
+// In the preview of an update, Azure's provider knows ids, but no other outputs. The kubeconfig must
+// be known all the same, or no object in the cluster could be compared.
+func TestPreviewOfAnUpdateKnowsTheKubeconfig(t *testing.T) {
+	r := &recorder{}
+	_, err := r.run(validArgs(), func(info *pulumi.RunInfo) { info.DryRun = true })
+	require.NoError(t, err)
+	kube := r.one(t, kubeToken)
+	assert.False(t, kube.inputs["kubeconfig"].ContainsUnknowns())
+	assert.Equal(t, strings.ToLower(idOfCluster), kube.field(t, "clusterIdentifier"))
+}

@@ -1,0 +1,210 @@
+package aks
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pulumi/pulumi-azure-native-sdk/authorization/v2"
+	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
+	"github.com/pulumi/pulumi-azure-native-sdk/resources/v2"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// maxNodeProvisionTime is how long the node autoscaler waits for a node before it gives up and tries
+// another. With its driver, a GPU node was seen to take more than 21 minutes (skypilot#3718); AKS' own
+// 15 would then buy one machine after the other.
+const maxNodeProvisionTime = 30 * time.Minute
+
+// create registers the resource group and the cluster with its system pool.
+func (b *builder) create() (*controlPlane, error) {
+	resourceGroup := pulumi.String(b.args.resourceGroup()).ToStringOutput()
+	if b.args.ResourceGroup == "" {
+		group, err := resources.NewResourceGroup(b.ctx, b.name, &resources.ResourceGroupArgs{
+			ResourceGroupName: pulumi.String(b.args.resourceGroup()),
+			Location:          pulumi.String(b.args.Location),
+			Tags:              b.tags(),
+		}, b.options()...)
+		if err != nil {
+			return nil, fmt.Errorf("creating resource group %q: %w", b.args.resourceGroup(), err)
+		}
+		resourceGroup = after(group, b.args.resourceGroup())
+	}
+	cluster, err := b.newCluster(resourceGroup)
+	if err != nil {
+		return nil, err
+	}
+	return &controlPlane{
+		// Not resourceGroup itself: the credentials must wait for the cluster, too.
+		resourceGroup: after(cluster, b.args.resourceGroup()),
+		name:          after(cluster, b.args.Name),
+		id:            cluster.ID().ToStringOutput(),
+		subnet:        b.args.Network.NodeSubnetID,
+		ready:         []pulumi.Resource{cluster},
+	}, nil
+}
+
+func (b *builder) newCluster(resourceGroup pulumi.StringOutput) (*containerservice.ManagedCluster, error) {
+	a := b.args
+	cluster, err := containerservice.NewManagedCluster(b.ctx, b.name, &containerservice.ManagedClusterArgs{
+		ResourceGroupName: resourceGroup,
+		// A name of its own, not an autoname: kubeconfigs, roles and people refer to it.
+		ResourceName:      pulumi.String(a.Name),
+		Location:          pulumi.String(a.Location),
+		DnsPrefix:         pulumi.String(a.Name),
+		KubernetesVersion: optional(a.KubernetesVersion),
+		NodeResourceGroup: optional(a.NodeResourceGroup),
+		Tags:              b.tags(),
+		Sku:               containerservice.ManagedClusterSKUArgs{Name: pulumi.String("Base"), Tier: pulumi.String(a.Tier)},
+		Identity:          a.identity(),
+
+		EnableRBAC:             pulumi.Bool(true),
+		AadProfile:             a.entraProfile(),
+		DisableLocalAccounts:   pulumi.Bool(a.Entra != nil && a.Entra.DisableLocalAccounts),
+		ApiServerAccessProfile: a.apiServerAccess(),
+
+		// Pods can take on Azure identities without a secret.
+		OidcIssuerProfile: containerservice.ManagedClusterOIDCIssuerProfileArgs{Enabled: pulumi.Bool(true)},
+		SecurityProfile: containerservice.ManagedClusterSecurityProfileArgs{
+			WorkloadIdentity: containerservice.ManagedClusterSecurityProfileWorkloadIdentityArgs{Enabled: pulumi.Bool(true)},
+		},
+		NetworkProfile: a.networkProfile(),
+		AutoUpgradeProfile: containerservice.ManagedClusterAutoUpgradeProfileArgs{
+			UpgradeChannel:       pulumi.String(a.UpgradeChannel),
+			NodeOSUpgradeChannel: pulumi.String(a.NodeOSUpgradeChannel),
+		},
+		AutoScalerProfile: containerservice.ManagedClusterPropertiesAutoScalerProfileArgs{
+			ScaleDownUnneededTime: minutes(a.IdleTime),
+			MaxNodeProvisionTime:  minutes(maxNodeProvisionTime),
+		},
+		AgentPoolProfiles: containerservice.ManagedClusterAgentPoolProfileArray{b.systemPool()},
+	}, b.options(
+		pulumi.Protect(a.DeletionProtection),
+		// The node autoscaler owns the number of nodes; an update would send the one of the creation,
+		// or the last refresh, instead. The rest of the pool is not ignored, so that a change of it
+		// shows in a preview.
+		pulumi.IgnoreChanges([]string{"agentPoolProfiles[0].count"}),
+		// Azure refuses to change these, but only in the middle of an update; a preview shall say that
+		// it takes a new cluster.
+		pulumi.ReplaceOnChanges([]string{
+			"dnsPrefix", "location", "nodeResourceGroup",
+			"apiServerAccessProfile.enablePrivateCluster",
+			"networkProfile.podCidr", "networkProfile.serviceCidr", "networkProfile.dnsServiceIP",
+			"agentPoolProfiles[0].vmSize", "agentPoolProfiles[0].osDiskSizeGB", "agentPoolProfiles[0].availabilityZones",
+			"agentPoolProfiles[0].vnetSubnetID", "agentPoolProfiles[0].enableEncryptionAtHost",
+		}),
+		// There cannot be two of one name.
+		pulumi.DeleteBeforeReplace(true),
+	)...)
+	if err != nil {
+		return nil, fmt.Errorf("creating AKS cluster %q: %w", a.Name, err)
+	}
+	return cluster, nil
+}
+
+// systemPool is part of the cluster: AKS creates none without one. The GPU pool is a resource of its
+// own, because AKS takes no further pools this way.
+func (b *builder) systemPool() containerservice.ManagedClusterAgentPoolProfileArgs {
+	pool := b.args.SystemPool
+	return containerservice.ManagedClusterAgentPoolProfileArgs{
+		Name: pulumi.String(systemPoolName),
+		// No taint CriticalAddonsOnly: monitoring has to run here, too.
+		Mode:                   pulumi.String("System"),
+		Type:                   pulumi.String("VirtualMachineScaleSets"),
+		VmSize:                 pulumi.String(pool.MachineType),
+		OsType:                 pulumi.String("Linux"),
+		OsSKU:                  pulumi.String("Ubuntu"),
+		EnableAutoScaling:      pulumi.Bool(true),
+		Count:                  pulumi.Int(pool.MinNodes),
+		MinCount:               pulumi.Int(pool.MinNodes),
+		MaxCount:               pulumi.Int(pool.MaxNodes),
+		OsDiskSizeGB:           pulumi.Int(pool.DiskGiB),
+		OsDiskType:             pulumi.String("Managed"),
+		EnableEncryptionAtHost: pulumi.Bool(b.args.EncryptionAtHost),
+		EnableNodePublicIP:     pulumi.Bool(false),
+		AvailabilityZones:      list(pool.Zones),
+		VnetSubnetID:           optional(b.args.Network.NodeSubnetID),
+		Tags:                   b.tags(),
+	}
+}
+
+func (a *Args) identity() containerservice.ManagedClusterIdentityArgs {
+	if a.UserAssignedIdentityID == "" {
+		return containerservice.ManagedClusterIdentityArgs{Type: containerservice.ResourceIdentityTypeSystemAssigned}
+	}
+	return containerservice.ManagedClusterIdentityArgs{
+		Type:                   containerservice.ResourceIdentityTypeUserAssigned,
+		UserAssignedIdentities: pulumi.ToStringArray([]string{a.UserAssignedIdentityID}),
+	}
+}
+
+func (a *Args) entraProfile() containerservice.ManagedClusterAADProfilePtrInput {
+	if a.Entra == nil {
+		return nil
+	}
+	return containerservice.ManagedClusterAADProfileArgs{
+		Managed:             pulumi.Bool(true),
+		EnableAzureRBAC:     pulumi.Bool(a.Entra.AzureRBAC),
+		AdminGroupObjectIDs: list(a.Entra.AdminGroupIDs),
+		TenantID:            optional(a.Entra.TenantID),
+	}
+}
+
+func (a *Args) apiServerAccess() containerservice.ManagedClusterAPIServerAccessProfileArgs {
+	if a.PrivateCluster {
+		return containerservice.ManagedClusterAPIServerAccessProfileArgs{EnablePrivateCluster: pulumi.Bool(true)}
+	}
+	ranges := a.AuthorizedIPRanges
+	if slices.Equal(ranges, []string{anywhere}) {
+		// An empty list, not none, takes an earlier list away.
+		ranges = nil
+	}
+	return containerservice.ManagedClusterAPIServerAccessProfileArgs{
+		EnablePrivateCluster: pulumi.Bool(false),
+		AuthorizedIPRanges:   pulumi.ToStringArray(ranges),
+	}
+}
+
+func (a *Args) networkProfile() containerservice.ContainerServiceNetworkProfileArgs {
+	dataplane := "azure"
+	if a.Network.Policy == "cilium" {
+		dataplane = "cilium"
+	}
+	return containerservice.ContainerServiceNetworkProfileArgs{
+		NetworkPlugin: pulumi.String("azure"),
+		// Without it, every pod would take an address of the nodes' subnet.
+		NetworkPluginMode: pulumi.String("overlay"),
+		NetworkDataplane:  pulumi.String(dataplane),
+		NetworkPolicy:     pulumi.String(a.Network.Policy),
+		LoadBalancerSku:   pulumi.String("standard"),
+		OutboundType:      pulumi.String(a.Network.OutboundType),
+		PodCidr:           pulumi.String(a.Network.PodCIDR),
+		ServiceCidr:       pulumi.String(a.Network.ServiceCIDR),
+		DnsServiceIP:      pulumi.String(a.Network.DNSServiceIP),
+	}
+}
+
+// minutes is a duration as AKS wants it.
+func minutes(d time.Duration) pulumi.String { return pulumi.String(fmt.Sprintf("%dm", d/time.Minute)) }
+
+// newLock keeps everyone from deleting the cluster, which AKS has no setting for. The lock holds for
+// the pools below the cluster as well, so it has to be the last to come and the first to go.
+func (b *builder) newLock(plane *controlPlane, pool *containerservice.AgentPool) error {
+	_, err := authorization.NewManagementLockByScope(b.ctx, b.name, &authorization.ManagementLockByScopeArgs{
+		Scope:    plane.id,
+		LockName: pulumi.String(b.args.Name + "-no-delete"),
+		Level:    pulumi.String("CanNotDelete"),
+		// Waits for the pool by its id, see the options.
+		Notes: after(pool, fmt.Sprintf("Set by Pulumi with the cluster's deletion protection, for %s and its node pool %s.",
+			b.args.Name, b.args.GPUPoolName)),
+	}, b.options(
+		// Where the pool is replaced, its id and with it this note is unknown: replacing the lock for
+		// that takes it away before the old pool has to go.
+		pulumi.ReplaceOnChanges([]string{"notes"}),
+		pulumi.DeleteBeforeReplace(true),
+	)...)
+	if err != nil {
+		return fmt.Errorf("locking AKS cluster %q: %w", b.args.Name, err)
+	}
+	return nil
+}
