@@ -17,6 +17,10 @@ const (
 )
 
 const (
+	// cniConfig has NetworkPolicies enforced, such as the one that says who may call vLLM. The CNI's
+	// default is to ignore them.
+	cniConfig = `{"enableNetworkPolicy":"true"}`
+
 	// volumeDriverAccount is the service account of the EBS CSI driver's controller.
 	volumeDriverAccount = "ebs-csi-controller-sa"
 	// volumeDriverConfig makes the driver's class the default one (driver 1.31 and later). From
@@ -29,7 +33,11 @@ const (
 func (b *builder) newEarlyAddons(plane *controlPlane) ([]pulumi.Resource, error) {
 	var addons []pulumi.Resource
 	for _, name := range []string{addonCNI, addonKubeProxy, addonPodIdentity} {
-		addon, err := b.newAddon(plane, name, &eks.AddonArgs{})
+		args := &eks.AddonArgs{}
+		if name == addonCNI {
+			args.ConfigurationValues = pulumi.String(cniConfig)
+		}
+		addon, err := b.newAddon(plane, name, args)
 		if err != nil {
 			return nil, err
 		}

@@ -277,6 +277,8 @@ func TestAddons(t *testing.T) {
 	for _, name := range []string{"llm-coredns", "llm-aws-ebs-csi-driver"} {
 		assert.True(t, r.waitsFor(r.get(t, addonType, name), nodeGroupType, "llm-system"), "%s is degraded without a node", name)
 	}
+	assert.JSONEq(t, `{"enableNetworkPolicy":"true"}`, plain(r.get(t, addonType, "llm-vpc-cni"))["configurationValues"].(string),
+		"vLLM's NetworkPolicy would be ignored")
 	driver := plain(r.get(t, addonType, "llm-aws-ebs-csi-driver"))
 	assert.JSONEq(t, `{"defaultStorageClass":{"enabled":true}}`, driver["configurationValues"].(string))
 	assert.Equal(t, []any{map[string]any{"serviceAccount": "ebs-csi-controller-sa", "roleArn": "arn:aws:iam::123456789012:role/llm-ebs-csi"}},
