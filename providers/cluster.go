@@ -17,6 +17,10 @@ type Cluster struct {
 	// Name is the cluster's name as people know it: the cloud's name of it, or the kubeconfig
 	// context of an existing cluster.
 	Name string
+	// Kubectl is how people call kubectl for it, such as "kubectl --context kind-kind".
+	Kubectl string
+	// Login is the cloud's command that gives kubectl that context; "" where it is there already.
+	Login string
 	// Provider creates the objects in the cluster. Required.
 	Provider *kubernetes.Provider
 	// Ready lists what every object has to wait for, such as node pools. Empty for a cluster that
@@ -171,3 +175,10 @@ func (m GPUMetrics) Validate() error {
 		return fmt.Errorf("GPU metrics source %q not supported (one of: %s, %s, %s)", m.Source, DCGMChart, Managed, Simulated)
 	}
 }
+
+// Problems is everything that is wrong with the arguments of a provider package, each problem
+// beginning with the name of the field that it is about.
+type Problems []string
+
+// Error joins the problems.
+func (p Problems) Error() string { return strings.Join(p, "; ") }

@@ -128,6 +128,8 @@ func (b *builder) finish(plane *controlPlane, ready []pulumi.Resource) (*provide
 	}
 	cluster := &providers.Cluster{
 		Name:     b.args.clusterName(),
+		Kubectl:  "kubectl --context " + b.args.clusterName(),
+		Login:    b.args.login(),
 		Provider: provider,
 		Ready:    ready,
 		GPU: providers.GPUScheduling{
@@ -146,6 +148,19 @@ func (b *builder) finish(plane *controlPlane, ready []pulumi.Resource) (*provide
 		// NodeAutoscaler stays nil: AKS runs one.
 	}
 	return cluster, cluster.Validate()
+}
+
+// login is Azure's command that gives kubectl a context of the cluster's name.
+func (a *Args) login() string {
+	command := fmt.Sprintf("az aks get-credentials --resource-group %s --name %s", a.resourceGroup(), a.clusterName())
+	if a.SubscriptionID != "" {
+		command += " --subscription " + a.SubscriptionID
+	}
+	if a.Entra != nil {
+		// As it comes, the context asks for a device code.
+		command += " && kubelogin convert-kubeconfig --login " + a.Entra.Login
+	}
+	return command
 }
 
 // tolerations are for everything that goes to the GPU nodes: vLLM, device plugin and exporter.

@@ -101,7 +101,7 @@ func (a *Args) Validate() error {
 	c.validateEntra(&p)
 	c.validateGPUPool(&p)
 	if len(p) > 0 {
-		return fmt.Errorf("aks: %s", strings.Join(p, "; "))
+		return fmt.Errorf("aks: %w", providers.Problems(p))
 	}
 	return nil
 }

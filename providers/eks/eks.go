@@ -174,6 +174,8 @@ func (b *builder) finish(plane *controlPlane, autoscaler *providers.NodeAutoscal
 	}
 	cluster := &providers.Cluster{
 		Name:                b.args.clusterName(),
+		Kubectl:             "kubectl --context " + b.args.clusterName(),
+		Login:               b.args.login(),
 		Provider:            provider,
 		Ready:               ready,
 		GPU:                 b.args.gpuScheduling(),
@@ -186,6 +188,19 @@ func (b *builder) finish(plane *controlPlane, autoscaler *providers.NodeAutoscal
 		// ControlPlaneScrapes stays off: EKS hides etcd, the scheduler and the controller manager.
 	}
 	return cluster, cluster.Validate()
+}
+
+// login is AWS' command that gives kubectl a context. It is called like the cluster, whose ARN, AWS'
+// own choice, is only known after its creation.
+func (a *Args) login() string {
+	command := fmt.Sprintf("aws eks update-kubeconfig --region %s --name %s --alias %[2]s", a.Region, a.clusterName())
+	if a.RoleARN != "" {
+		command += " --role-arn " + a.RoleARN
+	}
+	if a.Profile != "" {
+		command += " --profile " + a.Profile
+	}
+	return command
 }
 
 // gpuScheduling brings a pod to the GPU nodes. Spot nodes have no taint of their own on EKS.

@@ -78,7 +78,7 @@ func (a *Args) Validate() error {
 	}
 	c.validateGPUPool(&p)
 	if len(p) > 0 {
-		return fmt.Errorf("eks: %s", strings.Join(p, "; "))
+		return fmt.Errorf("eks: %w", providers.Problems(p))
 	}
 	return nil
 }

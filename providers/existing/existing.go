@@ -58,8 +58,12 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if err != nil {
 		return nil, fmt.Errorf("creating the Kubernetes provider %q: %w", name, err)
 	}
+	kubectl := "kubectl"
+	if args.Kubeconfig != "" {
+		kubectl += " --kubeconfig " + args.Kubeconfig
+	}
 	cluster := &providers.Cluster{
-		Name: chosen.context.Name, Provider: provider,
+		Name: chosen.context.Name, Kubectl: kubectl + " --context " + chosen.context.Name, Provider: provider,
 		GPU: args.GPU, GPUMetrics: args.GPUMetrics, StorageClass: args.StorageClass,
 		AggregatedAPIPort: args.AggregatedAPIPort,
 		// ControlPlaneScrapes stays off: kind and minikube bind etcd and the controllers to the

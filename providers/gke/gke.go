@@ -62,7 +62,10 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		return nil, fmt.Errorf("creating the Kubernetes provider of GKE cluster %q: %w", name, err)
 	}
 	cluster := &providers.Cluster{
-		Name:     a.clusterName(),
+		Name:    a.clusterName(),
+		Kubectl: "kubectl --context " + a.contextName(),
+		Login: fmt.Sprintf("gcloud container clusters get-credentials %s --project %s --location %s",
+			a.clusterName(), a.Project, a.Location),
 		Provider: provider,
 		Ready:    made.pools,
 		GPU:      made.gpu,

@@ -1,0 +1,82 @@
+package accelerators
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestFindMachine(t *testing.T) {
+	for _, want := range []struct {
+		cloud string
+		Machine
+	}{
+		{GKE, Machine{"g2-standard-4", "nvidia-l4", 1}},
+		{GKE, Machine{"a2-megagpu-16g", "nvidia-a100-40gb", 16}},
+		{EKS, Machine{"g6.xlarge", "nvidia-l4", 1}},
+		{EKS, Machine{"g5.12xlarge", "nvidia-a10g", 4}},
+		{EKS, Machine{"p4d.24xlarge", "nvidia-a100-40gb", 8}},
+		{AKS, Machine{"Standard_NC24ads_A100_v4", "nvidia-a100-80gb", 1}},
+		{AKS, Machine{"Standard_ND40rs_v2", "nvidia-v100-32gb", 8}},
+	} {
+		found, ok := FindMachine(want.cloud, want.Type)
+		require.True(t, ok, want.Type)
+		assert.Equal(t, want.Machine, found)
+	}
+	found, ok := FindMachine(AKS, "standard_nc24ads_a100_v4")
+	require.True(t, ok, "Azure does not tell upper from lower case")
+	assert.Equal(t, "Standard_NC24ads_A100_v4", found.Type)
+	for cloud, machineType := range map[string]string{
+		GKE: "g6.xlarge", EKS: "G6.xlarge", AKS: "g2-standard-4", "mars": "g6.xlarge",
+	} {
+		_, ok := FindMachine(cloud, machineType)
+		assert.False(t, ok, "%s on %s", machineType, cloud)
+	}
+}
+
+// The smallest comes first: it is the default, and the first that an error suggests.
+func TestSmallestFirst(t *testing.T) {
+	for _, test := range []struct{ cloud, accelerator, first string }{
+		{GKE, "nvidia-l4", "g2-standard-4"}, {EKS, "nvidia-l4", "g6.xlarge"}, {AKS, "nvidia-a100-80gb", "Standard_NC24ads_A100_v4"},
+	} {
+		list := Machines(test.cloud, test.accelerator)
+		require.NotEmpty(t, list)
+		assert.Equal(t, test.first, list[0].Type)
+		assert.True(t, slices.IsSortedFunc(list, func(a, b Machine) int { return a.GPUs - b.GPUs }))
+	}
+	assert.Empty(t, Machines(AKS, "nvidia-l4"), "Azure has none")
+	assert.True(t, slices.IsSortedFunc(All(), func(a, b Accelerator) int { return int(a.MemoryGiB - b.MemoryGiB) }))
+	assert.True(t, slices.IsSortedFunc(In(EKS), func(a, b Accelerator) int { return int(a.MemoryGiB - b.MemoryGiB) }))
+}
+
+// Which GPUs calculate in bfloat16 decides who can run Gemma 3.
+func TestBFloat16(t *testing.T) {
+	for _, a := range All() {
+		old := slices.Contains([]string{"nvidia-v100", "nvidia-v100-32gb", "nvidia-t4"}, a.Name)
+		assert.Equal(t, !old, a.ComputeCapability >= BFloat16, a.Name)
+		assert.Positive(t, a.MemoryGiB, a.Name)
+	}
+	l4, _ := Find("nvidia-l4")
+	assert.Equal(t, "8.9", l4.Capability())
+}
+
+// Every machine type stands once in its cloud and carries an accelerator of the catalogue.
+func TestCatalogueHoldsTogether(t *testing.T) {
+	for cloud, groups := range machines {
+		seen := map[string]bool{}
+		for _, g := range groups {
+			_, ok := Find(g.accelerator)
+			assert.True(t, ok, "%s of %s is not in the catalogue", g.accelerator, cloud)
+			for _, machine := range g.list() {
+				assert.False(t, seen[machine.Type], "%s stands twice", machine.Type)
+				assert.Positive(t, machine.GPUs)
+				seen[machine.Type] = true
+			}
+		}
+		assert.Len(t, In(cloud), len(groups))
+	}
+	_, ok := Find("nvidia-k80")
+	assert.False(t, ok)
+}
