@@ -106,7 +106,7 @@ func (a *ClusterAutoscalerArgs) validate() error {
 		{"ServiceAccount", a.Autoscaler.ServiceAccount},
 	} {
 		if field.value == "" {
-			problems = append(problems, fmt.Errorf("Autoscaler.%s must be set", field.name))
+			problems = append(problems, fmt.Errorf("field Autoscaler.%s must be set", field.name))
 		}
 	}
 	return errors.Join(problems...)

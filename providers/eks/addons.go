@@ -61,7 +61,7 @@ func (b *builder) newLateAddons(plane *controlPlane, volumes *role, system pulum
 	driver, err := b.newAddon(plane, addonEBS, &eks.AddonArgs{
 		ConfigurationValues: pulumi.String(volumeDriverConfig),
 		PodIdentityAssociations: eks.AddonPodIdentityAssociationArray{eks.AddonPodIdentityAssociationArgs{
-			ServiceAccount: pulumi.String(volumeDriverAccount), RoleArn: volumes.Role.Arn,
+			ServiceAccount: pulumi.String(volumeDriverAccount), RoleArn: volumes.Arn,
 		}},
 		// On destroy, the driver outlives its add-on by the minutes that the nodes take to go. Volumes
 		// are deleted a moment after their claims, and would stay and cost if it went first.

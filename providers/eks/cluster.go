@@ -28,7 +28,7 @@ func (b *builder) newCluster(network *network) (*eks.Cluster, error) {
 		return nil, err
 	}
 	keyUse, err := iam.NewRolePolicy(b.ctx, b.resourceName("cluster-secrets"), &iam.RolePolicyArgs{
-		Role: role.Role.Name,
+		Role: role.Name,
 		Policy: key.ToStringOutput().ApplyT(func(arn string) (string, error) {
 			return policyDocument(allow([]string{"kms:DescribeKey", "kms:Encrypt", "kms:Decrypt", "kms:ListGrants"}, arn))
 		}).(pulumi.StringOutput),
@@ -59,7 +59,7 @@ func (b *builder) newCluster(network *network) (*eks.Cluster, error) {
 	args := &eks.ClusterArgs{
 		// Fixed, because policies, log group and kubeconfig name it.
 		Name:      pulumi.String(b.args.Name),
-		RoleArn:   role.Role.Arn,
+		RoleArn:   role.Arn,
 		VpcConfig: vpc,
 		AccessConfig: eks.ClusterAccessConfigArgs{
 			// Entries only: a mistake in the ConfigMap aws-auth locks everyone out.

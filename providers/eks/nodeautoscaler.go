@@ -43,7 +43,7 @@ func (b *builder) newNodeAutoscaler(plane *controlPlane) (*providers.NodeAutosca
 		return nil, nil, err
 	}
 	policy, err := iam.NewRolePolicy(b.ctx, b.resourceName("autoscaler"), &iam.RolePolicyArgs{
-		Role: r.Role.Name, Policy: pulumi.String(document),
+		Role: r.Name, Policy: pulumi.String(document),
 	}, b.options()...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("registering the node autoscaler's permissions: %w", err)
@@ -52,7 +52,7 @@ func (b *builder) newNodeAutoscaler(plane *controlPlane) (*providers.NodeAutosca
 		ClusterName:    plane.name,
 		Namespace:      pulumi.String(autoscalerNamespace),
 		ServiceAccount: pulumi.String(autoscalerAccount),
-		RoleArn:        r.Role.Arn,
+		RoleArn:        r.Arn,
 		// A pod that starts between the two would have a role without permissions.
 	}, b.options(pulumi.DependsOn([]pulumi.Resource{policy}))...)
 	if err != nil {

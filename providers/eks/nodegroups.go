@@ -104,7 +104,7 @@ func (b *builder) newNodeGroup(plane *controlPlane, g nodeGroup) (*eks.NodeGroup
 		// A prefix, because a group is replaced, new one first, when its machine type, image, zones or
 		// kind of capacity changes.
 		NodeGroupNamePrefix: pulumi.String(g.suffix + "-"),
-		NodeRoleArn:         nodeRole.Role.Arn,
+		NodeRoleArn:         nodeRole.Arn,
 		SubnetIds:           g.subnets,
 		AmiType:             pulumi.String(g.ami),
 		CapacityType:        pulumi.String(capacity),
