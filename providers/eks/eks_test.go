@@ -309,6 +309,9 @@ func TestGPUPool(t *testing.T) {
 		assert.True(t, r.waitsFor(group, attachmentType, "llm-gpu-node-"+policy), policy)
 	}
 	assert.True(t, r.waitsFor(group, routeType, "llm-private-a"), "a node without a route joins nothing")
+	for typ, name := range map[string]string{routeType: "llm-public", associationType: "llm-public-a", internetType: "llm-internet", natType: "llm-nat-a"} {
+		assert.True(t, r.waitsFor(group, typ, name), "a node is cut off while %s %q goes first", typ, name)
+	}
 	assert.True(t, r.waitsFor(group, clusterType, "llm-cluster"))
 
 	template := plain(r.get(t, templateType, "llm-gpu"))

@@ -70,7 +70,7 @@ func (b *builder) newNetwork() (*network, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registering the internet gateway: %w", err)
 	}
-	publicRoutes, _, err := b.newRouteTable("public", vpc, &ec2.RouteArgs{GatewayId: gateway.ID()})
+	publicTable, internetRoute, err := b.newRouteTable("public", vpc, &ec2.RouteArgs{GatewayId: gateway.ID()})
 	if err != nil {
 		return nil, err
 	}
@@ -87,11 +87,12 @@ func (b *builder) newNetwork() (*network, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := b.associate("public-"+letter, public, publicRoutes); err != nil {
+		publicRoutes, err := b.associate("public-"+letter, public, publicTable)
+		if err != nil {
 			return nil, err
 		}
 		if i == 0 || b.args.Network.NATPerZone {
-			if natID, err = b.newNAT(letter, public, gateway); err != nil {
+			if natID, err = b.newNAT(letter, public, gateway, internetRoute, publicRoutes); err != nil {
 				return nil, err
 			}
 		}
@@ -161,8 +162,10 @@ func (b *builder) associate(suffix string, subnet *ec2.Subnet, table *ec2.RouteT
 	return association, nil
 }
 
-// newNAT registers a NAT gateway in a public subnet.
-func (b *builder) newNAT(letter string, public *ec2.Subnet, gateway *ec2.InternetGateway) (pulumi.StringInput, error) {
+// newNAT registers a NAT gateway in a public subnet, after what takes it to the internet: on destroy,
+// nodes and the volume driver on them use it to the end, and AWS refuses to detach an internet
+// gateway while addresses in the VPC are mapped.
+func (b *builder) newNAT(letter string, public *ec2.Subnet, internet ...pulumi.Resource) (pulumi.StringInput, error) {
 	suffix := "nat-" + letter
 	address, err := ec2.NewEip(b.ctx, b.resourceName(suffix), &ec2.EipArgs{
 		Domain: pulumi.String("vpc"), Tags: b.nameTag(suffix),
@@ -172,8 +175,7 @@ func (b *builder) newNAT(letter string, public *ec2.Subnet, gateway *ec2.Interne
 	}
 	nat, err := ec2.NewNatGateway(b.ctx, b.resourceName(suffix), &ec2.NatGatewayArgs{
 		SubnetId: public.ID(), AllocationId: address.ID().ToStringOutput().ToStringPtrOutput(), Tags: b.nameTag(suffix),
-		// AWS refuses to detach an internet gateway while addresses in the VPC are mapped.
-	}, b.options(pulumi.DependsOn([]pulumi.Resource{gateway}))...)
+	}, b.options(pulumi.DependsOn(internet))...)
 	if err != nil {
 		return nil, fmt.Errorf("registering NAT gateway %q: %w", suffix, err)
 	}
