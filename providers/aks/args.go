@@ -94,7 +94,7 @@ type Args struct {
 	// Standard_D4s_v5, 1 to 3 nodes, 64 GiB. Not used with Existing.
 	SystemPool providers.NodePool
 	// GPUPool runs vLLM. Defaults: Standard_NC24ads_A100_v4, 0 to 4 nodes, 128 GiB; Accelerator and
-	// GPUsPerNode follow from the VM size where this package knows it. Required with Name; with
+	// GPUsPerNode follow from the VM size where the catalogue of accelerators has it. Required with Name; with
 	// Existing, nil means that the cluster has GPU nodes.
 	GPUPool *providers.GPUPool
 	// GPUPoolName is 1 to 12 lower-case letters and digits, a letter first. Default: vllm. A name behind
@@ -190,7 +190,7 @@ func (a *Args) withDefaults() *Args {
 		fill(&pool.MachineType, defaultGPUSize)
 		fill(&pool.MaxNodes, max(defaultGPUMax, pool.MinNodes))
 		fill(&pool.DiskGiB, defaultGPUDisk)
-		if known, ok := FindVMSize(pool.MachineType); ok {
+		if known, ok := gpuSize(pool.MachineType); ok {
 			fill(&pool.Accelerator, known.Accelerator)
 			fill(&pool.GPUsPerNode, known.GPUs)
 		}

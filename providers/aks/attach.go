@@ -79,7 +79,7 @@ func (a *Args) checkExisting(found *containerservice.LookupManagedClusterResult,
 func (a *Args) findGPUPools(p *problems, pools []containerservice.ManagedClusterAgentPoolProfileResponse, plane *controlPlane) {
 	var usable, unlabelled, small []string
 	for _, pool := range pools {
-		size, known := FindVMSize(value(pool.VmSize))
+		size, known := gpuSize(value(pool.VmSize))
 		labelled := pool.NodeLabels[gpuLabel] == "true"
 		switch {
 		case !labelled && known:

@@ -84,7 +84,11 @@ func (a *Args) Validate() error {
 	case c.Name != "" && c.Existing != "":
 		p.add("Name %q and Existing %q exclude each other", c.Name, c.Existing)
 	default:
-		p.form("cluster name", c.clusterName(), clusterNameForm,
+		field := "Name"
+		if c.Existing != "" {
+			field = "Existing"
+		}
+		p.form(field, c.clusterName(), clusterNameForm,
 			"an AKS cluster's name (1 to 63 letters, digits, - and _, a letter or digit at both ends)")
 	}
 	p.form("ResourceGroup", c.ResourceGroup, resourceGroupForm,
@@ -274,7 +278,7 @@ func (a *Args) validateSystemPool(p *problems) {
 	if n := vcpus(pool.MachineType); n > 0 && n < minSystemVCPUs {
 		p.add("SystemPool.MachineType %q has %d vCPU (at least %d, such as %s)", pool.MachineType, n, minSystemVCPUs, defaultSystemSize)
 	}
-	if known, ok := FindVMSize(pool.MachineType); ok {
+	if known, ok := gpuSize(pool.MachineType); ok {
 		p.add("SystemPool.MachineType %q carries %d %s, which nothing there would use (such as %s)",
 			pool.MachineType, known.GPUs, known.Accelerator, defaultSystemSize)
 	}
@@ -326,7 +330,7 @@ func (a *Args) validateGPUPool(p *problems) {
 		p.add("GPUPoolName %q is the system pool's name (such as %s)", a.GPUPoolName, defaultGPUPoolName)
 	}
 	validatePool(p, "GPUPool", pool.NodePool, 0, minGPUDiskGiB)
-	known, ok := FindVMSize(pool.MachineType)
+	known, ok := gpuSize(pool.MachineType)
 	switch {
 	case partOfGPUForm.MatchString(pool.MachineType):
 		p.add("GPUPool.MachineType %q carries a part of a GPU, which vLLM cannot be given (such as Standard_NV36ads_A10_v5)", pool.MachineType)

@@ -50,7 +50,7 @@ func TestValidateRefuses(t *testing.T) {
 	}{
 		"no name":              {func(a *Args) { a.Name = "" }, "Name or Existing must be set"},
 		"both names":           {func(a *Args) { a.Existing, a.ResourceGroup = "other", "rg" }, `Name "serving" and Existing "other" exclude each other`},
-		"a bad name":           {func(a *Args) { a.Name = "serving-" }, `cluster name "serving-"`},
+		"a bad name":           {func(a *Args) { a.Name = "serving-" }, `Name "serving-" is not an AKS cluster's name`},
 		"a bad subscription":   {func(a *Args) { a.SubscriptionID = "mine" }, `SubscriptionID "mine" is not a GUID`},
 		"a bad tenant":         {func(a *Args) { a.TenantID = "mine" }, `TenantID "mine" is not a GUID`},
 		"a bad group":          {func(a *Args) { a.ResourceGroup = "a/b" }, `ResourceGroup "a/b"`},
@@ -129,7 +129,7 @@ func TestValidateRefuses(t *testing.T) {
 
 func TestValidateReportsEverything(t *testing.T) {
 	err := (&Args{Name: "-", Tier: "Gold", GPUPool: &providers.GPUPool{GPUsPerNode: 9}}).Validate()
-	for _, want := range []string{"aks: ", `cluster name "-"`, "Location", `Tier "Gold"`, "AuthorizedIPRanges", "GPUsPerNode 9"} {
+	for _, want := range []string{"aks: ", `Name "-"`, "Location", `Tier "Gold"`, "AuthorizedIPRanges", "GPUsPerNode 9"} {
 		assert.ErrorContains(t, err, want)
 	}
 	assert.ErrorContains(t, (*Args)(nil).Validate(), "arguments are missing")
@@ -148,22 +148,12 @@ func TestDefaultsLeaveTheArgumentsAlone(t *testing.T) {
 	assert.Equal(t, LoginAzureCLI, filled.Entra.Login)
 }
 
-func TestFindVMSize(t *testing.T) {
-	for name, want := range map[string]VMSize{
-		"Standard_NC4as_T4_v3":      {"nvidia-t4", 1, 16, 75},
-		"Standard_NV72ads_A10_v5":   {"nvidia-a10", 2, 24, 86},
-		"standard_nc24ads_a100_V4":  {"nvidia-a100-80gb", 1, 80, 80},
-		"Standard_ND96isr_H200_v5":  {"nvidia-h200-141gb", 8, 141, 90},
-		"Standard_NC80adis_H100_v5": {"nvidia-h100-94gb", 2, 94, 90},
+func TestVCPUs(t *testing.T) {
+	for size, want := range map[string]int{
+		"Standard_D4s_v5": 4, "Standard_D16ads_v6": 16, "Standard_E8-2s_v5": 2, "Standard_F2s_v2": 2, "Standard_B4ms": 4,
+		// Old names count sizes, not vCPUs.
+		"Standard_DS3_v2": 0, "Standard_D2_v2": 0, "Standard_D2": 0, "m6i.large": 0,
 	} {
-		size, ok := FindVMSize(name)
-		assert.True(t, ok, name)
-		assert.Equal(t, want, size, name)
-	}
-	_, ok := FindVMSize("Standard_D4s_v5")
-	assert.False(t, ok)
-	for name, size := range vmSizes {
-		assert.Equal(t, strings.ToLower(name), name, "looked up in lower case")
-		assert.True(t, size.GPUs > 0 && size.MemoryGiB > 0 && size.ComputeCapability >= 70, name)
+		assert.Equal(t, want, vcpus(size), size)
 	}
 }
