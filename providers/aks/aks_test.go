@@ -296,6 +296,20 @@ func TestClusterForThePipeline(t *testing.T) {
 	assert.NotNil(t, cluster.Provider)
 }
 
+func TestHowPeopleReachTheCluster(t *testing.T) {
+	_, cluster := provision(t, validArgs())
+	assert.Equal(t, "kubectl --context serving", cluster.Kubectl)
+	assert.Equal(t, "az aks get-credentials --resource-group serving-rg --name serving", cluster.Login)
+
+	args := attachArgs()
+	args.SubscriptionID = "00000000-0000-0000-0000-000000000001"
+	args.Entra = &Entra{}
+	cluster, err := (&recorder{existing: theirs(map[string]any{"aadProfile": map[string]any{"managed": true}})}).run(args)
+	require.NoError(t, err)
+	assert.Equal(t, "az aks get-credentials --resource-group theirs --name serving --subscription "+args.SubscriptionID+
+		" && kubelogin convert-kubeconfig --login azurecli", cluster.Login)
+}
+
 // The first preview must not ask for the credentials of a cluster that is not there yet. Mocks cannot
 // carry an unknown secret, so that the output is looked at by itself.
 func TestFirstPreviewKnowsNoCluster(t *testing.T) {
