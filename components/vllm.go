@@ -144,6 +144,8 @@ type VLLMArgs struct {
 	PriorityClassName string
 	// GPU says how a pod gets its GPUs.
 	GPU providers.GPUScheduling
+	// Env is further environment of the server, by variable; none that the program sets itself.
+	Env map[string]string
 	// ScrapeInterval of the server's metrics; at least 1 s.
 	ScrapeInterval time.Duration
 	// MaxReplicas is the most replicas that the autoscaler makes, which bounds how long a rollout
@@ -462,6 +464,11 @@ func (a *VLLMArgs) validate() error {
 	}
 	if a.ShutdownTimeout < 0 || a.ShutdownTimeout%time.Second != 0 {
 		add("shutdown timeout %s not possible (whole seconds, 0 or more)", a.ShutdownTimeout)
+	}
+	for _, variable := range []string{"HOME", "USER", "HF_HUB_CACHE", "TORCHINDUCTOR_CACHE_DIR", "NUMBA_CACHE_DIR", "VLLM_NO_USAGE_STATS", "HF_TOKEN", "VLLM_API_KEY"} {
+		if value, ok := a.Env[variable]; ok {
+			add("environment variable %s=%q is set by the program: leave it out", variable, value)
+		}
 	}
 	if a.MaxReplicas < 1 {
 		add("maxReplicas %d not possible (at least 1)", a.MaxReplicas)

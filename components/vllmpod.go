@@ -229,6 +229,10 @@ func (a *VLLMArgs) environment() corev1.EnvVarArray {
 	if a.APIKey != nil {
 		addSecret("VLLM_API_KEY", APIKeySecret, apiKeyKey)
 	}
+	// Sorted, because another order would roll all replicas.
+	for _, name := range slices.Sorted(maps.Keys(a.Env)) {
+		add(name, a.Env[name])
+	}
 	return env
 }
 

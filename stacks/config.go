@@ -13,6 +13,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/providers/accelerators"
 )
 
 // GPU modes.
@@ -23,21 +24,42 @@ const (
 	GPUSimulated = "simulated"
 )
 
-// CloudLocal is an existing cluster that a kubeconfig reaches: kind, minikube or any other.
-const CloudLocal = "local"
+// The clouds.
+const (
+	// CloudLocal is an existing cluster that a kubeconfig reaches: kind, minikube or any other.
+	CloudLocal = "local"
+	// CloudGKE is Google Kubernetes Engine.
+	CloudGKE = accelerators.GKE
+	// CloudEKS is Amazon EKS.
+	CloudEKS = accelerators.EKS
+	// CloudAKS is Azure Kubernetes Service.
+	CloudAKS = accelerators.AKS
+)
+
+// Clouds lists where a stack can run.
+var Clouds = []string{CloudLocal, CloudGKE, CloudEKS, CloudAKS}
 
 // Config is the configuration of one stack: typed, with defaults filled in, and valid. Tags name
 // the keys below the project's namespace in Pulumi.<stack>.yaml; docs/configuration.md lists them
-// with type, default and what is allowed.
+// with type, default and what is allowed. The tags clouds and when say where a key has a meaning;
+// anywhere else it is refused (scope).
 type Config struct {
+	// Project is the project's name, the namespace of the keys; it is not a key.
+	Project string `key:"-"`
 	// Stack is the stack's name; it is not a key.
 	Stack string `key:"-"`
 	// Cloud says where the stack runs; one of Clouds. Default: the stack's name.
 	Cloud string `key:"cloud"`
-	// Cluster chooses an existing cluster.
+	// Cluster is the cluster to create or to use.
 	Cluster Cluster `key:"cluster"`
 	// Namespaces names the namespaces that the stack creates.
 	Namespaces Namespaces `key:"namespaces"`
+	// NodePools are the nodes that a cloud makes.
+	NodePools NodePools `key:"nodePools" clouds:"gke eks aks"`
+	// GKE, EKS and AKS hold what only one cloud has.
+	GKE GKE `key:"gke" clouds:"gke"`
+	EKS EKS `key:"eks" clouds:"eks"`
+	AKS AKS `key:"aks" clouds:"aks"`
 	// Model is what vLLM serves.
 	Model Model `key:"model"`
 	// HuggingFaceToken downloads gated models.
@@ -56,12 +78,22 @@ type Config struct {
 	Charts Charts `key:"charts"`
 }
 
-// Cluster chooses an existing cluster.
+// Cluster is the cluster to create or to use.
 type Cluster struct {
 	// Kubeconfig is a path; "" means the first existing file of $KUBECONFIG, else ~/.kube/config.
-	Kubeconfig string `key:"kubeconfig"`
+	Kubeconfig string `key:"kubeconfig" clouds:"local"`
 	// Context is a context of that kubeconfig; "" means its current-context.
-	Context string `key:"context"`
+	Context string `key:"context" clouds:"local"`
+	// Name is the name of the cluster to create. Default: project and stack.
+	Name string `key:"name" clouds:"gke eks aks"`
+	// Existing is the name of a cluster to attach to; "" creates one.
+	Existing string `key:"existing" clouds:"gke eks aks"`
+	// KubernetesVersion is a minor version; "" means the cloud's default. GKE has channels only.
+	KubernetesVersion string `key:"kubernetesVersion" clouds:"eks aks" when:"create"`
+	// APIAccessCIDRs are the networks that reach the API server over the internet.
+	APIAccessCIDRs []string `key:"apiAccessCidrs" clouds:"gke eks aks" when:"create"`
+	// DeletionProtection has to be switched off, by an update of its own, before a destroy.
+	DeletionProtection bool `key:"deletionProtection" clouds:"gke eks aks" when:"create"`
 }
 
 // Namespaces names the namespaces that the stack creates and, on destroy, deletes.
@@ -124,10 +156,11 @@ type GPU struct {
 	// MemoryGiB is the memory of one GPU; 0 means unknown, and then nothing is checked against it.
 	MemoryGiB float64 `key:"memoryGiB"`
 	// NodeSelector and Tolerations bring a pod to the GPU nodes.
-	NodeSelector map[string]string `key:"nodeSelector"`
-	Tolerations  []Toleration      `key:"tolerations"`
+	// On a cloud both follow from its node pool.
+	NodeSelector map[string]string `key:"nodeSelector" clouds:"local"`
+	Tolerations  []Toleration      `key:"tolerations" clouds:"local"`
 	// Metrics is a providers.GPUMetricsSource.
-	Metrics string `key:"metrics"`
+	Metrics string `key:"metrics" clouds:"local"`
 }
 
 // Toleration is a Kubernetes toleration; see providers.Toleration.
@@ -167,7 +200,8 @@ type Autoscaling struct {
 	// AdapterReplicas is the number of Prometheus Adapter pods.
 	AdapterReplicas int `key:"adapterReplicas"`
 	// AdapterPort has to be a port that the control plane may open to pods.
-	AdapterPort int `key:"adapterPort"`
+	// Every cloud's reaches 10250.
+	AdapterPort int `key:"adapterPort" clouds:"local"`
 	// RelistInterval is how often the adapter looks for new series.
 	RelistInterval time.Duration `key:"relistInterval"`
 }
@@ -218,6 +252,10 @@ type Charts struct {
 	KubePrometheusStack Chart `key:"kubePrometheusStack"`
 	PrometheusAdapter   Chart `key:"prometheusAdapter"`
 	DCGMExporter        Chart `key:"dcgmExporter"`
+	// DevicePlugin is installed where nothing else tells Kubernetes of the GPUs.
+	DevicePlugin Chart `key:"devicePlugin"`
+	// ClusterAutoscaler is installed where the cloud adds no nodes by itself.
+	ClusterAutoscaler Chart `key:"clusterAutoscaler"`
 }
 
 // Chart is where a chart comes from and what is changed in it.
@@ -278,10 +316,10 @@ func Load(ctx *pulumi.Context) (*Config, error) {
 
 // Read turns a source into a configuration: parse, defaults, validate.
 func Read(source Source) (*Config, error) {
-	c := &Config{Stack: source.Stack}
+	c := &Config{Project: source.Project, Stack: source.Stack}
 	given, problems := parse(source, c)
 	c.applyDefaults(given)
-	problems = append(problems, c.validate(source)...)
+	problems = append(problems, c.validate(source, given)...)
 	if len(problems) > 0 {
 		return nil, newConfigError(source, problems)
 	}
@@ -319,6 +357,8 @@ const (
 const (
 	prometheusCommunity = "https://prometheus-community.github.io/helm-charts"
 	nvidiaDCGM          = "https://nvidia.github.io/dcgm-exporter/helm-charts"
+	nvidiaDevicePlugin  = "https://nvidia.github.io/k8s-device-plugin"
+	kubernetesAutoscale = "https://kubernetes.github.io/autoscaler"
 
 	// imageVLLM states its CUDA variant, because the plain tag's CUDA version changes with releases.
 	imageVLLM      = "vllm/vllm-openai:v0.20.0-cu129"
@@ -343,9 +383,12 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "gpu.mode", &c.GPU.Mode, choose(noGPU, GPUSimulated, GPUNvidia))
 	simulated := c.GPU.Mode == GPUSimulated
 	orDefault(given, "gpu.perReplica", &c.GPU.PerReplica, 1)
+	if !noGPU {
+		c.applyCloudDefaults(given)
+	}
 	orDefault(given, "gpu.metrics", &c.GPU.Metrics,
 		choose(simulated, string(providers.Simulated), string(providers.DCGMChart)))
-	if !simulated {
+	if !simulated && c.Cloud == CloudLocal {
 		orDefault(given, "gpu.nodeSelector", &c.GPU.NodeSelector, map[string]string{"nvidia.com/gpu.present": "true"})
 		orDefault(given, "gpu.tolerations", &c.GPU.Tolerations,
 			[]Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"}})
@@ -365,6 +408,8 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "monitoring.evaluationInterval", &c.Monitoring.EvaluationInterval, 15*time.Second)
 	orDefault(given, "monitoring.signalInterval", &c.Monitoring.SignalInterval, 2*time.Second)
 	orDefault(given, "monitoring.retention", &c.Monitoring.Retention, "7d")
+	// Nodes of a cloud come and go; an emptyDir would lose the metrics with them.
+	orDefault(given, "monitoring.storage", &c.Monitoring.Storage, choose(noGPU, Quantity(""), "20Gi"))
 	orDefault(given, "monitoring.grafana", &c.Monitoring.Grafana, true)
 
 	orDefault(given, "autoscaling.minReplicas", &c.Autoscaling.MinReplicas, 1)
@@ -395,6 +440,10 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "charts.prometheusAdapter.repository", &c.Charts.PrometheusAdapter.Repository, prometheusCommunity)
 	orDefault(given, "charts.dcgmExporter.version", &c.Charts.DCGMExporter.Version, "4.8.2")
 	orDefault(given, "charts.dcgmExporter.repository", &c.Charts.DCGMExporter.Repository, nvidiaDCGM)
+	orDefault(given, "charts.devicePlugin.version", &c.Charts.DevicePlugin.Version, "0.20.0")
+	orDefault(given, "charts.devicePlugin.repository", &c.Charts.DevicePlugin.Repository, nvidiaDevicePlugin)
+	orDefault(given, "charts.clusterAutoscaler.version", &c.Charts.ClusterAutoscaler.Version, "9.59.0")
+	orDefault(given, "charts.clusterAutoscaler.repository", &c.Charts.ClusterAutoscaler.Repository, kubernetesAutoscale)
 }
 
 // runningTarget is the default target of requests running: whole, except for a replica that works on

@@ -20,6 +20,16 @@ type keySet map[string]bool
 
 func (s keySet) has(key string) bool { return s[key] }
 
+// hasBelow says whether any key of an object is given, other than the excepted one.
+func (s keySet) hasBelow(object, except string) bool {
+	for key := range s {
+		if key != except && strings.HasPrefix(key, object+".") {
+			return true
+		}
+	}
+	return false
+}
+
 // parse decodes a source strictly into c and returns the keys that it gives.
 func parse(source Source, c *Config) (keySet, []Problem) {
 	d := &decoder{source: source, given: keySet{}}

@@ -1,7 +1,9 @@
 package stacks
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -9,8 +11,15 @@ import (
 	"vllm-autoscaling/components/helm"
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/providers/aks"
+	"vllm-autoscaling/providers/eks"
 	"vllm-autoscaling/providers/existing"
+	"vllm-autoscaling/providers/gke"
 )
+
+// devicePluginNamespace is Kubernetes' own: what makes GPUs usable belongs to the nodes, and pods of
+// its priority are welcome nowhere else by default.
+const devicePluginNamespace = "kube-system"
 
 // Deploy is the program: it reads the stack's configuration and registers everything that follows
 // from it, in the order of the path from a cluster to a replica count. Nothing is registered when
@@ -32,10 +41,41 @@ func Deploy(ctx *pulumi.Context) error {
 	}
 	inCluster := pulumi.Provider(cluster.Provider)
 
+	// What nodes are made of comes before everything that runs on them, and goes after it: pods that end
+	// leave nodes to remove, and nothing may wait for nodes that nobody adds.
+	ready := cluster.Ready
+	if cluster.NodeAutoscaler != nil {
+		autoscaler, err := components.NewClusterAutoscaler(ctx, "node-autoscaler", &components.ClusterAutoscalerArgs{
+			Autoscaler: *cluster.NodeAutoscaler,
+			Chart:      config.Charts.ClusterAutoscaler.named("cluster-autoscaler"),
+			Values:     config.Charts.ClusterAutoscaler.Values,
+			DependsOn:  cluster.Ready,
+		}, inCluster)
+		if err != nil {
+			return err
+		}
+		ready = append(slices.Clone(ready), autoscaler.Release)
+	}
+	// gpus is what tells Kubernetes of the GPUs, where the cloud does not.
+	var gpus []pulumi.Resource
+	if cluster.InstallDevicePlugin {
+		plugin, err := components.NewDevicePlugin(ctx, "device-plugin", &components.DevicePluginArgs{
+			Namespace: devicePluginNamespace,
+			Chart:     config.Charts.DevicePlugin.named("nvidia-device-plugin"),
+			GPU:       cluster.GPU,
+			Values:    config.Charts.DevicePlugin.Values,
+			DependsOn: ready,
+		}, inCluster)
+		if err != nil {
+			return err
+		}
+		gpus = []pulumi.Resource{plugin.Release}
+	}
+
 	namespaces, err := components.NewNamespaces(ctx, "namespaces", &components.NamespacesArgs{
 		Monitoring: config.Namespaces.Monitoring,
 		Serving:    config.Namespaces.Serving,
-		DependsOn:  cluster.Ready,
+		DependsOn:  ready,
 	}, inCluster)
 	if err != nil {
 		return err
@@ -48,7 +88,7 @@ func Deploy(ctx *pulumi.Context) error {
 		EvaluationInterval:  config.Monitoring.EvaluationInterval,
 		Retention:           config.Monitoring.Retention,
 		Storage:             string(config.Monitoring.Storage),
-		StorageClass:        cluster.StorageClass,
+		StorageClass:        choose(config.Monitoring.StorageClass != "", config.Monitoring.StorageClass, cluster.StorageClass),
 		ControlPlaneScrapes: cluster.ControlPlaneScrapes,
 		Grafana:             config.Monitoring.Grafana,
 		GrafanaPassword:     config.Monitoring.GrafanaPassword.Input(),
@@ -66,7 +106,7 @@ func Deploy(ctx *pulumi.Context) error {
 		GPU:            cluster.GPU,
 		ScrapeInterval: config.Monitoring.SignalInterval,
 		Values:         config.Charts.DCGMExporter.Values,
-		DependsOn:      []pulumi.Resource{namespaces.MonitoringNamespace, monitoring.Release},
+		DependsOn:      append(slices.Clone(gpus), namespaces.MonitoringNamespace, monitoring.Release),
 	}, inCluster); err != nil {
 		return err
 	}
@@ -92,9 +132,10 @@ func Deploy(ctx *pulumi.Context) error {
 		NodeSelector:        config.VLLM.NodeSelector,
 		PriorityClassName:   config.VLLM.PriorityClassName,
 		GPU:                 cluster.GPU,
+		Env:                 cluster.ServerEnv,
 		ScrapeInterval:      config.Monitoring.SignalInterval,
 		MaxReplicas:         config.Autoscaling.MaxReplicas,
-		DependsOn:           []pulumi.Resource{namespaces.ServingNamespace},
+		DependsOn:           append(slices.Clone(gpus), namespaces.ServingNamespace),
 		MonitoringCRDs:      []pulumi.Resource{monitoring.Release},
 	}, inCluster)
 	if err != nil {
@@ -146,11 +187,14 @@ func Deploy(ctx *pulumi.Context) error {
 		return err
 	}
 
+	if cluster.Kubeconfig.OutputState != nil {
+		ctx.Export("kubeconfig", pulumi.ToSecret(cluster.Kubeconfig))
+	}
 	ctx.Export("apiUrl", vllm.URL)
-	ctx.Export("apiPortForward", pulumi.String(config.portForward(cluster, config.Namespaces.Serving,
+	ctx.Export("apiPortForward", pulumi.String(portForward(cluster, config.Namespaces.Serving,
 		components.VLLMName, 8000, config.VLLM.Port)))
 	if config.Monitoring.Grafana {
-		ctx.Export("grafanaPortForward", pulumi.String(config.portForward(cluster, config.Namespaces.Monitoring,
+		ctx.Export("grafanaPortForward", pulumi.String(portForward(cluster, config.Namespaces.Monitoring,
 			components.GrafanaService, 3000, 80)))
 		ctx.Export("grafanaUser", pulumi.String(components.GrafanaAdminUser))
 		ctx.Export("grafanaPassword", monitoring.GrafanaPassword)
@@ -173,9 +217,27 @@ func (c *Config) newCluster(ctx *pulumi.Context) (*providers.Cluster, error) {
 			StorageClass:      c.Monitoring.StorageClass,
 			AggregatedAPIPort: c.Autoscaling.AdapterPort,
 		})
+	case CloudGKE:
+		cluster, err := gke.New(ctx, "cluster", c.gkeArgs())
+		return cluster, c.explain(err)
+	case CloudEKS:
+		cluster, err := eks.New(ctx, "cluster", c.eksArgs())
+		return cluster, c.explain(err)
+	case CloudAKS:
+		cluster, err := aks.New(ctx, "cluster", c.aksArgs())
+		return cluster, c.explain(err)
 	default:
 		return nil, fmt.Errorf("cloud %q not supported (%s)", c.Cloud, oneOf(Clouds))
 	}
+}
+
+// explain puts the keys of the configuration into an error of a provider package, which names its own
+// fields.
+func (c *Config) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(c.inKeys(err.Error()))
 }
 
 // gpuScheduling says how a replica gets its GPUs; a simulated one requests none.
@@ -210,12 +272,12 @@ func (c Chart) named(name string) helm.Chart {
 	return helm.Chart{Name: name, Version: c.Version, Repository: c.Repository}
 }
 
-// portForward is the command that brings a Service to this machine.
-func (c *Config) portForward(cluster *providers.Cluster, namespace, service string, local, remote int) string {
-	kubectl := "kubectl"
-	if c.Cluster.Kubeconfig != "" {
-		kubectl += " --kubeconfig " + c.Cluster.Kubeconfig
+// portForward is the command that brings a Service to this machine, with the cloud's own for the
+// credentials where it takes one.
+func portForward(cluster *providers.Cluster, namespace, service string, local, remote int) string {
+	command := fmt.Sprintf("%s --namespace %s port-forward service/%s %d:%d", cluster.Kubectl, namespace, service, local, remote)
+	if cluster.Login == "" {
+		return command
 	}
-	return fmt.Sprintf("%s --context %s --namespace %s port-forward service/%s %d:%d",
-		kubectl, cluster.Name, namespace, service, local, remote)
+	return cluster.Login + " && " + command
 }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"vllm-autoscaling/providers/accelerators"
 )
 
 // knownModel is what the program knows about a model. Unknown models are served unchecked.
@@ -34,10 +36,6 @@ var gatedModel = regexp.MustCompile(`^google/gemma-3-`)
 // noFloat16 matches models that vLLM refuses to run in float16, whose range they exceed.
 var noFloat16 = regexp.MustCompile(`^google/gemma-[23]-`)
 
-// gpuSizesGiB are the memory sizes of data-centre GPUs, smallest first: T4, L4 and A10G, A100-40,
-// L40S, A100-80 and H100, H200.
-var gpuSizesGiB = []float64{16, 24, 40, 48, 80, 141}
-
 const gib = 1 << 30
 
 func findModel(id string) (knownModel, bool) {
@@ -63,12 +61,13 @@ func (m knownModel) fits(dtype string, memoryGiB float64, perReplica int, utiliz
 	return m.weightsGiB(dtype) < memoryGiB*float64(perReplica)*utilization
 }
 
-// whatFits names the GPU sizes that would do for the model, and the models that would do for the GPU.
+// whatFits names the GPUs that would do for the model, and the models that would do for the GPU.
 func (m knownModel) whatFits(c *Config) string {
 	var sizes, models []string
-	for _, size := range gpuSizesGiB {
-		if m.fits(c.Model.DType, size, c.GPU.PerReplica, c.Model.GPUMemoryUtilization) {
-			sizes = append(sizes, fmt.Sprintf("%g", size))
+	for _, a := range accelerators.All() {
+		size := fmt.Sprintf("%g", a.MemoryGiB)
+		if m.fits(c.Model.DType, a.MemoryGiB, c.GPU.PerReplica, c.Model.GPUMemoryUtilization) && !slices.Contains(sizes, size) {
+			sizes = append(sizes, size)
 		}
 	}
 	for _, other := range knownModels {
@@ -77,7 +76,9 @@ func (m knownModel) whatFits(c *Config) string {
 		}
 	}
 	var ways []string
-	if len(sizes) > 0 {
+	if onCloud := c.whatRuns(); onCloud != "" {
+		ways = append(ways, onCloud)
+	} else if len(sizes) > 0 && !c.onCloud() {
 		ways = append(ways, fmt.Sprintf("GPUs of %s GiB", strings.Join(sizes, ", ")))
 	}
 	for perReplica := c.GPU.PerReplica * 2; perReplica <= maxGPUsPerReplica; perReplica *= 2 {

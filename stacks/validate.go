@@ -15,9 +15,6 @@ import (
 	"vllm-autoscaling/providers"
 )
 
-// Clouds lists where a stack can run.
-var Clouds = []string{CloudLocal}
-
 // dtypes are the values of vLLM's --dtype.
 var dtypes = []string{"auto", "bfloat16", "float", "float16", "float32", "half"}
 
@@ -90,9 +87,10 @@ func (r *report) set(key, value string) string {
 }
 
 // validate checks every rule and returns all that is broken.
-func (c *Config) validate(source Source) []Problem {
+func (c *Config) validate(source Source, given keySet) []Problem {
 	r := &report{source: source}
 	c.validateCloud(r)
+	c.validateScopes(r, given)
 	c.validateNames(r)
 	c.validateModel(r)
 	c.validateSecrets(r)
@@ -103,6 +101,8 @@ func (c *Config) validate(source Source) []Problem {
 	c.validateSignals(r)
 	c.validateBehavior(r)
 	c.validateCharts(r)
+	// Last, because the provider packages look at some of the same keys.
+	c.validateNodePools(r, given)
 	return r.problems
 }
 
@@ -179,8 +179,9 @@ func (c *Config) validateModel(r *report) {
 	if isKnown && c.GPU.Mode == GPUNvidia && c.GPU.MemoryGiB > 0 &&
 		!known.fits(m.DType, c.GPU.MemoryGiB, c.GPU.PerReplica, m.GPUMemoryUtilization) {
 		r.bad("model.id", m.ID,
-			fmt.Sprintf("weights below %.1f GiB (gpu.memoryGiB %g x gpu.perReplica %d x model.gpuMemoryUtilization %g); this model's alone are %.1f GiB",
-				c.GPU.MemoryGiB*float64(c.GPU.PerReplica)*m.GPUMemoryUtilization, c.GPU.MemoryGiB, c.GPU.PerReplica,
+			fmt.Sprintf("weights below %.1f GiB (%s %g x gpu.perReplica %d x model.gpuMemoryUtilization %g); this model's alone are %.1f GiB",
+				c.GPU.MemoryGiB*float64(c.GPU.PerReplica)*m.GPUMemoryUtilization,
+				choose(c.createsGPUPool(), c.NodePools.GPU.Accelerator, "gpu.memoryGiB"), c.GPU.MemoryGiB, c.GPU.PerReplica,
 				m.GPUMemoryUtilization, known.weightsGiB(m.DType)),
 			"what fits: "+known.whatFits(c))
 	}
@@ -242,8 +243,12 @@ func (c *Config) validateVLLM(r *report) {
 
 func (c *Config) validateGPU(r *report) {
 	g := c.GPU
-	if modes := []string{GPUNvidia, GPUSimulated}; !slices.Contains(modes, g.Mode) {
+	switch modes := []string{GPUNvidia, GPUSimulated}; {
+	case !slices.Contains(modes, g.Mode):
 		r.bad("gpu.mode", g.Mode, oneOf(modes), "simulated needs no GPU")
+	case g.Mode == GPUSimulated && c.onCloud():
+		r.bad("gpu.mode", g.Mode, fmt.Sprintf("%s on %s, whose GPU nodes would stand idle", GPUNvidia, c.Cloud),
+			"remove the key; to try the pipeline without GPUs use cloud local, with any cluster's kubeconfig")
 	}
 	perReplicaOK := g.PerReplica == 1 || g.PerReplica == 2 || g.PerReplica == 4 || g.PerReplica == maxGPUsPerReplica
 	if !perReplicaOK {
@@ -261,10 +266,7 @@ func (c *Config) validateGPU(r *report) {
 		}
 	}
 	sources := []string{string(providers.DCGMChart), string(providers.Simulated)}
-	if c.Cloud != CloudLocal {
-		sources = append(sources, string(providers.Managed))
-	}
-	if !slices.Contains(sources, g.Metrics) {
+	if c.Cloud == CloudLocal && !slices.Contains(sources, g.Metrics) {
 		r.bad("gpu.metrics", g.Metrics, oneOf(sources), "remove the key to get what suits gpu.mode")
 	}
 }
@@ -357,6 +359,8 @@ func (c *Config) validateCharts(r *report) {
 		{"kubePrometheusStack", c.Charts.KubePrometheusStack},
 		{"prometheusAdapter", c.Charts.PrometheusAdapter},
 		{"dcgmExporter", c.Charts.DCGMExporter},
+		{"devicePlugin", c.Charts.DevicePlugin},
+		{"clusterAutoscaler", c.Charts.ClusterAutoscaler},
 	} {
 		if !exactVersion.MatchString(chart.Version) {
 			r.bad("charts."+chart.key+".version", chart.Version, "one exact version", "remove the key to get the tested one")

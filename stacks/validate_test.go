@@ -134,9 +134,9 @@ func TestModelHasToFitItsGPU(t *testing.T) {
 		says []string // nil means that it fits
 	}{
 		"1b on T4":            {map[string]any{"gpu.memoryGiB": 16}, nil},
-		"12b on L4":           {map[string]any{"model.id": "google/gemma-3-12b-it", "gpu.memoryGiB": 24}, []string{"22.7 GiB", "GPUs of 40, 48, 80, 141 GiB", "gpu.perReplica 2", "google/gemma-3-1b-it, google/gemma-3-4b-it"}},
+		"12b on L4":           {map[string]any{"model.id": "google/gemma-3-12b-it", "gpu.memoryGiB": 24}, []string{"22.7 GiB", "GPUs of 32, 40, 48, 80, 94, 141 GiB", "gpu.perReplica 2", "google/gemma-3-1b-it, google/gemma-3-4b-it"}},
 		"12b on two L4":       {map[string]any{"model.id": "google/gemma-3-12b-it", "gpu.memoryGiB": 24, "gpu.perReplica": 2}, nil},
-		"27b on A100-40":      {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 40}, []string{"51.0 GiB", "GPUs of 80, 141 GiB"}},
+		"27b on A100-40":      {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 40}, []string{"51.0 GiB", "GPUs of 80, 94, 141 GiB"}},
 		"27b on A100-80":      {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 80}, nil},
 		"27b, half the A100":  {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 80, "model.gpuMemoryUtilization": 0.5}, []string{"gpu.perReplica 2"}},
 		"27b in float32":      {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 80, "model.dtype": "float32"}, []string{"102.1 GiB", "GPUs of 141 GiB"}},

@@ -1,0 +1,344 @@
+package stacks
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/providers"
+	"vllm-autoscaling/providers/aks"
+	"vllm-autoscaling/providers/eks"
+	"vllm-autoscaling/providers/gke"
+)
+
+// onCloud is the least that a stack of a cloud needs, and more.
+func onCloud(cloud string, more map[string]any) map[string]any {
+	keys := map[string]any{"cloud": cloud, "huggingFaceToken": hidden("hf_token"), "cluster.apiAccessCidrs": []any{"203.0.113.7/32"}}
+	maps.Copy(keys, map[string]map[string]any{
+		CloudGKE: {"gke.project": "my-project", "gke.location": "us-central1-a"},
+		CloudEKS: {"eks.region": "us-east-1", "eks.zones": []any{"us-east-1a", "us-east-1b"}},
+		CloudAKS: {"aks.location": "eastus"},
+	}[cloud])
+	maps.Copy(keys, more)
+	return keys
+}
+
+// attached is the least that a stack on an existing cluster needs, and more.
+func attached(cloud string, more map[string]any) map[string]any {
+	keys := onCloud(cloud, map[string]any{"cluster.existing": "theirs"})
+	delete(keys, "cluster.apiAccessCidrs")
+	delete(keys, "eks.zones")
+	if cloud == CloudAKS {
+		delete(keys, "aks.location")
+		keys["aks.resourceGroup"] = "theirs-rg"
+	}
+	maps.Copy(keys, more)
+	return keys
+}
+
+func read(t *testing.T, cloud string, keys map[string]any) *Config {
+	t.Helper()
+	config, err := Read(source(t, cloud, keys))
+	require.NoError(t, err)
+	return config
+}
+
+func TestDefaultsOfClouds(t *testing.T) {
+	for cloud, want := range map[string]struct {
+		accelerator, machine string
+		memory               float64
+	}{
+		CloudGKE: {"nvidia-l4", "g2-standard-4", 24},
+		CloudEKS: {"nvidia-l4", "g6.xlarge", 24},
+		CloudAKS: {"nvidia-a100-80gb", "Standard_NC24ads_A100_v4", 80},
+	} {
+		c := read(t, cloud, onCloud(cloud, nil))
+		assert.Equal(t, "vllm-autoscaling-"+cloud, c.Cluster.Name)
+		assert.Equal(t, GPUPool{Create: true, Accelerator: want.accelerator, MachineType: want.machine, GPUsPerNode: 1, MinNodes: 1, MaxNodes: 4},
+			c.NodePools.GPU)
+		assert.InDelta(t, want.memory, c.GPU.MemoryGiB, 0)
+		assert.Equal(t, GPUNvidia, c.GPU.Mode)
+		assert.Equal(t, imageVLLM, c.VLLM.Image)
+		assert.Equal(t, Quantity("20Gi"), c.Monitoring.Storage)
+		assert.False(t, c.Cluster.DeletionProtection)
+		assert.Empty(t, c.GPU.NodeSelector, "the cluster says so")
+	}
+	assert.Equal(t, "vllm-production", read(t, CloudGKE, onCloud(CloudGKE, nil)).renamed("production"))
+
+	// Accelerator, machine type and number follow from each other.
+	for name, test := range map[string]struct {
+		cloud string
+		keys  map[string]any
+		want  GPUPool
+	}{
+		"by machine":     {CloudGKE, map[string]any{"nodePools.gpu.machineType": "a2-ultragpu-2g"}, GPUPool{Accelerator: "nvidia-a100-80gb", MachineType: "a2-ultragpu-2g", GPUsPerNode: 2}},
+		"by accelerator": {CloudEKS, map[string]any{"nodePools.gpu.accelerator": "nvidia-l40s"}, GPUPool{Accelerator: "nvidia-l40s", MachineType: "g6e.xlarge", GPUsPerNode: 1}},
+		"by replica":     {CloudGKE, map[string]any{"gpu.perReplica": 2}, GPUPool{Accelerator: "nvidia-l4", MachineType: "g2-standard-24", GPUsPerNode: 2}},
+		"unknown type":   {CloudEKS, map[string]any{"nodePools.gpu.machineType": "g9.xlarge", "nodePools.gpu.accelerator": "nvidia-x1", "nodePools.gpu.gpusPerNode": 1}, GPUPool{Accelerator: "nvidia-x1", MachineType: "g9.xlarge", GPUsPerNode: 1}},
+		"any case":       {CloudAKS, map[string]any{"nodePools.gpu.machineType": "Standard_nc48ads_a100_v4"}, GPUPool{Accelerator: "nvidia-a100-80gb", MachineType: "Standard_nc48ads_a100_v4", GPUsPerNode: 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool := read(t, test.cloud, onCloud(test.cloud, test.keys)).NodePools.GPU
+			test.want.Create, test.want.MinNodes, test.want.MaxNodes = true, 1, 4
+			assert.Equal(t, test.want, pool)
+		})
+	}
+}
+
+func (c *Config) renamed(stack string) string { return defaultClusterName(c.Project, stack) }
+
+// What the provider packages get, from every key that they have.
+func TestArguments(t *testing.T) {
+	assert.Equal(t, &gke.Args{
+		Name: "prod", Project: "my-project", Location: "us-central1", AuthorizedCIDRs: []string{"203.0.113.7/32"},
+		Network:        gke.Network{Name: "vpc", Subnetwork: "sub", PodsRange: "p", ServicesRange: "s", ControlPlaneCIDR: "172.16.1.0/28"},
+		ReleaseChannel: "STABLE", DeletionProtection: true, AutoscalingProfile: "BALANCED",
+		DiskKMSKey: "projects/P/locations/L/keyRings/R/cryptoKeys/K",
+		SystemPool: providers.NodePool{MachineType: "e2-standard-8", MinNodes: 3, MaxNodes: 6, DiskGiB: 80, Zones: []string{"us-central1-a"}},
+		GPUPool: &providers.GPUPool{
+			NodePool:    providers.NodePool{MachineType: "g2-standard-24", MinNodes: 0, MaxNodes: 8, DiskGiB: 200, Zones: []string{"us-central1-b"}, Spot: true},
+			Accelerator: "nvidia-l4", GPUsPerNode: 2,
+		},
+		GPUDriver: "LATEST", LeaveGPUTaintToGKE: true, GPUsPerReplica: 2,
+	}, read(t, CloudGKE, onCloud(CloudGKE, map[string]any{
+		"cluster.name": "prod", "cluster.deletionProtection": true,
+		"gke.location": "us-central1", "gke.network": "vpc", "gke.subnetwork": "sub", "gke.podsRange": "p", "gke.servicesRange": "s",
+		"gke.controlPlaneCidr": "172.16.1.0/28", "gke.releaseChannel": "STABLE", "gke.autoscalingProfile": "BALANCED",
+		"gke.diskKmsKey": "projects/P/locations/L/keyRings/R/cryptoKeys/K", "gke.gpuDriver": "LATEST", "gke.leaveGpuTaintToGke": true,
+		"nodePools.system.machineType": "e2-standard-8", "nodePools.system.minNodes": 3, "nodePools.system.maxNodes": 6,
+		"nodePools.system.diskGiB": 80, "nodePools.system.zones": []any{"us-central1-a"},
+		"nodePools.gpu.minNodes": 0, "nodePools.gpu.maxNodes": 8, "nodePools.gpu.diskGiB": 200, "nodePools.gpu.zones": []any{"us-central1-b"},
+		"nodePools.gpu.spot": true, "gpu.perReplica": 2,
+	})).gkeArgs())
+
+	assert.Equal(t, &gke.Args{
+		Name: "vllm-autoscaling-gke", Existing: "theirs", Project: "my-project", Location: "us-central1-a",
+		GPUsPerReplica: 1, ExistingAccelerator: "nvidia-tesla-a100",
+	}, read(t, CloudGKE, attached(CloudGKE, map[string]any{
+		"nodePools.gpu.create": false, "gke.existingAccelerator": "nvidia-tesla-a100",
+	})).gkeArgs())
+
+	assert.Equal(t, &eks.Args{
+		Region: "us-east-1", AccountID: "123456789012", Profile: "work", RoleARN: "arn:aws:iam::123456789012:role/deploy",
+		Tags: map[string]string{"team": "ml"}, Name: "vllm-autoscaling-eks", Version: "1.34", ExtendedSupport: true,
+		Network:           eks.Network{CIDR: "10.1.0.0/16", Zones: []string{"us-east-1a", "us-east-1b"}, NATPerZone: true},
+		PublicAccessCIDRs: []string{"203.0.113.7/32"}, Admins: []string{"arn:aws:iam::123456789012:role/admins"},
+		Viewers:          []string{"arn:aws:iam::123456789012:role/viewers"},
+		ControlPlaneLogs: []string{"audit"}, LogRetentionDays: 7, SecretsKeyARN: "arn:aws:kms:us-east-1:123456789012:key/k",
+		AddonVersions: map[string]string{"vpc-cni": "v1.20.4-eksbuild.1"}, DeletionProtection: true, GPUsPerReplica: 1,
+		StorageClass: "gp3",
+		GPUPool: &eks.GPUPool{
+			GPUPool: providers.GPUPool{NodePool: providers.NodePool{MachineType: "g6.xlarge", MinNodes: 1, MaxNodes: 4, Spot: true},
+				Accelerator: "nvidia-l4", GPUsPerNode: 1},
+			AlternativeTypes: []string{"g5.xlarge"}, Image: eks.Bottlerocket, IdleTime: 5 * time.Minute,
+		},
+	}, read(t, CloudEKS, onCloud(CloudEKS, map[string]any{
+		"cluster.kubernetesVersion": "1.34", "cluster.deletionProtection": true, "eks.accountId": "123456789012", "eks.profile": "work",
+		"eks.roleArn": "arn:aws:iam::123456789012:role/deploy", "eks.tags": map[string]any{"team": "ml"}, "eks.extendedSupport": true,
+		"eks.vpcCidr": "10.1.0.0/16", "eks.natPerZone": true, "eks.admins": []any{"arn:aws:iam::123456789012:role/admins"},
+		"eks.viewers": []any{"arn:aws:iam::123456789012:role/viewers"}, "eks.controlPlaneLogs": []any{"audit"}, "eks.logRetentionDays": 7,
+		"eks.secretsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/k", "eks.addonVersions": map[string]any{"vpc-cni": "v1.20.4-eksbuild.1"},
+		"eks.amiType": amiBottlerocket, "eks.alternativeInstanceTypes": []any{"g5.xlarge"}, "eks.idleTime": "5m",
+		"nodePools.gpu.spot": true, "monitoring.storageClass": "gp3",
+	})).eksArgs())
+
+	assert.Equal(t, &eks.Args{
+		Region: "us-east-1", Existing: "theirs", Network: eks.Network{SubnetIDs: []string{"subnet-a", "subnet-b"}}, GPUsPerReplica: 1,
+		NodeAutoscalerInstalled: true, DevicePluginInstalled: true,
+		GPUPool: &eks.GPUPool{
+			GPUPool: providers.GPUPool{NodePool: providers.NodePool{MachineType: "g6.xlarge", MinNodes: 1, MaxNodes: 4},
+				Accelerator: "nvidia-l4", GPUsPerNode: 1},
+			Image: eks.AL2023, SubnetIDs: []string{"subnet-a"},
+		},
+	}, read(t, CloudEKS, attached(CloudEKS, map[string]any{
+		"eks.subnetIds": []any{"subnet-a", "subnet-b"}, "eks.gpuSubnetIds": []any{"subnet-a"},
+		"eks.nodeAutoscalerInstalled": true, "eks.devicePluginInstalled": true,
+	})).eksArgs())
+
+	const guid, subnet = "00000000-0000-0000-0000-000000000001", "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/s"
+	const identity = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"
+	assert.Equal(t, &aks.Args{
+		SubscriptionID: guid, TenantID: guid, Tags: map[string]string{"team": "ml"}, Name: "vllm-autoscaling-aks", ResourceGroup: "rg",
+		Location: "eastus", KubernetesVersion: "1.35", UpgradeChannel: "none", NodeOSUpgradeChannel: "None", Tier: "Standard",
+		NodeResourceGroup: "nodes", UserAssignedIdentityID: identity,
+		Network: aks.Network{NodeSubnetID: subnet, PodCIDR: "10.200.0.0/16", ServiceCIDR: "10.201.0.0/16", DNSServiceIP: "10.201.0.10",
+			Policy: "calico", OutboundType: "userDefinedRouting"},
+		PrivateCluster: true, EncryptionAtHost: true, DeletionProtection: true, GPUPoolName: "gpu", GPUsPerReplica: 1, IdleTime: 20 * time.Minute,
+		Entra: &aks.Entra{TenantID: guid, AdminGroupIDs: []string{guid}, AzureRBAC: true, DisableLocalAccounts: true, Login: "spn"},
+		GPUPool: &providers.GPUPool{NodePool: providers.NodePool{MachineType: "Standard_NC24ads_A100_v4", MinNodes: 1, MaxNodes: 4},
+			Accelerator: "nvidia-a100-80gb", GPUsPerNode: 1},
+	}, func() *aks.Args {
+		keys := onCloud(CloudAKS, map[string]any{
+			"cluster.kubernetesVersion": "1.35", "cluster.deletionProtection": true, "aks.subscriptionId": guid, "aks.tenantId": guid,
+			"aks.tags": map[string]any{"team": "ml"}, "aks.resourceGroup": "rg", "aks.upgradeChannel": "none", "aks.nodeOSUpgradeChannel": "None",
+			"aks.tier": "Standard", "aks.nodeResourceGroup": "nodes", "aks.userAssignedIdentityId": identity, "aks.vnetSubnetId": subnet,
+			"aks.podCidr": "10.200.0.0/16", "aks.serviceCidr": "10.201.0.0/16", "aks.dnsServiceIP": "10.201.0.10", "aks.networkPolicy": "calico",
+			"aks.outboundType": "userDefinedRouting", "aks.privateCluster": true, "aks.encryptionAtHost": true, "aks.gpuPoolName": "gpu",
+			"aks.idleTime": "20m", "aks.entra.enabled": true, "aks.entra.tenantID": guid, "aks.entra.adminGroupObjectIDs": []any{guid},
+			"aks.entra.enableAzureRBAC": true, "aks.entra.disableLocalAccounts": true, "aks.entra.login": "spn",
+		})
+		delete(keys, "cluster.apiAccessCidrs")
+		return read(t, CloudAKS, keys).aksArgs()
+	}())
+
+	assert.Equal(t, &aks.Args{
+		Existing: "theirs", ResourceGroup: "theirs-rg", GPUsPerReplica: 1, DevicePluginInstalled: true, Entra: &aks.Entra{Login: "msi"},
+	}, read(t, CloudAKS, attached(CloudAKS, map[string]any{
+		"nodePools.gpu.create": false, "aks.devicePluginInstalled": true, "aks.entra.enabled": true, "aks.entra.login": "msi",
+	})).aksArgs())
+}
+
+// Each rule is broken once, which must give one problem of the right key, and says what to do.
+func TestRulesOfClouds(t *testing.T) {
+	without := func(keys map[string]any, key string) map[string]any {
+		delete(keys, key)
+		return keys
+	}
+	for name, test := range map[string]struct {
+		cloud string
+		wrong map[string]any
+		key   string
+		says  []string
+	}{
+		// Where a key has a meaning.
+		"another cloud's object":  {CloudGKE, onCloud(CloudGKE, map[string]any{"eks.region": "us-east-1", "eks.profile": "x"}), "eks", []string{"only with cloud eks; this stack's cloud is gke", "remove"}},
+		"a cloud's key on local":  {CloudLocal, map[string]any{"cluster.deletionProtection": true}, "cluster.deletionProtection", []string{"gke, eks, aks", "local"}},
+		"node pools on local":     {CloudLocal, map[string]any{"nodePools.gpu.maxNodes": 2}, "nodePools", []string{"gke, eks, aks"}},
+		"kubeconfig on a cloud":   {CloudAKS, onCloud(CloudAKS, map[string]any{"cluster.kubeconfig": "x"}), "cluster.kubeconfig", []string{"only with cloud local", "how to reach"}},
+		"version on GKE":          {CloudGKE, onCloud(CloudGKE, map[string]any{"cluster.kubernetesVersion": "1.34"}), "cluster.kubernetesVersion", []string{"eks, aks", "gke.releaseChannel"}},
+		"selector on a cloud":     {CloudEKS, onCloud(CloudEKS, map[string]any{"gpu.nodeSelector": map[string]any{"a": "b"}}), "gpu.nodeSelector", []string{"vllm.nodeSelector"}},
+		"tolerations on a cloud":  {CloudEKS, onCloud(CloudEKS, map[string]any{"gpu.tolerations": []any{map[string]any{"operator": "Exists"}}}), "gpu.tolerations", []string{"GPU pool"}},
+		"metrics on a cloud":      {CloudGKE, onCloud(CloudGKE, map[string]any{"gpu.metrics": "dcgm-chart"}), "gpu.metrics", []string{"cloud decides"}},
+		"adapter port on a cloud": {CloudGKE, onCloud(CloudGKE, map[string]any{"autoscaling.adapterPort": 6443}), "autoscaling.adapterPort", []string{"10250"}},
+		"creating, attached":      {CloudEKS, attached(CloudEKS, map[string]any{"eks.vpcCidr": "10.0.0.0/16"}), "eks.vpcCidr", []string{`existing cluster "theirs"`, "or cluster.existing"}},
+		"system pool, attached":   {CloudGKE, attached(CloudGKE, map[string]any{"nodePools.system.maxNodes": 3}), "nodePools.system", []string{"stays its owner's"}},
+		"access, attached":        {CloudGKE, attached(CloudGKE, map[string]any{"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}}), "cluster.apiAccessCidrs", []string{"stays its owner's"}},
+		"name, attached":          {CloudEKS, attached(CloudEKS, map[string]any{"cluster.name": "mine"}), "cluster.name", []string{"cluster.existing"}},
+		"attaching, created":      {CloudAKS, onCloud(CloudAKS, map[string]any{"aks.devicePluginInstalled": true}), "aks.devicePluginInstalled", []string{"set cluster.existing"}},
+		"no GPU pool, created":    {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.create": false}), "nodePools.gpu.create", []string{"set cluster.existing"}},
+		"simulated GPUs":          {CloudGKE, onCloud(CloudGKE, map[string]any{"gpu.mode": "simulated"}), "gpu.mode", []string{"stand idle", "cloud local"}},
+		// What has to be given.
+		"nobody may reach it":   {CloudGKE, without(onCloud(CloudGKE, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs", []string{"203.0.113.7/32", "0.0.0.0/0 opens it to everyone"}},
+		"nobody on EKS":         {CloudEKS, without(onCloud(CloudEKS, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs", []string{"pulumi config set --path"}},
+		"nobody on AKS":         {CloudAKS, without(onCloud(CloudAKS, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs", []string{"pulumi config set --path"}},
+		"empty list on GKE":     {CloudGKE, onCloud(CloudGKE, map[string]any{"cluster.apiAccessCidrs": []any{}}), "cluster.apiAccessCidrs", []string{"cluster.apiAccessCidrs is empty"}},
+		"project":               {CloudGKE, without(onCloud(CloudGKE, nil), "gke.project"), "gke.project", []string{"project ID", "docs/gke.md"}},
+		"region":                {CloudEKS, without(onCloud(CloudEKS, map[string]any{"eks.region": "us-east", "eks.subnetIds": []any{"subnet-a", "subnet-b"}}), "eks.zones"), "eks.region", []string{`eks.region "us-east" is not an AWS region`}},
+		"location":              {CloudAKS, without(onCloud(CloudAKS, nil), "aks.location"), "aks.location", []string{"Azure region"}},
+		"zones of the GPUs":     {CloudGKE, onCloud(CloudGKE, map[string]any{"gke.location": "us-central1"}), "nodePools.gpu.zones", []string{"not every zone has every GPU"}},
+		"zones of the VPC":      {CloudEKS, without(onCloud(CloudEKS, nil), "eks.zones"), "eks.zones", []string{"2 to 4"}},
+		"group of the existing": {CloudAKS, without(attached(CloudAKS, nil), "aks.resourceGroup"), "aks.resourceGroup", []string{`existing cluster "theirs"`}},
+		"Autopilot":             {CloudGKE, onCloud(CloudGKE, map[string]any{"gke.autopilot": true}), "gke.autopilot", []string{"gke.autopilot true is not supported", "Standard"}},
+		"length of the name":    {CloudGKE, onCloud(CloudGKE, map[string]any{"cluster.name": strings.Repeat("n", 30)}), "cluster.name", []string{"2 to 24"}},
+		"no nodes":              {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.maxNodes": 0}), "nodePools.gpu.maxNodes", []string{"1 or more"}},
+		"negative nodes":        {CloudAKS, onCloud(CloudAKS, map[string]any{"nodePools.gpu.minNodes": -1}), "nodePools.gpu.minNodes", []string{"0 to"}},
+		"disk":                  {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.diskGiB": 20}), "nodePools.gpu.diskGiB", []string{"nodePools.gpu.diskGiB 20 is too small"}},
+		"image of the nodes":    {CloudEKS, onCloud(CloudEKS, map[string]any{"eks.amiType": "AL2_x86_64_GPU"}), "eks.amiType", []string{amiAL2023, amiBottlerocket}},
+		"Entra that is off":     {CloudAKS, onCloud(CloudAKS, map[string]any{"aks.entra.enableAzureRBAC": true}), "aks.entra.enabled", []string{"aks.entra.enabled' true"}},
+		"Entra without anyone":  {CloudAKS, onCloud(CloudAKS, map[string]any{"aks.entra.enabled": true}), "aks.entra", []string{"aks.entra has neither enableAzureRBAC nor adminGroupObjectIDs"}},
+		"chart of the plugin":   {CloudAKS, onCloud(CloudAKS, map[string]any{"charts.devicePlugin.version": "0.x"}), "charts.devicePlugin.version", []string{"exact"}},
+		"chart of the nodes":    {CloudEKS, onCloud(CloudEKS, map[string]any{"charts.clusterAutoscaler.repository": "x"}), "charts.clusterAutoscaler.repository", []string{"oci://"}},
+		// Accelerator and model.
+		"T4 on EKS":          {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge"}), "nodePools.gpu.machineType", []string{"capability 8.0", "nvidia-t4 has 7.5", "nvidia-l4 (g6.xlarge, g6.2xlarge, g6.4xlarge, ...)", "nvidia-a10g (g5.xlarge"}},
+		"T4 on AKS":          {CloudAKS, onCloud(CloudAKS, map[string]any{"nodePools.gpu.accelerator": "nvidia-t4"}), "nodePools.gpu.accelerator", []string{"nvidia-a10 (Standard_NV36ads_A10_v5, ", "nvidia-a100-80gb (Standard_NC24ads_A100_v4, "}},
+		"V100 on GKE":        {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.accelerator": "nvidia-v100", "nodePools.gpu.machineType": "n1-standard-8"}), "nodePools.gpu.accelerator", []string{"nvidia-v100 has 7.0", "nvidia-l4 (g2-standard-4"}},
+		"bfloat16 by dtype":  {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge", "model.id": "a/b", "model.dtype": "bfloat16"}), "nodePools.gpu.machineType", []string{"bfloat16"}},
+		"too little memory":  {CloudGKE, onCloud(CloudGKE, map[string]any{"model.id": "google/gemma-3-27b-it"}), "model.id", []string{"nvidia-l4 24", "51.0 GiB", "nvidia-a100-80gb (a2-ultragpu-1g", "gpu.perReplica 4"}},
+		"unlike the machine": {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g6.xlarge", "nodePools.gpu.accelerator": "nvidia-a10g"}), "nodePools.gpu.accelerator", []string{"carries nvidia-l4"}},
+		"memory of its own":  {CloudGKE, onCloud(CloudGKE, map[string]any{"gpu.memoryGiB": 80}), "gpu.memoryGiB", []string{"24, the memory of nvidia-l4"}},
+		// Replicas and nodes.
+		"more replicas than nodes": {CloudGKE, onCloud(CloudGKE, map[string]any{"autoscaling.maxReplicas": 6}), "autoscaling.maxReplicas", []string{"at most 4", "nodePools.gpu.maxNodes' 6", "autoscaling.maxReplicas' 4"}},
+		"what is left on a node": {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.machineType": "g2-standard-96", "gpu.perReplica": 4, "nodePools.gpu.maxNodes": 1, "autoscaling.maxReplicas": 3}),
+			"autoscaling.maxReplicas", []string{"at most 2", "nodePools.gpu.maxNodes' 2"}},
+		"replica larger than a node": {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g6.xlarge", "gpu.perReplica": 4, "autoscaling.maxReplicas": 1}),
+			"gpu.perReplica", []string{"at most 1, the GPUs of one g6.xlarge", "g6.12xlarge"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused := problemsOf(t, source(t, test.cloud, test.wrong))
+			require.Len(t, refused.Problems, 1, "%v", refused)
+			got := refused.Problems[0]
+			assert.Equal(t, project+":"+test.key, got.Key)
+			for _, says := range test.says {
+				assert.Contains(t, got.Allowed+"; "+got.Fix, says)
+			}
+		})
+	}
+}
+
+func TestAllowedOnClouds(t *testing.T) {
+	for name, test := range map[string]struct {
+		cloud string
+		keys  map[string]any
+	}{
+		"T4 in float32":         {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge", "model.dtype": "float32"})},
+		"T4, another model":     {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge", "model.id": "a/b"})},
+		"27b over four L4":      {CloudGKE, onCloud(CloudGKE, map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.perReplica": 4})},
+		"EKS from inside only":  {CloudEKS, onCloud(CloudEKS, map[string]any{"cluster.apiAccessCidrs": []any{}})},
+		"open to everyone":      {CloudAKS, onCloud(CloudAKS, map[string]any{"cluster.apiAccessCidrs": []any{"0.0.0.0/0"}})},
+		"from zero":             {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.minNodes": 0})},
+		"no pool, any replicas": {CloudGKE, attached(CloudGKE, map[string]any{"nodePools.gpu.create": false, "autoscaling.maxReplicas": 50})},
+		"named, attached":       {CloudGKE, attached(CloudGKE, map[string]any{"cluster.name": "mine"})},
+		"two on a node":         {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.machineType": "g2-standard-24", "autoscaling.maxReplicas": 8})},
+		"attached to EKS":       {CloudEKS, attached(CloudEKS, nil)},
+		"attached to AKS":       {CloudAKS, attached(CloudAKS, nil)},
+	} {
+		t.Run(name, func(t *testing.T) { read(t, test.cloud, test.keys) })
+	}
+}
+
+// The names of fields in a provider package's errors become keys that exist, whichever way an error
+// comes.
+func TestProviderErrorsSpeakOfKeys(t *testing.T) {
+	for cloud, fields := range providerKeys {
+		for _, of := range []map[string]string{commonKeys, fields} {
+			for field, key := range of {
+				if strings.Contains(key, ".") {
+					assert.Contains(t, knownKeys(), key, "%s: field %s", cloud, field)
+				}
+			}
+		}
+	}
+	gke := &Config{Cloud: CloudGKE}
+	assert.Equal(t, "it has no GPU nodes: set nodePools.gpu to have one created, nodePools.gpu.maxNodes 3; gke.existingAccelerator",
+		gke.inKeys("it has no GPU nodes: set GPUPool to have one created, GPUPool.MaxNodes 3; ExistingAccelerator"))
+	aks := &Config{Cloud: CloudAKS}
+	assert.Equal(t, "it does not use Microsoft Entra ID: remove aks.entra, or run `az`", aks.inKeys("it does not use Microsoft Entra ID: remove Entra, or run `az`"))
+	assert.EqualError(t, gke.explain(errors.New("set GPUPool")), "set nodePools.gpu")
+	assert.NoError(t, gke.explain(nil))
+}
+
+// The documentation says of each key whether it is for creating or attaching, as the program does.
+func TestDocumentationOfScopes(t *testing.T) {
+	content, err := os.ReadFile("../docs/configuration.md")
+	require.NoError(t, err)
+	rows := configurationRow.FindAllStringSubmatch(string(content), -1)
+	require.NotEmpty(t, rows)
+	for _, row := range rows {
+		key, allowed := row[1], row[4]
+		var clouds []string
+		when := ""
+		for _, s := range scopesOf(key) {
+			when = choose(s.when == "", when, s.when)
+			if len(s.clouds) > 0 {
+				clouds = s.clouds
+			}
+		}
+		first, _, _ := strings.Cut(allowed, ":")
+		assert.Equal(t, when == whenCreate, strings.Contains(allowed, "creating"), "%s: creating", key)
+		assert.Equal(t, when == whenAttach, strings.Contains(first, "attaching"), "%s: attaching", key)
+		if strings.HasPrefix(key, "cluster.") {
+			for _, cloud := range Clouds {
+				assert.Equal(t, slices.Contains(clouds, cloud), strings.Contains(first, cloud), "%s: %s", key, cloud)
+			}
+		} else if slices.Equal(clouds, []string{CloudLocal}) {
+			assert.Contains(t, allowed, "local only", key)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package stacks
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Values of the tag when.
+const (
+	// whenCreate marks keys of a cluster that the stack creates.
+	whenCreate = "create"
+	// whenAttach marks keys of a cluster that was there before.
+	whenAttach = "attach"
+)
+
+// scope is where a key has a meaning. A key without one means something everywhere.
+type scope struct {
+	// key is the key, or the object, that the scope is declared for.
+	key string
+	// clouds are those with a meaning for it; none means all.
+	clouds []string
+	// when is whenCreate, whenAttach, or "" for both.
+	when string
+}
+
+// scopesOf lists the scopes of a key, from the outermost object to the key itself.
+func scopesOf(key string) []scope {
+	var scopes []scope
+	structure := reflect.TypeFor[Config]()
+	name := ""
+	for part := range strings.SplitSeq(key, ".") {
+		if structure.Kind() != reflect.Struct {
+			break
+		}
+		i := slices.IndexFunc(reflect.VisibleFields(structure), func(f reflect.StructField) bool { return f.Tag.Get("key") == part })
+		if i < 0 {
+			break // Below a list or a map.
+		}
+		field := reflect.VisibleFields(structure)[i]
+		name = strings.TrimPrefix(name+"."+part, ".")
+		if clouds, when := field.Tag.Get("clouds"), field.Tag.Get("when"); clouds != "" || when != "" {
+			scopes = append(scopes, scope{key: name, clouds: strings.Fields(clouds), when: when})
+		}
+		structure = field.Type
+	}
+	return scopes
+}
+
+// validateScopes refuses keys that would be without effect: those of another cloud, and those of a
+// cluster to create with one that is there, or the other way round.
+func (c *Config) validateScopes(r *report, given keySet) {
+	if !slices.Contains(Clouds, c.Cloud) {
+		return // Said already; with the right cloud they may all be right.
+	}
+	reported := map[string]bool{}
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		for _, s := range scopesOf(key) {
+			problem := c.outside(s)
+			if problem == nil {
+				continue
+			}
+			if !reported[s.key] {
+				reported[s.key] = true
+				problem.Key = r.source.Project + ":" + s.key
+				r.problems = append(r.problems, *problem)
+			}
+			break
+		}
+	}
+}
+
+// outside is the problem of a key that is given outside its scope, without its key; nil inside.
+func (c *Config) outside(s scope) *Problem {
+	switch {
+	case len(s.clouds) > 0 && !slices.Contains(s.clouds, c.Cloud):
+		return &Problem{
+			Allowed: fmt.Sprintf("only with cloud %s; this stack's cloud is %s", strings.Join(s.clouds, ", "), c.Cloud),
+			Fix:     choose(outsideFixes[s.key] == "", "remove the key", outsideFixes[s.key]),
+		}
+	case s.when == whenCreate && c.attaches():
+		return &Problem{
+			Allowed: fmt.Sprintf("only when the stack creates the cluster; the existing cluster %q stays its owner's", c.Cluster.Existing),
+			Fix:     "remove the key, or cluster.existing",
+		}
+	case s.when == whenAttach && !c.attaches() && c.onCloud():
+		return &Problem{
+			Allowed: "only with cluster.existing: a cluster that the stack creates has what the stack puts there",
+			Fix:     "remove the key, or set cluster.existing",
+		}
+	}
+	return nil
+}
+
+// outsideFixes say what to do about a key on the wrong cloud, where there is more to say than to
+// remove it.
+var outsideFixes = map[string]string{
+	"cluster.kubernetesVersion": "remove the key; on GKE, gke.releaseChannel chooses how new versions are",
+	"cluster.kubeconfig":        "remove the key: the cloud says how to reach its cluster",
+	"cluster.context":           "remove the key: the cloud says how to reach its cluster",
+	"gpu.nodeSelector":          "remove the key: it follows from the GPU pool; vllm.nodeSelector narrows it",
+	"gpu.tolerations":           "remove the key: they follow from the GPU pool",
+	"gpu.metrics":               "remove the key: the cloud decides who exports GPU metrics",
+	"autoscaling.adapterPort":   "remove the key: every cloud's control plane reaches 10250",
+}
