@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"vllm-autoscaling/tests/lab/chartrepository"
+	"vllm-autoscaling/tests/lab/cloud"
 	"vllm-autoscaling/tests/lab/controlplane"
 	"vllm-autoscaling/tests/lab/podruntime"
 	"vllm-autoscaling/tests/lab/process"
@@ -49,6 +50,9 @@ type Options struct {
 	ModelLoadDelay time.Duration
 	// Latency is how fast model servers answer; the zero value means podruntime's defaults.
 	Latency podruntime.Latency
+	// Clouds simulates Google Cloud, AWS and Azure; nodes are then made by them only, and none is there at the
+	// start. ControlPlane, Wipe and Log are filled in by the lab. Nil simulates no cloud.
+	Clouds *cloud.Options
 }
 
 // Lab is a running cluster.
@@ -61,12 +65,14 @@ type Lab struct {
 	runtime      *podruntime.Runtime
 	charts       string
 	stopCharts   context.CancelFunc
+	clouds       *cloud.Cloud    // nil for none
 	initial      map[Object]bool // what was in the cluster at the start
 
 	mu       sync.Mutex
 	gpuNodes int
 	commands []*process.Process // of the CLI
 	stopped  bool
+	swept    []Object
 }
 
 // systemNode is the node without taints that every cluster has for what needs no GPU.
@@ -150,7 +156,12 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 	if l.charts, err = chartrepository.Serve(serving); err != nil {
 		return fmt.Errorf("chart repository: %w", err)
 	}
-	if err := l.controlPlane.AddNode(ctx, controlplane.Node{Name: systemNode}); err != nil {
+	if o.Clouds == nil {
+		err = l.controlPlane.AddNode(ctx, controlplane.Node{Name: systemNode})
+	} else {
+		err = l.startClouds(*o.Clouds)
+	}
+	if err != nil {
 		return err
 	}
 	objects, err := l.objects(ctx)
@@ -164,6 +175,17 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 	fmt.Fprintf(l.log, "lab: ready, charts at %s, kubeconfig %s\n", l.charts, l.Kubeconfig())
 	return nil
 }
+
+// startClouds starts the simulated clouds on the control plane.
+func (l *Lab) startClouds(o cloud.Options) error {
+	o.ControlPlane, o.Log, o.Wipe = l.controlPlane, l.log, l.wipe
+	var err error
+	l.clouds, err = cloud.Start(o)
+	return err
+}
+
+// Clouds are the simulated clouds, nil when the lab was started without.
+func (l *Lab) Clouds() *cloud.Cloud { return l.clouds }
 
 // podPrograms are the programs that pods stand for, by the pod runtime's names.
 func podPrograms(t Tools) map[string]string {
@@ -194,6 +216,9 @@ func (l *Lab) Stop() error {
 		default:
 			errs = append(errs, command.Kill())
 		}
+	}
+	if l.clouds != nil {
+		errs = append(errs, l.clouds.Stop())
 	}
 	if l.runtime != nil {
 		errs = append(errs, l.runtime.Stop())

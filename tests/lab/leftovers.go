@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,7 +12,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
+
+	"vllm-autoscaling/tests/lab/cloud"
 )
 
 // settleTime is how long Leftovers gives the controllers to remove what has lost its owner.
@@ -20,6 +24,14 @@ const settleTime = 20 * time.Second
 // Object names an object of the cluster.
 type Object struct {
 	Group, Kind, Namespace, Name string
+}
+
+// located is an object and how it is reached.
+type located struct {
+	Object
+	resource schema.GroupVersionResource
+	// kept says that the cluster made it for itself, held that a finalizer keeps it from being deleted.
+	kept, held bool
 }
 
 func (o Object) String() string {
@@ -81,6 +93,21 @@ func (l *Lab) leftovers(ctx context.Context) (Leftovers, error) {
 
 // objects lists all that can be listed, without what every cluster makes for itself.
 func (l *Lab) objects(ctx context.Context) ([]Object, error) {
+	all, err := l.locate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var objects []Object
+	for _, object := range all {
+		if !object.kept {
+			objects = append(objects, object.Object)
+		}
+	}
+	return objects, nil
+}
+
+// locate lists all objects but those that every cluster makes in numbers.
+func (l *Lab) locate(ctx context.Context) ([]located, error) {
 	lists, err := l.Client().Discovery().ServerPreferredResources()
 	if err != nil {
 		// Also when only an aggregated API has lost its server: that is something left over, too.
@@ -90,7 +117,7 @@ func (l *Lab) objects(ctx context.Context) ([]Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	var objects []Object
+	var objects []located
 	for _, list := range lists {
 		group, err := schema.ParseGroupVersion(list.GroupVersion)
 		if err != nil {
@@ -110,9 +137,8 @@ func (l *Lab) objects(ctx context.Context) ([]Object, error) {
 			for i := range items.Items {
 				meta := &items.Items[i].ObjectMeta
 				object := Object{Group: group.Group, Kind: kind.Kind, Namespace: meta.Namespace, Name: meta.Name}
-				if !ownedByCluster(object, meta) {
-					objects = append(objects, object)
-				}
+				objects = append(objects, located{Object: object, resource: group.WithResource(kind.Name),
+					kept: ownedByCluster(object, meta), held: len(meta.Finalizers) > 0})
 			}
 		}
 	}
@@ -139,6 +165,9 @@ func ignoredKind(group, kind string) bool {
 
 // ownedByCluster says that the control plane made the object, perhaps only after the lab had started.
 func ownedByCluster(object Object, meta *metav1.ObjectMeta) bool {
+	if object.Namespace == cloud.ManagedNamespace || object.Kind == "Namespace" && object.Name == cloud.ManagedNamespace {
+		return true // what a cloud runs in its clusters
+	}
 	switch object.Kind {
 	case "ConfigMap":
 		return object.Name == "kube-root-ca.crt" ||
@@ -156,6 +185,83 @@ func ownedByCluster(object Object, meta *metav1.ObjectMeta) bool {
 		return meta.Labels["kubernetes.io/bootstrapping"] != ""
 	}
 	return false
+}
+
+// SweptAway are the objects that were still in a cloud's cluster when the cluster was deleted, and went with it. A
+// stack that removes what it made leaves CRDs only.
+func (l *Lab) SweptAway() []Object {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.swept)
+}
+
+// wipe removes what was not in the cluster at the start, because a cloud's cluster is deleted.
+func (l *Lab) wipe(ctx context.Context) error {
+	client, err := metadata.NewForConfig(l.Config())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	swept := map[Object]bool{}
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.swept = slices.SortedFunc(maps.Keys(swept), func(a, b Object) int { return strings.Compare(a.String(), b.String()) })
+	}()
+	// Without their servers, which lost their nodes, these keep all else from being listed or deleted.
+	for _, resource := range []schema.GroupVersionResource{
+		{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"},
+		{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"},
+		{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"},
+	} {
+		items, err := client.Resource(resource).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return fmt.Errorf("wipe: list %s: %w", resource.Resource, err)
+		}
+		for i := range items.Items {
+			object := Object{Group: resource.Group, Kind: kindsOf[resource.Resource], Name: items.Items[i].Name}
+			if ownedByCluster(object, &items.Items[i].ObjectMeta) || l.initial[object] {
+				continue
+			}
+			swept[object] = true
+			if err := client.Resource(resource).Delete(ctx, object.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+				return fmt.Errorf("wipe %s: %w", object, err)
+			}
+		}
+	}
+	for first := true; ; first = false {
+		all, err := l.locate(ctx)
+		left := slices.DeleteFunc(all, func(object located) bool { return object.kept || l.initial[object.Object] })
+		if err == nil && len(left) == 0 {
+			return nil
+		}
+		for _, object := range left {
+			if first {
+				swept[object.Object] = true
+			}
+			of := client.Resource(object.resource).Namespace(object.Namespace)
+			// What cannot be deleted yet is tried again, until the time is over.
+			now := int64(0)
+			_ = of.Delete(ctx, object.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
+			if object.held && object.Kind != "Namespace" {
+				// Nobody is left to do what the finalizer stands for.
+				_, _ = of.Patch(ctx, object.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("a deleted cluster still holds %d objects (%v): %w", len(left), err, ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// kindsOf are the kinds that wipe looks at first.
+var kindsOf = map[string]string{
+	"apiservices":                     "APIService",
+	"validatingwebhookconfigurations": "ValidatingWebhookConfiguration",
+	"mutatingwebhookconfigurations":   "MutatingWebhookConfiguration",
 }
 
 // DeleteCRDs deletes CustomResourceDefinitions and with them all of their objects, and waits until they

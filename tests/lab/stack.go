@@ -16,6 +16,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"vllm-autoscaling/tests/lab/cloud"
 	"vllm-autoscaling/tests/lab/process"
 	"vllm-autoscaling/tests/lab/tools"
 )
@@ -73,7 +74,11 @@ func (l *Lab) Stack(ctx context.Context, o StackOptions) (*Stack, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stack %s: %w", o.Name, err)
 	}
-	s.env = append(s.env, "KUBECONFIG="+l.Kubeconfig())
+	if l.clouds == nil {
+		s.env = append(s.env, "KUBECONFIG="+l.Kubeconfig())
+	} else if err := s.useClouds(l); err != nil {
+		return nil, fmt.Errorf("stack %s: %w", o.Name, err)
+	}
 	s.began = l.remember
 	if err := s.create(ctx, o); err != nil {
 		return nil, fmt.Errorf("stack %s: %w", o.Name, err)
@@ -117,7 +122,7 @@ func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error)
 		return nil, err
 	}
 	cliHome := filepath.Join(home, "home")
-	if err := installProvider(cliHome, programs.Path(tools.KubernetesProvider)); err != nil {
+	if err := installProvider(cliHome, "kubernetes", tools.KubernetesProviderVersion, programs.Path(tools.KubernetesProvider)); err != nil {
 		return nil, err
 	}
 	s.env = append(stackEnvironment(os.Environ()),
@@ -149,17 +154,52 @@ func stackEnvironment(user []string) []string {
 	})
 }
 
-// installProvider puts the plugin where the CLI looks for the version that the program asks for.
-func installProvider(cliHome, plugin string) error {
-	folder := filepath.Join(cliHome, "plugins", "resource-kubernetes-"+tools.KubernetesProviderVersion)
+// installProvider puts a plugin where the CLI looks for the version that the program asks for.
+func installProvider(cliHome, name, version, plugin string) error {
+	folder := filepath.Join(cliHome, "plugins", "resource-"+name+"-"+version)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
-	link := filepath.Join(folder, tools.KubernetesProvider)
+	return replaceLink(plugin, filepath.Join(folder, "pulumi-resource-"+name))
+}
+
+func replaceLink(target, link string) error {
 	if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return os.Symlink(plugin, link)
+	return os.Symlink(target, link)
+}
+
+// authPrograms are what the kubeconfigs of the clouds' clusters call.
+var authPrograms = []string{"gke-gcloud-auth-plugin", "aws", "kubelogin"}
+
+// useClouds installs the clouds' providers and, before all other programs, those that their kubeconfigs call.
+func (s *Stack) useClouds(l *Lab) error {
+	home := filepath.Join(l.dir, "pulumi")
+	double := s.programs.Path(tools.CloudDoubles)
+	for name, version := range cloud.Packages {
+		if err := installProvider(filepath.Join(home, "home"), name, "v"+version, double); err != nil {
+			return err
+		}
+	}
+	bin := filepath.Join(home, "bin")
+	if err := os.MkdirAll(bin, 0o700); err != nil {
+		return err
+	}
+	for _, name := range authPrograms {
+		if err := replaceLink(double, filepath.Join(bin, name)); err != nil {
+			return err
+		}
+	}
+	for i, variable := range s.env {
+		if path, ok := strings.CutPrefix(variable, "PATH="); ok {
+			s.env[i] = "PATH=" + bin + string(os.PathListSeparator) + path
+		}
+	}
+	s.env = append(s.env, l.clouds.Environment()...)
+	// Whoever forgets the cloud's kubeconfig shall not find another one.
+	s.env = append(s.env, "KUBECONFIG="+filepath.Join(home, "no-kubeconfig"))
+	return nil
 }
 
 // create makes the stack, from a copy of the project: the CLI writes the key's salt beside Pulumi.yaml.

@@ -21,6 +21,9 @@ import (
 // providerPackage is the lab's double of the Kubernetes provider, in the tests module.
 const providerPackage = "./lab/kubernetesprovider/cmd/pulumi-resource-kubernetes"
 
+// cloudPackage stands for the plugins and programs of the lab's clouds, in the tests module.
+const cloudPackage = "./lab/cloud/cmd/lab-cloud"
+
 // Build builds every program that is missing from the cache below os.UserCacheDir and returns where
 // all of them are. Two runs at once build one after the other. Progress goes to log, one line for
 // each program that is built and one line when nothing is to be done.
@@ -146,6 +149,9 @@ func (b *builder) build(ctx context.Context) (Tools, error) {
 		return Tools{}, err
 	}
 	result.paths[KubernetesProvider] = provider
+	if result.paths[CloudDoubles], err = b.own(ctx, CloudDoubles, "the clouds' doubles", cloudPackage); err != nil {
+		return Tools{}, err
+	}
 	result.RealKubernetesProvider = isReal
 	return result, nil
 }
@@ -256,22 +262,28 @@ func (b *builder) provider(ctx context.Context) (path string, isReal bool, err e
 	if path := installedProvider(); path != "" {
 		return path, true, nil
 	}
-	// Of this source tree, not of another checkout; a stable place lets go build see that nothing changed.
+	path, err = b.own(ctx, KubernetesProvider, "Kubernetes provider double", providerPackage)
+	return path, false, err
+}
+
+// own builds a program of this source tree, not of another checkout; a stable place lets go build see that nothing
+// changed.
+func (b *builder) own(ctx context.Context, name, label, pkg string) (string, error) {
 	tree := sha256.Sum256([]byte(b.module))
-	target := filepath.Join(b.cache, KubernetesProvider+"-double-"+hex.EncodeToString(tree[:6]), KubernetesProvider)
+	target := filepath.Join(b.cache, name+"-double-"+hex.EncodeToString(tree[:6]), name)
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-		return "", false, fmt.Errorf("tools: %w", err)
+		return "", fmt.Errorf("tools: %w", err)
 	}
 	done := func(error) {}
 	if _, err := os.Stat(target); err != nil {
-		done = b.progress("tools: Kubernetes provider double")
+		done = b.progress("tools: " + label)
 	}
-	_, err = b.run(ctx, b.module, "go", "build", "-mod=readonly", "-o", target, providerPackage)
+	_, err := b.run(ctx, b.module, "go", "build", "-mod=readonly", "-o", target, pkg)
 	done(err)
 	if err != nil {
-		return "", false, fmt.Errorf("tools: build the Kubernetes provider double: %w", err)
+		return "", fmt.Errorf("tools: build %s: %w", label, err)
 	}
-	return target, false, nil
+	return target, nil
 }
 
 // installedProvider finds the published plugin of the program's minor version among the user's plugins.

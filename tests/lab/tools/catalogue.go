@@ -19,6 +19,8 @@ const (
 	Pulumi                = "pulumi"
 	PulumiLanguageGo      = "pulumi-language-go"
 	KubernetesProvider    = "pulumi-resource-kubernetes"
+	// CloudDoubles stands for the cloud providers' plugins and the authentication programs of their clusters.
+	CloudDoubles = "lab-cloud"
 )
 
 // Versions that the programs report or that clients compare; the modules pin the same ones.

@@ -1,0 +1,428 @@
+package cloud
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+
+	"vllm-autoscaling/tests/lab/controlplane"
+)
+
+// look looks at the cluster as the clouds' node autoscalers and the kubelets of GPU nodes do.
+func (c *Cloud) look(ctx context.Context) error {
+	c.mu.Lock()
+	idle := len(c.pools) == 0
+	c.mu.Unlock()
+	if idle {
+		return nil
+	}
+	core := c.options.ControlPlane.Client().CoreV1()
+	// From the API server's cache: this happens every second.
+	cached := metav1.ListOptions{ResourceVersion: "0"}
+	pods, err := core.Pods("").List(ctx, cached)
+	if err != nil {
+		return err
+	}
+	nodes, err := core.Nodes().List(ctx, cached)
+	if err != nil {
+		return err
+	}
+	deployments, err := c.options.ControlPlane.Client().AppsV1().Deployments("").List(ctx, cached)
+	if err != nil {
+		return err
+	}
+	view := &view{nodes: map[string]*corev1.Node{}, pods: map[string][]*corev1.Pod{}, deployments: deployments.Items}
+	for i := range nodes.Items {
+		view.nodes[nodes.Items[i].Name] = &nodes.Items[i]
+	}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
+			view.pods[pod.Spec.NodeName] = append(view.pods[pod.Spec.NodeName], pod)
+		}
+	}
+	if err := c.kubelets(ctx, view); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.grow(view)
+	c.shrink(view)
+	return nil
+}
+
+// view is the cluster at one moment.
+type view struct {
+	nodes map[string]*corev1.Node
+	// pods by node; those of no node under "".
+	pods        map[string][]*corev1.Pod
+	deployments []appsv1.Deployment
+}
+
+// kubelets advertise GPUs where a device plugin runs.
+func (c *Cloud) kubelets(ctx context.Context, v *view) error {
+	c.mu.Lock()
+	type machine struct {
+		p    *pool
+		node *corev1.Node
+	}
+	var machines []machine
+	for _, p := range c.pools {
+		for _, name := range p.nodes {
+			if node := v.nodes[name]; node != nil {
+				machines = append(machines, machine{p, node})
+			}
+		}
+	}
+	c.mu.Unlock()
+	for _, m := range machines {
+		plugins := 0
+		for _, pod := range v.pods[m.node.Name] {
+			if runsImage(pod.Spec.Containers, "k8s-device-plugin") && ready(pod) {
+				plugins++
+			}
+		}
+		if err := c.advertise(ctx, m.p, m.node, plugins); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func runsImage(containers []corev1.Container, name string) bool {
+	return slices.ContainsFunc(containers, func(container corev1.Container) bool {
+		image, _, _ := strings.Cut(container.Image[strings.LastIndex(container.Image, "/")+1:], ":")
+		return image == name
+	})
+}
+
+func ready(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp == nil && slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+// grow adds nodes for pods that no node has room for.
+func (c *Cloud) grow(v *view) {
+	stuck := c.stuckPods(v)
+	if len(stuck) == 0 {
+		return
+	}
+	// Room on nodes that are on their way already comes first.
+	var coming []*hypothetical
+	for _, p := range c.sortedPools() {
+		upcoming := p.desired - len(p.nodes)
+		for _, name := range p.nodes {
+			if node := v.nodes[name]; node != nil && p.waitsForGPUs(node) {
+				upcoming++
+			}
+		}
+		for range upcoming {
+			coming = append(coming, newHypothetical(p.template(nil)))
+		}
+	}
+	for _, pod := range stuck {
+		if slices.ContainsFunc(coming, func(h *hypothetical) bool { return h.take(pod) }) {
+			continue
+		}
+		for _, p := range c.sortedPools() {
+			if p.removed || !p.autoscaled || p.desired >= p.max {
+				continue
+			}
+			template := c.autoscalerTemplate(p, v)
+			if template == nil {
+				continue
+			}
+			if h := newHypothetical(template); h.take(pod) {
+				p.desired++
+				coming = append(coming, h)
+				fmt.Fprintf(c.options.Log, "cloud: pod %s/%s fits on no node: pool %s grows to %d\n", pod.Namespace, pod.Name, p.name, p.desired)
+				break
+			}
+		}
+	}
+}
+
+// sortedPools are in the order of their names, so that equal choices are always made the same way.
+func (c *Cloud) sortedPools() []*pool {
+	return slices.SortedFunc(maps.Values(c.pools), func(a, b *pool) int { return strings.Compare(a.id, b.id) })
+}
+
+// stuckPods are those that have been unschedulable for long enough.
+func (c *Cloud) stuckPods(v *view) []*corev1.Pod {
+	var stuck []*corev1.Pod
+	seen := map[string]time.Time{}
+	for _, pod := range v.pods[""] {
+		if pod.DeletionTimestamp != nil || !slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
+			return condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse && condition.Reason == corev1.PodReasonUnschedulable
+		}) {
+			continue
+		}
+		since, known := c.stuckSince[string(pod.UID)]
+		if !known {
+			since = time.Now()
+		}
+		seen[string(pod.UID)] = since
+		if time.Since(since) >= c.options.ScaleUpDelay {
+			stuck = append(stuck, pod)
+		}
+	}
+	c.stuckSince = seen
+	return stuck
+}
+
+// waitsForGPUs says that a node is known to get GPUs and has none yet. An autoscaler knows by a label.
+func (p *pool) waitsForGPUs(node *corev1.Node) bool {
+	gpus := node.Status.Allocatable[controlplane.GPUResource]
+	return p.gpuCount > 0 && p.gpus != gpusNever && gpus.IsZero() && node.Labels[p.acceleratorLabel] != ""
+}
+
+// template is a node of the pool as an autoscaler imagines it; tags, unless nil, are all that it knows of labels and
+// taints.
+func (p *pool) template(tags map[string]string) *corev1.Node {
+	node := &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Labels: p.nodeLabels(0)},
+		Spec:       corev1.NodeSpec{Taints: p.taints},
+		Status:     corev1.NodeStatus{Allocatable: p.allocatable()},
+	}
+	if tags == nil {
+		return node
+	}
+	node.Labels = map[string]string{corev1.LabelInstanceTypeStable: p.machineType, corev1.LabelOSStable: "linux", corev1.LabelArchStable: "amd64"}
+	if len(p.zones) > 0 {
+		node.Labels[corev1.LabelTopologyZone] = p.zones[0]
+		node.Labels[corev1.LabelTopologyRegion] = regionOf(p.zones[0])
+	}
+	node.Spec.Taints = nil
+	for key, value := range tags {
+		rest, found := strings.CutPrefix(key, nodeTemplate)
+		if !found {
+			continue
+		}
+		kind, name, _ := strings.Cut(rest, "/")
+		switch kind {
+		case "label":
+			node.Labels[name] = value
+		case "taint":
+			taintValue, effect, _ := strings.Cut(value, ":")
+			node.Spec.Taints = append(node.Spec.Taints, corev1.Taint{Key: name, Value: taintValue, Effect: corev1.TaintEffect(effect)})
+		case "resources":
+			if quantity, err := resource.ParseQuantity(value); err == nil {
+				node.Status.Allocatable[corev1.ResourceName(name)] = quantity
+			}
+		}
+	}
+	return node
+}
+
+// autoscalerTemplate is what the pool's autoscaler expects of a new node; nil when no autoscaler looks after the pool.
+func (c *Cloud) autoscalerTemplate(p *pool, v *view) *corev1.Node {
+	if !p.needsAutoscaler {
+		return p.template(nil)
+	}
+	if !c.clusterAutoscalerRuns(p, v) {
+		return nil
+	}
+	for _, name := range p.nodes {
+		if node := v.nodes[name]; node != nil && !p.waitsForGPUs(node) {
+			// With a node to look at, it takes that for the next one.
+			copied := node.DeepCopy()
+			copied.Labels[corev1.LabelHostname] = ""
+			return copied
+		}
+	}
+	tags := map[string]string{}
+	for _, r := range c.all(awsTag, func(r *Resource) bool { return object(r.Inputs).text("autoscalingGroupName") == p.asg }) {
+		tags[object(r.Inputs).text("tag.key")] = object(r.Inputs).text("tag.value")
+	}
+	return p.template(tags)
+}
+
+// clusterAutoscalerRuns says whether a ready cluster-autoscaler looks after the pool's cluster, and may change it.
+func (c *Cloud) clusterAutoscalerRuns(p *pool, v *view) bool {
+	for i := range v.deployments {
+		d := &v.deployments[i]
+		spec := &d.Spec.Template.Spec
+		if d.Status.ReadyReplicas < 1 || !runsImage(spec.Containers, "cluster-autoscaler") {
+			continue
+		}
+		command := strings.Join(slices.Concat(spec.Containers[0].Command, spec.Containers[0].Args), " ")
+		discovers := strings.Contains(command, asgTag+"enabled") && strings.Contains(command, asgTag+p.cluster) && strings.Contains(command, "--cloud-provider=aws")
+		if !discovers {
+			continue
+		}
+		if c.mayResize(p.cluster, d.Namespace, spec.ServiceAccountName) {
+			return true
+		}
+		fmt.Fprintf(c.options.Log, "cloud: cluster-autoscaler %s/%s may not resize the groups of cluster %s\n", d.Namespace, d.Name, p.cluster)
+	}
+	return false
+}
+
+// mayResize says whether a service account has a role that permits to resize the cluster's groups.
+func (c *Cloud) mayResize(cluster, namespace, account string) bool {
+	if !c.hasAddon(cluster, "eks-pod-identity-agent") {
+		return false
+	}
+	for _, association := range c.all(awsPodIdentity, func(r *Resource) bool {
+		in := object(r.Inputs)
+		return in.text("clusterName") == cluster && in.text("namespace") == namespace && in.text("serviceAccount") == account
+	}) {
+		role := c.find(AWSRole, "arn", object(association.Inputs).text("roleArn"))
+		if role == nil || !strings.Contains(object(role.Inputs).text("assumeRolePolicy"), "pods.eks.amazonaws.com") {
+			continue
+		}
+		for _, policy := range c.all(awsInlineRole, func(r *Resource) bool { return object(r.Inputs).text("role") == role.ID }) {
+			if permitsResize(object(policy.Inputs).text("policy"), cluster) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// permitsResize reads a policy for what cluster-autoscaler needs to change a group.
+func permitsResize(document, cluster string) bool {
+	var policy struct {
+		Statement []struct {
+			Effect    string
+			Action    []string
+			Condition map[string]map[string]string
+		}
+	}
+	if json.Unmarshal([]byte(document), &policy) != nil {
+		return false
+	}
+	allowed := map[string]bool{}
+	for _, statement := range policy.Statement {
+		for test, value := range statement.Condition["StringEquals"] {
+			// EKS tags the groups of a cluster so; another cluster's tag lets nothing through.
+			if tag, ok := strings.CutPrefix(test, "aws:ResourceTag/"+asgTag); !ok || tag == "enabled" && value != "true" || tag != "enabled" && (tag != cluster || value != "owned") {
+				statement.Effect = "none"
+			}
+		}
+		for _, action := range statement.Action {
+			allowed[action] = allowed[action] || statement.Effect == "Allow"
+		}
+	}
+	for _, action := range []string{"autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup", "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeTags"} {
+		if !allowed[action] {
+			return false
+		}
+	}
+	return true
+}
+
+// shrink removes nodes that have been empty for long enough.
+func (c *Cloud) shrink(v *view) {
+	seen := map[string]time.Time{}
+	for _, p := range c.sortedPools() {
+		if p.removed || !p.autoscaled || p.needsAutoscaler && !c.clusterAutoscalerRuns(p, v) {
+			continue
+		}
+		for _, name := range slices.Clone(p.nodes) {
+			if slices.ContainsFunc(v.pods[name], keepsNode) || v.nodes[name] == nil {
+				continue
+			}
+			since, known := c.idleSince[name]
+			if !known {
+				since = time.Now()
+			}
+			seen[name] = since
+			if time.Since(since) >= c.options.IdleTime && p.desired > p.min && len(p.starting) == 0 {
+				p.desired--
+				c.endMachine(p, name)
+			}
+		}
+	}
+	c.idleSince = seen
+}
+
+// keepsNode says that a pod is no DaemonSet's: those end with their node.
+func keepsNode(pod *corev1.Pod) bool {
+	return !slices.ContainsFunc(pod.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.Kind == "DaemonSet" })
+}
+
+// hypothetical is a node that is not there yet.
+type hypothetical struct {
+	node *corev1.Node
+	free corev1.ResourceList
+}
+
+func newHypothetical(node *corev1.Node) *hypothetical {
+	return &hypothetical{node: node, free: node.Status.Allocatable.DeepCopy()}
+}
+
+// take puts a pod on the node if it fits.
+func (h *hypothetical) take(pod *corev1.Pod) bool {
+	if !selects(&pod.Spec, h.node.Labels) || !tolerates(pod.Spec.Tolerations, h.node.Spec.Taints) {
+		return false
+	}
+	left := h.free.DeepCopy()
+	for name, wanted := range requests(pod) {
+		if name == corev1.ResourceEphemeralStorage {
+			continue // disks are not simulated
+		}
+		have := left[name]
+		if have.Cmp(wanted) < 0 {
+			return false
+		}
+		have.Sub(wanted)
+		left[name] = have
+	}
+	h.free = left
+	return true
+}
+
+func requests(pod *corev1.Pod) corev1.ResourceList {
+	total := corev1.ResourceList{corev1.ResourcePods: resource.MustParse("1")}
+	for _, container := range pod.Spec.Containers {
+		for name, quantity := range container.Resources.Requests {
+			sum := total[name]
+			sum.Add(quantity)
+			total[name] = sum
+		}
+	}
+	return total
+}
+
+func tolerates(tolerations []corev1.Toleration, taints []corev1.Taint) bool {
+	return !slices.ContainsFunc(taints, func(taint corev1.Taint) bool {
+		return taint.Effect != corev1.TaintEffectPreferNoSchedule && !slices.ContainsFunc(tolerations, func(t corev1.Toleration) bool {
+			return (t.Key == "" || t.Key == taint.Key) && (t.Effect == "" || t.Effect == taint.Effect) &&
+				(t.Operator == corev1.TolerationOpExists || t.Value == taint.Value)
+		})
+	})
+}
+
+// selects says whether node selector and required node affinity match the labels.
+func selects(spec *corev1.PodSpec, nodeLabels map[string]string) bool {
+	if !labels.SelectorFromSet(spec.NodeSelector).Matches(labels.Set(nodeLabels)) {
+		return false
+	}
+	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil || spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return true
+	}
+	terms := spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+	return slices.ContainsFunc(terms, func(term corev1.NodeSelectorTerm) bool {
+		return !slices.ContainsFunc(term.MatchExpressions, func(e corev1.NodeSelectorRequirement) bool {
+			operators := map[corev1.NodeSelectorOperator]selection.Operator{
+				corev1.NodeSelectorOpIn: selection.In, corev1.NodeSelectorOpNotIn: selection.NotIn, corev1.NodeSelectorOpExists: selection.Exists,
+				corev1.NodeSelectorOpDoesNotExist: selection.DoesNotExist, corev1.NodeSelectorOpGt: selection.GreaterThan, corev1.NodeSelectorOpLt: selection.LessThan,
+			}
+			requirement, err := labels.NewRequirement(e.Key, operators[e.Operator], e.Values)
+			return err != nil || !requirement.Matches(labels.Set(nodeLabels))
+		})
+	})
+}

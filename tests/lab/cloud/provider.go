@@ -1,0 +1,443 @@
+package cloud
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/urn"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// Packages are the providers by name, with the version of the SDK that the program is built with.
+var Packages = map[string]string{"gcp": "7.38.0", "aws": "6.83.2", "azure-native": "2.82.0"}
+
+// Provider serves one of the clouds to the Pulumi engine, as the provider of that name does.
+type Provider struct {
+	pulumirpc.UnimplementedResourceProviderServer
+	cloud    *Cloud
+	name     string
+	settings Settings
+}
+
+// Provider returns an instance of a provider of Packages.
+func (c *Cloud) Provider(name string) (*Provider, error) {
+	if Packages[name] == "" {
+		return nil, fmt.Errorf("cloud: no provider %q", name)
+	}
+	return &Provider{cloud: c, name: name, settings: Settings{}}, nil
+}
+
+// GetPluginInfo tells the version that the engine records in the state.
+func (p *Provider) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
+	return &pulumirpc.PluginInfo{Version: Packages[p.name]}, nil
+}
+
+// GetSchema returns the smallest schema that the engine takes: the program brings its own types.
+func (p *Provider) GetSchema(context.Context, *pulumirpc.GetSchemaRequest) (*pulumirpc.GetSchemaResponse, error) {
+	return &pulumirpc.GetSchemaResponse{Schema: fmt.Sprintf(`{"name":%q,"version":%q}`, p.name, Packages[p.name])}, nil
+}
+
+// Attach does nothing: nothing is logged to the engine.
+func (p *Provider) Attach(context.Context, *pulumirpc.PluginAttach) (*emptypb.Empty, error) {
+	return &emptypb.Empty{}, nil
+}
+
+// Cancel does nothing: a cloud goes on with what it has begun.
+func (p *Provider) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
+	return &emptypb.Empty{}, nil
+}
+
+// providerKeys are the settings of each provider that a stack may use.
+var providerKeys = map[string][]string{
+	"gcp":          {"project", "region", "zone", "userProjectOverride", "billingProject"},
+	"aws":          {"region", "profile", "allowedAccountIds", "assumeRole", "defaultTags", "skipCredentialsValidation", "skipRegionValidation"},
+	"azure-native": {"subscriptionId", "tenantId", "location", "useOidc", "clientId"},
+}
+
+// CheckConfig refuses settings that the provider does not know.
+func (p *Provider) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
+	news, err := unmarshal(req.GetNews())
+	if err != nil {
+		return nil, err
+	}
+	response := &pulumirpc.CheckResponse{Inputs: req.GetNews()}
+	for _, key := range news.StableKeys() {
+		if !slices.Contains(providerKeys[p.name], string(key)) && key != "version" && !strings.HasPrefix(string(key), "__") {
+			response.Failures = append(response.Failures, &pulumirpc.CheckFailure{Property: string(key), Reason: fmt.Sprintf("provider %s has no setting %q in the lab", p.name, key)})
+		}
+	}
+	return response, nil
+}
+
+// DiffConfig never replaces the provider.
+func (p *Provider) DiffConfig(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
+	return diff(req, nil, nil, nil)
+}
+
+// Configure takes the settings and refuses another account than the one there is.
+func (p *Provider) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
+	args, err := unmarshal(req.GetArgs())
+	if err != nil {
+		return nil, err
+	}
+	settings := Settings{}
+	for key, value := range args {
+		if v := reveal(value); v.IsString() {
+			settings[string(key)] = v.StringValue()
+		}
+	}
+	if p.name == "aws" {
+		if settings["region"] == "" {
+			return nil, fmt.Errorf("invalid AWS Region: none is set")
+		}
+		var accounts []string
+		if text := settings["allowedAccountIds"]; text != "" {
+			if err := json.Unmarshal([]byte(text), &accounts); err != nil {
+				return nil, fmt.Errorf("allowedAccountIds: %w", err)
+			}
+		}
+		if len(accounts) > 0 && !slices.Contains(accounts, AWSAccount) {
+			return nil, fmt.Errorf("AWS account ID not allowed: %s", AWSAccount)
+		}
+	}
+	p.settings = settings
+	return &pulumirpc.ConfigureResponse{AcceptSecrets: true, SupportsPreview: true, AcceptResources: true}, nil
+}
+
+// Invoke answers a data source.
+func (p *Provider) Invoke(_ context.Context, req *pulumirpc.InvokeRequest) (*pulumirpc.InvokeResponse, error) {
+	f, ok := allInvokes()[req.GetTok()]
+	if !ok || cloudOf(req.GetTok()) != p.name {
+		return nil, status.Errorf(codes.Unimplemented, "the lab's provider %s has no function %q", p.name, req.GetTok())
+	}
+	args, err := unmarshal(req.GetArgs())
+	if err != nil {
+		return nil, err
+	}
+	p.cloud.mu.Lock()
+	result, err := f(p.cloud, p.settings, known(args))
+	p.cloud.mu.Unlock()
+	if err != nil {
+		return nil, fmt.Errorf("invoking %s: %w", req.GetTok(), err)
+	}
+	answer, err := marshal(resource.NewPropertyMapFromMap(result))
+	return &pulumirpc.InvokeResponse{Return: answer}, err
+}
+
+// kind finds the rules of a resource.
+func (p *Provider) kind(u string) (*kind, error) {
+	token := string(urn.URN(u).Type())
+	k, ok := p.cloud.kinds[token]
+	if !ok || cloudOf(token) != p.name {
+		return nil, fmt.Errorf("the lab's provider %s has no resource type %q", p.name, token)
+	}
+	return k, nil
+}
+
+// Check refuses unknown, missing and wrong inputs, and names what has no name.
+func (p *Provider) Check(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
+	k, err := p.kind(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	news, err := unmarshal(req.GetNews())
+	if err != nil {
+		return nil, err
+	}
+	olds, err := unmarshal(req.GetOlds())
+	if err != nil {
+		return nil, err
+	}
+	response := &pulumirpc.CheckResponse{}
+	// What the engine checks again before a replacement has no olds, and gets another name.
+	if key := resource.PropertyKey(k.name); k.name != "" && news[key].IsNull() && news["namePrefix"].IsNull() {
+		if old := olds[key]; old.IsString() {
+			news[key] = old
+		} else {
+			news[key] = resource.NewStringProperty(urn.URN(req.GetUrn()).Name() + "-" + suffix(req.GetRandomSeed()))
+		}
+	}
+	for _, problem := range k.checkProperties(news) {
+		response.Failures = append(response.Failures, &pulumirpc.CheckFailure{Property: problem.Property, Reason: problem.Reason})
+	}
+	response.Inputs, err = marshal(news)
+	return response, err
+}
+
+// suffix is seven hexadecimal digits of a seed that is the same in a preview and the update after it.
+func suffix(seed []byte) string {
+	if len(seed) == 0 {
+		return randomHex(7)
+	}
+	return fmt.Sprintf("%x", seed)[:7]
+}
+
+// Diff compares the inputs, and what the server filled in where this version of the provider does.
+func (p *Provider) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
+	k, err := p.kind(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	return diff(req, k.replace, k.drifts, k)
+}
+
+func diff(req *pulumirpc.DiffRequest, replace, drifts []string, k *kind) (*pulumirpc.DiffResponse, error) {
+	olds, err := unmarshal(req.GetOldInputs())
+	if err != nil {
+		return nil, err
+	}
+	news, err := unmarshal(req.GetNews())
+	if err != nil {
+		return nil, err
+	}
+	state, err := unmarshal(req.GetOlds())
+	if err != nil {
+		return nil, err
+	}
+	response := &pulumirpc.DiffResponse{Changes: pulumirpc.DiffResponse_DIFF_NONE, DetailedDiff: map[string]*pulumirpc.PropertyDiff{}, HasDetailedDiff: true}
+	note := func(path string, kind plugin.DiffKind) {
+		response.Changes = pulumirpc.DiffResponse_DIFF_SOME
+		top := strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' })[0]
+		if !slices.Contains(response.Diffs, top) {
+			response.Diffs = append(response.Diffs, top)
+		}
+		if covered(path, replace) {
+			kind = kind.AsReplace()
+			if !slices.Contains(response.Replaces, top) {
+				response.Replaces = append(response.Replaces, top)
+			}
+		}
+		response.DetailedDiff[path] = &pulumirpc.PropertyDiff{Kind: rpcKinds[kind], InputDiff: true}
+	}
+	before, after := revealed(olds), revealed(news)
+	if delta := before.Diff(after, resource.IsInternalPropertyKey); delta != nil {
+		for path, change := range plugin.NewDetailedDiffFromObjectDiff(delta, true) {
+			note(path, change.Kind)
+		}
+	}
+	for _, path := range drifts {
+		parsed, err := resource.ParsePropertyPath(path)
+		if err != nil {
+			return nil, err
+		}
+		_, filled := parsed.Get(resource.NewObjectProperty(state))
+		_, asked := parsed.Get(resource.NewObjectProperty(news))
+		if filled && !asked && !slices.Contains(req.GetIgnoreChanges(), path) {
+			note(path, plugin.DiffDelete)
+		}
+	}
+	if k != nil && k.name != "" && len(response.Replaces) > 0 {
+		// A name of its own choice cannot exist twice.
+		was, now := before[resource.PropertyKey(k.name)], after[resource.PropertyKey(k.name)]
+		response.DeleteBeforeReplace = was.IsString() && now.IsString() && was.StringValue() == now.StringValue()
+	}
+	return response, nil
+}
+
+var rpcKinds = map[plugin.DiffKind]pulumirpc.PropertyDiff_Kind{
+	plugin.DiffAdd: pulumirpc.PropertyDiff_ADD, plugin.DiffAddReplace: pulumirpc.PropertyDiff_ADD_REPLACE,
+	plugin.DiffDelete: pulumirpc.PropertyDiff_DELETE, plugin.DiffDeleteReplace: pulumirpc.PropertyDiff_DELETE_REPLACE,
+	plugin.DiffUpdate: pulumirpc.PropertyDiff_UPDATE, plugin.DiffUpdateReplace: pulumirpc.PropertyDiff_UPDATE_REPLACE,
+}
+
+// covered says whether a path, list indices aside, is one of the fields or below one.
+func covered(path string, fields []string) bool {
+	parsed, err := resource.ParsePropertyPath(path)
+	if err != nil {
+		return false
+	}
+	var names []string
+	for _, element := range parsed {
+		if name, ok := element.(string); ok {
+			names = append(names, name)
+		}
+	}
+	joined := strings.Join(names, ".")
+	return slices.ContainsFunc(fields, func(field string) bool {
+		// A change of a whole object is a change of the field in it.
+		return joined == field || strings.HasPrefix(joined, field+".") || strings.HasPrefix(field, joined+".")
+	})
+}
+
+// Create makes the resource in the cloud. A preview tells what is known of it before.
+func (p *Provider) Create(_ context.Context, req *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
+	k, err := p.kind(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := unmarshal(req.GetProperties())
+	if err != nil {
+		return nil, err
+	}
+	if req.GetPreview() {
+		outputs, err := marshal(unknownOutputs(inputs.Copy(), k.computed))
+		return &pulumirpc.CreateResponse{Properties: outputs}, err
+	}
+	r, err := p.cloud.create(k, p.settings, known(inputs))
+	if err != nil && r == nil {
+		return nil, err
+	}
+	outputs, failed := p.outputs(r, inputs)
+	if failed != nil {
+		return nil, failed
+	}
+	if err != nil {
+		// It is there, but does not work: the engine has to know of it to delete it.
+		return nil, initFailed(r.ID, outputs, req.GetProperties(), err)
+	}
+	return &pulumirpc.CreateResponse{Id: r.ID, Properties: outputs}, nil
+}
+
+func initFailed(id string, outputs, inputs *structpb.Struct, cause error) error {
+	failed, err := status.New(codes.Unknown, cause.Error()).WithDetails(&pulumirpc.ErrorResourceInitFailed{
+		Id: id, Properties: outputs, Inputs: inputs, Reasons: []string{cause.Error()},
+	})
+	if err != nil {
+		return fmt.Errorf("reporting that %s failed (%w): %w", id, cause, err)
+	}
+	return failed.Err()
+}
+
+// unknownOutputs adds the outputs that only the cloud knows.
+func unknownOutputs(properties resource.PropertyMap, names []string) resource.PropertyMap {
+	for _, name := range names {
+		if _, given := properties[resource.PropertyKey(name)]; !given {
+			properties[resource.PropertyKey(name)] = resource.MakeComputed(resource.NewStringProperty(""))
+		}
+	}
+	return properties
+}
+
+// outputs are the resource's, with the marks of secrets that the inputs have.
+func (p *Provider) outputs(r *Resource, inputs resource.PropertyMap) (*structpb.Struct, error) {
+	p.cloud.mu.Lock()
+	all := resource.NewPropertyMapFromMap(r.Outputs)
+	p.cloud.mu.Unlock()
+	for key, value := range inputs {
+		if value.ContainsSecrets() {
+			all[key] = value
+		}
+	}
+	return marshal(all)
+}
+
+// Update changes the resource in place. A preview tells what stays known.
+func (p *Provider) Update(_ context.Context, req *pulumirpc.UpdateRequest) (*pulumirpc.UpdateResponse, error) {
+	k, err := p.kind(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := unmarshal(req.GetNews())
+	if err != nil {
+		return nil, err
+	}
+	if req.GetPreview() {
+		outputs := inputs.Copy()
+		if p.name == "azure-native" {
+			// This provider tells nothing but the inputs in the preview of an update.
+			unknownOutputs(outputs, k.computed)
+		} else {
+			olds, err := unmarshal(req.GetOlds())
+			if err != nil {
+				return nil, err
+			}
+			for _, name := range k.computed {
+				if key := resource.PropertyKey(name); olds.HasValue(key) && !outputs.HasValue(key) && !slices.Contains(k.volatile, name) {
+					outputs[key] = olds[key]
+				}
+			}
+			unknownOutputs(outputs, k.volatile)
+		}
+		answer, err := marshal(outputs)
+		return &pulumirpc.UpdateResponse{Properties: answer}, err
+	}
+	r, err := p.cloud.change(k, req.GetId(), known(inputs))
+	if err != nil {
+		return nil, err
+	}
+	outputs, err := p.outputs(r, inputs)
+	return &pulumirpc.UpdateResponse{Properties: outputs}, err
+}
+
+// Read tells what is there; an empty id says that nothing is.
+func (p *Provider) Read(_ context.Context, req *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
+	k, err := p.kind(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := unmarshal(req.GetInputs())
+	if err != nil {
+		return nil, err
+	}
+	p.cloud.mu.Lock()
+	r := p.cloud.find(k.token, "", req.GetId())
+	var live resource.PropertyMap
+	if r != nil {
+		live = resource.NewPropertyMapFromMap(r.Inputs)
+	}
+	p.cloud.mu.Unlock()
+	if r == nil {
+		return &pulumirpc.ReadResponse{}, nil
+	}
+	outputs, err := p.outputs(r, inputs)
+	if err != nil {
+		return nil, err
+	}
+	for key, value := range inputs {
+		if value.ContainsSecrets() {
+			live[key] = value
+		}
+	}
+	in, err := marshal(live)
+	return &pulumirpc.ReadResponse{Id: r.ID, Properties: outputs, Inputs: in}, err
+}
+
+// Delete removes the resource from the cloud.
+func (p *Provider) Delete(_ context.Context, req *pulumirpc.DeleteRequest) (*emptypb.Empty, error) {
+	k, err := p.kind(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	return &emptypb.Empty{}, p.cloud.remove(k, req.GetId())
+}
+
+func unmarshal(s *structpb.Struct) (resource.PropertyMap, error) {
+	return plugin.UnmarshalProperties(s, plugin.MarshalOptions{KeepUnknowns: true, KeepSecrets: true, KeepResources: true, SkipNulls: true})
+}
+
+func marshal(m resource.PropertyMap) (*structpb.Struct, error) {
+	return plugin.MarshalProperties(m, plugin.MarshalOptions{KeepUnknowns: true, KeepSecrets: true, KeepResources: true})
+}
+
+// revealed is a copy without the marks of secrets.
+func revealed(m resource.PropertyMap) resource.PropertyMap {
+	copied := resource.PropertyMap{}
+	for key, value := range m {
+		copied[key] = revealedValue(value)
+	}
+	return copied
+}
+
+func revealedValue(v resource.PropertyValue) resource.PropertyValue {
+	v = reveal(v)
+	switch {
+	case v.IsArray():
+		list := make([]resource.PropertyValue, len(v.ArrayValue()))
+		for i, element := range v.ArrayValue() {
+			list[i] = revealedValue(element)
+		}
+		return resource.NewArrayProperty(list)
+	case v.IsObject():
+		return resource.NewObjectProperty(revealed(v.ObjectValue()))
+	}
+	return v
+}

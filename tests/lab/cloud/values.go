@@ -1,0 +1,137 @@
+package cloud
+
+import (
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// object is a resource's properties, as JSON has them.
+type object map[string]any
+
+// at is the value at a path such as nodeConfig.taints.0.key; nil when there is none.
+func (o object) at(path string) any {
+	var value any = map[string]any(o)
+	for part := range strings.SplitSeq(path, ".") {
+		switch v := value.(type) {
+		case map[string]any:
+			value = v[part]
+		case []any:
+			i, err := strconv.Atoi(part)
+			if err != nil || i < 0 || i >= len(v) {
+				return nil
+			}
+			value = v[i]
+		default:
+			return nil
+		}
+	}
+	return value
+}
+
+func (o object) has(path string) bool { return o.at(path) != nil }
+
+func (o object) text(path string) string {
+	s, _ := o.at(path).(string)
+	return s
+}
+
+func (o object) flag(path string) bool {
+	b, _ := o.at(path).(bool)
+	return b
+}
+
+// number is the whole number at a path, 0 when there is none.
+func (o object) number(path string) int {
+	switch n := o.at(path).(type) {
+	case float64:
+		return int(n)
+	case int:
+		return n
+	}
+	return 0
+}
+
+func (o object) list(path string) []any {
+	switch l := o.at(path).(type) {
+	case []any:
+		return l
+	case []string:
+		var list []any
+		for _, s := range l {
+			list = append(list, s)
+		}
+		return list
+	}
+	return nil
+}
+
+// objects are the objects of a list.
+func (o object) objects(path string) []object {
+	var found []object
+	for _, element := range o.list(path) {
+		if m, ok := element.(map[string]any); ok {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// labels is a map of texts.
+func (o object) labels(path string) map[string]string {
+	found := map[string]string{}
+	if m, ok := o.at(path).(map[string]any); ok {
+		for key, value := range m {
+			if s, ok := value.(string); ok {
+				found[key] = s
+			}
+		}
+	}
+	return found
+}
+
+// texts are the texts at a path, of which a list is followed into its elements.
+func (o object) texts(path string) []string {
+	head, rest, more := strings.Cut(path, ".")
+	return textsIn(o[head], rest, more)
+}
+
+func textsIn(value any, rest string, more bool) []string {
+	switch v := value.(type) {
+	case string:
+		if !more && v != "" {
+			return []string{v}
+		}
+	case map[string]any:
+		if more {
+			return object(v).texts(rest)
+		}
+	case []any:
+		var all []string
+		for _, element := range v {
+			all = append(all, textsIn(element, rest, more)...)
+		}
+		return all
+	}
+	return nil
+}
+
+// equal compares values as JSON does; absent, null and empty are the same.
+func equal(a, b any) bool {
+	if empty(a) && empty(b) {
+		return true
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+func empty(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case []any:
+		return len(v) == 0
+	case map[string]any:
+		return len(v) == 0
+	}
+	return false
+}
