@@ -19,7 +19,7 @@ import (
 // KubePrometheusStack is the name of the chart that the operator's CRDs belong to.
 const KubePrometheusStack = "kube-prometheus-stack"
 
-//go:embed all:kube-prometheus-stack all:prometheus-adapter all:dcgm-exporter
+//go:embed all:kube-prometheus-stack all:prometheus-adapter all:dcgm-exporter all:nvidia-device-plugin all:cluster-autoscaler
 var files embed.FS
 
 // Names lists the stand-in charts in alphabetical order.

@@ -389,6 +389,7 @@ func TestVersionsAreThoseOfThePublishedCharts(t *testing.T) {
 	}
 	assert.Equal(t, map[string]string{
 		"kube-prometheus-stack": "88.5.3", "prometheus-adapter": "5.3.0", "dcgm-exporter": "4.8.2",
+		"nvidia-device-plugin": "0.20.0", "cluster-autoscaler": "9.59.0",
 	}, got)
 }
 
