@@ -465,7 +465,7 @@ func (a *VLLMArgs) validate() error {
 	if a.ShutdownTimeout < 0 || a.ShutdownTimeout%time.Second != 0 {
 		add("shutdown timeout %s not possible (whole seconds, 0 or more)", a.ShutdownTimeout)
 	}
-	for _, variable := range []string{"HOME", "USER", "HF_HUB_CACHE", "TORCHINDUCTOR_CACHE_DIR", "NUMBA_CACHE_DIR", "VLLM_NO_USAGE_STATS", "HF_TOKEN", "VLLM_API_KEY"} {
+	for _, variable := range ownedVariables {
 		if value, ok := a.Env[variable]; ok {
 			add("environment variable %s=%q is set by the program: leave it out", variable, value)
 		}

@@ -336,6 +336,23 @@ func TestVLLMGPU(t *testing.T) {
 	})
 }
 
+// A place may keep things where the image does not look for them.
+func TestVLLMEnvironmentOfThePlace(t *testing.T) {
+	args := vllmArgs()
+	args.Env = map[string]string{"LD_LIBRARY_PATH": "/usr/local/nvidia/lib64", "B": "2", "A": "1"}
+	args.HuggingFaceToken, args.APIKey = pulumi.String("token"), pulumi.String("key")
+	var names []string
+	for _, variable := range vllmContainer(t, args).Env {
+		if value, ours := args.Env[variable.Name]; ours {
+			assert.Equal(t, value, variable.Value)
+			names = append(names, variable.Name)
+		} else {
+			assert.Contains(t, ownedVariables, variable.Name, "so that nobody sets it twice")
+		}
+	}
+	assert.Equal(t, []string{"A", "B", "LD_LIBRARY_PATH"}, names, "another order would roll all replicas")
+}
+
 func TestVLLMResources(t *testing.T) {
 	resources := vllmContainer(t, vllmArgs()).Resources
 	assert.Equal(t, "2", resources.Requests.Cpu().String())
@@ -512,6 +529,7 @@ func TestVLLMRefuses(t *testing.T) {
 		"a negative drain":           {func(a *VLLMArgs) { a.ShutdownTimeout = -time.Second }, "shutdown timeout -1s"},
 		"no scrape interval":         {func(a *VLLMArgs) { a.ScrapeInterval = 0 }, "ScrapeInterval 0s"},
 		"no replicas":                {func(a *VLLMArgs) { a.MaxReplicas = 0 }, "maxReplicas 0"},
+		"a variable of ours":         {func(a *VLLMArgs) { a.Env = map[string]string{"HOME": "/"} }, "environment variable HOME"},
 		"no GPU in a GPU":            {func(a *VLLMArgs) { a.GPU.PerReplica = 0 }, "GPU.PerReplica 0"},
 		"a toleration":               {func(a *VLLMArgs) { a.GPU.Tolerations[0].Effect = "Never" }, `effect "Never"`},
 		"a simulation without speed": {func(a *VLLMArgs) { a.Engine = EngineSimulator; a.Simulation = Simulation{} }, "not possible (latencies above 0"},

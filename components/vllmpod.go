@@ -43,6 +43,11 @@ var ownedFlags = map[string]string{
 	"--force-dummy-tokenizer":            "the simulation",
 }
 
+// ownedVariables are the variables that this program sets.
+var ownedVariables = []string{
+	"HOME", "USER", "HF_HUB_CACHE", "TORCHINDUCTOR_CACHE_DIR", "NUMBA_CACHE_DIR", "VLLM_NO_USAGE_STATS", "HF_TOKEN", "VLLM_API_KEY",
+}
+
 // serverArgs are the arguments of the container. The simulator exits on a flag it does not know, so
 // it only gets those that both have, and its own.
 func serverArgs(a *VLLMArgs) []string {

@@ -237,7 +237,7 @@ func (c *Config) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	return errors.New(c.inKeys(err.Error()))
+	return errors.New(c.inKeys(err.Error(), plainWords...))
 }
 
 // gpuScheduling says how a replica gets its GPUs; a simulated one requests none.

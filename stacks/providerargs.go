@@ -3,6 +3,7 @@ package stacks
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -120,7 +121,8 @@ var commonKeys = map[string]string{
 // providerKeys are the keys behind the other fields, by cloud and the field's name.
 var providerKeys = map[string]map[string]string{
 	CloudGKE: {
-		"Project": "gke.project", "Location": "gke.location", "Autopilot": "gke.autopilot",
+		"Project": "gke.project", "Location": "gke.location", // With its value, because the errors also speak of GKE Autopilot.
+		"Autopilot true": "gke.autopilot true", "Autopilot false": "gke.autopilot false",
 		"Network.Name": "gke.network", "Network.Subnetwork": "gke.subnetwork", "Network.PodsRange": "gke.podsRange",
 		"Network.ServicesRange": "gke.servicesRange", "Network.NodesCIDR": "gke.nodesCidr", "Network.PodsCIDR": "gke.podsCidr",
 		"Network.ServicesCIDR": "gke.servicesCidr", "Network.ControlPlaneCIDR": "gke.controlPlaneCidr",
@@ -203,13 +205,15 @@ func problemsIn(err error) []string {
 	}
 }
 
-// inKeys puts keys in the place of the names of a provider package's fields.
-func (c *Config) inKeys(text string) string {
-	keys := map[string]string{}
-	for _, of := range []map[string]string{commonKeys, providerKeys[c.Cloud]} {
-		for field, key := range of {
-			keys[field] = key
-		}
+// plainWords are names of fields that clouds use for things of their own in their messages.
+var plainWords = []string{"Name", "Project", "Location", "Tags", "Version", "Tier", "Profile", "Login"}
+
+// inKeys puts keys in the place of the names of a provider package's fields, but for the excepted ones.
+func (c *Config) inKeys(text string, except ...string) string {
+	keys := maps.Clone(commonKeys)
+	maps.Copy(keys, providerKeys[c.Cloud])
+	for _, field := range except {
+		delete(keys, field)
 	}
 	var fields []string
 	for field := range keys {

@@ -24,7 +24,8 @@ func (b *builder) create() (*controlPlane, error) {
 			ResourceGroupName: pulumi.String(b.args.resourceGroup()),
 			Location:          pulumi.String(b.args.Location),
 			Tags:              b.tags(),
-		}, b.options()...)
+			// There cannot be two of one name.
+		}, b.options(pulumi.DeleteBeforeReplace(true))...)
 		if err != nil {
 			return nil, fmt.Errorf("creating resource group %q: %w", b.args.resourceGroup(), err)
 		}

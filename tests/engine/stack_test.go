@@ -46,6 +46,8 @@ type stack struct {
 	state *deploy.Snapshot
 	// kubeconfig is the path of the file that reaches server.
 	kubeconfig string
+	// clouds are the doubles of the clouds' providers, for stacks that run on one.
+	clouds []*deploytest.ProviderLoader
 }
 
 type secret string
@@ -168,8 +170,8 @@ func (s *stack) host() deploytest.PluginHostFactory {
 		}
 		return pulumi.RunWithContext(ctx, stacks.Deploy)
 	})
-	return deploytest.NewPluginHostF(nil, nil, program, nil, nil,
-		deploytest.NewProviderLoader("kubernetes", kubernetesVersion, s.cluster.provider, deploytest.WithGrpc))
+	return deploytest.NewPluginHostF(nil, nil, program, nil, nil, append(s.clouds,
+		deploytest.NewProviderLoader("kubernetes", kubernetesVersion, s.cluster.provider, deploytest.WithGrpc))...)
 }
 
 // config is the stack file as the engine reads it.

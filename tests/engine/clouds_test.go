@@ -1,0 +1,483 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/pkg/v3/engine"
+	"github.com/pulumi/pulumi/pkg/v3/resource/deploy"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// cloudStack is a stack that makes its cluster in a cloud.
+type cloudStack struct {
+	*stack
+	cloud *fakeCloud
+}
+
+// cloudKeys are what each cloud's stack has to be told.
+var cloudKeys = map[string]map[string]any{
+	"gke": {"gke.project": "my-project", "gke.location": "us-central1-a"},
+	"eks": {"eks.region": "us-east-1", "eks.zones": []any{"us-east-1a", "us-east-1b"}},
+	"aks": {"aks.location": "eastus"},
+}
+
+// newCloudStack returns a stack of a cloud that was never deployed. A key of value nil is left out.
+func newCloudStack(t *testing.T, cloud string, keys map[string]any) *cloudStack {
+	t.Helper()
+	all := map[string]any{"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}, "huggingFaceToken": secret("hf_token")}
+	maps.Copy(all, cloudKeys[cloud])
+	maps.Copy(all, keys)
+	s := &cloudStack{stack: newStack(t, cloud, all)}
+	s.keys["cluster.kubeconfig"] = nil
+	maps.DeleteFunc(s.keys, func(_ string, value any) bool { return value == nil })
+	s.cloud = newFakeCloud(s.cluster)
+	s.clouds = s.cloud.loaders()
+	return s
+}
+
+// destroy destroys, and has to succeed.
+func (s *cloudStack) destroy() operation {
+	s.t.Helper()
+	s.cloud.destroying = true
+	defer func() { s.cloud.destroying = false }()
+	return s.stack.destroy()
+}
+
+// deploy is an up without the preview before it, and has to succeed.
+func (s *cloudStack) deploy() operation {
+	s.t.Helper()
+	done := s.run(engine.Update, false)
+	require.NoError(s.t, done.err, "up")
+	return done
+}
+
+// planned lists what a preview announces, each resource once: "update Deployment vllm".
+func (o operation) planned() []string {
+	var all []string
+	for _, event := range o.events {
+		if event.Type != engine.ResourcePreEvent {
+			continue
+		}
+		step := event.Payload().(engine.ResourcePreEventPayload).Metadata
+		switch step.Op {
+		case deploy.OpCreate, deploy.OpUpdate, deploy.OpDelete, deploy.OpReplace:
+			all = append(all, fmt.Sprintf("%s %s %s", step.Op, step.URN.Type().Name(), step.URN.Name()))
+		}
+	}
+	return all
+}
+
+func eachCloud(t *testing.T, test func(t *testing.T, cloud string)) {
+	for _, cloud := range slices.Sorted(maps.Keys(cloudKeys)) {
+		t.Run(cloud, func(t *testing.T) { test(t, cloud) })
+	}
+}
+
+func TestCloudLifecycle(t *testing.T) {
+	eachCloud(t, func(t *testing.T, cloud string) {
+		s := newCloudStack(t, cloud, nil)
+		// The cluster is unknown yet, and so is everything about it.
+		require.NoError(t, s.preview().err)
+		assert.Empty(t, s.cloud.remaining())
+		assert.Empty(t, s.cluster.remaining())
+
+		for _, entry := range s.up().entries {
+			assert.Equal(t, deploy.OpCreate, entry.Step.Op(), entry.Step.URN())
+		}
+		assert.NotEmpty(t, s.cloud.remaining())
+
+		second := s.up()
+		require.NotEmpty(t, second.entries)
+		assert.Empty(t, second.changes())
+
+		s.destroy()
+		assert.Empty(t, s.cloud.remaining())
+		assert.Empty(t, s.cluster.remaining())
+		assert.Empty(t, s.state.Resources)
+	})
+}
+
+// A change of one setting changes exactly what it must. Where a cloud cannot change something in
+// place, the preview says so, and the up does what the preview said.
+func TestCloudChangesOnlyWhatItMust(t *testing.T) {
+	// The chain of what hangs on a node group of EKS by its generated name.
+	tags := func(op string) []string {
+		var all []string
+		for _, tag := range []string{"autoscaling-options-scaledownunneededtime", "label-k8s-amazonaws-com-accelerator", "label-nvidia-com-gpu-present",
+			"resources-ephemeral-storage", "resources-nvidia-com-gpu", "taint-nvidia-com-gpu"} {
+			all = append(all, op+" Tag cluster-gpu-"+tag)
+		}
+		return all
+	}
+	for name, test := range map[string]struct {
+		cloud, key string
+		value      any
+		want       []string
+	}{
+		"gke, more nodes":       {"gke", "nodePools.gpu.maxNodes", 6, []string{"update NodePool cluster-gpu"}},
+		"gke, fewer nodes":      {"gke", "nodePools.gpu.minNodes", 0, []string{"update NodePool cluster-gpu"}},
+		"gke, system nodes":     {"gke", "nodePools.system.maxNodes", 5, []string{"update NodePool cluster-system"}},
+		"gke, channel":          {"gke", "gke.releaseChannel", "STABLE", []string{"update Cluster cluster"}},
+		"gke, access":           {"gke", "cluster.apiAccessCidrs", []any{"198.51.100.0/24"}, []string{"update Cluster cluster"}},
+		"gke, profile":          {"gke", "gke.autoscalingProfile", "BALANCED", []string{"update Cluster cluster"}},
+		"gke, spot":             {"gke", "nodePools.gpu.spot", true, []string{"replace NodePool cluster-gpu"}},
+		"gke, driver":           {"gke", "gke.gpuDriver", "LATEST", []string{"replace NodePool cluster-gpu"}},
+		"gke, taint":            {"gke", "gke.leaveGpuTaintToGke", true, []string{"replace NodePool cluster-gpu"}},
+		"gke, other GPU":        {"gke", "nodePools.gpu.accelerator", "nvidia-a100-40gb", []string{"replace NodePool cluster-gpu", "update Deployment vllm"}},
+		"gke, replicas":         {"gke", "autoscaling.maxReplicas", 3, []string{"update HorizontalPodAutoscaler vllm"}},
+		"gke, monitoring":       {"gke", "monitoring.storage", "30Gi", []string{"update Release kps"}},
+		"gke, chart of no use":  {"gke", "charts.clusterAutoscaler.version", "9.58.0", nil},
+		"eks, more nodes":       {"eks", "nodePools.gpu.maxNodes", 6, []string{"update NodeGroup cluster-gpu"}},
+		"eks, fewer nodes":      {"eks", "nodePools.gpu.minNodes", 0, []string{"update NodeGroup cluster-gpu"}},
+		"eks, system nodes":     {"eks", "nodePools.system.maxNodes", 5, []string{"update NodeGroup cluster-system"}},
+		"eks, version":          {"eks", "cluster.kubernetesVersion", "1.35", []string{"update Cluster cluster-cluster", "update NodeGroup cluster-system", "update NodeGroup cluster-gpu"}},
+		"eks, access":           {"eks", "cluster.apiAccessCidrs", []any{"198.51.100.0/24"}, []string{"update Cluster cluster-cluster"}},
+		"eks, disk":             {"eks", "nodePools.gpu.diskGiB", 200, []string{"update LaunchTemplate cluster-gpu", "update NodeGroup cluster-gpu", "update Tag cluster-gpu-resources-ephemeral-storage"}},
+		"eks, idle time":        {"eks", "eks.idleTime", "20m", []string{"update Tag cluster-gpu-autoscaling-options-scaledownunneededtime"}},
+		"eks, spot":             {"eks", "nodePools.gpu.spot", true, append(tags("replace"), "replace NodeGroup cluster-gpu")},
+		"eks, machine":          {"eks", "nodePools.gpu.machineType", "g6.2xlarge", append(tags("replace"), "replace NodeGroup cluster-gpu")},
+		"eks, image":            {"eks", "eks.amiType", "BOTTLEROCKET_x86_64_NVIDIA", append(tags("replace"), "update LaunchTemplate cluster-gpu", "replace NodeGroup cluster-gpu", "delete Release nvidia-device-plugin", "delete DevicePlugin device-plugin")},
+		"eks, node autoscaler":  {"eks", "charts.clusterAutoscaler.values", map[string]any{"x": 1}, []string{"update Release cluster-autoscaler"}},
+		"eks, device plugin":    {"eks", "charts.devicePlugin.version", "0.20.1", []string{"update Release nvidia-device-plugin"}},
+		"aks, more nodes":       {"aks", "nodePools.gpu.maxNodes", 6, []string{"update AgentPool cluster-gpu"}},
+		"aks, fewer nodes":      {"aks", "nodePools.gpu.minNodes", 0, []string{"update AgentPool cluster-gpu"}},
+		"aks, system nodes":     {"aks", "nodePools.system.maxNodes", 5, []string{"update ManagedCluster cluster"}},
+		"aks, version":          {"aks", "cluster.kubernetesVersion", "1.35", []string{"update ManagedCluster cluster"}},
+		"aks, access":           {"aks", "cluster.apiAccessCidrs", []any{"198.51.100.0/24"}, []string{"update ManagedCluster cluster"}},
+		"aks, tier":             {"aks", "aks.tier", "Standard", []string{"update ManagedCluster cluster"}},
+		"aks, idle time":        {"aks", "aks.idleTime", "20m", []string{"update ManagedCluster cluster"}},
+		"aks, machine":          {"aks", "nodePools.gpu.machineType", "Standard_NC48ads_A100_v4", []string{"replace AgentPool cluster-gpu"}},
+		"aks, disk":             {"aks", "nodePools.gpu.diskGiB", 200, []string{"replace AgentPool cluster-gpu"}},
+		"aks, zones":            {"aks", "nodePools.gpu.zones", []any{"1"}, []string{"replace AgentPool cluster-gpu"}},
+		"aks, spot and a taint": {"aks", "nodePools.gpu.spot", true, []string{"replace AgentPool cluster-gpu", "update Deployment vllm", "update Release nvidia-device-plugin", "update Release dcgm-exporter"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newCloudStack(t, test.cloud, nil)
+			s.deploy()
+			s.set(test.key, test.value)
+			plan := s.preview()
+			require.NoError(t, plan.err)
+			assert.ElementsMatch(t, test.want, plan.planned())
+
+			done := s.deploy().changes()
+			var replaced []string
+			for _, change := range done {
+				if rest, ok := strings.CutPrefix(change, "replace "); ok {
+					replaced = append(replaced, rest)
+				}
+			}
+			for _, want := range test.want {
+				assert.Contains(t, done, want, "the up does what the preview says")
+			}
+			for _, pool := range replaced {
+				// Two GPU pools at a time need quota that few have. EKS' generated names allow it, and keep
+				// the service up.
+				first := slices.Index(done, choose(test.cloud == "eks", "create-replacement ", "delete-replaced ")+pool)
+				second := slices.Index(done, choose(test.cloud == "eks", "delete-replaced ", "create-replacement ")+pool)
+				assert.True(t, 0 <= first && first < second, "%s in %v", pool, done)
+			}
+			assert.Empty(t, s.preview().planned(), "and then everything is the same again")
+		})
+	}
+}
+
+func choose[T any](condition bool, yes, no T) T {
+	if condition {
+		return yes
+	}
+	return no
+}
+
+// Some settings make another cluster. The preview says so: everything in it is made anew, too.
+func TestCloudSettingsThatReplaceTheCluster(t *testing.T) {
+	for name, test := range map[string]struct {
+		cloud, key string
+		value      any
+		cluster    string
+		provider   string
+	}{
+		"gke, name":          {"gke", "cluster.name", "other", "Cluster cluster", "kubernetes cluster"},
+		"gke, location":      {"gke", "gke.location", "us-central1-b", "Cluster cluster", "kubernetes cluster"},
+		"gke, control plane": {"gke", "gke.controlPlaneCidr", "172.16.9.0/28", "Cluster cluster", "kubernetes cluster"},
+		"eks, name":          {"eks", "cluster.name", "other", "Cluster cluster-cluster", "kubernetes cluster-kubernetes"},
+		"aks, name":          {"aks", "cluster.name", "other", "ManagedCluster cluster", "kubernetes cluster-kubernetes"},
+		"aks, location":      {"aks", "aks.location", "westus", "ManagedCluster cluster", "kubernetes cluster-kubernetes"},
+		"aks, system disk":   {"aks", "nodePools.system.diskGiB", 128, "ManagedCluster cluster", "kubernetes cluster-kubernetes"},
+		"aks, pod network":   {"aks", "aks.podCidr", "10.200.0.0/16", "ManagedCluster cluster", "kubernetes cluster-kubernetes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newCloudStack(t, test.cloud, nil)
+			s.deploy()
+			s.set(test.key, test.value)
+			plan := s.preview()
+			require.NoError(t, plan.err)
+			for _, want := range []string{test.cluster, test.provider, "Deployment vllm", "Release kps", "Namespace vllm"} {
+				assert.Contains(t, plan.planned(), "replace "+want)
+			}
+			s.deploy()
+			assert.Empty(t, s.preview().planned())
+			s.destroy()
+			assert.Empty(t, s.cloud.remaining())
+			assert.Empty(t, s.cluster.remaining())
+		})
+	}
+}
+
+// With deletion protection, a destroy takes an up without it before.
+func TestCloudDeletionProtection(t *testing.T) {
+	eachCloud(t, func(t *testing.T, cloud string) {
+		s := newCloudStack(t, cloud, map[string]any{"cluster.deletionProtection": true})
+		s.deploy()
+		if cloud == "gke" {
+			// Google's provider refuses by itself; here a double is in its place.
+			assert.True(t, s.find("Cluster", "cluster").Inputs["deletionProtection"].BoolValue())
+			return
+		}
+		// The preview, with which every destroy begins, is where it ends.
+		require.ErrorContains(t, s.run(engine.Destroy, true).err, "protected")
+
+		s.set("cluster.deletionProtection", false)
+		s.deploy()
+		s.destroy()
+		assert.Empty(t, s.cloud.remaining())
+	})
+}
+
+// What runs nodes goes after what runs on them: pods whose nodes went first are never seen to end,
+// volumes whose driver went first stay and cost.
+func TestCloudOrder(t *testing.T) {
+	for cloud, chain := range map[string][][][2]string{
+		"gke": {
+			{{"RouterNat", "cluster"}, {"Cluster", "cluster"}, {"NodePool", "cluster-system"}, {"NodePool", "cluster-gpu"}, {"Namespace", "vllm"}, {"Deployment", "vllm"}},
+			{{"NodePool", "cluster-gpu"}, {"kubernetes", "cluster"}},
+			{{"IAMMember", "cluster-nodes-monitoring.metricWriter"}, {"NodePool", "cluster-gpu"}},
+		},
+		"eks": {
+			{{"Cluster", "cluster-cluster"}, {"NodeGroup", "cluster-system"}, {"Addon", "cluster-aws-ebs-csi-driver"}, {"Release", "cluster-autoscaler"}, {"Namespace", "monitoring"}, {"Release", "kps"}},
+			{{"NodeGroup", "cluster-gpu"}, {"Tag", "cluster-gpu-taint-nvidia-com-gpu"}, {"Release", "cluster-autoscaler"}, {"Release", "nvidia-device-plugin"}, {"Release", "dcgm-exporter"}},
+			{{"PodIdentityAssociation", "cluster-autoscaler"}, {"Release", "cluster-autoscaler"}, {"Namespace", "vllm"}, {"Deployment", "vllm"}},
+			{{"Release", "nvidia-device-plugin"}, {"Deployment", "vllm"}},
+			{{"NodeGroup", "cluster-gpu"}, {"kubernetes", "cluster-kubernetes"}},
+			{{"Route", "cluster-private-a"}, {"NodeGroup", "cluster-gpu"}},
+		},
+		"aks": {
+			{{"ResourceGroup", "cluster"}, {"ManagedCluster", "cluster"}, {"AgentPool", "cluster-gpu"}, {"Release", "nvidia-device-plugin"}, {"Release", "dcgm-exporter"}},
+			{{"AgentPool", "cluster-gpu"}, {"Namespace", "vllm"}, {"Deployment", "vllm"}},
+			{{"Release", "nvidia-device-plugin"}, {"Deployment", "vllm"}},
+			{{"AgentPool", "cluster-gpu"}, {"kubernetes", "cluster-kubernetes"}},
+		},
+	} {
+		t.Run(cloud, func(t *testing.T) {
+			s := newCloudStack(t, cloud, nil)
+			s.up()
+			for _, objects := range chain {
+				s.before(objects...)
+			}
+			installed := func(kind, name string) bool {
+				return slices.ContainsFunc(s.state.Resources, func(r *resource.State) bool { return string(r.Type.Name()) == kind && r.URN.Name() == name })
+			}
+			assert.Equal(t, cloud == "eks", installed("Release", "cluster-autoscaler"), "only EKS has no node autoscaler of its own")
+			assert.Equal(t, cloud != "gke", installed("Release", "nvidia-device-plugin"), "GKE brings the device plugin")
+			assert.Equal(t, cloud != "gke", installed("Release", "dcgm-exporter"), "GKE brings the exporter")
+			assert.Equal(t, cloud == "gke", installed("PodMonitor", "dcgm-exporter"), "GKE's exporter is scraped, not installed")
+		})
+	}
+}
+
+// An up that breaks off at any change, in the cloud or in the cluster, is completed by the next one,
+// and can also be destroyed.
+func TestCloudBrokenOffUp(t *testing.T) {
+	eachCloud(t, func(t *testing.T, cloud string) {
+		whole := newCloudStack(t, cloud, nil)
+		whole.up()
+		inCloud, inCluster := whole.cloud.remaining(), whole.cluster.remaining()
+		// EKS registers so much that one in four has to do.
+		every := choose(cloud == "eks", 4, 1)
+		for at := 1; at <= len(whole.cloud.created); at += every {
+			s := newCloudStack(t, cloud, nil)
+			s.cloud.failAt = at
+			require.Error(t, s.run(engine.Update, false).err)
+			s.cloud.failAt = 0
+			broken := s.state
+
+			s.deploy()
+			require.Equal(t, inCloud, s.cloud.remaining(), "completed after a break at change %d of the cloud", at)
+			require.Equal(t, inCluster, s.cluster.remaining())
+
+			d := newCloudStack(t, cloud, nil)
+			d.cloud.failAt = at
+			require.Error(t, d.run(engine.Update, false).err)
+			require.NotNil(t, broken)
+			d.cloud.failAt = 0
+			d.destroy()
+			require.Empty(t, d.cloud.remaining(), "destroyed after a break at change %d of the cloud", at)
+		}
+		for at := 1; at <= len(inCluster); at += 3 {
+			d := newCloudStack(t, cloud, nil)
+			d.cluster.failAt = at
+			require.Error(t, d.run(engine.Update, false).err)
+			d.cluster.failAt = 0
+			d.destroy()
+			require.Empty(t, d.cloud.remaining(), "destroyed after a break at change %d of the cluster", at)
+			require.Empty(t, d.cluster.remaining())
+		}
+	})
+}
+
+// A destroy that breaks off at any change is completed by the next one.
+func TestCloudBrokenOffDestroy(t *testing.T) {
+	eachCloud(t, func(t *testing.T, cloud string) {
+		whole := newCloudStack(t, cloud, nil)
+		whole.up()
+		every := choose(cloud == "eks", 5, 2)
+		for at := 1; at <= len(whole.cloud.created); at += every {
+			s := newCloudStack(t, cloud, nil)
+			s.deploy()
+			s.cloud.failAt = at
+			require.Error(t, s.run(engine.Destroy, false).err)
+			s.cloud.failAt = 0
+			s.destroy()
+			require.Empty(t, s.cloud.remaining(), "after a destroy that broke off at change %d", at)
+		}
+	})
+}
+
+// An attached cluster keeps its owner: the stack adds a pool, and takes only that away again.
+func TestAttached(t *testing.T) {
+	for cloud, want := range map[string][]string{
+		"gke": {"Account cluster-nodes", "NodePool cluster-gpu"},
+		"eks": {"NodeGroup cluster-gpu", "LaunchTemplate cluster-gpu", "PodIdentityAssociation cluster-autoscaler"},
+		"aks": {"AgentPool cluster-gpu"},
+	} {
+		t.Run(cloud, func(t *testing.T) {
+			s := newAttachedStack(t, cloud, nil)
+			require.NoError(t, s.preview().err)
+			s.up()
+			for _, what := range want {
+				assert.Contains(t, s.cloud.created, what)
+			}
+			for _, what := range s.cloud.created {
+				assert.NotRegexp(t, "^(Cluster|ManagedCluster|Vpc|Network|ResourceGroup) |-system", what, "it is there already")
+			}
+			assert.Empty(t, s.up().changes())
+			s.destroy()
+			assert.Empty(t, s.cloud.remaining())
+			assert.Empty(t, s.cluster.remaining())
+
+			// With the cluster's own GPU nodes nothing is made in the cloud, but for nothing.
+			own := newAttachedStack(t, cloud, map[string]any{"nodePools.gpu.create": false})
+			own.up()
+			assert.Empty(t, own.cloud.created)
+			own.destroy()
+			assert.Empty(t, own.cluster.remaining())
+		})
+	}
+}
+
+// existing is what the look-ups find of a cluster that has all that it takes.
+var existing = map[string]map[string]map[string]any{
+	"gke": {"gcp:container/getCluster:getCluster": {
+		"id": "projects/my-project/locations/us-central1-a/clusters/theirs", "name": "theirs", "endpoint": "203.0.113.10",
+		"masterAuths": []any{map[string]any{"clusterCaCertificate": caCertificate}}, "masterVersion": "1.34.1-gke.1829001",
+		"monitoringConfigs":       []any{map[string]any{"enableComponents": []any{"SYSTEM_COMPONENTS", "DCGM"}}},
+		"workloadIdentityConfigs": []any{map[string]any{"workloadPool": "my-project.svc.id.goog"}}, "networkingMode": "VPC_NATIVE",
+		"nodePools": []any{map[string]any{"name": "gpu", "nodeConfigs": []any{map[string]any{
+			"guestAccelerators": []any{map[string]any{"type": "nvidia-l4", "count": 1,
+				"gpuDriverInstallationConfigs": []any{map[string]any{"gpuDriverVersion": "LATEST"}}}},
+			"taints": []any{map[string]any{"key": "nvidia.com/gpu", "value": "present", "effect": "NO_SCHEDULE"}},
+		}}}},
+	}},
+	"eks": {
+		"aws:eks/getCluster:getCluster": {
+			"id": "theirs", "name": "theirs", "arn": "arn:aws:eks:us-east-1:123456789012:cluster/theirs", "status": "ACTIVE",
+			"endpoint": "https://theirs.eks.amazonaws.com", "certificateAuthorities": []any{map[string]any{"data": caCertificate}},
+			"vpcConfig": map[string]any{"subnetIds": []any{"subnet-b", "subnet-a"}}, "version": "1.34",
+		},
+		"aws:eks/getAddon:getAddon":           {"id": "theirs:eks-pod-identity-agent", "addonVersion": "v1.3.8-eksbuild.2"},
+		"aws:eks/getNodeGroups:getNodeGroups": {"names": []any{"gpu"}},
+		"aws:eks/getNodeGroup:getNodeGroup": {"amiType": "AL2023_x86_64_NVIDIA", "labels": map[string]any{"nvidia.com/gpu.present": "true"},
+			"taints": []any{map[string]any{"key": "nvidia.com/gpu", "effect": "NO_SCHEDULE"}}},
+	},
+	"aks": {"azure-native:containerservice/v20240901:getManagedCluster": {
+		"id":   "/subscriptions/s/resourceGroups/theirs-rg/providers/Microsoft.ContainerService/managedClusters/theirs",
+		"name": "theirs", "provisioningState": "Succeeded", "powerState": map[string]any{"code": "Running"},
+		"agentPoolProfiles": []any{
+			map[string]any{"name": "system", "mode": "System", "vmSize": "Standard_D4s_v5"},
+			map[string]any{"name": "gpu", "mode": "User", "vmSize": "Standard_NC24ads_A100_v4", "nodeLabels": map[string]any{"nvidia.com/gpu.present": "true"},
+				"nodeTaints": []any{"nvidia.com/gpu=present:NoSchedule"}},
+		},
+	}},
+}
+
+// newAttachedStack is a stack on the existing cluster "theirs".
+func newAttachedStack(t *testing.T, cloud string, keys map[string]any) *cloudStack {
+	t.Helper()
+	all := map[string]any{"cluster.existing": "theirs", "cluster.apiAccessCidrs": nil, "eks.zones": nil, "aks.location": nil}
+	if cloud == "aks" {
+		all["aks.resourceGroup"] = "theirs-rg"
+	}
+	maps.Copy(all, keys)
+	s := newCloudStack(t, cloud, all)
+	for token, found := range existing[cloud] {
+		s.answer(token, found)
+	}
+	return s
+}
+
+// A cluster that lacks something, or a setting that cannot work, ends with one message in terms of
+// the configuration, before anything is registered in the cloud.
+func TestCloudRefused(t *testing.T) {
+	const gkeCluster, eksCluster, aksCluster = "gcp:container/getCluster:getCluster", "aws:eks/getCluster:getCluster", "azure-native:containerservice/v20240901:getManagedCluster"
+	for name, test := range map[string]struct {
+		cloud string
+		keys  map[string]any
+		// token and lacking change what the look-up finds; without a token the cluster is created.
+		token   string
+		lacking map[string]any
+		says    []string
+	}{
+		"gke, Autopilot asked for":  {"gke", map[string]any{"gke.autopilot": true}, "", nil, []string{"vllm-autoscaling:gke.autopilot", "Standard"}},
+		"gke, Autopilot attached":   {"gke", nil, gkeCluster, map[string]any{"enableAutopilot": true}, []string{"Autopilot cluster"}},
+		"gke, without DCGM":         {"gke", nil, gkeCluster, map[string]any{"monitoringConfigs": []any{map[string]any{"enableComponents": []any{"SYSTEM_COMPONENTS"}}}}, []string{"DCGM is off", "--monitoring=DCGM,SYSTEM"}},
+		"gke, no workload identity": {"gke", nil, gkeCluster, map[string]any{"workloadIdentityConfigs": []any{}}, []string{"--workload-pool=my-project.svc.id.goog"}},
+		"gke, no driver": {"gke", map[string]any{"nodePools.gpu.create": false}, gkeCluster, map[string]any{"nodePools": []any{map[string]any{
+			"name": "gpu", "nodeConfigs": []any{map[string]any{"guestAccelerators": []any{map[string]any{"type": "nvidia-l4", "count": 1}}}}}}},
+			[]string{"does not manage the GPU driver of its node pool gpu", "or set nodePools.gpu to have one created"}},
+		"eks, Auto Mode":        {"eks", nil, eksCluster, map[string]any{"computeConfigs": []any{map[string]any{"enabled": true}}}, []string{"Auto Mode"}},
+		"eks, no pod identity":  {"eks", nil, "aws:eks/getAddon:getAddon", nil, []string{"lacks the add-on eks-pod-identity-agent", "aws eks create-addon", "or set eks.nodeAutoscalerInstalled"}},
+		"eks, no GPU nodes":     {"eks", map[string]any{"nodePools.gpu.create": false}, "aws:eks/getNodeGroups:getNodeGroups", map[string]any{"names": []any{}}, []string{"set nodePools.gpu to add one"}},
+		"aks, local accounts":   {"aks", nil, aksCluster, map[string]any{"disableLocalAccounts": true}, []string{"set aks.entra, or run", "--enable-local-accounts"}},
+		"aks, no GPU nodes":     {"aks", map[string]any{"nodePools.gpu.create": false}, aksCluster, map[string]any{"agentPoolProfiles": []any{}}, []string{"no GPU pool with the label"}},
+		"gke, not there":        {"gke", nil, gkeCluster, nil, []string{`looking up GKE cluster "theirs"`, "gcloud container clusters list"}},
+		"eks, not there":        {"eks", nil, eksCluster, nil, []string{`looking up the existing cluster "theirs"`, "check cluster.existing, eks.region and the credentials"}},
+		"aks, not there":        {"aks", nil, aksCluster, nil, []string{`looking up the existing cluster "theirs"`, "az aks list"}},
+		"eks, T4":               {"eks", map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge"}, "", nil, []string{"capability 8.0", "nvidia-l4 (g6.xlarge, "}},
+		"aks, too many":         {"aks", map[string]any{"autoscaling.maxReplicas": 9}, "", nil, []string{"nodePools.gpu.maxNodes' 9", "autoscaling.maxReplicas' 4"}},
+		"gke, nobody may enter": {"gke", map[string]any{"cluster.apiAccessCidrs": nil}, "", nil, []string{"vllm-autoscaling:cluster.apiAccessCidrs"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newCloudStack(t, test.cloud, test.keys)
+			if test.token != "" {
+				s = newAttachedStack(t, test.cloud, test.keys)
+				found := maps.Clone(existing[test.cloud][test.token])
+				maps.Copy(found, test.lacking)
+				s.answer(test.token, choose(test.lacking == nil, nil, found))
+			}
+			for _, dryRun := range []bool{true, false} {
+				refused := s.run(engine.Update, dryRun)
+				for _, says := range test.says {
+					require.ErrorContains(t, refused.err, says)
+				}
+				assert.NotRegexp(t, `GPUPool|NodeAutoscalerInstalled|AuthorizedCIDRs`, refused.err.Error(), "keys, not the program's own names")
+			}
+			assert.Empty(t, s.cloud.remaining())
+			assert.Empty(t, s.cluster.remaining())
+		})
+	}
+}
