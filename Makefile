@@ -10,7 +10,7 @@ FAST := ./engine/... ./promql/... ./lab/chartrepository/... ./lab/charts/... \
 	./lab/process/... ./lab/report/... ./lab/router/... ./lab/tools
 
 # Packages that start the lab: real API server, HPA controller, Prometheus, adapter.
-LAB := ./lab ./lab/controlplane/... ./lab/podruntime/... ./lab/cmd/... ./e2e/...
+LAB := ./lab ./lab/controlplane/... ./lab/kubernetesprovider/live ./lab/podruntime/... ./lab/cmd/... ./e2e/...
 
 .PHONY: help demo test test-fast test-lab tools vet lint golden bench-build clean
 

@@ -288,7 +288,9 @@ func testChart(t *testing.T, c cluster) {
 	}
 	inputs := release(repository, "kube-prometheus-stack", "charts", values)
 	require.NoError(t, e.preview(urn, inputs))
+	started := time.Now()
 	s := e.create(urn, inputs)
+	t.Logf("installed in %s", time.Since(started).Round(100*time.Millisecond))
 	assert.Equal(t, "charts/kube-prometheus-stack", s.id)
 	outputs := e.unpack(s.outputs)
 	assert.Equal(t, "deployed", outputs["status"].ObjectValue()["status"].StringValue())
@@ -315,14 +317,18 @@ func testChart(t *testing.T, c cluster) {
 
 	values["grafana"] = map[string]any{"enabled": false}
 	assert.NotEmpty(t, e.diff(s, inputs))
+	started = time.Now()
 	s = e.update(s, inputs)
+	t.Logf("upgraded in %s", time.Since(started).Round(100*time.Millisecond))
 	assert.EqualValues(t, 2, e.unpack(s.outputs)["status"].ObjectValue()["revision"].NumberValue())
 	for _, o := range left(t, c, "charts") {
 		assert.NotContains(t, o, "grafana")
 	}
 
 	// Uninstalled behind our back: the next update installs it again.
+	started = time.Now()
 	e.delete(s)
+	t.Logf("uninstalled in %s", time.Since(started).Round(100*time.Millisecond))
 	assert.Empty(t, e.read(s).id)
 	s = e.update(s, inputs)
 	assert.Equal(t, s.id, e.read(s).id)
