@@ -40,7 +40,7 @@ func BuildProgram(ctx context.Context, projectDir string, log io.Writer) error {
 	fmt.Fprint(log, "the Pulumi program building ... ")
 	build := exec.CommandContext(ctx, "go", "build", "-o", target)
 	build.Dir = projectDir
-	build.Env = append(stackEnvironment(os.Environ()), "PATH="+os.Getenv("PATH"))
+	build.Env = append(stackEnvironment(os.Environ()), "PATH="+os.Getenv("PATH"), "TMPDIR="+os.TempDir())
 	build.Env = append(build.Env, buildFlags...)
 	build.Cancel = func() error { return build.Process.Signal(os.Interrupt) }
 	build.WaitDelay = 5 * time.Second
