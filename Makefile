@@ -18,7 +18,8 @@ help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Deploy to a cluster of its own, apply load, watch it scale, destroy. KEEP=1 leaves it running.
-	cd tests && go run ./lab/cmd/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
+	cd tests && go build -o ../bin/demo ./lab/cmd/demo
+	@exec bin/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
 test: vet test-fast test-lab ## Everything: unit, engine, rules, and end to end on the lab.
 
