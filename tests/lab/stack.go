@@ -87,13 +87,9 @@ func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error)
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := os.ReadFile(filepath.Join(dir, "Pulumi.yaml"))
+	project, err := readProject(dir)
 	if err != nil {
-		return nil, fmt.Errorf("not a Pulumi project: %w", err)
-	}
-	var project struct{ Name string }
-	if err := yaml.Unmarshal(manifest, &project); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "Pulumi.yaml"), err)
+		return nil, err
 	}
 	s := &Stack{
 		name: o.Name, project: project.Name, dir: dir, programs: programs, output: o.Output,
@@ -111,7 +107,7 @@ func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error)
 		}
 	}
 	s.configFile = filepath.Join(s.scratch, "Pulumi."+o.Name+".yaml")
-	if err := os.WriteFile(filepath.Join(s.scratch, "Pulumi.yaml"), manifest, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.scratch, "Pulumi.yaml"), project.manifest, 0o600); err != nil {
 		return nil, err
 	}
 	if s.base, err = projectConfig(filepath.Join(dir, "Pulumi."+o.Name+".yaml")); err != nil {
@@ -134,6 +130,7 @@ func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error)
 		"TMPDIR="+temporary,
 		"PATH="+filepath.Dir(programs.Path(tools.Pulumi))+string(os.PathListSeparator)+os.Getenv("PATH"),
 	)
+	s.env = append(s.env, tools.LanguageHostFlag+"="+project.languageHostFlag())
 	s.env = append(s.env, buildFlags...)
 	s.env = append(s.env, o.Env...)
 	return s, nil
