@@ -10,7 +10,7 @@ FAST := ./engine/... ./promql/... ./lab/chartrepository/... ./lab/charts/... \
 	./lab/process/... ./lab/report/... ./lab/router/... ./lab/tools
 
 # Packages that start the lab: real API server, HPA controller, Prometheus, adapter.
-LAB := ./lab ./lab/controlplane/... ./lab/podruntime/... ./lab/cmd/... ./e2e/...
+LAB := ./lab ./lab/controlplane/... ./lab/kubernetesprovider/live ./lab/podruntime/... ./lab/cmd/... ./e2e/...
 
 .PHONY: help demo test test-fast test-lab tools vet lint golden bench-build clean
 
@@ -18,7 +18,8 @@ help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Deploy to a cluster of its own, apply load, watch it scale, destroy. KEEP=1 leaves it running.
-	cd tests && go run ./lab/cmd/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
+	cd tests && go build -o ../bin/demo ./lab/cmd/demo
+	@exec bin/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
 test: vet test-fast test-lab ## Everything: unit, engine, rules, and end to end on the lab.
 

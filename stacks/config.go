@@ -432,7 +432,8 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "autoscaling.scaleDown.period", &c.Autoscaling.ScaleDown.Period, 60*time.Second)
 	orDefault(given, "autoscaling.adapterReplicas", &c.Autoscaling.AdapterReplicas, 2)
 	orDefault(given, "autoscaling.adapterPort", &c.Autoscaling.AdapterPort, 10250)
-	orDefault(given, "autoscaling.relistInterval", &c.Autoscaling.RelistInterval, 30*time.Second)
+	// The first samples after a deployment wait for a relist; shorter than two scrapes, a series comes and goes.
+	orDefault(given, "autoscaling.relistInterval", &c.Autoscaling.RelistInterval, max(10*time.Second, 2*c.Monitoring.SignalInterval))
 
 	orDefault(given, "charts.kubePrometheusStack.version", &c.Charts.KubePrometheusStack.Version, "88.5.3")
 	orDefault(given, "charts.kubePrometheusStack.repository", &c.Charts.KubePrometheusStack.Repository, prometheusCommunity)

@@ -78,8 +78,8 @@ func TestBadInput(t *testing.T) {
 			says: []string{"/nowhere/kubeconfig"},
 		},
 		{
-			name: "several at once", config: object("autoscaling", object("minReplicas", 9, "maxReplicas", 2), "modle", object("id", "x")),
-			says: []string{"vllm-autoscaling:modle", "minReplicas"},
+			name: "several at once", config: object("autoscaling", object("minReplicas", 9, "maxReplicas", 2), "modell", object("id", "x")),
+			says: []string{"vllm-autoscaling:modell", "minReplicas"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -2,7 +2,7 @@ package e2e
 
 import (
 	"context"
-	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,28 +23,14 @@ func TestSimulatedStack(t *testing.T) {
 	l := startLab(t, 0)
 	stack := newStack(t, l, "local", quickDown, nil)
 
-	for _, moment := range []struct {
-		name  string
-		there func(context.Context) error
-	}{
-		{"with one namespace", func(ctx context.Context) error {
-			_, err := l.Client().CoreV1().Namespaces().Get(ctx, monitoring, metav1.GetOptions{})
-			return err
-		}},
-		{"inside the Helm install of kube-prometheus-stack", func(ctx context.Context) error {
-			_, err := l.Client().CoreV1().Secrets(monitoring).Get(ctx, "sh.helm.release.v1.kps.v1", metav1.GetOptions{})
-			return err
-		}},
-		{"while the server starts", func(ctx context.Context) error {
-			_, err := l.Client().AppsV1().Deployments(serving).Get(ctx, serving, metav1.GetOptions{})
-			return err
-		}},
-		{"inside the Helm install of the adapter", func(ctx context.Context) error {
-			_, err := l.Client().CoreV1().Secrets(monitoring).Get(ctx, "sh.helm.release.v1.prometheus-adapter.v1", metav1.GetOptions{})
-			return err
-		}},
+	// In the order in which they come, so that each is reached after the one before.
+	for _, moment := range []struct{ name, line string }{
+		{"with one namespace", "Namespace monitoring creating"},
+		{"while the server starts", "Deployment vllm creating"},
+		{"inside the Helm install of kube-prometheus-stack", "Release kps creating (0s) installing"},
+		{"inside the Helm install of the adapter", "Release prometheus-adapter creating (0s) installing"},
 	} {
-		t.Run("up killed "+moment.name, func(t *testing.T) { killUpWhen(t, stack, moment.there) })
+		t.Run("up killed "+moment.name, func(t *testing.T) { killUpAt(t, stack, moment.line) })
 	}
 	t.Run("up run again completes", func(t *testing.T) {
 		require.NoError(t, stack.Up(testContext(t)))
@@ -73,26 +59,23 @@ func TestSimulatedStack(t *testing.T) {
 	t.Run("destroy after a killed up leaves nothing", func(t *testing.T) { destroyAfterKilledUp(t, l, stack) })
 }
 
-// killUpWhen starts `pulumi up` and kills it without warning, its plugins
-// included, as soon as there says nil.
-func killUpWhen(t *testing.T, stack *deployment, there func(context.Context) error) {
+// killUpAt starts `pulumi up` and kills it without warning, its plugins
+// included, as soon as it prints a line.
+func killUpAt(t *testing.T, stack *deployment, line string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(testContext(t), 3*time.Minute)
 	defer cancel()
+	stack.printed.take()
 	up, err := stack.StartUp(ctx)
 	require.NoError(t, err)
-	for {
-		err := there(ctx)
-		if err == nil {
-			break
-		}
+	for !strings.Contains(stack.printed.text(), line) {
 		select {
 		case <-up.Done():
-			t.Fatalf("up ended before the moment came (%v): %s", err, up.Tail())
+			t.Fatalf("up ended before it printed %q: %s", line, up.Tail())
 		case <-ctx.Done():
 			_ = up.Kill()
-			t.Fatalf("the moment never came: %v", err)
-		case <-time.After(20 * time.Millisecond):
+			t.Fatalf("%q was never printed", line)
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 	require.NoError(t, up.Kill())
@@ -105,12 +88,6 @@ func killUpWhen(t *testing.T, stack *deployment, there func(context.Context) err
 // completing it first.
 func destroyAfterKilledUp(t *testing.T, l *lab.Lab, stack *deployment) {
 	t.Helper()
-	killUpWhen(t, stack, func(ctx context.Context) error {
-		pods, err := l.Client().CoreV1().Pods(monitoring).List(ctx, listAll)
-		if err == nil && len(pods.Items) == 0 {
-			err = fmt.Errorf("no pod in %s", monitoring)
-		}
-		return err
-	})
+	killUpAt(t, stack, "Release kps creating (0s) installing")
 	destroyLeavesNothing(t, l, stack)
 }

@@ -3,6 +3,7 @@ package lab
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -14,23 +15,63 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// project is what the lab needs to know of a Pulumi.yaml.
+type project struct {
+	Name    string         `json:"name"`
+	Runtime projectRuntime `json:"runtime"`
+
+	manifest []byte
+}
+
+// projectRuntime is the language of a project with its options, or only a name.
+type projectRuntime struct {
+	Options struct {
+		BuildTarget string `json:"buildTarget"`
+		Binary      string `json:"binary"`
+	} `json:"options"`
+}
+
+// UnmarshalJSON takes both forms of a runtime.
+func (r *projectRuntime) UnmarshalJSON(data []byte) error {
+	if data[0] == '"' {
+		return nil
+	}
+	type plain projectRuntime
+	return json.Unmarshal(data, (*plain)(r))
+}
+
+func readProject(dir string) (*project, error) {
+	manifest, err := os.ReadFile(filepath.Join(dir, "Pulumi.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("not a Pulumi project: %w", err)
+	}
+	p := &project{manifest: manifest}
+	if err := yaml.Unmarshal(manifest, p); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "Pulumi.yaml"), err)
+	}
+	return p, nil
+}
+
+// languageHostFlag is the project's runtime option as a flag of the language host; see
+// tools.LanguageHostFlag.
+func (p *project) languageHostFlag() string {
+	switch options := p.Runtime.Options; {
+	case options.Binary != "":
+		return "-binary=" + options.Binary
+	case options.BuildTarget != "":
+		return "-buildTarget=" + options.BuildTarget
+	default:
+		return ""
+	}
+}
+
 // BuildProgram compiles the project's program to where its Pulumi.yaml keeps it (buildTarget), the way
 // the language host does: `pulumi up` then finds it up to date. Without that, the first command of a
 // fresh checkout would compile for minutes without a word, and two at once would write one file.
 func BuildProgram(ctx context.Context, projectDir string, log io.Writer) error {
-	manifest, err := os.ReadFile(filepath.Join(projectDir, "Pulumi.yaml"))
+	project, err := readProject(projectDir)
 	if err != nil {
-		return fmt.Errorf("not a Pulumi project: %w", err)
-	}
-	var project struct {
-		Runtime struct {
-			Options struct {
-				BuildTarget string `json:"buildTarget"`
-			} `json:"options"`
-		} `json:"runtime"`
-	}
-	if err := yaml.Unmarshal(manifest, &project); err != nil {
-		return fmt.Errorf("%s: %w", filepath.Join(projectDir, "Pulumi.yaml"), err)
+		return err
 	}
 	target := project.Runtime.Options.BuildTarget
 	if target == "" {
@@ -40,7 +81,7 @@ func BuildProgram(ctx context.Context, projectDir string, log io.Writer) error {
 	fmt.Fprint(log, "the Pulumi program building ... ")
 	build := exec.CommandContext(ctx, "go", "build", "-o", target)
 	build.Dir = projectDir
-	build.Env = append(stackEnvironment(os.Environ()), "PATH="+os.Getenv("PATH"))
+	build.Env = append(stackEnvironment(os.Environ()), "PATH="+os.Getenv("PATH"), "TMPDIR="+os.TempDir())
 	build.Env = append(build.Env, buildFlags...)
 	build.Cancel = func() error { return build.Process.Signal(os.Interrupt) }
 	build.WaitDelay = 5 * time.Second

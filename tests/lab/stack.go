@@ -92,13 +92,9 @@ func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error)
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := os.ReadFile(filepath.Join(dir, "Pulumi.yaml"))
+	project, err := readProject(dir)
 	if err != nil {
-		return nil, fmt.Errorf("not a Pulumi project: %w", err)
-	}
-	var project struct{ Name string }
-	if err := yaml.Unmarshal(manifest, &project); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "Pulumi.yaml"), err)
+		return nil, err
 	}
 	s := &Stack{
 		name: o.Name, project: project.Name, dir: dir, programs: programs, output: o.Output,
@@ -109,13 +105,14 @@ func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error)
 		s.output = io.Discard
 	}
 	state := filepath.Join(home, "state")
-	for _, folder := range []string{s.scratch, s.logs, state} {
+	temporary := filepath.Join(home, "tmp")
+	for _, folder := range []string{s.scratch, s.logs, state, temporary} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, err
 		}
 	}
 	s.configFile = filepath.Join(s.scratch, "Pulumi."+o.Name+".yaml")
-	if err := os.WriteFile(filepath.Join(s.scratch, "Pulumi.yaml"), manifest, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.scratch, "Pulumi.yaml"), project.manifest, 0o600); err != nil {
 		return nil, err
 	}
 	if s.base, err = projectConfig(filepath.Join(dir, "Pulumi."+o.Name+".yaml")); err != nil {
@@ -134,8 +131,11 @@ func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error)
 		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
 		// The plugins of this lab, not others that happen to be on PATH.
 		"PULUMI_IGNORE_AMBIENT_PLUGINS=true",
+		// A language host that is killed leaves the program that it compiled.
+		"TMPDIR="+temporary,
 		"PATH="+filepath.Dir(programs.Path(tools.Pulumi))+string(os.PathListSeparator)+os.Getenv("PATH"),
 	)
+	s.env = append(s.env, tools.LanguageHostFlag+"="+project.languageHostFlag())
 	s.env = append(s.env, buildFlags...)
 	s.env = append(s.env, o.Env...)
 	return s, nil
@@ -147,7 +147,7 @@ func stackEnvironment(user []string) []string {
 	return slices.DeleteFunc(slices.Clone(user), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
 		switch name {
-		case "PATH", "KUBECONFIG", "CGO_ENABLED", "GOFLAGS", "GOWORK":
+		case "PATH", "TMPDIR", "KUBECONFIG", "CGO_ENABLED", "GOFLAGS", "GOWORK":
 			return true
 		}
 		return strings.HasPrefix(name, "PULUMI_") || strings.HasPrefix(name, "HELM_")
@@ -412,12 +412,31 @@ type call struct {
 	quiet bool
 }
 
+// newLog makes the next log file, also after those of an earlier Stack of the same name: what a command
+// printed is read from a file of its own.
+func (s *Stack) newLog(command string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		s.runs++
+		path := filepath.Join(s.logs, fmt.Sprintf("%s-%03d-%s.log", s.name, s.runs, command))
+		file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if errors.Is(err, os.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		return path, file.Close()
+	}
+}
+
 // start starts the CLI.
 func (s *Stack) start(ctx context.Context, c call) (*process.Process, error) {
-	s.mu.Lock()
-	s.runs++
-	log := filepath.Join(s.logs, fmt.Sprintf("%s-%03d-%s.log", s.name, s.runs, c.args[0]))
-	s.mu.Unlock()
+	log, err := s.newLog(c.args[0])
+	if err != nil {
+		return nil, err
+	}
 	spec := process.Spec{
 		Name: "pulumi " + strings.Join(c.args[:min(2, len(c.args))], " "), Path: s.programs.Path(tools.Pulumi),
 		Args: append(slices.Clone(c.args), "--color", "never"), Env: s.env, Dir: c.dir,

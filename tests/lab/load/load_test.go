@@ -32,7 +32,11 @@ func newServer(t *testing.T, hold time.Duration, status int) *server {
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		now := s.running.Add(1)
 		defer s.running.Add(-1)
-		for peak := s.peak.Load(); now > peak && !s.peak.CompareAndSwap(peak, now); peak = s.peak.Load() {
+		for {
+			peak := s.peak.Load()
+			if now <= peak || s.peak.CompareAndSwap(peak, now) {
+				break
+			}
 		}
 		raw, _ := io.ReadAll(r.Body)
 		var body map[string]any

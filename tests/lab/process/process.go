@@ -121,7 +121,7 @@ func (p *Process) openOutput() error {
 		writers = append(writers, p.spec.Output)
 	}
 	// One writer for both streams keeps their order; a bare file saves the copying.
-	var w io.Writer = io.MultiWriter(writers...)
+	w := io.MultiWriter(writers...)
 	if len(writers) == 1 {
 		w = writers[0]
 	}
@@ -266,7 +266,7 @@ func (p *Process) WaitReady(ctx context.Context, timeout time.Duration) error {
 			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return fmt.Errorf("waiting for %s: %w", p.spec.Name, ctx.Err())
 			}
-			return fmt.Errorf("%s: %w after %s: %v; last lines of its log:\n%s",
+			return fmt.Errorf("%s: %w after %s: %w; last lines of its log:\n%s",
 				p.spec.Name, ErrNotReady, time.Since(started).Round(100*time.Millisecond), last, p.Tail())
 		case <-time.After(interval):
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -219,35 +218,30 @@ func (b *builder) compile(ctx context.Context, label string, j job) error {
 	return nil
 }
 
-// putBeside links a program into the folder of another one, where that looks for it.
-func putBeside(t *Tools, host, name string) error {
-	link := filepath.Join(filepath.Dir(t.paths[host]), name)
-	if sameFile(link, t.paths[name]) {
-		t.paths[name] = link
+// LanguageHostFlag is the environment variable that holds one flag for the language host, such as
+// -buildTarget=PATH or -binary=PATH.
+const LanguageHostFlag = "LAB_LANGUAGE_HOST_FLAG"
+
+// putBeside puts a script that runs the language host into the folder of the CLI, where that looks for
+// it. The CLI hands a project's runtime options over in a request that a language host of this age does
+// not read; it knows them as flags, which only who starts it can give.
+func putBeside(t *Tools, cli, host string) error {
+	script := filepath.Join(filepath.Dir(t.paths[cli]), host)
+	content := fmt.Sprintf("#!/bin/sh\nexec '%s' ${%s:+\"$%s\"} \"$@\"\n", t.paths[host], LanguageHostFlag, LanguageHostFlag)
+	if existing, err := os.ReadFile(script); err == nil && string(existing) == content {
+		t.paths[host] = script
 		return nil
 	}
 	// By a rename, because another lab may be using the one that is there.
-	fresh := link + ".new"
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
+	fresh := script + ".new"
+	if err := os.WriteFile(fresh, []byte(content), 0o755); err != nil {
 		return fmt.Errorf("tools: %w", err)
 	}
-	if err := os.Link(t.paths[name], fresh); err != nil {
+	if err := os.Rename(fresh, script); err != nil {
 		return fmt.Errorf("tools: %w", err)
 	}
-	if err := os.Rename(fresh, link); err != nil {
-		return fmt.Errorf("tools: %w", err)
-	}
-	t.paths[name] = link
+	t.paths[host] = script
 	return nil
-}
-
-func sameFile(a, b string) bool {
-	first, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	second, err := os.Stat(b)
-	return err == nil && os.SameFile(first, second)
 }
 
 // provider returns the Kubernetes provider's plugin and whether it is a real one.

@@ -211,16 +211,24 @@ func TestPulumiOnPath(t *testing.T) {
 
 func TestPutBeside(t *testing.T) {
 	cache := t.TempDir()
-	first := program(t, filepath.Join(cache, "a", "guest"), "echo first")
-	second := program(t, filepath.Join(cache, "b", "guest"), "echo second")
+	first := program(t, filepath.Join(cache, "a", "guest"), `echo "first $# $1"`)
+	second := program(t, filepath.Join(cache, "b", "guest"), `echo "second $# $1"`)
 	host := program(t, filepath.Join(cache, "c", "host"), "")
-	link := filepath.Join(cache, "c", "guest")
-	for _, guest := range []string{first, first, second} {
-		built := Tools{paths: map[string]string{"host": host, "guest": guest}}
+	script := filepath.Join(cache, "c", "guest")
+	for _, run := range []struct{ guest, flag, says string }{
+		{first, "", "first 1 engine\n"},
+		{first, "-binary=/a b", "first 2 -binary=/a b\n"},
+		{second, "", "second 1 engine\n"},
+	} {
+		built := Tools{paths: map[string]string{"host": host, "guest": run.guest}}
 		require.NoError(t, putBeside(&built, "host", "guest"))
-		assert.Equal(t, link, built.Path("guest"))
-		assert.True(t, sameFile(link, guest))
+		assert.Equal(t, script, built.Path("guest"))
 		assertOnly(t, filepath.Join(cache, "c"), "guest", "host")
+
+		t.Setenv(LanguageHostFlag, run.flag)
+		out, err := exec.CommandContext(t.Context(), script, "engine").Output()
+		require.NoError(t, err)
+		assert.Equal(t, run.says, string(out))
 	}
 }
 

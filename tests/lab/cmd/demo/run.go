@@ -28,8 +28,6 @@ const (
 	answerTokens = 200
 	// plateau is how long the load goes on after the last replica is ready.
 	plateau = 20 * time.Second
-
-	stopTimeout = time.Minute
 )
 
 // demo is one run.
@@ -128,7 +126,7 @@ func (d *demo) show(ctx context.Context) (string, error) {
 	if err := d.writeReport(nil); err != nil {
 		return "", err
 	}
-	d.out.step("7/7 report: %s", filepath.Join(d.options.report, "index.html"))
+	d.out.step("7/7 report: %s", filepath.Join(d.report, "index.html"))
 	for _, row := range d.summary() {
 		d.out.say("%-42s %s", row.Name, row.Value)
 	}
@@ -156,8 +154,6 @@ func (d *demo) config() map[string]any {
 	scaling := map[string]any{"maxReplicas": replicas}
 	if d.fast {
 		scaling["scaleDown"] = map[string]any{"stabilization": "30s", "pods": replicas, "period": "15s"}
-		scaling["relistInterval"] = "10s"
-		d.note("--fast: the adapter lists new series every 10 s instead of 30 s, so that the first metrics come sooner after the deployment")
 		d.note("--fast: scale-down waits 30 s instead of 300 s and may remove %d pods per 15 s instead of 1 per 60 s", replicas)
 	}
 	config["autoscaling"] = scaling
@@ -350,7 +346,7 @@ func (d *demo) writeReport(failed error) error {
 	if failed != nil {
 		r.Summary = append(r.Summary, report.Row{Name: "failed", Value: oneLine(failed)})
 	}
-	return r.Write(d.options.report)
+	return r.Write(d.report)
 }
 
 func (d *demo) summary() []report.Row {
@@ -382,7 +378,7 @@ func (d *demo) explain() {
 		`{"model":"`+model+`","messages":[{"role":"user","content":"Hello"}],"max_tokens":64}`)
 	say("   API         %s/v1/models", api)
 	say("   Prometheus  %s/", d.lab.ServiceURL(monitoring, "kps-prometheus", 9090))
-	say("   report      %s", filepath.Join(d.options.report, "index.html"))
+	say("   report      %s", filepath.Join(d.report, "index.html"))
 	say("the pulumi CLI, in %s:", d.root)
 	for _, variable := range d.stack.Environment() {
 		if name, value, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "PULUMI_") {

@@ -1,9 +1,12 @@
 package live
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"net"
 	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -26,6 +29,7 @@ import (
 func TestLive(t *testing.T) {
 	c := startCluster(t)
 	t.Run("plugin protocol", func(t *testing.T) { testProtocol(t, c) })
+	t.Run("orphan", func(t *testing.T) { testOrphan(t, c) })
 	t.Run("deployment", func(t *testing.T) { testDeployment(t, c) })
 	t.Run("not ready", func(t *testing.T) { testNotReady(t, c) })
 	t.Run("secret", func(t *testing.T) { testSecret(t, c) })
@@ -53,6 +57,31 @@ func testProtocol(t *testing.T, c cluster) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("the plugin does not end on an interrupt")
 	}
+}
+
+// testOrphan kills the process that started the plugin, as a killed engine would leave it.
+func testOrphan(t *testing.T, c cluster) {
+	parent := exec.Command("sh", "-c", `"$0" & wait`, c.plugin) //nolint:noctx // ended by its own handle below
+	parent.Stderr = os.Stderr
+	stdout, err := parent.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, parent.Start())
+	lines := bufio.NewScanner(stdout)
+	require.True(t, lines.Scan(), "the plugin prints its port")
+	address := "127.0.0.1:" + lines.Text()
+	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	require.NoError(t, parent.Process.Kill())
+	require.Eventually(t, func() bool {
+		conn, err := net.DialTimeout("tcp", address, time.Second)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	}, 20*time.Second, 100*time.Millisecond, "the plugin outlives the engine")
+	assert.False(t, lines.Scan(), "its standard output is closed with it")
+	assert.Error(t, parent.Wait())
 }
 
 func deployment(namespace, image string) map[string]any {
@@ -288,7 +317,9 @@ func testChart(t *testing.T, c cluster) {
 	}
 	inputs := release(repository, "kube-prometheus-stack", "charts", values)
 	require.NoError(t, e.preview(urn, inputs))
+	started := time.Now()
 	s := e.create(urn, inputs)
+	t.Logf("installed in %s", time.Since(started).Round(100*time.Millisecond))
 	assert.Equal(t, "charts/kube-prometheus-stack", s.id)
 	outputs := e.unpack(s.outputs)
 	assert.Equal(t, "deployed", outputs["status"].ObjectValue()["status"].StringValue())
@@ -315,14 +346,18 @@ func testChart(t *testing.T, c cluster) {
 
 	values["grafana"] = map[string]any{"enabled": false}
 	assert.NotEmpty(t, e.diff(s, inputs))
+	started = time.Now()
 	s = e.update(s, inputs)
+	t.Logf("upgraded in %s", time.Since(started).Round(100*time.Millisecond))
 	assert.EqualValues(t, 2, e.unpack(s.outputs)["status"].ObjectValue()["revision"].NumberValue())
 	for _, o := range left(t, c, "charts") {
 		assert.NotContains(t, o, "grafana")
 	}
 
 	// Uninstalled behind our back: the next update installs it again.
+	started = time.Now()
 	e.delete(s)
+	t.Logf("uninstalled in %s", time.Since(started).Round(100*time.Millisecond))
 	assert.Empty(t, e.read(s).id)
 	s = e.update(s, inputs)
 	assert.Equal(t, s.id, e.read(s).id)
