@@ -119,13 +119,17 @@ func (c *Cloud) grow(v *view) {
 	if len(stuck) == 0 {
 		return
 	}
-	// Room on nodes that are on their way already comes first.
+	// Room on nodes that are there, or on their way, comes first: the scheduler needs a moment to find it.
 	var coming []*hypothetical
 	for _, p := range c.sortedPools() {
 		upcoming := p.desired - len(p.nodes)
 		for _, name := range p.nodes {
-			if node := v.nodes[name]; node != nil && p.waitsForGPUs(node) {
+			switch node := v.nodes[name]; {
+			case node == nil:
+			case p.waitsForGPUs(node):
 				upcoming++
+			default:
+				coming = append(coming, v.occupied(node))
 			}
 		}
 		for range upcoming {
@@ -354,10 +358,23 @@ func keepsNode(pod *corev1.Pod) bool {
 	return !slices.ContainsFunc(pod.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.Kind == "DaemonSet" })
 }
 
-// hypothetical is a node that is not there yet.
+// hypothetical is a node as an autoscaler plans with it.
 type hypothetical struct {
 	node *corev1.Node
 	free corev1.ResourceList
+}
+
+// occupied is a node with what its pods leave of it.
+func (v *view) occupied(node *corev1.Node) *hypothetical {
+	h := newHypothetical(node)
+	for _, pod := range v.pods[node.Name] {
+		for name, used := range requests(pod) {
+			left := h.free[name]
+			left.Sub(used)
+			h.free[name] = left
+		}
+	}
+	return h
 }
 
 func newHypothetical(node *corev1.Node) *hypothetical {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -192,10 +193,12 @@ func (c *Cloud) removePool(ctx context.Context, id string) error {
 		starting, nodes := len(p.starting), slices.Clone(p.nodes)
 		c.mu.Unlock()
 		if starting == 0 {
-			var errs []error
-			for _, node := range nodes {
-				errs = append(errs, c.options.ControlPlane.RemoveNode(ctx, node))
+			errs := make([]error, len(nodes))
+			var draining sync.WaitGroup
+			for i, node := range nodes {
+				draining.Go(func() { errs[i] = c.drain(ctx, node) })
 			}
+			draining.Wait()
 			if err := errors.Join(errs...); err != nil {
 				return err
 			}
@@ -297,10 +300,57 @@ func (c *Cloud) endMachine(p *pool, name string) {
 	p.nodes = slices.DeleteFunc(p.nodes, func(n string) bool { return n == name })
 	fmt.Fprintf(c.options.Log, "cloud: node %s of pool %s removed (%d left)\n", name, p.name, len(p.nodes))
 	c.working.Go(func() {
-		if err := c.options.ControlPlane.RemoveNode(c.ctx, name); err != nil && c.ctx.Err() == nil {
+		if err := c.drain(c.ctx, name); err != nil && c.ctx.Err() == nil {
 			c.incident("removing node %s: %v", name, err)
 		}
 	})
+}
+
+// drainTime is how long the pods of a node may take to end; GKE and EKS give them an hour and 15 minutes.
+const drainTime = 90 * time.Second
+
+// drain ends the pods of a node, waits for them and removes the node.
+func (c *Cloud) drain(ctx context.Context, name string) error {
+	core := c.options.ControlPlane.Client().CoreV1()
+	patch := []byte(`{"spec":{"unschedulable":true}}`)
+	if _, err := core.Nodes().Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("cordon node %s: %w", name, err)
+	}
+	onNode := metav1.ListOptions{FieldSelector: "spec.nodeName=" + name}
+	for deadline := time.Now().Add(drainTime); time.Now().Before(deadline) && ctx.Err() == nil; c.pause(100 * time.Millisecond) {
+		pods, err := core.Pods("").List(ctx, onNode)
+		if err != nil {
+			return fmt.Errorf("drain node %s: %w", name, err)
+		}
+		left := slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool { return !keepsNode(&pod) })
+		if len(left) == 0 {
+			break
+		}
+		for _, pod := range left {
+			if pod.DeletionTimestamp != nil {
+				continue
+			}
+			if err := core.Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+				return fmt.Errorf("drain node %s: %w", name, err)
+			}
+		}
+	}
+	if err := c.options.ControlPlane.RemoveNode(ctx, name); err != nil {
+		return err
+	}
+	// The pods of DaemonSets go with the machine. Nobody would say that they have ended, and the cluster would wait
+	// most of a minute before it takes that for granted.
+	pods, err := core.Pods("").List(ctx, onNode)
+	if err != nil {
+		return fmt.Errorf("drain node %s: %w", name, err)
+	}
+	now := int64(0)
+	for _, pod := range pods.Items {
+		if err := core.Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("drain node %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // untaintedNodes counts the nodes of a cluster on which any pod can run.

@@ -1,0 +1,314 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"vllm-autoscaling/tests/lab"
+	"vllm-autoscaling/tests/lab/cloud"
+	"vllm-autoscaling/tests/lab/report"
+)
+
+// onCloud is what a stack on a simulated cloud is configured with, on top of the file that the project ships for it,
+// and what the cloud then has to look like.
+type onCloud struct {
+	stack  string
+	config map[string]any
+	// cluster is the type of the cluster, pool that of the GPU pool, poolName its name or what that begins with.
+	cluster, pool, poolName string
+	// clusterName is the program's default.
+	clusterName string
+	// labels and taints of a GPU node, all but those that differ from node to node.
+	labels map[string]string
+	taints []string
+	// managed is the namespace of a GPU exporter that the cloud runs; "" for that of the chart.
+	managed string
+	// maxNodes configures a larger pool.
+	maxNodes map[string]any
+	// region has several control planes on none of which anything depends.
+	attach attachCase
+}
+
+// gpuNodes starts from none, and lets every replica have a node.
+var gpuNodes = map[string]any{"nodePools": map[string]any{"gpu": map[string]any{"minNodes": 0, "maxNodes": 3}},
+	"autoscaling": map[string]any{"maxReplicas": 3}}
+
+var moreNodes = map[string]any{"nodePools": map[string]any{"gpu": map[string]any{"maxNodes": 5}}}
+
+var onClouds = []onCloud{
+	{
+		stack: "gke", cluster: cloud.GKECluster, pool: cloud.GKENodePool, poolName: "gpu", clusterName: "vllm-autoscaling-gke",
+		config: map[string]any{"gke": map[string]any{"project": "lab-project"}},
+		labels: map[string]string{
+			"cloud.google.com/gke-accelerator": "nvidia-l4", "cloud.google.com/gke-gpu": "true", "cloud.google.com/gke-gpu-driver-version": "default",
+			"cloud.google.com/gke-nodepool": "gpu", "cloud.google.com/gke-os-distribution": "cos", "cloud.google.com/gke-boot-disk": "pd-balanced",
+			"cloud.google.com/machine-family": "g2", "iam.gke.io/gke-metadata-server-enabled": "true",
+			"node.kubernetes.io/instance-type": "g2-standard-4", "nvidia.com/gpu.present": "true",
+			"topology.kubernetes.io/region": "us-central1", "topology.kubernetes.io/zone": "us-central1-a",
+		},
+		taints:  []string{"nvidia.com/gpu=present:NoSchedule"},
+		managed: cloud.ManagedNamespace,
+	},
+	{
+		stack: "eks", cluster: cloud.EKSCluster, pool: cloud.EKSNodeGroup, poolName: "gpu-", clusterName: "vllm-autoscaling-eks",
+		labels: map[string]string{
+			"eks.amazonaws.com/capacityType": "ON_DEMAND", "k8s.amazonaws.com/accelerator": "nvidia-l4",
+			"node.kubernetes.io/instance-type": "g6.xlarge", "nvidia.com/gpu.present": "true",
+			"topology.kubernetes.io/region": "us-east-1",
+		},
+		taints: []string{"nvidia.com/gpu=present:NoSchedule"},
+	},
+	{
+		stack: "aks", cluster: cloud.AKSCluster, pool: cloud.AKSAgentPool, poolName: "vllm", clusterName: "vllm-autoscaling-aks",
+		// Spot, so that its own taint has to be tolerated by the server, the device plugin and the exporter.
+		config: map[string]any{"nodePools": map[string]any{"gpu": map[string]any{"spot": true}}},
+		labels: map[string]string{
+			"accelerator": "nvidia", "agentpool": "vllm", "kubernetes.azure.com/accelerator": "nvidia", "kubernetes.azure.com/agentpool": "vllm",
+			"kubernetes.azure.com/cluster": "MC_vllm-autoscaling-aks-rg_vllm-autoscaling-aks_eastus", "kubernetes.azure.com/mode": "user",
+			"kubernetes.azure.com/os-sku": "Ubuntu", "kubernetes.azure.com/scalesetpriority": "spot",
+			"node.kubernetes.io/instance-type": "Standard_NC24ads_A100_v4", "nvidia.com/gpu.present": "true",
+			"topology.kubernetes.io/region": "0", "topology.kubernetes.io/zone": "0",
+		},
+		taints: []string{"kubernetes.azure.com/scalesetpriority=spot:NoSchedule", "nvidia.com/gpu=present:NoSchedule"},
+	},
+}
+
+// attachCase is filled in where attaching is tested.
+type attachCase struct{}
+
+// startCloudLab gives the test simulated clouds, with no node but theirs.
+func startCloudLab(t *testing.T) *lab.Lab {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "vllm-e2e-")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
+	l, err := lab.Start(testContext(t), lab.Options{
+		Dir: filepath.Join(folder, "lab"), Tools: environment.tools, Log: lines(t, "lab"), Clouds: &cloud.Options{},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			logObjects(t, l)
+		}
+		require.NoError(t, l.Stop(), "end the lab")
+	})
+	return l
+}
+
+// newCloudStack makes a stack with the shipped configuration of its cloud.
+func newCloudStack(t *testing.T, l *lab.Lab, name string, objects ...map[string]any) *deployment {
+	t.Helper()
+	printed := lines(t, "pulumi")
+	stack, err := l.Stack(testContext(t), lab.StackOptions{
+		Name: name, ProjectDir: environment.root, Output: printed, Secrets: token,
+		Config: merged(append([]map[string]any{cloudLabConfig(l)}, objects...)...),
+	})
+	require.NoError(t, err)
+	return &deployment{Stack: stack, printed: printed}
+}
+
+// cloudLabConfig takes the charts from the lab.
+func cloudLabConfig(l *lab.Lab) map[string]any {
+	chart := map[string]any{"repository": l.ChartRepository()}
+	charts := map[string]any{}
+	for _, name := range []string{"kubePrometheusStack", "prometheusAdapter", "dcgmExporter", "devicePlugin", "clusterAutoscaler"} {
+		charts[name] = chart
+	}
+	return map[string]any{"charts": charts}
+}
+
+// TestClouds runs each cloud's stack from a first preview to nothing.
+func TestClouds(t *testing.T) {
+	for _, c := range onClouds {
+		t.Run(c.stack, func(t *testing.T) {
+			l := startCloudLab(t)
+			config := []map[string]any{quickDown, gpuNodes, c.config}
+			stack := newCloudStack(t, l, c.stack, config...)
+
+			t.Run("first preview with the cluster unknown", func(t *testing.T) {
+				require.NoError(t, stack.Preview(testContext(t), false))
+				printed := stack.printed.take()
+				for _, typ := range []string{c.cluster, c.pool, "kubernetes:helm.sh/v3:Release", "kubernetes:apps/v1:Deployment", "kubernetes:autoscaling/v2:HorizontalPodAutoscaler"} {
+					assert.Contains(t, printed, " +  "+shown(typ)+" ")
+				}
+				assert.Zero(t, l.Clouds().Operations(), "a preview changes nothing")
+			})
+			t.Run("up", func(t *testing.T) {
+				require.NoError(t, stack.Up(testContext(t)))
+				nodesAreTheClouds(t, l, c)
+				kubeconfigIsTheClouds(t, l, c, stack)
+			})
+			t.Run("second up changes nothing", func(t *testing.T) {
+				require.NoError(t, stack.Up(testContext(t), "--expect-no-changes"))
+			})
+			t.Run("nodes follow the replicas", func(t *testing.T) { nodesFollow(t, l, c) })
+			t.Run("a larger pool is one change", func(t *testing.T) {
+				require.NoError(t, stack.SetConfig(merged(append([]map[string]any{cloudLabConfig(l)}, append(config, moreNodes)...)...)))
+				stack.printed.take()
+				require.NoError(t, stack.Preview(testContext(t), false))
+				changed(t, stack.printed.take(), c.pool[strings.LastIndex(c.pool, ":")+1:])
+			})
+			t.Run("destroy", func(t *testing.T) { cloudDestroyLeavesNothing(t, l, stack) })
+			assert.Empty(t, l.Clouds().Incidents())
+		})
+	}
+}
+
+// shown is how the CLI prints a type: without the part of its module that repeats the name.
+func shown(typ string) string {
+	parts := strings.Split(typ, ":")
+	if module, name, ok := strings.Cut(parts[1], "/"); ok && strings.EqualFold(name, parts[2]) {
+		parts[1] = module
+	}
+	return strings.Join(parts, ":")
+}
+
+// gpuPool is the pool's full name.
+func (c onCloud) gpuPool(t *testing.T, l *lab.Lab) string {
+	t.Helper()
+	for _, name := range l.Clouds().Pools() {
+		if strings.HasPrefix(name, c.poolName) {
+			return name
+		}
+	}
+	t.Fatalf("no pool %s among %v", c.poolName, l.Clouds().Pools())
+	return ""
+}
+
+// nodesAreTheClouds: the server runs on a node of the GPU pool, which has exactly what the cloud gives it.
+func nodesAreTheClouds(t *testing.T, l *lab.Lab, c onCloud) {
+	t.Helper()
+	ctx := testContext(t)
+	pods, err := l.Client().CoreV1().Pods(serving).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	require.NoError(t, err)
+	require.Len(t, pods.Items, 1)
+	name := pods.Items[0].Spec.NodeName
+	assert.Contains(t, l.Clouds().Nodes(c.gpuPool(t, l)), name, "the pool started from no node")
+	node, err := l.Client().CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	require.NoError(t, err)
+	labels := maps.Clone(node.Labels)
+	for key := range labels {
+		switch {
+		case strings.HasPrefix(key, "lab."), strings.Contains(key, "kubernetes.io/") && !strings.Contains(key, "node.kubernetes.io/instance-type") && !strings.HasPrefix(key, "topology."),
+			strings.HasPrefix(key, "eks.amazonaws.com/nodegroup"),
+			c.stack == "eks" && key == corev1.LabelTopologyZone:
+			delete(labels, key) // differ from node to node, or are every node's
+		}
+	}
+	assert.Equal(t, c.labels, labels)
+	var taints []string
+	for _, taint := range node.Spec.Taints {
+		taints = append(taints, fmt.Sprintf("%s=%s:%s", taint.Key, taint.Value, taint.Effect))
+	}
+	slices.Sort(taints)
+	assert.Equal(t, c.taints, taints)
+	gpus := node.Status.Allocatable["nvidia.com/gpu"]
+	assert.EqualValues(t, 1, gpus.Value())
+
+	// Nothing but what belongs to GPU nodes is there.
+	all, err := l.Client().CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + name})
+	require.NoError(t, err)
+	for _, pod := range all.Items {
+		daemon := slices.ContainsFunc(pod.OwnerReferences, func(o metav1.OwnerReference) bool { return o.Kind == "DaemonSet" })
+		assert.True(t, daemon || pod.Namespace == serving, "%s/%s", pod.Namespace, pod.Name)
+	}
+	exporters, err := l.Client().CoreV1().Pods(orDefault(c.managed, monitoring)).List(ctx, listAll)
+	require.NoError(t, err)
+	assert.True(t, slices.ContainsFunc(exporters.Items, func(pod corev1.Pod) bool {
+		return strings.HasPrefix(pod.Name, "dcgm-exporter") && pod.Spec.NodeName == name
+	}), "a GPU exporter runs on the node")
+}
+
+func orDefault(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+// kubeconfigIsTheClouds: the exported kubeconfig calls the cloud's program and holds no token.
+func kubeconfigIsTheClouds(t *testing.T, l *lab.Lab, c onCloud, stack *deployment) {
+	t.Helper()
+	hidden, err := stack.Outputs(testContext(t), false)
+	require.NoError(t, err)
+	assert.Equal(t, "[secret]", hidden["kubeconfig"])
+	shown, err := stack.Outputs(testContext(t), true)
+	require.NoError(t, err)
+	kubeconfig, ok := shown["kubeconfig"].(string)
+	require.True(t, ok, "output kubeconfig is %T", shown["kubeconfig"])
+	assert.NotContains(t, kubeconfig, l.Config().BearerToken)
+	assert.NotContains(t, kubeconfig, l.Config().Host, "the cluster's own address, not the lab's")
+	if c.stack != "aks" {
+		assert.Contains(t, kubeconfig, map[string]string{"gke": "gke-gcloud-auth-plugin", "eks": "get-token"}[c.stack])
+	}
+}
+
+// nodesFollow: load needs more GPUs than there are, the pool grows, and shrinks again when it is over.
+func nodesFollow(t *testing.T, l *lab.Lab, c onCloud) {
+	pool := c.gpuPool(t, l)
+	w := newWatch(t, l)
+	w.until(t, 2*time.Minute, "every signal seen", func(s report.Sample) bool { return s.Ready == 1 && seen(s, 0) })
+	before := l.Clouds().Nodes(pool)
+	require.Len(t, before, 1)
+	w.step(40)
+	w.until(t, decision, "more replicas than nodes", func(s report.Sample) bool { return s.Desired > len(before) })
+	w.until(t, decision, "three ready replicas", func(s report.Sample) bool { return s.Ready == 3 })
+	assert.Len(t, l.Clouds().Nodes(pool), 3)
+	pods, err := l.Client().CoreV1().Pods(serving).List(testContext(t), metav1.ListOptions{LabelSelector: selector})
+	require.NoError(t, err)
+	onNodes := map[string]bool{}
+	for _, pod := range pods.Items {
+		onNodes[pod.Spec.NodeName] = true
+	}
+	assert.Len(t, onNodes, 3, "a GPU each")
+	w.step(0)
+	w.until(t, 2*time.Minute, "back to one replica", func(s report.Sample) bool { return s.Desired == 1 && s.Ready == 1 && s.Pods == 1 })
+	eventuallyNoError(t, time.Minute, func(context.Context) error {
+		if nodes := l.Clouds().Nodes(pool); len(nodes) != 1 {
+			return fmt.Errorf("the pool still has %v", nodes)
+		}
+		return nil
+	})
+}
+
+// cloudDestroyLeavesNothing destroys the stack and looks for cloud resources, nodes and objects.
+func cloudDestroyLeavesNothing(t *testing.T, l *lab.Lab, stack *deployment) {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(testContext(t), 4*time.Minute, fmt.Errorf("destroy took 4 minutes"))
+	defer cancel()
+	require.NoError(t, stack.Destroy(ctx))
+	assert.Empty(t, stack.resources(t), "the state is empty")
+	nothingInTheCloud(ctx, t, l)
+	for _, object := range l.SweptAway() {
+		assert.True(t, swept(object), "left in the cluster when it was deleted: %s", object)
+	}
+}
+
+// swept says that an object may go with the cluster: Helm keeps a chart's CRDs, and controllers need a moment.
+func swept(object lab.Object) bool {
+	return object.Kind == "CustomResourceDefinition" || object.Kind == "Pod" || object.Kind == "ReplicaSet" || object.Kind == "ControllerRevision" ||
+		object.Kind == "EndpointSlice"
+}
+
+func nothingInTheCloud(ctx context.Context, t *testing.T, l *lab.Lab) {
+	t.Helper()
+	assert.Empty(t, l.Clouds().Resources(), "left in the cloud")
+	nodes, err := l.Client().CoreV1().Nodes().List(ctx, listAll)
+	require.NoError(t, err)
+	assert.Empty(t, nodes.Items)
+	left, err := l.Leftovers(ctx)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
