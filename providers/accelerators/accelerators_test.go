@@ -17,6 +17,10 @@ func TestFindMachine(t *testing.T) {
 		{GKE, Machine{"a2-megagpu-16g", "nvidia-a100-40gb", 16}},
 		{EKS, Machine{"g6.xlarge", "nvidia-l4", 1}},
 		{EKS, Machine{"g5.12xlarge", "nvidia-a10g", 4}},
+		{EKS, Machine{"g5.16xlarge", "nvidia-a10g", 1}},
+		{EKS, Machine{"g4dn.12xlarge", "nvidia-t4", 4}},
+		{EKS, Machine{"g6e.48xlarge", "nvidia-l40s", 8}},
+		{EKS, Machine{"p5.4xlarge", "nvidia-h100-80gb", 1}},
 		{EKS, Machine{"p4d.24xlarge", "nvidia-a100-40gb", 8}},
 		{AKS, Machine{"Standard_NC24ads_A100_v4", "nvidia-a100-80gb", 1}},
 		{AKS, Machine{"Standard_ND40rs_v2", "nvidia-v100-32gb", 8}},
@@ -28,11 +32,14 @@ func TestFindMachine(t *testing.T) {
 	found, ok := FindMachine(AKS, "standard_nc24ads_a100_v4")
 	require.True(t, ok, "Azure does not tell upper from lower case")
 	assert.Equal(t, "Standard_NC24ads_A100_v4", found.Type)
-	for cloud, machineType := range map[string]string{
-		GKE: "g6.xlarge", EKS: "G6.xlarge", AKS: "g2-standard-4", "mars": "g6.xlarge",
+	for cloud, types := range map[string][]string{
+		GKE: {"g6.xlarge", "e2-standard-4", ""}, AKS: {"g2-standard-4", "Standard_D4s_v5", "Standard_NV6ads_A10_v5"}, "mars": {"g6.xlarge"},
+		EKS: {"G6.xlarge", "m6i.large", "g6.huge", "g6", "", "g5g.xlarge", "p4d.xlarge"},
 	} {
-		_, ok := FindMachine(cloud, machineType)
-		assert.False(t, ok, "%s on %s", machineType, cloud)
+		for _, machineType := range types {
+			_, ok := FindMachine(cloud, machineType)
+			assert.False(t, ok, "%s on %s", machineType, cloud)
+		}
 	}
 }
 

@@ -162,7 +162,7 @@ func (a *Args) withDefaults() *Args {
 		setDefault(&pool.DiskGiB, defaultGPUDisk)
 		setDefault(&pool.Image, AL2023)
 		setDefault(&pool.IdleTime, defaultIdleTime)
-		if known, ok := FindInstanceType(pool.MachineType); ok {
+		if known, ok := gpuType(pool.MachineType); ok {
 			setDefault(&pool.Accelerator, known.Accelerator)
 			setDefault(&pool.GPUsPerNode, known.GPUs)
 		}

@@ -626,23 +626,3 @@ func TestNewLeavesItsArgumentsAlone(t *testing.T) {
 	run(t, args)
 	assert.Equal(t, created(), args)
 }
-
-func TestInstanceTypes(t *testing.T) {
-	for name, want := range map[string]InstanceType{
-		"g6.xlarge":     {"nvidia-l4", 1, 24, 89},
-		"g5.12xlarge":   {"nvidia-a10g", 4, 24, 86},
-		"g5.16xlarge":   {"nvidia-a10g", 1, 24, 86},
-		"g4dn.12xlarge": {"nvidia-t4", 4, 16, 75},
-		"g6e.48xlarge":  {"nvidia-l40s", 8, 48, 89},
-		"p4d.24xlarge":  {"nvidia-a100-40gb", 8, 40, 80},
-		"p5.4xlarge":    {"nvidia-h100-80gb", 1, 80, 90},
-	} {
-		got, ok := FindInstanceType(name)
-		assert.True(t, ok, name)
-		assert.Equal(t, want, got, name)
-	}
-	for _, name := range []string{"m6i.large", "g6.huge", "g6", "", "g5g.xlarge", "p4d.xlarge"} {
-		_, ok := FindInstanceType(name)
-		assert.False(t, ok, name)
-	}
-}

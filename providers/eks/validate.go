@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/providers/accelerators"
 )
 
 var (
@@ -226,7 +227,7 @@ func (a *Args) validateAttached(p *problems) {
 func (a *Args) validateSystemPool(p *problems) {
 	pool := a.SystemPool
 	a.validatePool(p, "SystemPool", pool, 1, minSystemDiskGiB)
-	if known, ok := FindInstanceType(pool.MachineType); ok {
+	if known, ok := gpuType(pool.MachineType); ok {
 		p.add("SystemPool.MachineType %q carries %d %s, which nothing there would use (such as %s)",
 			pool.MachineType, known.GPUs, known.Accelerator, defaultSystemType)
 	}
@@ -286,7 +287,7 @@ func (a *Args) validateGPUPool(p *problems) {
 	if len(pool.SubnetIDs) > 0 && a.createsVPC() {
 		p.add("GPUPool.SubnetIDs cannot be in a VPC that is yet to be created: use GPUPool.Zones")
 	}
-	known, ok := FindInstanceType(pool.MachineType)
+	known, ok := gpuType(pool.MachineType)
 	switch {
 	case ok && pool.Accelerator != known.Accelerator:
 		p.add("GPUPool.Accelerator %q does not fit GPUPool.MachineType %q, which carries %s", pool.Accelerator, pool.MachineType, known.Accelerator)
@@ -310,14 +311,20 @@ func (a *Args) validateGPUPool(p *problems) {
 // for the first type: cluster-autoscaler and everyone else plan with the first one only.
 func (g *GPUPool) validateAlternative(p *problems, name string) {
 	validateInstanceType(p, "GPUPool.AlternativeTypes:", name)
-	alternative, ok := FindInstanceType(name)
-	first, firstKnown := FindInstanceType(g.MachineType)
+	alternative, ok := gpuType(name)
+	first, firstKnown := gpuType(g.MachineType)
 	switch {
 	case !ok || !firstKnown:
 		// Nothing to compare; whoever lists such a type says that it does.
 	case alternative.GPUs != first.GPUs:
 		p.add("GPUPool.AlternativeTypes: %q carries %d GPUs, but %s carries %d", name, alternative.GPUs, g.MachineType, first.GPUs)
-	case alternative.MemoryGiB < first.MemoryGiB:
-		p.add("GPUPool.AlternativeTypes: %q has %d GiB on a GPU, but %s has %d", name, alternative.MemoryGiB, g.MachineType, first.MemoryGiB)
+	case memoryGiB(alternative) < memoryGiB(first):
+		p.add("GPUPool.AlternativeTypes: %q has %g GiB on a GPU, but %s has %g", name, memoryGiB(alternative), g.MachineType, memoryGiB(first))
 	}
+}
+
+// memoryGiB is the memory of one of a machine's GPUs.
+func memoryGiB(machine accelerators.Machine) float64 {
+	accelerator, _ := accelerators.Find(machine.Accelerator)
+	return accelerator.MemoryGiB
 }

@@ -122,8 +122,8 @@ func (a Args) withDefaults() Args {
 		fill(&pool.DiskGiB, 100)
 		if pool.GPUsPerNode == 0 {
 			pool.GPUsPerNode = 1
-			if accelerator, found := findAccelerator(pool.Accelerator); found && accelerator.machines[pool.MachineType] > 0 {
-				pool.GPUsPerNode = accelerator.machines[pool.MachineType]
+			if gpu, found := findAccelerator(pool.Accelerator); found {
+				pool.GPUsPerNode = max(1, gpu.carriedBy(pool.MachineType))
 			}
 		}
 		a.GPUPool = &pool

@@ -216,7 +216,7 @@ func (a *Args) validateGPU(p *problems) {
 	if pool.MachineType == "" {
 		return // Already said.
 	}
-	if gpu.machines == nil {
+	if gpu.counts != nil {
 		if !strings.HasPrefix(pool.MachineType, "n1-") {
 			p.add("GPUPool.MachineType %q cannot carry %s (one of: %s)", pool.MachineType, gpu.name, gpu.machineNames())
 		}
@@ -226,9 +226,8 @@ func (a *Args) validateGPU(p *problems) {
 		}
 		return
 	}
-	carries, known := gpu.machines[pool.MachineType]
-	switch {
-	case !known:
+	switch carries := gpu.carriedBy(pool.MachineType); {
+	case carries == 0:
 		p.add("GPUPool.MachineType %q does not carry %s (one of: %s)", pool.MachineType, gpu.name, gpu.machineNames())
 	case carries != pool.GPUsPerNode:
 		p.add("GPUPool.GPUsPerNode %d does not match %s, which carries %d: leave it out", pool.GPUsPerNode, pool.MachineType, carries)
