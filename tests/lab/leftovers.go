@@ -165,7 +165,7 @@ func ignoredKind(group, kind string) bool {
 
 // ownedByCluster says that the control plane made the object, perhaps only after the lab had started.
 func ownedByCluster(object Object, meta *metav1.ObjectMeta) bool {
-	if object.Namespace == cloud.ManagedNamespace || object.Kind == "Namespace" && object.Name == cloud.ManagedNamespace {
+	if meta.Labels[cloud.ManagedLabel] != "" || object.Namespace == cloud.ManagedNamespace || object.Kind == "Namespace" && object.Name == cloud.ManagedNamespace {
 		return true // what a cloud runs in its clusters
 	}
 	switch object.Kind {

@@ -55,6 +55,9 @@ func (c *Cloud) look(ctx context.Context) error {
 	if err := c.kubelets(ctx, view); err != nil {
 		return err
 	}
+	if err := c.provision(ctx); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.grow(view)

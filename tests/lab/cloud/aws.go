@@ -242,6 +242,14 @@ func awsKinds() []*kind {
 			},
 			create: createAddon,
 			settle: func(ctx context.Context, c *Cloud, r *Resource) error { return c.settleAddon(ctx, r) },
+			vanish: func(_ context.Context, c *Cloud, r *Resource) error {
+				if in := object(r.Inputs); in.text("addonName") == "aws-ebs-csi-driver" && !in.flag("preserve") {
+					c.mu.Lock()
+					defer c.mu.Unlock()
+					delete(c.ebsRoles, in.text("clusterName"))
+				}
+				return nil
+			},
 		},
 		{
 			token: awsEntry, replace: []string{"clusterName", "principalArn", "type"}, computed: []string{"accessEntryArn", "createdAt"}, references: []reference{ofCluster},
@@ -394,7 +402,9 @@ func eksClusterKind(subnet func(string) reference, role func(string, deletion) r
 			}
 			return nil
 		},
-		vanish: func(ctx context.Context, c *Cloud, r *Resource) error { return c.closeGate(ctx, r.ID) },
+		vanish: func(ctx context.Context, c *Cloud, r *Resource) error {
+			return errors.Join(c.removeStorage(ctx, storageOf[EKSCluster]), c.closeGate(ctx, r.ID))
+		},
 	}
 }
 
@@ -588,6 +598,15 @@ func (c *Cloud) settleAddon(ctx context.Context, r *Resource) error {
 	}
 	if c.untaintedNodes(ctx, cluster.ID) == 0 {
 		return fmt.Errorf("unexpected state 'DEGRADED', wanted target 'ACTIVE'. last error: %s: InsufficientNumberOfReplicas: The add-on is unhealthy because it doesn't have the desired number of replicas", r.ID)
+	}
+	if in.text("addonName") != "aws-ebs-csi-driver" {
+		return nil
+	}
+	c.mu.Lock()
+	c.ebsRoles[cluster.ID] = orElse(in.text("podIdentityAssociations.0.roleArn"), in.text("serviceAccountRoleArn"))
+	c.mu.Unlock()
+	if enablesClass(in.text("configurationValues")) {
+		return c.installStorage(ctx, storageOf[EKSCluster])
 	}
 	return nil
 }

@@ -51,6 +51,9 @@ func azureKinds() []*kind {
 			references: []reference{inGroup},
 			create:     createAKSCluster,
 			settle: func(ctx context.Context, c *Cloud, r *Resource) error {
+				if err := c.installStorage(ctx, storageOf[AKSCluster]); err != nil {
+					return err
+				}
 				return c.waitForPool(ctx, r.ID+"/agentPools/"+object(r.Inputs).text("agentPoolProfiles.0.name"))
 			},
 			update: func(c *Cloud, r *Resource, old object) error {
@@ -65,7 +68,13 @@ func azureKinds() []*kind {
 			},
 			refuseDelete: func(c *Cloud, r *Resource) error { return c.azureLocked(r.ID) },
 			vanish: func(ctx context.Context, c *Cloud, r *Resource) error {
-				return errors.Join(c.removePool(ctx, r.ID+"/agentPools/"+object(r.Inputs).text("agentPoolProfiles.0.name")), c.closeGate(ctx, r.ID))
+				err := errors.Join(c.removePool(ctx, r.ID+"/agentPools/"+object(r.Inputs).text("agentPoolProfiles.0.name")),
+					c.removeStorage(ctx, storageOf[AKSCluster]), c.closeGate(ctx, r.ID))
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				// They lie in the group of the nodes, which goes with the cluster.
+				c.deleteDisks(func(disk *Resource) bool { return object(disk.Outputs).text("cluster") == r.ID })
+				return err
 			},
 		},
 		{

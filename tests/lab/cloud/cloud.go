@@ -79,6 +79,8 @@ type Cloud struct {
 	// gates are the API servers' addresses by the id of the cluster.
 	gates map[string]*gate
 	pools map[string]*pool
+	// ebsRoles are the ARNs of the EBS drivers' roles by cluster.
+	ebsRoles map[string]string
 	// incidents are what should not have happened.
 	incidents []string
 	// operations counts what the clouds were asked to do.
@@ -121,7 +123,7 @@ func Start(o Options) (*Cloud, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Cloud{
 		options: o, kinds: kinds, ctx: ctx, cancel: cancel,
-		gates: map[string]*gate{}, pools: map[string]*pool{},
+		gates: map[string]*gate{}, pools: map[string]*pool{}, ebsRoles: map[string]string{},
 		idleSince: map[string]time.Time{}, stuckSince: map[string]time.Time{},
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -436,14 +438,18 @@ func (c *Cloud) followers(r *Resource) []*Resource {
 // refersTo is the strongest reference from one resource to another; nil for none.
 func (c *Cloud) refersTo(from, to *Resource) *reference {
 	var strongest *reference
-	for i, ref := range c.kinds[from.Token].references {
+	k := c.kinds[from.Token]
+	if k == nil {
+		return nil // a disk
+	}
+	for i, ref := range k.references {
 		if ref.token != to.Token || from == to {
 			continue
 		}
 		for _, value := range object(from.Inputs).texts(ref.path) {
 			if slices.ContainsFunc(ref.by, func(by string) bool { return named(to, by) == value }) &&
 				(strongest == nil || ref.then < strongest.then) {
-				strongest = &c.kinds[from.Token].references[i]
+				strongest = &k.references[i]
 			}
 		}
 	}

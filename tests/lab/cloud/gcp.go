@@ -192,7 +192,7 @@ func gkeClusterKind(networks []string) *kind {
 		settle:       func(ctx context.Context, c *Cloud, r *Resource) error { return c.settleGKECluster(ctx, r) },
 		refuseDelete: refuseDeleteGKECluster,
 		vanish: func(ctx context.Context, c *Cloud, r *Resource) error {
-			return errors.Join(c.removeManagedExporter(ctx), c.closeGate(ctx, r.ID))
+			return errors.Join(c.removeManagedExporter(ctx), c.removeStorage(ctx, storageOf[GKECluster]), c.closeGate(ctx, r.ID))
 		},
 	}
 }
@@ -236,6 +236,9 @@ func createGKECluster(c *Cloud, r *Resource, s Settings) error {
 
 // settleGKECluster starts what GKE runs in a cluster.
 func (c *Cloud) settleGKECluster(ctx context.Context, r *Resource) error {
+	if err := c.installStorage(ctx, storageOf[GKECluster]); err != nil {
+		return err
+	}
 	components := object(r.Inputs).texts("monitoringConfig.enableComponents")
 	if slices.Contains(components, "DCGM") && slices.Contains(components, "SYSTEM_COMPONENTS") {
 		return c.installManagedExporter(ctx)

@@ -1,0 +1,239 @@
+package cloud
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ManagedLabel is on the objects that a cloud keeps in a cluster of its own accord. They are none of a stack's.
+const ManagedLabel = "lab.vllm-autoscaling/cloud"
+
+// Disk is the type of a volume that a cloud made for a claim. Nothing but the claim's end deletes it: a cluster that
+// is deleted first leaves it behind, except on Azure, where it lies in the cluster's own group.
+const Disk = "lab:cloud:Disk"
+
+// storage is how a cloud makes volumes.
+type storage struct {
+	class, driver string
+}
+
+// The clouds' drivers and their default classes.
+var storageOf = map[string]storage{
+	GKECluster: {class: "standard-rwo", driver: "pd.csi.storage.gke.io"},
+	AKSCluster: {class: "default", driver: "disk.csi.azure.com"},
+	EKSCluster: {class: "ebs-csi-default-sc", driver: "ebs.csi.aws.com"},
+}
+
+const (
+	defaultClass    = "storageclass.kubernetes.io/is-default-class"
+	selectedNode    = "volume.kubernetes.io/selected-node"
+	provisionedBy   = "pv.kubernetes.io/provisioned-by"
+	diskFinalizer   = "external-provisioner.volume.kubernetes.io/finalizer"
+	zoneUnspecified = "0"
+)
+
+// installStorage makes the cloud's default class.
+func (c *Cloud) installStorage(ctx context.Context, s storage) error {
+	storageAPI := c.options.ControlPlane.Client().StorageV1()
+	managed := map[string]string{ManagedLabel: "true"}
+	no, wait := false, storagev1.VolumeBindingWaitForFirstConsumer
+	driver := &storagev1.CSIDriver{
+		ObjectMeta: metav1.ObjectMeta{Name: s.driver, Labels: managed},
+		// Simulated nodes attach nothing.
+		Spec: storagev1.CSIDriverSpec{AttachRequired: &no},
+	}
+	if _, err := storageAPI.CSIDrivers().Create(ctx, driver, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("CSI driver %s: %w", s.driver, err)
+	}
+	class := &storagev1.StorageClass{
+		ObjectMeta:  metav1.ObjectMeta{Name: s.class, Labels: managed, Annotations: map[string]string{defaultClass: "true"}},
+		Provisioner: s.driver, VolumeBindingMode: &wait,
+	}
+	if _, err := storageAPI.StorageClasses().Create(ctx, class, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("StorageClass %s: %w", s.class, err)
+	}
+	return nil
+}
+
+// removeStorage undoes installStorage.
+func (c *Cloud) removeStorage(ctx context.Context, s storage) error {
+	storageAPI := c.options.ControlPlane.Client().StorageV1()
+	errs := []error{storageAPI.StorageClasses().Delete(ctx, s.class, metav1.DeleteOptions{}), storageAPI.CSIDrivers().Delete(ctx, s.driver, metav1.DeleteOptions{})}
+	for i, err := range errs {
+		if apierrors.IsNotFound(err) {
+			errs[i] = nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// driverRuns says which cluster's driver serves a class, nil for none.
+func (c *Cloud) driverRuns(driver string) *Resource {
+	for _, r := range c.resources {
+		if c.gates[r.ID] == nil || storageOf[r.Token].driver != driver {
+			continue
+		}
+		if r.Token == EKSCluster && !c.ebsWorks(r.ID) {
+			continue
+		}
+		return r
+	}
+	return nil
+}
+
+// ebsWorks says whether the EBS driver runs in a cluster and may do its work. An add-on that was deleted with
+// "preserve" leaves its driver running for as long as there are nodes.
+func (c *Cloud) ebsWorks(cluster string) bool {
+	role := c.ebsRoles[cluster]
+	if role == "" || !c.attached(role, "AmazonEBSCSIDriverPolicy") {
+		return false
+	}
+	for _, p := range c.pools {
+		if p.cluster == cluster && len(p.taints) == 0 && len(p.nodes) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// provision makes and deletes disks as the claims ask for.
+func (c *Cloud) provision(ctx context.Context) error {
+	client := c.options.ControlPlane.Client()
+	cached := metav1.ListOptions{ResourceVersion: "0"}
+	claims, err := client.CoreV1().PersistentVolumeClaims("").List(ctx, cached)
+	if err != nil {
+		return err
+	}
+	volumes, err := client.CoreV1().PersistentVolumes().List(ctx, cached)
+	if err != nil {
+		return err
+	}
+	if len(claims.Items) == 0 && len(volumes.Items) == 0 {
+		return nil
+	}
+	for i := range claims.Items {
+		claim := &claims.Items[i]
+		node := claim.Annotations[selectedNode]
+		if claim.Spec.VolumeName != "" || claim.DeletionTimestamp != nil || node == "" || claim.Spec.StorageClassName == nil ||
+			slices.ContainsFunc(volumes.Items, func(v corev1.PersistentVolume) bool { return v.Name == "pvc-"+string(claim.UID) }) {
+			continue
+		}
+		class, err := client.StorageV1().StorageClasses().Get(ctx, *claim.Spec.StorageClassName, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.makeDisk(ctx, claim, class, node); err != nil {
+			return err
+		}
+	}
+	for i := range volumes.Items {
+		if err := c.releaseDisk(ctx, &volumes.Items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeDisk makes a disk for a claim, in the zone of the node that the scheduler has chosen.
+func (c *Cloud) makeDisk(ctx context.Context, claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, nodeName string) error {
+	client := c.options.ControlPlane.Client()
+	c.mu.Lock()
+	cluster := c.driverRuns(class.Provisioner)
+	c.mu.Unlock()
+	if cluster == nil {
+		return nil
+	}
+	node, err := client.CoreV1().Nodes().Get(ctx, nodeName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil // the scheduler will choose another one
+	}
+	if err != nil {
+		return err
+	}
+	zone := node.Labels[corev1.LabelTopologyZone]
+	volume := &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: "pvc-" + string(claim.UID), Annotations: map[string]string{provisionedBy: class.Provisioner}, Finalizers: []string{diskFinalizer}},
+		Spec: corev1.PersistentVolumeSpec{
+			Capacity: corev1.ResourceList{corev1.ResourceStorage: claim.Spec.Resources.Requests[corev1.ResourceStorage]}, AccessModes: claim.Spec.AccessModes,
+			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete, StorageClassName: class.Name,
+			ClaimRef:               &corev1.ObjectReference{Kind: "PersistentVolumeClaim", APIVersion: "v1", Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID},
+			PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: class.Provisioner, VolumeHandle: "disk-" + randomHex(16)}},
+		},
+	}
+	if zone != zoneUnspecified {
+		volume.Spec.NodeAffinity = &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+			MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelTopologyZone, Operator: corev1.NodeSelectorOpIn, Values: []string{zone}}},
+		}}}}
+	}
+	if _, err := client.CoreV1().PersistentVolumes().Create(ctx, volume, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("volume of claim %s/%s: %w", claim.Namespace, claim.Name, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.resources = append(c.resources, &Resource{Token: Disk, ID: volume.Spec.CSI.VolumeHandle, Region: cluster.Region, Outputs: map[string]any{
+		"claim": claim.Namespace + "/" + claim.Name, "cluster": cluster.ID, "zone": zone,
+	}})
+	fmt.Fprintf(c.options.Log, "cloud: disk of claim %s/%s made in zone %s\n", claim.Namespace, claim.Name, zone)
+	return nil
+}
+
+// releaseDisk deletes the disk of a claim that is gone.
+func (c *Cloud) releaseDisk(ctx context.Context, volume *corev1.PersistentVolume) error {
+	if volume.Spec.CSI == nil || volume.Status.Phase != corev1.VolumeReleased && volume.DeletionTimestamp == nil ||
+		volume.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
+		return nil
+	}
+	c.mu.Lock()
+	runs := c.driverRuns(volume.Spec.CSI.Driver) != nil
+	c.mu.Unlock()
+	if !runs {
+		return nil
+	}
+	volumes := c.options.ControlPlane.Client().CoreV1().PersistentVolumes()
+	finalizers := slices.DeleteFunc(slices.Clone(volume.Finalizers), func(f string) bool { return f == diskFinalizer })
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"finalizers": finalizers}})
+	if err != nil {
+		return err
+	}
+	if _, err := volumes.Patch(ctx, volume.Name, "application/merge-patch+json", patch, metav1.PatchOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("volume %s: %w", volume.Name, err)
+	}
+	if err := volumes.Delete(ctx, volume.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("volume %s: %w", volume.Name, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deleteDisks(func(disk *Resource) bool { return disk.ID == volume.Spec.CSI.VolumeHandle })
+	return nil
+}
+
+// deleteDisks deletes the disks that satisfy a condition. The caller has the lock.
+func (c *Cloud) deleteDisks(condition func(*Resource) bool) {
+	c.resources = slices.DeleteFunc(c.resources, func(r *Resource) bool {
+		gone := r.Token == Disk && condition(r)
+		if gone {
+			fmt.Fprintf(c.options.Log, "cloud: disk of claim %s deleted\n", object(r.Outputs).text("claim"))
+		}
+		return gone
+	})
+}
+
+// enablesClass says whether an add-on's configuration asks for a default class.
+func enablesClass(configuration string) bool {
+	var values struct {
+		DefaultStorageClass struct{ Enabled bool } `json:"defaultStorageClass"`
+	}
+	return strings.TrimSpace(configuration) != "" && json.Unmarshal([]byte(configuration), &values) == nil && values.DefaultStorageClass.Enabled
+}
