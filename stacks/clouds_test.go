@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -251,6 +252,8 @@ func TestRulesOfClouds(t *testing.T) {
 		"V100 on GKE":        {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.accelerator": "nvidia-v100", "nodePools.gpu.machineType": "n1-standard-8"}), "nodePools.gpu.accelerator", []string{"nvidia-v100 has 7.0", "nvidia-l4 (g2-standard-4"}},
 		"bfloat16 by dtype":  {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge", "model.id": "a/b", "model.dtype": "bfloat16"}), "nodePools.gpu.machineType", []string{"bfloat16"}},
 		"too little memory":  {CloudGKE, onCloud(CloudGKE, map[string]any{"model.id": "google/gemma-3-27b-it"}), "model.id", []string{"nvidia-l4 24", "51.0 GiB", "nvidia-a100-80gb (a2-ultragpu-1g", "gpu.perReplica 4"}},
+		"GKE's own name":     {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.machineType": "n1-standard-8", "nodePools.gpu.accelerator": "nvidia-tesla-t4", "nodePools.gpu.gpusPerNode": 1}), "nodePools.gpu.accelerator", []string{"nvidia-t4"}},
+		"another name":       {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g6.xlarge", "nodePools.gpu.accelerator": "l4"}), "nodePools.gpu.accelerator", []string{"nvidia-l4"}},
 		"unlike the machine": {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g6.xlarge", "nodePools.gpu.accelerator": "nvidia-a10g"}), "nodePools.gpu.accelerator", []string{"carries nvidia-l4"}},
 		"memory of its own":  {CloudGKE, onCloud(CloudGKE, map[string]any{"gpu.memoryGiB": 80}), "gpu.memoryGiB", []string{"24, the memory of nvidia-l4"}},
 		// Replicas and nodes.
@@ -312,6 +315,28 @@ func TestProviderErrorsSpeakOfKeys(t *testing.T) {
 	assert.Equal(t, "it does not use Microsoft Entra ID: remove aks.entra, or run `az`", aks.inKeys("it does not use Microsoft Entra ID: remove Entra, or run `az`"))
 	assert.EqualError(t, gke.explain(errors.New("set GPUPool: error 404: Location not found")), "set nodePools.gpu: error 404: Location not found")
 	assert.NoError(t, gke.explain(nil))
+}
+
+// keyInText matches a key of the configuration in a page.
+var keyInText = regexp.MustCompile("`((?:cluster|nodePools|gke|eks|aks|gpu|autoscaling)\\.[A-Za-z.]+)`")
+
+// The page of each cloud speaks of keys that exist, and of all that only this cloud has.
+func TestPagesOfClouds(t *testing.T) {
+	for _, cloud := range []string{CloudGKE, CloudEKS, CloudAKS} {
+		content, err := os.ReadFile("../docs/" + cloud + ".md")
+		require.NoError(t, err)
+		var named []string
+		for _, match := range keyInText.FindAllStringSubmatch(string(content), -1) {
+			named = append(named, match[1])
+			assert.True(t, slices.Contains(knownKeys(), match[1]), "docs/%s.md: there is no key %s", cloud, match[1])
+		}
+		for _, key := range Keys() {
+			if strings.HasPrefix(key, cloud+".") {
+				object := key[:strings.LastIndex(key, ".")]
+				assert.True(t, slices.Contains(named, key) || strings.Contains(string(content), "`"+object+".*`"), "docs/%s.md does not say anything about %s", cloud, key)
+			}
+		}
+	}
 }
 
 // The documentation says of each key whether it is for creating or attaching, as the program does.

@@ -66,7 +66,16 @@ func (c *Config) validateNodePools(r *report, given keySet) {
 func (c *Config) validateAccelerator(r *report, given keySet) {
 	pool := c.NodePools.GPU
 	accelerator, known := accelerators.Find(pool.Accelerator)
-	if !known {
+	if _, knownMachine := accelerators.FindMachine(c.Cloud, pool.MachineType); !known {
+		// Another name of a known GPU would slip past the checks. On GKE all names are known.
+		if knownMachine || c.Cloud == CloudGKE {
+			var names []string
+			for _, a := range accelerators.All() {
+				names = append(names, a.Name)
+			}
+			r.bad("nodePools.gpu.accelerator", pool.Accelerator, oneOf(names),
+				"use the name from the list, or remove the key: it follows from nodePools.gpu.machineType")
+		}
 		return
 	}
 	if given.has("gpu.memoryGiB") && c.GPU.MemoryGiB != accelerator.MemoryGiB {

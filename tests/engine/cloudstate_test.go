@@ -87,7 +87,7 @@ func TestCloudResourceOptions(t *testing.T) {
 			assert.ElementsMatch(t, []string{"kubernetes", map[string]string{"gke": "gcp", "eks": "aws", "aks": "azure-native"}[cloud]}, providersSeen)
 			assert.GreaterOrEqual(t, len(cloudSeen), 3)
 			kubernetes := s.state.Resources[slices.IndexFunc(s.state.Resources, func(r *resource.State) bool {
-				return r.Type == tokens.Type(providers.MakeProviderType("kubernetes"))
+				return r.Type == providers.MakeProviderType("kubernetes")
 			})]
 			assert.NotEmpty(t, text(kubernetes.Inputs, "clusterIdentifier"), "or a new kubeconfig would replace every object")
 			assert.True(t, kubernetes.Inputs["kubeconfig"].IsSecret())
