@@ -29,6 +29,8 @@ const (
 	// GrafanaAdminSecret is the Secret with Grafana's administrator, keys admin-user and
 	// admin-password.
 	GrafanaAdminSecret = "kps-grafana-admin"
+	// KubeletService is the Service in kube-system that the operator fills with the kubelets to scrape.
+	KubeletService = "kps-kubelet"
 	// GrafanaAdminUser is the administrator's name.
 	GrafanaAdminUser = "admin"
 )
@@ -36,6 +38,8 @@ const (
 const (
 	grafanaUserKey     = "admin-user"
 	grafanaPasswordKey = "admin-password"
+
+	kubeletNamespace = "kube-system"
 
 	// kubePrometheusStackTimeout leaves time for the chart's hook Jobs and a dozen images.
 	kubePrometheusStackTimeout = 10 * time.Minute
@@ -109,7 +113,11 @@ func NewKubePrometheusStack(ctx *pulumi.Context, name string, args *KubePromethe
 
 	c.PrometheusURL = pulumi.String(fmt.Sprintf("%s:%d", PrometheusURL(args.Namespace), PrometheusPort)).ToStringOutput()
 	c.GrafanaPassword = pulumi.String("").ToStringOutput()
-	releaseNeeds := args.DependsOn
+	kubelets, err := newKubeletService(ctx, c, args)
+	if err != nil {
+		return nil, err
+	}
+	releaseNeeds := append([]pulumi.Resource{kubelets}, args.DependsOn...)
 	if args.Grafana {
 		admin, err := newGrafanaAdmin(ctx, c, args)
 		if err != nil {
@@ -118,7 +126,7 @@ func NewKubePrometheusStack(ctx *pulumi.Context, name string, args *KubePromethe
 		// Read back from the resource: a generated password is new in every run of the program, and
 		// only the one in the state is in use.
 		c.GrafanaPassword = pulumi.ToSecret(admin.Data.MapIndex(pulumi.String(grafanaPasswordKey)).ApplyT(decodeBase64)).(pulumi.StringOutput)
-		releaseNeeds = append([]pulumi.Resource{admin}, args.DependsOn...)
+		releaseNeeds = append(releaseNeeds, admin)
 	}
 
 	release, err := helm.NewRelease(ctx, KubePrometheusStackRelease, &helm.ReleaseArgs{
@@ -140,6 +148,26 @@ func NewKubePrometheusStack(ctx *pulumi.Context, name string, args *KubePromethe
 		return nil, fmt.Errorf("registering the outputs of kube-prometheus-stack: %w", err)
 	}
 	return c, nil
+}
+
+// newKubeletService registers the Service that the operator would otherwise make by itself and that
+// nobody would delete: Helm does not know it, and the operator is gone by then. The operator adds the
+// ports and the addresses.
+func newKubeletService(ctx *pulumi.Context, parent pulumi.Resource, args *KubePrometheusStackArgs) (*corev1.Service, error) {
+	service, err := corev1.NewService(ctx, KubeletService, &corev1.ServiceArgs{
+		Metadata: metav1.ObjectMetaArgs{
+			Name:      pulumi.String(KubeletService),
+			Namespace: pulumi.String(kubeletNamespace),
+			Labels:    pulumi.ToStringMap(commonLabels()),
+			// skipAwait: it has no endpoints before the operator runs, which waits for it.
+			Annotations: pulumi.StringMap{"pulumi.com/skipAwait": pulumi.String("true")},
+		},
+		Spec: corev1.ServiceSpecArgs{ClusterIP: pulumi.String("None")},
+	}, childOptions(parent, args.DependsOn)...)
+	if err != nil {
+		return nil, fmt.Errorf("registering Service %s/%s: %w", kubeletNamespace, KubeletService, err)
+	}
+	return service, nil
 }
 
 func newGrafanaAdmin(ctx *pulumi.Context, parent pulumi.Resource, args *KubePrometheusStackArgs) (*corev1.Secret, error) {
@@ -204,6 +232,7 @@ func kubePrometheusStackValues(a *KubePrometheusStackArgs) map[string]any {
 			"prometheusSpec": prometheusSpecValues(a),
 		},
 		"prometheusOperator": map[string]any{
+			"kubeletService":           map[string]any{"enabled": true, "namespace": kubeletNamespace, "name": KubeletService},
 			"resources":                resourceValues("50m", "128Mi", "512Mi"),
 			"securityContext":          podSecurityValues(65534, 65534),
 			"containerSecurityContext": containerSecurityValues(),

@@ -48,7 +48,9 @@ func runKubePrometheusStack(t *testing.T, args *KubePrometheusStackArgs) *record
 func TestKubePrometheusStackRegistersItsRelease(t *testing.T) {
 	r := runKubePrometheusStack(t, kubePrometheusStackArgs())
 	r.assertChildrenOf(t, kubePrometheusStackType)
-	assert.Equal(t, []string{secretType + "::" + GrafanaAdminSecret, releaseType + "::kps"}, r.children(kubePrometheusStackType))
+	assert.Equal(t, []string{
+		secretType + "::" + GrafanaAdminSecret, serviceType + "::" + KubeletService, releaseType + "::kps",
+	}, r.children(kubePrometheusStackType))
 
 	release := r.get(t, releaseType, "kps")
 	assert.True(t, release.dependsOn("kubernetes:core/v1:ConfigMap", "namespace"))
@@ -59,6 +61,14 @@ func TestKubePrometheusStackRegistersItsRelease(t *testing.T) {
 	assert.Equal(t, "88.5.3", inputs["version"])
 	assert.EqualValues(t, 600, inputs["timeout"])
 	assert.Equal(t, "kps", path(t, inputs, "values", "fullnameOverride"))
+
+	// Left to the operator, the Service would stay behind when the stack is destroyed; deleted before the
+	// operator, it would come back.
+	assert.True(t, release.dependsOn(serviceType, KubeletService))
+	assert.Equal(t, KubeletService, path(t, inputs, "values", "prometheusOperator", "kubeletService", "name"))
+	kubelets := plain(r.get(t, serviceType, KubeletService))
+	assert.Equal(t, "kube-system", path(t, kubelets, "metadata", "namespace"))
+	assert.Equal(t, map[string]any{"clusterIP": "None"}, kubelets["spec"])
 }
 
 func TestKubePrometheusStackWithoutGrafana(t *testing.T) {

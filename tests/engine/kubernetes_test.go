@@ -154,6 +154,7 @@ func (c *fakeCluster) create(_ context.Context, req plugin.CreateRequest) (plugi
 	if _, exists := c.objects[key]; exists {
 		return plugin.CreateResponse{}, fmt.Errorf("%s already exists", what)
 	}
+	// Every cluster has kube-system.
 	if namespace, _, ok := strings.Cut(string(id), "/"); ok && namespace != "kube-system" {
 		if _, exists := c.objects[keyOf(namespaceType, resource.ID(namespace))]; !exists {
 			return plugin.CreateResponse{}, fmt.Errorf("%s: namespace %q not found", what, namespace)

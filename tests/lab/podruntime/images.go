@@ -9,8 +9,8 @@ import (
 // Program is what the lab runs for a container.
 type Program string
 
-// The programs that the runtime knows; their values are the keys of Config.Tools, except for GPUExporter,
-// which is part of the lab itself.
+// The programs that the runtime knows; their values are the keys of Config.Tools, except for those that
+// are part of the lab itself.
 const (
 	Simulator        Program = "llm-d-inference-sim"
 	Operator         Program = "prometheus-operator"
@@ -18,6 +18,8 @@ const (
 	Adapter          Program = "prometheus-adapter"
 	KubeStateMetrics Program = "kube-state-metrics"
 	GPUExporter      Program = "dcgm-exporter"
+	// WebhookCertificate makes the certificate of an admission webhook; it is part of the lab as well.
+	WebhookCertificate Program = "kube-webhook-certgen"
 )
 
 // images says which program stands for an image, by the repository's last two parts or its last one.
@@ -33,6 +35,7 @@ var images = []struct {
 	{"prometheus-adapter", Adapter},
 	{"kube-state-metrics", KubeStateMetrics},
 	{"dcgm-exporter", GPUExporter},
+	{"kube-webhook-certgen", WebhookCertificate},
 }
 
 // programFor is the program that runs for a container, or "" for none. A container that the operator

@@ -24,6 +24,7 @@ func TestProgramFor(t *testing.T) {
 		{image: "registry.k8s.io/prometheus-adapter/prometheus-adapter:v0.12.0", want: Adapter},
 		{image: "registry.k8s.io/kube-state-metrics/kube-state-metrics:v2.18.0", want: KubeStateMetrics},
 		{image: "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless", want: GPUExporter},
+		{image: "registry.example/jobs/kube-webhook-certgen:1.8.7", want: WebhookCertificate},
 		{image: "quay.io/prometheus/prometheus:v3.7.0-distroless", container: "prometheus", labels: operated, want: Prometheus},
 		{image: "quay.io/prometheus/prometheus:v3.7.0", container: "config-reloader", labels: operated, want: ""},
 		{image: "quay.io/prometheus/prometheus:v3.7.0", container: "prometheus", want: ""},

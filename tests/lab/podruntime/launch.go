@@ -66,6 +66,8 @@ func (l *launcher) launch(ctx context.Context) (*launch, error) {
 		return l.kubeStateMetrics()
 	case GPUExporter:
 		return l.gpuExporter(ctx)
+	case WebhookCertificate:
+		return l.webhookCertificate()
 	default:
 		return nil, fmt.Errorf("no program for image %q", l.container.Image)
 	}

@@ -36,7 +36,7 @@ type Config struct {
 	REST *rest.Config
 	// KubeconfigFor is a kubeconfig file that acts as that user, such as system:serviceaccount:ns:name.
 	KubeconfigFor func(user string) (string, error)
-	// Tools is the file of each Program except GPUExporter.
+	// Tools is the file of each Program that is not part of the lab.
 	Tools map[string]string
 	// Dir gets a folder with files and logs for each pod.
 	Dir string
