@@ -60,7 +60,7 @@ func (p *Provider) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, erro
 var providerKeys = map[string][]string{
 	"gcp":          {"project", "region", "zone", "userProjectOverride", "billingProject"},
 	"aws":          {"region", "profile", "allowedAccountIds", "assumeRole", "defaultTags", "skipCredentialsValidation", "skipRegionValidation"},
-	"azure-native": {"subscriptionId", "tenantId", "location", "useOidc", "clientId"},
+	"azure-native": {"subscriptionId", "tenantId", "location", "environment", "useOidc", "useMsi", "clientId"},
 }
 
 // CheckConfig refuses settings that the provider does not know.
