@@ -5,7 +5,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 
 # Packages of the tests module that need none of the lab's tools.
-FAST := ./engine/... ./promql/... ./lab/chartrepository/... ./lab/charts/... \
+FAST := ./engine/... ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
 	./lab/kubernetesprovider ./lab/load/... ./lab/podruntime/... \
 	./lab/process/... ./lab/report/... ./lab/router/... ./lab/tools
 
@@ -17,7 +17,7 @@ LAB := ./lab ./lab/controlplane/... ./lab/kubernetesprovider/live ./lab/podrunti
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## Deploy to a cluster of its own, apply load, watch it scale, destroy. KEEP=1 leaves it running.
+demo: ## Deploy to a cluster of its own, apply load, watch it scale, destroy. STACK=gke|eks|aks on a simulated cloud. KEEP=1 leaves it running.
 	cd tests && go build -o ../bin/demo ./lab/cmd/demo
 	@exec bin/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
