@@ -61,7 +61,7 @@ func TestBadCommandLineFailsInTheLastLine(t *testing.T) {
 		args []string
 		says string
 	}{
-		"unknown stack":    {[]string{"-stack", "gke"}, `stack "gke" not supported by the demo (one of: local)`},
+		"unknown stack":    {[]string{"-stack", "oke"}, `stack "oke" not supported by the demo (one of: local, gke, eks, aks)`},
 		"unknown flag":     {[]string{"-slow"}, "flag provided but not defined"},
 		"unknown argument": {[]string{"up"}, `argument "up" not understood`},
 		"no load":          {[]string{"-load", "0"}, "-load 0 is no load"},
@@ -94,8 +94,8 @@ func TestParse(t *testing.T) {
 	assert.True(t, o.keep)
 	assert.False(t, o.fast)
 
-	_, err = parse(nil, func(name string) string { return map[string]string{"STACK": "eks"}[name] }, quiet)
-	require.ErrorContains(t, err, `stack "eks"`)
+	_, err = parse(nil, func(name string) string { return map[string]string{"STACK": "oke"}[name] }, quiet)
+	require.ErrorContains(t, err, `stack "oke"`)
 
 	t.Chdir(t.TempDir())
 	_, err = parse(nil, none, quiet)

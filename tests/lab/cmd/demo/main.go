@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -121,15 +122,21 @@ func oneLine(err error) string {
 	return strings.Join(strings.Fields(text), " ")
 }
 
+// localStack deploys to the lab's own nodes; every other stack to a cloud that the lab simulates.
+const localStack = "local"
+
+// demoStacks are the stacks that the project ships.
+var demoStacks = []string{localStack, "gke", "eks", "aks"}
+
 func parse(args []string, env func(string) string, out *screen) (options, error) {
 	o := options{}
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(out)
 	stack := env("STACK")
 	if stack == "" {
-		stack = "local"
+		stack = localStack
 	}
-	flags.StringVar(&o.stack, "stack", stack, "stack to deploy; local is the one there is")
+	flags.StringVar(&o.stack, "stack", stack, "stack to deploy: "+strings.Join(demoStacks, ", ")+"; all but local run on a simulated cloud")
 	flags.BoolVar(&o.keep, "keep", env("KEEP") != "" && env("KEEP") != "0", "leave the deployment running until Ctrl-C and say how to use it")
 	flags.BoolVar(&o.fast, "fast", env("FAST") != "0", "shorten the scale-down windows; -fast=false keeps the program's defaults and takes about 10 minutes")
 	flags.StringVar(&o.report, "report", "", "folder of the report; default demo-report in the project's folder")
@@ -140,8 +147,8 @@ func parse(args []string, env func(string) string, out *screen) (options, error)
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("argument %q not understood; see -help", flags.Arg(0))
 	}
-	if o.stack != "local" {
-		return o, fmt.Errorf("stack %q not supported by the demo (one of: local)", o.stack)
+	if !slices.Contains(demoStacks, o.stack) {
+		return o, fmt.Errorf("stack %q not supported by the demo (one of: %s)", o.stack, strings.Join(demoStacks, ", "))
 	}
 	if o.load < 1 {
 		return o, fmt.Errorf("-load %d is no load; give at least 1", o.load)

@@ -11,6 +11,7 @@ import (
 
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/tests/lab"
+	"vllm-autoscaling/tests/lab/cloud"
 	"vllm-autoscaling/tests/lab/load"
 	"vllm-autoscaling/tests/lab/report"
 )
@@ -63,14 +64,21 @@ func run(ctx context.Context, o options, out *screen) (ok string, err error) {
 		return "", err
 	}
 
-	out.step("2/7 control plane, %d GPU nodes, simulators", gpuNodes)
+	labOptions := lab.Options{Tools: tools, Log: out}
+	if o.stack == localStack {
+		out.step("2/7 control plane, %d GPU nodes, simulators", gpuNodes)
+	} else {
+		out.step("2/7 control plane, simulated cloud without a cluster yet, simulators")
+		labOptions.Clouds = &cloud.Options{}
+	}
 	// Unix sockets live in this folder: their paths must stay short.
 	folder, err := os.MkdirTemp("", "vllm-demo-")
 	if err != nil {
 		return "", fmt.Errorf("make the lab's folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, cleaned(os.RemoveAll(folder))) }()
-	d.lab, err = lab.Start(ctx, lab.Options{Dir: filepath.Join(folder, "lab"), Tools: tools, Log: out})
+	labOptions.Dir = filepath.Join(folder, "lab")
+	d.lab, err = lab.Start(ctx, labOptions)
 	if err != nil {
 		return "", fmt.Errorf("start the lab: %w", err)
 	}
@@ -100,10 +108,12 @@ func run(ctx context.Context, o options, out *screen) (ok string, err error) {
 
 // show is the demo on a running lab.
 func (d *demo) show(ctx context.Context) (string, error) {
-	if err := d.lab.AddGPUNodes(ctx, gpuNodes, 1); err != nil {
-		return "", fmt.Errorf("add GPU nodes: %w", err)
+	if d.stackName() == localStack {
+		if err := d.lab.AddGPUNodes(ctx, gpuNodes, 1); err != nil {
+			return "", fmt.Errorf("add GPU nodes: %w", err)
+		}
 	}
-	d.out.step("3/7 pulumi up --stack %s", d.options.stack)
+	d.out.step("3/7 pulumi up --stack %s", d.stackName())
 	if err := d.deploy(ctx); err != nil {
 		return "", err
 	}
@@ -145,11 +155,16 @@ func cleaned(err error) error {
 // requests, charts from the lab's own repository.
 func (d *demo) config() map[string]any {
 	chart := map[string]any{"repository": d.lab.ChartRepository()}
-	config := map[string]any{
-		"cluster": map[string]any{"kubeconfig": d.lab.Kubeconfig(), "context": d.lab.ContextName()},
-		"gpu":     map[string]any{"mode": "nvidia"},
-		"model":   map[string]any{"id": model},
-		"charts":  map[string]any{"kubePrometheusStack": chart, "prometheusAdapter": chart, "dcgmExporter": chart},
+	charts := map[string]any{"kubePrometheusStack": chart, "prometheusAdapter": chart, "dcgmExporter": chart}
+	config := map[string]any{"model": map[string]any{"id": model}, "charts": charts}
+	if d.stackName() == localStack {
+		config["cluster"] = map[string]any{"kubeconfig": d.lab.Kubeconfig(), "context": d.lab.ContextName()}
+		config["gpu"] = map[string]any{"mode": "nvidia"}
+	} else {
+		// The cluster and its pools are those of the file that the project ships.
+		charts["devicePlugin"], charts["clusterAutoscaler"] = chart, chart
+		config["nodePools"] = map[string]any{"gpu": map[string]any{"minNodes": 1, "maxNodes": gpuNodes}}
+		d.note("simulated cloud: nodes appear after seconds instead of minutes")
 	}
 	scaling := map[string]any{"maxReplicas": replicas}
 	if d.fast {
@@ -161,6 +176,9 @@ func (d *demo) config() map[string]any {
 	return config
 }
 
+// stackName is the stack that is shown.
+func (d *demo) stackName() string { return d.options.stack }
+
 func (d *demo) note(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	d.notes = append(d.notes, text)
@@ -170,7 +188,7 @@ func (d *demo) note(format string, args ...any) {
 func (d *demo) deploy(ctx context.Context) error {
 	var err error
 	d.stack, err = d.lab.Stack(ctx, lab.StackOptions{
-		Name: d.options.stack, ProjectDir: d.root, Config: d.config(),
+		Name: d.stackName(), ProjectDir: d.root, Config: d.config(),
 		Secrets: map[string]string{"huggingFaceToken": "hf_not_a_token"},
 		Output:  d.out,
 	})
@@ -315,6 +333,11 @@ func (d *demo) destroy(ctx context.Context) error {
 		return fmt.Errorf("look for leftovers: %w", err)
 	}
 	d.result.left = len(left.Objects) + len(left.CRDs)
+	if clouds := d.lab.Clouds(); clouds != nil {
+		if resources := clouds.Resources(); len(resources) > 0 {
+			return fmt.Errorf("pulumi destroy left %d resources in the cloud: %v", len(resources), resources)
+		}
+	}
 	if d.result.left > 0 {
 		return fmt.Errorf("%d resources left: %v %v", d.result.left, left.Objects, left.CRDs)
 	}
