@@ -30,8 +30,9 @@ type Object struct {
 type located struct {
 	Object
 	resource schema.GroupVersionResource
-	// kept says that the cluster made it for itself, held that a finalizer keeps it from being deleted.
-	kept, held bool
+	// own says that the control plane made it for itself, ofCloud that a cloud did, and held that a finalizer keeps it
+	// from being deleted.
+	own, ofCloud, held bool
 }
 
 func (o Object) String() string {
@@ -99,7 +100,7 @@ func (l *Lab) objects(ctx context.Context) ([]Object, error) {
 	}
 	var objects []Object
 	for _, object := range all {
-		if !object.kept {
+		if !object.own && !object.ofCloud {
 			objects = append(objects, object.Object)
 		}
 	}
@@ -138,7 +139,7 @@ func (l *Lab) locate(ctx context.Context) ([]located, error) {
 				meta := &items.Items[i].ObjectMeta
 				object := Object{Group: group.Group, Kind: kind.Kind, Namespace: meta.Namespace, Name: meta.Name}
 				objects = append(objects, located{Object: object, resource: group.WithResource(kind.Name),
-					kept: ownedByCluster(object, meta), held: len(meta.Finalizers) > 0})
+					own: ownedByCluster(object, meta), ofCloud: madeByCloud(object, meta), held: len(meta.Finalizers) > 0})
 			}
 		}
 	}
@@ -163,11 +164,14 @@ func ignoredKind(group, kind string) bool {
 	return false
 }
 
+// madeByCloud says that a cloud runs it in its clusters.
+func madeByCloud(object Object, meta *metav1.ObjectMeta) bool {
+	return meta.Labels[cloud.ManagedLabel] != "" || object.Namespace == cloud.ManagedNamespace ||
+		object.Kind == "Namespace" && object.Name == cloud.ManagedNamespace
+}
+
 // ownedByCluster says that the control plane made the object, perhaps only after the lab had started.
 func ownedByCluster(object Object, meta *metav1.ObjectMeta) bool {
-	if meta.Labels[cloud.ManagedLabel] != "" || object.Namespace == cloud.ManagedNamespace || object.Kind == "Namespace" && object.Name == cloud.ManagedNamespace {
-		return true // what a cloud runs in its clusters
-	}
 	switch object.Kind {
 	case "ConfigMap":
 		return object.Name == "kube-root-ca.crt" ||
@@ -232,12 +236,12 @@ func (l *Lab) wipe(ctx context.Context) error {
 	}
 	for first := true; ; first = false {
 		all, err := l.locate(ctx)
-		left := slices.DeleteFunc(all, func(object located) bool { return object.kept || l.initial[object.Object] })
+		left := slices.DeleteFunc(all, func(object located) bool { return object.own || l.initial[object.Object] })
 		if err == nil && len(left) == 0 {
 			return nil
 		}
 		for _, object := range left {
-			if first {
+			if first && !object.ofCloud {
 				swept[object.Object] = true
 			}
 			of := client.Resource(object.resource).Namespace(object.Namespace)

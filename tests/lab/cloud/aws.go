@@ -402,9 +402,7 @@ func eksClusterKind(subnet func(string) reference, role func(string, deletion) r
 			}
 			return nil
 		},
-		vanish: func(ctx context.Context, c *Cloud, r *Resource) error {
-			return errors.Join(c.removeStorage(ctx, storageOf[EKSCluster]), c.closeGate(ctx, r.ID))
-		},
+		vanish: func(ctx context.Context, c *Cloud, r *Resource) error { return c.closeGate(ctx, r.ID) },
 	}
 }
 

@@ -69,7 +69,7 @@ func azureKinds() []*kind {
 			refuseDelete: func(c *Cloud, r *Resource) error { return c.azureLocked(r.ID) },
 			vanish: func(ctx context.Context, c *Cloud, r *Resource) error {
 				err := errors.Join(c.removePool(ctx, r.ID+"/agentPools/"+object(r.Inputs).text("agentPoolProfiles.0.name")),
-					c.removeStorage(ctx, storageOf[AKSCluster]), c.closeGate(ctx, r.ID))
+					c.closeGate(ctx, r.ID))
 				c.mu.Lock()
 				defer c.mu.Unlock()
 				// They lie in the group of the nodes, which goes with the cluster.

@@ -101,6 +101,9 @@ type Resource struct {
 	Outputs map[string]any
 	// Region or location; "" for global ones.
 	Region string
+	// URN of the Pulumi resource that it was made for; "" for what was made otherwise. No cloud knows it: it stands for
+	// the names and tags by which people would find the resource.
+	URN string
 	// busy says that an operation on it is under way.
 	busy bool
 }
@@ -176,6 +179,19 @@ func (c *Cloud) Resources() []Resource {
 	return all
 }
 
+// Settled waits until the clouds have done what they were asked for and returns what is in them then.
+func (c *Cloud) Settled(ctx context.Context) []Resource {
+	for {
+		c.mu.Lock()
+		busy := slices.ContainsFunc(c.resources, func(r *Resource) bool { return r.busy })
+		c.mu.Unlock()
+		if !busy || ctx.Err() != nil {
+			return c.Resources()
+		}
+		c.pause(20 * time.Millisecond)
+	}
+}
+
 // Find is the resource of a type whose property has a value, such as its name; nil for none.
 func (c *Cloud) Find(token, property, value string) *Resource {
 	c.mu.Lock()
@@ -211,11 +227,17 @@ func (c *Cloud) Make(token string, settings Settings, inputs map[string]any) (*R
 	if problems := k.check(inputs); len(problems) > 0 {
 		return nil, fmt.Errorf("cloud: %s: %s", token, problems[0].Reason)
 	}
-	return c.create(k, settings, inputs)
+	return c.create(k, settings, inputs, "")
 }
 
 // Remove deletes a resource as someone outside of Pulumi would.
 func (c *Cloud) Remove(token, id string) error {
+	if token == Disk {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.deleteDisks(func(disk *Resource) bool { return disk.ID == id })
+		return nil
+	}
 	k, ok := c.kinds[token]
 	if !ok {
 		return fmt.Errorf("cloud: no resource type %q", token)
@@ -283,8 +305,8 @@ const (
 )
 
 // create makes a resource. It is not given the caller's context: a cloud completes what it has begun.
-func (c *Cloud) create(k *kind, s Settings, inputs map[string]any) (*Resource, error) {
-	r := &Resource{Token: k.token, Inputs: inputs, Outputs: maps.Clone(inputs), busy: true}
+func (c *Cloud) create(k *kind, s Settings, inputs map[string]any, urn string) (*Resource, error) {
+	r := &Resource{Token: k.token, Inputs: inputs, Outputs: maps.Clone(inputs), URN: urn, busy: true}
 	if err := c.enter(k, r, s); err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package cloud
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,18 +61,6 @@ func (c *Cloud) installStorage(ctx context.Context, s storage) error {
 		return fmt.Errorf("StorageClass %s: %w", s.class, err)
 	}
 	return nil
-}
-
-// removeStorage undoes installStorage.
-func (c *Cloud) removeStorage(ctx context.Context, s storage) error {
-	storageAPI := c.options.ControlPlane.Client().StorageV1()
-	errs := []error{storageAPI.StorageClasses().Delete(ctx, s.class, metav1.DeleteOptions{}), storageAPI.CSIDrivers().Delete(ctx, s.driver, metav1.DeleteOptions{})}
-	for i, err := range errs {
-		if apierrors.IsNotFound(err) {
-			errs[i] = nil
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // driverRuns says which cluster's driver serves a class, nil for none.

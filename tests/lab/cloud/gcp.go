@@ -191,9 +191,7 @@ func gkeClusterKind(networks []string) *kind {
 		create:       createGKECluster,
 		settle:       func(ctx context.Context, c *Cloud, r *Resource) error { return c.settleGKECluster(ctx, r) },
 		refuseDelete: refuseDeleteGKECluster,
-		vanish: func(ctx context.Context, c *Cloud, r *Resource) error {
-			return errors.Join(c.removeManagedExporter(ctx), c.removeStorage(ctx, storageOf[GKECluster]), c.closeGate(ctx, r.ID))
-		},
+		vanish:       func(ctx context.Context, c *Cloud, r *Resource) error { return c.closeGate(ctx, r.ID) },
 	}
 }
 

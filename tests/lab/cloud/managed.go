@@ -2,9 +2,7 @@ package cloud
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -14,9 +12,6 @@ import (
 
 // ManagedNamespace is where GKE runs what it manages.
 const ManagedNamespace = "gke-managed-system"
-
-// deletionPoll is how often a namespace is looked at that is being deleted.
-const deletionPoll = 100 * time.Millisecond
 
 // installManagedExporter starts GKE's GPU exporter, on every node whose driver GKE manages.
 func (c *Cloud) installManagedExporter(ctx context.Context) error {
@@ -51,29 +46,6 @@ func (c *Cloud) installManagedExporter(ctx context.Context) error {
 	}
 	if _, err := client.AppsV1().DaemonSets(ManagedNamespace).Create(ctx, exporter, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("the managed GPU exporter: %w", err)
-	}
-	return nil
-}
-
-// removeManagedExporter ends what installManagedExporter started, with the cluster.
-func (c *Cloud) removeManagedExporter(ctx context.Context) error {
-	c.mu.Lock()
-	clusters := len(c.gates)
-	c.mu.Unlock()
-	if clusters > 1 {
-		return nil // another one shares the API server
-	}
-	namespaces := c.options.ControlPlane.Client().CoreV1().Namespaces()
-	err := namespaces.Delete(ctx, ManagedNamespace, metav1.DeleteOptions{})
-	for !apierrors.IsNotFound(err) {
-		if err != nil {
-			return fmt.Errorf("namespace %s: %w", ManagedNamespace, err)
-		}
-		if ctx.Err() != nil {
-			return errors.Join(ctx.Err(), err)
-		}
-		c.pause(deletionPoll)
-		_, err = namespaces.Get(ctx, ManagedNamespace, metav1.GetOptions{})
 	}
 	return nil
 }

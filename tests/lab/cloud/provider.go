@@ -282,7 +282,7 @@ func (p *Provider) Create(_ context.Context, req *pulumirpc.CreateRequest) (*pul
 		outputs, err := marshal(unknownOutputs(inputs.Copy(), k.computed))
 		return &pulumirpc.CreateResponse{Properties: outputs}, err
 	}
-	r, err := p.cloud.create(k, p.settings, known(inputs))
+	r, err := p.cloud.create(k, p.settings, known(inputs), req.GetUrn())
 	if err != nil && r == nil {
 		return nil, err
 	}

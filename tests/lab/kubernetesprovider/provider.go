@@ -286,6 +286,11 @@ func (p *Provider) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pulum
 	} else {
 		result, err = p.readObject(ctx, op)
 	}
+	var unreachable *unreachableError
+	if errors.As(err, &unreachable) && p.currentSettings().deleteUnreachable {
+		p.log(pulumirpc.LogSeverity_WARNING, req.GetUrn(), fmt.Sprintf("taken for deleted, the cluster cannot be asked: %v", err))
+		return &pulumirpc.ReadResponse{}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -327,9 +332,13 @@ func (p *Provider) Delete(ctx context.Context, req *pulumirpc.DeleteRequest) (*e
 		err = p.deleteObject(ctx, op)
 	}
 	var unreachable *unreachableError
-	if errors.As(err, &unreachable) && p.currentSettings().deleteUnreachable {
+	// As upstream (pulumi-kubernetes#2675), the setting does not hold for the deletion of releases.
+	if errors.As(err, &unreachable) && p.currentSettings().deleteUnreachable && !t.isRelease() {
 		p.log(pulumirpc.LogSeverity_WARNING, req.GetUrn(), fmt.Sprintf("removed from the state only, the cluster cannot be asked: %v", err))
 		err = nil
+	}
+	if errors.As(err, &unreachable) {
+		return nil, fmt.Errorf("%w: if the cluster is gone, run `PULUMI_K8S_DELETE_UNREACHABLE=true pulumi destroy --refresh`", err)
 	}
 	if err != nil {
 		return nil, err

@@ -46,6 +46,10 @@ func settingsFrom(args resource.PropertyMap) (settings, error) {
 		"deleteUnreachable": &s.deleteUnreachable, "enablePatchForce": &s.patchForce,
 		"enableConfigMapMutable": &s.configMapMutable, "enableSecretMutable": &s.secretMutable,
 	}
+	// The environment's value holds where the program says nothing, as upstream.
+	if v, err := strconv.ParseBool(os.Getenv("PULUMI_K8S_DELETE_UNREACHABLE")); err == nil {
+		s.deleteUnreachable = v
+	}
 	serverSideApply := true
 	booleans["enableServerSideApply"] = &serverSideApply
 	for key, to := range booleans {

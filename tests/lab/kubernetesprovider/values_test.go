@@ -298,8 +298,15 @@ func TestUnreachableClusterIsNamedInEveryOperation(t *testing.T) {
 	require.ErrorContains(t, err, want)
 	_, err = p.Update(t.Context(), &pulumirpc.UpdateRequest{Urn: u, Id: "a", News: empty})
 	require.ErrorContains(t, err, want)
-	_, err = p.Read(t.Context(), &pulumirpc.ReadRequest{Urn: u, Id: "a"})
-	require.ErrorContains(t, err, want)
+	read, err := p.Read(t.Context(), &pulumirpc.ReadRequest{Urn: u, Id: "a"})
+	require.NoError(t, err, "deleteUnreachable")
+	require.Empty(t, read.GetId())
 	_, err = p.Delete(t.Context(), &pulumirpc.DeleteRequest{Urn: u, Id: "a"})
 	require.NoError(t, err, "deleteUnreachable")
+	const release = "urn:pulumi:s::p::kubernetes:helm.sh/v3:Release::r"
+	_, err = p.Delete(t.Context(), &pulumirpc.DeleteRequest{Urn: release, Id: "a/r"})
+	require.ErrorContains(t, err, want, "upstream does not honour the setting for releases (pulumi-kubernetes#2675)")
+	read, err = p.Read(t.Context(), &pulumirpc.ReadRequest{Urn: release, Id: "a/r"})
+	require.NoError(t, err, "but a refresh takes them out of the state")
+	require.Empty(t, read.GetId())
 }

@@ -1,0 +1,188 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"vllm-autoscaling/tests/lab"
+	"vllm-autoscaling/tests/lab/cloud"
+)
+
+// killPoints is at how many points of its way `up` is killed, spread over what it creates.
+const killPoints = 10
+
+// small leaves out what makes no difference to how a stack is taken apart.
+var small = map[string]any{"monitoring": map[string]any{"grafana": false}, "autoscaling": map[string]any{"adapterReplicas": 1}}
+
+// TestCloudBreaks takes stacks apart from where something has broken.
+func TestCloudBreaks(t *testing.T) {
+	for _, c := range onClouds {
+		t.Run(c.stack, func(t *testing.T) {
+			l := startCloudLab(t)
+			stack := newCloudStack(t, l, c.stack, quickDown, gpuNodes, small, c.config)
+			var resources int
+			t.Run("destroy without the API server", func(t *testing.T) { resources = destroyWithoutAPIServer(t, l, c, stack) })
+			require.NotZero(t, resources)
+			for point := range killPoints {
+				// From the first resource in the cloud to the last object.
+				after := 1 + point*(resources-1)/killPoints
+				t.Run(fmt.Sprintf("destroy after up was killed at %d of %d", after, resources), func(t *testing.T) {
+					killUpAfter(t, stack, after)
+					completePending(t, l, stack)
+					cloudDestroyCleans(t, l, stack)
+				})
+			}
+			assert.Empty(t, l.Clouds().Incidents())
+		})
+	}
+}
+
+// destroyWithoutAPIServer deploys, takes the cluster's address away and destroys. It returns how many resources were
+// created.
+func destroyWithoutAPIServer(t *testing.T, l *lab.Lab, c onCloud, stack *deployment) int {
+	t.Helper()
+	ctx := testContext(t)
+	stack.printed.take()
+	require.NoError(t, stack.Up(ctx, "--skip-preview"))
+	created := strings.Count(stack.printed.take(), createdMark)
+	require.NoError(t, l.Clouds().CutOff(c.clusterName))
+	err := stack.Destroy(ctx, "--skip-preview")
+	require.ErrorContains(t, err, "configured Kubernetes cluster is unreachable")
+	require.ErrorContains(t, err, "PULUMI_K8S_DELETE_UNREACHABLE")
+	assert.NotNil(t, l.Clouds().Find(c.cluster, "name", c.clusterName), "nothing is deleted below a cluster that may come back")
+
+	t.Run("with the setting of the Kubernetes provider", func(t *testing.T) {
+		gone, err := l.Stack(ctx, lab.StackOptions{
+			Name: c.stack, ProjectDir: environment.root, Output: lines(t, "pulumi"), Env: []string{"PULUMI_K8S_DELETE_UNREACHABLE=true"},
+			Config: merged(cloudLabConfig(l), quickDown, gpuNodes, small, c.config), Secrets: token,
+		})
+		require.NoError(t, err)
+		require.NoError(t, gone.Destroy(ctx, "--refresh", "--skip-preview"))
+		assert.Empty(t, stack.resources(t), "the state is empty")
+		var left []string
+		for _, r := range l.Clouds().Resources() {
+			left = append(left, r.Token)
+			// Nobody was left to tell the driver: the one thing that has to be deleted by hand.
+			require.NoError(t, l.Clouds().Remove(r.Token, r.ID))
+		}
+		if c.stack == "aks" {
+			assert.Empty(t, left, "volumes lie in the group of the nodes")
+		} else {
+			assert.Equal(t, []string{cloud.Disk}, left)
+		}
+		nothingInTheCloud(ctx, t, l)
+	})
+	return created
+}
+
+// createdMark is in the line that the CLI prints when a resource is there.
+const createdMark = " created ("
+
+// killUpAfter kills `pulumi up`, plugins and all, once it has created so many resources.
+func killUpAfter(t *testing.T, stack *deployment, resources int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(testContext(t), 3*time.Minute)
+	defer cancel()
+	stack.printed.take()
+	up, err := stack.StartUp(ctx, "--skip-preview")
+	require.NoError(t, err)
+	for strings.Count(stack.printed.text(), createdMark) < resources {
+		select {
+		case <-up.Done():
+			t.Fatalf("up ended before it had created %d resources: %s", resources, up.Tail())
+		case <-ctx.Done():
+			_ = up.Kill()
+			t.Fatalf("up did not create %d resources in time", resources)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	require.NoError(t, up.Kill())
+	<-up.Done()
+	assert.NotZero(t, up.ExitCode(), "killed half-way")
+	require.NoError(t, stack.Cancel(ctx), "unlock the state")
+}
+
+// completePending takes over what was being created when `up` was killed, as docs/recovery.md says: only the cloud
+// knows whether a creation was completed and under what id.
+func completePending(t *testing.T, l *lab.Lab, stack *deployment) {
+	t.Helper()
+	ctx := testContext(t)
+	exported, err := stack.Export(ctx)
+	require.NoError(t, err)
+	var state struct {
+		Deployment struct {
+			Resources         []struct{ Type, ID string }
+			PendingOperations []struct {
+				Resource struct{ URN, Type string }
+				Type     string
+			} `json:"pending_operations"`
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(exported), &state))
+	known := map[string]bool{}
+	for _, r := range state.Deployment.Resources {
+		known[r.Type+" "+r.ID] = true
+	}
+	var orphans []cloud.Resource
+	for _, r := range l.Clouds().Settled(ctx) {
+		if !known[r.Token+" "+r.ID] && r.Token != cloud.Disk {
+			orphans = append(orphans, r)
+		}
+	}
+	var args, pending []string
+	for _, operation := range state.Deployment.PendingOperations {
+		if operation.Type != "creating" {
+			continue
+		}
+		pending = append(pending, operation.Resource.Type)
+		id := releaseID(t, l, operation.Resource.URN, operation.Resource.Type)
+		if i := slices.IndexFunc(orphans, func(r cloud.Resource) bool { return r.URN == operation.Resource.URN }); i >= 0 {
+			id = orphans[i].ID
+			orphans = slices.Delete(orphans, i, i+1)
+		}
+		if id != "" {
+			args = append(args, "--import-pending-creates", operation.Resource.URN, "--import-pending-creates", id)
+		}
+	}
+	assert.Empty(t, orphans, "every resource of the cloud is in the state, or in what the state says was begun")
+	t.Logf("up was killed while it created %v", pending)
+	if len(pending) > 0 {
+		require.NoError(t, stack.Refresh(ctx, append(args, "--clear-pending-creates", "--skip-preview")...))
+	}
+}
+
+// releaseID is the id of a Helm release of which something was installed; "" for none. Other objects need no id: they go
+// with their namespace, or with the cluster. A release may hold the aggregated API on which every namespace waits.
+func releaseID(t *testing.T, l *lab.Lab, urn, typ string) string {
+	t.Helper()
+	if typ != "kubernetes:helm.sh/v3:Release" {
+		return ""
+	}
+	name := urn[strings.LastIndex(urn, "::")+2:]
+	secrets, err := l.Client().CoreV1().Secrets("").List(testContext(t), metav1.ListOptions{LabelSelector: "owner=helm,name=" + name})
+	require.NoError(t, err)
+	if len(secrets.Items) == 0 {
+		return ""
+	}
+	return secrets.Items[0].Namespace + "/" + name
+}
+
+// cloudDestroyCleans destroys and finds nothing, in the cloud or in the cluster. What a killed creation of an object
+// left may go with the cluster.
+func cloudDestroyCleans(t *testing.T, l *lab.Lab, stack *deployment) {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(testContext(t), 3*time.Minute, fmt.Errorf("destroy took 3 minutes"))
+	defer cancel()
+	require.NoError(t, stack.Destroy(ctx, "--skip-preview"))
+	assert.Empty(t, stack.resources(t), "the state is empty")
+	nothingInTheCloud(ctx, t, l)
+}
