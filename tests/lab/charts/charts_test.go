@@ -105,7 +105,9 @@ func TestKubePrometheusStackMakesTheUpstreamObjects(t *testing.T) {
 	r := render(t, "kube-prometheus-stack", "kps", programValues())
 	assert.ElementsMatch(t, []string{
 		"hook ServiceAccount monitoring/kps-admission-create", "hook Job monitoring/kps-admission-create",
+		"hook Role monitoring/kps-admission-create", "hook RoleBinding monitoring/kps-admission-create",
 		"hook ServiceAccount monitoring/kps-admission-patch", "hook Job monitoring/kps-admission-patch",
+		"hook Role monitoring/kps-admission-patch", "hook RoleBinding monitoring/kps-admission-patch",
 		"ServiceAccount monitoring/kps-operator", "ClusterRole kps-operator", "ClusterRoleBinding kps-operator",
 		"Service monitoring/kps-operator", "Deployment monitoring/kps-operator",
 		"ServiceAccount monitoring/kps-prometheus", "ClusterRole kps-prometheus", "ClusterRoleBinding kps-prometheus",
