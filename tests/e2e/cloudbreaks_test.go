@@ -37,7 +37,7 @@ func TestCloudBreaks(t *testing.T) {
 				after := 1 + point*(resources-1)/killPoints
 				t.Run(fmt.Sprintf("destroy after up was killed at %d of %d", after, resources), func(t *testing.T) {
 					killUpAfter(t, stack, after)
-					completePending(t, l, stack)
+					adoptPending(t, l, stack)
 					cloudDestroyCleans(t, l, stack)
 				})
 			}
@@ -111,52 +111,60 @@ func killUpAfter(t *testing.T, stack *deployment, resources int) {
 	require.NoError(t, stack.Cancel(ctx), "unlock the state")
 }
 
-// completePending takes over what was being created when `up` was killed, as docs/recovery.md says: only the cloud
-// knows whether a creation was completed and under what id.
-func completePending(t *testing.T, l *lab.Lab, stack *deployment) {
+// adoptPending takes over what was being created when `up` was killed, as docs/recovery.md says: the state says what
+// was begun, and only the cloud knows whether it was completed and under what id.
+func adoptPending(t *testing.T, l *lab.Lab, stack *deployment) {
 	t.Helper()
 	ctx := testContext(t)
 	exported, err := stack.Export(ctx)
 	require.NoError(t, err)
 	var state struct {
-		Deployment struct {
-			Resources         []struct{ Type, ID string }
-			PendingOperations []struct {
-				Resource struct{ URN, Type string }
-				Type     string
-			} `json:"pending_operations"`
-		}
+		Deployment map[string]any `json:"deployment"`
+		Version    int            `json:"version"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(exported), &state))
+	resources, _ := state.Deployment["resources"].([]any)
+	operations, _ := state.Deployment["pending_operations"].([]any)
 	known := map[string]bool{}
-	for _, r := range state.Deployment.Resources {
-		known[r.Type+" "+r.ID] = true
+	for _, r := range resources {
+		resource := r.(map[string]any)
+		known[fmt.Sprint(resource["type"], " ", resource["id"])] = true
 	}
-	var orphans []cloud.Resource
-	for _, r := range l.Clouds().Settled(ctx) {
-		if !known[r.Token+" "+r.ID] && r.Token != cloud.Disk {
-			orphans = append(orphans, r)
-		}
-	}
-	var args, pending []string
-	for _, operation := range state.Deployment.PendingOperations {
-		if operation.Type != "creating" {
+	orphans := slices.DeleteFunc(l.Clouds().Settled(ctx), func(r cloud.Resource) bool {
+		return known[r.Token+" "+r.ID] || r.Token == cloud.Disk
+	})
+	var begun, adopted []string
+	for _, o := range operations {
+		operation := o.(map[string]any)
+		if operation["type"] != "creating" {
 			continue
 		}
-		pending = append(pending, operation.Resource.Type)
-		id := releaseID(t, l, operation.Resource.URN, operation.Resource.Type)
-		if i := slices.IndexFunc(orphans, func(r cloud.Resource) bool { return r.URN == operation.Resource.URN }); i >= 0 {
+		resource := operation["resource"].(map[string]any)
+		urn, typ := resource["urn"].(string), resource["type"].(string)
+		begun = append(begun, typ)
+		id := releaseID(t, l, urn, typ)
+		if i := slices.IndexFunc(orphans, func(r cloud.Resource) bool { return r.URN == urn }); i >= 0 {
 			id = orphans[i].ID
 			orphans = slices.Delete(orphans, i, i+1)
 		}
 		if id != "" {
-			args = append(args, "--import-pending-creates", operation.Resource.URN, "--import-pending-creates", id)
+			resource["id"] = id
+			resources = append(resources, resource)
+			adopted = append(adopted, typ)
 		}
 	}
 	assert.Empty(t, orphans, "every resource of the cloud is in the state, or in what the state says was begun")
-	t.Logf("up was killed while it created %v", pending)
-	if len(pending) > 0 {
-		require.NoError(t, stack.Refresh(ctx, append(args, "--clear-pending-creates", "--skip-preview")...))
+	t.Logf("killed while creating %v, of which there are %v", begun, adopted)
+	if len(operations) == 0 {
+		return
+	}
+	state.Deployment["resources"] = resources
+	delete(state.Deployment, "pending_operations")
+	text, err := json.Marshal(state)
+	require.NoError(t, err)
+	require.NoError(t, stack.Import(ctx, string(text)))
+	if len(adopted) > 0 {
+		require.NoError(t, stack.Refresh(ctx, "--skip-preview"))
 	}
 }
 

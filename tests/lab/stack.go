@@ -399,6 +399,12 @@ func (s *Stack) Export(ctx context.Context) (string, error) {
 	return s.run(ctx, call{dir: s.scratch, args: []string{"stack", "export", "--stack", s.name, "--non-interactive"}, quiet: true})
 }
 
+// Import replaces the stack's state by one that Export has returned, or what was made of it.
+func (s *Stack) Import(ctx context.Context, state string) error {
+	_, err := s.run(ctx, call{dir: s.scratch, args: []string{"stack", "import", "--stack", s.name, "--non-interactive"}, stdin: state, quiet: true})
+	return err
+}
+
 func (s *Stack) command(ctx context.Context, name string, args ...string) (string, error) {
 	return s.run(ctx, call{dir: s.dir, args: s.CommandLine(name, args...)[1:]})
 }
