@@ -124,7 +124,9 @@ func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error)
 	}
 	s.env = append(stackEnvironment(os.Environ()),
 		"PULUMI_HOME="+cliHome,
-		"PULUMI_BACKEND_URL=file://"+state,
+		// Without a file of attributes beside the state: a CLI that is killed while it writes one leaves a state that
+		// cannot be read.
+		"PULUMI_BACKEND_URL=file://"+state+"?metadata=skip",
 		// The state and its key are thrown away together.
 		"PULUMI_CONFIG_PASSPHRASE=lab",
 		"PULUMI_SKIP_UPDATE_CHECK=true",
