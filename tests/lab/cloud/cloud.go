@@ -245,6 +245,19 @@ func (c *Cloud) Remove(token, id string) error {
 	return c.remove(k, id)
 }
 
+// Unprotect takes the deletion protection of a GKE cluster away.
+func (c *Cloud) Unprotect(id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.find(GKECluster, "", id)
+	if r == nil {
+		return fmt.Errorf("cloud: no cluster %s", id)
+	}
+	r.Inputs = maps.Clone(r.Inputs)
+	r.Inputs["deletionProtection"] = false
+	return nil
+}
+
 // Settings are the provider's configuration that a resource is created with.
 type Settings map[string]string
 
