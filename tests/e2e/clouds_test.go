@@ -35,10 +35,6 @@ type onCloud struct {
 	taints []string
 	// managed is the namespace of a GPU exporter that the cloud runs; "" for that of the chart.
 	managed string
-	// maxNodes configures a larger pool.
-	maxNodes map[string]any
-	// region has several control planes on none of which anything depends.
-	attach attachCase
 }
 
 // gpuNodes starts from none, and lets every replica have a node.
@@ -84,9 +80,6 @@ var onClouds = []onCloud{
 		taints: []string{"kubernetes.azure.com/scalesetpriority=spot:NoSchedule", "nvidia.com/gpu=present:NoSchedule"},
 	},
 }
-
-// attachCase is filled in where attaching is tested.
-type attachCase struct{}
 
 // startCloudLab gives the test simulated clouds, with no node but theirs.
 func startCloudLab(t *testing.T) *lab.Lab {
