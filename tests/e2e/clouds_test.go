@@ -35,10 +35,6 @@ type onCloud struct {
 	taints []string
 	// managed is the namespace of a GPU exporter that the cloud runs; "" for that of the chart.
 	managed string
-	// maxNodes configures a larger pool.
-	maxNodes map[string]any
-	// region has several control planes on none of which anything depends.
-	attach attachCase
 }
 
 // gpuNodes starts from none, and lets every replica have a node.
@@ -85,9 +81,6 @@ var onClouds = []onCloud{
 	},
 }
 
-// attachCase is filled in where attaching is tested.
-type attachCase struct{}
-
 // startCloudLab gives the test simulated clouds, with no node but theirs.
 func startCloudLab(t *testing.T) *lab.Lab {
 	t.Helper()
@@ -133,6 +126,7 @@ func cloudLabConfig(l *lab.Lab) map[string]any {
 func TestClouds(t *testing.T) {
 	for _, c := range onClouds {
 		t.Run(c.stack, func(t *testing.T) {
+			t.Parallel()
 			l := startCloudLab(t)
 			config := []map[string]any{quickDown, gpuNodes, c.config}
 			stack := newCloudStack(t, l, c.stack, config...)
