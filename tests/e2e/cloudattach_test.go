@@ -266,6 +266,7 @@ func aksCluster(t *testing.T, m maker, name string, changes map[string]any) {
 func TestCloudAttach(t *testing.T) {
 	for _, a := range attachments {
 		t.Run(a.stack, func(t *testing.T) {
+			t.Parallel()
 			l := startCloudLab(t)
 			m := maker{clouds: l.Clouds(), settings: cloud.Settings{"project": "lab-project", "region": "eu-central-1"}}
 			for _, wrong := range slices.Sorted(maps.Keys(a.refused)) {

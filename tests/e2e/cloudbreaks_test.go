@@ -27,6 +27,7 @@ var small = map[string]any{"monitoring": map[string]any{"grafana": false}, "auto
 func TestCloudBreaks(t *testing.T) {
 	for _, c := range onClouds {
 		t.Run(c.stack, func(t *testing.T) {
+			t.Parallel()
 			l := startCloudLab(t)
 			stack := newCloudStack(t, l, c.stack, quickDown, gpuNodes, small, c.config)
 			var resources int

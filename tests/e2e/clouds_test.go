@@ -126,6 +126,7 @@ func cloudLabConfig(l *lab.Lab) map[string]any {
 func TestClouds(t *testing.T) {
 	for _, c := range onClouds {
 		t.Run(c.stack, func(t *testing.T) {
+			t.Parallel()
 			l := startCloudLab(t)
 			config := []map[string]any{quickDown, gpuNodes, c.config}
 			stack := newCloudStack(t, l, c.stack, config...)
