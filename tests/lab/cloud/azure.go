@@ -258,7 +258,7 @@ func aksPool(prefix string, cluster *Resource, in object) (*pool, error) {
 	}
 	spot := in.text("scaleSetPriority") == "Spot"
 	for key := range p.labels {
-		if (strings.Contains(key, "kubernetes.azure.com/") || strings.Contains(key, "kubernetes.io/")) && !(key == aksSpotKey && spot) {
+		if (strings.Contains(key, "kubernetes.azure.com/") || strings.Contains(key, "kubernetes.io/")) && (key != aksSpotKey || !spot) {
 			return nil, azureError("InvalidParameter", fmt.Sprintf("Label %s uses a reserved prefix", key))
 		}
 	}

@@ -93,9 +93,9 @@ func (c *Cloud) eksToken(call Call) (string, error) {
 	}
 	switch {
 	case flags["--cluster-name"] == "" && flags["--cluster-id"] == "":
-		return "", fmt.Errorf("Either parameter --cluster-name or --cluster-id must be specified") //nolint:staticcheck,revive // the program's words
+		return "", fmt.Errorf("Either parameter --cluster-name or --cluster-id must be specified") //nolint:staticcheck // the program's words
 	case flags["--region"] == "":
-		return "", fmt.Errorf("You must specify a region. You can also configure your region by running \"aws configure\"") //nolint:staticcheck,revive // the program's words
+		return "", fmt.Errorf("You must specify a region. You can also configure your region by running \"aws configure\"") //nolint:staticcheck // the program's words
 	case flags["--output"] != "" && flags["--output"] != "json":
 		return "", fmt.Errorf("output %s is no ExecCredential that kubectl reads", flags["--output"])
 	}

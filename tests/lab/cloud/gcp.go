@@ -248,7 +248,7 @@ func refuseDeleteGKECluster(_ *Cloud, r *Resource) error {
 	in := object(r.Inputs)
 	// The provider's default is true.
 	if protection, given := in["deletionProtection"]; !given || protection == true {
-		return errors.New("Cannot destroy cluster because deletion_protection is set to true. Set it to false to proceed with cluster deletion") //nolint:staticcheck,revive // the provider's words
+		return errors.New("Cannot destroy cluster because deletion_protection is set to true. Set it to false to proceed with cluster deletion") //nolint:staticcheck // the provider's words
 	}
 	return nil
 }
@@ -321,7 +321,7 @@ func createGKENodePool(c *Cloud, r *Resource, s Settings) error {
 	r.Outputs["project"], r.Outputs["location"], r.Outputs["version"] = s["project"], cluster.Region, gkeVersion
 	// What the server adds, and this version of the provider takes for a change.
 	config := map[string]any{}
-	for key, value := range object(in).objectAt("nodeConfig") {
+	for key, value := range in.objectAt("nodeConfig") {
 		config[key] = value
 	}
 	if config["resourceLabels"] == nil {
