@@ -39,6 +39,11 @@ func TestCloudBreaks(t *testing.T) {
 				t.Run(fmt.Sprintf("destroy after up was killed at %d of %d", after, resources), func(t *testing.T) {
 					killUpAfter(t, stack, after)
 					adoptPending(t, l, stack)
+					if point == killPoints/2 {
+						// The other way to go on.
+						require.NoError(t, stack.Up(testContext(t), "--skip-preview"))
+						require.NoError(t, stack.Preview(testContext(t), true))
+					}
 					cloudDestroyCleans(t, l, stack)
 				})
 			}

@@ -255,7 +255,7 @@ func (l *Lab) wipe(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("a deleted cluster still holds %d objects (%v): %w", len(left), err, ctx.Err())
+			return fmt.Errorf("a deleted cluster still holds %d objects: %w", len(left), errors.Join(ctx.Err(), err))
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
