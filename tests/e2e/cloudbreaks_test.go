@@ -1,3 +1,5 @@
+//go:build cloudbreaks
+
 package e2e
 
 import (
