@@ -39,33 +39,48 @@ const (
 // Clouds lists where a stack can run.
 var Clouds = []string{CloudLocal, CloudGKE, CloudEKS, CloudAKS}
 
-// Config is the configuration of one stack: typed, with defaults filled in, and valid. Tags name
-// the keys below the project's namespace in Pulumi.<stack>.yaml; docs/configuration.md lists them
-// with type, default and what is allowed. The tags clouds and when say where a key has a meaning;
-// anywhere else it is refused (scope).
+// Config is the configuration of one stack: typed, with defaults filled in, and valid.
+//
+// It is the one source of the keys: `make config-docs` writes docs/configuration.md and the JSON
+// Schema of the stack files from these structs. The comment of a field says what its key is, in one
+// or two sentences that speak of keys and not of fields. Its tags are
+//
+//	key       the key in Pulumi.<stack>.yaml, below the project's namespace
+//	clouds    the clouds on which it has a meaning; elsewhere it is refused (scope). Default: all
+//	when      create or attach: only for a cluster that the stack creates, or that was there before
+//	unit      what a number counts
+//	min, max  bounds, inclusive; above, below: exclusive. Bounds that depend on other keys are left out
+//	values    all allowed values, separated by spaces
+//	pattern   a regular expression that every allowed value matches
+//	default   the default where applyDefaults leaves it to a provider package, as value or as
+//	          cloud=value for each cloud
+//	unset     what happens without a value, where there is no default
+//	example   an allowed value other than the default
 type Config struct {
 	// Project is the project's name, the namespace of the keys; it is not a key.
 	Project string `key:"-"`
 	// Stack is the stack's name; it is not a key.
 	Stack string `key:"-"`
-	// Cloud says where the stack runs; one of Clouds. Default: the stack's name.
-	Cloud string `key:"cloud"`
+	// Cloud is where the stack runs. Without it, the stack's name says so.
+	Cloud string `key:"cloud" values:"local gke eks aks"`
 	// Cluster is the cluster to create or to use.
 	Cluster Cluster `key:"cluster"`
 	// Namespaces names the namespaces that the stack creates.
 	Namespaces Namespaces `key:"namespaces"`
 	// NodePools are the nodes that a cloud makes.
 	NodePools NodePools `key:"nodePools" clouds:"gke eks aks"`
-	// GKE, EKS and AKS hold what only one cloud has.
+	// GKE is what only Google Kubernetes Engine has.
 	GKE GKE `key:"gke" clouds:"gke"`
+	// EKS is what only Amazon EKS has.
 	EKS EKS `key:"eks" clouds:"eks"`
+	// AKS is what only Azure Kubernetes Service has.
 	AKS AKS `key:"aks" clouds:"aks"`
-	// Model is what vLLM serves.
+	// Model is what vLLM serves and how much of it at a time.
 	Model Model `key:"model"`
-	// HuggingFaceToken downloads gated models.
+	// HuggingFaceToken is a token that downloads gated models; needed for Gemma 3 with gpu.mode nvidia.
 	HuggingFaceToken Secret `key:"huggingFaceToken"`
-	// APIKey is what clients of the API have to send; absent means no key is asked for.
-	APIKey Secret `key:"apiKey"`
+	// APIKey is what clients have to send as bearer token.
+	APIKey Secret `key:"apiKey" unset:"nothing is asked for"`
 	// VLLM is how the server runs.
 	VLLM VLLM `key:"vllm"`
 	// GPU is what a replica gets and where its metrics come from.
@@ -80,130 +95,155 @@ type Config struct {
 
 // Cluster is the cluster to create or to use.
 type Cluster struct {
-	// Kubeconfig is a path; "" means the first existing file of $KUBECONFIG, else ~/.kube/config.
-	Kubeconfig string `key:"kubeconfig" clouds:"local"`
-	// Context is a context of that kubeconfig; "" means its current-context.
-	Context string `key:"context" clouds:"local"`
-	// Name is the name of the cluster to create. Default: project and stack.
-	Name string `key:"name" clouds:"gke eks aks"`
-	// Existing is the name of a cluster to attach to; "" creates one.
-	Existing string `key:"existing" clouds:"gke eks aks"`
-	// KubernetesVersion is a minor version; "" means the cloud's default. GKE has channels only.
-	KubernetesVersion string `key:"kubernetesVersion" clouds:"eks aks" when:"create"`
-	// APIAccessCIDRs are the networks that reach the API server over the internet.
-	APIAccessCIDRs []string `key:"apiAccessCidrs" clouds:"gke eks aks" when:"create"`
-	// DeletionProtection has to be switched off, by an update of its own, before a destroy.
+	// Kubeconfig is the path of a kubeconfig file. Several files in $KUBECONFIG are not merged.
+	Kubeconfig string `key:"kubeconfig" clouds:"local" unset:"the first existing file of $KUBECONFIG, else ~/.kube/config"`
+	// Context is a context of that file.
+	Context string `key:"context" clouds:"local" unset:"its current-context"`
+	// Name is the name of the cluster to create: project and stack, or vllm and stack where that is
+	// longer than 24 characters. Not with cluster.existing, but for gke, where it also names what is
+	// added.
+	Name string `key:"name" clouds:"gke eks aks" pattern:"^[A-Za-z0-9][A-Za-z0-9_-]*$" example:"inference"`
+	// Existing is the name of a cluster to attach to. It keeps its owner; only a GPU pool is added.
+	Existing string `key:"existing" clouds:"gke eks aks" unset:"one is created"`
+	// KubernetesVersion is a minor version. On GKE see gke.releaseChannel.
+	KubernetesVersion string `key:"kubernetesVersion" clouds:"eks aks" when:"create" unset:"the cloud's own" pattern:"^1[.][0-9][0-9]$" example:"1.34"`
+	// APIAccessCIDRs are the IPv4 networks that may reach the API server over the internet, yours among
+	// them. 0.0.0.0/0 opens it to everyone; on eks [] means from inside the VPC only.
+	APIAccessCIDRs []string `key:"apiAccessCidrs" clouds:"gke eks aks" when:"create" pattern:"^[0-9.]+/[0-9]+$" example:"[198.51.100.0/24]"`
+	// DeletionProtection guards the cluster; it has to be switched off, by an up of its own, before a
+	// destroy.
 	DeletionProtection bool `key:"deletionProtection" clouds:"gke eks aks" when:"create"`
 }
 
 // Namespaces names the namespaces that the stack creates and, on destroy, deletes.
 type Namespaces struct {
-	Monitoring string `key:"monitoring"`
-	Serving    string `key:"serving"`
+	// Monitoring is the namespace of Prometheus, Grafana and the adapter. It is created, and deleted on
+	// destroy, so it is neither default nor kube-*.
+	Monitoring string `key:"monitoring" pattern:"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" example:"observability"`
+	// Serving is the namespace of the server and the autoscaler: the same rules, and another name.
+	Serving string `key:"serving" pattern:"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" example:"inference"`
 }
 
 // Model is what vLLM serves and how much of it at a time.
 type Model struct {
-	// ID is the model's name on Hugging Face.
-	ID string `key:"id"`
-	// Revision is a commit or tag of it; "" means the newest.
-	Revision string `key:"revision"`
-	// MaxModelLen is the longest context, in tokens.
-	MaxModelLen int `key:"maxModelLen"`
+	// ID is the model: organisation/name on Hugging Face, or an absolute path in the image.
+	ID string `key:"id" pattern:"^([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+|/[^ ]+)$" example:"google/gemma-3-4b-it"`
+	// Revision is a commit, tag or branch of it.
+	Revision string `key:"revision" unset:"the newest" example:"main"`
+	// MaxModelLen is the longest context, at most the model's own.
+	MaxModelLen int `key:"maxModelLen" unit:"tokens" min:"1"`
 	// MaxNumSeqs is how many requests one replica works on at a time; the rest waits.
-	MaxNumSeqs int `key:"maxNumSeqs"`
-	// GPUMemoryUtilization is the share of GPU memory that vLLM takes, above 0 and at most 1.
-	GPUMemoryUtilization float64 `key:"gpuMemoryUtilization"`
-	// DType is the type of weights and activations; one of dtypes.
-	DType string `key:"dtype"`
-	// ExtraArgs go to vLLM as they are.
-	ExtraArgs []string `key:"extraArgs"`
+	MaxNumSeqs int `key:"maxNumSeqs" unit:"requests" min:"1" example:"32"`
+	// GPUMemoryUtilization is the share of GPU memory that vLLM takes.
+	GPUMemoryUtilization float64 `key:"gpuMemoryUtilization" above:"0" max:"1" example:"0.85"`
+	// DType is the type of weights and activations; not float16 or half with Gemma.
+	DType string `key:"dtype" values:"auto bfloat16 float float16 float32 half"`
+	// ExtraArgs are further flags of the server, other than those that keys set.
+	ExtraArgs []string `key:"extraArgs" example:"[--enable-prefix-caching]"`
 }
 
 // VLLM is how the server runs in Kubernetes.
 type VLLM struct {
-	// Image is pinned by version or digest.
-	Image string `key:"image"`
+	// Image is the server's image, with a version tag or a digest; not latest. With gpu.mode simulated
+	// it is the simulator.
+	Image string `key:"image" pattern:"^[^ ]*[:@][^ ]*$" example:"registry.example.com/vllm-openai:v0.20.0"`
 	// Port serves the API and /metrics.
-	Port int `key:"port"`
-	// CPU and Memory are requested; Memory is the limit as well.
-	CPU    Quantity `key:"cpu"`
-	Memory Quantity `key:"memory"`
-	// Shm is the size of /dev/shm, which counts as memory of the container.
-	Shm Quantity `key:"shm"`
-	// ModelCache limits the volume that downloaded weights are kept on.
-	ModelCache Quantity `key:"modelCache"`
+	Port int `key:"port" min:"1024" max:"65535"`
+	// CPU is requested.
+	CPU Quantity `key:"cpu"`
+	// Memory is requested, and the limit.
+	Memory Quantity `key:"memory" example:"12Gi"`
+	// Shm is the size of /dev/shm: less than vllm.memory, which it counts against.
+	Shm Quantity `key:"shm" example:"1Gi"`
+	// ModelCache is the most that downloaded weights may take on the node.
+	ModelCache Quantity `key:"modelCache" example:"30Gi"`
 	// StartupBudget is how long download, load and warm-up may take together.
-	StartupBudget time.Duration `key:"startupBudget"`
-	// PreStop is how long a terminating pod goes on serving while it is taken out of the Service.
-	PreStop time.Duration `key:"preStop"`
-	// ShutdownTimeout is how long running requests may then take to finish.
-	ShutdownTimeout time.Duration `key:"shutdownTimeout"`
-	// ClientNamespaces may call the API; none means every namespace may.
-	ClientNamespaces []string `key:"clientNamespaces"`
-	// NodeSelector comes on top of gpu.nodeSelector.
-	NodeSelector map[string]string `key:"nodeSelector"`
-	// PriorityClassName is an existing PriorityClass; "" means the cluster's default.
-	PriorityClassName string `key:"priorityClassName"`
+	StartupBudget time.Duration `key:"startupBudget" min:"1m" max:"6h"`
+	// PreStop is how long a terminating pod goes on serving while load balancers notice.
+	PreStop time.Duration `key:"preStop" min:"1s" max:"10m"`
+	// ShutdownTimeout is how long running requests may then take to finish; with vllm.preStop at most
+	// 10m.
+	ShutdownTimeout time.Duration `key:"shutdownTimeout" min:"0s" max:"10m"`
+	// ClientNamespaces are the namespaces that may call the API. Prometheus always may.
+	ClientNamespaces []string `key:"clientNamespaces" unset:"all may" pattern:"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" example:"[apps]"`
+	// NodeSelector are labels of nodes, on top of gpu.nodeSelector.
+	NodeSelector map[string]string `key:"nodeSelector" example:"{pool: inference}"`
+	// PriorityClassName is an existing PriorityClass.
+	PriorityClassName string `key:"priorityClassName" unset:"the cluster's default" pattern:"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$" example:"inference"`
 }
 
 // GPU is what a replica gets and where its metrics come from.
 type GPU struct {
-	// Mode is GPUNvidia or GPUSimulated.
-	Mode string `key:"mode"`
-	// PerReplica is the number of GPUs of one replica: vLLM's tensor parallelism.
-	PerReplica int `key:"perReplica"`
-	// MemoryGiB is the memory of one GPU; 0 means unknown, and then nothing is checked against it.
-	MemoryGiB float64 `key:"memoryGiB"`
-	// NodeSelector and Tolerations bring a pod to the GPU nodes.
-	// On a cloud both follow from its node pool.
-	NodeSelector map[string]string `key:"nodeSelector" clouds:"local"`
-	Tolerations  []Toleration      `key:"tolerations" clouds:"local"`
-	// Metrics is a providers.GPUMetricsSource.
-	Metrics string `key:"metrics" clouds:"local"`
+	// Mode is nvidia for vLLM on NVIDIA GPUs or, on local only, simulated, which needs no GPU.
+	Mode string `key:"mode" values:"nvidia simulated"`
+	// PerReplica is the number of GPUs of one replica, a divisor of the model's attention heads: vLLM's
+	// tensor parallelism.
+	PerReplica int `key:"perReplica" values:"1 2 4 8"`
+	// MemoryGiB is the memory of one GPU; 0 means unknown. When known, a known model has to fit. On a
+	// cloud it follows from the accelerator.
+	MemoryGiB float64 `key:"memoryGiB" unit:"GiB" min:"0" example:"24"`
+	// NodeSelector are labels of the GPU nodes. On a cloud they follow from the node pool.
+	NodeSelector map[string]string `key:"nodeSelector" clouds:"local" example:"{gpu: l4}"`
+	// Tolerations bring a pod to the GPU nodes, as in Kubernetes. On a cloud they follow from the node
+	// pool.
+	Tolerations []Toleration `key:"tolerations" clouds:"local" example:"[{key: gpu, operator: Exists}]"`
+	// Metrics are where GPU metrics come from: dcgm-chart is NVIDIA's exporter, simulated a rule that
+	// makes them from the requests running.
+	Metrics string `key:"metrics" clouds:"local" values:"dcgm-chart simulated"`
 }
 
 // Toleration is a Kubernetes toleration; see providers.Toleration.
 type Toleration struct {
-	Key      string `key:"key"`
+	// Key is the taint's key; "" with Exists means every taint.
+	Key string `key:"key"`
+	// Operator is Exists or Equal.
 	Operator string `key:"operator"`
-	Value    string `key:"value"`
-	Effect   string `key:"effect"`
+	// Value is the taint's value, with Equal.
+	Value string `key:"value"`
+	// Effect is the taint's effect; "" means every effect.
+	Effect string `key:"effect"`
 }
 
 // Monitoring is Prometheus and Grafana.
 type Monitoring struct {
-	// ScrapeInterval and EvaluationInterval hold for everything that is not a scaling signal.
-	ScrapeInterval     time.Duration `key:"scrapeInterval"`
-	EvaluationInterval time.Duration `key:"evaluationInterval"`
-	// SignalInterval is the scrape and rule interval on the path of a scaling signal.
-	SignalInterval time.Duration `key:"signalInterval"`
-	// Retention is a Prometheus duration such as 7d.
-	Retention string `key:"retention"`
-	// Storage is the size of Prometheus' volume; "" means an emptyDir.
-	Storage Quantity `key:"storage"`
-	// StorageClass is the class of that volume; "" means the cluster's default.
-	StorageClass string `key:"storageClass"`
+	// ScrapeInterval is the scrape interval of everything that is not a scaling signal.
+	ScrapeInterval time.Duration `key:"scrapeInterval" min:"1s" max:"2m30s"`
+	// EvaluationInterval is the rule interval of everything that is not a scaling signal.
+	EvaluationInterval time.Duration `key:"evaluationInterval" min:"1s" max:"2m30s"`
+	// SignalInterval is the scrape and rule interval on the path that the autoscaler waits for.
+	SignalInterval time.Duration `key:"signalInterval" min:"1s" max:"1m"`
+	// Retention is how long Prometheus keeps metrics: a Prometheus duration above 0.
+	Retention string `key:"retention" pattern:"^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$" example:"36h"`
+	// Storage is the size of Prometheus' volume.
+	Storage Quantity `key:"storage" unset:"an emptyDir" example:"30Gi"`
+	// StorageClass is the class of that volume; only with monitoring.storage.
+	StorageClass string `key:"storageClass" unset:"the cluster's default" pattern:"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$" example:"standard"`
 	// Grafana is false to leave Grafana out.
 	Grafana bool `key:"grafana"`
-	// GrafanaPassword is generated when absent.
-	GrafanaPassword Secret `key:"grafanaPassword"`
+	// GrafanaPassword is the password of Grafana's admin.
+	GrafanaPassword Secret `key:"grafanaPassword" unset:"generated once, then kept"`
 }
 
 // Autoscaling is the HorizontalPodAutoscaler and the adapter that feeds it.
 type Autoscaling struct {
-	MinReplicas int       `key:"minReplicas"`
-	MaxReplicas int       `key:"maxReplicas"`
-	Signals     Signals   `key:"signals"`
-	ScaleUp     ScaleUp   `key:"scaleUp"`
-	ScaleDown   ScaleDown `key:"scaleDown"`
+	// MinReplicas is the least number of replicas; the HPA cannot start from 0.
+	MinReplicas int `key:"minReplicas" unit:"replicas" min:"1"`
+	// MaxReplicas is the largest number of replicas: autoscaling.minReplicas or more, and no more than
+	// nodePools.gpu can hold.
+	MaxReplicas int `key:"maxReplicas" unit:"replicas" min:"1" example:"3"`
+	// Signals are what the HPA scales on; it follows the one that asks for the most replicas.
+	Signals Signals `key:"signals"`
+	// ScaleUp limits how fast replicas are added.
+	ScaleUp ScaleUp `key:"scaleUp"`
+	// ScaleDown limits how fast replicas are removed.
+	ScaleDown ScaleDown `key:"scaleDown"`
 	// AdapterReplicas is the number of Prometheus Adapter pods.
-	AdapterReplicas int `key:"adapterReplicas"`
-	// AdapterPort has to be a port that the control plane may open to pods.
-	// Every cloud's reaches 10250.
-	AdapterPort int `key:"adapterPort" clouds:"local"`
-	// RelistInterval is how often the adapter looks for new series.
-	RelistInterval time.Duration `key:"relistInterval"`
+	AdapterReplicas int `key:"adapterReplicas" unit:"pods" min:"1" max:"10"`
+	// AdapterPort is a port that the control plane may open to pods. Every cloud's reaches 10250.
+	AdapterPort int `key:"adapterPort" clouds:"local" min:"1024" max:"65535"`
+	// RelistInterval is how often the adapter looks for new series: at least monitoring.signalInterval,
+	// by default twice that and 10s or more.
+	RelistInterval time.Duration `key:"relistInterval" min:"1s" max:"5m"`
 }
 
 // Signals are what the HPA scales on; it follows the one that asks for the most replicas.
@@ -218,54 +258,72 @@ type Signals struct {
 
 // Signal is one metric of the HPA and its target, the average per replica.
 type Signal struct {
-	Enabled bool    `key:"enabled"`
-	Target  float64 `key:"target"`
+	// Enabled says whether the HPA follows the signal; at least one has to be on.
+	Enabled bool `key:"enabled"`
+	// Target is the average per replica. For requests running: below model.maxNumSeqs / 1.1, by default
+	// 75 % of it, rounded down.
+	Target float64 `key:"target" unit:"requests" above:"0"`
 }
 
 // GPUSignal is the GPU metric of the HPA.
 type GPUSignal struct {
-	Enabled bool    `key:"enabled"`
-	Target  float64 `key:"target"`
-	// GuardRequests is the number of requests in a replica below which its GPU utilisation is
-	// counted in part only, because a GPU reads near 100 % whenever anything is decoded.
-	GuardRequests float64 `key:"guardRequests"`
+	// Enabled says whether the HPA follows the signal; at least one has to be on.
+	Enabled bool `key:"enabled"`
+	// Target is the average per replica. Utilisation ends at 100, and the HPA ignores a tenth above the
+	// target.
+	Target float64 `key:"target" unit:"percent" above:"0" below:"90.91"`
+	// GuardRequests is the number of requests in a replica, at most model.maxNumSeqs, below which its
+	// GPU utilisation is counted in part only, because a GPU reads near 100 % whenever anything is
+	// decoded.
+	GuardRequests float64 `key:"guardRequests" unit:"requests" min:"1"`
 }
 
 // ScaleUp limits how fast replicas are added: the larger of Pods and Percent in each Period.
 type ScaleUp struct {
-	Stabilization time.Duration `key:"stabilization"`
-	Pods          int           `key:"pods"`
-	Percent       int           `key:"percent"`
-	Period        time.Duration `key:"period"`
+	// Stabilization is how long the load has to be high.
+	Stabilization time.Duration `key:"stabilization" min:"0s" max:"1h"`
+	// Pods is how many replicas may be added in each period; the larger of pods and percent counts.
+	Pods int `key:"pods" unit:"replicas" min:"1" max:"1000"`
+	// Percent is the same in percent of the replicas.
+	Percent int `key:"percent" unit:"percent" min:"1" max:"1000"`
+	// Period is the time that pods and percent are counted in.
+	Period time.Duration `key:"period" min:"1s" max:"30m"`
 }
 
 // ScaleDown limits how fast replicas are removed: Pods in each Period, and only when the load has
 // been low for all of Stabilization.
 type ScaleDown struct {
-	Stabilization time.Duration `key:"stabilization"`
-	Pods          int           `key:"pods"`
-	Period        time.Duration `key:"period"`
+	// Stabilization is how long the load has to be low.
+	Stabilization time.Duration `key:"stabilization" min:"0s" max:"1h"`
+	// Pods is how many replicas may be removed in each period.
+	Pods int `key:"pods" unit:"replicas" min:"1" max:"1000"`
+	// Period is the time that pods are counted in.
+	Period time.Duration `key:"period" min:"1s" max:"30m"`
 }
 
 // Charts are the third-party Helm charts.
 type Charts struct {
+	// KubePrometheusStack brings Prometheus, its operator, kube-state-metrics and Grafana.
 	KubePrometheusStack Chart `key:"kubePrometheusStack"`
-	PrometheusAdapter   Chart `key:"prometheusAdapter"`
-	DCGMExporter        Chart `key:"dcgmExporter"`
-	// DevicePlugin is installed where nothing else tells Kubernetes of the GPUs.
+	// PrometheusAdapter serves the custom metrics API.
+	PrometheusAdapter Chart `key:"prometheusAdapter"`
+	// DCGMExporter exports GPU metrics where the cloud has no exporter of its own.
+	DCGMExporter Chart `key:"dcgmExporter"`
+	// DevicePlugin is installed where nothing else tells Kubernetes of the GPUs: on aks, and on eks with
+	// AL2023.
 	DevicePlugin Chart `key:"devicePlugin"`
-	// ClusterAutoscaler is installed where the cloud adds no nodes by itself.
+	// ClusterAutoscaler is installed where the cloud adds no nodes by itself: on eks.
 	ClusterAutoscaler Chart `key:"clusterAutoscaler"`
 }
 
 // Chart is where a chart comes from and what is changed in it.
 type Chart struct {
-	// Version is exact.
-	Version string `key:"version"`
-	// Repository is a URL, an oci:// reference or a local folder.
-	Repository string `key:"repository"`
+	// Version is one exact version.
+	Version string `key:"version" pattern:"^v?[0-9]+[.][0-9]+[.][0-9]+([-+][0-9A-Za-z.+-]+)?$" example:"1.2.3"`
+	// Repository is a URL (http, https, oci), or a folder that begins with / or a full stop.
+	Repository string `key:"repository" pattern:"^(https?://|oci://|[.]{0,2}/)." example:"oci://registry.example.com/charts"`
 	// Values are merged over the program's own, and win.
-	Values map[string]any `key:"values"`
+	Values map[string]any `key:"values" example:"{podAnnotations: {team: ml}}"`
 }
 
 // Quantity is a Kubernetes quantity such as 500m or 10Gi.
