@@ -202,7 +202,7 @@ func Deploy(ctx *pulumi.Context) error {
 	ctx.Export("hpaName", autoscaler.Name)
 	ctx.Export("namespaces", pulumi.StringMap{"monitoring": namespaces.Monitoring, "serving": namespaces.Serving})
 	ctx.Export("metrics", adapter.Metrics)
-	return nil
+	return config.exportPipeline(ctx, cluster, settings, catalogue)
 }
 
 // newCluster returns the place that the configuration chooses.

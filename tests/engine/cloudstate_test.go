@@ -148,6 +148,11 @@ func TestCloudOutputs(t *testing.T) {
 			plain := s.find("Stack", project+"-"+cloud).Outputs.Mappable()
 			delete(plain, "grafanaPassword")
 			delete(plain, "kubeconfig")
+			want := defaultPipeline()
+			if cloud == "gke" {
+				want.GPUMetrics = "managed"
+			}
+			assert.Equal(t, want, pipelineOf(t, plain))
 			assert.Equal(t, map[string]any{
 				"apiUrl":             "http://vllm.vllm.svc:8000",
 				"apiPortForward":     login + " --namespace vllm port-forward service/vllm 8000:8000",

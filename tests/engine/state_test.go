@@ -142,6 +142,10 @@ func TestStackOutputs(t *testing.T) {
 	outputs := s.find("Stack", project+"-local").Outputs
 	plain := outputs.Mappable()
 	delete(plain, "grafanaPassword")
+	want := defaultPipeline()
+	want.Kubeconfig, want.Context, want.GPUMetrics = s.kubeconfig, "kind-test", "simulated"
+	want.Rules = append([]string{"DCGM_FI_DEV_GPU_UTIL"}, want.Rules...)
+	assert.Equal(t, want, pipelineOf(t, plain))
 	assert.Equal(t, map[string]any{
 		"apiUrl":             "http://vllm.vllm.svc:8000",
 		"apiPortForward":     "kubectl --kubeconfig " + s.kubeconfig + " --context kind-test --namespace vllm port-forward service/vllm 8000:8000",

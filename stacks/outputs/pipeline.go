@@ -1,0 +1,90 @@
+// Package outputs is the form of the stack outputs that programs read. It imports nothing, so that a
+// program that reads them does not link the clouds' SDKs.
+package outputs
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// PipelineKey is the name of the stack output that holds a Pipeline.
+const PipelineKey = "pipeline"
+
+// KubeconfigKey is the name of the stack output with the kubeconfig of a cloud's cluster, a secret.
+// A stack on an existing cluster has none; see Pipeline.Kubeconfig.
+const KubeconfigKey = "kubeconfig"
+
+// Pipeline says where each part of the path from a server's metrics to its number of replicas is.
+// It holds no secrets.
+type Pipeline struct {
+	// Kubeconfig is the file that the stack was deployed with, as its configuration says it: "" is the
+	// KUBECONFIG of whoever runs. Context is the context in it. Both are "" where the stack has the
+	// output KubeconfigKey.
+	Kubeconfig string `json:"kubeconfig"`
+	Context    string `json:"context"`
+	// Serving is the server.
+	Serving Serving `json:"serving"`
+	// Prometheus is the Service of Prometheus.
+	Prometheus Service `json:"prometheus"`
+	// Adapter is the Deployment that serves the custom metrics API.
+	Adapter Workload `json:"adapter"`
+	// Signals are what the HPA scales on, in its order.
+	Signals []Signal `json:"signals"`
+	// ServerSeries are what every server's /metrics must have.
+	ServerSeries []string `json:"serverSeries"`
+	// Rules are the series that recording rules write, with at least one sample for each ready pod.
+	Rules []string `json:"rules"`
+	// GPUMetrics is the source of DCGM's series: "dcgm-chart", "managed" or "simulated".
+	GPUMetrics string `json:"gpuMetrics"`
+	// GPUSeries are the names that DCGM's utilisation may have, one of which is there.
+	GPUSeries []string `json:"gpuSeries"`
+	// SignalInterval is how often signals are scraped and their rules run, in Go's form, such as "2s".
+	SignalInterval string `json:"signalInterval"`
+}
+
+// Serving is the server's objects; all have the same namespace.
+type Serving struct {
+	Namespace  string `json:"namespace"`
+	Deployment string `json:"deployment"`
+	Service    string `json:"service"`
+	// Port of the API and of /metrics, in the pods and the Service.
+	Port int    `json:"port"`
+	HPA  string `json:"hpa"`
+}
+
+// Service is a Service with one port.
+type Service struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Port      int    `json:"port"`
+}
+
+// Workload is a Deployment.
+type Workload struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+}
+
+// Signal is one metric of the HPA.
+type Signal struct {
+	// Name in the custom metrics API.
+	Name string `json:"name"`
+	// Series in Prometheus that the adapter serves under Name.
+	Series string `json:"series"`
+	// Target is the average per pod above which replicas are added, in Unit.
+	Target float64 `json:"target"`
+	Unit   string  `json:"unit"`
+}
+
+// Plain is the pipeline as maps and lists, for an engine that knows no structs.
+func (p Pipeline) Plain() (map[string]any, error) {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("output %s: %w", PipelineKey, err)
+	}
+	var plain map[string]any
+	if err := json.Unmarshal(text, &plain); err != nil {
+		return nil, fmt.Errorf("output %s: %w", PipelineKey, err)
+	}
+	return plain, nil
+}

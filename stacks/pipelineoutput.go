@@ -1,0 +1,48 @@
+package stacks
+
+import (
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/components"
+	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/providers"
+	"vllm-autoscaling/stacks/outputs"
+)
+
+// exportPipeline exports where everything is, for programs that look at a deployed stack.
+func (c *Config) exportPipeline(ctx *pulumi.Context, cluster *providers.Cluster, settings signals.Settings, catalogue []signals.Signal) error {
+	pipeline := outputs.Pipeline{
+		Serving: outputs.Serving{
+			Namespace: c.Namespaces.Serving, Deployment: components.VLLMName,
+			Service: components.VLLMName, Port: c.VLLM.Port, HPA: components.AutoscalerName,
+		},
+		Prometheus:     outputs.Service{Namespace: c.Namespaces.Monitoring, Name: components.PrometheusService, Port: components.PrometheusPort},
+		Adapter:        outputs.Workload{Namespace: c.Namespaces.Monitoring, Name: components.PrometheusAdapterRelease},
+		ServerSeries:   signals.ServerSeries(),
+		GPUMetrics:     string(cluster.GPUMetrics.Source),
+		GPUSeries:      signals.GPUSeries(),
+		SignalInterval: c.Monitoring.SignalInterval.String(),
+	}
+	// Where there is no kubeconfig to hand out, the user has one already.
+	if cluster.Kubeconfig.OutputState == nil {
+		pipeline.Kubeconfig, pipeline.Context = c.Cluster.Kubeconfig, cluster.Name
+	}
+	for _, signal := range catalogue {
+		pipeline.Signals = append(pipeline.Signals, outputs.Signal{
+			Name: signal.Name, Series: signal.Series, Target: signal.Target, Unit: signal.Unit,
+		})
+	}
+	for _, group := range signals.Rules(settings).Groups {
+		for _, rule := range group.Rules {
+			if rule.Record != "" {
+				pipeline.Rules = append(pipeline.Rules, rule.Record)
+			}
+		}
+	}
+	plain, err := pipeline.Plain()
+	if err != nil {
+		return err
+	}
+	ctx.Export(outputs.PipelineKey, pulumi.ToMap(plain))
+	return nil
+}

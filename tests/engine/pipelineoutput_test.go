@@ -1,0 +1,41 @@
+package engine
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/stacks/outputs"
+)
+
+// pipelineOf takes the output that programs read out of a stack's outputs.
+func pipelineOf(t *testing.T, plain map[string]any) outputs.Pipeline {
+	t.Helper()
+	require.Contains(t, plain, outputs.PipelineKey)
+	text, err := json.Marshal(plain[outputs.PipelineKey])
+	require.NoError(t, err)
+	delete(plain, outputs.PipelineKey)
+	var pipeline outputs.Pipeline
+	require.NoError(t, json.Unmarshal(text, &pipeline))
+	return pipeline
+}
+
+// defaultPipeline is that of a stack with the default names and signals.
+func defaultPipeline() outputs.Pipeline {
+	return outputs.Pipeline{
+		Serving:      outputs.Serving{Namespace: "vllm", Deployment: "vllm", Service: "vllm", Port: 8000, HPA: "vllm"},
+		Prometheus:   outputs.Service{Namespace: "monitoring", Name: "kps-prometheus", Port: 9090},
+		Adapter:      outputs.Workload{Namespace: "monitoring", Name: "prometheus-adapter"},
+		ServerSeries: []string{"vllm:num_requests_running", "vllm:num_requests_waiting"},
+		Rules:        []string{"vllm:requests_in_flight:sum", "vllm:gpu_utilization:max", "vllm:gpu_utilization:guarded"},
+		GPUMetrics:   "dcgm-chart",
+		GPUSeries:    []string{"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO"},
+		Signals: []outputs.Signal{
+			{Name: "vllm_requests_running", Series: "vllm:num_requests_running", Target: 12, Unit: "requests"},
+			{Name: "vllm_requests_waiting", Series: "vllm:num_requests_waiting", Target: 4, Unit: "requests"},
+			{Name: "vllm_gpu_utilization", Series: "vllm:gpu_utilization:guarded", Target: 80, Unit: "percent"},
+		},
+		SignalInterval: "2s",
+	}
+}
