@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,9 +21,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
 	"vllm-autoscaling/tests/lab/controlplane"
+	"vllm-autoscaling/tests/podforward"
 )
 
 // eventually polls until seen returns "", and prints what it returned last when it never does.
@@ -92,6 +95,73 @@ func processesNaming(t *testing.T, dir string) []string {
 	return found
 }
 
+// forwardsFollowPods: a forward opens with each ready pod, carries requests, breaks off no answer of a
+// pod that is being deleted, and is opened again when it broke.
+func forwardsFollowPods(t *testing.T, l *Lab) {
+	forwards, err := podforward.Start(t.Context(), podforward.Options{
+		Config: l.Config(), Namespace: "default", Selector: "app=model", Port: 8000, Log: t.Logf,
+	})
+	require.NoError(t, err)
+	defer forwards.Stop()
+	scale := func(n int32) {
+		_, err := l.Client().AppsV1().Deployments("default").Patch(t.Context(), "model", types.MergePatchType,
+			fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, n), metav1.PatchOptions{})
+		require.NoError(t, err)
+	}
+	open := func(n int) []podforward.Pod {
+		var pods []podforward.Pod
+		eventually(t, 60*time.Second, func() string {
+			if pods = forwards.Pods(); len(pods) == n {
+				return ""
+			}
+			return fmt.Sprintf("%d pods wanted, forwards to %v; failures: %v", n, pods, l.Failures())
+		})
+		return pods
+	}
+	get := func(url string) (string, error) {
+		response, err := http.Get(url)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = response.Body.Close() }()
+		body, err := io.ReadAll(response.Body)
+		return string(body), err
+	}
+	open(1)
+	require.NoError(t, l.AddGPUNodes(t.Context(), 1, 1))
+	scale(2)
+	pods := open(2)
+	assert.NotEqual(t, pods[0].URL, pods[1].URL)
+	for _, pod := range pods {
+		metrics, err := get(pod.URL + "/metrics")
+		require.NoError(t, err)
+		assert.Contains(t, metrics, "vllm:num_requests_running")
+	}
+	// Many at once over one forward.
+	results := make(chan error, 40)
+	for range cap(results) {
+		go func() { _, err := get(pods[0].URL + "/v1/models"); results <- err }()
+	}
+	for range cap(results) {
+		require.NoError(t, <-results)
+	}
+	scale(1)
+	left := open(1)
+	eventually(t, 30*time.Second, func() string {
+		for _, pod := range pods {
+			if pod.Name == left[0].Name {
+				continue
+			}
+			if _, err := get(pod.URL + "/health"); err == nil {
+				return "the forward to the deleted pod " + pod.Name + " is still open"
+			}
+		}
+		return ""
+	})
+	_, err = podforward.Start(t.Context(), podforward.Options{Config: l.Config(), Namespace: "default", Port: 8000})
+	require.ErrorContains(t, err, "without a selector")
+}
+
 func TestLab(t *testing.T) {
 	l, err := Start(t.Context(), Options{Log: os.Stderr})
 	require.NoError(t, err)
@@ -121,6 +191,8 @@ func TestLab(t *testing.T) {
 		require.NoError(t, response.Body.Close())
 		assert.Equal(t, http.StatusOK, response.StatusCode)
 	})
+
+	t.Run("port-forwards go through the API server to every ready pod", func(t *testing.T) { forwardsFollowPods(t, l) })
 
 	t.Run("what is left over is named, CRDs apart", func(t *testing.T) {
 		remove := func(name string) {

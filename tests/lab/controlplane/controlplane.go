@@ -37,6 +37,9 @@ const (
 	nodeIP      = "10.99.0.1"
 )
 
+// KubeletPort is where every node's kubelet listens, as on clouds.
+const KubeletPort = 10250
+
 // startTimeout is for one program on a busy machine; on an idle one each takes a few seconds.
 const startTimeout = 2 * time.Minute
 
@@ -290,7 +293,8 @@ func (c *ControlPlane) startControllers(ctx context.Context, managerPort, schedu
 		Name: tools.Kwok,
 		Args: []string{"--kubeconfig=" + c.Kubeconfig(), "--config=" + stagesFile, "--manage-all-nodes=true",
 			// Without leases the nodes are NotReady after a minute, and all pods with them.
-			"--node-lease-duration-seconds=40", "--cidr=" + podCIDR, "--node-ip=" + nodeIP},
+			"--node-lease-duration-seconds=40", "--cidr=" + podCIDR, "--node-ip=" + nodeIP,
+			fmt.Sprintf("--node-port=%d", KubeletPort)},
 	}}
 	// All three at once: each spends its start waiting.
 	errs := make([]error, len(specs))

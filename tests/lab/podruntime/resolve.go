@@ -15,6 +15,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"vllm-autoscaling/tests/lab/controlplane"
 	"vllm-autoscaling/tests/lab/router"
 )
 
@@ -134,7 +135,18 @@ func (r *Runtime) Cluster(host, port string) ([]router.Backend, error) {
 			return []router.Backend{backend}, err
 		}
 	}
+	if r.kubelet != nil && port == strconv.Itoa(controlplane.KubeletPort) && r.isNode(host) {
+		return []router.Backend{{Address: r.kubelet.Address(), TLS: true}}, nil
+	}
 	return nil, fmt.Errorf("cluster address %s:%s belongs to no Service and no pod of the lab: %w", host, port, router.ErrNotFound)
+}
+
+// isNode says whether a node has that name or address.
+func (r *Runtime) isNode(host string) bool {
+	nodes, err := r.nodes.List(labels.Everything())
+	return err == nil && slices.ContainsFunc(nodes, func(n *corev1.Node) bool {
+		return n.Name == host || slices.ContainsFunc(n.Status.Addresses, func(a corev1.NodeAddress) bool { return a.Address == host })
+	})
 }
 
 // runningSeries is the simulator's gauge of requests that it is answering.

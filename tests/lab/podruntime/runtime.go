@@ -27,6 +27,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
+	"vllm-autoscaling/tests/lab/kubelet"
 	"vllm-autoscaling/tests/lab/router"
 )
 
@@ -59,6 +60,8 @@ type Runtime struct {
 	client kubernetes.Interface
 	router *router.Router
 	egress *router.Egress
+	// kubelet is what every node answers the API server with.
+	kubelet *kubelet.Server
 
 	pods           corelisters.PodLister
 	nodes          corelisters.NodeLister
@@ -98,6 +101,9 @@ func New(config Config) (*Runtime, error) {
 		return nil, fmt.Errorf("pod runtime: %w", err)
 	}
 	r := newRuntime(config, client)
+	if r.kubelet, err = kubelet.Listen(r); err != nil {
+		return nil, err
+	}
 	if r.router, err = router.New(r, writerFunc(func(b []byte) (int, error) {
 		r.logMu.Lock()
 		defer r.logMu.Unlock()
@@ -192,7 +198,7 @@ func (r *Runtime) Stop() error {
 	if r.egress != nil {
 		errs = append(errs, r.egress.Close())
 	}
-	return errors.Join(append(errs, r.router.Close())...)
+	return errors.Join(append(errs, r.kubelet.Close(), r.router.Close())...)
 }
 
 // each calls seen for every object that is new or differs, and gone for every one that was deleted.

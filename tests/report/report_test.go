@@ -187,7 +187,7 @@ func TestHPASourceReadsWhatTheHPASees(t *testing.T) {
 	require.NoError(t, err)
 	value := 15.5
 	assert.Equal(t, Sample{
-		Load: 7, Desired: 4, Current: 3, Ready: 2, Pods: 1,
+		Load: 7, Desired: 4, Current: 3, Ready: 2, Pods: 1, Min: 1,
 		Signals: map[string]Reading{"running": {Value: &value, Target: 12}, "gpu": {Target: 80}},
 	}, sample)
 	assert.Equal(t, "load 7, gpu ?/80, running 15.5/12, desired 4, replicas 3, ready 2, pods 1", sample.String())

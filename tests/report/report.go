@@ -1,5 +1,5 @@
-// Package report keeps what a run of the lab showed, second by second, and
-// writes it as report.json, plot.png and a self-contained index.html.
+// Package report keeps what a run under load showed, second by second, and writes it as report.json,
+// plot.png and a self-contained index.html.
 package report
 
 import (
@@ -11,13 +11,24 @@ import (
 	"time"
 )
 
+// Schema names the form of report.json. Fields may be added within v1; whatever else changes makes a v2.
+const Schema = "vllm-autoscaling/load-report/v1"
+
 // Report is one run: what was watched, what happened and how it ended.
 type Report struct {
+	// Schema is filled in by Write.
+	Schema string `json:"schema"`
 	Title string `json:"title"`
 	// Started is the zero of every time in the report.
 	Started time.Time `json:"started"`
 	// Notes say under which settings the run was made.
-	Notes   []string `json:"notes,omitempty"`
+	Notes []string `json:"notes,omitempty"`
+	// Settings are what the run was told, by name, exactly.
+	Settings map[string]any `json:"settings,omitempty"`
+	// Requests is what the client saw; nil when there was none.
+	Requests *Requests `json:"requests,omitempty"`
+	// Scaling is what the HPA did; nil when it was not watched.
+	Scaling *Scaling `json:"scaling,omitempty"`
 	Signals []Signal `json:"signals"`
 	Samples []Sample `json:"samples"`
 	Events  []Event  `json:"events,omitempty"`
@@ -35,19 +46,25 @@ type Signal struct {
 // Sample is the state at one moment.
 type Sample struct {
 	Seconds float64 `json:"seconds"` // since Report.Started
-	Load    float64 `json:"load"`    // requests in flight that the load generator keeps up
+	Load    float64 `json:"load"`    // requests in flight, as the load generator counts them or keeps them up
 	// Signals holds what the HPA's status says, by name.
 	Signals map[string]Reading `json:"signals"`
 	Desired int                `json:"desired"` // status.desiredReplicas of the HPA
 	Current int                `json:"current"` // spec.replicas of the Deployment
 	Ready   int                `json:"ready"`   // ready replicas of the Deployment
 	Pods    int                `json:"pods"`    // pods that exist, terminating ones included
+	// Min and Max are what the HPA may choose from.
+	Min int `json:"min"`
+	Max int `json:"max"`
 }
 
 // Reading is a metric as the HPA last saw it.
 type Reading struct {
 	// Value is the average over the pods; nil while the HPA has none.
-	Value  *float64 `json:"value"`
+	Value *float64 `json:"value"`
+	// Live is the average over the pods that the custom metrics API has at the sample's moment, which the
+	// HPA will see at its next look; nil when it was not asked or did not answer.
+	Live   *float64 `json:"live,omitempty"`
 	Target float64  `json:"target"`
 }
 
@@ -66,9 +83,10 @@ type Row struct {
 // Write makes the folder and writes the report's three files into it. Files of
 // an earlier report are replaced.
 func (r *Report) Write(folder string) error {
-	if len(r.Samples) == 0 {
+	if len(r.Samples) == 0 && r.Requests == nil {
 		return errors.New("report: nothing was sampled")
 	}
+	r.Schema = Schema
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("report: make its folder: %w", err)
 	}

@@ -32,7 +32,31 @@ ul { padding-left: 1.2rem } details { margin-top: 2rem }
 {{- end}}
 </table>
 <h2>Load, what the HPA saw, and replicas</h2>
-<img alt="Load, metrics with targets, desired and ready replicas over time" src="{{.Image}}">
+<img alt="Load, latencies, metrics with targets, desired and ready replicas over time" src="{{.Image}}">
+{{- with .Report.Requests}}
+<h2>Requests</h2>
+<table>
+<tr><th></th><th>p50</th><th>p90</th><th>p95</th><th>p99</th><th>longest</th><th>mean</th></tr>
+{{- range $.Times}}
+<tr><th>{{.Name}}</th>{{range .Values}}<td class="number">{{.}}</td>{{end}}</tr>
+{{- end}}
+</table>
+<p>Of {{.OK}} requests that were answered, in seconds; the first token and the last count from the moment at which a
+request was due, so that waiting is included, in the client too (at most {{printf "%.3f" .ClientLag}} s here).</p>
+<table>
+<tr><th>outcome</th><th>requests</th></tr>
+{{- range $.Outcomes}}
+<tr><td>{{.Name}}</td><td class="number">{{.Value}}</td></tr>
+{{- end}}
+</table>
+<h2>Pods</h2>
+<table>
+<tr><th>pod</th><th>answered</th><th>failed</th><th>canceled</th></tr>
+{{- range $name, $counts := .Targets}}
+<tr><td>{{$name}}</td><td class="number">{{$counts.OK}}</td><td class="number">{{$counts.Failed}}</td><td class="number">{{$counts.Canceled}}</td></tr>
+{{- end}}
+</table>
+{{- end}}
 <h2>What happened when</h2>
 <table>
 <tr><th>second</th><th>event</th></tr>
@@ -44,6 +68,9 @@ ul { padding-left: 1.2rem } details { margin-top: 2rem }
 <ul>
 {{- range .Report.Notes}}
 <li>{{.}}</li>
+{{- end}}
+{{- range $name, $value := .Report.Settings}}
+<li>{{$name}}: {{$value}}</li>
 {{- end}}
 </ul>
 <details>
@@ -76,10 +103,11 @@ func (r *Report) HTML(png []byte) ([]byte, error) {
 		}
 		changes = append(changes, cells)
 	}
+	times, outcomes := r.tables()
 	var out bytes.Buffer
 	err := page.Execute(&out, map[string]any{
 		"Report":  r,
-		"Changes": changes,
+		"Changes": changes, "Times": times, "Outcomes": outcomes,
 		// The only URL of the page; template.URL says that its scheme is meant.
 		"Image": template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(png)),
 	})
@@ -87,6 +115,44 @@ func (r *Report) HTML(png []byte) ([]byte, error) {
 		return nil, fmt.Errorf("report: page: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// timesRow is a line of the table of quantiles.
+type timesRow struct {
+	Name   string
+	Values []string
+}
+
+func (r *Report) tables() (times []timesRow, outcomes []Row) {
+	if r.Requests == nil {
+		return nil, nil
+	}
+	for _, one := range []struct {
+		name string
+		q    Quantiles
+	}{{"to the first token", r.Requests.TTFT}, {"between tokens", r.Requests.InterToken}, {"to the last token", r.Requests.Latency}} {
+		if one.q.Count == 0 {
+			continue
+		}
+		row := timesRow{Name: one.name}
+		for _, value := range []float64{one.q.P50, one.q.P90, one.q.P95, one.q.P99, one.q.Max, one.q.Mean} {
+			row.Values = append(row.Values, fmt.Sprintf("%.3f", value))
+		}
+		times = append(times, row)
+	}
+	count := func(name string, n int) { outcomes = append(outcomes, Row{Name: name, Value: fmt.Sprint(n)}) }
+	count("answered", r.Requests.OK)
+	for _, kind := range kinds(r.Requests.Failed) {
+		count("failed: "+kind, r.Requests.Failed[kind])
+	}
+	for _, kind := range kinds(r.Requests.Dropped) {
+		count("not sent: "+kind, r.Requests.Dropped[kind])
+	}
+	if r.Requests.Canceled > 0 {
+		count("canceled with the run", r.Requests.Canceled)
+	}
+	count("offered in all", r.Requests.Offered)
+	return times, outcomes
 }
 
 func sortedNames(signals map[string]Reading) []string {

@@ -22,6 +22,8 @@ var (
 	orange     = color.RGBA{R: 230, G: 159, B: 0, A: 255}
 	green      = color.RGBA{R: 0, G: 158, B: 115, A: 255}
 	vermillion = color.RGBA{R: 213, G: 94, B: 0, A: 255}
+	sky        = color.RGBA{R: 86, G: 180, B: 233, A: 255}
+	grey       = color.RGBA{R: 140, G: 140, B: 140, A: 255}
 	ink        = color.RGBA{R: 51, G: 51, B: 51, A: 255}
 	pale       = color.RGBA{R: 225, G: 225, B: 225, A: 255}
 )
@@ -35,8 +37,8 @@ const (
 	eventRows   = 3
 )
 
-// PNG draws the report's panels above each other on one time axis: the load,
-// one panel for each signal with its target, and the replicas.
+// PNG draws the report's panels above each other on one time axis: rates, latencies and errors of the
+// load, one panel for each signal with its target, and the replicas.
 func (r *Report) PNG() ([]byte, error) {
 	panels, err := r.panels()
 	if err != nil {
@@ -91,10 +93,23 @@ func (r *Report) panels() ([]panel, error) {
 		}
 		return points
 	}
-	groups := []struct {
-		unit   string
-		series []series
-	}{{"requests in flight", []series{{"load offered", all(func(s Sample) float64 { return s.Load }), line(ink)}}}}
+	var groups []group
+	if r.Requests != nil {
+		groups = append(groups, group{unit: "requests/s", least: 1, series: []series{
+			{"offered", r.Requests.points(func(p Point) (float64, bool) { return p.OfferedPerSecond, true }), wide(sky)},
+			{"answered", r.Requests.points(func(p Point) (float64, bool) { return p.ServedPerSecond, true }), line(ink)},
+		}})
+	}
+	if len(r.Samples) > 0 {
+		groups = append(groups, group{unit: "in flight", least: 1, series: []series{
+			{"requests in flight", all(func(s Sample) float64 { return s.Load }), line(ink)},
+		}})
+	}
+	if r.Requests != nil {
+		groups = append(groups, r.Requests.latencies("to first token, s", func(p Point) Quantiles { return p.TTFT })...)
+		groups = append(groups, r.Requests.latencies("to last token, s", func(p Point) Quantiles { return p.Latency })...)
+		groups = append(groups, r.Requests.errors()...)
+	}
 	for i, signal := range r.Signals {
 		hue := []color.RGBA{blue, vermillion, green, orange}[i%4]
 		var values, targets plotter.XYs
@@ -104,29 +119,31 @@ func (r *Report) panels() ([]panel, error) {
 				continue
 			}
 			targets = append(targets, plotter.XY{X: sample.Seconds, Y: reading.Target})
-			if reading.Value != nil {
-				values = append(values, plotter.XY{X: sample.Seconds, Y: *reading.Value})
+			if value := reading.newest(); value != nil {
+				values = append(values, plotter.XY{X: sample.Seconds, Y: *value})
 			}
 		}
-		groups = append(groups, struct {
-			unit   string
-			series []series
-		}{signal.Unit, []series{{signal.Label, values, line(hue)}, {"target", targets, dashed(hue)}}})
+		groups = append(groups, group{unit: signal.Unit, least: 1, series: []series{{signal.Label, values, line(hue)}, {"target", targets, dashed(hue)}}})
 	}
-	// An HPA that has not computed anything yet says 0.
-	desired := slices.DeleteFunc(all(func(s Sample) float64 { return float64(s.Desired) }), func(p plotter.XY) bool { return p.Y == 0 })
-	groups = append(groups, struct {
-		unit   string
-		series []series
-	}{"replicas", []series{
-		// Wide under narrow: both stay visible where they agree.
-		{"desired by the HPA", desired, wide(blue)},
-		{"ready", all(func(s Sample) float64 { return float64(s.Ready) }), line(orange)},
-	}})
+	if len(r.Samples) > 0 {
+		// An HPA that has not computed anything yet says 0.
+		desired := slices.DeleteFunc(all(func(s Sample) float64 { return float64(s.Desired) }), func(p plotter.XY) bool { return p.Y == 0 })
+		replicas := group{unit: "replicas", least: 1, series: []series{
+			// Wide under narrow: both stay visible where they agree.
+			{"desired by the HPA", desired, wide(blue)},
+			{"ready", all(func(s Sample) float64 { return float64(s.Ready) }), line(orange)},
+		}}
+		if r.Samples[len(r.Samples)-1].Max > 0 {
+			replicas.series = append(replicas.series,
+				series{"minimum and maximum", all(func(s Sample) float64 { return float64(s.Max) }), dashed(grey)},
+				series{"", all(func(s Sample) float64 { return float64(s.Min) }), dashed(grey)})
+		}
+		groups = append(groups, replicas)
+	}
 
 	var panels []panel
 	for i, group := range groups {
-		p, err := r.panel(group.unit, group.series, i == len(groups)-1)
+		p, err := r.panel(group, i == len(groups)-1)
 		if err != nil {
 			return nil, err
 		}
@@ -135,18 +152,84 @@ func (r *Report) panels() ([]panel, error) {
 	return panels, nil
 }
 
-func (r *Report) panel(unit string, all []series, last bool) (panel, error) {
+// group is what one panel shows.
+type group struct {
+	unit string
+	// least is what the axis reaches at least.
+	least  float64
+	series []series
+}
+
+// points are a series of the requests as steps, without the intervals that have no value.
+func (r *Requests) points(value func(Point) (float64, bool)) plotter.XYs {
+	var points plotter.XYs
+	for _, point := range r.Series {
+		if y, ok := value(point); ok {
+			points = append(points, plotter.XY{X: point.Seconds, Y: y})
+		}
+	}
+	if n := len(points); n > 0 { // the last interval has an end, too
+		points = append(points, plotter.XY{X: points[n-1].X + r.Interval, Y: points[n-1].Y})
+	}
+	return points
+}
+
+// latencies is a panel of quantiles, or none.
+func (r *Requests) latencies(unit string, of func(Point) Quantiles) []group {
+	quantile := func(choose func(Quantiles) float64) plotter.XYs {
+		return r.points(func(p Point) (float64, bool) { q := of(p); return choose(q), q.Count > 0 })
+	}
+	all := []series{
+		{"p99", quantile(func(q Quantiles) float64 { return q.P99 }), line(vermillion)},
+		{"p95", quantile(func(q Quantiles) float64 { return q.P95 }), line(orange)},
+		{"p50", quantile(func(q Quantiles) float64 { return q.P50 }), line(blue)},
+	}
+	if len(all[0].points) == 0 {
+		return nil
+	}
+	return []group{{unit: unit, least: 0.01, series: all}}
+}
+
+// errors is a panel of what failed or was dropped, by kind, or none.
+func (r *Requests) errors() []group {
+	var all []series
+	hues := []color.RGBA{vermillion, orange, blue, green, ink}
+	add := func(total map[string]int, of func(Point) map[string]int) {
+		for _, kind := range kinds(total) {
+			all = append(all, series{kind, r.points(func(p Point) (float64, bool) {
+				return float64(of(p)[kind]) / r.Interval, true
+			}), line(hues[len(all)%len(hues)])})
+		}
+	}
+	add(r.Failed, func(p Point) map[string]int { return p.Failed })
+	add(r.Dropped, func(p Point) map[string]int { return p.Dropped })
+	if len(all) == 0 {
+		return nil
+	}
+	return []group{{unit: "errors/s", least: 0.1, series: all}}
+}
+
+// newest is what the custom metrics API said, where it was asked, and else what the HPA did.
+func (r Reading) newest() *float64 {
+	if r.Live != nil {
+		return r.Live
+	}
+	return r.Value
+}
+
+func (r *Report) panel(group group, last bool) (panel, error) {
+	unit, all := group.unit, group.series
 	p := plot.New()
 	p.Y.Label.Text = unit
 	p.Y.Label.TextStyle.Font.Size = 12
 	p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size = 12, 12
-	p.X.Tick.Marker, p.Y.Tick.Marker = roundTicks{12}, roundTicks{5}
+	p.X.Tick.Marker, p.Y.Tick.Marker = roundTicks{n: 12, least: 1}, roundTicks{n: 5}
 	p.X.Min, p.X.Max = r.span()
 	if last {
 		p.X.Label.Text = "seconds since the start"
 		p.X.Label.TextStyle.Font.Size = 13
 	} else {
-		p.X.Tick.Marker = unlabelled{roundTicks{12}}
+		p.X.Tick.Marker = unlabelled{roundTicks{n: 12, least: 1}}
 	}
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = pale, pale
@@ -157,7 +240,7 @@ func (r *Report) panel(unit string, all []series, last bool) (panel, error) {
 	legend.TextStyle.Font.Size = 13
 	legend.Padding = 6
 	legend.ThumbnailWidth = 0.3 * vg.Inch
-	top := 1.0
+	top := group.least
 	for _, one := range all {
 		if len(one.points) == 0 {
 			continue // a signal that the HPA never saw has a legend entry less
@@ -169,7 +252,9 @@ func (r *Report) panel(unit string, all []series, last bool) (panel, error) {
 		drawn.LineStyle = one.style
 		drawn.StepStyle = plotter.PostStep
 		p.Add(drawn)
-		legend.Add(one.name, drawn)
+		if one.name != "" {
+			legend.Add(one.name, drawn)
+		}
 		for _, point := range one.points {
 			top = math.Max(top, point.Y)
 		}
@@ -181,9 +266,18 @@ func (r *Report) panel(unit string, all []series, last bool) (panel, error) {
 
 // span is the time axis of every panel.
 func (r *Report) span() (from, to float64) {
-	from, to = r.Samples[0].Seconds, r.Samples[len(r.Samples)-1].Seconds
+	from, to = math.Inf(1), math.Inf(-1)
+	widen := func(seconds float64) { from, to = math.Min(from, seconds), math.Max(to, seconds) }
+	if len(r.Samples) > 0 {
+		widen(r.Samples[0].Seconds)
+		widen(r.Samples[len(r.Samples)-1].Seconds)
+	}
+	if r.Requests != nil {
+		widen(r.Requests.From)
+		widen(r.Requests.To)
+	}
 	for _, event := range r.Events {
-		from, to = math.Min(from, event.Seconds), math.Max(to, event.Seconds)
+		widen(event.Seconds)
 	}
 	return math.Floor(from), math.Ceil(to) + 1
 }
@@ -242,7 +336,10 @@ func (e eventLines) Plot(c draw.Canvas, p *plot.Plot) {
 
 // roundTicks puts about n labelled ticks on multiples of 1, 2 or 5 (10, 30 and
 // 60 for long axes would be no better: the axis is in seconds).
-type roundTicks struct{ n int }
+type roundTicks struct {
+	n     int
+	least float64 // the smallest step
+}
 
 func (t roundTicks) Ticks(low, high float64) []plot.Tick {
 	step := math.Pow(10, math.Floor(math.Log10((high-low)/float64(t.n))))
@@ -252,10 +349,11 @@ func (t roundTicks) Ticks(low, high float64) []plot.Tick {
 			break
 		}
 	}
-	step = math.Max(step, 1)
+	step = math.Max(step, t.least)
 	var ticks []plot.Tick
-	for value := math.Ceil(low/step) * step; value <= high; value += step {
-		ticks = append(ticks, plot.Tick{Value: value, Label: fmt.Sprintf("%g", value)})
+	// Counted, because steps of 0.1 added up are not what they should be.
+	for i := math.Ceil(low / step); i*step <= high; i++ {
+		ticks = append(ticks, plot.Tick{Value: i * step, Label: fmt.Sprintf("%.6g", i*step)})
 	}
 	return ticks
 }

@@ -1,0 +1,129 @@
+// Package kubelet answers the API server in place of the lab's nodes, as far as port-forwarding to a
+// pod goes: with the upstream kubelet's own streaming server, so that `kubectl port-forward` and
+// client-go reach the local process behind a pod through the real API server.
+package kubelet
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/kubelet/pkg/cri/streaming/portforward"
+
+	"vllm-autoscaling/tests/lab/router"
+)
+
+// Pods finds the process behind a pod's port.
+type Pods interface {
+	Pod(namespace, pod, port string) (router.Backend, error)
+}
+
+// Server is the kubelet of every node of a lab.
+type Server struct {
+	pods     Pods
+	listener net.Listener
+	server   *http.Server
+}
+
+const (
+	// The kubelet's own defaults (--streaming-connection-idle-timeout and the streaming server's).
+	idleTimeout           = 4 * time.Hour
+	streamCreationTimeout = 30 * time.Second
+)
+
+// Listen serves on a free port of 127.0.0.1 until Close.
+func Listen(pods Pods) (*Server, error) {
+	certificate, err := selfSigned()
+	if err != nil {
+		return nil, fmt.Errorf("kubelet: certificate: %w", err)
+	}
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12,
+		// A port-forward takes the connection over, which HTTP/2 cannot do.
+		NextProtos: []string{"http/1.1"},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("kubelet: %w", err)
+	}
+	s := &Server{pods: pods, listener: listener}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/portForward/{namespace}/{pod}", s.portForward)
+	mux.HandleFunc("/portForward/{namespace}/{pod}/{uid}", s.portForward)
+	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	go func() { _ = s.server.Serve(listener) }()
+	return s, nil
+}
+
+// Address is the host:port that it listens on, with TLS.
+func (s *Server) Address() string { return s.listener.Addr().String() }
+
+// Close ends it. Port-forwards end when the API server does.
+func (s *Server) Close() error { return s.server.Close() }
+
+func (s *Server) portForward(w http.ResponseWriter, r *http.Request) {
+	options, err := portforward.NewV4Options(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	name := r.PathValue("namespace") + "/" + r.PathValue("pod")
+	portforward.ServePortForward(w, r, s, name, types.UID(r.PathValue("uid")), options,
+		idleTimeout, streamCreationTimeout, portforward.SupportedProtocols)
+}
+
+// PortForward joins one stream to the process behind a pod's port; the upstream server calls it.
+func (s *Server) PortForward(_ context.Context, name string, _ types.UID, port int32, stream io.ReadWriteCloser) error {
+	defer func() { _ = stream.Close() }()
+	namespace, pod, _ := strings.Cut(name, "/")
+	backend, err := s.pods.Pod(namespace, pod, strconv.Itoa(int(port)))
+	if err != nil {
+		return err
+	}
+	connection, err := net.DialTimeout("tcp", backend.Address, 2*time.Second)
+	if err != nil {
+		return fmt.Errorf("pod %s, port %d: %w", name, port, err)
+	}
+	defer func() { _ = connection.Close() }()
+	go func() {
+		_, _ = io.Copy(connection, stream)
+		// The client is gone: a server that is still writing has to learn of it.
+		_ = connection.Close()
+	}()
+	if _, err := io.Copy(stream, connection); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("pod %s, port %d: %w", name, port, err)
+	}
+	return nil
+}
+
+// selfSigned is a certificate as a kubelet makes it for itself; the API server of a cluster without
+// --kubelet-certificate-authority does not check it.
+func selfSigned() (tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"kubelet"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(365 * 24 * time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.Certificate{Certificate: [][]byte{certificate}, PrivateKey: key}, nil
+}

@@ -1,0 +1,216 @@
+package load
+
+import (
+	"cmp"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Trace is a schedule read from a file of requests that were really made, or made up.
+type Trace struct {
+	name     string
+	arrivals []Arrival
+	length   time.Duration
+	options  TraceOptions
+}
+
+// TraceOptions say which part of a trace is played, and how. The zero value plays all of it as it is.
+type TraceOptions struct {
+	// Start and Length choose the part, in the trace's own time; Length 0 goes to its end.
+	Start, Length time.Duration
+	// Speed divides the times between requests: 2 plays twice as fast. 0 means 1.
+	Speed float64
+	// MaxInput and MaxOutput cap a request's tokens; 0 for no cap.
+	MaxInput, MaxOutput int
+}
+
+// maxProblems is how many bad rows an error names.
+const maxProblems = 5
+
+// columns are the accepted names of each column, the project's own first and then those of the
+// traces that Microsoft publishes.
+var columns = [3][]string{
+	{"arrival_seconds", "timestamp"},
+	{"input_tokens", "contexttokens"},
+	{"output_tokens", "generatedtokens"},
+}
+
+// OpenTrace reads a trace from a CSV file.
+func OpenTrace(file string, o TraceOptions) (*Trace, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("trace: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	return ReadTrace(filepath.Base(file), f, o)
+}
+
+// ReadTrace reads CSV with a header line. The columns arrival_seconds, input_tokens and output_tokens
+// (or TIMESTAMP, ContextTokens and GeneratedTokens) may stand in any order among others. A time is in
+// seconds from any zero, or a date with time; rows are sorted by it, and the first row is the trace's
+// second 0. The error names the line of every bad row, up to five.
+func ReadTrace(name string, from io.Reader, o TraceOptions) (*Trace, error) {
+	if o.Speed == 0 {
+		o.Speed = 1
+	}
+	if o.Speed < 0 || o.Start < 0 || o.Length < 0 || o.MaxInput < 0 || o.MaxOutput < 0 {
+		return nil, fmt.Errorf("trace %s: speed, start, length and caps are numbers from 0 on", name)
+	}
+	reader := csv.NewReader(from)
+	reader.TrimLeadingSpace, reader.ReuseRecord = true, true
+	header, err := reader.Read()
+	if err != nil {
+		return nil, fmt.Errorf("trace %s: header: %w", name, err)
+	}
+	var at [3]int
+	for i, names := range columns {
+		at[i] = slices.IndexFunc(header, func(column string) bool {
+			column = strings.ToLower(strings.TrimSpace(strings.TrimPrefix(column, "\ufeff")))
+			return slices.Contains(names, column)
+		})
+		if at[i] < 0 {
+			return nil, fmt.Errorf("trace %s: line 1: no column %s (or %s) in %q", name, names[0], names[1], header)
+		}
+	}
+	var all []Arrival
+	var problems []error
+	for len(problems) < maxProblems {
+		row, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil { // it names the line itself
+			problems = append(problems, err)
+			var bad *csv.ParseError
+			if !errors.As(err, &bad) {
+				break
+			}
+			continue
+		}
+		arrival, err := parseRow(row[at[0]], row[at[1]], row[at[2]])
+		if err != nil {
+			line, _ := reader.FieldPos(0)
+			problems = append(problems, fmt.Errorf("line %d: %w", line, err))
+			continue
+		}
+		all = append(all, arrival)
+	}
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("trace %s: %w", name, errors.Join(problems...))
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("trace %s has no row", name)
+	}
+	t := &Trace{name: name, options: o}
+	t.choose(all)
+	if len(t.arrivals) == 0 {
+		return nil, fmt.Errorf("trace %s has no request between %s and %s: it lasts %s", name, o.Start, o.Start+o.Length,
+			all[len(all)-1].At.Round(time.Second))
+	}
+	return t, nil
+}
+
+// choose keeps the part that is played, with times from its start.
+func (t *Trace) choose(all []Arrival) {
+	o := t.options
+	slices.SortStableFunc(all, func(a, b Arrival) int { return cmp.Compare(a.At, b.At) })
+	first := all[0].At
+	for i := range all {
+		all[i].At -= first
+	}
+	end := all[len(all)-1].At
+	if o.Length > 0 {
+		end = o.Start + o.Length
+	}
+	for _, a := range all {
+		// A part includes its start and not its end, so that parts put together are the whole.
+		if a.At < o.Start || a.At > end || (o.Length > 0 && a.At == end) {
+			continue
+		}
+		a.At = time.Duration(float64(a.At-o.Start) / o.Speed)
+		if o.MaxInput > 0 {
+			a.InputTokens = min(a.InputTokens, o.MaxInput)
+		}
+		if o.MaxOutput > 0 {
+			a.OutputTokens = min(a.OutputTokens, o.MaxOutput)
+		}
+		t.arrivals = append(t.arrivals, a)
+	}
+	t.length = time.Duration(float64(end-o.Start) / o.Speed)
+}
+
+func parseRow(at, input, output string) (Arrival, error) {
+	arrival, err := parseTime(at)
+	if err != nil {
+		return Arrival{}, err
+	}
+	a := Arrival{At: arrival}
+	for _, field := range []struct {
+		name, text string
+		to         *int
+	}{{columns[1][0], input, &a.InputTokens}, {columns[2][0], output, &a.OutputTokens}} {
+		*field.to, err = strconv.Atoi(strings.TrimSpace(field.text))
+		if err != nil || *field.to < 0 {
+			return Arrival{}, fmt.Errorf("%s %q is not a number from 0 on", field.name, field.text)
+		}
+		// A request for no token is none that a server takes; published traces have some.
+		*field.to = max(1, *field.to)
+	}
+	return a, nil
+}
+
+// parseTime returns a time from an arbitrary zero, which is the same for all rows of a kind.
+func parseTime(text string) (time.Duration, error) {
+	text = strings.TrimSpace(text)
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
+		if !(seconds >= 0 && seconds < 1e9) {
+			return 0, fmt.Errorf("time %q is not between 0 and 1e9 seconds", text)
+		}
+		return time.Duration(seconds * float64(time.Second)), nil
+	}
+	for _, layout := range []string{time.DateTime, time.RFC3339} { // both take a fraction of a second
+		if at, err := time.Parse(layout, text); err == nil {
+			return time.Duration(at.UnixNano()), nil
+		}
+	}
+	return 0, fmt.Errorf("time %q is neither seconds nor a date with time such as 2023-11-16 18:17:03.97", text)
+}
+
+// Arrivals yields the chosen part.
+func (t *Trace) Arrivals() iter.Seq[Arrival] { return slices.Values(t.arrivals) }
+
+// Length is how long the chosen part takes at its speed.
+func (t *Trace) Length() time.Duration { return t.length }
+
+// Rate is the mean over the ten seconds around a moment.
+func (t *Trace) Rate(at time.Duration) float64 {
+	const half = 5 * time.Second
+	find := func(moment time.Duration) int {
+		i, _ := slices.BinarySearchFunc(t.arrivals, moment, func(a Arrival, m time.Duration) int { return cmp.Compare(a.At, m) })
+		return i
+	}
+	return float64(find(at+half)-find(at-half)) / (2 * half).Seconds()
+}
+
+// Requests is their number.
+func (t *Trace) Requests() int { return len(t.arrivals) }
+
+func (t *Trace) String() string {
+	text := fmt.Sprintf("trace %s, %d requests in %s", t.name, len(t.arrivals), t.length.Round(time.Second))
+	if t.options.Speed != 1 {
+		text += fmt.Sprintf(", %gx its speed", t.options.Speed)
+	}
+	if t.options.Start > 0 {
+		text += fmt.Sprintf(", from %s on", t.options.Start)
+	}
+	return text
+}

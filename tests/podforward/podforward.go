@@ -1,0 +1,302 @@
+// Package podforward keeps a port-forward through the Kubernetes API open to every ready pod of a
+// deployment, as pods come and go. A port-forward to a Service picks one pod and stays with it.
+package podforward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/httpstream"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+)
+
+// Options say which pods.
+type Options struct {
+	// Config reaches the API server as somebody who may list and watch pods and create pods/portforward.
+	Config *rest.Config
+	// Namespace of the pods.
+	Namespace string
+	// Selector of the pods, as in `kubectl get pods -l`.
+	Selector string
+	// Port of the pods.
+	Port int
+	// Log gets a line for each forward that opens, breaks or closes; nil for none.
+	Log func(format string, args ...any)
+}
+
+// Pod is a ready pod with an open forward.
+type Pod struct {
+	Name string
+	// URL is http://127.0.0.1:<port>, without a slash at the end.
+	URL string
+}
+
+// Forwards follows the pods until Stop.
+type Forwards struct {
+	options  Options
+	client   kubernetes.Interface
+	pods     corelisters.PodLister
+	selector labels.Selector
+	informer informers.SharedInformerFactory
+	cancel   context.CancelFunc
+	done     sync.WaitGroup
+	changed  chan struct{}
+
+	mu   sync.Mutex
+	open map[types.UID]*forward
+}
+
+// forward is that to one pod.
+type forward struct {
+	name   string
+	ready  bool
+	url    string // empty while it is not open
+	cancel context.CancelFunc
+}
+
+const (
+	firstRetry = 200 * time.Millisecond
+	lastRetry  = 5 * time.Second
+)
+
+// Start watches the pods and returns when it knows them; forwards open on their own from then on.
+func Start(ctx context.Context, o Options) (*Forwards, error) {
+	if o.Log == nil {
+		o.Log = func(string, ...any) {}
+	}
+	selector, err := labels.Parse(o.Selector)
+	if err != nil {
+		return nil, fmt.Errorf("port-forward: selector: %w", err)
+	}
+	if selector.Empty() {
+		return nil, errors.New("port-forward: without a selector it would be every pod of the namespace")
+	}
+	client, err := kubernetes.NewForConfig(o.Config)
+	if err != nil {
+		return nil, fmt.Errorf("port-forward: %w", err)
+	}
+	// The informer would try again for ever without saying why it cannot.
+	if _, err := client.CoreV1().Pods(o.Namespace).List(ctx, metav1.ListOptions{LabelSelector: o.Selector, Limit: 1}); err != nil {
+		return nil, fmt.Errorf("port-forward: list the pods: %w", err)
+	}
+	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	f := &Forwards{options: o, client: client, selector: selector, cancel: cancel,
+		changed: make(chan struct{}, 1), open: map[types.UID]*forward{}}
+	f.informer = informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(o.Namespace),
+		informers.WithTweakListOptions(func(l *metav1.ListOptions) { l.LabelSelector = o.Selector }))
+	informer := f.informer.Core().V1().Pods()
+	f.pods = informer.Lister()
+	_, err = informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { f.seen(working, object) },
+		UpdateFunc: func(_, object any) { f.seen(working, object) },
+		DeleteFunc: f.gone,
+	})
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("port-forward: %w", err)
+	}
+	f.informer.Start(working.Done())
+	for _, synced := range f.informer.WaitForCacheSync(ctx.Done()) {
+		if !synced {
+			f.Stop()
+			return nil, fmt.Errorf("port-forward: list the pods: %w", context.Cause(ctx))
+		}
+	}
+	return f, nil
+}
+
+// Pods are the ready pods whose forward is open, ordered by name. A pod that is being deleted is not
+// among them, while its forward lasts until it is gone so that requests in flight can end.
+func (f *Forwards) Pods() []Pod {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var pods []Pod
+	for _, forward := range f.open {
+		if forward.ready && forward.url != "" {
+			pods = append(pods, Pod{Name: forward.name, URL: forward.url})
+		}
+	}
+	slices.SortFunc(pods, func(a, b Pod) int { return strings.Compare(a.Name, b.Name) })
+	return pods
+}
+
+// Changed says that Pods has something new.
+func (f *Forwards) Changed() <-chan struct{} { return f.changed }
+
+// Stop closes every forward and returns when they are closed.
+func (f *Forwards) Stop() {
+	f.cancel()
+	f.informer.Shutdown()
+	f.done.Wait()
+}
+
+// Wait blocks until at least n pods have an open forward. The error says how many have.
+func (f *Forwards) Wait(ctx context.Context, n int) error {
+	for {
+		have := len(f.Pods())
+		if have >= n {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("port-forward: %d of %d pods with labels %s in namespace %s can be reached: %w",
+				have, n, f.options.Selector, f.options.Namespace, context.Cause(ctx))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (f *Forwards) notify() {
+	select {
+	case f.changed <- struct{}{}:
+	default:
+	}
+}
+
+func serves(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp == nil && slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+func (f *Forwards) seen(ctx context.Context, object any) {
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	known := f.open[pod.UID]
+	ready := serves(pod)
+	if known == nil && ready {
+		own, cancel := context.WithCancel(ctx)
+		known = &forward{name: pod.Name, cancel: cancel}
+		f.open[pod.UID] = known
+		f.done.Go(func() { f.keep(own, known) })
+	}
+	if known != nil && known.ready != ready {
+		known.ready = ready
+		if !ready {
+			f.options.Log("pod %s is not ready any more: no new request goes there", pod.Name)
+		}
+		f.notify()
+	}
+}
+
+func (f *Forwards) gone(object any) {
+	if unknown, ok := object.(cache.DeletedFinalStateUnknown); ok {
+		object = unknown.Obj
+	}
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if known := f.open[pod.UID]; known != nil {
+		known.ready = false
+		known.cancel()
+		delete(f.open, pod.UID)
+		f.notify()
+	}
+}
+
+// keep opens a pod's forward again whenever it breaks, until ctx ends.
+func (f *Forwards) keep(ctx context.Context, to *forward) {
+	wait := firstRetry
+	for ctx.Err() == nil {
+		opened, err := f.forward(ctx, to)
+		if ctx.Err() != nil {
+			return
+		}
+		if opened {
+			wait = firstRetry
+		}
+		f.options.Log("port-forward to pod %s: %v; opened again in %s", to.name, err, wait)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, lastRetry)
+	}
+}
+
+// forward lasts as long as the forward does; opened says whether it came that far.
+func (f *Forwards) forward(ctx context.Context, to *forward) (opened bool, err error) {
+	dialer, err := f.dialer(to.name)
+	if err != nil {
+		return false, err
+	}
+	ready := make(chan struct{})
+	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", f.options.Port)},
+		ctx.Done(), ready, io.Discard, io.Discard)
+	if err != nil {
+		return false, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- forwarder.ForwardPorts() }()
+	select {
+	case err := <-ended:
+		return false, err
+	case <-ready:
+	}
+	ports, err := forwarder.GetPorts()
+	if err != nil {
+		forwarder.Close()
+		<-ended
+		return false, err
+	}
+	f.set(to, fmt.Sprintf("http://127.0.0.1:%d", ports[0].Local))
+	f.options.Log("port-forward to pod %s is open", to.name)
+	err = <-ended
+	f.set(to, "")
+	if err == nil {
+		err = errors.New("closed")
+	}
+	return true, err
+}
+
+func (f *Forwards) set(to *forward, url string) {
+	f.mu.Lock()
+	to.url = url
+	f.mu.Unlock()
+	f.notify()
+}
+
+// dialer asks for WebSockets and falls back to SPDY, as kubectl does.
+func (f *Forwards) dialer(pod string) (httpstream.Dialer, error) {
+	url := f.client.CoreV1().RESTClient().Post().Resource("pods").Namespace(f.options.Namespace).
+		Name(pod).SubResource("portforward").URL()
+	transport, upgrader, err := spdy.RoundTripperFor(f.options.Config)
+	if err != nil {
+		return nil, err
+	}
+	old := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
+	tunnel, err := portforward.NewSPDYOverWebsocketDialer(url, f.options.Config)
+	if err != nil {
+		return nil, err
+	}
+	return portforward.NewFallbackDialer(tunnel, old, func(err error) bool {
+		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
+	}), nil
+}
