@@ -6,8 +6,8 @@ export GOFLAGS := -trimpath -buildvcs=false
 
 # Packages of the tests module that need none of the lab's tools.
 FAST := ./engine/... ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
-	./lab/kubernetesprovider ./lab/load/... ./lab/podruntime/... \
-	./lab/process/... ./lab/report/... ./lab/router/... ./lab/tools
+	./lab/kubernetesprovider ./lab/podruntime/... \
+	./lab/process/... ./lab/router/... ./lab/tools ./load/... ./report/... ./cmd/load/...
 
 # Packages that start the lab: real API server, HPA controller, Prometheus, adapter.
 LAB := ./lab ./lab/controlplane/... ./lab/kubernetesprovider/live ./lab/podruntime/... ./lab/cmd/... ./e2e/...

@@ -18,7 +18,7 @@ import (
 
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
-	"vllm-autoscaling/tests/lab/report"
+	"vllm-autoscaling/tests/report"
 )
 
 // onCloud is what a stack on a simulated cloud is configured with, on top of the file that the project ships for it,

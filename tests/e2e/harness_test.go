@@ -23,8 +23,8 @@ import (
 
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/tests/lab"
-	"vllm-autoscaling/tests/lab/load"
-	"vllm-autoscaling/tests/lab/report"
+	"vllm-autoscaling/tests/load"
+	"vllm-autoscaling/tests/report"
 )
 
 const (
@@ -192,7 +192,7 @@ func newWatch(t *testing.T, l *lab.Lab) *watch {
 	ctx := testContext(t)
 	generator, err := load.Start(ctx, load.Options{
 		Model: modelID, MaxTokens: 100,
-		Targets: func(ctx context.Context) ([]string, error) { return l.ReadyPodURLs(ctx, serving, selector, apiPort) },
+		Targets: load.ByURL(func(ctx context.Context) ([]string, error) { return l.ReadyPodURLs(ctx, serving, selector, apiPort) }),
 	})
 	require.NoError(t, err)
 	started := time.Now()

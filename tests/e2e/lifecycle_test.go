@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"vllm-autoscaling/tests/lab"
-	"vllm-autoscaling/tests/lab/report"
+	"vllm-autoscaling/tests/report"
 )
 
 // TestSimulatedStack deploys what a laptop's cluster gets: no GPU node, the

@@ -20,7 +20,7 @@ import (
 
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/tests/lab"
-	"vllm-autoscaling/tests/lab/report"
+	"vllm-autoscaling/tests/report"
 )
 
 var listAll = metav1.ListOptions{}

@@ -44,6 +44,18 @@ type Target struct {
 	URL string
 }
 
+// ByURL makes Targets of a function that returns URLs, named by them.
+func ByURL(urls func(context.Context) ([]string, error)) func(context.Context) ([]Target, error) {
+	return func(ctx context.Context) ([]Target, error) {
+		list, err := urls(ctx)
+		targets := make([]Target, len(list))
+		for i, url := range list {
+			targets[i] = Target{Name: url, URL: url}
+		}
+		return targets, err
+	}
+}
+
 // Options of a Generator. Targets and Model are required.
 type Options struct {
 	// Targets returns the servers that are ready now. It is called every second, and at once after

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -17,14 +15,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/portforward"
-	"k8s.io/client-go/transport/spdy"
+
+	"vllm-autoscaling/tests/portforward"
 )
 
 // Options say which pods.
@@ -74,6 +71,8 @@ type forward struct {
 const (
 	firstRetry = 200 * time.Millisecond
 	lastRetry  = 5 * time.Second
+	// openTimeout of one try.
+	openTimeout = 15 * time.Second
 )
 
 // Start watches the pods and returns when it knows them; forwards open on their own from then on.
@@ -243,37 +242,22 @@ func (f *Forwards) keep(ctx context.Context, to *forward) {
 
 // forward lasts as long as the forward does; opened says whether it came that far.
 func (f *Forwards) forward(ctx context.Context, to *forward) (opened bool, err error) {
-	dialer, err := f.dialer(to.name)
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	forward, err := portforward.Open(opening, f.options.Config, f.options.Namespace, to.name, f.options.Port)
 	if err != nil {
 		return false, err
 	}
-	ready := make(chan struct{})
-	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", f.options.Port)},
-		ctx.Done(), ready, io.Discard, io.Discard)
-	if err != nil {
-		return false, err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- forwarder.ForwardPorts() }()
-	select {
-	case err := <-ended:
-		return false, err
-	case <-ready:
-	}
-	ports, err := forwarder.GetPorts()
-	if err != nil {
-		forwarder.Close()
-		<-ended
-		return false, err
-	}
-	f.set(to, fmt.Sprintf("http://127.0.0.1:%d", ports[0].Local))
+	f.set(to, "http://"+forward.Address)
 	f.options.Log("port-forward to pod %s is open", to.name)
-	err = <-ended
-	f.set(to, "")
-	if err == nil {
-		err = errors.New("closed")
+	select {
+	case <-ctx.Done():
+		forward.Close()
+	case <-forward.Done():
 	}
-	return true, err
+	f.set(to, "")
+	<-forward.Done()
+	return true, fmt.Errorf("connection lost %s", forward.Trouble())
 }
 
 func (f *Forwards) set(to *forward, url string) {
@@ -281,22 +265,4 @@ func (f *Forwards) set(to *forward, url string) {
 	to.url = url
 	f.mu.Unlock()
 	f.notify()
-}
-
-// dialer asks for WebSockets and falls back to SPDY, as kubectl does.
-func (f *Forwards) dialer(pod string) (httpstream.Dialer, error) {
-	url := f.client.CoreV1().RESTClient().Post().Resource("pods").Namespace(f.options.Namespace).
-		Name(pod).SubResource("portforward").URL()
-	transport, upgrader, err := spdy.RoundTripperFor(f.options.Config)
-	if err != nil {
-		return nil, err
-	}
-	old := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
-	tunnel, err := portforward.NewSPDYOverWebsocketDialer(url, f.options.Config)
-	if err != nil {
-		return nil, err
-	}
-	return portforward.NewFallbackDialer(tunnel, old, func(err error) bool {
-		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
-	}), nil
 }

@@ -18,7 +18,7 @@ const Schema = "vllm-autoscaling/load-report/v1"
 type Report struct {
 	// Schema is filled in by Write.
 	Schema string `json:"schema"`
-	Title string `json:"title"`
+	Title  string `json:"title"`
 	// Started is the zero of every time in the report.
 	Started time.Time `json:"started"`
 	// Notes say under which settings the run was made.

@@ -14,7 +14,7 @@ import (
 
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/tests/lab"
-	"vllm-autoscaling/tests/lab/report"
+	"vllm-autoscaling/tests/report"
 )
 
 func TestVerdict(t *testing.T) {

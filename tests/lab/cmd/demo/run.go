@@ -12,8 +12,8 @@ import (
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
-	"vllm-autoscaling/tests/lab/load"
-	"vllm-autoscaling/tests/lab/report"
+	"vllm-autoscaling/tests/load"
+	"vllm-autoscaling/tests/report"
 )
 
 const (
@@ -209,9 +209,9 @@ func (d *demo) deploy(ctx context.Context) error {
 func (d *demo) scale(ctx context.Context) error {
 	generator, err := load.Start(ctx, load.Options{
 		Model: model, MaxTokens: answerTokens,
-		Targets: func(ctx context.Context) ([]string, error) {
+		Targets: load.ByURL(func(ctx context.Context) ([]string, error) {
 			return d.lab.ReadyPodURLs(ctx, serving, selector, apiPort)
-		},
+		}),
 	})
 	if err != nil {
 		return err

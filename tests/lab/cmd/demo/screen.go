@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"vllm-autoscaling/components/signals"
-	"vllm-autoscaling/tests/lab/report"
+	"vllm-autoscaling/tests/report"
 )
 
 // screen prints whole lines, each with the time since the start, from any
