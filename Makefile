@@ -12,7 +12,7 @@ FAST := ./engine/... ./promql/... ./lab/chartrepository/... ./lab/charts/... ./l
 # Packages that start the lab: real API server, HPA controller, Prometheus, adapter.
 LAB := ./lab ./lab/controlplane/... ./lab/kubernetesprovider/live ./lab/podruntime/... ./lab/cmd/... ./e2e/...
 
-.PHONY: help demo test test-fast test-lab test-clouds tools vet lint golden bench-build clean
+.PHONY: help demo test test-fast test-lab tools vet lint golden bench-build clean
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,9 +29,6 @@ test-fast: ## Unit, engine and rule tests, without the lab.
 
 test-lab: tools ## End to end: real control plane, Prometheus, adapter, HPA and Pulumi CLI.
 	cd tests && go test -count=1 -p 1 -timeout 40m $(LAB)
-
-test-clouds: tools ## Attaching to clusters, and up killed at many points, on the simulated clouds; not yet part of `make test`.
-	cd tests && go test -count=1 -tags cloudbreaks -timeout 60m -run 'Cloud' ./e2e
 
 tools: ## Build the lab's tools that are missing.
 	cd tests && go run ./lab/cmd/buildtools

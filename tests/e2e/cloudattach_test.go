@@ -1,5 +1,3 @@
-//go:build cloudbreaks
-
 package e2e
 
 import (
