@@ -1,0 +1,228 @@
+// Package codehost keeps one comment on a pull request, or one open issue, up to date on GitHub or GitLab.
+// What belongs together is found again by a marker, an HTML comment that readers do not see.
+package codehost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Host is where comments and issues live. GitHub and GitLab implement it.
+type Host interface {
+	// comments lists all comments of a pull request, oldest first.
+	comments(ctx context.Context, pullRequest int) ([]entry, error)
+	addComment(ctx context.Context, pullRequest int, body string) (entry, error)
+	editComment(ctx context.Context, pullRequest int, comment int64, body string) (entry, error)
+	// issues lists the open issues with a label, oldest first.
+	issues(ctx context.Context, label string) ([]entry, error)
+	openIssue(ctx context.Context, issue Issue, body string) (entry, error)
+	editIssue(ctx context.Context, number int64, title, body string) (entry, error)
+	commentIssue(ctx context.Context, number int64, body string) error
+	closeIssue(ctx context.Context, number int64) (entry, error)
+	// longest is how many bytes a body may have.
+	longest() int
+	// author is whose entries are ours; empty for anybody's.
+	author() string
+	// waiting is how long to wait before the next attempt.
+	waiting() waiter
+}
+
+// entry is a comment or an issue. ID is what edits are addressed to: of an issue, its number.
+type entry struct {
+	ID          int64
+	Author      string
+	Title, Body string
+	URL         string
+}
+
+// Issue is what is wanted of one issue.
+type Issue struct {
+	// Marker tells this issue from others, such as "drift gke".
+	Marker string
+	// Title is the issue's title.
+	Title string
+	// Body is Markdown.
+	Body string
+	// Label is put on a new issue and narrows the search; required.
+	Label string
+}
+
+// Result says what became of a comment or an issue.
+type Result struct {
+	// Action is created, updated, unchanged, closed or none (there was nothing to close).
+	Action string
+	// URL is the page of the comment or issue; empty with none.
+	URL string
+}
+
+// UpsertComment makes body the pull request's comment with that marker: the first call creates it, later
+// ones replace its text. A body that is too long is cut, and says so.
+func UpsertComment(ctx context.Context, host Host, pullRequest int, marker, body string) (Result, error) {
+	hidden, err := markerLine(marker)
+	if err != nil {
+		return Result{}, err
+	}
+	if pullRequest <= 0 {
+		return Result{}, fmt.Errorf("pull request %d: numbers start at 1", pullRequest)
+	}
+	text := fit(hidden+"\n"+body, host.longest())
+	var result Result
+	// The whole of it is tried again, search included: a request that failed may have been carried out.
+	err = host.waiting().retry(ctx, func() error {
+		existing, err := host.comments(ctx, pullRequest)
+		if err != nil {
+			return err
+		}
+		old, found := marked(existing, hidden, host.author())
+		switch {
+		case !found:
+			created, err := host.addComment(ctx, pullRequest, text)
+			result = Result{Action: "created", URL: created.URL}
+			return err
+		case strings.TrimSpace(old.Body) == strings.TrimSpace(text):
+			result = Result{Action: "unchanged", URL: old.URL}
+			return nil
+		default:
+			edited, err := host.editComment(ctx, pullRequest, old.ID, text)
+			result = Result{Action: "updated", URL: edited.URL}
+			return err
+		}
+	})
+	return result, err
+}
+
+// UpsertIssue makes sure that exactly one open issue with the marker says what is wanted.
+func UpsertIssue(ctx context.Context, host Host, issue Issue) (Result, error) {
+	hidden, err := markerLine(issue.Marker)
+	if err != nil {
+		return Result{}, err
+	}
+	if issue.Label == "" || issue.Title == "" {
+		return Result{}, errors.New("an issue needs a title and a label")
+	}
+	text := fit(hidden+"\n"+issue.Body, host.longest())
+	var result Result
+	err = host.waiting().retry(ctx, func() error {
+		existing, err := host.issues(ctx, issue.Label)
+		if err != nil {
+			return err
+		}
+		old, found := marked(existing, hidden, host.author())
+		switch {
+		case !found:
+			created, err := host.openIssue(ctx, issue, text)
+			result = Result{Action: "created", URL: created.URL}
+			return err
+		case old.Title == issue.Title && strings.TrimSpace(old.Body) == strings.TrimSpace(text):
+			result = Result{Action: "unchanged", URL: old.URL}
+			return nil
+		default:
+			edited, err := host.editIssue(ctx, old.ID, issue.Title, text)
+			result = Result{Action: "updated", URL: edited.URL}
+			return err
+		}
+	})
+	return result, err
+}
+
+// CloseIssue closes the open issue with the marker, after a comment that says why. None open is no error.
+func CloseIssue(ctx context.Context, host Host, marker, label, comment string) (Result, error) {
+	hidden, err := markerLine(marker)
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{Action: "none"}
+	commented := false
+	err = host.waiting().retry(ctx, func() error {
+		existing, err := host.issues(ctx, label)
+		if err != nil {
+			return err
+		}
+		old, found := marked(existing, hidden, host.author())
+		if !found {
+			return nil
+		}
+		if comment != "" && !commented {
+			if err := host.commentIssue(ctx, old.ID, fit(comment, host.longest())); err != nil {
+				return err
+			}
+			commented = true
+		}
+		closed, err := host.closeIssue(ctx, old.ID)
+		result = Result{Action: "closed", URL: closed.URL}
+		return err
+	})
+	return result, err
+}
+
+// markerLine is the first line of what this package writes.
+func markerLine(marker string) (string, error) {
+	if marker == "" || strings.ContainsAny(marker, "<>\n") || strings.Contains(marker, "--") {
+		return "", fmt.Errorf("marker %q: a short text without <, >, -- and line breaks is needed", marker)
+	}
+	return "<!-- vllm-autoscaling " + marker + " -->", nil
+}
+
+// marked finds the first entry that starts with the marker. One of somebody else is not ours, even if
+// quoted in full: whoever could plant it could otherwise hide the real one.
+func marked(entries []entry, hidden, author string) (entry, bool) {
+	for _, e := range entries {
+		if first, _, _ := strings.Cut(e.Body, "\n"); strings.TrimSpace(first) == hidden && (author == "" || e.Author == author) {
+			return e, true
+		}
+	}
+	return entry{}, false
+}
+
+// cutNote ends a text that was too long.
+const cutNote = "\n\n*The text is longer than a comment can be; the rest of it is in the log of the run.*\n"
+
+// fit cuts a text at the end of a line so that it has at most that many bytes, and closes what the cut
+// left open: code blocks and folded parts.
+func fit(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	// Enough for the note and for what has to be closed.
+	room := most - len(cutNote) - 200
+	kept := text[:max(room, 0)]
+	if end := strings.LastIndexByte(kept, '\n'); end > 0 {
+		kept = kept[:end]
+	} else {
+		kept = strings.ToValidUTF8(kept, "")
+	}
+	fence := ""
+	folded := 0
+	for line := range strings.Lines(kept) {
+		trimmed := strings.TrimSpace(line)
+		if mark := leadingFence(trimmed); mark != "" {
+			switch {
+			case fence == "":
+				fence = mark
+			case strings.HasPrefix(mark, fence) && trimmed == mark:
+				fence = ""
+			}
+			continue
+		}
+		if fence == "" {
+			folded += strings.Count(line, "<details") - strings.Count(line, "</details>")
+		}
+	}
+	if fence != "" {
+		kept += "\n" + fence
+	}
+	kept += strings.Repeat("\n\n</details>", min(max(folded, 0), 10))
+	return kept + cutNote
+}
+
+// leadingFence is the run of three or more backticks or tildes at the start of a line.
+func leadingFence(line string) string {
+	for _, mark := range []string{"`", "~"} {
+		if n := len(line) - len(strings.TrimLeft(line, mark)); n >= 3 {
+			return line[:n]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,202 @@
+package codehost
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// attempts is how often something is tried before it has failed.
+	attempts = 5
+	// longestWait bounds what a server may ask for: a job that sleeps for an hour helps nobody.
+	longestWait = 90 * time.Second
+	// requestLimit bounds one request.
+	requestLimit = 30 * time.Second
+	// longestAnswer bounds what is read of one page.
+	longestAnswer = 32 << 20
+)
+
+// waiter waits between attempts.
+type waiter struct {
+	// sleep waits or returns the context's error.
+	sleep func(context.Context, time.Duration) error
+	now   func() time.Time
+}
+
+func realWaiter() waiter {
+	return waiter{now: time.Now, sleep: func(ctx context.Context, d time.Duration) error {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-timer.C:
+			return nil
+		}
+	}}
+}
+
+// temporary marks an error after which another attempt makes sense, and when.
+type temporary struct {
+	err   error
+	after time.Duration // 0 for as usual
+}
+
+func (t *temporary) Error() string { return t.err.Error() }
+func (t *temporary) Unwrap() error { return t.err }
+
+// retry calls do until it succeeds or fails for good.
+func (w waiter) retry(ctx context.Context, do func() error) error {
+	wait := time.Second
+	for attempt := 1; ; attempt++ {
+		err := do()
+		var passing *temporary
+		if err == nil || !errors.As(err, &passing) {
+			return err
+		}
+		if attempt == attempts {
+			return fmt.Errorf("%w (tried %d times)", err, attempts)
+		}
+		pause := wait
+		if passing.after > 0 {
+			pause = passing.after
+		}
+		if pause > longestWait {
+			return fmt.Errorf("%w (the server asks to wait %s, which is too long for a job)", err, pause.Round(time.Second))
+		}
+		if err := w.sleep(ctx, pause); err != nil {
+			return err
+		}
+		wait *= 2
+	}
+}
+
+// api is one host's REST API.
+type api struct {
+	base    string // address without a slash at the end
+	headers map[string]string
+	client  *http.Client
+	wait    waiter
+	// explain turns an answer that refuses something into what to do about it; empty for nothing to add.
+	explain func(status int, action, message string) string
+}
+
+// call sends one request and decodes the answer into result, unless that is nil. action says in the
+// error what could not be done.
+func (a *api) call(ctx context.Context, method, path, action string, body, result any) (http.Header, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
+	var content io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", action, err)
+		}
+		content = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, a.base+path, content)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", action, err)
+	}
+	for name, value := range a.headers {
+		request.Header.Set(name, value)
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := a.client.Do(request)
+	if err != nil {
+		return nil, &temporary{err: fmt.Errorf("%s: %w", action, err)}
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, longestAnswer))
+	if err != nil {
+		return nil, &temporary{err: fmt.Errorf("%s: %w", action, err)}
+	}
+	if response.StatusCode >= 300 {
+		return nil, a.refused(response, action, text)
+	}
+	if result != nil {
+		if err := json.Unmarshal(text, result); err != nil {
+			return nil, fmt.Errorf("%s: %s answered with something else than its API: %w", action, a.base, err)
+		}
+	}
+	return response.Header, nil
+}
+
+// refused makes an error of an answer that is none.
+func (a *api) refused(response *http.Response, action string, body []byte) error {
+	message := reason(body)
+	err := fmt.Errorf("%s: %s: %s", action, response.Status, message)
+	if hint := a.explain(response.StatusCode, action, message); hint != "" {
+		err = fmt.Errorf("%w: %s", err, hint)
+	}
+	limited := response.StatusCode == http.StatusTooManyRequests ||
+		response.StatusCode == http.StatusForbidden && (response.Header.Get("X-RateLimit-Remaining") == "0" ||
+			response.Header.Get("Retry-After") != "" || strings.Contains(strings.ToLower(message), "rate limit"))
+	if limited {
+		return &temporary{err: err, after: a.askedFor(response.Header)}
+	}
+	if response.StatusCode >= 500 {
+		return &temporary{err: err}
+	}
+	return err
+}
+
+// askedFor is how long the server wants to be left alone.
+func (a *api) askedFor(header http.Header) time.Duration {
+	if seconds, err := strconv.Atoi(header.Get("Retry-After")); err == nil && seconds > 0 {
+		return time.Duration(seconds) * time.Second
+	}
+	for _, name := range []string{"X-RateLimit-Reset", "RateLimit-Reset"} {
+		if at, err := strconv.ParseInt(header.Get(name), 10, 64); err == nil {
+			if pause := time.Unix(at, 0).Sub(a.wait.now()); pause > 0 {
+				return pause + time.Second
+			}
+		}
+	}
+	// GitHub's advice for secondary limits without a header.
+	return time.Minute
+}
+
+// reason is the message of an error's body, in one line.
+func reason(body []byte) string {
+	var answer struct {
+		Message any `json:"message"`
+		Error   any `json:"error"`
+		Errors  any `json:"errors"`
+	}
+	if err := json.Unmarshal(body, &answer); err == nil {
+		var parts []string
+		for _, part := range []any{answer.Message, answer.Error, answer.Errors} {
+			switch value := part.(type) {
+			case nil:
+			case string:
+				parts = append(parts, value)
+			default:
+				if text, err := json.Marshal(value); err == nil {
+					parts = append(parts, string(text))
+				}
+			}
+		}
+		if len(parts) > 0 {
+			return strings.Join(parts, "; ")
+		}
+	}
+	text := strings.Join(strings.Fields(string(body)), " ")
+	if len(text) > 200 {
+		text = strings.ToValidUTF8(text[:200], "") + " ..."
+	}
+	if text == "" {
+		return "no message"
+	}
+	return text
+}
