@@ -5,9 +5,9 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 
 # Packages of the tests module that need none of the lab's tools.
-FAST := ./engine/... ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
+FAST := ./codehost/... ./engine/... ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
 	./lab/kubernetesprovider ./lab/podruntime/... \
-	./lab/process/... ./lab/router/... ./lab/tools ./load/... ./report/... ./cmd/load/...
+	./lab/process/... ./lab/router/... ./lab/tools ./load/... ./report/... ./cmd/load/... ./workflows
 
 # Packages that start the lab: real API server, HPA controller, Prometheus, adapter.
 LAB := ./lab ./lab/controlplane/... ./lab/kubernetesprovider/live ./lab/podruntime/... ./lab/cmd/... ./e2e/...

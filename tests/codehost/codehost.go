@@ -67,7 +67,7 @@ func UpsertComment(ctx context.Context, host Host, pullRequest int, marker, body
 	if pullRequest <= 0 {
 		return Result{}, fmt.Errorf("pull request %d: numbers start at 1", pullRequest)
 	}
-	text := fit(hidden+"\n"+body, host.longest())
+	text := fit(withMarker(hidden, body), host.longest())
 	var result Result
 	// The whole of it is tried again, search included: a request that failed may have been carried out.
 	err = host.waiting().retry(ctx, func() error {
@@ -102,7 +102,7 @@ func UpsertIssue(ctx context.Context, host Host, issue Issue) (Result, error) {
 	if issue.Label == "" || issue.Title == "" {
 		return Result{}, errors.New("an issue needs a title and a label")
 	}
-	text := fit(hidden+"\n"+issue.Body, host.longest())
+	text := fit(withMarker(hidden, issue.Body), host.longest())
 	var result Result
 	err = host.waiting().retry(ctx, func() error {
 		existing, err := host.issues(ctx, issue.Label)
@@ -163,6 +163,14 @@ func markerLine(marker string) (string, error) {
 		return "", fmt.Errorf("marker %q: a short text without <, >, -- and line breaks is needed", marker)
 	}
 	return "<!-- vllm-autoscaling " + marker + " -->", nil
+}
+
+// withMarker puts the marker before a text that does not start with it.
+func withMarker(hidden, text string) string {
+	if first, _, _ := strings.Cut(text, "\n"); strings.TrimSpace(first) == hidden {
+		return text
+	}
+	return hidden + "\n" + text
 }
 
 // marked finds the first entry that starts with the marker. One of somebody else is not ours, even if

@@ -38,6 +38,7 @@ func TestCommentIsCreatedOnceAndThenUpdated(t *testing.T) {
 		{"preview eks", "other stack", "created"},
 		{"preview gke", "two", "updated"},
 		{"preview gke", "two", "unchanged"},
+		{"preview gke", "<!-- vllm-autoscaling preview gke -->\ntwo", "unchanged"},
 	} {
 		result, err := UpsertComment(t.Context(), host, 7, step.marker, step.body)
 		require.NoError(t, err)

@@ -1,0 +1,120 @@
+// Package workflows reads GitHub's workflow files, for the tests that check and run them.
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Folder is where the workflows are, below the repository.
+const Folder = ".github/workflows"
+
+// Workflow is what the tests need to know of a workflow file.
+type Workflow struct {
+	File        string         `yaml:"-"`
+	Name        string         `yaml:"name"`
+	On          On             `yaml:"on"`
+	Permissions Permissions    `yaml:"permissions"`
+	Concurrency *Concurrency   `yaml:"concurrency"`
+	Jobs        map[string]Job `yaml:"jobs"`
+}
+
+// Job is a job of a workflow: steps, or the call of another workflow.
+type Job struct {
+	Name           string            `yaml:"name"`
+	If             string            `yaml:"if"`
+	RunsOn         string            `yaml:"runs-on"`
+	TimeoutMinutes int               `yaml:"timeout-minutes"`
+	Environment    string            `yaml:"environment"`
+	Permissions    Permissions       `yaml:"permissions"`
+	Concurrency    *Concurrency      `yaml:"concurrency"`
+	Env            map[string]string `yaml:"env"`
+	Outputs        map[string]string `yaml:"outputs"`
+	Uses           string            `yaml:"uses"`
+	With           map[string]string `yaml:"with"`
+	Steps          []Step            `yaml:"steps"`
+}
+
+// Step is one step of a job.
+type Step struct {
+	ID   string            `yaml:"id"`
+	If   string            `yaml:"if"`
+	Uses string            `yaml:"uses"`
+	With map[string]string `yaml:"with"`
+	Run  string            `yaml:"run"`
+	Env  map[string]string `yaml:"env"`
+}
+
+// On are the names of a workflow's events.
+type On []string
+
+// UnmarshalYAML takes a name, a list of names, or an object with a key for each.
+func (o *On) UnmarshalYAML(node *yaml.Node) error {
+	switch node.Kind {
+	case yaml.ScalarNode:
+		*o = On{node.Value}
+	case yaml.SequenceNode:
+		return node.Decode((*[]string)(o))
+	case yaml.MappingNode:
+		for i := 0; i < len(node.Content); i += 2 {
+			*o = append(*o, node.Content[i].Value)
+		}
+	}
+	return nil
+}
+
+// Permissions are those of the token by scope; nil if the file says nothing of them.
+type Permissions map[string]string
+
+// UnmarshalYAML refuses the short forms, which give more than is said.
+func (p *Permissions) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind != yaml.MappingNode {
+		return fmt.Errorf("line %d: permissions: %s: list the scopes", node.Line, node.Value)
+	}
+	*p = Permissions{}
+	return node.Decode((*map[string]string)(p))
+}
+
+// Concurrency says what runs one after the other.
+type Concurrency struct {
+	Group            string `yaml:"group"`
+	CancelInProgress string `yaml:"cancel-in-progress"`
+}
+
+// Load reads all workflows of a repository, by file name.
+func Load(repository string) (map[string]Workflow, error) {
+	files, err := filepath.Glob(filepath.Join(repository, Folder, "*.y*ml"))
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, errors.New("no workflows in " + filepath.Join(repository, Folder))
+	}
+	found := map[string]Workflow{}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		w := Workflow{File: filepath.Base(file)}
+		if err := yaml.Unmarshal(content, &w); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		found[w.File] = w
+	}
+	return found, nil
+}
+
+// Called is the file of a workflow of this repository that a job calls; empty for any other job.
+func (j Job) Called() string {
+	file, ok := strings.CutPrefix(j.Uses, "./"+Folder+"/")
+	if !ok {
+		return ""
+	}
+	return file
+}

@@ -1,0 +1,294 @@
+package workflows
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// repository is this one's folder.
+func repository(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	return root
+}
+
+func load(t *testing.T) map[string]Workflow {
+	t.Helper()
+	all, err := Load(repository(t))
+	require.NoError(t, err)
+	return all
+}
+
+// actionlint builds the linter that is pinned beside the lab's programs.
+func actionlint(t *testing.T) func(files ...string) (string, error) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "actionlint")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "github.com/rhysd/actionlint/cmd/actionlint")
+	build.Dir = filepath.Join(repository(t), "tests/lab/tools/actionlint")
+	build.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false")
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, string(output))
+	return func(files ...string) (string, error) {
+		// Without shellcheck and pyflakes, which are not there everywhere: the workflows hold no code.
+		lint := exec.CommandContext(t.Context(), program, append([]string{"-no-color", "-shellcheck=", "-pyflakes="}, files...)...)
+		lint.Dir = repository(t)
+		output, err := lint.CombinedOutput()
+		return string(output), err
+	}
+}
+
+func TestActionlintFindsNothing(t *testing.T) {
+	lint := actionlint(t)
+	files, err := filepath.Glob(filepath.Join(repository(t), Folder, "*"))
+	require.NoError(t, err)
+	found, err := lint(files...)
+	require.NoError(t, err, found)
+	assert.Empty(t, found)
+
+	// It has to be able to find something, or its silence says nothing.
+	content, err := os.ReadFile(filepath.Join(repository(t), Folder, "stack.yml"))
+	require.NoError(t, err)
+	broken := strings.Replace(string(content), "inputs.approved", "inputs.aproved", 1)
+	require.NotEqual(t, string(content), broken)
+	file := filepath.Join(t.TempDir(), "stack.yml")
+	require.NoError(t, os.WriteFile(file, []byte(broken), 0o600))
+	found, err = lint(file)
+	require.Error(t, err)
+	assert.Contains(t, found, "aproved")
+}
+
+var pinned = regexp.MustCompile(`^\s*(- )?uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+$`)
+
+func TestActionsArePinnedByCommit(t *testing.T) {
+	commits := map[string]string{}
+	for file := range load(t) {
+		content, err := os.ReadFile(filepath.Join(repository(t), Folder, file))
+		require.NoError(t, err)
+		for line := range strings.Lines(string(content)) {
+			line = strings.TrimRight(line, "\n")
+			if !strings.Contains(line, "uses:") || strings.Contains(line, "uses: ./"+Folder+"/") {
+				continue
+			}
+			match := pinned.FindStringSubmatch(line)
+			if !assert.NotNil(t, match, "%s: %s: a commit of 40 digits and its version behind # are needed", file, line) {
+				continue
+			}
+			owner := strings.Join(strings.Split(match[2], "/")[:2], "/")
+			if commit, seen := commits[owner]; seen {
+				assert.Equal(t, commit, match[3], "%s: %s: elsewhere another commit", file, owner)
+			}
+			commits[owner] = match[3]
+		}
+	}
+	assert.Equal(t, []string{
+		"actions/cache", "actions/checkout", "actions/setup-go", "aws-actions/configure-aws-credentials", "azure/login",
+		"google-github-actions/auth", "google-github-actions/setup-gcloud", "pulumi/auth-actions",
+	}, slices.Sorted(maps.Keys(commits)), "an action is somebody else's code with our credentials: add one here on purpose")
+}
+
+func TestEachJobSaysWhatItMayDoAndHowLong(t *testing.T) {
+	all := load(t)
+	for file, w := range all {
+		called := slices.Equal(w.On, On{"workflow_call"})
+		if file != "stack.yml" {
+			assert.Equal(t, Permissions{}, w.Permissions, "%s: permissions: {} for the workflow, what is needed for the job", file)
+		}
+		for name, job := range w.Jobs {
+			where := file + ": " + name
+			if job.Called() != "" {
+				require.Contains(t, all, job.Called(), where)
+			} else {
+				assert.Positive(t, job.TimeoutMinutes, "%s: timeout-minutes", where)
+				assert.NotEmpty(t, job.Steps, where)
+			}
+			if file == "stack.yml" {
+				assert.True(t, called)
+				assert.Nil(t, job.Permissions, "%s: it has those of its caller", where)
+				continue
+			}
+			require.NotNil(t, job.Permissions, "%s: permissions", where)
+			for scope, access := range job.Permissions {
+				assert.True(t, access == "read" || access == "write", "%s: %s", where, scope)
+			}
+		}
+	}
+}
+
+// What each job may do; anything more has to be written here.
+func TestPermissionsAreTheLeast(t *testing.T) {
+	read := Permissions{"contents": "read"}
+	cloud := Permissions{"contents": "read", "id-token": "write"}
+	want := map[string]Permissions{
+		"test.yml program": read, "test.yml test": read, "preview.yml stacks": read, "up.yml stacks": read, "drift.yml stacks": read, "destroy.yml stack": read,
+		"up.yml deploy": cloud, "deploy.yml plan": cloud, "deploy.yml up": cloud, "destroy.yml plan": cloud, "destroy.yml destroy": cloud,
+		"preview.yml preview": {"contents": "read", "id-token": "write", "pull-requests": "write"},
+		"drift.yml drift":     {"contents": "read", "id-token": "write", "issues": "write"},
+		"stack.yml stack":     nil,
+	}
+	got := map[string]Permissions{}
+	for file, w := range load(t) {
+		for name, job := range w.Jobs {
+			got[file+" "+name] = job.Permissions
+		}
+	}
+	assert.Equal(t, want, got)
+}
+
+func TestForksGetTestsOnly(t *testing.T) {
+	const guard = "github.event.pull_request.head.repo.full_name == github.repository"
+	for file, w := range load(t) {
+		content, err := os.ReadFile(filepath.Join(repository(t), Folder, file))
+		require.NoError(t, err)
+		assert.NotContains(t, string(content), "pull_request_target", file)
+		assert.NotContains(t, string(content), "workflow_run", file)
+		if !slices.Contains(w.On, "pull_request") {
+			continue
+		}
+		for name, job := range w.Jobs {
+			if file == "test.yml" {
+				assert.NotContains(t, string(content), "secrets", "tests need none")
+				assert.NotContains(t, string(content), "vars.", "tests need none")
+				continue
+			}
+			guarded := strings.HasPrefix(job.If, guard)
+			for _, other := range w.Jobs {
+				guarded = guarded || strings.HasPrefix(other.If, guard) && strings.HasPrefix(job.If, "needs.stacks.")
+			}
+			assert.True(t, guarded, "%s: %s: a pull request of a fork gets that far", file, name)
+		}
+	}
+}
+
+// A job with id-token: write and an environment in front of it is the only way to credentials.
+func TestNoLongLivedKeys(t *testing.T) {
+	allowed := regexp.MustCompile(`secrets\.(\w+)|secrets: (\w+)`)
+	for file := range load(t) {
+		content, err := os.ReadFile(filepath.Join(repository(t), Folder, file))
+		require.NoError(t, err)
+		for _, match := range allowed.FindAllStringSubmatch(string(content), -1) {
+			assert.Contains(t, []string{"PULUMI_ACCESS_TOKEN", "inherit"}, match[1]+match[2], file)
+		}
+		for _, key := range []string{"credentials_json", "aws-access-key-id", "aws-secret-access-key", "creds:", "client-secret"} {
+			assert.NotContains(t, string(content), key, file)
+		}
+	}
+}
+
+func TestWhatChangesAStackIsNeverBrokenOff(t *testing.T) {
+	all := load(t)
+	for file, w := range all {
+		if file != "test.yml" && file != "preview.yml" {
+			assert.Nil(t, w.Concurrency, "%s: a group of the whole workflow would break off its jobs", file)
+		}
+	}
+	stack := all["stack.yml"].Jobs["stack"]
+	require.NotNil(t, stack.Concurrency)
+	assert.Equal(t, "false", stack.Concurrency.CancelInProgress)
+	assert.Contains(t, stack.Concurrency.Group, "(inputs.command == 'up' || inputs.command == 'destroy') && format('change-{0}', inputs.stack)")
+	for file, w := range all {
+		for name, job := range w.Jobs {
+			if file == "preview.yml" && job.Called() != "" {
+				assert.Equal(t, "preview", job.With["command"], name)
+			}
+		}
+	}
+}
+
+// Whoever reads uses the environment of previews, whoever writes the stack's own, which asks for approval.
+func TestEnvironments(t *testing.T) {
+	seen := map[string]string{}
+	for file, w := range load(t) {
+		for name, job := range w.Jobs {
+			if job.Called() != "stack.yml" {
+				continue
+			}
+			command, environment := job.With["command"], job.With["environment"]
+			seen[command] = file + " " + name
+			if command == "up" || command == "destroy" {
+				assert.Regexp(t, `^\$\{\{ [\w.]+ \}\}$`, environment)
+				assert.Regexp(t, `stack \}\}$`, environment)
+			} else {
+				assert.Regexp(t, `^preview-\$\{\{ [\w.]+ \}\}$`, environment)
+			}
+		}
+	}
+	assert.Equal(t, map[string]string{
+		"preview": seen["preview"], "up": "deploy.yml up", "drift": "drift.yml drift", "destroy-plan": "destroy.yml plan", "destroy": "destroy.yml destroy",
+	}, seen)
+}
+
+func TestEachRunIsAScriptThatIsThere(t *testing.T) {
+	makefile, err := os.ReadFile(filepath.Join(repository(t), "Makefile"))
+	require.NoError(t, err)
+	used := map[string]bool{}
+	for file, w := range load(t) {
+		for name, job := range w.Jobs {
+			for _, step := range job.Steps {
+				if step.Run == "" {
+					continue
+				}
+				where := file + ": " + name + ": " + step.Run
+				if target, ok := strings.CutPrefix(step.Run, "make "); ok {
+					assert.Regexp(t, `(?m)^`+regexp.QuoteMeta(target)+`:`, string(makefile), where)
+					continue
+				}
+				require.Regexp(t, `^\.ci/[a-z-]+$`, step.Run, "%s: one call of a script, without arguments", where)
+				info, err := os.Stat(filepath.Join(repository(t), step.Run))
+				if assert.NoError(t, err, where) {
+					assert.NotZero(t, info.Mode()&0o111, "%s is executable", step.Run)
+				}
+				used[filepath.Base(step.Run)] = true
+			}
+		}
+	}
+	for _, script := range []string{"run", "build", "affected-stacks", "install-pulumi", "preview", "preview-comment", "up", "drift", "confirm-destroy", "destroy-plan", "destroy"} {
+		assert.True(t, used[script], "no workflow runs .ci/%s", script)
+	}
+}
+
+// With other flags than the Makefile's and Pulumi's, everything would be compiled a second time.
+func TestScriptsBuildWithTheMakefilesFlags(t *testing.T) {
+	makefile, err := os.ReadFile(filepath.Join(repository(t), "Makefile"))
+	require.NoError(t, err)
+	environment, err := os.ReadFile(filepath.Join(repository(t), ".ci/environment"))
+	require.NoError(t, err)
+	flags := regexp.MustCompile(`(?m)^export GOFLAGS := (.*)$`).FindStringSubmatch(string(makefile))
+	require.NotNil(t, flags)
+	assert.Contains(t, string(environment), `export CGO_ENABLED=0 GOFLAGS="`+flags[1]+`"`)
+	assert.Regexp(t, `(?m)^export CGO_ENABLED := 0$`, string(makefile))
+}
+
+// The key has to change with whatever the program is made of, and be the same where it is read and written.
+func TestCachesHaveOneKey(t *testing.T) {
+	all := load(t)
+	var written, read []Step
+	for _, w := range all {
+		for _, job := range w.Jobs {
+			for _, step := range job.Steps {
+				if !strings.HasPrefix(step.With["key"], "program-") {
+					continue
+				}
+				if strings.HasPrefix(step.Uses, "actions/cache/restore@") {
+					read = append(read, step)
+				} else {
+					written = append(written, step)
+				}
+			}
+		}
+	}
+	require.Len(t, written, 1)
+	require.Len(t, read, 1)
+	assert.Equal(t, written[0].With, read[0].With)
+	assert.Contains(t, read[0].With["key"], "hashFiles('go.sum', 'tests/go.sum')")
+	assert.Contains(t, read[0].With["key"], "hashFiles('**/*.go')")
+}
