@@ -7,12 +7,12 @@ export GOFLAGS := -trimpath -buildvcs=false
 # Packages of the tests module that need none of the lab's tools.
 FAST := ./codehost/... ./engine/... ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
 	./lab/kubernetesprovider ./lab/podruntime/... \
-	./lab/process/... ./lab/router/... ./lab/tools ./load/... ./report/... ./cmd/load/... ./workflows
+	./lab/process/... ./lab/router/... ./lab/tools ./load/... ./report/... ./stackoutputs/... ./cmd/load/... ./workflows
 
 # Packages that start the lab: real API server, HPA controller, Prometheus, adapter.
 LAB := ./lab ./lab/controlplane/... ./lab/kubernetesprovider/live ./lab/podruntime/... ./lab/cmd/... ./e2e/...
 
-.PHONY: help demo test test-fast test-lab tools vet lint golden bench-build clean
+.PHONY: help demo load test test-fast test-lab tools vet lint golden bench-build clean
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ help: ## Show the targets.
 demo: ## Deploy to a cluster of its own, apply load, watch it scale, destroy. STACK=gke|eks|aks on a simulated cloud. KEEP=1 leaves it running.
 	cd tests && go build -o ../bin/demo ./lab/cmd/demo
 	@exec bin/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
+
+load: ## Load a deployed stack's server and report: STACK=<stack> [LOAD_FLAGS="-ramp 0:20:5m"]; see docs/load.md.
+	@cd tests && go build -o ../bin/load ./cmd/load
+	@exec bin/load -stack "$(STACK)" $(LOAD_FLAGS)
 
 test: vet test-fast test-lab ## Everything: unit, engine, rules, and end to end on the lab.
 
@@ -49,4 +53,4 @@ bench-build: tools ## Measure cold build, rebuild and no-op preview against thei
 	cd tests && go run ./lab/cmd/benchbuild
 
 clean: ## Remove what the targets above left in the tree.
-	rm -rf bin demo-report
+	rm -rf bin demo-report load-report

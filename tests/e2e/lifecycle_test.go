@@ -46,15 +46,16 @@ func TestSimulatedStack(t *testing.T) {
 				assert.NotContains(t, container.Resources.Limits, corev1.ResourceName("nvidia.com/gpu"))
 			}
 		}
-		w.step(40)
-		w.until(t, decision, "four ready replicas", func(s report.Sample) bool { return s.Desired == 4 && s.Ready == 4 })
-		w.until(t, decision, "a GPU signal that follows the load", func(s report.Sample) bool {
-			value := s.Signals[gpu].Value
-			return value != nil && *value > 0
+		loadCommand(t, l, stack, func(t *testing.T) {
+			w.until(t, decision, "four ready replicas", func(s report.Sample) bool { return s.Desired == 4 && s.Ready == 4 })
+			w.until(t, decision, "a GPU signal that follows the load", func(s report.Sample) bool {
+				value := s.Signals[gpu].Value
+				return value != nil && *value > 0
+			})
 		})
-		w.step(0)
 		w.until(t, 2*time.Minute, "back to one replica", func(s report.Sample) bool { return s.Desired == 1 && s.Ready == 1 })
 	})
+	t.Run("load interrupted writes its report", func(t *testing.T) { loadInterrupted(t, stack) })
 	t.Run("destroy leaves nothing", func(t *testing.T) { destroyLeavesNothing(t, l, stack) })
 	t.Run("destroy after a killed up leaves nothing", func(t *testing.T) { destroyAfterKilledUp(t, l, stack) })
 }

@@ -300,18 +300,27 @@ func (g *Generator) Targets() []Target {
 	return slices.Clone(g.targets)
 }
 
-// Stats returns the counts so far.
-func (g *Generator) Stats() Stats {
+// Counts returns the counts so far without the latencies, which take longer.
+func (g *Generator) Counts() Stats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	stats := g.stats
 	stats.InFlight = len(g.inFlight)
-	var latencies []float64
+	return stats
+}
+
+// Stats returns the counts and latencies so far.
+func (g *Generator) Stats() Stats {
+	g.mu.Lock()
+	stats := g.stats
+	stats.InFlight = len(g.inFlight)
+	latencies := make([]float64, 0, stats.OK)
 	for _, r := range g.records {
 		if r.Outcome == OK {
 			latencies = append(latencies, r.Latency().Seconds())
 		}
 	}
+	g.mu.Unlock() // no request has to wait while they are sorted
 	if n := len(latencies); n > 0 {
 		slices.Sort(latencies)
 		stats.P50, stats.P95, stats.Max = latencies[n/2], latencies[min(n-1, n*95/100)], latencies[n-1]
