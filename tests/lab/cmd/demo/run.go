@@ -13,6 +13,7 @@ import (
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
 	"vllm-autoscaling/tests/load"
+	"vllm-autoscaling/tests/podforward"
 	"vllm-autoscaling/tests/report"
 )
 
@@ -29,6 +30,8 @@ const (
 	answerTokens = 200
 	// plateau is how long the load goes on after the last replica is ready.
 	plateau = 20 * time.Second
+	// objective is the time to the first token that the report counts as good.
+	objective = 2 * time.Second
 )
 
 // demo is one run.
@@ -38,6 +41,8 @@ type demo struct {
 	lab      *lab.Lab
 	stack    *lab.Stack
 	recorder *report.Recorder
+	requests *report.Requests
+	on       float64 // when the load began, in the recorder's seconds
 	notes    []string
 	result   result
 }
@@ -207,16 +212,31 @@ func (d *demo) deploy(ctx context.Context) error {
 
 // scale applies the step of load and watches the replicas go up and down.
 func (d *demo) scale(ctx context.Context) error {
-	generator, err := load.Start(ctx, load.Options{
-		Model: model, MaxTokens: answerTokens,
-		Targets: load.ByURL(func(ctx context.Context) ([]string, error) {
-			return d.lab.ReadyPodURLs(ctx, serving, selector, apiPort)
-		}),
+	// As users of a cluster reach it: through the API server, to every pod that is ready.
+	forwards, err := podforward.Start(ctx, podforward.Options{
+		Config: d.lab.Config(), Namespace: serving, Selector: selector, Port: apiPort,
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { d.result.load = generator.Stop() }()
+	defer forwards.Stop()
+	generator, err := load.Start(ctx, load.Options{
+		Model: model, MaxTokens: answerTokens, Stream: true, Changed: forwards.Changed(),
+		Targets: func(context.Context) ([]load.Target, error) {
+			var targets []load.Target
+			for _, pod := range forwards.Pods() {
+				targets = append(targets, load.Target{Name: pod.Name, URL: pod.URL})
+			}
+			return targets, nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		d.result.load = generator.Stop()
+		d.requests = report.Measure(generator, d.out.started, report.Objective{TTFT: objective})
+	}()
 	d.recorder = report.NewRecorder(d.out.started, report.HPASource(d.lab.Client(), serving, serving,
 		func() float64 { return float64(generator.Shape().Concurrency) }))
 	recording, stop := context.WithCancel(ctx)
@@ -234,6 +254,7 @@ func (d *demo) scale(ctx context.Context) error {
 	shape := load.Shape{Concurrency: d.load}
 	d.out.step("4/7 load on: %s", shape)
 	on := d.recorder.Mark("load on: %s", shape)
+	d.on = on
 	generator.Set(shape)
 	decided, err := d.wait(ctx, 2*time.Minute, "scale-up", func(s report.Sample) bool { return s.Desired > 1 })
 	if err != nil {
@@ -362,10 +383,12 @@ func (d *demo) writeReport(failed error) error {
 			{Name: signals.MetricRequestsWaiting, Label: "requests waiting", Unit: "requests per pod"},
 			{Name: signals.MetricGPUUtilization, Label: "GPU, guarded", Unit: "percent per pod"},
 		},
-		Samples: d.recorder.Samples(),
-		Events:  d.recorder.Events(),
-		Summary: d.summary(),
+		Samples:  d.recorder.Samples(),
+		Events:   d.recorder.Events(),
+		Requests: d.requests,
 	}
+	r.Scaling = report.Judge(r.Samples, d.on, 1)
+	r.Summary = d.summary()
 	if failed != nil {
 		r.Summary = append(r.Summary, report.Row{Name: "failed", Value: oneLine(failed)})
 	}
@@ -375,8 +398,6 @@ func (d *demo) writeReport(failed error) error {
 func (d *demo) summary() []report.Row {
 	rows := []report.Row{
 		{Name: "load", Value: fmt.Sprintf("%d chat completions in flight", d.load)},
-		{Name: "requests", Value: fmt.Sprintf("%d answered, %d failed; %.1f s median, %.1f s p95",
-			d.result.load.OK, d.result.load.Errors, d.result.load.P50, d.result.load.P95)},
 		{Name: "load on to the HPA's decision", Value: fmt.Sprintf("%.1f s", d.result.up)},
 		{Name: fmt.Sprintf("load on to %d ready replicas", d.result.peak), Value: fmt.Sprintf("%.1f s", d.result.upReady)},
 		{Name: "load off to one replica", Value: fmt.Sprintf("%.1f s", d.result.down)},
@@ -387,7 +408,7 @@ func (d *demo) summary() []report.Row {
 			Value: fmt.Sprintf("%d resources, besides %d CRDs that Helm keeps (removed by the demo)", d.result.left, d.result.crds),
 		})
 	}
-	return rows
+	return append(rows, (&report.Report{Requests: d.requests}).LoadRows()...)
 }
 
 // explain says how to use what KEEP=1 leaves running.
