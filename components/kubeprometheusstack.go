@@ -158,7 +158,9 @@ func newKubeletService(ctx *pulumi.Context, parent pulumi.Resource, args *KubePr
 		Metadata: metav1.ObjectMetaArgs{
 			Name:      pulumi.String(KubeletService),
 			Namespace: pulumi.String(kubeletNamespace),
-			Labels:    pulumi.ToStringMap(commonLabels()),
+			// Without app.kubernetes.io/managed-by, which the operator sets to its own name: stated here too, the two
+			// would be in conflict over it from the first refresh on.
+			Labels: pulumi.StringMap{partOfLabel: pulumi.String(Project)},
 			// skipAwait: it has no endpoints before the operator runs, which waits for it.
 			Annotations: pulumi.StringMap{"pulumi.com/skipAwait": pulumi.String("true")},
 		},

@@ -68,6 +68,7 @@ func TestKubePrometheusStackRegistersItsRelease(t *testing.T) {
 	assert.Equal(t, KubeletService, path(t, inputs, "values", "prometheusOperator", "kubeletService", "name"))
 	kubelets := plain(r.get(t, serviceType, KubeletService))
 	assert.Equal(t, "kube-system", path(t, kubelets, "metadata", "namespace"))
+	assert.Equal(t, map[string]any{partOfLabel: Project}, path(t, kubelets, "metadata", "labels"), "the operator owns the other labels")
 	assert.Equal(t, map[string]any{"clusterIP": "None"}, kubelets["spec"])
 }
 

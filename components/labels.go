@@ -5,10 +5,13 @@ import "maps"
 // Project is the value of the label app.kubernetes.io/part-of on every object of this program.
 const Project = "vllm-autoscaling"
 
+// partOfLabel marks every object of this program.
+const partOfLabel = "app.kubernetes.io/part-of"
+
 // commonLabels are the labels of every object that this program writes itself.
 func commonLabels() map[string]string {
 	return map[string]string{
-		"app.kubernetes.io/part-of":    Project,
+		partOfLabel:                    Project,
 		"app.kubernetes.io/managed-by": "pulumi",
 	}
 }
