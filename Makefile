@@ -5,14 +5,14 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 
 # Packages of the tests module that need none of the lab's tools.
-FAST := ./codehost/... ./engine/... ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
+FAST := ./cmd/preview/... ./codehost/... ./cost/... ./engine/... ./policy/... ./preview/... ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
 	./lab/kubernetesprovider ./lab/podruntime/... \
 	./lab/process/... ./lab/router/... ./lab/tools ./load/... ./report/... ./stackoutputs/... ./cmd/load/... ./workflows
 
 # Packages that start the lab: real API server, HPA controller, Prometheus, adapter.
 LAB := ./lab ./lab/controlplane/... ./lab/kubernetesprovider/live ./lab/podruntime/... ./lab/cmd/... ./e2e/...
 
-.PHONY: help demo load test test-fast test-lab tools vet lint golden bench-build clean
+.PHONY: help demo load preview record-previews test test-fast test-lab tools vet lint golden bench-build clean
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ demo: ## Deploy to a cluster of its own, apply load, watch it scale, destroy. ST
 load: ## Load a deployed stack's server and report: STACK=<stack> [LOAD_FLAGS="-ramp 0:20:5m"]; see docs/load.md.
 	@cd tests && go build -o ../bin/load ./cmd/load
 	@exec bin/load -stack "$(STACK)" $(LOAD_FLAGS)
+
+preview: ## What a change of a stack would do, with policy and cost: STACK=gke. PREVIEW_FLAGS="--format markdown".
+	cd tests && go build -o ../bin/preview ./cmd/preview
+	@exec bin/preview --stack $(or $(STACK),$(error say which stack: make preview STACK=gke)) $(PREVIEW_FLAGS)
 
 test: vet test-fast test-lab ## Everything: unit, engine, rules, and end to end on the lab.
 
@@ -48,6 +52,9 @@ lint: ## golangci-lint on both modules.
 
 golden: ## Rewrite the golden previews after a change that is meant.
 	cd tests && UPDATE_GOLDEN=1 go test ./engine/...
+
+record-previews: tools ## Record again in the lab what the CLI prints for the tests of the preview; STACKS=gke,local for some.
+	cd tests && go run ./preview/record $(if $(STACKS),-stacks $(STACKS))
 
 bench-build: tools ## Measure cold build, rebuild and no-op preview against their goals.
 	cd tests && go run ./lab/cmd/benchbuild

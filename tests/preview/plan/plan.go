@@ -1,0 +1,391 @@
+// Package plan reads what `pulumi preview --json` prints: the steps that an update would take, and the
+// resources that there would be after it.
+package plan
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pulumi/pulumi/pkg/v3/display"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/diag"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
+)
+
+// Ops that the CLI prints; a replacement is one step, or up to three of one resource.
+const (
+	OpSame    = "same"
+	OpCreate  = "create"
+	OpUpdate  = "update"
+	OpReplace = "replace"
+	OpDelete  = "delete"
+	OpRefresh = "refresh"
+	// OpRead looks up something that belongs to somebody else.
+	OpRead = "read"
+
+	opCreateReplacement = "create-replacement"
+	opDeleteReplaced    = "delete-replaced"
+	opDiscardReplaced   = "discard-replaced"
+)
+
+// stackType is the type of the stack itself.
+const stackType = "pulumi:pulumi:Stack"
+
+// Unknown stands, as a string, for a value that is known only after the update.
+const Unknown = plugin.UnknownStringValue
+
+// Plan is what a preview says.
+type Plan struct {
+	// Project and Stack are the names in the URNs; "" when the preview failed before its first step.
+	Project, Stack string
+	// Config are the stack's values by full key; secrets are "[secret]", objects JSON.
+	Config map[string]string
+	// Steps are what happens, one for each resource, sorted by URN. Resources that stay as they are
+	// among them only if the preview ran with --show-sames.
+	Steps []Step
+	// Counts is how many resources each op concerns, those that are not in Steps too.
+	Counts map[string]int
+	// Errors and Warnings are the diagnostics, without what is only informational.
+	Errors, Warnings []string
+	// Refreshed says that the preview compared the state with what is really there.
+	Refreshed bool
+}
+
+// Step is what happens to one resource.
+type Step struct {
+	Op   string
+	URN  string
+	Type string
+	Name string
+	// Parent is the URN of the parent; "" for the stack.
+	Parent string
+	// Old is nil for what is created, New for what is deleted.
+	Old, New *Resource
+	// Diff is what the provider says of each property path; empty where it says nothing.
+	Diff map[string]PropertyDiff
+	// Keys are the top-level properties that change, Reasons those that force a replacement.
+	Keys, Reasons []string
+	// Drifted says that the resource is not what the state says: the refresh of the preview found it.
+	Drifted bool
+}
+
+// PropertyDiff is how a property path changes.
+type PropertyDiff struct {
+	// Kind is add, update or delete, with -replace behind it when it forces a replacement.
+	Kind string
+	// Inputs says that old inputs are compared with new ones; else the old outputs.
+	Inputs bool
+}
+
+// Resource is a resource before or after the update.
+type Resource struct {
+	URN, Type, Name string
+	// Inputs are what the program declares. Secrets in them are "[secret]", what is not known Unknown.
+	Inputs map[string]any
+	// Outputs are what is in the state.
+	Outputs map[string]any
+	// Protected says that Pulumi refuses to delete it.
+	Protected bool
+}
+
+// Parse reads the output of `pulumi preview --json` or `pulumi destroy --preview-only --json`.
+func Parse(content []byte) (*Plan, error) {
+	start := bytes.IndexByte(content, '{')
+	if start < 0 {
+		return nil, errors.New("no JSON object in it: it has to be what `pulumi preview --json` prints")
+	}
+	var digest display.PreviewDigest
+	decoder := json.NewDecoder(bytes.NewReader(content[start:]))
+	if err := decoder.Decode(&digest); err != nil {
+		return nil, fmt.Errorf("not what `pulumi preview --json` prints: %w", err)
+	}
+	if digest.Steps == nil && digest.ChangeSummary == nil && digest.Diagnostics == nil && digest.Config == nil {
+		return nil, errors.New("JSON, but without steps, changeSummary, diagnostics and config: it has to be what `pulumi preview --json` prints")
+	}
+	p := &Plan{Config: digest.Config, Counts: map[string]int{}}
+	for op, n := range digest.ChangeSummary {
+		p.Counts[string(op)] += n
+	}
+	byURN := map[string]int{}
+	for _, s := range digest.Steps {
+		p.add(newStep(s), byURN)
+	}
+	slices.SortStableFunc(p.Steps, func(a, b Step) int { return strings.Compare(a.URN, b.URN) })
+	for _, d := range digest.Diagnostics {
+		message := strings.TrimSpace(d.Message)
+		if d.URN != "" {
+			message = fmt.Sprintf("%s %s: %s", d.URN.Type(), d.URN.Name(), message)
+		}
+		switch d.Severity {
+		case diag.Error:
+			p.Errors = append(p.Errors, message)
+		case diag.Warning:
+			p.Warnings = append(p.Warnings, message)
+		}
+	}
+	return p, nil
+}
+
+// add takes a step, or merges it with an earlier one of the same resource.
+func (p *Plan) add(s Step, byURN map[string]int) {
+	urn := resource.URN(s.URN)
+	if p.Stack == "" {
+		p.Stack, p.Project = string(urn.Stack()), string(urn.Project())
+	}
+	i, seen := byURN[s.URN]
+	if s.Op == OpRefresh {
+		p.Refreshed = true
+	}
+	if !seen {
+		byURN[s.URN] = len(p.Steps)
+		p.Steps = append(p.Steps, s)
+		return
+	}
+	before := &p.Steps[i]
+	switch {
+	case before.Op == OpRefresh:
+		// Read and found as the state has it; now comes what the update does.
+		*before = s
+	case p.Refreshed && s.Op != opCreateReplacement && s.Op != opDeleteReplaced && s.Op != OpReplace:
+		// The refresh found a difference; what the update does about it counts.
+		s.Drifted = true
+		if len(s.Diff) == 0 {
+			s.Diff, s.Keys = before.Diff, before.Keys
+		}
+		if s.Old == nil {
+			s.Old = before.Old
+		}
+		*before = s
+	default:
+		merged := *before
+		merged.Op = OpReplace
+		if merged.New == nil {
+			merged.New = s.New
+		}
+		if merged.Old == nil {
+			merged.Old = s.Old
+		}
+		if len(merged.Diff) == 0 {
+			merged.Diff = s.Diff
+		}
+		if len(merged.Reasons) == 0 {
+			merged.Reasons = s.Reasons
+		}
+		*before = merged
+	}
+}
+
+func newStep(s *display.PreviewStep) Step {
+	step := Step{
+		Op: string(s.Op), URN: string(s.URN), Type: string(s.URN.Type()), Name: s.URN.Name(),
+		Keys: keys(s.DiffReasons), Reasons: keys(s.ReplaceReasons),
+		Old: newResource(s.OldState), New: newResource(s.NewState),
+	}
+	switch step.Op {
+	case opCreateReplacement, opDeleteReplaced, opDiscardReplaced:
+		step.Op = OpReplace
+	}
+	for path, d := range s.DetailedDiff {
+		if step.Diff == nil {
+			step.Diff = map[string]PropertyDiff{}
+		}
+		step.Diff[path] = PropertyDiff{Kind: d.Kind, Inputs: d.InputDiff}
+	}
+	for _, state := range []*apitype.ResourceV3{s.NewState, s.OldState} {
+		if state != nil && step.Parent == "" {
+			step.Parent = string(state.Parent)
+		}
+	}
+	return step
+}
+
+func newResource(s *apitype.ResourceV3) *Resource {
+	if s == nil {
+		return nil
+	}
+	return &Resource{
+		URN: string(s.URN), Type: string(s.Type), Name: s.URN.Name(),
+		Inputs: s.Inputs, Outputs: s.Outputs, Protected: s.Protect,
+	}
+}
+
+func keys(all []resource.PropertyKey) []string {
+	var names []string
+	for _, key := range all {
+		names = append(names, string(key))
+	}
+	return names
+}
+
+// Complete says whether Steps has every resource of the stack, unchanged ones too. Only then can be
+// said what there will be after the update.
+func (p *Plan) Complete() bool {
+	shown := 0
+	for _, s := range p.Steps {
+		if s.Op == OpSame || s.Op == OpRefresh {
+			shown++
+		}
+	}
+	return shown >= p.Counts[OpSame]
+}
+
+// Failed says that the preview did not come to its end.
+func (p *Plan) Failed() bool { return len(p.Errors) > 0 }
+
+// Planned are the resources that there are after the update.
+func (p *Plan) Planned() []Resource {
+	var all []Resource
+	for _, s := range p.Steps {
+		if s.New != nil && s.Op != OpDelete {
+			all = append(all, *s.New)
+		}
+	}
+	return all
+}
+
+// Deployed are the resources that there are now, as the state has them.
+func (p *Plan) Deployed() []Resource {
+	var all []Resource
+	for _, s := range p.Steps {
+		if s.Old != nil {
+			all = append(all, *s.Old)
+		}
+	}
+	return all
+}
+
+// Changes are the steps that change something, the stack itself left out.
+func (p *Plan) Changes() []Step {
+	var all []Step
+	for _, s := range p.Steps {
+		if s.Op != OpSame && s.Op != OpRefresh && s.Op != OpRead && s.Type != stackType {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// Key is a value of the configuration below the project's namespace.
+func (p *Plan) Key(name string) string { return p.Config[p.Namespace()+":"+name] }
+
+// Namespace is the project's, also when the preview failed before its first step.
+func (p *Plan) Namespace() string {
+	if p.Project != "" {
+		return p.Project
+	}
+	for key := range p.Config {
+		if namespace, name, _ := strings.Cut(key, ":"); name == "cloud" {
+			return namespace
+		}
+	}
+	return ""
+}
+
+// Component is the outermost component that a step belongs to, as "name (Type)"; "" for the stack's own.
+func (p *Plan) Component(s Step) string {
+	parents := map[string]Step{}
+	for _, other := range p.Steps {
+		parents[other.URN] = other
+	}
+	// The qualified type lists the types of the parents, so that the group is known even when the parent,
+	// unchanged, is not in the preview.
+	chain := strings.Split(string(resource.URN(s.URN).QualifiedType()), "$")
+	if len(chain) == 1 && !strings.Contains(chain[0], ":components:") && !strings.Contains(chain[0], ":providers:") {
+		return ""
+	}
+	kind := string(tokens.Type(chain[0]).Name())
+	at := s
+	for at.Parent != "" {
+		parent, ok := parents[at.Parent]
+		name := resource.URN(at.Parent).Name()
+		if string(resource.URN(at.Parent).Type()) == stackType {
+			return fmt.Sprintf("%s (%s)", at.Name, kind)
+		}
+		if !ok {
+			return fmt.Sprintf("%s (%s)", name, kind)
+		}
+		at = parent
+	}
+	return fmt.Sprintf("%s (%s)", at.Name, kind)
+}
+
+// Value is what stands at a path of inputs or outputs; false when there is nothing.
+func Value(properties map[string]any, path string) (any, bool) {
+	parsed, err := resource.ParsePropertyPath(path)
+	if err != nil {
+		return nil, false
+	}
+	var at any = properties
+	for _, part := range parsed {
+		switch key := part.(type) {
+		case string:
+			object, ok := at.(map[string]any)
+			if !ok {
+				return nil, false
+			}
+			if at, ok = object[key]; !ok {
+				return nil, false
+			}
+		case int:
+			list, ok := at.([]any)
+			if !ok || key < 0 || key >= len(list) {
+				return nil, false
+			}
+			at = list[key]
+		}
+	}
+	return at, true
+}
+
+// Text is the string at a path; "" for nothing and for anything else.
+func (r Resource) Text(path string) string {
+	value, _ := Value(r.Inputs, path)
+	text, _ := value.(string)
+	return text
+}
+
+// Bool is the boolean at a path, also where it is written as a string; false for nothing.
+func (r Resource) Bool(path string) bool {
+	value, _ := Value(r.Inputs, path)
+	switch value := value.(type) {
+	case bool:
+		return value
+	case string:
+		b, _ := strconv.ParseBool(value)
+		return b
+	}
+	return false
+}
+
+// Number is the number at a path, also where it is written as a string; false for nothing.
+func (r Resource) Number(path string) (float64, bool) {
+	value, _ := Value(r.Inputs, path)
+	switch value := value.(type) {
+	case float64:
+		return value, true
+	case string:
+		n, err := strconv.ParseFloat(value, 64)
+		return n, err == nil
+	}
+	return 0, false
+}
+
+// List is the list at a path; nil for nothing.
+func (r Resource) List(path string) []any {
+	value, _ := Value(r.Inputs, path)
+	list, _ := value.([]any)
+	return list
+}
+
+// Has says whether there is a value at a path that is not null.
+func (r Resource) Has(path string) bool {
+	value, ok := Value(r.Inputs, path)
+	return ok && value != nil
+}
