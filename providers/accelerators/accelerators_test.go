@@ -13,17 +13,17 @@ func TestFindMachine(t *testing.T) {
 		cloud string
 		Machine
 	}{
-		{GKE, Machine{"g2-standard-4", "nvidia-l4", 1}},
-		{GKE, Machine{"a2-megagpu-16g", "nvidia-a100-40gb", 16}},
-		{EKS, Machine{"g6.xlarge", "nvidia-l4", 1}},
-		{EKS, Machine{"g5.12xlarge", "nvidia-a10g", 4}},
-		{EKS, Machine{"g5.16xlarge", "nvidia-a10g", 1}},
-		{EKS, Machine{"g4dn.12xlarge", "nvidia-t4", 4}},
-		{EKS, Machine{"g6e.48xlarge", "nvidia-l40s", 8}},
-		{EKS, Machine{"p5.4xlarge", "nvidia-h100-80gb", 1}},
-		{EKS, Machine{"p4d.24xlarge", "nvidia-a100-40gb", 8}},
-		{AKS, Machine{"Standard_NC24ads_A100_v4", "nvidia-a100-80gb", 1}},
-		{AKS, Machine{"Standard_ND40rs_v2", "nvidia-v100-32gb", 8}},
+		{GKE, Machine{"g2-standard-4", "nvidia-l4", 1, 4, 16}},
+		{GKE, Machine{"a2-megagpu-16g", "nvidia-a100-40gb", 16, 96, 1360}},
+		{EKS, Machine{"g6.xlarge", "nvidia-l4", 1, 4, 16}},
+		{EKS, Machine{"g5.12xlarge", "nvidia-a10g", 4, 48, 192}},
+		{EKS, Machine{"g5.16xlarge", "nvidia-a10g", 1, 64, 256}},
+		{EKS, Machine{"g4dn.12xlarge", "nvidia-t4", 4, 48, 192}},
+		{EKS, Machine{"g6e.48xlarge", "nvidia-l40s", 8, 192, 1536}},
+		{EKS, Machine{"p5.4xlarge", "nvidia-h100-80gb", 1, 16, 256}},
+		{EKS, Machine{"p4d.24xlarge", "nvidia-a100-40gb", 8, 96, 1152}},
+		{AKS, Machine{"Standard_NC24ads_A100_v4", "nvidia-a100-80gb", 1, 24, 220}},
+		{AKS, Machine{"Standard_ND40rs_v2", "nvidia-v100-32gb", 8, 40, 672}},
 	} {
 		found, ok := FindMachine(want.cloud, want.Type)
 		require.True(t, ok, want.Type)
@@ -64,6 +64,7 @@ func TestBFloat16(t *testing.T) {
 		old := slices.Contains([]string{"nvidia-v100", "nvidia-v100-32gb", "nvidia-t4"}, a.Name)
 		assert.Equal(t, !old, a.ComputeCapability >= BFloat16, a.Name)
 		assert.Positive(t, a.MemoryGiB, a.Name)
+		assert.InDelta(t, 0.95*a.MemoryGiB, a.UsableGiB, 0.05*a.MemoryGiB, "%s: CUDA reports 90 to 100 %% of it", a.Name)
 	}
 	l4, _ := Find("nvidia-l4")
 	assert.Equal(t, "8.9", l4.Capability())
@@ -79,6 +80,8 @@ func TestCatalogueHoldsTogether(t *testing.T) {
 			for _, machine := range g.list() {
 				assert.False(t, seen[machine.Type], "%s stands twice", machine.Type)
 				assert.Positive(t, machine.GPUs)
+				assert.GreaterOrEqual(t, machine.CPUs, 2*machine.GPUs, machine.Type)
+				assert.GreaterOrEqual(t, machine.MemoryGiB, 3.5*float64(machine.CPUs), machine.Type)
 				seen[machine.Type] = true
 			}
 		}

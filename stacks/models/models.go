@@ -1,0 +1,133 @@
+// Package models is the catalogue of the models that the program knows: what they take of a GPU, and
+// what they ask of it. It holds data only and asks nobody.
+package models
+
+import (
+	"slices"
+
+	"vllm-autoscaling/providers/accelerators"
+)
+
+// Model is what the program knows of a model as vLLM serves it in bfloat16, the type of its weights.
+type Model struct {
+	// IDs are its names on Hugging Face, the instruction-tuned one first.
+	IDs []string
+	// Parameters is how many weights it has, in 10^9: all of them, also those that a
+	// mixture of experts leaves out of a single token, because all are loaded.
+	Parameters float64
+	// ContextLength is the longest context that it was made for, in tokens (model card).
+	ContextLength int
+	// HiddenSize is the width of its layers (hidden_size in its config.json); activations grow with it.
+	HiddenSize int
+	// Heads is the number of attention heads; vLLM splits them evenly over the GPUs of a replica.
+	Heads int
+	// Full are the layers that look at all of the context, Sliding those that look at the last Window
+	// tokens of it. Only layers with a KV cache of their own are counted.
+	Full, Sliding Layers
+	// Window is how far sliding layers look back, in tokens.
+	Window int
+	// Multimodal is true for a model that reads images too: vLLM reserves memory for them.
+	Multimodal bool
+	// Gated is true where Hugging Face hands it out only to accounts that accepted a licence.
+	Gated bool
+	// NoFloat16 is true where vLLM refuses to run it in float16, whose range its activations exceed.
+	NoFloat16 bool
+	// MinCapability is the compute capability, times ten, from which on a GPU runs it in the type of its
+	// weights.
+	MinCapability int
+	// MinVLLM is the first release of vLLM that serves it.
+	MinVLLM string
+}
+
+// Layers are attention layers of one kind.
+type Layers struct {
+	// Count is how many there are.
+	Count int
+	// KVHeads is the number of key and value heads of each, HeadDim the width of one.
+	KVHeads, HeadDim int
+}
+
+// The releases of vLLM that brought the families: 0.8.0 Gemma 3 (github.com/bentoml/BentoVLLM/pull/111
+// waits for it), 0.19.0 Gemma 4 (github.com/vllm-project/vllm-metal/pull/250), and 0.24.0 is the first
+// release that the 12B model, whose architecture is another one, was seen to run on unchanged
+// (github.com/noonghunna/club-3090/pull/538).
+const (
+	firstWithGemma3        = "0.8.0"
+	firstWithGemma4        = "0.19.0"
+	firstWithGemma4Unified = "0.24.0"
+)
+
+// The numbers of layers, heads and widths are those of Google's own definitions
+// (github.com/google-deepmind/gemma: gemma/gm/nn/_gemma.py and gemma/gm/nn/gemma4/_gemma4.py), which
+// agree with the config.json files on Hugging Face. Layers that share the KV cache of another one (the
+// last 20 of Gemma 4 E2B, the last 18 of E4B) are left out. Contexts are those of the model cards.
+//
+// Parameters of Gemma 3: the number that Hugging Face shows for the files of each model. Of Gemma 4:
+// from the memory that Google gives for the weights in 16 bits (E2B 9.6, E4B 15, 26B-A4B 48 and 31B 58.3
+// GiB, https://ai.google.dev/gemma/docs/core), and 12B from its files of 23.9 GB. Gemma 4's licence is
+// Apache 2.0, without a gate.
+var catalogue = []Model{
+	{
+		IDs: []string{"google/gemma-3-270m-it", "google/gemma-3-270m"}, Parameters: 0.268, ContextLength: 32768, HiddenSize: 640, Heads: 4,
+		Full: Layers{3, 1, 256}, Sliding: Layers{15, 1, 256}, Window: 512,
+		Gated: true, NoFloat16: true, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma3,
+	},
+	{
+		IDs: []string{"google/gemma-3-1b-it", "google/gemma-3-1b-pt"}, Parameters: 1.0, ContextLength: 32768, HiddenSize: 1152, Heads: 4,
+		Full: Layers{4, 1, 256}, Sliding: Layers{22, 1, 256}, Window: 512,
+		Gated: true, NoFloat16: true, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma3,
+	},
+	{
+		IDs: []string{"google/gemma-3-4b-it", "google/gemma-3-4b-pt"}, Parameters: 4.3, ContextLength: 131072, HiddenSize: 2560, Heads: 8,
+		Full: Layers{5, 4, 256}, Sliding: Layers{29, 4, 256}, Window: 1024, Multimodal: true,
+		Gated: true, NoFloat16: true, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma3,
+	},
+	{
+		IDs: []string{"google/gemma-3-12b-it", "google/gemma-3-12b-pt"}, Parameters: 12.19, ContextLength: 131072, HiddenSize: 3840, Heads: 16,
+		Full: Layers{8, 8, 256}, Sliding: Layers{40, 8, 256}, Window: 1024, Multimodal: true,
+		Gated: true, NoFloat16: true, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma3,
+	},
+	{
+		IDs: []string{"google/gemma-3-27b-it", "google/gemma-3-27b-pt"}, Parameters: 27.43, ContextLength: 131072, HiddenSize: 5376, Heads: 32,
+		Full: Layers{10, 16, 128}, Sliding: Layers{52, 16, 128}, Window: 1024, Multimodal: true,
+		Gated: true, NoFloat16: true, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma3,
+	},
+	{
+		IDs: []string{"google/gemma-4-E2B-it"}, Parameters: 5.15, ContextLength: 131072, HiddenSize: 1536, Heads: 8,
+		Full: Layers{3, 1, 512}, Sliding: Layers{12, 1, 256}, Window: 512, Multimodal: true,
+		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4,
+	},
+	{
+		IDs: []string{"google/gemma-4-E4B-it"}, Parameters: 8.05, ContextLength: 131072, HiddenSize: 2560, Heads: 8,
+		Full: Layers{4, 2, 512}, Sliding: Layers{20, 2, 256}, Window: 512, Multimodal: true,
+		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4,
+	},
+	{
+		// Its window was not found; the one here is that of the other two medium models.
+		IDs: []string{"google/gemma-4-12B-it"}, Parameters: 11.95, ContextLength: 262144, HiddenSize: 3840, Heads: 16,
+		Full: Layers{8, 1, 512}, Sliding: Layers{40, 8, 256}, Window: 1024, Multimodal: true,
+		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4Unified,
+	},
+	{
+		IDs: []string{"google/gemma-4-26B-A4B-it"}, Parameters: 25.8, ContextLength: 262144, HiddenSize: 2816, Heads: 16,
+		Full: Layers{5, 2, 512}, Sliding: Layers{25, 8, 256}, Window: 1024, Multimodal: true,
+		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4,
+	},
+	{
+		IDs: []string{"google/gemma-4-31B-it"}, Parameters: 31.3, ContextLength: 262144, HiddenSize: 5376, Heads: 32,
+		Full: Layers{10, 4, 512}, Sliding: Layers{50, 16, 256}, Window: 1024, Multimodal: true,
+		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4,
+	},
+}
+
+// All lists every model, by family and then by size.
+func All() []Model { return slices.Clone(catalogue) }
+
+// Find finds a model by one of its names on Hugging Face.
+func Find(id string) (Model, bool) {
+	i := slices.IndexFunc(catalogue, func(m Model) bool { return slices.Contains(m.IDs, id) })
+	if i < 0 {
+		return Model{}, false
+	}
+	return catalogue[i], true
+}
