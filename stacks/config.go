@@ -5,9 +5,11 @@ package stacks
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -91,7 +93,13 @@ type Config struct {
 	Autoscaling Autoscaling `key:"autoscaling"`
 	// Charts are the third-party Helm charts.
 	Charts Charts `key:"charts"`
+
+	// warnings are what is valid and probably not meant.
+	warnings []Warning `key:"-"`
 }
+
+// Warnings lists what is valid and probably not meant, sorted by key.
+func (c *Config) Warnings() []Warning { return c.warnings }
 
 // Cluster is the cluster to create or to use.
 type Cluster struct {
@@ -140,6 +148,19 @@ type Model struct {
 	DType string `key:"dtype" values:"auto bfloat16 float float16 float32 half"`
 	// ExtraArgs are further flags of the server, other than those that keys set.
 	ExtraArgs []string `key:"extraArgs" example:"[--enable-prefix-caching]"`
+	// Size is the size of a model that the program does not know, so that it can check whether it fits.
+	Size ModelSize `key:"size"`
+}
+
+// ModelSize is the size of a model that the program does not know; docs/sizing.md says how to find it.
+type ModelSize struct {
+	// WeightsGiB is what vLLM reports for the loaded weights, over all GPUs of a replica together. With
+	// model.size.kvBytesPerToken; only for a model that docs/sizing.md does not list.
+	WeightsGiB float64 `key:"weightsGiB" unit:"GiB" min:"0" unset:"whether the model fits is not checked"`
+	// KVBytesPerToken is what a token takes in the KV cache, over all layers together.
+	KVBytesPerToken int `key:"kvBytesPerToken" unit:"bytes" min:"0" unset:"whether the model fits is not checked"`
+	// ContextLength is the longest context that the model was made for.
+	ContextLength int `key:"contextLength" unit:"tokens" min:"0" unset:"model.maxModelLen is not checked against it"`
 }
 
 // VLLM is how the server runs in Kubernetes.
@@ -155,7 +176,8 @@ type VLLM struct {
 	Memory Quantity `key:"memory" example:"12Gi"`
 	// Shm is the size of /dev/shm: less than vllm.memory, which it counts against.
 	Shm Quantity `key:"shm" example:"1Gi"`
-	// ModelCache is the most that downloaded weights may take on the node.
+	// ModelCache is the most that downloaded weights may take on the node; no less than the files of a
+	// known model.
 	ModelCache Quantity `key:"modelCache" example:"30Gi"`
 	// StartupBudget is how long download, load and warm-up may take together.
 	StartupBudget time.Duration `key:"startupBudget" min:"1m" max:"6h"`
@@ -364,6 +386,49 @@ type Source struct {
 	Values map[string]string
 	// Secret says whether a full key holds a secret.
 	Secret func(key string) bool
+	// trial marks a source that is only tried, to see whether a change makes a problem go away.
+	trial bool
+}
+
+// with is the source after a change of keys below the project's namespace.
+func (s Source) with(changed change) Source {
+	s.Values = maps.Clone(s.Values)
+	for key, value := range changed {
+		top, path, nested := strings.Cut(key, ".")
+		full := s.Project + ":" + top
+		if !nested {
+			s.Values[full] = fmt.Sprint(value)
+			continue
+		}
+		var object map[string]any
+		if json.Unmarshal([]byte(s.Values[full]), &object) != nil || object == nil {
+			object = map[string]any{}
+		}
+		setIn(object, path, value)
+		content, err := json.Marshal(object)
+		if err != nil {
+			continue // It came from JSON and strings.
+		}
+		s.Values[full] = string(content)
+	}
+	return s
+}
+
+// setIn sets a dotted path in an object, or takes it away for nil.
+func setIn(object map[string]any, path string, value any) {
+	name, rest, nested := strings.Cut(path, ".")
+	switch child, isObject := object[name].(map[string]any); {
+	case nested && isObject:
+		setIn(child, rest, value)
+	case nested && value != nil:
+		child = map[string]any{}
+		object[name] = child
+		setIn(child, rest, value)
+	case !nested && value == nil:
+		delete(object, name)
+	case !nested:
+		object[name] = value
+	}
 }
 
 // Load reads the configuration of the running stack. Its error is a *ConfigError and lists
@@ -457,7 +522,7 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "vllm.cpu", &c.VLLM.CPU, "2")
 	orDefault(given, "vllm.memory", &c.VLLM.Memory, "10Gi")
 	orDefault(given, "vllm.shm", &c.VLLM.Shm, "2Gi")
-	orDefault(given, "vllm.modelCache", &c.VLLM.ModelCache, "20Gi")
+	orDefault(given, "vllm.modelCache", &c.VLLM.ModelCache, c.defaultModelCache())
 	orDefault(given, "vllm.startupBudget", &c.VLLM.StartupBudget, 30*time.Minute)
 	orDefault(given, "vllm.preStop", &c.VLLM.PreStop, 15*time.Second)
 	orDefault(given, "vllm.shutdownTimeout", &c.VLLM.ShutdownTimeout, 45*time.Second)

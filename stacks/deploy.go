@@ -29,6 +29,11 @@ func Deploy(ctx *pulumi.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, warning := range config.Warnings() {
+		if err := ctx.Log.Warn(warning.String(), nil); err != nil {
+			return err
+		}
+	}
 	settings := config.signalSettings()
 	catalogue, err := signals.Catalogue(settings)
 	if err != nil {
@@ -117,7 +122,7 @@ func Deploy(ctx *pulumi.Context) error {
 		Engine:              choose(config.GPU.Mode == GPUSimulated, components.EngineSimulator, components.EngineVLLM),
 		Image:               config.VLLM.Image,
 		Port:                config.VLLM.Port,
-		Model:               components.Model(config.Model),
+		Model:               config.servedModel(),
 		Simulation:          components.DefaultSimulation,
 		HuggingFaceToken:    config.HuggingFaceToken.Input(),
 		APIKey:              config.APIKey.Input(),
@@ -250,6 +255,15 @@ func (c *Config) gpuScheduling() providers.GPUScheduling {
 		scheduling.Tolerations = append(scheduling.Tolerations, providers.Toleration(t))
 	}
 	return scheduling
+}
+
+// servedModel is the model as the server takes it.
+func (c *Config) servedModel() components.Model {
+	m := c.Model
+	return components.Model{
+		ID: m.ID, Revision: m.Revision, MaxModelLen: m.MaxModelLen, MaxNumSeqs: m.MaxNumSeqs,
+		GPUMemoryUtilization: m.GPUMemoryUtilization, DType: m.DType, ExtraArgs: m.ExtraArgs,
+	}
 }
 
 // signalSettings are the settings that the catalogue of signals follows from.

@@ -56,6 +56,7 @@ func (c *Config) validateNodePools(r *report, given keySet) {
 	}
 	if c.createsGPUPool() {
 		c.validateAccelerator(r, given)
+		c.validateNodeRoom(r)
 		c.validateCapacity(r)
 	}
 	c.validateProvider(r)
@@ -82,39 +83,14 @@ func (c *Config) validateAccelerator(r *report, given keySet) {
 		r.bad("gpu.memoryGiB", c.GPU.MemoryGiB, fmt.Sprintf("%g, the memory of %s", accelerator.MemoryGiB, accelerator.Name),
 			"remove the key: it follows from nodePools.gpu")
 	}
-	if c.needsBFloat16() && accelerator.ComputeCapability < accelerators.BFloat16 {
+	if needs := c.needsCapability(); accelerator.ComputeCapability < needs {
 		key, value := "nodePools.gpu.accelerator", pool.Accelerator
 		if !given.has(key) {
 			key, value = "nodePools.gpu.machineType", pool.MachineType
 		}
-		r.bad(key, value, fmt.Sprintf("a GPU of compute capability 8.0 or more: %s runs in bfloat16, and %s has %s",
-			c.Model.ID, accelerator.Name, accelerator.Capability()), "use "+c.whatRuns())
+		r.badWith(key, value, fmt.Sprintf("a GPU of compute capability %d.%d or more: %s runs in bfloat16, and %s has %s",
+			needs/10, needs%10, c.Model.ID, accelerator.Name, accelerator.Capability()), c.otherGPUs(r, key))
 	}
-}
-
-// needsBFloat16 says whether vLLM has to calculate in bfloat16.
-func (c *Config) needsBFloat16() bool {
-	return c.Model.DType == "bfloat16" || c.Model.DType == "auto" && noFloat16.MatchString(c.Model.ID)
-}
-
-// whatRuns names the accelerators of the stack's cloud that run the model, with machine types.
-func (c *Config) whatRuns() string {
-	model, isKnown := findModel(c.Model.ID)
-	var choices []string
-	for _, a := range accelerators.In(c.Cloud) {
-		machines := c.machinesWith(a.Name)
-		switch {
-		case len(machines) == 0,
-			c.needsBFloat16() && a.ComputeCapability < accelerators.BFloat16,
-			isKnown && !model.fits(c.Model.DType, a.MemoryGiB, c.GPU.PerReplica, c.Model.GPUMemoryUtilization):
-			continue
-		}
-		if len(machines) > maxNamedMachines {
-			machines = append(machines[:maxNamedMachines], "...")
-		}
-		choices = append(choices, fmt.Sprintf("%s (%s)", a.Name, strings.Join(machines, ", ")))
-	}
-	return strings.Join(choices, ", ")
 }
 
 // validateCapacity refuses more replicas than the nodes could ever hold: the rest would wait for ever,
@@ -124,20 +100,26 @@ func (c *Config) validateCapacity(r *report) {
 	if pool.GPUsPerNode < 1 || c.GPU.PerReplica < 1 || pool.MaxNodes < 1 {
 		return // Said by others.
 	}
-	// A replica does not spread over nodes, so what is left over on a node is lost.
-	perNode := pool.GPUsPerNode / c.GPU.PerReplica
-	if perNode == 0 {
+	if c.GPU.PerReplica > pool.GPUsPerNode {
+		machines := c.machinesWith(pool.Accelerator)
 		r.bad("gpu.perReplica", c.GPU.PerReplica, fmt.Sprintf("at most %d, the GPUs of one %s", pool.GPUsPerNode, pool.MachineType),
 			fmt.Sprintf("lower it, or set nodePools.gpu.machineType to a machine with more (%s)",
-				choose(len(c.machinesWith(pool.Accelerator)) == 0, "there is none with this accelerator", strings.Join(c.machinesWith(pool.Accelerator), ", "))))
+				choose(len(machines) == 0, "there is none with this accelerator", strings.Join(machines, ", "))))
 		return
+	}
+	perNode, bound := c.replicasPerNode()
+	if perNode == 0 {
+		return // Said by validateNodeRoom.
 	}
 	replicas := c.Autoscaling.MaxReplicas
 	if most := perNode * pool.MaxNodes; replicas > most {
 		nodes := (replicas + perNode - 1) / perNode
-		r.bad("autoscaling.maxReplicas", replicas,
-			fmt.Sprintf("at most %d: nodePools.gpu.maxNodes (%d) x %d of %d GPUs each on a node of %d",
-				most, pool.MaxNodes, perNode, c.GPU.PerReplica, pool.GPUsPerNode),
-			fmt.Sprintf("%s, or %s", r.set("nodePools.gpu.maxNodes", fmt.Sprint(nodes)), r.set("autoscaling.maxReplicas", fmt.Sprint(most))))
+		why := fmt.Sprintf("%d of %d GPUs each on a node of %d", perNode, c.GPU.PerReplica, pool.GPUsPerNode)
+		fix := fmt.Sprintf("%s, or %s", r.set("nodePools.gpu.maxNodes", fmt.Sprint(nodes)), r.set("autoscaling.maxReplicas", fmt.Sprint(most)))
+		if bound != "" {
+			why = fmt.Sprintf("%d on a node, which has GPUs for more but not the room for their %s", perNode, bound)
+			fix += ", or lower " + bound
+		}
+		r.bad("autoscaling.maxReplicas", replicas, fmt.Sprintf("at most %d: nodePools.gpu.maxNodes (%d) x %s", most, pool.MaxNodes, why), fix)
 	}
 }

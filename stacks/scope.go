@@ -35,11 +35,14 @@ func scopesOf(key string) []scope {
 		if structure.Kind() != reflect.Struct {
 			break
 		}
-		i := slices.IndexFunc(reflect.VisibleFields(structure), func(f reflect.StructField) bool { return f.Tag.Get("key") == part })
-		if i < 0 {
+		i := 0
+		for i < structure.NumField() && structure.Field(i).Tag.Get("key") != part {
+			i++
+		}
+		if i == structure.NumField() {
 			break // Below a list or a map.
 		}
-		field := reflect.VisibleFields(structure)[i]
+		field := structure.Field(i)
 		name = strings.TrimPrefix(name+"."+part, ".")
 		if clouds, when := field.Tag.Get("clouds"), field.Tag.Get("when"); clouds != "" || when != "" {
 			scopes = append(scopes, scope{key: name, clouds: strings.Fields(clouds), when: when})

@@ -1,6 +1,7 @@
 package stacks
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/stacks/models"
 )
 
 // dtypes are the values of vLLM's --dtype.
@@ -53,7 +55,7 @@ func systemNamespace(name string) bool { return name == "default" || strings.Has
 
 // ownedFlags are the server's flags that the program sets, and the key of each; "" means that it has none.
 var ownedFlags = map[string]string{
-	"--api-key": "apiKey", "--dtype": "model.dtype", "--gpu-memory-utilization": "model.gpuMemoryUtilization",
+	"--api-key": "apiKey", "--hf-token": "huggingFaceToken", "--dtype": "model.dtype", "--gpu-memory-utilization": "model.gpuMemoryUtilization",
 	"--max-model-len": "model.maxModelLen", "--max-num-seqs": "model.maxNumSeqs", "--model": "model.id",
 	"--port": "vllm.port", "--revision": "model.revision", "--shutdown-timeout": "vllm.shutdownTimeout",
 	"--tensor-parallel-size": "gpu.perReplica", "-tp": "gpu.perReplica",
@@ -61,24 +63,85 @@ var ownedFlags = map[string]string{
 	"--time-factor-under-load": "", "--force-dummy-tokenizer": "",
 }
 
-// report collects problems under keys of one project.
+// secretFlags are those whose values are never shown.
+var secretFlags = []string{"--api-key", "--hf-token"}
+
+// replicaSizes are the numbers of GPUs that a replica can have: what vLLM splits a model over.
+var replicaSizes = []int{1, 2, 4, maxGPUsPerReplica}
+
+// report collects problems and warnings under keys of one project.
 type report struct {
 	source   Source
 	problems []Problem
+	warnings []Warning
+	// before are the keys of everything that is wrong as it is; nil until something was tried.
+	before map[string]bool
 }
 
 // bad adds a problem; value is shown unless its top-level key holds a secret.
 func (r *report) bad(key string, value any, allowed, fix string) {
-	full := r.source.Project + ":" + key
-	top, _, _ := strings.Cut(full, ".")
-	shown := fmt.Sprintf("%v", value)
-	if text, ok := value.(string); ok {
-		shown = strconv.Quote(text)
-	}
+	r.problems = append(r.problems, Problem{Key: r.source.Project + ":" + key, Value: r.shown(key, value), Allowed: allowed, Fix: fix})
+}
+
+// badWith adds a problem whose fixes were tried.
+func (r *report) badWith(key string, value any, allowed string, ways []way) {
+	r.bad(key, value, allowed, inWords(ways))
+	r.problems[len(r.problems)-1].ways = ways
+}
+
+// has says whether something is wrong with a key already.
+func (r *report) has(key string) bool {
+	return slices.ContainsFunc(r.problems, func(p Problem) bool { return p.Key == r.source.Project+":"+key })
+}
+
+// warn adds a warning.
+func (r *report) warn(key string, value any, why, fix string) {
+	shown := r.shown(key, value)
+	r.warnings = append(r.warnings, Warning{
+		Key: r.source.Project + ":" + key, Value: withoutTokens(choose(shown == `""`, "", shown)), Why: withoutTokens(why), Fix: fix,
+	})
+}
+
+// shown is a value as a message may print it.
+func (r *report) shown(key string, value any) string {
+	top, _, _ := strings.Cut(r.source.Project+":"+key, ".")
 	if r.source.isSecret(top) {
-		shown = "[secret]"
+		return "[secret]"
 	}
-	r.problems = append(r.problems, Problem{Key: full, Value: shown, Allowed: allowed, Fix: fix})
+	if text, ok := value.(string); ok {
+		return strconv.Quote(text)
+	}
+	return fmt.Sprintf("%v", value)
+}
+
+// works says whether a change takes a problem of a key away and brings no new one.
+func (r *report) works(key string, changed change) bool {
+	if r.source.trial {
+		return false // This is such a try.
+	}
+	if r.before == nil {
+		r.before = problemKeys(r.source)
+	}
+	for other := range problemKeys(r.source.with(changed)) {
+		if other == r.source.Project+":"+key || !r.before[other] {
+			return false
+		}
+	}
+	return true
+}
+
+// problemKeys are the keys of everything that is wrong with a source.
+func problemKeys(source Source) map[string]bool {
+	source.trial = true
+	keys := map[string]bool{}
+	_, err := Read(source)
+	var refused *ConfigError
+	if errors.As(err, &refused) {
+		for _, p := range refused.Problems {
+			keys[p.Key] = true
+		}
+	}
+	return keys
 }
 
 // set is the command that sets a key.
@@ -89,10 +152,13 @@ func (r *report) set(key, value string) string {
 // validate checks every rule and returns all that is broken.
 func (c *Config) validate(source Source, given keySet) []Problem {
 	r := &report{source: source}
+	c.validatePlainText(r)
 	c.validateCloud(r)
 	c.validateScopes(r, given)
 	c.validateNames(r)
 	c.validateModel(r)
+	c.validateModelSize(r, given)
+	c.validateFit(r)
 	c.validateSecrets(r)
 	c.validateVLLM(r)
 	c.validateGPU(r)
@@ -103,6 +169,13 @@ func (c *Config) validate(source Source, given keySet) []Problem {
 	c.validateCharts(r)
 	// Last, because the provider packages look at some of the same keys.
 	c.validateNodePools(r, given)
+	c.validateDisk(r)
+	if len(r.problems) == 0 {
+		c.warnOfScaling(r)
+		c.warnOfStarts(r)
+		slices.SortStableFunc(r.warnings, func(a, b Warning) int { return strings.Compare(a.Key, b.Key) })
+		c.warnings = r.warnings
+	}
 	return r.problems
 }
 
@@ -145,12 +218,12 @@ func (c *Config) validateModel(r *report) {
 		r.bad("model.id", m.ID, `"organisation/name" as on Hugging Face, or an absolute path in the image`,
 			"for example google/gemma-3-1b-it")
 	}
-	known, isKnown := findModel(m.ID)
+	known, isKnown := models.Find(m.ID)
 	switch {
 	case m.MaxModelLen < 1:
 		r.bad("model.maxModelLen", m.MaxModelLen, "1 or more tokens", "for example 8192")
-	case isKnown && m.MaxModelLen > known.contextLength:
-		r.bad("model.maxModelLen", m.MaxModelLen, fmt.Sprintf("at most %d, the context of %s", known.contextLength, m.ID),
+	case isKnown && m.MaxModelLen > known.ContextLength:
+		r.bad("model.maxModelLen", m.MaxModelLen, fmt.Sprintf("at most %d, the context of %s", known.ContextLength, m.ID),
 			"lower it; a shorter context leaves more memory for requests")
 	}
 	if m.MaxNumSeqs < 1 {
@@ -163,27 +236,19 @@ func (c *Config) validateModel(r *report) {
 	switch {
 	case !slices.Contains(dtypes, m.DType):
 		r.bad("model.dtype", m.DType, oneOf(dtypes), "auto takes the model's own")
-	case (m.DType == "half" || m.DType == "float16") && noFloat16.MatchString(m.ID):
+	case (m.DType == "half" || m.DType == "float16") && c.refusesFloat16():
 		r.bad("model.dtype", m.DType, "auto, bfloat16 or float32: vLLM refuses to run Gemma in float16",
 			"use auto (GPUs of compute capability 8.0 and up, such as L4 and A100) or float32")
 	}
 	for i, arg := range m.ExtraArgs {
 		flag, _, _ := strings.Cut(arg, "=")
-		if key, owned := ownedFlags[flag]; owned {
+		if key, owned := ownedFlags[flagName(flag)]; owned {
+			if slices.Contains(secretFlags, flagName(flag)) {
+				arg = flag
+			}
 			r.bad(fmt.Sprintf("model.extraArgs[%d]", i), arg, "flags that the program does not set itself",
 				choose(key == "", "remove it", "set "+key+" instead"))
 		}
-	}
-	// A lower bound that needs no GPU to check: weights that do not fit crash every replica after
-	// minutes of download.
-	if isKnown && c.GPU.Mode == GPUNvidia && c.GPU.MemoryGiB > 0 &&
-		!known.fits(m.DType, c.GPU.MemoryGiB, c.GPU.PerReplica, m.GPUMemoryUtilization) {
-		r.bad("model.id", m.ID,
-			fmt.Sprintf("weights below %.1f GiB (%s %g x gpu.perReplica %d x model.gpuMemoryUtilization %g); this model's alone are %.1f GiB",
-				c.GPU.MemoryGiB*float64(c.GPU.PerReplica)*m.GPUMemoryUtilization,
-				choose(c.createsGPUPool(), c.NodePools.GPU.Accelerator, "gpu.memoryGiB"), c.GPU.MemoryGiB, c.GPU.PerReplica,
-				m.GPUMemoryUtilization, known.weightsGiB(m.DType)),
-			"what fits: "+known.whatFits(c))
 	}
 }
 
@@ -206,7 +271,7 @@ func (c *Config) validateSecrets(r *report) {
 			})
 		}
 	}
-	if c.GPU.Mode == GPUNvidia && gatedModel.MatchString(c.Model.ID) && !c.HuggingFaceToken.Given() {
+	if c.GPU.Mode == GPUNvidia && c.gated() && !c.HuggingFaceToken.Given() {
 		r.problems = append(r.problems, Problem{
 			Key:     r.source.Project + ":huggingFaceToken",
 			Allowed: fmt.Sprintf("a Hugging Face token with access to %s, which is gated", c.Model.ID),
@@ -222,6 +287,7 @@ func (c *Config) validateVLLM(r *report) {
 		r.bad("vllm.image", v.Image, "an image with a version tag or a digest: "+problem,
 			"for example "+choose(c.GPU.Mode == GPUSimulated, imageSimulator, imageVLLM))
 	}
+	c.validateVersion(r)
 	r.between("vllm.port", v.Port, firstOpenPort, lastPort, "the server runs without privileges; 8000 is usual")
 	r.quantity("vllm.cpu", v.CPU)
 	memory, memoryOK := r.quantity("vllm.memory", v.Memory)
@@ -250,12 +316,11 @@ func (c *Config) validateGPU(r *report) {
 		r.bad("gpu.mode", g.Mode, fmt.Sprintf("%s on %s, whose GPU nodes would stand idle", GPUNvidia, c.Cloud),
 			"remove the key; to try the pipeline without GPUs use cloud local, with any cluster's kubeconfig")
 	}
-	perReplicaOK := g.PerReplica == 1 || g.PerReplica == 2 || g.PerReplica == 4 || g.PerReplica == maxGPUsPerReplica
-	if !perReplicaOK {
+	if !slices.Contains(replicaSizes, g.PerReplica) {
 		r.bad("gpu.perReplica", g.PerReplica, "1, 2, 4 or 8", "1 unless the model is too large for one GPU")
-	} else if known, ok := findModel(c.Model.ID); ok && known.heads%g.PerReplica != 0 {
+	} else if known, ok := models.Find(c.Model.ID); ok && known.Heads%g.PerReplica != 0 {
 		r.bad("gpu.perReplica", g.PerReplica,
-			fmt.Sprintf("a divisor of %d, the attention heads of %s", known.heads, c.Model.ID), "use fewer GPUs")
+			fmt.Sprintf("a divisor of %d, the attention heads of %s", known.Heads, c.Model.ID), "use fewer GPUs")
 	}
 	if g.MemoryGiB < 0 {
 		r.bad("gpu.memoryGiB", g.MemoryGiB, "the memory of one GPU in GiB, or 0 for unknown", "for example 24 for an L4")

@@ -134,13 +134,13 @@ func TestModelHasToFitItsGPU(t *testing.T) {
 		says []string // nil means that it fits
 	}{
 		"1b on T4":            {map[string]any{"gpu.memoryGiB": 16}, nil},
-		"12b on L4":           {map[string]any{"model.id": "google/gemma-3-12b-it", "gpu.memoryGiB": 24}, []string{"22.7 GiB", "GPUs of 32, 40, 48, 80, 94, 141 GiB", "gpu.perReplica 2", "google/gemma-3-1b-it, google/gemma-3-4b-it"}},
+		"12b on L4":           {map[string]any{"model.id": "google/gemma-3-12b-it", "gpu.memoryGiB": 24}, []string{"take 23.4 GiB", "19.8 GiB (0.9 of the 22.0 GiB", "GPUs of 40, 48, 80, 94, 141 GiB", "gpu.perReplica 2", "such as google/gemma-4-E4B-it, google/gemma-4-E2B-it, google/gemma-3-4b-it"}},
 		"12b on two L4":       {map[string]any{"model.id": "google/gemma-3-12b-it", "gpu.memoryGiB": 24, "gpu.perReplica": 2}, nil},
-		"27b on A100-40":      {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 40}, []string{"51.0 GiB", "GPUs of 80, 94, 141 GiB"}},
+		"27b on A100-40":      {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 40}, []string{"52.6 GiB", "GPUs of 80, 94, 141 GiB"}},
 		"27b on A100-80":      {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 80}, nil},
 		"27b, half the A100":  {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 80, "model.gpuMemoryUtilization": 0.5}, []string{"gpu.perReplica 2"}},
-		"27b in float32":      {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 80, "model.dtype": "float32"}, []string{"102.1 GiB", "GPUs of 141 GiB"}},
-		"nothing fits":        {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 0.5, "gpu.perReplica": 8, "model.gpuMemoryUtilization": 0.01}, []string{"more GPU memory than 52 GiB"}},
+		"27b in float32":      {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 80, "model.dtype": "float32"}, []string{"105.3 GiB", "GPUs of 141 GiB"}},
+		"nothing fits":        {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 0.5, "gpu.perReplica": 8, "model.gpuMemoryUtilization": 0.01}, []string{"no single change does"}},
 		"memory not given":    {map[string]any{"model.id": "google/gemma-3-27b-it"}, nil},
 		"model not known":     {map[string]any{"model.id": "meta-llama/Llama-3.1-70B", "gpu.memoryGiB": 16}, nil},
 		"GPUs only simulated": {map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 16, "gpu.mode": "simulated"}, nil},

@@ -162,8 +162,8 @@ func TestSequence(t *testing.T) {
 	assert.InDelta(t, footprint(t, "google/gemma-3-1b-it").sequence(8192, 2048, 1), footprint(t, "google/gemma-3-1b-it").sequence(8192, 2048, 2), 0)
 	// 16 of them do.
 	assert.InDelta(t, footprint(t, "google/gemma-3-27b-it").sequence(8192, 2048, 1)/4, footprint(t, "google/gemma-3-27b-it").sequence(8192, 2048, 4), 0)
-	// A full layer of Gemma 4 31B takes a quarter of a sliding one (4 heads of 512, 16 of 256): half, in
-	// fact, so its blocks are of 32 tokens.
+	// A full layer of Gemma 4 31B (4 heads of 512) takes half of a sliding one (16 of 256), so its blocks
+	// are of 32 tokens.
 	assert.InDelta(t, 10*8192*256*32+50*16384*(192+1)*16, footprint(t, "google/gemma-4-31B-it").sequence(8192, 2048, 1), 0)
 	// Of a size alone.
 	assert.InDelta(t, 1000*100*16/2, OfSize(20, 1000).sequence(1600, 2048, 2), 0)

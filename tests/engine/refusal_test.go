@@ -25,7 +25,7 @@ func TestRefusedBeforeAnythingIsRegistered(t *testing.T) {
 		"target out of reach":       {keys: map[string]any{"autoscaling.signals.requestsRunning.target": 16}, says: "never runs more than"},
 		"model that does not fit": {keys: map[string]any{
 			"gpu.mode": "nvidia", "model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 24, "huggingFaceToken": secret("hf"),
-		}, says: "what fits: GPUs of 80, 94, 141 GiB"},
+		}, says: "GPUs of 80, 94, 141 GiB"},
 		"missing token":       {keys: map[string]any{"gpu.mode": "nvidia"}, says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken"},
 		"token in plain text": {keys: map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": "hf_plain"}, says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken"},
 		"missing kubeconfig":  {keys: map[string]any{"cluster.kubeconfig": "/does/not/exist"}, says: "kubeconfig /does/not/exist does not exist"},

@@ -1,0 +1,138 @@
+package stacks
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"vllm-autoscaling/stacks/models"
+)
+
+const (
+	// hpaPeriod is how often the HPA looks: kube-controller-manager's --horizontal-pod-autoscaler-sync-period,
+	// which managed clouds leave at its default.
+	hpaPeriod = 15 * time.Second
+	// nodeStart and serverStart are the shortest published times until a GPU node is usable (3 to 8
+	// minutes) and from there until vLLM answers with a small model; loadRate is a fast disk.
+	nodeStart, serverStart = 3 * time.Minute, time.Minute
+	loadRateGiB            = 1.0
+	// downloadRateGiB is a slow download from Hugging Face, a second.
+	downloadRateGiB = 0.1
+	// firstVersion is the first release of vLLM that knows every flag that the program sets:
+	// --shutdown-timeout came last.
+	firstVersion = "0.18.0"
+)
+
+// spotNotice is how long a pod on a spot machine has left when the machine is taken back: on GKE 15 of the
+// 30 seconds go to ordinary pods.
+var spotNotice = map[string]time.Duration{CloudGKE: 15 * time.Second, CloudEKS: 2 * time.Minute, CloudAKS: 30 * time.Second}
+
+// vllmVersion finds the version of a vLLM image in its tag.
+var vllmVersion = regexp.MustCompile(`vllm-openai[^/]*:v?([0-9]+)\.([0-9]+)\.([0-9]+)`)
+
+// validateVersion refuses images of vLLM that do not know the model, or the flags.
+func (c *Config) validateVersion(r *report) {
+	found := vllmVersion.FindStringSubmatch(c.VLLM.Image)
+	if found == nil || c.GPU.Mode != GPUNvidia {
+		return
+	}
+	needs, why := firstVersion, "the flags that the program sets"
+	if model, known := models.Find(c.Model.ID); known && older(model.MinVLLM, needs) {
+		needs, why = model.MinVLLM, c.Model.ID
+	}
+	if version := strings.Join(found[1:], "."); older(needs, version) {
+		r.badWith("vllm.image", c.VLLM.Image, fmt.Sprintf("vLLM %s or newer, which knows %s; this one is %s", needs, why, version),
+			[]way{{"vllm.image vllm/vllm-openai:v" + needs, []change{{"vllm.image": "vllm/vllm-openai:v" + needs}}}})
+	}
+}
+
+// older says whether version b is older than version a, both of three numbers.
+func older(a, b string) bool {
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range as {
+		x, _ := strconv.Atoi(as[i])
+		y, _ := strconv.Atoi(bs[i])
+		if x != y {
+			return y < x
+		}
+	}
+	return false
+}
+
+// warnOfScaling looks at how the signals go together, and with the times that things take.
+func (c *Config) warnOfScaling(r *report) {
+	s, interval, relist := c.Autoscaling.Signals, c.Monitoring.SignalInterval, c.Autoscaling.RelistInterval
+	const prefix = "autoscaling.signals."
+	if s.GPUUtilization.Enabled && !s.RequestsRunning.Enabled && !s.RequestsWaiting.Enabled {
+		r.warn(prefix+"gpuUtilization.enabled", true,
+			fmt.Sprintf("without a request signal the autoscaler cannot tell a busy replica from a full one: a GPU reads near 100 percent whenever anything is decoded, and never more, so replicas grow by a factor of %.2f at a time however long the queue",
+				100/s.GPUUtilization.Target),
+			r.set(prefix+"requestsWaiting.enabled", "true"))
+	}
+	if s.GPUUtilization.Enabled && s.RequestsRunning.Enabled && s.GPUUtilization.GuardRequests > s.RequestsRunning.Target {
+		r.warn(prefix+"gpuUtilization.guardRequests", s.GPUUtilization.GuardRequests,
+			fmt.Sprintf("utilisation counts in full only from so many requests on, which is above requestsRunning.target (%g): by then the requests have scaled up, and the GPU signal decides nothing",
+				s.RequestsRunning.Target),
+			"lower it, or switch gpuUtilization off")
+	}
+	if s.RequestsWaiting.Enabled && s.RequestsWaiting.Target > float64(c.Model.MaxNumSeqs) {
+		r.warn(prefix+"requestsWaiting.target", s.RequestsWaiting.Target,
+			fmt.Sprintf("a queue longer than model.maxNumSeqs (%d) is more than one full batch: each new request waits for a whole one before replicas are added", c.Model.MaxNumSeqs),
+			"3 to 5 is usual")
+	}
+	if relist < 2*interval {
+		r.warn("autoscaling.relistInterval", relist,
+			fmt.Sprintf("less than two of monitoring.signalInterval (%s): one late scrape, and the adapter forgets the metric until the next relist", interval),
+			fmt.Sprintf("set it to %s or more", 2*interval))
+	}
+	if interval > hpaPeriod {
+		r.warn("monitoring.signalInterval", interval,
+			fmt.Sprintf("the HPA looks every %s, so it decides more than once on the same sample, and up to %s late", hpaPeriod, interval+hpaPeriod),
+			fmt.Sprintf("set it to %s or less", hpaPeriod))
+	}
+	if start := c.shortestStart(); c.Autoscaling.ScaleDown.Stabilization < start {
+		r.warn("autoscaling.scaleDown.stabilization", c.Autoscaling.ScaleDown.Stabilization,
+			fmt.Sprintf("a new replica takes %s at least until it answers, so a pause in the load that is shorter than that costs more in cold starts than the idle replicas", start),
+			fmt.Sprintf("set it to %s or more", start))
+	}
+	if steps := c.Autoscaling.MaxReplicas - c.Autoscaling.MinReplicas; c.Autoscaling.ScaleUp.Stabilization > time.Minute && steps > 0 {
+		r.warn("autoscaling.scaleUp.stabilization", c.Autoscaling.ScaleUp.Stabilization,
+			fmt.Sprintf("replicas are added only after the load was high for all of it, and then take %s at least until they answer", c.shortestStart()),
+			"30s or less filters single peaks out")
+	}
+}
+
+// warnOfStarts looks at how long a replica has to start and to end.
+func (c *Config) warnOfStarts(r *report) {
+	if files := c.downloadGiB(); files > 0 {
+		need := (serverStart + seconds(files/downloadRateGiB) + seconds(files/loadRateGiB)).Round(time.Minute)
+		if c.VLLM.StartupBudget < need {
+			r.warn("vllm.startupBudget", c.VLLM.StartupBudget,
+				fmt.Sprintf("the %.0f GiB of %s take about %s to download at 100 MB/s and to load; a replica that is not ready in time is killed and starts over", files, c.Model.ID, need),
+				fmt.Sprintf("set it to %s or more", need))
+		}
+	}
+	notice, drain := spotNotice[c.Cloud], c.VLLM.PreStop+c.VLLM.ShutdownTimeout
+	if c.createsGPUPool() && c.NodePools.GPU.Spot && drain > notice {
+		r.warn("nodePools.gpu.spot", true,
+			fmt.Sprintf("when the cloud takes a machine back its pods have %s, so requests that take longer are cut off, whatever vllm.preStop (%s) and vllm.shutdownTimeout (%s) allow",
+				notice, c.VLLM.PreStop, c.VLLM.ShutdownTimeout),
+			"see that clients retry, and lower both to what fits if requests are short")
+	}
+}
+
+// shortestStart is how long a further replica takes at least until it answers.
+func (c *Config) shortestStart() time.Duration {
+	if c.GPU.Mode != GPUNvidia {
+		return 0
+	}
+	start := serverStart + seconds(c.downloadGiB()/loadRateGiB)
+	if perNode, _ := c.replicasPerNode(); c.createsGPUPool() && perNode > 0 && c.NodePools.GPU.MinNodes*perNode < c.Autoscaling.MaxReplicas {
+		start += nodeStart
+	}
+	return start.Round(time.Second)
+}
+
+func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }

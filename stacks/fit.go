@@ -1,0 +1,382 @@
+package stacks
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"vllm-autoscaling/providers/accelerators"
+	"vllm-autoscaling/stacks/models"
+	"vllm-autoscaling/stacks/sizing"
+)
+
+// gatedModel and noFloat16 match models that the catalogue does not list by the rules of their families.
+var (
+	gatedModel = regexp.MustCompile(`^google/gemma-3-`)
+	noFloat16  = regexp.MustCompile(`^google/gemma-[23]-`)
+)
+
+// float32Types are the types of four bytes a number; all others have two.
+var float32Types = []string{"float", "float32"}
+
+const (
+	// unknownUsable is the share of a GPU's memory that CUDA reports, for a GPU that is not in the
+	// catalogue: the lowest of those that are.
+	unknownUsable = 0.91
+	// shortestContext is the shortest that is worth proposing, in tokens.
+	shortestContext = 256
+	// highUtilization is the largest share that is proposed: vLLM's own advice ends there.
+	highUtilization = 0.95
+	// maxNamedModels bounds how many models an error names.
+	maxNamedModels = 3
+	// outsideGiB is what vLLM needs outside its share: the CUDA context, and CUDA graphs before 0.21.
+	outsideGiB = 0.75
+)
+
+// changesSums are flags of vLLM that change what it takes of a GPU in ways that package sizing does not
+// follow.
+var changesSums = []string{
+	"--quantization", "-q", "--load-format", "--cpu-offload-gb", "--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp",
+	"--kv-cache-memory-bytes", "--num-gpu-blocks-override", "--speculative-config", "--enable-lora", "--hf-overrides", "--config",
+	"--disable-hybrid-kv-cache-manager", "--kv-transfer-config", "--limit-mm-per-prompt",
+}
+
+// gated says whether Hugging Face hands the model out only to accounts that accepted a licence.
+func (c *Config) gated() bool {
+	model, known := models.Find(c.Model.ID)
+	return known && model.Gated || gatedModel.MatchString(c.Model.ID)
+}
+
+// refusesFloat16 says whether vLLM refuses to run the model in float16.
+func (c *Config) refusesFloat16() bool {
+	model, known := models.Find(c.Model.ID)
+	return known && model.NoFloat16 || noFloat16.MatchString(c.Model.ID)
+}
+
+// needsCapability is the compute capability, times ten, that the model needs as it is served; 0 for
+// none.
+func (c *Config) needsCapability() int {
+	model, known := models.Find(c.Model.ID)
+	switch {
+	case c.Model.DType == "bfloat16":
+		return accelerators.BFloat16
+	case c.Model.DType != "auto":
+		return 0
+	case known:
+		return model.MinCapability
+	case noFloat16.MatchString(c.Model.ID):
+		return accelerators.BFloat16
+	default:
+		return 0
+	}
+}
+
+// serverFlags are the flags in model.extraArgs with their values, in their long form with dashes.
+func (c *Config) serverFlags() map[string]string {
+	flags := map[string]string{}
+	last := ""
+	for _, arg := range c.Model.ExtraArgs {
+		if !strings.HasPrefix(arg, "-") {
+			if last != "" && flags[last] == "" {
+				flags[last] = arg
+			}
+			continue
+		}
+		name, value, _ := strings.Cut(arg, "=")
+		last = flagName(name)
+		flags[last] = value
+	}
+	return flags
+}
+
+// flagName is a flag as vLLM's help writes it; underscores are allowed in place of dashes.
+func flagName(flag string) string { return strings.ReplaceAll(flag, "_", "-") }
+
+// footprint is what the model takes of the GPUs, where that can be told.
+func (c *Config) footprint() (sizing.Footprint, bool) {
+	flags := c.serverFlags()
+	for _, flag := range changesSums {
+		if _, given := flags[flag]; given {
+			return sizing.Footprint{}, false
+		}
+	}
+	bytes := 2.0
+	if slices.Contains(float32Types, c.Model.DType) {
+		bytes = 4
+	}
+	if model, known := models.Find(c.Model.ID); known {
+		cacheBytes := bytes
+		if strings.HasPrefix(flags["--kv-cache-dtype"], "fp8") {
+			cacheBytes = 1
+		}
+		return sizing.Of(model, bytes, cacheBytes), true
+	}
+	size := c.Model.Size
+	if size.WeightsGiB > 0 && size.KVBytesPerToken > 0 {
+		return sizing.OfSize(size.WeightsGiB, float64(size.KVBytesPerToken)), true
+	}
+	return sizing.Footprint{}, false
+}
+
+// usableGiB is the memory of one GPU as CUDA reports it; 0 when it is not known.
+func (c *Config) usableGiB() float64 {
+	if accelerator, ok := accelerators.Find(c.NodePools.GPU.Accelerator); ok && c.createsGPUPool() {
+		return accelerator.UsableGiB
+	}
+	usable := unknownUsable * c.GPU.MemoryGiB
+	found := false
+	for _, a := range accelerators.All() {
+		if a.MemoryGiB == c.GPU.MemoryGiB && (!found || a.UsableGiB < usable) {
+			usable, found = a.UsableGiB, true
+		}
+	}
+	return usable
+}
+
+// batchedTokens is how many tokens vLLM puts into one forward pass.
+func (c *Config) batchedTokens() int {
+	if n, err := strconv.Atoi(c.serverFlags()["--max-num-batched-tokens"]); err == nil && n > 0 {
+		return n
+	}
+	large := c.usableGiB() >= sizing.LargeGPUGiB && !(c.createsGPUPool() && strings.Contains(c.NodePools.GPU.Accelerator, "a100"))
+	// A batch holds a token of each request at least.
+	return max(choose(large, sizing.BatchedTokensLarge, sizing.BatchedTokens), c.Model.MaxNumSeqs)
+}
+
+// fit is how the model fits the GPUs of a replica; false when something about it is not known, or wrong
+// and said elsewhere.
+func (c *Config) fit() (sizing.Footprint, sizing.Server, bool) {
+	m := c.Model
+	_, eager := c.serverFlags()["--enforce-eager"]
+	server := sizing.Server{
+		GPUGiB: c.usableGiB(), GPUs: c.GPU.PerReplica, Utilization: m.GPUMemoryUtilization,
+		MaxModelLen: m.MaxModelLen, MaxNumSeqs: m.MaxNumSeqs, BatchedTokens: c.batchedTokens(), Eager: eager,
+	}
+	footprint, known := c.footprint()
+	ok := known && c.GPU.Mode == GPUNvidia && server.GPUGiB > 0 && slices.Contains(replicaSizes, server.GPUs) &&
+		server.Utilization > 0 && server.Utilization <= 1 && server.MaxModelLen >= 1 && server.MaxNumSeqs >= 1
+	return footprint, server, ok
+}
+
+// validateFit refuses what vLLM would refuse minutes after a GPU was paid for, and warns of what it
+// would serve slowly.
+func (c *Config) validateFit(r *report) {
+	footprint, server, ok := c.fit()
+	if !ok {
+		c.warnUnchecked(r)
+		return
+	}
+	fit := sizing.Compute(footprint, server)
+	gpu := choose(c.createsGPUPool(), c.NodePools.GPU.Accelerator, fmt.Sprintf("a GPU of %g GiB", c.GPU.MemoryGiB))
+	share := fmt.Sprintf("%.1f GiB (%g of the %.1f GiB that CUDA finds on %s)", fit.Budget, server.Utilization, server.GPUGiB, gpu)
+	switch {
+	case !fit.WeightsFit():
+		r.badWith("model.id", c.Model.ID,
+			fmt.Sprintf("weights that leave room in %s; on each of gpu.perReplica (%d) GPUs this model's weights take %.1f GiB and a forward pass %.1f GiB",
+				share, server.GPUs, fit.Weights, fit.Overhead),
+			c.waysToFit(r, "model.id", footprint, server))
+	case !fit.Starts():
+		r.badWith("model.maxModelLen", c.Model.MaxModelLen,
+			fmt.Sprintf("a context of which one request fits: of %s, weights (%.1f GiB) and a forward pass (%.1f GiB) leave %.2f GiB for the KV cache, and a request of %d tokens takes %.2f GiB",
+				share, fit.Weights, fit.Overhead, fit.Cache, server.MaxModelLen, fit.Sequence),
+			c.waysToFit(r, "model.maxModelLen", footprint, server))
+	default:
+		c.warnOfCache(r, fit)
+		if outside := (1 - server.Utilization) * server.GPUGiB; outside < outsideGiB {
+			r.warn("model.gpuMemoryUtilization", c.Model.GPUMemoryUtilization,
+				fmt.Sprintf("it leaves %.2f GiB of a GPU to everything else, and the CUDA context and CUDA graphs need about %g GiB; vLLM refuses to start when its share is not free",
+					outside, outsideGiB),
+				fmt.Sprintf("set it to %g or less", math.Floor(100*(1-outsideGiB/server.GPUGiB))/100))
+		}
+	}
+}
+
+// warnOfCache warns when fewer requests fit than may run: vLLM then pauses some of them and starts over.
+func (c *Config) warnOfCache(r *report, fit sizing.Fit) {
+	typical := fit.Typical()
+	if typical >= c.Model.MaxNumSeqs {
+		return
+	}
+	why := fmt.Sprintf("the KV cache of %.1f GiB holds %.1f requests of model.maxModelLen (%d) tokens, or about %d of half of it; more are paused and repeated, which costs throughput",
+		fit.Cache, fit.FullLength(), c.Model.MaxModelLen, typical)
+	if target := c.Autoscaling.Signals.RequestsRunning; target.Enabled && float64(typical) <= target.Target*(1+hpaTolerance) {
+		why += fmt.Sprintf(", and the requests running hardly exceed autoscaling.signals.requestsRunning.target (%g), so that only waiting requests and the GPU scale up", target.Target)
+	}
+	r.warn("model.maxNumSeqs", c.Model.MaxNumSeqs, why,
+		fmt.Sprintf("lower it to %d, lower model.maxModelLen, or give a replica more GPU memory; fine if requests are much shorter", max(1, typical)))
+}
+
+// warnUnchecked says why nothing is known of whether the model fits.
+func (c *Config) warnUnchecked(r *report) {
+	if c.GPU.Mode != GPUNvidia {
+		return
+	}
+	for _, flag := range changesSums {
+		if _, given := c.serverFlags()[flag]; given {
+			r.warn("model.extraArgs", flag, "it changes what vLLM takes of a GPU, so whether the model fits was not checked",
+				"see that it does before you rely on it")
+			return
+		}
+	}
+	_, known := models.Find(c.Model.ID)
+	switch {
+	case !known && c.Model.Size == ModelSize{}:
+		r.warn("model.id", c.Model.ID, "the program does not know this model, so whether it fits the GPUs was not checked",
+			"give its size with model.size.weightsGiB and model.size.kvBytesPerToken (docs/sizing.md says how to find them)")
+	case c.usableGiB() == 0:
+		r.warn("gpu.memoryGiB", "", "the memory of the GPUs is not known, so whether the model fits was not checked",
+			r.set("gpu.memoryGiB", "24")+" for GPUs of 24 GiB")
+	}
+}
+
+// validateModelSize checks the size of a model that the program does not know.
+func (c *Config) validateModelSize(r *report, given keySet) {
+	size := c.Model.Size
+	if !given.hasBelow("model.size", "") {
+		return
+	}
+	if _, known := models.Find(c.Model.ID); known {
+		r.bad("model.size", "", fmt.Sprintf("no size for %s, which the program knows", c.Model.ID), "remove the key")
+		return
+	}
+	if size.WeightsGiB <= 0 {
+		r.bad("model.size.weightsGiB", size.WeightsGiB, "the size of the weights as loaded, in GiB, above 0",
+			"take what vLLM logs (Model loading took ... GiB), or add up the model's files")
+	}
+	if size.KVBytesPerToken <= 0 {
+		r.bad("model.size.kvBytesPerToken", size.KVBytesPerToken, "the KV cache of a token over all layers, in bytes, above 0",
+			"multiply 2 x layers x key-value heads x head width x 2 bytes, from the model's config.json")
+	}
+	if size.ContextLength < 0 {
+		r.bad("model.size.contextLength", size.ContextLength, "the model's longest context in tokens, or 0 for unknown", "for example 32768")
+	} else if size.ContextLength > 0 && c.Model.MaxModelLen > size.ContextLength {
+		r.bad("model.maxModelLen", c.Model.MaxModelLen, fmt.Sprintf("at most model.size.contextLength (%d)", size.ContextLength), "lower it")
+	}
+}
+
+// waysToFit are the changes that make a model fit, by quantity: a shorter context, more GPUs, other GPUs,
+// a larger share, another model.
+func (c *Config) waysToFit(r *report, key string, footprint sizing.Footprint, server sizing.Server) []way {
+	var ways []way
+	try := func(text string, changed change) bool {
+		if !r.works(key, changed) {
+			return false
+		}
+		ways = append(ways, way{text, []change{changed}})
+		return true
+	}
+	if longest := sizing.LongestContext(footprint, server) / shortestContext * shortestContext; longest >= shortestContext {
+		try(fmt.Sprintf("model.maxModelLen %d", longest), change{"model.maxModelLen": longest})
+	}
+	for _, gpus := range replicaSizes {
+		if gpus <= c.GPU.PerReplica {
+			continue
+		}
+		text, changed := fmt.Sprintf("gpu.perReplica %d", gpus), change{"gpu.perReplica": gpus}
+		if pool := c.NodePools.GPU; c.createsGPUPool() && pool.GPUsPerNode < gpus {
+			machines := accelerators.Machines(c.Cloud, pool.Accelerator)
+			larger := slices.IndexFunc(machines, func(m accelerators.Machine) bool { return m.GPUs >= gpus })
+			if larger < 0 {
+				continue
+			}
+			text += " with nodePools.gpu.machineType " + machines[larger].Type
+			changed["nodePools.gpu.machineType"], changed["nodePools.gpu.gpusPerNode"] = machines[larger].Type, nil
+		}
+		if try(text, changed) {
+			break
+		}
+	}
+	ways = append(ways, c.otherGPUs(r, key)...)
+	if server.Utilization < highUtilization {
+		try(fmt.Sprintf("model.gpuMemoryUtilization %g", highUtilization), change{"model.gpuMemoryUtilization": highUtilization})
+	}
+	return append(ways, c.otherModels(r, key)...)
+}
+
+// otherGPUs are the GPUs with which a problem would be gone: on a cloud its machine types, with enough
+// of them for a replica, elsewhere sizes.
+func (c *Config) otherGPUs(r *report, key string) []way {
+	var names []string
+	var changes []change
+	if !c.createsGPUPool() {
+		for _, a := range accelerators.All() {
+			name, changed := fmt.Sprintf("%g", a.MemoryGiB), change{"gpu.memoryGiB": a.MemoryGiB}
+			if c.GPU.MemoryGiB > 0 && a.ComputeCapability >= c.needsCapability() && !slices.Contains(names, name) && r.works(key, changed) {
+				names, changes = append(names, name), append(changes, changed)
+			}
+		}
+		if len(names) == 0 {
+			return nil
+		}
+		return []way{{fmt.Sprintf("GPUs of %s GiB", strings.Join(names, ", ")), changes}}
+	}
+	for _, a := range accelerators.In(c.Cloud) {
+		if a.Name == c.NodePools.GPU.Accelerator {
+			continue
+		}
+		var machines []string
+		for _, machine := range c.machinesWith(a.Name) {
+			if len(machines) == maxNamedMachines {
+				machines = append(machines, "...")
+				break
+			}
+			if changed := otherMachine(machine); r.works(key, changed) {
+				machines, changes = append(machines, machine), append(changes, changed)
+			}
+		}
+		if len(machines) > 0 {
+			names = append(names, fmt.Sprintf("%s (%s)", a.Name, strings.Join(machines, ", ")))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return []way{{"another nodePools.gpu.machineType: " + strings.Join(names, ", "), changes}}
+}
+
+// otherMachine takes another machine type, from which the rest of the pool follows.
+func otherMachine(machineType string) change {
+	return change{
+		"nodePools.gpu.machineType": machineType, "nodePools.gpu.accelerator": nil, "nodePools.gpu.gpusPerNode": nil, "gpu.memoryGiB": nil,
+	}
+}
+
+// otherModels are the largest models of the catalogue that would fit as everything is.
+func (c *Config) otherModels(r *report, key string) []way {
+	largest := models.All()
+	slices.SortStableFunc(largest, func(a, b models.Model) int { return cmp.Compare(b.Parameters, a.Parameters) })
+	var names []string
+	var changes []change
+	for _, model := range largest {
+		changed := change{"model.id": model.IDs[0], "model.size": nil, "model.revision": nil}
+		if model.IDs[0] != c.Model.ID && len(names) < maxNamedModels && r.works(key, changed) {
+			names, changes = append(names, model.IDs[0]), append(changes, changed)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return []way{{"another model.id, such as " + strings.Join(names, ", "), changes}}
+}
+
+// downloadGiB is what the model's files take on a node; 0 when it is not known, or none are downloaded.
+func (c *Config) downloadGiB() float64 {
+	if strings.HasPrefix(c.Model.ID, "/") || c.GPU.Mode != GPUNvidia {
+		return 0
+	}
+	if model, known := models.Find(c.Model.ID); known {
+		// The tokenizer and what else lies beside the weights.
+		return 1.02 * model.Parameters * 2e9 / sizing.GiB
+	}
+	return c.Model.Size.WeightsGiB
+}
+
+// defaultModelCache leaves room for the model's files, and 20Gi at least.
+func (c *Config) defaultModelCache() Quantity {
+	const smallest, step = 20, 10
+	return Quantity(fmt.Sprintf("%dGi", max(smallest, step*int(math.Ceil(1.1*c.downloadGiB()/step)))))
+}

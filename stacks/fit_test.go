@@ -1,0 +1,397 @@
+package stacks
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"vllm-autoscaling/providers/accelerators"
+	"vllm-autoscaling/stacks/models"
+)
+
+type keys = map[string]any
+
+// Each rule about what fits, broken once and kept once.
+func TestRulesOfFit(t *testing.T) {
+	big := func(more keys) keys {
+		all := keys{"nodePools.gpu.accelerator": "nvidia-a100-80gb"}
+		for key, value := range more {
+			all[key] = value
+		}
+		return onCloud(CloudGKE, all)
+	}
+	for name, test := range map[string]struct {
+		cloud        string
+		wrong, right keys
+		key          string
+		says         []string
+	}{
+		"context of which no request fits": {
+			CloudGKE, onCloud(CloudGKE, keys{"model.id": "google/gemma-4-E4B-it", "model.maxModelLen": 131072, "nodePools.gpu.machineType": "g2-standard-4", "model.gpuMemoryUtilization": 0.85}),
+			onCloud(CloudGKE, keys{"model.id": "google/gemma-4-E4B-it", "model.maxModelLen": 8192, "nodePools.gpu.machineType": "g2-standard-4", "model.gpuMemoryUtilization": 0.85}),
+			"model.maxModelLen", []string{"GiB for the KV cache", "any of: model.maxModelLen ", "gpu.perReplica 2 with nodePools.gpu.machineType g2-standard-24", "nvidia-a100-40gb (a2-highgpu-1g", "model.gpuMemoryUtilization 0.95"},
+		},
+		"weights": {
+			CloudEKS, onCloud(CloudEKS, keys{"model.id": "google/gemma-3-12b-it"}), onCloud(CloudEKS, keys{"model.id": "google/gemma-3-12b-it", "gpu.perReplica": 4}),
+			"model.id", []string{"23.4 GiB", "gpu.perReplica 2 with nodePools.gpu.machineType g6.12xlarge", "nvidia-l40s (g6e.xlarge, "},
+		},
+		"size of a known model": {
+			CloudLocal, nvidia(keys{"model.size.weightsGiB": 2, "model.size.kvBytesPerToken": 1000}), nvidia(keys{"model.id": "a/b", "model.size.weightsGiB": 2, "model.size.kvBytesPerToken": 1000}),
+			"model.size", []string{"which the program knows"},
+		},
+		"half a size": {
+			CloudLocal, nvidia(keys{"model.id": "a/b", "model.size.weightsGiB": 2}), nvidia(keys{"model.id": "a/b"}),
+			"model.size.kvBytesPerToken", []string{"2 x layers"},
+		},
+		"the other half": {
+			CloudLocal, nvidia(keys{"model.id": "a/b", "model.size.kvBytesPerToken": 2}), nvidia(keys{"model.id": "a/b", "model.size.kvBytesPerToken": 2, "model.size.weightsGiB": 0.1}),
+			"model.size.weightsGiB", []string{"Model loading took"},
+		},
+		"negative context": {
+			CloudLocal, nvidia(keys{"model.id": "a/b", "model.size.weightsGiB": 2, "model.size.kvBytesPerToken": 1000, "model.size.contextLength": -1}),
+			nvidia(keys{"model.id": "a/b", "model.size.weightsGiB": 2, "model.size.kvBytesPerToken": 1000, "model.size.contextLength": 8192}),
+			"model.size.contextLength", []string{"0 for unknown"},
+		},
+		"context of a model of one's own": {
+			CloudLocal, nvidia(keys{"model.id": "a/b", "model.size.weightsGiB": 2, "model.size.kvBytesPerToken": 1000, "model.size.contextLength": 4096}),
+			nvidia(keys{"model.id": "a/b", "model.size.weightsGiB": 2, "model.size.kvBytesPerToken": 1000, "model.size.contextLength": 8192}),
+			"model.maxModelLen", []string{"model.size.contextLength (4096)"},
+		},
+		"weights of a model of one's own": {
+			CloudGKE, onCloud(CloudGKE, keys{"model.id": "a/b", "model.size.weightsGiB": 30, "model.size.kvBytesPerToken": 131072, "vllm.modelCache": "40Gi"}),
+			onCloud(CloudGKE, keys{"model.id": "a/b", "model.size.weightsGiB": 15, "model.size.kvBytesPerToken": 131072}),
+			"model.id", []string{"take 30.0 GiB", "gpu.perReplica 2", "nvidia-a100-40gb"},
+		},
+		"old image of vLLM": {
+			CloudLocal, nvidia(keys{"vllm.image": "vllm/vllm-openai:v0.17.1"}), nvidia(keys{"vllm.image": "mirror/vllm-openai:v0.18.0-cu129"}),
+			"vllm.image", []string{"0.18.0 or newer", "this one is 0.17.1"},
+		},
+		"image older than the model": {
+			CloudLocal, nvidia(keys{"model.id": "google/gemma-4-12B-it"}), nvidia(keys{"model.id": "google/gemma-4-12B-it", "vllm.image": "vllm/vllm-openai:v0.24.0"}),
+			"vllm.image", []string{"0.24.0 or newer", "google/gemma-4-12B-it"},
+		},
+		"more CPUs than the machine has": {
+			CloudGKE, onCloud(CloudGKE, keys{"vllm.cpu": 4}), onCloud(CloudGKE, keys{"vllm.cpu": 3}),
+			"vllm.cpu", []string{"at most 3.9", "g2-standard-4 (4)", "any of: vllm.cpu 3; or nodePools.gpu.machineType g2-standard-8"},
+		},
+		"more memory than the machine has": {
+			CloudEKS, onCloud(CloudEKS, keys{"vllm.memory": "16Gi"}), onCloud(CloudEKS, keys{"vllm.memory": "12Gi"}),
+			"vllm.memory", []string{"g6.xlarge (16 GiB)", "nodePools.gpu.machineType g6.2xlarge"},
+		},
+		"memory on AKS": {
+			CloudAKS, onCloud(CloudAKS, keys{"vllm.memory": "216Gi"}), onCloud(CloudAKS, keys{"vllm.memory": "190Gi"}),
+			"vllm.memory", []string{"Standard_NC24ads_A100_v4 (220 GiB)", "Standard_NC48ads_A100_v4"},
+		},
+		"more replicas than their memory allows": {
+			CloudGKE, onCloud(CloudGKE, keys{"nodePools.gpu.machineType": "g2-standard-96", "nodePools.gpu.maxNodes": 1, "autoscaling.maxReplicas": 8, "vllm.memory": "80Gi"}),
+			onCloud(CloudGKE, keys{"nodePools.gpu.machineType": "g2-standard-96", "nodePools.gpu.maxNodes": 1, "autoscaling.maxReplicas": 4, "vllm.memory": "80Gi"}),
+			"autoscaling.maxReplicas", []string{"at most 4", "not the room for their vllm.memory", "nodePools.gpu.maxNodes' 2"},
+		},
+		"volume smaller than the model": {
+			CloudGKE, big(keys{"model.id": "google/gemma-3-27b-it", "vllm.modelCache": "40Gi"}), big(keys{"model.id": "google/gemma-3-27b-it"}),
+			"vllm.modelCache", []string{"52.1 GiB", "remove the key", "vllm.modelCache 58Gi"},
+		},
+		"disk smaller than the model": {
+			CloudGKE, big(keys{"model.id": "google/gemma-3-27b-it", "nodePools.gpu.diskGiB": 80}), big(keys{"model.id": "google/gemma-3-27b-it", "nodePools.gpu.diskGiB": 100}),
+			"nodePools.gpu.diskGiB", []string{"at least 93", "nodePools.gpu.diskGiB 93"},
+		},
+		"Gemma 4 on a T4": {
+			CloudEKS, onCloud(CloudEKS, keys{"nodePools.gpu.machineType": "g4dn.xlarge", "model.id": "google/gemma-4-E2B-it"}), onCloud(CloudEKS, keys{"model.id": "google/gemma-4-E2B-it"}),
+			"nodePools.gpu.machineType", []string{"compute capability 8.0", "nvidia-l4"},
+		},
+		"another spelling of a flag": {
+			CloudLocal, nvidia(keys{"model.extraArgs": []any{"--max_model_len=9"}}), nvidia(keys{"model.extraArgs": []any{"--enforce_eager"}}),
+			"model.extraArgs[0]", []string{"model.maxModelLen"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused := problemsOf(t, source(t, test.cloud, test.wrong))
+			require.Len(t, refused.Problems, 1, "%v", refused)
+			assert.Equal(t, project+":"+test.key, refused.Problems[0].Key)
+			for _, says := range test.says {
+				assert.Contains(t, refused.Problems[0].Allowed+"; "+refused.Problems[0].Fix, says)
+			}
+			_, err := Read(source(t, test.cloud, test.right))
+			require.NoError(t, err)
+		})
+	}
+}
+
+// A model that is not gated needs no token.
+func TestTokenOnlyForGatedModels(t *testing.T) {
+	without := nvidia(keys{"model.id": "google/gemma-4-E4B-it"})
+	delete(without, "huggingFaceToken")
+	_, err := Read(source(t, CloudLocal, without))
+	require.NoError(t, err)
+	without["model.id"] = "google/gemma-3-270m"
+	assert.Equal(t, project+":huggingFaceToken", problemsOf(t, source(t, CloudLocal, without)).Problems[0].Key)
+}
+
+// What an error proposes is true: with any one of the changes that it names, the configuration is
+// accepted. The configurations are drawn at random, from a fixed seed.
+func TestProposalsAreTrue(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 7))
+	pick := func(values ...any) any { return values[random.IntN(len(values))] }
+	refusals, changes := map[string]int{}, 0
+	for range 300 {
+		cloud := Clouds[random.IntN(len(Clouds))]
+		given := keys{
+			"model.id": models.All()[random.IntN(len(models.All()))].IDs[0], "model.maxModelLen": pick(512, 8192, 32768),
+			"model.maxNumSeqs": pick(16, 64, 256), "model.gpuMemoryUtilization": pick(0.5, 0.8, 0.9), "model.dtype": pick("auto", "auto", "bfloat16", "float32"),
+			"gpu.perReplica": pick(1, 1, 2, 4), "vllm.image": "vllm/vllm-openai:v0.24.0",
+		}
+		if random.IntN(4) == 0 {
+			given["vllm.memory"], given["vllm.cpu"] = pick("10Gi", "30Gi", "100Gi"), pick(2, 8, 40)
+		}
+		if random.IntN(4) == 0 {
+			given["vllm.modelCache"] = pick("10Gi", "30Gi")
+		}
+		if cloud == CloudLocal {
+			given = nvidia(given)
+			given["gpu.memoryGiB"] = pick(16, 24, 40, 80, 20)
+		} else {
+			if random.IntN(5) == 0 {
+				given["nodePools.gpu.diskGiB"] = 100
+			}
+			in := accelerators.In(cloud)
+			accelerator := in[random.IntN(len(in))].Name
+			machines := accelerators.Machines(cloud, accelerator)
+			if random.IntN(2) == 0 {
+				given["nodePools.gpu.machineType"] = machines[random.IntN(len(machines))].Type
+			} else {
+				given["nodePools.gpu.accelerator"] = accelerator
+			}
+			given = onCloud(cloud, given)
+		}
+		s := source(t, cloud, given)
+		_, err := Read(s)
+		if err == nil {
+			continue
+		}
+		refused := problemsOf(t, s)
+		for _, problem := range refused.Problems {
+			for _, way := range problem.ways {
+				assert.Contains(t, problem.Fix, way.text)
+				assert.NotEmpty(t, way.changes, way.text)
+				for _, change := range way.changes {
+					after, err := Read(s.with(change))
+					changes++
+					refusals[problem.Key]++
+					if len(refused.Problems) == 1 {
+						require.NoError(t, err, "%s proposes %q, which is %v, for %v", problem.Key, way.text, change, given)
+						require.NotNil(t, after)
+						continue
+					}
+					// With other problems beside it, this one at least is gone and none has come.
+					for _, left := range problemsLeft(err) {
+						assert.NotEqual(t, problem.Key, left, "%q", way.text)
+						assert.Contains(t, refused.Error(), left)
+					}
+				}
+			}
+		}
+	}
+	for _, key := range []string{"model.id", "model.maxModelLen", "vllm.cpu", "vllm.memory", "vllm.modelCache", "nodePools.gpu.machineType"} {
+		assert.Positive(t, refusals[project+":"+key], "the draw reached %s: %v", key, refusals)
+	}
+	assert.Greater(t, changes, 500)
+}
+
+func problemsLeft(err error) []string {
+	var left []string
+	if refused, ok := err.(*ConfigError); ok { //nolint:errorlint // Read returns nothing else.
+		for _, p := range refused.Problems {
+			left = append(left, p.Key)
+		}
+	}
+	return left
+}
+
+// Each warning once given and once not; none keeps the configuration from being used.
+func TestWarnings(t *testing.T) {
+	for name, test := range map[string]struct {
+		cloud      string
+		warns, not keys
+		key        string
+		says       []string
+	}{
+		"GPU alone": {
+			CloudLocal, keys{"autoscaling.signals.requestsRunning.enabled": false, "autoscaling.signals.requestsWaiting.enabled": false},
+			keys{"autoscaling.signals.requestsRunning.enabled": false}, "autoscaling.signals.gpuUtilization.enabled", []string{"near 100 percent", "factor of 1.25", "requestsWaiting.enabled' true"},
+		},
+		"guard that never opens": {
+			CloudLocal, keys{"autoscaling.signals.gpuUtilization.guardRequests": 13}, keys{"autoscaling.signals.gpuUtilization.guardRequests": 12},
+			"autoscaling.signals.gpuUtilization.guardRequests", []string{"requestsRunning.target (12)"},
+		},
+		"long queue": {
+			CloudLocal, keys{"autoscaling.signals.requestsWaiting.target": 17}, keys{"autoscaling.signals.requestsWaiting.target": 16},
+			"autoscaling.signals.requestsWaiting.target", []string{"model.maxNumSeqs (16)"},
+		},
+		"relist": {
+			CloudLocal, keys{"autoscaling.relistInterval": "3s"}, keys{"autoscaling.relistInterval": "4s"}, "autoscaling.relistInterval", []string{"4s or more"},
+		},
+		"slow signals": {
+			CloudLocal, keys{"monitoring.signalInterval": "20s"}, keys{"monitoring.signalInterval": "15s"}, "monitoring.signalInterval", []string{"every 15s", "35s late"},
+		},
+		"window shorter than a cold start": {
+			CloudGKE, onCloud(CloudGKE, keys{"autoscaling.scaleDown.stabilization": "2m"}), onCloud(CloudGKE, keys{"autoscaling.scaleDown.stabilization": "2m", "nodePools.gpu.minNodes": 4}),
+			"autoscaling.scaleDown.stabilization", []string{"takes 4m2s at least", "4m2s or more"},
+		},
+		"late scale-up": {
+			CloudLocal, nvidia(keys{"autoscaling.scaleUp.stabilization": "2m", "gpu.memoryGiB": 24}), nvidia(keys{"autoscaling.scaleUp.stabilization": "1m", "gpu.memoryGiB": 24}),
+			"autoscaling.scaleUp.stabilization", []string{"high for all of it"},
+		},
+		"little cache": {
+			CloudGKE, onCloud(CloudGKE, keys{"model.maxModelLen": 32768, "model.maxNumSeqs": 256, "autoscaling.signals.requestsRunning.target": 200}), onCloud(CloudGKE, keys{"model.maxModelLen": 2048, "model.maxNumSeqs": 64}),
+			"model.maxNumSeqs", []string{"requests of model.maxModelLen (32768)", "requestsRunning.target (200)", "lower it to "},
+		},
+		"nearly all of the GPU": {
+			CloudGKE, onCloud(CloudGKE, keys{"model.gpuMemoryUtilization": 0.99}), onCloud(CloudGKE, keys{"model.gpuMemoryUtilization": 0.95}),
+			"model.gpuMemoryUtilization", []string{"0.22 GiB", "0.96 or less"},
+		},
+		"unknown model": {
+			CloudGKE, onCloud(CloudGKE, keys{"model.id": "a/b"}), onCloud(CloudGKE, keys{"model.id": "a/b", "model.size.weightsGiB": 8, "model.size.kvBytesPerToken": 100000}),
+			"model.id", []string{"not checked", "model.size.weightsGiB"},
+		},
+		"unknown GPU": {
+			CloudLocal, nvidia(nil), nvidia(keys{"gpu.memoryGiB": 24}), "gpu.memoryGiB", []string{"not known"},
+		},
+		"flags that change the sums": {
+			CloudGKE, onCloud(CloudGKE, keys{"model.extraArgs": []any{"--quantization", "fp8"}}), onCloud(CloudGKE, keys{"model.extraArgs": []any{"--kv-cache-dtype=fp8"}}),
+			"model.extraArgs", []string{"--quantization", "not checked"},
+		},
+		"CPUs that are probably not there": {
+			CloudEKS, onCloud(CloudEKS, keys{"vllm.cpu": "3800m"}), onCloud(CloudEKS, keys{"vllm.cpu": "3400m"}), "vllm.cpu", []string{"g6.xlarge", "lower it to 3"},
+		},
+		"memory that is probably not there": {
+			CloudGKE, onCloud(CloudGKE, keys{"vllm.memory": "13Gi"}), onCloud(CloudGKE, keys{"vllm.memory": "12Gi"}), "vllm.memory", []string{"g2-standard-4", "lower it to 12Gi"},
+		},
+		"short budget": {
+			CloudGKE, onCloud(CloudGKE, keys{"model.id": "google/gemma-3-4b-it", "vllm.startupBudget": "1m"}), onCloud(CloudGKE, keys{"model.id": "google/gemma-3-4b-it", "vllm.startupBudget": "2m"}),
+			"vllm.startupBudget", []string{"download", "2m0s or more"},
+		},
+		"spot": {
+			CloudGKE, onCloud(CloudGKE, keys{"nodePools.gpu.spot": true}), onCloud(CloudGKE, keys{"nodePools.gpu.spot": true, "vllm.preStop": "5s", "vllm.shutdownTimeout": "10s"}),
+			"nodePools.gpu.spot", []string{"have 15s", "vllm.preStop (15s)"},
+		},
+		"password in a chart": {
+			CloudLocal, keys{"charts.kubePrometheusStack.values": keys{"grafana": keys{"adminPassword": "hunter2"}}},
+			keys{"charts.kubePrometheusStack.values": keys{"grafana": keys{"admin": keys{"existingSecret": "grafana", "passwordKey": "password"}}}},
+			"charts.kubePrometheusStack.values.grafana.adminPassword", []string{"--secret --path"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			warnings := read(t, test.cloud, test.warns).Warnings()
+			require.Len(t, warnings, 1, "%v", warnings)
+			assert.Equal(t, project+":"+test.key, warnings[0].Key)
+			for _, says := range test.says {
+				assert.Contains(t, warnings[0].String(), says)
+			}
+			assert.NotContains(t, warnings[0].String(), "hunter2")
+			assert.Empty(t, read(t, test.cloud, test.not).Warnings())
+		})
+	}
+}
+
+// What users copy is accepted without a word, on every cloud.
+func TestShippedStacksWarnOfNothing(t *testing.T) {
+	for _, stack := range Clouds {
+		content, err := os.ReadFile("../Pulumi." + stack + ".yaml")
+		require.NoError(t, err)
+		var file struct{ Config map[string]any }
+		require.NoError(t, yaml.Unmarshal(content, &file))
+		if stack != CloudLocal {
+			file.Config["huggingFaceToken"] = hidden("hf_token")
+		}
+		config, err := Read(source(t, stack, file.Config))
+		require.NoError(t, err)
+		assert.Empty(t, config.Warnings(), stack)
+	}
+}
+
+// The default volume holds the files of every model that the program knows.
+func TestDefaultModelCache(t *testing.T) {
+	for id, want := range map[string]Quantity{"google/gemma-3-1b-it": "20Gi", "google/gemma-3-12b-it": "30Gi", "google/gemma-3-27b-it": "60Gi", "google/gemma-4-31B-it": "70Gi", "a/b": "20Gi"} {
+		assert.Equal(t, want, read(t, CloudLocal, nvidia(keys{"model.id": id})).VLLM.ModelCache, id)
+	}
+	assert.Equal(t, Quantity("20Gi"), read(t, CloudLocal, keys{"model.id": "google/gemma-3-27b-it"}).VLLM.ModelCache, "nothing is downloaded")
+}
+
+// Credentials in the wrong place are refused, wherever they are, and never shown.
+func TestCredentialsInPlainText(t *testing.T) {
+	token := "hf_" + strings.Repeat("aB3", 11)
+	for name, test := range map[string]struct {
+		given keys
+		key   string
+		says  string
+	}{
+		"in a flag":         {keys{"model.extraArgs": []any{"--seed=1", "--load-token=" + token}}, "model.extraArgs[1]", "--secret vllm-autoscaling:huggingFaceToken"},
+		"as a model":        {keys{"model.revision": token}, "model.revision", "huggingFaceToken"},
+		"in a chart":        {keys{"charts.dcgmExporter.values": keys{"env": []any{keys{"name": "T", "value": token}}}}, "charts.dcgmExporter.values.env[0].value", "huggingFaceToken"},
+		"as a whole object": {keys{"namespaces.serving": "x", "cloud": "local", "vllm.nodeSelector": keys{"a": token}}, "vllm.nodeSelector.a", "huggingFaceToken"},
+		"of GitHub":         {keys{"charts.prometheusAdapter.repository": "https://ghp_" + strings.Repeat("x1", 18) + "@example.com/charts"}, "charts.prometheusAdapter.repository", "--secret --path 'vllm-autoscaling:charts.prometheusAdapter.repository'"},
+		"of AWS":            {keys{"charts.dcgmExporter.values": keys{"key": "AKIA" + strings.Repeat("A", 16)}}, "charts.dcgmExporter.values.key", "in plain text"},
+		"a private key":     {keys{"charts.dcgmExporter.values": keys{"tls": "-----BEGIN RSA PRIVATE KEY-----\nabc"}}, "charts.dcgmExporter.values.tls", "in plain text"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused := problemsOf(t, source(t, CloudLocal, test.given))
+			var found bool
+			for _, p := range refused.Problems {
+				if p.Key == project+":"+test.key && strings.Contains(p.Allowed+p.Fix, test.says) {
+					found = true
+					assert.Equal(t, "[hidden]", p.Value)
+				}
+			}
+			assert.True(t, found, "%v", refused)
+			assert.NotContains(t, refused.Error(), token)
+			assert.NotContains(t, refused.Error(), "ghp_x1")
+			assert.NotContains(t, fmt.Sprintf("%+v", refused), token)
+		})
+	}
+	// Where it belongs, encrypted, it is fine, and so is an encrypted object of a chart.
+	_, err := Read(source(t, CloudLocal, keys{"huggingFaceToken": hidden(token)}))
+	require.NoError(t, err)
+	s := source(t, CloudLocal, keys{"charts.dcgmExporter.values": keys{"env": token}})
+	s.Secret = func(key string) bool { return key == project+":charts" }
+	_, err = Read(s)
+	require.NoError(t, err)
+}
+
+// Flags that carry a credential are refused without showing it, and so is a token where a number belongs.
+func TestRefusalsHideCredentials(t *testing.T) {
+	for _, given := range []keys{
+		{"model.extraArgs": []any{"--api-key=correct horse"}}, {"model.extraArgs": []any{"--hf_token=correct horse"}},
+	} {
+		refused := problemsOf(t, source(t, CloudLocal, given))
+		assert.NotContains(t, refused.Error(), "correct horse")
+		assert.Contains(t, refused.Error(), "instead")
+	}
+	token := "hf_" + strings.Repeat("z", 34)
+	refused := problemsOf(t, source(t, CloudLocal, keys{"model.maxModelLen": token, token: "x"}))
+	assert.NotContains(t, refused.Error(), token)
+}
+
+// Every secret, also one inside an object, is refused in plain text with the command that sets it.
+func TestPlainSecretsAreRefused(t *testing.T) {
+	for key, command := range map[string]string{
+		"huggingFaceToken":           "pulumi config set --secret vllm-autoscaling:huggingFaceToken",
+		"apiKey":                     "pulumi config set --secret vllm-autoscaling:apiKey",
+		"monitoring.grafanaPassword": "pulumi config set --secret --path vllm-autoscaling:monitoring.grafanaPassword",
+	} {
+		refused := problemsOf(t, source(t, CloudLocal, keys{key: "in-plain-sight"}))
+		require.Len(t, refused.Problems, 1, "%v", refused)
+		assert.Contains(t, refused.Problems[0].Fix, command)
+		assert.NotContains(t, refused.Error(), "in-plain-sight")
+	}
+	for _, key := range Keys() {
+		if strings.HasSuffix(key, "Token") && !strings.HasSuffix(key, "PerToken") || strings.HasSuffix(strings.ToLower(key), "password") || key == "apiKey" {
+			assert.True(t, isSecretKey(key), "%s looks like a secret", key)
+		}
+	}
+}

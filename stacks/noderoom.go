@@ -1,0 +1,126 @@
+package stacks
+
+import (
+	"fmt"
+	"math"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"vllm-autoscaling/providers/accelerators"
+	"vllm-autoscaling/stacks/sizing"
+)
+
+const (
+	// imageDiskGiB is what the operating system and the unpacked images of a GPU node take of its disk, at
+	// most.
+	imageDiskGiB = 40
+	// gpuDiskGiB is the disk of a GPU node where nothing is said, on each cloud the provider package's.
+	gpuDiskGiB, gpuDiskGiBOnAKS = 100, 128
+)
+
+// replicaRequest is what a replica asks of a node besides GPUs; false when it is not understood.
+func (c *Config) replicaRequest() (cpus, memoryGiB float64, ok bool) {
+	cpu, err := resource.ParseQuantity(string(c.VLLM.CPU))
+	memory, err2 := resource.ParseQuantity(string(c.VLLM.Memory))
+	if err != nil || err2 != nil || cpu.Sign() <= 0 || memory.Sign() <= 0 {
+		return 0, 0, false
+	}
+	return cpu.AsApproximateFloat64(), memory.AsApproximateFloat64() / sizing.GiB, true
+}
+
+// replicasPerNode is how many replicas a node of the GPU pool holds, and what bounds that: GPUs, or the
+// key that asks for too much.
+func (c *Config) replicasPerNode() (count int, bound string) {
+	pool := c.NodePools.GPU
+	// A replica does not spread over nodes, so what is left over on a node is lost.
+	count = pool.GPUsPerNode / c.GPU.PerReplica
+	machine, known := accelerators.FindMachine(c.Cloud, pool.MachineType)
+	cpus, memoryGiB, ok := c.replicaRequest()
+	if !known || !ok {
+		return count, ""
+	}
+	room := sizing.MostRoom(c.Cloud, machine)
+	for _, limit := range []struct {
+		key         string
+		have, wants float64
+	}{{"vllm.cpu", room.CPUs, cpus}, {"vllm.memory", room.MemoryGiB, memoryGiB}} {
+		if fitting := int(limit.have / limit.wants); fitting < count {
+			count, bound = fitting, limit.key
+		}
+	}
+	return count, bound
+}
+
+// validateNodeRoom refuses replicas that never fit the nodes they would run on, and warns of those that
+// probably do not.
+func (c *Config) validateNodeRoom(r *report) {
+	machine, known := accelerators.FindMachine(c.Cloud, c.NodePools.GPU.MachineType)
+	cpus, memoryGiB, ok := c.replicaRequest()
+	if !known || !ok {
+		return
+	}
+	most, likely := sizing.MostRoom(c.Cloud, machine), sizing.LikelyRoom(c.Cloud, machine)
+	// Whole replicas share a node.
+	replicas := float64(max(1, machine.GPUs/max(1, c.GPU.PerReplica)))
+	for _, check := range []struct {
+		key                       string
+		value                     Quantity
+		wants, most, likely, size float64
+		unit, suffix, what        string
+	}{
+		{"vllm.cpu", c.VLLM.CPU, cpus, most.CPUs, likely.CPUs, float64(machine.CPUs), "", "", "CPUs"},
+		{"vllm.memory", c.VLLM.Memory, memoryGiB, most.MemoryGiB, likely.MemoryGiB, machine.MemoryGiB, " GiB", "Gi", "memory"},
+	} {
+		// What fits next to everything else, for as many replicas as the GPUs are for.
+		fits := math.Max(1, math.Floor(check.likely/replicas))
+		switch {
+		case check.wants > check.most:
+			var ways []way
+			// It may not work: the memory has to hold vllm.shm, for example.
+			if lower := (change{check.key: fmt.Sprintf("%g%s", fits, check.suffix)}); r.works(check.key, lower) {
+				ways = append(ways, way{fmt.Sprintf("%s %g%s", check.key, fits, check.suffix), []change{lower}})
+			}
+			for _, other := range c.machinesWith(machine.Accelerator) {
+				if larger := otherMachine(other); r.works(check.key, larger) {
+					ways = append(ways, way{"nodePools.gpu.machineType " + other, []change{larger}})
+					break
+				}
+			}
+			r.badWith(check.key, string(check.value),
+				fmt.Sprintf("at most %.1f%s, what a node of %s (%g%s) has for pods; a replica that asks for more never starts",
+					check.most, check.unit, machine.Type, check.size, check.unit), ways)
+		case check.wants > check.likely:
+			r.warn(check.key, string(check.value),
+				fmt.Sprintf("a node of %s (%g%s) probably has no more than %.1f%s left for it, next to the pods that stand on every node",
+					machine.Type, check.size, check.unit, check.likely, check.unit),
+				fmt.Sprintf("lower it to %g%s", fits, check.suffix))
+		}
+	}
+}
+
+// validateDisk refuses volumes and disks that the model's files do not fit: the kubelet evicts a pod
+// that fills them, and the next one downloads it all again.
+func (c *Config) validateDisk(r *report) {
+	files := c.downloadGiB()
+	if files == 0 {
+		return
+	}
+	if cache, err := resource.ParseQuantity(string(c.VLLM.ModelCache)); err == nil && cache.Sign() > 0 && cache.AsApproximateFloat64()/sizing.GiB < files {
+		need := fmt.Sprintf("%dGi", int(math.Ceil(1.1*files)))
+		r.badWith("vllm.modelCache", string(c.VLLM.ModelCache),
+			fmt.Sprintf("at least the %.1f GiB of %s's files: Kubernetes evicts a pod that writes more than its volume may hold", files, c.Model.ID),
+			[]way{{"remove the key", []change{{"vllm.modelCache": nil}}}, {"vllm.modelCache " + need, []change{{"vllm.modelCache": need}}}})
+	}
+	if !c.createsGPUPool() || r.has("nodePools.gpu.diskGiB") {
+		return
+	}
+	disk := c.NodePools.GPU.DiskGiB
+	if disk == 0 {
+		disk = choose(c.Cloud == CloudAKS, gpuDiskGiBOnAKS, gpuDiskGiB)
+	}
+	if need := int(math.Ceil(files)) + imageDiskGiB; disk < need && disk > 0 {
+		r.badWith("nodePools.gpu.diskGiB", disk,
+			fmt.Sprintf("at least %d: the %.0f GiB of %s's files, and %d for the system and the server's image", need, math.Ceil(files), c.Model.ID, imageDiskGiB),
+			[]way{{fmt.Sprintf("nodePools.gpu.diskGiB %d", need), []change{{"nodePools.gpu.diskGiB": need}}}})
+	}
+}

@@ -1,0 +1,118 @@
+package sizing
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/providers/accelerators"
+	"vllm-autoscaling/stacks/models"
+)
+
+var update = flag.Bool("update", false, "write the table of docs/sizing.md")
+
+const (
+	page  = "../../docs/sizing.md"
+	begin = "<!-- table: go test ./stacks/sizing -run TestSizingPage -update -->\n"
+	end   = "<!-- end of table -->\n"
+)
+
+// The page shows what the rule says of every model and every GPU.
+func TestSizingPage(t *testing.T) {
+	content, err := os.ReadFile(page)
+	require.NoError(t, err)
+	before, rest, found := strings.Cut(string(content), begin)
+	require.True(t, found, "the page has the mark %q", begin)
+	table, after, found := strings.Cut(rest, end)
+	require.True(t, found, "the page has the mark %q", end)
+	if *update {
+		require.NoError(t, os.WriteFile(page, []byte(before+begin+sizingTable(t)+end+after), 0o600))
+		return
+	}
+	assert.Equal(t, sizingTable(t), table, "go test ./stacks/sizing -run TestSizingPage -update")
+}
+
+// The numbers that the page's example and its comparison show are those of the rule.
+func TestSizingPageExample(t *testing.T) {
+	content, err := os.ReadFile(page)
+	require.NoError(t, err)
+	fit := Compute(footprint(t, "google/gemma-3-12b-it"), server(t, "nvidia-l4", func(s *Server) { s.GPUs = 2 }))
+	for _, shown := range []string{
+		fmt.Sprintf("= %.2f GiB", fit.Budget), fmt.Sprintf("= %.2f GiB", fit.Weights), fmt.Sprintf("=  %.2f GiB", fit.Overhead),
+		fmt.Sprintf("=  %.2f GiB", fit.Cache), fmt.Sprintf("=  %.2f GiB", fit.Sequence), fmt.Sprintf("%.1f requests of full length", fit.FullLength()),
+	} {
+		assert.Contains(t, string(content), shown)
+	}
+	a100 := Compute(footprint(t, "google/gemma-4-26B-A4B-it"), server(t, "nvidia-a100-80gb", func(s *Server) { s.MaxModelLen, s.MaxNumSeqs, s.Eager = 131072, 256, true }))
+	f := footprint(t, "google/gemma-4-31B-it")
+	everyLayer := float64(f.full.Count)*f.perToken(f.full, 1) + float64(f.sliding.Count)*f.perToken(f.sliding, 1)
+	for _, shown := range []string{
+		fmt.Sprintf("| %.2f GiB |", Compute(footprint(t, "google/gemma-3-1b-it"), server(t, "nvidia-l4", nil)).Weights),
+		fmt.Sprintf("| %.2f GiB |", Compute(footprint(t, "google/gemma-3-27b-it"), server(t, "nvidia-l4", func(s *Server) { s.GPUs = 4 })).Weights),
+		fmt.Sprintf("| %.1f GiB, %.1f GiB |", a100.Weights, a100.Cache),
+		fmt.Sprintf("| %s; %s |", thousands(50e9/everyLayer/500*500), thousands(50e9/f.sequence(262144, BatchedTokens, 1)*262144)),
+	} {
+		assert.Contains(t, string(content), shown)
+	}
+}
+
+// thousands rounds to three digits.
+func thousands(n float64) string {
+	if n < 100000 {
+		return fmt.Sprintf("%d,%d00", int(n+50)/1000, int(n+50)%1000/100)
+	}
+	return fmt.Sprintf("%d,000", int(n+500)/1000)
+}
+
+func sizingTable(t *testing.T) string {
+	t.Helper()
+	var text strings.Builder
+	// GPUs alike in memory and generation are one column.
+	var columns []accelerators.Accelerator
+	for _, a := range accelerators.All() {
+		if n := len(columns); n > 0 && columns[n-1].UsableGiB == a.UsableGiB && columns[n-1].ComputeCapability >= accelerators.BFloat16 && a.ComputeCapability >= accelerators.BFloat16 {
+			continue
+		}
+		columns = append(columns, a)
+	}
+	text.WriteString("| model | parameters, 10^9 | context |")
+	for _, a := range columns {
+		fmt.Fprintf(&text, " %s |", a.Name)
+	}
+	text.WriteString("\n|---|---|---|" + strings.Repeat("---|", len(columns)) + "\n")
+	for _, model := range models.All() {
+		fmt.Fprintf(&text, "| `%s` | %g | %d |", model.IDs[0], model.Parameters, model.ContextLength)
+		for _, a := range columns {
+			fmt.Fprintf(&text, " %s |", cell(model, a))
+		}
+		text.WriteString("\n")
+	}
+	text.WriteString("\nT4 and V100 do not calculate in bfloat16. nvidia-l4 stands for A10 and A10G too, nvidia-h100-80gb for the H100 Mega.\n")
+	return text.String()
+}
+
+func cell(model models.Model, a accelerators.Accelerator) string {
+	if a.ComputeCapability < model.MinCapability {
+		return "no"
+	}
+	for gpus := 1; gpus <= 8 && model.Heads%gpus == 0; gpus *= 2 {
+		s := Server{GPUGiB: a.UsableGiB, GPUs: gpus, Utilization: 0.9, MaxModelLen: 8192, MaxNumSeqs: 16, BatchedTokens: BatchedTokens}
+		if a.UsableGiB >= LargeGPUGiB && !strings.Contains(a.Name, "a100") {
+			s.BatchedTokens = BatchedTokensLarge
+		}
+		fit := Compute(Of(model, 2, 2), s)
+		if !fit.Starts() {
+			continue
+		}
+		if gpus == 1 {
+			return fmt.Sprintf("%.0f", fit.FullLength())
+		}
+		return fmt.Sprintf("%d GPUs: %.0f", gpus, fit.FullLength())
+	}
+	return "no"
+}
