@@ -7,7 +7,7 @@ export GOFLAGS := -trimpath -buildvcs=false
 # Packages of the tests module that need none of the lab's tools.
 FAST := ./cmd/preview/... ./codehost/... ./cost/... ./engine/... ./policy/... ./preview/... ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
 	./lab/kubernetesprovider ./lab/podruntime/... \
-	./lab/process/... ./lab/router/... ./lab/tools ./load/... ./report/... ./stackoutputs/... ./cmd/load/... ./workflows
+	./lab/process/... ./lab/router/... ./lab/tools ./load/... ./report/... ./podforward/... ./stackoutputs/... ./cmd/load/... ./workflows
 
 # Packages that start the lab: real API server, HPA controller, Prometheus, adapter.
 LAB := ./lab ./lab/controlplane/... ./lab/kubernetesprovider/live ./lab/podruntime/... ./lab/cmd/... ./e2e/...

@@ -3,6 +3,7 @@
 package podforward
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
@@ -48,9 +48,7 @@ type Pod struct {
 // Forwards follows the pods until Stop.
 type Forwards struct {
 	options  Options
-	client   kubernetes.Interface
-	pods     corelisters.PodLister
-	selector labels.Selector
+	dial     dialer
 	informer informers.SharedInformerFactory
 	cancel   context.CancelFunc
 	done     sync.WaitGroup
@@ -58,6 +56,15 @@ type Forwards struct {
 
 	mu   sync.Mutex
 	open map[types.UID]*forward
+}
+
+// connection is an open forward; portforward.Forward is one.
+type connection interface {
+	// Done is closed when it has ended.
+	Done() <-chan struct{}
+	// Trouble is what the pod's side has reported.
+	Trouble() string
+	Close()
 }
 
 // forward is that to one pod.
@@ -95,14 +102,25 @@ func Start(ctx context.Context, o Options) (*Forwards, error) {
 	if _, err := client.CoreV1().Pods(o.Namespace).List(ctx, metav1.ListOptions{LabelSelector: o.Selector, Limit: 1}); err != nil {
 		return nil, fmt.Errorf("port-forward: list the pods: %w", err)
 	}
+	return start(ctx, client, o, func(ctx context.Context, pod string) (connection, string, error) {
+		forward, err := portforward.Open(ctx, o.Config, o.Namespace, pod, o.Port)
+		if err != nil {
+			return nil, "", err
+		}
+		return forward, forward.Address, nil
+	})
+}
+
+// dialer opens a forward to a pod and returns the host:port on this machine.
+type dialer func(ctx context.Context, pod string) (connection, string, error)
+
+func start(ctx context.Context, client kubernetes.Interface, o Options, dial dialer) (*Forwards, error) {
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &Forwards{options: o, client: client, selector: selector, cancel: cancel,
-		changed: make(chan struct{}, 1), open: map[types.UID]*forward{}}
+	f := &Forwards{options: o, dial: dial, cancel: cancel, changed: make(chan struct{}, 1), open: map[types.UID]*forward{}}
 	f.informer = informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(o.Namespace),
 		informers.WithTweakListOptions(func(l *metav1.ListOptions) { l.LabelSelector = o.Selector }))
 	informer := f.informer.Core().V1().Pods()
-	f.pods = informer.Lister()
-	_, err = informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	_, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(object any) { f.seen(working, object) },
 		UpdateFunc: func(_, object any) { f.seen(working, object) },
 		DeleteFunc: f.gone,
@@ -244,11 +262,11 @@ func (f *Forwards) keep(ctx context.Context, to *forward) {
 func (f *Forwards) forward(ctx context.Context, to *forward) (opened bool, err error) {
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	forward, err := portforward.Open(opening, f.options.Config, f.options.Namespace, to.name, f.options.Port)
+	forward, address, err := f.dial(opening, to.name)
 	if err != nil {
 		return false, err
 	}
-	f.set(to, "http://"+forward.Address)
+	f.set(to, "http://"+address)
 	f.options.Log("port-forward to pod %s is open", to.name)
 	select {
 	case <-ctx.Done():
@@ -257,7 +275,7 @@ func (f *Forwards) forward(ctx context.Context, to *forward) (opened bool, err e
 	}
 	f.set(to, "")
 	<-forward.Done()
-	return true, fmt.Errorf("connection lost %s", forward.Trouble())
+	return true, fmt.Errorf("the connection has ended (%s)", cmp.Or(forward.Trouble(), "the pod reported nothing"))
 }
 
 func (f *Forwards) set(to *forward, url string) {
