@@ -13,8 +13,10 @@ import (
 // Requests is what a client saw of the load: every request counted once, and the rest about those that
 // were answered. Latencies count from a request's arrival, so that waiting anywhere is included.
 type Requests struct {
-	// From and To are the seconds of the first arrival and of the last end, since Report.Started.
+	// From and Off are the seconds between which the load was on, since Report.Started; To is that of the
+	// last end, at least Off.
 	From float64 `json:"from"`
+	Off  float64 `json:"off"`
 	To   float64 `json:"to"`
 	// Offered is all that the load asked for: OK + Failed + Dropped + Canceled.
 	Offered  int `json:"offered"`
@@ -30,7 +32,7 @@ type Requests struct {
 	// Tokens as the servers counted them, of requests that were answered.
 	InputTokens  int64 `json:"inputTokens"`
 	OutputTokens int64 `json:"outputTokens"`
-	// Means from From to To.
+	// Offered is the mean from From to Off, the others from From to To.
 	OfferedPerSecond      float64 `json:"offeredPerSecond"`
 	ServedPerSecond       float64 `json:"servedPerSecond"`
 	InputTokensPerSecond  float64 `json:"inputTokensPerSecond"`
@@ -103,9 +105,9 @@ type Objective struct {
 const mostPoints = 240
 
 // Measure makes the numbers of what a generator has done so far, in the time of a report that started
-// at started. It is nil when there was no load.
-func Measure(generator *load.Generator, started time.Time, objective Objective) *Requests {
-	r := measure(generator.Records(), generator.Started().Sub(started), objective)
+// at started; the load was on between the seconds from and off of it. It is nil when there was no load.
+func Measure(generator *load.Generator, started time.Time, from, off float64, objective Objective) *Requests {
+	r := measure(generator.Records(), generator.Started().Sub(started), from, off, objective)
 	if r == nil {
 		return nil
 	}
@@ -117,14 +119,14 @@ func Measure(generator *load.Generator, started time.Time, objective Objective) 
 	return r
 }
 
-func measure(records []load.Record, offset time.Duration, objective Objective) *Requests {
+func measure(records []load.Record, offset time.Duration, from, off float64, objective Objective) *Requests {
 	if len(records) == 0 {
 		return nil
 	}
 	seconds := func(d time.Duration) float64 { return (d + offset).Seconds() }
 	r := &Requests{
 		Offered: len(records), Failed: map[string]int{}, Dropped: map[string]int{}, Targets: map[string]Counts{},
-		From: math.Inf(1), To: math.Inf(-1),
+		From: from, Off: off, To: off,
 	}
 	for _, one := range records {
 		r.From, r.To = min(r.From, seconds(one.Arrived)), max(r.To, seconds(one.Ended))
@@ -173,8 +175,11 @@ func measure(records []load.Record, offset time.Duration, objective Objective) *
 		}
 	}
 	r.TTFT, r.Latency = quantiles(ttft), quantiles(latency)
+	if length := r.Off - r.From; length > 0 {
+		r.OfferedPerSecond = float64(r.Offered) / length
+	}
 	if length := r.To - r.From; length > 0 {
-		r.OfferedPerSecond, r.ServedPerSecond = float64(r.Offered)/length, float64(r.OK)/length
+		r.ServedPerSecond = float64(r.OK) / length
 		r.InputTokensPerSecond, r.OutputTokensPerSecond = float64(r.InputTokens)/length, float64(r.OutputTokens)/length
 		r.Goodput.PerSecond = float64(r.Goodput.Good) / length
 	}

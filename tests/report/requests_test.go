@@ -41,14 +41,16 @@ func records() []load.Record {
 }
 
 func TestMeasure(t *testing.T) {
-	r := measure(records(), 5*second, Objective{TTFT: 500 * time.Millisecond, Ratio: 0.5})
+	r := measure(records(), 5*second, 5, 105, Objective{TTFT: 500 * time.Millisecond, Ratio: 0.5})
 	require.NotNil(t, r)
 	assert.Equal(t, []int{104, 100, 1}, []int{r.Offered, r.OK, r.Canceled})
 	assert.Equal(t, map[string]int{load.KindTimeout: 1, "HTTP 503": 1}, r.Failed)
 	assert.Equal(t, map[string]int{load.KindMaxInFlight: 1}, r.Dropped)
 	assert.Equal(t, map[string]Counts{"pod-0": {OK: 50, Failed: 1}, "pod-1": {OK: 50, Failed: 1, Canceled: 1}}, r.Targets)
 	assert.InDelta(t, 5, r.From, 1e-9, "in the report's time")
-	assert.InDelta(t, 106, r.To, 1e-9)
+	assert.InDelta(t, 106, r.To, 1e-9, "when the last answer ended")
+	assert.InDelta(t, 1.04, r.OfferedPerSecond, 1e-9, "while the load was on")
+	assert.InDelta(t, 100./101, r.ServedPerSecond, 1e-9)
 	// Nearest rank of 0.01, 0.02 ... 1.00.
 	assert.Equal(t, 100, r.TTFT.Count)
 	for want, got := range map[float64]float64{0.5: r.TTFT.P50, 0.9: r.TTFT.P90, 0.95: r.TTFT.P95, 0.99: r.TTFT.P99, 1: r.TTFT.Max, 0.505: r.TTFT.Mean} {
@@ -63,7 +65,7 @@ func TestMeasure(t *testing.T) {
 	assert.Equal(t, 50, r.Goodput.Good)
 	assert.InDelta(t, 50./103, r.Goodput.Ratio, 1e-9)
 	assert.False(t, r.Goodput.Met)
-	assert.True(t, measure(records(), 0, Objective{TTFT: second, Ratio: 0.97}).Goodput.Met)
+	assert.True(t, measure(records(), 0, 0, 100, Objective{TTFT: second, Ratio: 0.97}).Goodput.Met)
 
 	t.Run("series add up to the totals", func(t *testing.T) {
 		assert.InDelta(t, 1, r.Interval, 0)
@@ -85,7 +87,7 @@ func TestMeasure(t *testing.T) {
 		assert.Equal(t, map[string]int{load.KindTimeout: 1}, r.Series[40].Failed, "in the second in which it ended")
 		assert.InDelta(t, 0.31, r.Series[30].TTFT.P50, 1e-9, "in the second in which it arrived")
 	})
-	assert.Nil(t, measure(nil, 0, Objective{}))
+	assert.Nil(t, measure(nil, 0, 0, 0, Objective{}))
 }
 
 func TestLongRunsHaveFewPoints(t *testing.T) {
@@ -119,7 +121,7 @@ func TestJudge(t *testing.T) {
 
 func TestReportOfALoad(t *testing.T) {
 	r := sampled()
-	r.Requests = measure(records(), 20*second, Objective{TTFT: second})
+	r.Requests = measure(records(), 20*second, 20, 120, Objective{TTFT: second})
 	r.Scaling = Judge(r.Samples, 20, 1)
 	r.Settings = map[string]any{"rate": "1", "load": "<1> request/s"}
 	r.Summary = append(r.LoadRows(), r.ScalingRows()...)

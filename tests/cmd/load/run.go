@@ -59,10 +59,9 @@ func run(ctx context.Context, o options, out *screen) (string, error) {
 	shown := make(chan struct{})
 	go func() { defer close(shown); p.show(watching) }()
 
-	recorder.Mark("load on")
-	loadFrom := time.Since(started).Seconds()
+	loadFrom := recorder.Mark("load on")
 	err = apply(ctx, generator, o)
-	recorder.Mark("load off")
+	loadOff := recorder.Mark("load off")
 	if err == nil {
 		// Every request gets its time; none can take longer than its timeout.
 		draining, cancel := context.WithTimeoutCause(ctx, o.timeout+5*time.Second, errors.New("waited for the timeout"))
@@ -85,7 +84,7 @@ func run(ctx context.Context, o options, out *screen) (string, error) {
 		Started:  started,
 		Settings: o.settings,
 		Notes:    []string{"model " + model},
-		Requests: report.Measure(generator, started, o.objective),
+		Requests: report.Measure(generator, started, loadFrom, loadOff, o.objective),
 		Signals:  t.signals,
 		Samples:  recorder.Samples(),
 		Events:   recorder.Events(),

@@ -42,7 +42,7 @@ type demo struct {
 	stack    *lab.Stack
 	recorder *report.Recorder
 	requests *report.Requests
-	on       float64 // when the load began, in the recorder's seconds
+	on, off  float64 // when the load began and ended, in the recorder's seconds
 	notes    []string
 	result   result
 }
@@ -235,7 +235,7 @@ func (d *demo) scale(ctx context.Context) error {
 	}
 	defer func() {
 		d.result.load = generator.Stop()
-		d.requests = report.Measure(generator, d.out.started, report.Objective{TTFT: objective})
+		d.requests = report.Measure(generator, d.out.started, d.on, d.off, report.Objective{TTFT: objective})
 	}()
 	d.recorder = report.NewRecorder(d.out.started, report.HPASource(d.lab.Client(), serving, serving,
 		func() float64 { return float64(generator.Shape().Concurrency) }))
@@ -282,6 +282,7 @@ func (d *demo) scale(ctx context.Context) error {
 
 	d.out.step("5/7 load off")
 	off := d.recorder.Mark("load off")
+	d.off = off
 	generator.Set(load.Shape{})
 	down := 10 * time.Minute
 	if d.fast {
