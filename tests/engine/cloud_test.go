@@ -65,7 +65,7 @@ var cloudKinds = map[tokens.Type]cloudKind{
 		outlives: true,
 		replaces: []string{"name", "project", "location", "cluster", "initialNodeCount", "nodeConfig.guestAccelerators", "nodeConfig.spot",
 			"nodeConfig.taints", "nodeConfig.gvnic", "nodeConfig.gcfsConfig", "nodeConfig.shieldedInstanceConfig", "nodeConfig.serviceAccount",
-			"nodeConfig.machineType", "nodeConfig.diskSizeGb", "nodeConfig.diskType", "nodeConfig.bootDiskKmsKey"},
+			"nodeConfig.bootDiskKmsKey"},
 	},
 
 	"aws:ec2/vpc:Vpc":                                     {replaces: []string{"cidrBlock"}},

@@ -127,6 +127,8 @@ func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 		"gke, access":           {"gke", "cluster.apiAccessCidrs", []any{"198.51.100.0/24"}, []string{"update Cluster cluster"}},
 		"gke, profile":          {"gke", "gke.autoscalingProfile", "BALANCED", []string{"update Cluster cluster"}},
 		"gke, spot":             {"gke", "nodePools.gpu.spot", true, []string{"replace NodePool cluster-gpu"}},
+		"gke, machine":          {"gke", "nodePools.gpu.machineType", "g2-standard-8", []string{"update NodePool cluster-gpu"}},
+		"gke, disk":             {"gke", "nodePools.gpu.diskGiB", 200, []string{"update NodePool cluster-gpu"}},
 		"gke, driver":           {"gke", "gke.gpuDriver", "LATEST", []string{"replace NodePool cluster-gpu"}},
 		"gke, taint":            {"gke", "gke.leaveGpuTaintToGke", true, []string{"replace NodePool cluster-gpu"}},
 		"gke, other GPU":        {"gke", "nodePools.gpu.accelerator", "nvidia-a100-40gb", []string{"replace NodePool cluster-gpu", "update Deployment vllm"}},

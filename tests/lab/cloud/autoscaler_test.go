@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -186,6 +187,31 @@ func TestShrinksToItsMinimumOnly(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	assert.Len(t, p.nodes, 1, "the minimum")
+}
+
+func TestAnotherMachineTypeReplacesTheNodesOneByOne(t *testing.T) {
+	c, plane := newTestCloud(t)
+	gkeScene(t, c)
+	limits := map[string]any{"initialNodeCount": 2.0, "autoscaling": map[string]any{"totalMinNodeCount": 2.0, "totalMaxNodeCount": 4.0}}
+	r := mustMake(t, c, GKENodePool, with(gkePoolOf("pool", map[string]any{"machineType": "e2-standard-4"}), limits))
+	before := c.Nodes("pool")
+	require.Len(t, before, 2)
+	_, err := c.change(c.kinds[GKENodePool], r.ID, with(gkePoolOf("pool", map[string]any{"machineType": "e2-standard-8"}), limits))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		c.mu.Lock()
+		left := len(c.pools[r.ID].nodes)
+		c.mu.Unlock()
+		require.GreaterOrEqual(t, left, 1, "the other one goes on")
+		var types []string
+		for _, n := range plane.all() {
+			types = append(types, n.Labels["node.kubernetes.io/instance-type"])
+		}
+		return slices.Equal(types, []string{"e2-standard-8", "e2-standard-8"})
+	}, 10*time.Second, 10*time.Millisecond)
+	for _, name := range c.Nodes("pool") {
+		assert.NotContains(t, before, name)
+	}
 }
 
 func TestTwoDevicePluginsAreAnIncident(t *testing.T) {

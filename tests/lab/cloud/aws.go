@@ -639,6 +639,7 @@ func eksPool(c *Cloud, r *Resource) (*pool, error) {
 	}
 	p := &pool{
 		id: r.ID, cluster: cluster.ID, cloud: "aws", name: named(r, "nodeGroupName"), machineType: instanceType, asg: named(r, "asg"),
+		machine:    fmt.Sprint(in.at("launchTemplate")),
 		nodeSuffix: "." + r.Region + ".compute.internal", namePrefix: "ip-10-0-" + digits(randomHex(40))[:2] + "-",
 		min: in.number("scalingConfig.minSize"), max: in.number("scalingConfig.maxSize"),
 		labels: in.labels("labels"), acceleratorLabel: "k8s.amazonaws.com/accelerator",

@@ -261,7 +261,7 @@ func gkeNodePoolKind() *kind {
 			"nodeConfig.taints", "nodeConfig.reservationAffinity", "nodeConfig.secondaryBootDisks", "nodeConfig.gvnic",
 			"nodeConfig.shieldedInstanceConfig", "nodeConfig.ephemeralStorageLocalSsdConfig", "nodeConfig.gcfsConfig",
 			"nodeConfig.serviceAccount", "nodeConfig.oauthScopes", "nodeConfig.metadata", "nodeConfig.bootDiskKmsKey",
-			"nodeConfig.diskSizeGb", "nodeConfig.diskType", "nodeConfig.machineType", "nodeConfig.minCpuPlatform"},
+			"nodeConfig.minCpuPlatform"},
 		drifts:   []string{"nodeConfig.resourceLabels", "nodeConfig.kubeletConfig"},
 		computed: []string{"instanceGroupUrls", "managedInstanceGroupUrls", "operation", "version"},
 		validate: func(in object) []string {
@@ -379,6 +379,8 @@ func gkePool(c *Cloud, r *Resource) (*pool, error) {
 	machineType := orElse(config.text("machineType"), "e2-medium")
 	p := &pool{
 		id: r.ID, cluster: cluster.ID, cloud: "gcp", name: in.text("name"), machineType: machineType,
+		// Changed in place since version 5.10 of the provider that Pulumi's is made from.
+		machine:    fmt.Sprint(machineType, config.at("diskSizeGb"), config.at("diskType")),
 		namePrefix: fmt.Sprintf("gke-%s-%s-%s-", shortened(named(cluster, "name"), 18), shortened(in.text("name"), 12), randomHex(8)),
 		autoscaled: in.has("autoscaling"), acceleratorLabel: "cloud.google.com/gke-accelerator", gpus: gpusAtOnce,
 	}

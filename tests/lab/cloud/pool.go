@@ -40,11 +40,13 @@ const poolLabel = "lab.vllm-autoscaling/pool"
 type pool struct {
 	id, cluster, cloud, name string
 	machineType              string
-	zones                    []string
-	labels                   map[string]string
-	taints                   []corev1.Taint
-	gpuCount                 int
-	gpus                     gpuAdvertising
+	// machine is everything that a node is made from and that can change while the pool stays.
+	machine  string
+	zones    []string
+	labels   map[string]string
+	taints   []corev1.Taint
+	gpuCount int
+	gpus     gpuAdvertising
 	// acceleratorLabel tells an autoscaler that a node without GPUs is about to get some.
 	acceleratorLabel       string
 	namePrefix, nodeSuffix string
@@ -53,8 +55,10 @@ type pool struct {
 	// autoscaled says that a node autoscaler looks after it; needsAutoscaler that the cloud runs none.
 	autoscaled, needsAutoscaler bool
 
-	made      int
-	nodes     []string
+	made  int
+	nodes []string
+	// outdated are those of the nodes that were made from another machine, and are to be replaced.
+	outdated  []string
 	starting  map[string]bool
 	removed   bool
 	lastError error
@@ -151,7 +155,10 @@ func (c *Cloud) changePool(p *pool) error {
 		p.desired = old.desired
 	}
 	p.desired = min(max(p.desired, p.min), p.max)
-	p.made, p.nodes, p.starting, p.namePrefix = old.made, old.nodes, old.starting, old.namePrefix
+	p.made, p.nodes, p.starting, p.namePrefix, p.outdated = old.made, old.nodes, old.starting, old.namePrefix, old.outdated
+	if p.machine != old.machine {
+		p.outdated = slices.Clone(p.nodes)
+	}
 	c.pools[p.id] = p
 	return nil
 }
@@ -246,6 +253,10 @@ func (c *Cloud) resize() {
 		for !p.removed && len(p.nodes) > p.desired && len(p.starting) == 0 {
 			c.endMachine(p, p.nodes[len(p.nodes)-1])
 		}
+		// One at a time goes out of service, without a spare one, as the program asks for.
+		if !p.removed && len(p.outdated) > 0 && len(p.nodes) == p.desired && len(p.starting) == 0 {
+			c.endMachine(p, p.outdated[0])
+		}
 	}
 }
 
@@ -298,6 +309,7 @@ func poolHash(id string) string {
 // endMachine removes a node from a pool. The caller has the lock.
 func (c *Cloud) endMachine(p *pool, name string) {
 	p.nodes = slices.DeleteFunc(p.nodes, func(n string) bool { return n == name })
+	p.outdated = slices.DeleteFunc(p.outdated, func(n string) bool { return n == name })
 	fmt.Fprintf(c.options.Log, "cloud: node %s of pool %s removed (%d left)\n", name, p.name, len(p.nodes))
 	c.working.Go(func() {
 		if err := c.drain(c.ctx, name); err != nil && c.ctx.Err() == nil {
