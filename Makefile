@@ -5,14 +5,14 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 
 # Packages of the tests module that need none of the lab's tools.
-FAST := ./cmd/preview/... ./codehost/... ./cost/... ./engine/... ./policy/... ./preview/... ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
+FAST := ./cmd/preview/... ./codehost/... ./configdocs/... ./cost/... ./engine/... ./policy/... ./preview/... ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
 	./lab/kubernetesprovider ./lab/podruntime/... \
 	./lab/process/... ./lab/router/... ./lab/tools ./load/... ./report/... ./podforward/... ./stackoutputs/... ./cmd/load/... ./workflows
 
 # Packages that start the lab: real API server, HPA controller, Prometheus, adapter.
 LAB := ./lab ./lab/controlplane/... ./lab/kubernetesprovider/live ./lab/podruntime/... ./lab/cmd/... ./e2e/...
 
-.PHONY: help demo load preview record-previews test test-fast test-lab tools vet lint golden bench-build clean
+.PHONY: help demo load preview record-previews test test-fast test-lab tools vet lint golden config-docs bench-build clean
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ golden: ## Rewrite the golden previews after a change that is meant.
 
 record-previews: tools ## Record again in the lab what the CLI prints for the tests of the preview; STACKS=gke,local for some.
 	cd tests && go run ./preview/record $(if $(STACKS),-stacks $(STACKS))
+
+config-docs: ## Rewrite docs/configuration.md and docs/stack.schema.json from the types of package stacks.
+	cd tests && UPDATE_EFFECTS=1 go test -count=1 -run TestEffects ./engine && go run ./cmd/configdocs ..
 
 bench-build: tools ## Measure cold build, rebuild and no-op preview against their goals.
 	cd tests && go run ./lab/cmd/benchbuild

@@ -338,32 +338,3 @@ func TestPagesOfClouds(t *testing.T) {
 		}
 	}
 }
-
-// The documentation says of each key whether it is for creating or attaching, as the program does.
-func TestDocumentationOfScopes(t *testing.T) {
-	content, err := os.ReadFile("../docs/configuration.md")
-	require.NoError(t, err)
-	rows := configurationRow.FindAllStringSubmatch(string(content), -1)
-	require.NotEmpty(t, rows)
-	for _, row := range rows {
-		key, allowed := row[1], row[4]
-		var clouds []string
-		when := ""
-		for _, s := range scopesOf(key) {
-			when = choose(s.when == "", when, s.when)
-			if len(s.clouds) > 0 {
-				clouds = s.clouds
-			}
-		}
-		first, _, _ := strings.Cut(allowed, ":")
-		assert.Equal(t, when == whenCreate, strings.Contains(allowed, "creating"), "%s: creating", key)
-		assert.Equal(t, when == whenAttach, strings.Contains(first, "attaching"), "%s: attaching", key)
-		if strings.HasPrefix(key, "cluster.") {
-			for _, cloud := range Clouds {
-				assert.Equal(t, slices.Contains(clouds, cloud), strings.Contains(first, cloud), "%s: %s", key, cloud)
-			}
-		} else if slices.Equal(clouds, []string{CloudLocal}) {
-			assert.Contains(t, allowed, "local only", key)
-		}
-	}
-}

@@ -156,11 +156,11 @@ type Model struct {
 type ModelSize struct {
 	// WeightsGiB is what vLLM reports for the loaded weights, over all GPUs of a replica together. With
 	// model.size.kvBytesPerToken; only for a model that docs/sizing.md does not list.
-	WeightsGiB float64 `key:"weightsGiB" unit:"GiB" min:"0" unset:"whether the model fits is not checked"`
+	WeightsGiB float64 `key:"weightsGiB" unit:"GiB" min:"0" example:"8" unset:"whether the model fits is not checked"`
 	// KVBytesPerToken is what a token takes in the KV cache, over all layers together.
-	KVBytesPerToken int `key:"kvBytesPerToken" unit:"bytes" min:"0" unset:"whether the model fits is not checked"`
+	KVBytesPerToken int `key:"kvBytesPerToken" unit:"bytes" min:"0" example:"100000" unset:"whether the model fits is not checked"`
 	// ContextLength is the longest context that the model was made for.
-	ContextLength int `key:"contextLength" unit:"tokens" min:"0" unset:"model.maxModelLen is not checked against it"`
+	ContextLength int `key:"contextLength" unit:"tokens" min:"0" example:"32768" unset:"model.maxModelLen is not checked against it"`
 }
 
 // VLLM is how the server runs in Kubernetes.
@@ -170,9 +170,9 @@ type VLLM struct {
 	Image string `key:"image" pattern:"^[^ ]*[:@][^ ]*$" example:"registry.example.com/vllm-openai:v0.20.0"`
 	// Port serves the API and /metrics.
 	Port int `key:"port" min:"1024" max:"65535"`
-	// CPU is requested.
+	// CPU is what a replica requests.
 	CPU Quantity `key:"cpu"`
-	// Memory is requested, and the limit.
+	// Memory is what a replica requests, and its limit.
 	Memory Quantity `key:"memory" example:"12Gi"`
 	// Shm is the size of /dev/shm: less than vllm.memory, which it counts against.
 	Shm Quantity `key:"shm" example:"1Gi"`
@@ -196,7 +196,8 @@ type VLLM struct {
 
 // GPU is what a replica gets and where its metrics come from.
 type GPU struct {
-	// Mode is nvidia for vLLM on NVIDIA GPUs or, on local only, simulated, which needs no GPU.
+	// Mode is what serves: nvidia is vLLM on NVIDIA GPUs; simulated, on local only, its simulator, which
+	// needs no GPU.
 	Mode string `key:"mode" values:"nvidia simulated"`
 	// PerReplica is the number of GPUs of one replica, a divisor of the model's attention heads: vLLM's
 	// tensor parallelism.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -85,8 +84,7 @@ func problemsOf(t *testing.T, s Source) *ConfigError {
 	return refused
 }
 
-// The whole of the defaults is held against docs/configuration.md below; these are the ones that
-// depend on another key.
+// docs/configuration.md is generated with all defaults; these are the ones that depend on another key.
 func TestDefaultsThatDependOnOtherKeys(t *testing.T) {
 	local, err := Read(source(t, "local", nil))
 	require.NoError(t, err)
@@ -276,60 +274,6 @@ func (mocks) NewResource(args pulumi.MockResourceArgs) (string, resource.Propert
 }
 
 func (mocks) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) { return nil, nil }
-
-// configurationRow matches a row of the tables in docs/configuration.md: key, type, default, allowed.
-var configurationRow = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([^|]+) \\| ([^|]*) \\| (.*)\\|$")
-
-// The documentation lists every key, in the order of the configuration, and its defaults are those
-// of the program: giving a key its documented default changes nothing.
-func TestDocumentationOfKeys(t *testing.T) {
-	content, err := os.ReadFile("../docs/configuration.md")
-	require.NoError(t, err)
-	defaults, err := Read(source(t, "local", nil))
-	require.NoError(t, err)
-
-	var documented []string
-	for _, row := range configurationRow.FindAllStringSubmatch(string(content), -1) {
-		key, shown := row[1], strings.TrimSpace(row[3])
-		documented = append(documented, key)
-		quoted, ok := strings.CutPrefix(shown, "`")
-		if !ok {
-			continue // Depends on other keys: see TestDefaultsThatDependOnOtherKeys.
-		}
-		var value any
-		require.NoError(t, yaml.Unmarshal([]byte(strings.TrimSuffix(quoted, "`")), &value), key)
-		config, err := Read(source(t, "local", map[string]any{key: value}))
-		require.NoError(t, err, key)
-		assert.Equal(t, normalised(*defaults), normalised(*config), "the documented default of %s", key)
-	}
-	assert.Equal(t, Keys(), documented)
-}
-
-// normalised makes nothing and empty equal: `[]` in a file means the same as no key.
-func normalised(c Config) Config {
-	if len(c.GPU.NodeSelector) == 0 {
-		c.GPU.NodeSelector = nil
-	}
-	if len(c.VLLM.NodeSelector) == 0 {
-		c.VLLM.NodeSelector = nil
-	}
-	if len(c.GPU.Tolerations) == 0 {
-		c.GPU.Tolerations = nil
-	}
-	if len(c.Model.ExtraArgs) == 0 {
-		c.Model.ExtraArgs = nil
-	}
-	if len(c.VLLM.ClientNamespaces) == 0 {
-		c.VLLM.ClientNamespaces = nil
-	}
-	for _, chart := range []*Chart{&c.Charts.KubePrometheusStack, &c.Charts.PrometheusAdapter, &c.Charts.DCGMExporter,
-		&c.Charts.DevicePlugin, &c.Charts.ClusterAutoscaler} {
-		if len(chart.Values) == 0 {
-			chart.Values = nil
-		}
-	}
-	return c
-}
 
 // Without a default the CLI demands a key from every stack; without a key here a user cannot find it.
 func TestProjectFileDeclaresEveryKey(t *testing.T) {

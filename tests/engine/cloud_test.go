@@ -111,8 +111,10 @@ var cloudKinds = map[tokens.Type]cloudKind{
 			return map[string]any{"resources": []any{map[string]any{"autoscalingGroups": []any{map[string]any{"name": "eks-" + name}}}}}
 		},
 	},
-	"aws:eks/podIdentityAssociation:PodIdentityAssociation": {replaces: []string{"clusterName", "namespace", "serviceAccount"}},
-	"aws:autoscaling/tag:Tag":                               {replaces: []string{"autoscalingGroupName", "tag.key"}},
+	"aws:eks/podIdentityAssociation:PodIdentityAssociation":   {replaces: []string{"clusterName", "namespace", "serviceAccount"}},
+	"aws:eks/accessEntry:AccessEntry":                         {replaces: []string{"clusterName", "principalArn"}},
+	"aws:eks/accessPolicyAssociation:AccessPolicyAssociation": {replaces: []string{"clusterName", "principalArn", "policyArn"}},
+	"aws:autoscaling/tag:Tag":                                 {replaces: []string{"autoscalingGroupName", "tag.key"}},
 
 	"azure-native:resources:ResourceGroup": {
 		replaces: []string{"resourceGroupName", "location"},
@@ -170,13 +172,20 @@ func newFakeCloud(inside *fakeCluster) *fakeCloud {
 	return &fakeCloud{
 		inside: inside, things: map[resource.ID]tokens.Type{},
 		answers: map[tokens.ModuleMember]func(resource.PropertyMap) (map[string]any, error){
-			"azure-native:containerservice/v20240901:listManagedClusterAdminCredentials": func(args resource.PropertyMap) (map[string]any, error) {
-				kubeconfig := fmt.Sprintf(`{"clusters": [{"name": "c", "cluster": {"server": "https://%[1]s.hcp.eastus.azmk8s.io:443", "certificate-authority-data": %[2]q}}],
-"users": [{"name": "u", "user": {"client-certificate-data": %[2]q, "client-key-data": "a2V5", "token": "canary-azure-5e"}}]}`,
-					text(args, "resourceName"), caCertificate)
-				return map[string]any{"kubeconfigs": []any{map[string]any{"name": "clusterAdmin", "value": base64.StdEncoding.EncodeToString([]byte(kubeconfig))}}}, nil
-			},
+			"azure-native:containerservice/v20240901:listManagedClusterAdminCredentials": azureKubeconfig("clusterAdmin",
+				fmt.Sprintf(`"client-certificate-data": %q, "client-key-data": "a2V5", "token": "canary-azure-5e"`, caCertificate)),
+			"azure-native:containerservice/v20240901:listManagedClusterUserCredentials": azureKubeconfig("clusterUser",
+				`"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "kubelogin", "args": ["get-token", "--tenant-id", "t", "--server-id", "s"]}`),
 		},
+	}
+}
+
+// azureKubeconfig lists a kubeconfig with these credentials.
+func azureKubeconfig(name, user string) func(resource.PropertyMap) (map[string]any, error) {
+	return func(args resource.PropertyMap) (map[string]any, error) {
+		kubeconfig := fmt.Sprintf(`{"clusters": [{"name": "c", "cluster": {"server": "https://%s.hcp.eastus.azmk8s.io:443", "certificate-authority-data": %q}}],
+"users": [{"name": "u", "user": {%s}}]}`, text(args, "resourceName"), caCertificate, user)
+		return map[string]any{"kubeconfigs": []any{map[string]any{"name": name, "value": base64.StdEncoding.EncodeToString([]byte(kubeconfig))}}}, nil
 	}
 }
 

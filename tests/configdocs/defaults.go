@@ -1,0 +1,172 @@
+package configdocs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"vllm-autoscaling/stacks"
+)
+
+// Project is the namespace of the keys.
+const Project = "vllm-autoscaling"
+
+// Given is a configuration: values as YAML has them, by dotted key without the namespace. A value of
+// type Encrypted is encrypted in the file.
+type Given map[string]any
+
+// Encrypted is a secret's value.
+type Encrypted string
+
+// Least is the least that a stack of each cloud has to be told. That nothing of it can be left out is
+// checked when the keys are loaded.
+var Least = map[string]Given{
+	stacks.CloudLocal: {},
+	stacks.CloudGKE: {
+		"gke.project": "my-project", "gke.location": "us-central1-a",
+		"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}, "huggingFaceToken": Encrypted("hf_token"),
+	},
+	stacks.CloudEKS: {
+		"eks.region": "us-east-1", "eks.zones": []any{"us-east-1a", "us-east-1b"},
+		"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}, "huggingFaceToken": Encrypted("hf_token"),
+	},
+	stacks.CloudAKS: {
+		"aks.location":           "eastus",
+		"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}, "huggingFaceToken": Encrypted("hf_token"),
+	},
+}
+
+// With is a copy with other values; nil takes a key away.
+func (g Given) With(more Given) Given {
+	all := maps.Clone(g)
+	maps.Copy(all, more)
+	maps.DeleteFunc(all, func(_ string, value any) bool { return value == nil })
+	return all
+}
+
+// Source is the configuration as the Pulumi CLI hands it over, for a stack of that name.
+func (g Given) Source(stack string) (stacks.Source, error) {
+	objects, secret := map[string]any{}, map[string]bool{}
+	for _, dotted := range slices.Sorted(maps.Keys(g)) {
+		value := g[dotted]
+		parts := strings.Split(dotted, ".")
+		if plain, ok := value.(Encrypted); ok {
+			secret[Project+":"+parts[0]], value = true, string(plain)
+		}
+		inner := objects
+		for _, part := range parts[:len(parts)-1] {
+			child, ok := inner[part].(map[string]any)
+			if !ok {
+				child = map[string]any{}
+				inner[part] = child
+			}
+			inner = child
+		}
+		inner[parts[len(parts)-1]] = value
+	}
+	values := map[string]string{}
+	for name, value := range objects {
+		if text, ok := value.(string); ok {
+			values[Project+":"+name] = text
+			continue
+		}
+		content, err := json.Marshal(value)
+		if err != nil {
+			return stacks.Source{}, fmt.Errorf("%s: %w", name, err)
+		}
+		values[Project+":"+name] = string(content)
+	}
+	return stacks.Source{Project: Project, Stack: stack, Values: values, Secret: func(key string) bool { return secret[key] }}, nil
+}
+
+// Read is what the program makes of the configuration.
+func (g Given) Read(stack string) (*stacks.Config, error) {
+	source, err := g.Source(stack)
+	if err != nil {
+		return nil, err
+	}
+	return stacks.Read(source)
+}
+
+// readDefaults runs the program's own reading for the least configuration of each cloud.
+func (l *loader) readDefaults() error {
+	l.defaults, l.required = map[string]map[string]any{}, map[string][]string{}
+	for _, cloud := range stacks.Clouds {
+		least, ok := Least[cloud]
+		if !ok {
+			return fmt.Errorf("cloud %s has no least configuration: add it to Least", cloud)
+		}
+		config, err := least.Read(cloud)
+		if err != nil {
+			return fmt.Errorf("the least configuration of %s: %w", cloud, err)
+		}
+		l.defaults[cloud] = map[string]any{}
+		flatten("", reflect.ValueOf(*config), l.defaults[cloud])
+		for key := range least {
+			_, err := least.With(Given{key: nil}).Read(cloud)
+			var refused *stacks.ConfigError
+			if !errors.As(err, &refused) {
+				return fmt.Errorf("%s can do without %s: take it out of Least", cloud, key)
+			}
+			l.required[key] = append(l.required[key], cloud)
+		}
+	}
+	return nil
+}
+
+// flatten collects the values of all keys, as the file would have them. What is empty is nil.
+func flatten(prefix string, structure reflect.Value, into map[string]any) {
+	for i := range structure.NumField() {
+		field := structure.Type().Field(i)
+		tag := field.Tag.Get("key")
+		if tag == "" || tag == "-" {
+			continue
+		}
+		name, value := prefix+tag, structure.Field(i)
+		switch v := value.Interface().(type) {
+		case stacks.Secret:
+			continue
+		case time.Duration:
+			into[name] = durationText(v)
+		case int, bool, float64:
+			into[name] = v
+		case stacks.Quantity:
+			if v != "" {
+				into[name] = string(v)
+			}
+		default:
+			switch {
+			case value.Kind() == reflect.Struct:
+				flatten(name+".", value, into)
+			case value.IsZero() || (value.Kind() == reflect.Slice || value.Kind() == reflect.Map) && value.Len() == 0:
+			case value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Struct:
+				var items []any
+				for j := range value.Len() {
+					item := map[string]any{}
+					flatten("", value.Index(j), item)
+					items = append(items, item)
+				}
+				into[name] = items
+			default:
+				into[name] = v
+			}
+		}
+	}
+}
+
+// durationText is a duration as people write it: 10m and not 10m0s.
+func durationText(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}

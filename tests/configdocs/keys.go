@@ -1,0 +1,310 @@
+// Package configdocs makes the documentation of the configuration from the Go types of package
+// stacks: the JSON Schema of the stack files, for completion in editors, and the reference page. A
+// key is described in one place only, at its field; what a change of it does is measured in the
+// Pulumi engine (tests/engine).
+package configdocs
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"vllm-autoscaling/stacks"
+)
+
+// Kind is the type of a key's value.
+type Kind string
+
+// The kinds, as the page calls them.
+const (
+	String   Kind = "string"
+	Integer  Kind = "integer"
+	Number   Kind = "number"
+	Boolean  Kind = "boolean"
+	Duration Kind = "duration"
+	Quantity Kind = "quantity"
+	Secret   Kind = "secret"
+	List     Kind = "list of strings"
+	Map      Kind = "map of strings"
+	Objects  Kind = "list of objects"
+	// Any is an object whose keys are not ours: the values of a chart.
+	Any Kind = "object"
+	// Object has Keys.
+	Object Kind = "keys"
+)
+
+// Key is one key of the configuration, or an object of keys.
+type Key struct {
+	// Name is the dotted key below the project's namespace; Part its last part.
+	Name, Part string
+	Kind       Kind
+	// Doc is the comment of its field, in terms of keys.
+	Doc string
+	// Clouds are where it has a meaning; When is create, attach or "" for both. Both count what holds
+	// for the objects around it.
+	Clouds []string
+	When   string
+	// OwnScope is what is said at the key itself, or at an object below the top level: the scope of a
+	// whole section is said once for all.
+	OwnScope []string
+	// The rest are the tags of stacks.Config.
+	Unit, Min, Max, Above, Below, Pattern, Unset string
+	Values                                       []string
+	// Default holds the default of each cloud in Clouds, as the file would have it; nil is none.
+	Default map[string]any
+	// Required holds the clouds on which the key has to be set.
+	Required []string
+	// Example holds an allowed value for each cloud that has one.
+	Example map[string]any
+	// Keys are those of an Object, or of each item of Objects.
+	Keys []*Key
+}
+
+// Leaves are the keys below a list of keys that hold values, in order.
+func Leaves(keys []*Key) []*Key {
+	var leaves []*Key
+	for _, key := range keys {
+		if key.Kind == Object {
+			leaves = append(leaves, Leaves(key.Keys)...)
+			continue
+		}
+		leaves = append(leaves, key)
+	}
+	return leaves
+}
+
+// Load reads the keys from the types of package stacks and the comments in its sources, which lie in
+// root/stacks. It reports fields without a comment and tags that cannot be.
+func Load(root string) ([]*Key, error) {
+	l := &loader{comments: map[string]string{}}
+	if err := l.parse(filepath.Join(root, "stacks")); err != nil {
+		return nil, err
+	}
+	if err := l.readDefaults(); err != nil {
+		return nil, err
+	}
+	return l.keys(reflect.TypeFor[stacks.Config](), &Key{Clouds: stacks.Clouds})
+}
+
+type loader struct {
+	// comments are those of fields, by "Type.Field".
+	comments map[string]string
+	// defaults are what the program makes of the least configuration, by cloud and key.
+	defaults map[string]map[string]any
+	// required are the clouds on which a key cannot be left out.
+	required map[string][]string
+}
+
+// parse collects the comments of the fields of all structs of a package.
+func (l *loader) parse(folder string) error {
+	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	if err != nil {
+		return err
+	}
+	for _, path := range files {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(node ast.Node) bool {
+			spec, ok := node.(*ast.TypeSpec)
+			if !ok {
+				return true
+			}
+			structure, ok := spec.Type.(*ast.StructType)
+			if !ok {
+				return true
+			}
+			for _, field := range structure.Fields.List {
+				for _, name := range field.Names {
+					l.comments[spec.Name.Name+"."+name.Name] = field.Doc.Text()
+				}
+			}
+			return true
+		})
+	}
+	if len(l.comments) == 0 {
+		return fmt.Errorf("no sources in %s", folder)
+	}
+	return nil
+}
+
+// keys are those of a struct below parent.
+func (l *loader) keys(structure reflect.Type, parent *Key) ([]*Key, error) {
+	var keys []*Key
+	for i := range structure.NumField() {
+		field := structure.Field(i)
+		if tag := field.Tag.Get("key"); tag == "" || tag == "-" {
+			continue
+		}
+		key, err := l.key(structure, field, parent)
+		if err != nil {
+			return nil, fmt.Errorf("field %s.%s in package stacks: %w", structure.Name(), field.Name, err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+var kinds = map[reflect.Type]Kind{
+	reflect.TypeFor[string](): String, reflect.TypeFor[int](): Integer, reflect.TypeFor[float64](): Number,
+	reflect.TypeFor[bool](): Boolean, reflect.TypeFor[time.Duration](): Duration, reflect.TypeFor[stacks.Quantity](): Quantity,
+	reflect.TypeFor[stacks.Secret](): Secret, reflect.TypeFor[[]string](): List, reflect.TypeFor[map[string]string](): Map,
+	reflect.TypeFor[map[string]any](): Any,
+}
+
+// knownTags are what a field may say; a misspelt one would be without effect.
+var knownTags = []string{"key", "clouds", "when", "unit", "min", "max", "above", "below", "values", "pattern", "default", "unset", "example"}
+
+func (l *loader) key(structure reflect.Type, field reflect.StructField, parent *Key) (*Key, error) {
+	tag := field.Tag
+	if err := checkTags(tag); err != nil {
+		return nil, err
+	}
+	k := &Key{
+		Part: tag.Get("key"), Name: strings.TrimPrefix(parent.Name+"."+tag.Get("key"), "."),
+		Clouds: parent.Clouds, When: parent.When, OwnScope: parent.OwnScope,
+		Unit: tag.Get("unit"), Min: tag.Get("min"), Max: tag.Get("max"), Above: tag.Get("above"), Below: tag.Get("below"),
+		Pattern: tag.Get("pattern"), Unset: tag.Get("unset"), Values: strings.Fields(tag.Get("values")),
+	}
+	k.Doc = docOf(field.Name, l.comments[structure.Name()+"."+field.Name])
+	if k.Doc == "" {
+		return nil, fmt.Errorf("it has no comment that begins with its name: say what the key %s is", k.Name)
+	}
+	if clouds := strings.Fields(tag.Get("clouds")); len(clouds) > 0 {
+		k.Clouds = slices.DeleteFunc(slices.Clone(parent.Clouds), func(cloud string) bool { return !slices.Contains(clouds, cloud) })
+		if parent.Name != "" {
+			k.OwnScope = []string{strings.Join(clouds, ", ")}
+		}
+	}
+	if when := tag.Get("when"); when != "" {
+		k.When = when
+		k.OwnScope = append(slices.Clone(k.OwnScope), map[string]string{"create": "creating", "attach": "attaching"}[when])
+	}
+	kind, ok := kinds[field.Type]
+	switch {
+	case ok:
+		k.Kind = kind
+	case field.Type.Kind() == reflect.Struct:
+		k.Kind = Object
+	case field.Type.Kind() == reflect.Slice && field.Type.Elem().Kind() == reflect.Struct:
+		k.Kind = Objects
+	default:
+		return nil, fmt.Errorf("the generator does not know the type %s: add it to kinds", field.Type)
+	}
+	var err error
+	if k.Kind == Object || k.Kind == Objects {
+		of := field.Type
+		if k.Kind == Objects {
+			of = of.Elem()
+		}
+		if k.Keys, err = l.keys(of, k); err != nil || k.Kind == Object {
+			return k, err
+		}
+	}
+	if k.Example, err = perCloud(tag.Get("example"), k); err != nil {
+		return nil, fmt.Errorf("tag example: %w", err)
+	}
+	stated, err := perCloud(tag.Get("default"), k)
+	if err != nil {
+		return nil, fmt.Errorf("tag default: %w", err)
+	}
+	k.Required = l.required[k.Name]
+	k.Default = map[string]any{}
+	for _, cloud := range k.Clouds {
+		if value, ok := stated[cloud]; ok {
+			k.Default[cloud] = value
+		} else if !slices.Contains(k.Required, cloud) {
+			k.Default[cloud] = l.defaults[cloud][k.Name]
+			if k.Unset != "" && isZero(k.Default[cloud]) {
+				k.Default[cloud] = nil
+			}
+		}
+	}
+	return k, nil
+}
+
+// isZero says whether a value is the zero of its type.
+func isZero(value any) bool { return value == nil || reflect.ValueOf(value).IsZero() }
+
+// checkTags refuses tags that are not known.
+func checkTags(tag reflect.StructTag) error {
+	rest := string(tag)
+	for _, name := range knownTags {
+		if value, ok := tag.Lookup(name); ok {
+			rest = strings.Replace(rest, fmt.Sprintf("%s:%s", name, quoted(value)), "", 1)
+		}
+	}
+	if rest = strings.TrimSpace(rest); rest != "" {
+		return fmt.Errorf("tag %s is not one of %s", rest, strings.Join(knownTags, ", "))
+	}
+	return nil
+}
+
+// quoted is a tag's value as it stands in the source.
+func quoted(value string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
+}
+
+// docOf is a field's comment without the field's name: what the key is.
+func docOf(field, comment string) string {
+	text := strings.Join(strings.Fields(comment), " ")
+	rest, ok := strings.CutPrefix(text, field+" ")
+	if !ok {
+		return ""
+	}
+	for _, verb := range []string{"is ", "are ", "says "} {
+		if after, ok := strings.CutPrefix(rest, verb); ok && verb != "says " {
+			rest = after
+			break
+		}
+	}
+	return strings.ToUpper(rest[:1]) + rest[1:]
+}
+
+// perCloud reads a tag that holds one value for all clouds, or cloud=value for some.
+func perCloud(text string, k *Key) (map[string]any, error) {
+	if text == "" {
+		return nil, nil
+	}
+	texts := map[string]string{}
+	for _, field := range strings.Fields(text) {
+		cloud, value, ok := strings.Cut(field, "=")
+		if !ok || !slices.Contains(stacks.Clouds, cloud) {
+			texts = nil
+			break
+		}
+		texts[cloud] = value
+	}
+	if texts == nil {
+		texts = map[string]string{}
+		for _, cloud := range k.Clouds {
+			texts[cloud] = text
+		}
+	}
+	values := map[string]any{}
+	for cloud, one := range texts {
+		var value any
+		if k.Kind == String || k.Kind == Duration || k.Kind == Quantity {
+			value = one
+		} else if err := yaml.Unmarshal([]byte(one), &value); err != nil {
+			return nil, fmt.Errorf("%q: %w", one, err)
+		}
+		if !slices.Contains(k.Clouds, cloud) {
+			return nil, fmt.Errorf("cloud %s is not among the key's (%s)", cloud, strings.Join(k.Clouds, ", "))
+		}
+		values[cloud] = value
+	}
+	return values, nil
+}

@@ -1,0 +1,221 @@
+package configdocs
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+
+	"vllm-autoscaling/stacks"
+)
+
+// PagePath is where the reference page lies below the repository's root.
+const PagePath = "docs/configuration.md"
+
+// EffectsPath is where the measured effects lie below the repository's root.
+const EffectsPath = "tests/configdocs/effects.json"
+
+// Effects say what a change of a key does, by key and cloud, as measured in the engine.
+type Effects map[string]map[string]string
+
+//go:embed effects.json
+var measured []byte
+
+// MeasuredEffects are those of the last measurement.
+func MeasuredEffects() (Effects, error) {
+	var effects Effects
+	if err := json.Unmarshal(measured, &effects); err != nil {
+		return nil, fmt.Errorf("%s: %w", EffectsPath, err)
+	}
+	return effects, nil
+}
+
+//go:embed configuration.md.tmpl
+var pageTemplate string
+
+// Page is the reference page. Every top-level key has to have its place in the template.
+func Page(keys []*Key, effects Effects) ([]byte, error) {
+	placed := map[string]bool{}
+	page, err := template.New("configuration.md.tmpl").Funcs(template.FuncMap{
+		"table": func(names ...string) (string, error) {
+			var shown []*Key
+			for _, name := range names {
+				i := slices.IndexFunc(keys, func(k *Key) bool { return k.Name == name })
+				if i < 0 {
+					return "", fmt.Errorf("there is no top-level key %s", name)
+				}
+				placed[name] = true
+				shown = append(shown, keys[i])
+			}
+			return table(Leaves(shown), keys, effects)
+		},
+	}).Parse(pageTemplate)
+	if err != nil {
+		return nil, err
+	}
+	var text strings.Builder
+	if err := page.Execute(&text, nil); err != nil {
+		return nil, err
+	}
+	for _, key := range keys {
+		if !placed[key.Name] {
+			return nil, fmt.Errorf(`tests/configdocs/configuration.md.tmpl has no {{ table "%s" }}`, key.Name)
+		}
+	}
+	return []byte(text.String()), nil
+}
+
+func table(leaves, all []*Key, effects Effects) (string, error) {
+	var text strings.Builder
+	text.WriteString("| key | what it is | type | default | allowed | a change |\n|---|---|---|---|---|---|\n")
+	names := keyPattern(all)
+	for _, key := range leaves {
+		changes, err := change(key, effects)
+		if err != nil {
+			return "", err
+		}
+		what := key.Doc
+		if len(key.OwnScope) > 0 {
+			what = "*" + strings.Join(key.OwnScope, ", ") + ".* " + what
+		}
+		kind := string(key.Kind)
+		if key.Kind == Objects {
+			var parts []string
+			for _, part := range key.Keys {
+				parts = append(parts, part.Part)
+			}
+			kind = "list of {" + strings.Join(parts, ", ") + "}"
+		}
+		if key.Unit != "" {
+			kind += ", " + key.Unit
+		}
+		fmt.Fprintf(&text, "| `%s` | %s | %s | %s | %s | %s |\n", key.Name, names.ReplaceAllString(what, "`$0`"), kind,
+			names.ReplaceAllString(defaults(key), "`$0`"), allowed(key), changes)
+	}
+	return text.String(), nil
+}
+
+// keyPattern matches the names of keys in prose; those without a dot are plain words as well.
+func keyPattern(keys []*Key) *regexp.Regexp {
+	var names []string
+	var collect func(keys []*Key)
+	collect = func(keys []*Key) {
+		for _, key := range keys {
+			if strings.Contains(key.Name, ".") {
+				names = append(names, regexp.QuoteMeta(key.Name))
+			}
+			if key.Kind == Object {
+				collect(key.Keys)
+			}
+		}
+	}
+	collect(keys)
+	slices.SortFunc(names, func(a, b string) int { return len(b) - len(a) })
+	return regexp.MustCompile(`\b(` + strings.Join(names, "|") + `)\b`)
+}
+
+// defaults is what holds when a key is not given.
+func defaults(key *Key) string {
+	one := func(cloud string) string {
+		value := key.Default[cloud]
+		switch {
+		case slices.Contains(key.Required, cloud):
+			return "none: has to be set"
+		case value != nil:
+			return "`" + show(value) + "`"
+		case key.Unset != "":
+			return key.Unset
+		}
+		return "none"
+	}
+	if key.Name == "cloud" {
+		return "the stack's name"
+	}
+	return byCloud(key.Clouds, one)
+}
+
+// byCloud says what holds for each cloud, once where it is the same.
+func byCloud(clouds []string, one func(cloud string) string) string {
+	var texts []string
+	on := map[string][]string{}
+	for _, cloud := range clouds {
+		text := one(cloud)
+		if len(on[text]) == 0 {
+			texts = append(texts, text)
+		}
+		on[text] = append(on[text], cloud)
+	}
+	if len(texts) == 1 {
+		return texts[0]
+	}
+	for i, text := range texts {
+		texts[i] = strings.Join(on[text], ", ") + ": " + text
+	}
+	return strings.Join(texts, "; ")
+}
+
+// allowed are the values that a key takes by itself.
+func allowed(key *Key) string {
+	var parts []string
+	switch {
+	case len(key.Values) > 0:
+		return strings.Join(key.Values, ", ")
+	case key.Min != "" && key.Max != "":
+		parts = append(parts, key.Min+" to "+key.Max)
+	case key.Min != "":
+		parts = append(parts, key.Min+" or more")
+	}
+	if key.Above != "" {
+		parts = append(parts, "above "+key.Above)
+	}
+	if key.Max != "" && key.Min == "" {
+		parts = append(parts, "at most "+key.Max)
+	}
+	if key.Below != "" {
+		parts = append(parts, "below "+key.Below)
+	}
+	if len(parts) == 0 {
+		switch examples := distinct(key.Example); {
+		case key.Kind == Quantity:
+			return "above 0"
+		case key.Kind == Boolean:
+			return "true, false"
+		case len(examples) > 0 && key.Kind != Any:
+			return "such as `" + show(examples[0]) + "`"
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// change is what a change of a key does, as measured.
+func change(key *Key, effects Effects) (string, error) {
+	measured, ok := effects[key.Name]
+	if !ok {
+		return "", fmt.Errorf("nobody has measured what a change of %s does: run make config-docs", key.Name)
+	}
+	return byCloud(slices.DeleteFunc(slices.Clone(stacks.Clouds), func(cloud string) bool {
+		_, ok := measured[cloud]
+		return !ok
+	}), func(cloud string) string { return measured[cloud] }), nil
+}
+
+// Names are the names of all keys, objects included, in order.
+func Names(keys []*Key) []string {
+	var names []string
+	for _, key := range keys {
+		names = append(names, key.Name)
+		if key.Kind == Object {
+			names = append(names, Names(key.Keys)...)
+		}
+	}
+	return names
+}
+
+// Unknown are the keys of the effects that do not exist.
+func (e Effects) Unknown(keys []*Key) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(e)), func(name string) bool { return slices.Contains(Names(keys), name) })
+}

@@ -1,0 +1,271 @@
+package configdocs
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"vllm-autoscaling/stacks"
+)
+
+// SchemaPath is where the schema lies below the repository's root; the stack files name it.
+const SchemaPath = "docs/stack.schema.json"
+
+// Patterns of what the program reads from text.
+const (
+	// durationPattern is what time.ParseDuration takes.
+	durationPattern = `^[-+]?(0|([0-9]+([.][0-9]*)?|[.][0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`
+	// quantityPattern is what Kubernetes' resource.ParseQuantity takes.
+	quantityPattern = `^[-+]?([0-9]+([.][0-9]*)?|[.][0-9]+)(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][-+]?[0-9]+)?$`
+	// jsonPattern is an object as `pulumi config set` without --path stores it, or nothing.
+	jsonPattern = `^([ \t\r\n]*[{].*)?$`
+)
+
+// object is a JSON object.
+type object = map[string]any
+
+// Schema is the JSON Schema (draft 7, which is what editors know best) of a stack file.
+func Schema(keys []*Key) ([]byte, error) {
+	properties := object{
+		"pulumi:disable-default-providers": object{
+			"description": `Packages without a default provider; ["*"] keeps every resource from ending up in another account by accident.`,
+			"type":        "array", "items": object{"type": "string"},
+		},
+		"pulumi:tags": object{"description": "Tags of the stack in Pulumi Cloud.", "type": "object", "additionalProperties": object{"type": "string"}},
+	}
+	var ours []string
+	for _, key := range keys {
+		name := Project + ":" + key.Name
+		ours = append(ours, name)
+		properties[name] = topLevel(key)
+	}
+	schema := object{
+		"$schema":     "http://json-schema.org/draft-07/schema#",
+		"title":       "Stack file of " + Project,
+		"description": "Pulumi.<stack>.yaml. Made by `make config-docs` from package stacks.",
+		"type":        "object",
+		"properties": object{
+			"config": object{
+				"description": "The configuration; docs/configuration.md is its reference.",
+				"type":        []string{"object", "null"},
+				"properties":  properties,
+				// Keys of other namespaces belong to the engine and to providers.
+				"propertyNames": object{"anyOf": []any{
+					object{"enum": ours},
+					object{"pattern": "^[^:]+:.+$", "not": object{"pattern": "^" + Project + ":"}},
+				}},
+			},
+			"secretsprovider": object{"type": "string", "description": "What encrypts the secrets of this file, such as a passphrase or a cloud's KMS key. Written by the Pulumi CLI."},
+			"encryptedkey":    object{"type": "string", "description": "The data key, encrypted by secretsprovider. Written by the Pulumi CLI."},
+			"encryptionsalt":  object{"type": "string", "description": "The salt of the passphrase. Written by the Pulumi CLI."},
+			"environment":     object{"type": []string{"array", "object"}, "description": "Pulumi ESC environments."},
+		},
+		"additionalProperties": false,
+		"definitions": object{
+			"secure": object{
+				"description":          "An encrypted value; `pulumi config set --secret` writes it.",
+				"type":                 "object",
+				"properties":           object{"secure": object{"type": "string"}},
+				"required":             []string{"secure"},
+				"additionalProperties": false,
+			},
+		},
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", " ")
+	if err := encoder.Encode(schema); err != nil {
+		return nil, err
+	}
+	return text.Bytes(), nil
+}
+
+var secure = object{"$ref": "#/definitions/secure"}
+
+// topLevel is the schema of a top-level key, which may be encrypted as a whole, or an object stored
+// as JSON.
+func topLevel(key *Key) object {
+	value := schemaOf(key)
+	if key.Kind != Object {
+		return value
+	}
+	description := value["description"]
+	delete(value, "description")
+	return object{"description": description, "anyOf": []any{value, secure, object{"type": "string", "pattern": jsonPattern}}}
+}
+
+// schemaOf is the schema of one key. A leaf may be empty, which means its default, and encrypted.
+func schemaOf(key *Key) object {
+	if key.Kind == Object {
+		return object{
+			"description": describe(key), "type": []string{"object", "null"},
+			"properties": propertiesOf(key.Keys), "additionalProperties": false,
+		}
+	}
+	schema := object{"description": describe(key)}
+	if value, ok := common(key.Default, key.Clouds); ok && value != nil {
+		schema["default"] = value
+	}
+	if examples := distinct(key.Example); len(examples) > 0 {
+		schema["examples"] = examples
+	}
+	if key.Kind == Secret {
+		// In plain text it is refused. The empty text is the project file's default.
+		schema["anyOf"] = []any{secure, object{"type": "null"}, object{"const": ""}}
+		return schema
+	}
+	schema["anyOf"] = append(forms(key), object{"type": "null"}, secure)
+	if !strings.Contains(key.Name, ".") {
+		schema["anyOf"] = append(schema["anyOf"].([]any), object{"const": ""})
+	}
+	return schema
+}
+
+func propertiesOf(keys []*Key) object {
+	properties := object{}
+	for _, key := range keys {
+		properties[key.Part] = schemaOf(key)
+	}
+	return properties
+}
+
+// forms are the ways to write a value of a key.
+func forms(key *Key) []any {
+	switch key.Kind {
+	case String:
+		return []any{stringForm(key)}
+	case Duration:
+		return []any{object{"type": "string", "pattern": durationPattern}}
+	case Quantity:
+		return []any{object{"type": "string", "pattern": quantityPattern}, object{"type": "number", "exclusiveMinimum": 0}}
+	case Boolean:
+		if len(key.Values) > 0 {
+			return []any{object{"const": key.Values[0] == "true"}}
+		}
+		return []any{object{"type": "boolean"}}
+	case Integer:
+		return []any{bounded(key, "integer")}
+	case Number:
+		// `pulumi config set --path` stores 0.85 as text.
+		return []any{bounded(key, "number"), object{"type": "string", "pattern": `^[-+]?[0-9.]+([eE][-+]?[0-9]+)?$`}}
+	case List:
+		return []any{object{"type": "array", "items": stringForm(key)}}
+	case Map:
+		return []any{object{"type": "object", "additionalProperties": object{"type": "string"}}}
+	case Objects:
+		return []any{object{"type": "array", "items": object{
+			"type": "object", "properties": propertiesOf(key.Keys), "additionalProperties": false,
+		}}}
+	default:
+		return []any{object{"type": "object"}}
+	}
+}
+
+func stringForm(key *Key) object {
+	switch {
+	case len(key.Values) > 0:
+		return object{"enum": key.Values}
+	case key.Pattern != "" && key.Unset != "" && key.Kind == String:
+		// The empty text is the way to say that there is no value.
+		return object{"type": "string", "pattern": "^$|" + key.Pattern}
+	case key.Pattern != "":
+		return object{"type": "string", "pattern": key.Pattern}
+	}
+	return object{"type": "string"}
+}
+
+func bounded(key *Key, kind string) object {
+	form := object{"type": kind}
+	for keyword, text := range map[string]string{
+		"minimum": key.Min, "maximum": key.Max, "exclusiveMinimum": key.Above, "exclusiveMaximum": key.Below,
+	} {
+		if text != "" {
+			form[keyword] = json.Number(text)
+		}
+	}
+	if len(key.Values) > 0 {
+		var numbers []any
+		for _, text := range key.Values {
+			numbers = append(numbers, json.Number(text))
+		}
+		return object{"enum": numbers}
+	}
+	return form
+}
+
+// describe is a key's description for a reader in an editor.
+func describe(key *Key) string {
+	var text strings.Builder
+	text.WriteString(key.Doc)
+	var scope []string
+	if len(key.Clouds) < len(stacks.Clouds) {
+		scope = append(scope, "with cloud "+strings.Join(key.Clouds, ", "))
+	}
+	switch key.When {
+	case "create":
+		scope = append(scope, "when the stack creates the cluster")
+	case "attach":
+		scope = append(scope, "with cluster.existing")
+	}
+	if len(scope) > 0 {
+		fmt.Fprintf(&text, " Only %s.", strings.Join(scope, ", "))
+	}
+	if key.Kind == Object {
+		return text.String()
+	}
+	if key.Unit != "" {
+		fmt.Fprintf(&text, " Unit: %s.", key.Unit)
+	}
+	// Editors show values and bounds by themselves, but for those of durations.
+	if key.Kind == Duration {
+		fmt.Fprintf(&text, " Allowed: %s.", allowed(key))
+	}
+	fmt.Fprintf(&text, " Default: %s.", strings.ReplaceAll(defaults(key), "`", ""))
+	return text.String()
+}
+
+// common is the value that all of the clouds have, if it is one.
+func common(values map[string]any, clouds []string) (any, bool) {
+	for _, cloud := range clouds {
+		if value, ok := values[cloud]; !ok || !reflect.DeepEqual(value, values[clouds[0]]) {
+			return nil, false
+		}
+	}
+	return values[clouds[0]], true
+}
+
+// distinct are the different values of all clouds.
+func distinct(values map[string]any) []any {
+	var all []any
+	for _, cloud := range slices.Sorted(maps.Keys(values)) {
+		if !slices.ContainsFunc(all, func(v any) bool { return reflect.DeepEqual(v, values[cloud]) }) {
+			all = append(all, values[cloud])
+		}
+	}
+	return all
+}
+
+// show is a value as it stands in a stack file, on one line.
+func show(value any) string {
+	switch v := value.(type) {
+	case string:
+		return v
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	case nil:
+		return ""
+	case int, bool:
+		return fmt.Sprint(v)
+	}
+	content, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Sprint(value)
+	}
+	return string(content)
+}

@@ -1,0 +1,252 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/pkg/v3/engine"
+	"github.com/pulumi/pulumi/pkg/v3/resource/deploy"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/stacks"
+	"vllm-autoscaling/tests/configdocs"
+)
+
+// situation is what else has to be given for a change of one key: before it, and together with it.
+type situation struct {
+	before, with map[string]any
+	attached     bool
+}
+
+// onGPUs are for keys of a stack on one's own cluster that have no meaning without a GPU.
+var onGPUs = map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": secret("hf_token")}
+
+// situations are those of the keys that do not stand alone, by key or by cloud and key.
+var situations = map[string]situation{
+	"huggingFaceToken":                     {before: onGPUs},
+	"gpu.mode":                             {with: map[string]any{"huggingFaceToken": secret("hf_token")}},
+	"local gpu.perReplica":                 {before: onGPUs},
+	"local gpu.memoryGiB":                  {before: onGPUs},
+	"gpu.nodeSelector":                     {before: onGPUs},
+	"gpu.tolerations":                      {before: onGPUs},
+	"gpu.metrics":                          {before: onGPUs},
+	"local charts.dcgmExporter.version":    {before: onGPUs},
+	"local charts.dcgmExporter.repository": {before: onGPUs},
+	"local charts.dcgmExporter.values":     {before: onGPUs},
+	"monitoring.storageClass":              {before: map[string]any{"monitoring.storage": "20Gi"}},
+	"gke gke.network":                      {before: map[string]any{"gke.network": "first", "gke.subnetwork": "nodes"}},
+	"gke gke.subnetwork":                   {before: map[string]any{"gke.network": "first", "gke.subnetwork": "first"}},
+	"gke gke.podsRange":                    {before: map[string]any{"gke.network": "first", "gke.subnetwork": "nodes", "gke.podsRange": "first", "gke.servicesRange": "s"}},
+	"gke gke.servicesRange":                {before: map[string]any{"gke.network": "first", "gke.subnetwork": "nodes", "gke.podsRange": "p", "gke.servicesRange": "first"}},
+	"eks eks.subnetIds":                    {before: map[string]any{"eks.zones": nil, "eks.subnetIds": []any{"subnet-01", "subnet-02"}}},
+	"eks eks.gpuSubnetIds":                 {before: map[string]any{"eks.zones": nil, "eks.subnetIds": []any{"subnet-0a", "subnet-0b"}}},
+	"eks eks.region":                       {with: map[string]any{"eks.zones": []any{"eu-central-1a", "eu-central-1b"}}},
+	"aks aks.privateCluster":               {with: map[string]any{"cluster.apiAccessCidrs": nil}},
+	"aks aks.entra.enabled":                {with: map[string]any{"aks.entra.enableAzureRBAC": true}},
+	"aks.entra.tenantID":                   {before: entra},
+	"aks.entra.adminGroupObjectIDs":        {before: entra},
+	"aks.entra.enableAzureRBAC":            {before: map[string]any{"aks.entra.enabled": true, "aks.entra.adminGroupObjectIDs": []any{"00000000-0000-0000-0000-000000000005"}}},
+	"aks.entra.disableLocalAccounts":       {before: entra},
+	"aks.entra.login":                      {before: entra},
+	"model.size.weightsGiB":                {before: unknownModel},
+	"model.size.kvBytesPerToken":           {before: unknownModel},
+	"model.size.contextLength":             {before: unknownModel},
+	"nodePools.gpu.create":                 {attached: true},
+	"gke.existingAccelerator":              {attached: true, before: map[string]any{"nodePools.gpu.create": false}},
+	"eks.nodeAutoscalerInstalled":          {attached: true},
+	"eks.devicePluginInstalled":            {attached: true},
+	"aks.devicePluginInstalled":            {attached: true},
+}
+
+// unknownModel is one that the program does not know, with its size.
+var unknownModel = map[string]any{
+	"model.id": "example/model", "model.size.weightsGiB": 7, "model.size.kvBytesPerToken": 90000, "model.size.contextLength": 16384,
+}
+
+var entra = map[string]any{"aks.entra.enabled": true, "aks.entra.enableAzureRBAC": true}
+
+// unmeasured are the keys whose change has nothing to be measured, and what it does.
+var unmeasured = map[string]string{
+	// The doubles let these through; Google and AWS do not.
+	"gke.nodesCidr":    "Google widens it in place, and refuses anything else while the cluster is there",
+	"gke.podsCidr":     "Google refuses it while the cluster is there",
+	"gke.servicesCidr": "Google refuses it while the cluster is there",
+	"eks.vpcCidr":      "AWS refuses to move a cluster to another VPC: make another stack",
+
+	"cloud":              "another cloud is another stack: `pulumi stack init`",
+	"cluster.kubeconfig": "in place, as long as the server stays; another server: the cluster and everything in it anew",
+	"cluster.context":    "in place, as long as the server stays; another server: the cluster and everything in it anew",
+	"cluster.existing":   "another cluster is another stack: `pulumi stack init`",
+	"gke.autopilot":      "refused",
+	"gke gpu.memoryGiB":  "follows from the accelerator", "eks gpu.memoryGiB": "follows from the accelerator", "aks gpu.memoryGiB": "follows from the accelerator",
+	"gke gpu.mode": "refused", "eks gpu.mode": "refused", "aks gpu.mode": "refused",
+	"nodePools.gpu.gpusPerNode": "follows from the machine type",
+}
+
+// TestEffects changes every key of a deployed stack, one at a time, on every cloud on which it has a
+// meaning, and holds what the engine plans against what the reference page says of the key. With
+// UPDATE_EFFECTS=1, as `make config-docs` runs it, it writes what it measures.
+func TestEffects(t *testing.T) {
+	keys, err := configdocs.Load("../..")
+	require.NoError(t, err)
+	said, err := configdocs.MeasuredEffects()
+	require.NoError(t, err)
+	update := os.Getenv("UPDATE_EFFECTS") == "1"
+	measured := configdocs.Effects{}
+	for _, key := range configdocs.Leaves(keys) {
+		measured[key.Name] = map[string]string{}
+	}
+	for _, cloud := range stacks.Clouds {
+		t.Run(cloud, func(t *testing.T) {
+			deployed := map[string]*stack{}
+			for _, key := range configdocs.Leaves(keys) {
+				if !slices.Contains(key.Clouds, cloud) {
+					continue
+				}
+				effect, ok := unmeasured[cloud+" "+key.Name]
+				if !ok {
+					effect, ok = unmeasured[key.Name]
+				}
+				if !ok {
+					effect = effectOf(t, deployed, cloud, key)
+				}
+				measured[key.Name][cloud] = effect
+				if !update {
+					assert.Equal(t, said[key.Name][cloud], effect,
+						"what docs/configuration.md says of a change of %s; if the change is meant, run make config-docs", key.Name)
+				}
+			}
+		})
+	}
+	if update && !t.Failed() {
+		content, err := json.MarshalIndent(measured, "", "  ")
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join("..", "..", configdocs.EffectsPath), append(content, '\n'), 0o644))
+		return
+	}
+	assert.Empty(t, said.Unknown(keys), "keys that are gone; run make config-docs")
+}
+
+// effectOf changes a key of a stack that is deployed in the key's situation.
+func effectOf(t *testing.T, deployed map[string]*stack, cloud string, key *configdocs.Key) string {
+	t.Helper()
+	at, ok := situations[cloud+" "+key.Name]
+	if !ok {
+		at = situations[key.Name]
+	}
+	if cloud != stacks.CloudLocal && !ok && reflect.DeepEqual(at.before, onGPUs) {
+		at.before = nil
+	}
+	id := fmt.Sprint(at.attached, at.before)
+	s := deployed[id]
+	if s == nil {
+		s = deployIn(t, cloud, at)
+		deployed[id] = s
+	}
+	before := maps.Clone(s.keys)
+	defer func() { s.keys = before }()
+	var refusals []string
+	for _, value := range configdocs.Candidates(key, cloud) {
+		if plain, ok := value.(configdocs.Encrypted); ok {
+			value = secret(plain)
+		}
+		if reflect.DeepEqual(value, before[key.Name]) || before[key.Name] == nil && reflect.DeepEqual(value, key.Default[cloud]) {
+			continue
+		}
+		s.keys = maps.Clone(before)
+		maps.Copy(s.keys, at.with)
+		s.keys[key.Name] = value
+		maps.DeleteFunc(s.keys, func(_ string, value any) bool { return value == nil })
+		plan := s.preview()
+		if plan.err == nil {
+			return effect(cloud, plan.planned())
+		}
+		refusals = append(refusals, fmt.Sprintf("%v: %v", value, plan.err))
+	}
+	assert.Failf(t, "no value to change it to", "%s on %s: give the key an example, or a situation in effects_test.go; refused were\n%s",
+		key.Name, cloud, strings.Join(refusals, "\n"))
+	return ""
+}
+
+func deployIn(t *testing.T, cloud string, at situation) *stack {
+	t.Helper()
+	var s *stack
+	switch {
+	case cloud == stacks.CloudLocal:
+		s = newStack(t, cloud, at.before)
+	case at.attached:
+		s = newAttachedStack(t, cloud, at.before).stack
+	default:
+		s = newCloudStack(t, cloud, at.before).stack
+	}
+	done := s.run(engine.Update, false)
+	require.NoError(t, done.err, "%s, %+v", cloud, at)
+	return s
+}
+
+// effect says in words what a plan does, the gravest first.
+func effect(cloud string, plan []string) string {
+	on := map[string][]string{}
+	for _, step := range plan {
+		op, what, _ := strings.Cut(step, " ")
+		on[op] = append(on[op], what)
+	}
+	replaces := func(object string) bool { return slices.Contains(on[string(deploy.OpReplace)], object) }
+	switch {
+	case replaces("Cluster cluster"), replaces("Cluster cluster-cluster"), replaces("ManagedCluster cluster"):
+		return "**replaces the cluster** and everything in it"
+	case replaces("kubernetes cluster"), replaces("kubernetes cluster-kubernetes"):
+		return "**replaces everything in the cluster**"
+	}
+	var parts []string
+	for object, words := range map[string]string{
+		"NodePool cluster-system": "**replaces the system nodes**", "NodeGroup cluster-system": "**replaces the system nodes**",
+	} {
+		if replaces(object) {
+			parts = append(parts, words)
+		}
+	}
+	for _, pool := range []string{"NodePool", "NodeGroup", "AgentPool"} {
+		if replaces(pool + " cluster-gpu") {
+			// EKS' generated names allow two at a time; see TestCloudChangesOnlyWhatItMust.
+			parts = append(parts, choose(cloud == stacks.CloudEKS, "**replaces the GPU nodes**, new ones first", "**replaces the GPU nodes**: down until new ones are there"))
+		}
+	}
+	// Its name is the resource's as well, so that the new one comes beside the old.
+	if slices.ContainsFunc(on[string(deploy.OpCreate)], func(what string) bool { return strings.HasPrefix(what, "Namespace ") }) {
+		return "**replaces the namespace** and everything in it"
+	}
+	slices.Sort(parts)
+	if len(parts) == 0 {
+		for _, what := range on[string(deploy.OpReplace)] {
+			parts = append(parts, "replaces "+what)
+		}
+		slices.Sort(parts)
+	}
+	if slices.Contains(on[string(deploy.OpUpdate)], "Deployment vllm") {
+		parts = append(parts, "restarts the replicas one after the other")
+	}
+	if len(parts) > 0 {
+		return strings.Join(slices.Compact(parts), "; ")
+	}
+	for _, step := range []struct{ op, words string }{
+		{string(deploy.OpCreate), "adds "}, {string(deploy.OpDelete), "removes "}, {string(deploy.OpUpdate), "in place: "},
+	} {
+		if objects := on[step.op]; len(objects) > 0 {
+			slices.Sort(objects)
+			parts = append(parts, step.words+strings.Join(objects, ", "))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing there"
+	}
+	return strings.Join(parts, "; ")
+}
