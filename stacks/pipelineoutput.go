@@ -1,6 +1,8 @@
 package stacks
 
 import (
+	"slices"
+
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"vllm-autoscaling/components"
@@ -20,7 +22,7 @@ func (c *Config) exportPipeline(ctx *pulumi.Context, cluster *providers.Cluster,
 		Adapter:        outputs.Workload{Namespace: c.Namespaces.Monitoring, Name: components.PrometheusAdapterRelease},
 		ServerSeries:   signals.ServerSeries(),
 		GPUMetrics:     string(cluster.GPUMetrics.Source),
-		GPUSeries:      signals.GPUSeries(),
+		GPUSeries:      []string{},
 		SignalInterval: c.Monitoring.SignalInterval.String(),
 	}
 	// Where there is no kubeconfig to hand out, the user has one already.
@@ -28,13 +30,23 @@ func (c *Config) exportPipeline(ctx *pulumi.Context, cluster *providers.Cluster,
 		pipeline.Kubeconfig, pipeline.Context = c.Cluster.Kubeconfig, cluster.Name
 	}
 	for _, signal := range catalogue {
+		query, err := signal.PodQuery(settings.Namespace)
+		if err != nil {
+			return err
+		}
 		pipeline.Signals = append(pipeline.Signals, outputs.Signal{
-			Name: signal.Name, Series: signal.Series, Target: signal.Target, Unit: signal.Unit,
+			Name: signal.Name, Series: signal.Series, Query: query, Target: signal.Target, Unit: signal.Unit,
 		})
+	}
+	gpu := append(signals.GPUSeries(), signals.RecordGPUUtilization)
+	if settings.GPUTarget > 0 {
+		pipeline.GPUSeries = signals.GPUSeries()
+		gpu = nil
 	}
 	for _, group := range signals.Rules(settings).Groups {
 		for _, rule := range group.Rules {
-			if rule.Record != "" {
+			// What no signal needs may be without a sample, as utilisation is where nothing exports it.
+			if rule.Record != "" && !slices.Contains(gpu, rule.Record) {
 				pipeline.Rules = append(pipeline.Rules, rule.Record)
 			}
 		}

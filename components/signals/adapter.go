@@ -3,6 +3,8 @@ package signals
 import (
 	"fmt"
 	"regexp"
+	"strings"
+	"text/template"
 
 	adapterconfig "sigs.k8s.io/prometheus-adapter/pkg/config"
 	"sigs.k8s.io/yaml"
@@ -22,6 +24,23 @@ var requestsQuery = fmt.Sprintf("sum by (%s) (max by (%s) (%s)) >= 0", filledGro
 
 // recordedQuery reads a recorded series, which has one sample per pod already.
 var recordedQuery = fmt.Sprintf("max by (%s) (%s)", filledGroupBy, filledSeries)
+
+// PodQuery is Query as the adapter asks it for the pods of a namespace: PromQL with one sample for each
+// pod, in the label pod.
+func (s Signal) PodQuery(namespace string) (string, error) {
+	query, err := template.New(s.Name).Delims("<<", ">>").Option("missingkey=error").Parse(s.Query)
+	if err != nil {
+		return "", fmt.Errorf("query of signal %s: %w", s.Name, err)
+	}
+	var filled strings.Builder
+	err = query.Execute(&filled, map[string]string{
+		"Series": s.Series, "LabelMatchers": fmt.Sprintf("%s=%q", LabelNamespace, namespace), "GroupBy": LabelPod,
+	})
+	if err != nil {
+		return "", fmt.Errorf("query of signal %s: %w", s.Name, err)
+	}
+	return filled.String(), nil
+}
 
 // AdapterConfig is the configuration of prometheus-adapter that serves the signals, one rule each and nothing else.
 func AdapterConfig(signals []Signal) adapterconfig.MetricsDiscoveryConfig {

@@ -73,3 +73,20 @@ func TestNoSignalsMakeAnEmptyAdapterConfig(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, read.Rules)
 }
+
+func TestPodQueryIsTheAdaptersQuery(t *testing.T) {
+	want := map[string]string{
+		MetricRequestsRunning: `sum by (pod) (max by (namespace, pod, engine, model_name) (vllm:num_requests_running{namespace="vllm"})) >= 0`,
+		MetricRequestsWaiting: `sum by (pod) (max by (namespace, pod, engine, model_name) (vllm:num_requests_waiting{namespace="vllm"})) >= 0`,
+		MetricGPUUtilization:  `max by (pod) (vllm:gpu_utilization:guarded{namespace="vllm"})`,
+	}
+	for _, s := range catalogue(t) {
+		query, err := s.PodQuery("vllm")
+		require.NoError(t, err)
+		if want[s.Name] != "" {
+			assert.Equal(t, want[s.Name], query)
+		}
+	}
+	_, err := Signal{Name: "x", Query: "<<.Nothing>>"}.PodQuery("vllm")
+	assert.ErrorContains(t, err, "signal x")
+}

@@ -32,11 +32,13 @@ type Pipeline struct {
 	Signals []Signal `json:"signals"`
 	// ServerSeries are what every server's /metrics must have.
 	ServerSeries []string `json:"serverSeries"`
-	// Rules are the series that recording rules write, with at least one sample for each ready pod.
+	// Rules are the series that the signals' recording rules write, with at least one sample for each ready
+	// pod, whose name is in the label pod or, in DCGM's series, in exported_pod.
 	Rules []string `json:"rules"`
 	// GPUMetrics is the source of DCGM's series: "dcgm-chart", "managed" or "simulated".
 	GPUMetrics string `json:"gpuMetrics"`
-	// GPUSeries are the names that DCGM's utilisation may have, one of which is there.
+	// GPUSeries are the names that DCGM's utilisation may have, one of which is there; empty where no signal
+	// needs it.
 	GPUSeries []string `json:"gpuSeries"`
 	// SignalInterval is how often signals are scraped and their rules run, in Go's form, such as "2s".
 	SignalInterval string `json:"signalInterval"`
@@ -71,6 +73,8 @@ type Signal struct {
 	Name string `json:"name"`
 	// Series in Prometheus that the adapter serves under Name.
 	Series string `json:"series"`
+	// Query is PromQL that gives what the adapter serves: one sample for each pod, with the label pod.
+	Query string `json:"query"`
 	// Target is the average per pod above which replicas are added, in Unit.
 	Target float64 `json:"target"`
 	Unit   string  `json:"unit"`

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/stacks/outputs"
@@ -32,10 +33,23 @@ func defaultPipeline() outputs.Pipeline {
 		GPUMetrics:   "dcgm-chart",
 		GPUSeries:    []string{"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO"},
 		Signals: []outputs.Signal{
-			{Name: "vllm_requests_running", Series: "vllm:num_requests_running", Target: 12, Unit: "requests"},
-			{Name: "vllm_requests_waiting", Series: "vllm:num_requests_waiting", Target: 4, Unit: "requests"},
-			{Name: "vllm_gpu_utilization", Series: "vllm:gpu_utilization:guarded", Target: 80, Unit: "percent"},
+			{Name: "vllm_requests_running", Series: "vllm:num_requests_running", Target: 12, Unit: "requests",
+				Query: `sum by (pod) (max by (namespace, pod, engine, model_name) (vllm:num_requests_running{namespace="vllm"})) >= 0`},
+			{Name: "vllm_requests_waiting", Series: "vllm:num_requests_waiting", Target: 4, Unit: "requests",
+				Query: `sum by (pod) (max by (namespace, pod, engine, model_name) (vllm:num_requests_waiting{namespace="vllm"})) >= 0`},
+			{Name: "vllm_gpu_utilization", Series: "vllm:gpu_utilization:guarded", Target: 80, Unit: "percent",
+				Query: `max by (pod) (vllm:gpu_utilization:guarded{namespace="vllm"})`},
 		},
 		SignalInterval: "2s",
 	}
+}
+
+func TestPipelineOutputWithoutTheGPUSignal(t *testing.T) {
+	s := newStack(t, "local", nil)
+	s.set("autoscaling.signals.gpuUtilization.enabled", false)
+	s.up()
+	pipeline := pipelineOf(t, s.find("Stack", project+"-local").Outputs.Mappable())
+	assert.Equal(t, []string{"vllm:requests_in_flight:sum"}, pipeline.Rules, "others may be without a sample")
+	assert.Empty(t, pipeline.GPUSeries)
+	assert.Len(t, pipeline.Signals, 2)
 }
