@@ -7,12 +7,12 @@ export GOFLAGS := -trimpath -buildvcs=false
 # Packages of the tests module that need none of the lab's tools.
 FAST := ./cmd/preview/... ./codehost/... ./configdocs/... ./cost/... ./engine/... ./policy/... ./preview/... ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
 	./lab/kubernetesprovider ./lab/podruntime/... \
-	./lab/process/... ./lab/router/... ./lab/tools ./load/... ./report/... ./podforward/... ./stackoutputs/... ./cmd/load/... ./workflows
+	./lab/process/... ./lab/router/... ./lab/tools ./load/... ./report/... ./podforward/... ./stackoutputs/... ./cmd/load/... ./workflows ./verify/... ./cmd/verify/...
 
 # Packages that start the lab: real API server, HPA controller, Prometheus, adapter.
 LAB := ./lab ./lab/controlplane/... ./lab/kubernetesprovider/live ./lab/podruntime/... ./lab/cmd/... ./e2e/...
 
-.PHONY: help demo load preview record-previews test test-fast test-lab tools vet lint golden config-docs bench-build clean
+.PHONY: help demo load preview record-previews verify test test-fast test-lab tools vet lint golden config-docs bench-build clean
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ load: ## Load a deployed stack's server and report: STACK=<stack> [LOAD_FLAGS="-
 preview: ## What a change of a stack would do, with policy and cost: STACK=gke. PREVIEW_FLAGS="--format markdown".
 	cd tests && go build -o ../bin/preview ./cmd/preview
 	@exec bin/preview --stack $(or $(STACK),$(error say which stack: make preview STACK=gke)) $(PREVIEW_FLAGS)
+
+verify: ## Walk a deployed stack's path from the API server to the HPA: STACK=name, VERIFY_FLAGS="--wait 15m --json".
+	cd tests && go build -o ../bin/verify ./cmd/verify
+	@exec bin/verify --stack "$(STACK)" $(VERIFY_FLAGS)
 
 test: vet test-fast test-lab ## Everything: unit, engine, rules, and end to end on the lab.
 

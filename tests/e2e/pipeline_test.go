@@ -43,6 +43,7 @@ func TestPipeline(t *testing.T) {
 		require.NoError(t, stack.Preview(testContext(t), true))
 	})
 	t.Run("every stage answers", func(t *testing.T) { everyStageAnswers(t, l) })
+	t.Run("verify sees the GPUs", func(t *testing.T) { verifySeesGPUs(t, l, stack) })
 	t.Run("requests running alone", func(t *testing.T) {
 		w.rest(t)
 		// 15 of the 16 that one server runs at a time: above the target of 12

@@ -39,8 +39,18 @@ func (w *walk) allowed(err error) error {
 	return err
 }
 
+// raw reads a path of the API server; an error has the server's own words.
+func (w *walk) raw(ctx context.Context, path string) ([]byte, error) {
+	result := w.client.CoreV1().RESTClient().Get().AbsPath(path).Do(ctx)
+	// Only Error reads the Status in the answer.
+	if err := result.Error(); err != nil {
+		return nil, err
+	}
+	return result.Raw()
+}
+
 func (w *walk) api(ctx context.Context) (string, error) {
-	raw, err := w.client.Discovery().RESTClient().Get().AbsPath("/version").DoRaw(ctx)
+	raw, err := w.raw(ctx, "/version")
 	if err != nil {
 		if known := w.allowed(err); known != err { //nolint:errorlint // whether it is another one
 			return "", known
@@ -303,7 +313,7 @@ func (w *walk) hpa(ctx context.Context) (string, error) {
 	if hpa.Spec.MinReplicas != nil {
 		least = *hpa.Spec.MinReplicas
 	}
-	text := fmt.Sprintf("%d replicas wanted (%d to %d), %s", hpa.Status.DesiredReplicas, least, hpa.Spec.MaxReplicas, strings.Join(readings, ", "))
+	text := fmt.Sprintf("%s wanted (%d to %d), %s", plural(int(hpa.Status.DesiredReplicas), "replica"), least, hpa.Spec.MaxReplicas, strings.Join(readings, ", "))
 	for _, c := range hpa.Status.Conditions {
 		if c.Type == autoscalingv2.ScalingLimited && c.Status == corev1.ConditionTrue {
 			text += fmt.Sprintf("; limited: %s", c.Reason)

@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -24,7 +23,7 @@ const (
 // adapter looks at how the custom metrics API is registered.
 func (w *walk) adapter(ctx context.Context) (string, error) {
 	a := w.Pipeline.Adapter
-	raw, err := w.client.Discovery().RESTClient().Get().AbsPath("/apis/apiregistration.k8s.io/v1/apiservices").DoRaw(ctx)
+	raw, err := w.raw(ctx, "/apis/apiregistration.k8s.io/v1/apiservices")
 	if err != nil {
 		return "", w.allowed(err)
 	}
@@ -143,18 +142,13 @@ func (w *walk) served(ctx context.Context, signal string) (map[string]float64, e
 		w.kubectl(a.Namespace, "get configmap %s -o yaml", a.Name),
 		w.kubectl(a.Namespace, "logs deployment/%s --tail=50", a.Name),
 	}
-	raw, err := w.client.Discovery().RESTClient().Get().AbsPath(path).DoRaw(ctx)
+	raw, err := w.raw(ctx, path)
 	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
 		return nil, w.allowed(err)
 	}
 	if err != nil {
-		var status apierrors.APIStatus
-		why := err.Error()
-		if errors.As(err, &status) && status.Status().Message != "" {
-			why = status.Status().Message
-		}
 		return nil, &failure{
-			measured: fmt.Sprintf("%s is not served: %s", signal, why),
+			measured: fmt.Sprintf("%s is not served: %v", signal, err),
 			expected: "a value for each pod",
 			look: append([]string{"Prometheus has it, so the adapter has no rule for it, or has not listed the series yet (it does so every few seconds, and reads its rules at its start only)"},
 				look...),

@@ -135,6 +135,9 @@ func (w *walk) prometheus(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", &failure{measured: fmt.Sprintf("pod %s does not answer: %v", pod, err), expected: "Prometheus' version", look: look}
 	}
+	if build.Version == "" { // a build without its version stamped in
+		build.Version = "of an unknown version"
+	}
 	return fmt.Sprintf("Prometheus %s in pod %s", build.Version, pod), nil
 }
 
@@ -299,7 +302,7 @@ func (w *walk) rules(ctx context.Context) (string, error) {
 			return "", &failure{
 				measured: fmt.Sprintf("rule %s has no sample for %s", name, shortened(without)),
 				expected: "a sample for each ready pod",
-				look: append([]string{"one of the series that it reads is missing: the GPU's, or kube_pod_status_ready of kube-state-metrics",
+				look: append([]string{"one of the series that it reads is missing: the GPU's, or kube_pod_status_ready, which comes up to one scrape of kube-state-metrics after the pod is ready",
 					fmt.Sprintf("query kube_pod_status_ready{namespace=%q,condition=\"true\"} in Prometheus", p.Serving.Namespace)}, look...),
 			}
 		}
