@@ -30,7 +30,7 @@ func Deploy(ctx *pulumi.Context) error {
 		return err
 	}
 	for _, warning := range config.Warnings() {
-		if err := ctx.Log.Warn(warning.String(), nil); err != nil {
+		if err := ctx.Log.Warn(warning.String(), &pulumi.LogArgs{}); err != nil {
 			return err
 		}
 	}

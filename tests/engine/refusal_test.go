@@ -28,6 +28,14 @@ func TestRefusedBeforeAnythingIsRegistered(t *testing.T) {
 		}, says: "GPUs of 80, 94, 141 GiB"},
 		"missing token":       {keys: map[string]any{"gpu.mode": "nvidia"}, says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken"},
 		"token in plain text": {keys: map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": "hf_plain"}, says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken"},
+		"token in a chart's values": {
+			keys: map[string]any{"charts.dcgmExporter.values": map[string]any{"token": "hf_plainplainplainplain"}},
+			says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken",
+		},
+		"context that does not fit": {keys: map[string]any{
+			"gpu.mode": "nvidia", "model.id": "google/gemma-3-4b-it", "gpu.memoryGiB": 16, "model.dtype": "bfloat16", "huggingFaceToken": secret("hf"),
+			"model.maxModelLen": 131072, "model.gpuMemoryUtilization": 0.8,
+		}, says: "model.maxModelLen = 131072"},
 		"missing kubeconfig":  {keys: map[string]any{"cluster.kubeconfig": "/does/not/exist"}, says: "kubeconfig /does/not/exist does not exist"},
 		"missing context":     {keys: map[string]any{"cluster.context": "production"}, says: `no context "production"`},
 		"unreachable cluster": {prepare: func(s *stack) { s.server.Close() }, says: "does not answer"},
@@ -56,4 +64,28 @@ func TestRefusedBeforeAnythingIsRegistered(t *testing.T) {
 			assert.Empty(t, s.cluster.remaining())
 		})
 	}
+}
+
+// Warnings are said once each, in a preview and in an up, of the stack as a whole, and change nothing.
+func TestWarningsDoNotBlock(t *testing.T) {
+	s := newStack(t, "local", map[string]any{
+		"autoscaling.signals.requestsRunning.enabled": false, "autoscaling.signals.requestsWaiting.enabled": false,
+		"autoscaling.relistInterval": "2s",
+	})
+	for _, dryRun := range []bool{true, false} {
+		done := s.run(engine.Update, dryRun)
+		require.NoError(t, done.err)
+		for _, says := range []string{
+			"warning: vllm-autoscaling:autoscaling.signals.gpuUtilization.enabled = true: without a request signal",
+			"warning: vllm-autoscaling:autoscaling.relistInterval = 2s: ",
+		} {
+			assert.Equal(t, 1, strings.Count(s.said.String(), says), "%q in %q", says, s.said)
+		}
+		assert.Equal(t, 2, strings.Count(s.said.String(), "warning: "), "%s", s.said)
+	}
+	require.NotEmpty(t, s.state.Resources)
+
+	quiet := newStack(t, "local", nil)
+	quiet.up()
+	assert.NotContains(t, quiet.said.String(), "warning", "the shipped defaults warn of nothing")
 }

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -21,6 +22,8 @@ import (
 	"github.com/pulumi/pulumi/pkg/v3/resource/deploy"
 	"github.com/pulumi/pulumi/pkg/v3/resource/deploy/deploytest"
 	"github.com/pulumi/pulumi/pkg/v3/resource/plugin"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/diag"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/diag/colors"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/config"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/workspace"
@@ -48,6 +51,8 @@ type stack struct {
 	kubeconfig string
 	// clouds are the doubles of the clouds' providers, for stacks that run on one.
 	clouds []*deploytest.ProviderLoader
+	// said is what the program logged in the last operation.
+	said *bytes.Buffer
 }
 
 type secret string
@@ -148,9 +153,10 @@ func (quiet) Logf(string, ...any) {}
 // host is the engine's host with the program as its language runtime and the double as its only
 // provider.
 func (s *stack) host() deploytest.PluginHostFactory {
+	var engineAddress string
 	program := deploytest.NewLanguageRuntimeF(func(info plugin.RunInfo, _ *deploytest.ResourceMonitor) error {
 		run := pulumi.RunInfo{Project: info.Project, Stack: info.Stack, Parallel: info.Parallel, DryRun: info.DryRun,
-			MonitorAddr: info.MonitorAddress, Config: map[string]string{}}
+			MonitorAddr: info.MonitorAddress, EngineAddr: engineAddress, Config: map[string]string{}}
 		for key, value := range info.Config {
 			run.Config[key.String()] = value
 		}
@@ -170,8 +176,15 @@ func (s *stack) host() deploytest.PluginHostFactory {
 		}
 		return pulumi.RunWithContext(ctx, stacks.Deploy)
 	})
-	return deploytest.NewPluginHostF(nil, nil, program, nil, nil, append(s.clouds,
+	s.said = &bytes.Buffer{}
+	sink := diag.DefaultSink(s.said, s.said, diag.FormatOptions{Color: colors.Never})
+	host := deploytest.NewPluginHostF(sink, sink, program, nil, nil, append(s.clouds,
 		deploytest.NewProviderLoader("kubernetes", kubernetesVersion, s.cluster.provider, deploytest.WithGrpc))...)
+	return func() plugin.Host {
+		made := host()
+		engineAddress = made.ServerAddr()
+		return made
+	}
 }
 
 // config is the stack file as the engine reads it.
