@@ -426,9 +426,13 @@ func (d *demo) explain() {
 	say("   report      %s", filepath.Join(d.report, "index.html"))
 	say("the pulumi CLI, in %s:", d.root)
 	for _, variable := range d.stack.Environment() {
-		if name, value, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "PULUMI_") {
+		switch name, value, _ := strings.Cut(variable, "="); {
+		case strings.HasPrefix(name, "PULUMI_"):
 			say("   export %s='%s'", name, value)
+		case name == "PATH":
+			say("   export PATH='%s'\"$PATH\"", strings.TrimSuffix(value, os.Getenv("PATH")))
 		}
 	}
 	say("   %s", strings.Join(d.stack.CommandLine("preview"), " "))
+	say("   make load STACK=%s", d.stackName())
 }
