@@ -37,7 +37,8 @@ const (
 	nodeIP      = "10.99.0.1"
 )
 
-// KubeletPort is where every node's kubelet listens, as on clouds.
+// KubeletPort is where every node's kubelet listens, as on clouds. kwok is not told of it: it would listen
+// there itself, on every address of the machine.
 const KubeletPort = 10250
 
 // startTimeout is for one program on a busy machine; on an idle one each takes a few seconds.
@@ -293,8 +294,7 @@ func (c *ControlPlane) startControllers(ctx context.Context, managerPort, schedu
 		Name: tools.Kwok,
 		Args: []string{"--kubeconfig=" + c.Kubeconfig(), "--config=" + stagesFile, "--manage-all-nodes=true",
 			// Without leases the nodes are NotReady after a minute, and all pods with them.
-			"--node-lease-duration-seconds=40", "--cidr=" + podCIDR, "--node-ip=" + nodeIP,
-			fmt.Sprintf("--node-port=%d", KubeletPort)},
+			"--node-lease-duration-seconds=40", "--cidr=" + podCIDR, "--node-ip=" + nodeIP},
 	}}
 	// All three at once: each spends its start waiting.
 	errs := make([]error, len(specs))
