@@ -26,7 +26,11 @@ import (
 var listAll = metav1.ListOptions{}
 
 // gpuStack is the production deployment: GPUs requested, DCGM by chart.
-var gpuStack = merged(quickDown, map[string]any{"gpu": map[string]any{"mode": "nvidia"}})
+var gpuStack = merged(quickDown, map[string]any{
+	"gpu": map[string]any{"mode": "nvidia"},
+	// The stack's own file has room for the simulator's cache, which holds no weights.
+	"vllm": map[string]any{"modelCache": "3Gi"},
+})
 
 var token = map[string]string{"huggingFaceToken": "hf_not_a_token"}
 

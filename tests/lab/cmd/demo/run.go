@@ -165,6 +165,8 @@ func (d *demo) config() map[string]any {
 	if d.stackName() == localStack {
 		config["cluster"] = map[string]any{"kubeconfig": d.lab.Kubeconfig(), "context": d.lab.ContextName()}
 		config["gpu"] = map[string]any{"mode": "nvidia"}
+		// The stack's own file has room for the simulator's, which has no weights.
+		config["vllm"] = map[string]any{"modelCache": "3Gi"}
 	} else {
 		// The cluster and its pools are those of the file that the project ships.
 		charts["devicePlugin"], charts["clusterAutoscaler"] = chart, chart
