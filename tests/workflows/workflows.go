@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -22,12 +23,16 @@ type Workflow struct {
 	Permissions Permissions    `yaml:"permissions"`
 	Concurrency *Concurrency   `yaml:"concurrency"`
 	Jobs        map[string]Job `yaml:"jobs"`
+	// Outputs of a workflow that is called, as expressions.
+	Outputs map[string]string `yaml:"-"`
 }
 
 // Job is a job of a workflow: steps, or the call of another workflow.
 type Job struct {
 	Name           string            `yaml:"name"`
 	If             string            `yaml:"if"`
+	Needs          Names             `yaml:"needs"`
+	Strategy       Strategy          `yaml:"strategy"`
 	RunsOn         string            `yaml:"runs-on"`
 	TimeoutMinutes int               `yaml:"timeout-minutes"`
 	Environment    string            `yaml:"environment"`
@@ -38,6 +43,14 @@ type Job struct {
 	Uses           string            `yaml:"uses"`
 	With           map[string]string `yaml:"with"`
 	Steps          []Step            `yaml:"steps"`
+}
+
+// Strategy says for what a job runs.
+type Strategy struct {
+	Matrix struct {
+		// Include is an expression.
+		Include string `yaml:"include"`
+	} `yaml:"matrix"`
 }
 
 // Step is one step of a job.
@@ -104,6 +117,23 @@ func Load(repository string) (map[string]Workflow, error) {
 		w := Workflow{File: filepath.Base(file)}
 		if err := yaml.Unmarshal(content, &w); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		var call struct {
+			On struct {
+				WorkflowCall struct {
+					Outputs map[string]struct{ Value string }
+				} `yaml:"workflow_call"`
+			}
+		}
+		// The events of most workflows are no object, and have no outputs.
+		if slices.Equal(w.On, On{"workflow_call"}) {
+			if err := yaml.Unmarshal(content, &call); err != nil {
+				return nil, fmt.Errorf("%s: %w", file, err)
+			}
+		}
+		w.Outputs = map[string]string{}
+		for name, output := range call.On.WorkflowCall.Outputs {
+			w.Outputs[name] = output.Value
 		}
 		found[w.File] = w
 	}
