@@ -139,14 +139,29 @@ func TestClouds(t *testing.T) {
 				}
 				assert.Zero(t, l.Clouds().Operations(), "a preview changes nothing")
 			})
+			// The workflows of the repository are run on one of the clouds.
+			var ci *pipeline
+			if c.stack == "gke" {
+				ci = newPipeline(t, stack)
+				t.Run("a pull request is commented on", ci.commentedOn)
+			}
 			t.Run("up", func(t *testing.T) {
-				require.NoError(t, stack.Up(testContext(t)))
+				if ci != nil {
+					ci.deployed(t)
+				} else {
+					require.NoError(t, stack.Up(testContext(t)))
+				}
 				nodesAreTheClouds(t, l, c)
 				kubeconfigIsTheClouds(t, l, c, stack)
 			})
 			t.Run("second up changes nothing", func(t *testing.T) {
 				require.NoError(t, stack.Up(testContext(t), "--expect-no-changes"))
 			})
+			if ci != nil {
+				t.Run("the comment is updated", ci.commentUpdated)
+				t.Run("another plan than the approved one is not applied", func(t *testing.T) { ci.notTheApprovedPlan(t, l) })
+				t.Run("drift is an issue while it lasts", func(t *testing.T) { ci.driftReported(t, l) })
+			}
 			t.Run("nodes follow the replicas", func(t *testing.T) { nodesFollow(t, l, c) })
 			t.Run("a larger pool is one change", func(t *testing.T) {
 				require.NoError(t, stack.SetConfig(merged(append([]map[string]any{cloudLabConfig(l)}, append(config, moreNodes)...)...)))
@@ -154,6 +169,9 @@ func TestClouds(t *testing.T) {
 				require.NoError(t, stack.Preview(testContext(t), false))
 				changed(t, stack.printed.take(), c.pool[strings.LastIndex(c.pool, ":")+1:])
 			})
+			if ci != nil {
+				t.Run("destroy is confirmed by name", func(t *testing.T) { ci.destroyed(t, l) })
+			}
 			t.Run("destroy", func(t *testing.T) { cloudDestroyLeavesNothing(t, l, stack) })
 			assert.Empty(t, l.Clouds().Incidents())
 		})

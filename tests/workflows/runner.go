@@ -58,9 +58,10 @@ type Runner struct {
 	runs int
 }
 
-// Run runs all jobs of a workflow; results are by job, those of called workflows by caller/job.
-func (r *Runner) Run(ctx context.Context, file string) (map[string]Result, error) {
-	return r.workflow(ctx, file, nil)
+// Run runs all jobs of a workflow with its inputs, if it has any; results are by job, those of called
+// workflows by caller/job.
+func (r *Runner) Run(ctx context.Context, file string, inputs map[string]any) (map[string]Result, error) {
+	return r.workflow(ctx, file, inputs)
 }
 
 // workflow runs the jobs in an order in which each comes after those that it needs.

@@ -72,7 +72,7 @@ func jobsOf(t *testing.T, file string, event string, github map[string]any, outp
 		Workflows: all, Actions: actions, Folder: t.TempDir(), Log: &bytes.Buffer{}, Environment: []string{"PATH=" + os.Getenv("PATH")},
 		Contexts: map[string]any{"github": github, "vars": map[string]any{"CI_STACKS": "gke"}, "secrets": map[string]any{}},
 	}
-	results, err := r.Run(t.Context(), file)
+	results, err := r.Run(t.Context(), file, nil)
 	require.NoError(t, err)
 	conclusions := map[string]string{}
 	for name, result := range results {
@@ -135,7 +135,7 @@ func TestCommentComesAfterAFailedPreview(t *testing.T) {
 		Actions:  map[string]func(context.Context, string, map[string]string) error{"actions/none": func(context.Context, string, map[string]string) error { return nil }},
 		Contexts: map[string]any{"github": map[string]any{"event_name": "pull_request"}, "vars": map[string]any{}, "secrets": map[string]any{}},
 	}
-	results, err := r.workflow(t.Context(), "stack.yml", map[string]any{"command": "preview", "stack": "gke", "cloud": "gke", "environment": "preview-gke"})
+	results, err := r.Run(t.Context(), "stack.yml", map[string]any{"command": "preview", "stack": "gke", "cloud": "gke", "environment": "preview-gke"})
 	require.NoError(t, err)
 	assert.Equal(t, Failure, results["stack"].Conclusion)
 	assert.Equal(t, []string{": .ci/install-pulumi", "false", ": .ci/preview-comment"}, results["stack"].Steps)

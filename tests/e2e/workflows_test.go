@@ -1,0 +1,339 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"vllm-autoscaling/tests/codehost/githubstub"
+	"vllm-autoscaling/tests/lab"
+	"vllm-autoscaling/tests/workflows"
+)
+
+const pullRequest = 7
+
+// pipeline is a repository on a stand-in for GitHub whose workflows run here: each step that is a script as
+// it is, on a clone, with the lab's Pulumi CLI and state; each action by a stand-in.
+type pipeline struct {
+	t      *testing.T
+	stack  *deployment
+	origin string // the repository that is cloned
+	folder string
+	github *githubstub.Stub
+	// approvals are the environments that jobs asked for.
+	approvals []string
+}
+
+// newPipeline makes a repository of the working tree and the stack's configuration.
+func newPipeline(t *testing.T, stack *deployment) *pipeline {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "vllm-ci-")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
+	p := &pipeline{t: t, stack: stack, folder: folder, origin: filepath.Join(folder, "origin"), github: githubstub.New("team/inference", "secret", "github-actions[bot]", pullRequest)}
+	t.Cleanup(p.github.Close)
+	require.NoError(t, copyTree(environment.root, p.origin, ".git", "bin", "demo-report"))
+	p.git("init", "--quiet", "--initial-branch=main")
+	p.commit("before")
+	p.configure()
+	p.commit("the change")
+	return p
+}
+
+// configure takes the stack's configuration as it is into the repository, as a person would commit it.
+func (p *pipeline) configure() {
+	p.t.Helper()
+	content, err := os.ReadFile(p.stack.ConfigFile())
+	require.NoError(p.t, err)
+	require.NoError(p.t, os.WriteFile(filepath.Join(p.origin, "Pulumi."+p.stack.Name()+".yaml"), content, 0o644))
+}
+
+func (p *pipeline) commit(message string) {
+	p.t.Helper()
+	p.git("add", "--all")
+	p.git("commit", "--quiet", "--allow-empty", "--message="+message)
+}
+
+// git runs git as nobody in particular, whatever the machine's configuration is.
+func (p *pipeline) git(args ...string) string {
+	p.t.Helper()
+	command := exec.CommandContext(testContext(p.t), "git", append([]string{"-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"}, args...)...)
+	command.Dir = p.origin
+	command.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
+	output, err := command.CombinedOutput()
+	require.NoError(p.t, err, string(output))
+	return strings.TrimSpace(string(output))
+}
+
+// copyTree copies files and folders, without those of these names at the top.
+func copyTree(from, to string, without ...string) error {
+	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		for _, name := range without {
+			if relative == name {
+				if entry.IsDir() {
+					return fs.SkipDir
+				}
+				return nil
+			}
+		}
+		target := filepath.Join(to, relative)
+		switch {
+		case entry.IsDir():
+			return os.MkdirAll(target, 0o755)
+		case !entry.Type().IsRegular():
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(target, content, info.Mode().Perm())
+	})
+}
+
+// run runs a workflow for an event and returns how its jobs ended and what was on the page of the run.
+func (p *pipeline) run(file, event string, github, inputs map[string]any) (map[string]workflows.Result, string) {
+	p.t.Helper()
+	all, err := workflows.Load(p.origin)
+	require.NoError(p.t, err)
+	folder, err := os.MkdirTemp(p.folder, "run-")
+	require.NoError(p.t, err)
+	payload, err := json.Marshal(github["event"])
+	require.NoError(p.t, err)
+	eventFile := filepath.Join(folder, "event.json")
+	require.NoError(p.t, os.WriteFile(eventFile, payload, 0o600))
+	contexts := map[string]any{"repository": "team/inference", "event_name": event, "token": "secret", "run_id": "1", "actor": "someone"}
+	for key, value := range github {
+		contexts[key] = value
+	}
+	// The backend is the lab's; its URL is a variable of the repository like any other.
+	vars := map[string]any{"CI_STACKS": p.stack.Name()}
+	env := []string{
+		"GITHUB_REPOSITORY=team/inference", "GITHUB_EVENT_NAME=" + event, "GITHUB_EVENT_PATH=" + eventFile, "GITHUB_API_URL=" + p.github.URL(), "HOME=" + folder,
+	}
+	for _, variable := range p.stack.Environment() {
+		name, value, _ := strings.Cut(variable, "=")
+		switch name {
+		case "PULUMI_BACKEND_URL":
+			vars[name] = value
+		case "HOME":
+		default:
+			env = append(env, variable)
+		}
+	}
+	// Where they would be anyway, had HOME not moved.
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GOSUMDB"} {
+		value, err := exec.CommandContext(testContext(p.t), "go", "env", name).Output()
+		require.NoError(p.t, err)
+		env = append(env, name+"="+strings.TrimSpace(string(value)))
+	}
+	nothing := func(context.Context, string, map[string]string) error { return nil }
+	r := &workflows.Runner{
+		Workflows: all, Folder: folder, Environment: env, Log: lines(p.t, "workflow"),
+		Contexts: map[string]any{"github": contexts, "vars": vars, "secrets": map[string]any{}},
+		Actions: map[string]func(context.Context, string, map[string]string) error{
+			"actions/checkout": p.checkout,
+			"actions/setup-go": nothing,
+			// The build cache is this machine's; bin is what the program workflow would have stored.
+			"actions/cache/restore": func(ctx context.Context, workspace string, _ map[string]string) error {
+				return p.restore(ctx, workspace, env)
+			},
+			"actions/cache": nothing,
+			// The simulated clouds' credentials are in the environment.
+			"google-github-actions/setup-gcloud": nothing,
+		},
+	}
+	results, err := r.Run(testContext(p.t), file, inputs)
+	require.NoError(p.t, err)
+	for _, result := range results {
+		p.approvals = append(p.approvals, result.Environments...)
+	}
+	return results, r.Summary.String()
+}
+
+// checkout clones the repository as deep as the step says.
+func (p *pipeline) checkout(ctx context.Context, workspace string, with map[string]string) error {
+	if with["persist-credentials"] != "false" {
+		return fmt.Errorf("the token would stay in the clone's configuration")
+	}
+	args := []string{"clone", "--quiet"}
+	switch depth := with["fetch-depth"]; depth {
+	case "0":
+	case "":
+		args = append(args, "--depth=1")
+	default:
+		args = append(args, "--depth="+depth)
+	}
+	output, err := exec.CommandContext(ctx, "git", append(args, "file://"+p.origin, workspace)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, output)
+	}
+	return nil
+}
+
+// restore puts the compiled program into the clone. With it and the build cache, nothing is compiled: a
+// build that says what it compiles says nothing.
+func (p *pipeline) restore(ctx context.Context, workspace string, env []string) error {
+	program, err := os.ReadFile(filepath.Join(environment.root, "bin/vllm-autoscaling"))
+	if err != nil {
+		return err
+	}
+	target := filepath.Join(workspace, "bin/vllm-autoscaling")
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(target, program, 0o755); err != nil {
+		return err
+	}
+	build := exec.CommandContext(ctx, "bash", "-c", ". .ci/environment && go build -v -o bin/vllm-autoscaling")
+	build.Dir, build.Env = workspace, env
+	var said bytes.Buffer
+	build.Stdout, build.Stderr = &said, &said
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("%w: %s", err, said.String())
+	}
+	if said.Len() > 0 {
+		return fmt.Errorf("a clone in another folder compiles again:\n%s", said.String())
+	}
+	return nil
+}
+
+func (p *pipeline) pullRequest() (map[string]workflows.Result, string) {
+	p.t.Helper()
+	return p.run("preview.yml", "pull_request", map[string]any{
+		"event": map[string]any{"pull_request": map[string]any{"number": pullRequest, "head": map[string]any{"repo": map[string]any{"full_name": "team/inference"}}}},
+	}, nil)
+}
+
+// succeeded says that a job ran, with these scripts.
+func succeeded(t *testing.T, results map[string]workflows.Result, job string, scripts ...string) {
+	t.Helper()
+	require.Equal(t, workflows.Success, results[job].Conclusion, "%s of %v", job, results)
+	for _, script := range scripts {
+		assert.Contains(t, results[job].Steps, script)
+	}
+}
+
+// commentedOn: a pull request's workflow leaves one comment with the summary of the stack that it affects.
+func (p *pipeline) commentedOn(t *testing.T) {
+	p.t = t
+	results, summary := p.pullRequest()
+	succeeded(t, results, "stacks", ".ci/affected-stacks")
+	assert.Equal(t, `[{"stack":"gke","cloud":"gke"}]`, results["stacks"].Outputs["stacks"])
+	succeeded(t, results, "preview", ".ci/install-pulumi", ".ci/preview", ".ci/preview-comment")
+	assert.Equal(t, "true", results["preview"].Outputs["changed"])
+	comments := p.github.Comments(pullRequest)
+	require.Len(t, comments, 1)
+	body := comments[0].Body
+	assert.True(t, strings.HasPrefix(body, "<!-- vllm-autoscaling preview: gke -->\n## Preview of stack gke\n"), body)
+	assert.Regexp(t, `\*\*\d+ to create\*\*, 0 to update, 0 to replace, 0 to delete`, body)
+	assert.NotContains(t, body, "hf_", "no token")
+	assert.Contains(t, summary, strings.TrimSpace(strings.SplitN(body, "\n", 2)[1])[:200], "the same is on the page of the run")
+}
+
+// commentUpdated: after the deployment, the same comment says that nothing changes.
+func (p *pipeline) commentUpdated(t *testing.T) {
+	p.t = t
+	before := p.github.Comments(pullRequest)
+	results, _ := p.pullRequest()
+	succeeded(t, results, "preview", ".ci/preview-comment")
+	assert.Equal(t, "false", results["preview"].Outputs["changed"])
+	comments := p.github.Comments(pullRequest)
+	require.Len(t, comments, 1)
+	assert.Equal(t, before[0].ID, comments[0].ID)
+	assert.Contains(t, comments[0].Body, "nothing changes")
+}
+
+// deployed: a push to main plans, and applies what was planned, in the environment that asks for approval.
+func (p *pipeline) deployed(t *testing.T) {
+	p.t = t
+	p.approvals = nil
+	results, _ := p.run("up.yml", "push", map[string]any{"event": map[string]any{"before": p.git("rev-parse", "HEAD^1")}}, nil)
+	succeeded(t, results, "deploy/plan", ".ci/preview")
+	succeeded(t, results, "deploy/up", ".ci/up")
+	assert.Regexp(t, `^[0-9a-f]{64}$`, results["deploy/plan"].Outputs["digest"])
+	assert.Contains(t, p.approvals, "preview-gke")
+	assert.Contains(t, p.approvals, "gke")
+}
+
+// notTheApprovedPlan: what was approved is not what there is to do any more.
+func (p *pipeline) notTheApprovedPlan(t *testing.T, l *lab.Lab) {
+	p.t = t
+	before := l.Clouds().Operations()
+	results, _ := p.stackCommand("up", map[string]any{"approved": strings.Repeat("0", 64)})
+	assert.Equal(t, workflows.Failure, results["stack"].Conclusion)
+	assert.Equal(t, before, l.Clouds().Operations(), "nothing is done")
+}
+
+// stackCommand calls the workflow that the others call.
+func (p *pipeline) stackCommand(command string, inputs map[string]any) (map[string]workflows.Result, string) {
+	p.t.Helper()
+	all := map[string]any{"command": command, "stack": p.stack.Name(), "cloud": "gke", "environment": "any"}
+	for key, value := range inputs {
+		all[key] = value
+	}
+	return p.run("stack.yml", "workflow_dispatch", map[string]any{}, all)
+}
+
+// driftReported: an object that somebody deleted is one open issue until it is back.
+func (p *pipeline) driftReported(t *testing.T, l *lab.Lab) {
+	p.t = t
+	ctx := testContext(t)
+	night := func() []githubstub.Entry {
+		t.Helper()
+		results, _ := p.run("drift.yml", "schedule", map[string]any{}, nil)
+		succeeded(t, results, "drift", ".ci/drift")
+		return p.github.Issues()
+	}
+	require.Empty(t, night(), "a clean stack has no issue")
+	require.NoError(t, l.Client().AutoscalingV2().HorizontalPodAutoscalers(serving).Delete(ctx, serving, metav1.DeleteOptions{}))
+	issues := night()
+	require.Len(t, issues, 1)
+	assert.Equal(t, "Stack gke has drifted", issues[0].Title)
+	assert.Contains(t, issues[0].Body, "HorizontalPodAutoscaler")
+	require.NoError(t, p.stack.Up(ctx, "--refresh"))
+	issues = night()
+	require.Len(t, issues, 1, "the same issue")
+	assert.Equal(t, "closed", issues[0].State)
+	require.Len(t, p.github.Comments(issues[0].Number), 1, "it says why")
+}
+
+// destroyed: not with another name, and with the right one all of it.
+func (p *pipeline) destroyed(t *testing.T, l *lab.Lab) {
+	p.t = t
+	before := l.Clouds().Operations()
+	results, _ := p.run("destroy.yml", "workflow_dispatch", map[string]any{}, map[string]any{"stack": "gke", "confirm": "eks"})
+	assert.Equal(t, workflows.Failure, results["stack"].Conclusion)
+	assert.Equal(t, workflows.Skipped, results["plan"].Conclusion)
+	assert.Equal(t, workflows.Skipped, results["destroy"].Conclusion)
+	require.Equal(t, before, l.Clouds().Operations(), "nothing is done")
+
+	p.approvals = nil
+	results, summary := p.run("destroy.yml", "workflow_dispatch", map[string]any{}, map[string]any{"stack": "gke", "confirm": "gke"})
+	succeeded(t, results, "destroy", ".ci/destroy")
+	assert.Contains(t, p.approvals, "gke")
+	assert.Contains(t, summary, "to delete")
+	assert.Empty(t, p.stack.resources(t))
+}
