@@ -26,7 +26,7 @@ load: ## Load a deployed stack's server and report: STACK=<stack> [LOAD_FLAGS="-
 	@exec bin/load -stack "$(STACK)" $(LOAD_FLAGS)
 
 preview: ## What a change of a stack would do, with policy and cost: STACK=gke. PREVIEW_FLAGS="--format markdown".
-	cd tests && go build -o ../bin/preview ./cmd/preview
+	@cd tests && go build -o ../bin/preview ./cmd/preview
 	@exec bin/preview --stack $(or $(STACK),$(error say which stack: make preview STACK=gke)) $(PREVIEW_FLAGS)
 
 verify: ## Walk a deployed stack's path from the API server to the HPA: STACK=name, VERIFY_FLAGS="--wait 15m --json".

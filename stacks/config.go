@@ -93,6 +93,10 @@ type Config struct {
 	Autoscaling Autoscaling `key:"autoscaling"`
 	// Charts are the third-party Helm charts.
 	Charts Charts `key:"charts"`
+	// Production marks a stack that people rely on: `make preview` then asks for deletion protection too.
+	Production bool `key:"production"`
+	// Policy is what `make preview` holds the stack against.
+	Policy Policy `key:"policy"`
 
 	// warnings are what is valid and probably not meant.
 	warnings []Warning `key:"-"`
@@ -337,6 +341,18 @@ type Charts struct {
 	DevicePlugin Chart `key:"devicePlugin"`
 	// ClusterAutoscaler is installed where the cloud adds no nodes by itself: on eks.
 	ClusterAutoscaler Chart `key:"clusterAutoscaler"`
+}
+
+// Policy is what a preview of the stack is held against; docs/policy.md lists the rules. It changes
+// nothing that is deployed.
+type Policy struct {
+	// SpendCeiling is the most that all GPU nodes may cost together when every pool is at its maximum.
+	SpendCeiling float64 `key:"spendCeiling" unit:"USD per hour" min:"0" unset:"no ceiling" example:"12.5"`
+	// Exceptions allow a resource to break a rule: rule/resource, with the resource's name in the program
+	// or *, and the reason.
+	Exceptions map[string]string `key:"exceptions" example:"{api-server-not-open/cluster: the office has no fixed address}"`
+	// Prices are what a machine type costs you, in USD per hour, instead of its list price.
+	Prices map[string]any `key:"prices" example:"{g6.xlarge: 0.55}"`
 }
 
 // Chart is where a chart comes from and what is changed in it.

@@ -167,6 +167,7 @@ func (c *Config) validate(source Source, given keySet) []Problem {
 	c.validateSignals(r)
 	c.validateBehavior(r)
 	c.validateCharts(r)
+	c.validatePolicy(r)
 	// Last, because the provider packages look at some of the same keys.
 	c.validateNodePools(r, given)
 	c.validateDisk(r)

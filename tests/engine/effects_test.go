@@ -89,7 +89,12 @@ var unmeasured = map[string]string{
 	"gke gpu.memoryGiB":  "follows from the accelerator", "eks gpu.memoryGiB": "follows from the accelerator", "aks gpu.memoryGiB": "follows from the accelerator",
 	"gke gpu.mode": "refused", "eks gpu.mode": "refused", "aks gpu.mode": "refused",
 	"nodePools.gpu.gpusPerNode": "follows from the machine type",
+
+	"production": previewOnly, "policy.spendCeiling": previewOnly, "policy.exceptions": previewOnly, "policy.prices": previewOnly,
 }
+
+// previewOnly is what a key does that no component reads.
+const previewOnly = "nothing that is deployed: only `make preview` reads it"
 
 // TestEffects changes every key of a deployed stack, one at a time, on every cloud on which it has a
 // meaning, and holds what the engine plans against what the reference page says of the key. With

@@ -5,6 +5,7 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -110,7 +111,7 @@ func SettingsOf(p *plan.Plan) (Settings, error) {
 	}
 	var policy struct {
 		SpendCeiling json.Number            `json:"spendCeiling"`
-		Exceptions   []Exception            `json:"exceptions"`
+		Exceptions   map[string]string      `json:"exceptions"`
 		Prices       map[string]json.Number `json:"prices"`
 	}
 	if err := json.Unmarshal([]byte(value), &policy); err != nil {
@@ -133,12 +134,19 @@ func SettingsOf(p *plan.Plan) (Settings, error) {
 		}
 		s.Prices[machineType] = usd
 	}
-	for _, e := range policy.Exceptions {
-		if strings.TrimSpace(e.Reason) == "" {
-			return s, fmt.Errorf("%s:policy.exceptions: the one for %s of %s has no reason; write down why it is allowed", p.Namespace(), e.Rule, e.Resource)
+	for _, key := range slices.Sorted(maps.Keys(policy.Exceptions)) {
+		rule, name, ok := strings.Cut(key, "/")
+		reason := strings.TrimSpace(policy.Exceptions[key])
+		switch {
+		case !ok || name == "":
+			return s, fmt.Errorf("%s:policy.exceptions: %q is not rule/resource, such as spend-ceiling/*", p.Namespace(), key)
+		case !slices.ContainsFunc(Rules, func(r Rule) bool { return r.ID == rule }):
+			return s, fmt.Errorf("%s:policy.exceptions: there is no rule %q; docs/policy.md lists them", p.Namespace(), rule)
+		case reason == "":
+			return s, fmt.Errorf("%s:policy.exceptions: %q has no reason; write down why it is allowed", p.Namespace(), key)
 		}
+		s.Exceptions = append(s.Exceptions, Exception{Rule: rule, Resource: name, Reason: reason})
 	}
-	s.Exceptions = policy.Exceptions
 	return s, nil
 }
 

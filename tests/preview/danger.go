@@ -10,7 +10,7 @@ import (
 const (
 	cluster   = "cluster"
 	namespace = "namespace"
-	data      = "data"
+	data      = "volumes"
 	nodePool  = "node pool"
 	keys      = "encryption key"
 	group     = "resource group"
@@ -22,7 +22,7 @@ var losses = map[string]string{
 	group:     "everything in it, the cluster among it",
 	cluster:   "everything that runs in it, with its volumes",
 	namespace: "every object in it, volume claims and their disks too",
-	data:      "the data on its volumes",
+	data:      "the data on them",
 	nodePool:  "its nodes: every pod on them stops, and GPU nodes may not come back when the cloud has none left",
 	keys:      "what was encrypted with it cannot be read any more",
 }

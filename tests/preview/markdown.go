@@ -3,6 +3,7 @@ package preview
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	"vllm-autoscaling/tests/cost"
@@ -313,14 +314,12 @@ func (r *Report) writeChanges(b *strings.Builder, limit int) {
 			for _, rest := range r.Groups[i:] {
 				left += len(rest.Changes)
 			}
-			// As many changes of this group as there is room for.
-			for n := len(g.Changes) - 1; n > 0; n-- {
-				part := Group{Component: g.Component, Changes: g.Changes[:n]}
-				if text := groupMarkdown(part, false); b.Len()+len(text)+reserve <= limit {
-					b.WriteString(text)
-					left -= n
-					break
-				}
+			// As many changes of this group as there is room for: the first number that is too many, less one.
+			part := func(n int) string { return groupMarkdown(Group{Component: g.Component, Changes: g.Changes[:n]}, false) }
+			room := limit - reserve - b.Len()
+			if n := sort.Search(len(g.Changes), func(n int) bool { return len(part(n+1)) > room }); n > 0 {
+				b.WriteString(part(n))
+				left -= n
 			}
 			break
 		}
@@ -408,7 +407,12 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-func money(usd float64) string { return fmt.Sprintf("%.2f", usd+0) }
+func money(usd float64) string {
+	if usd > 0 && usd < 0.0995 {
+		return fmt.Sprintf("%.3f", usd)
+	}
+	return fmt.Sprintf("%.2f", usd)
+}
 
 // price shows the digits that small fees have.
 func price(usd float64) string {

@@ -103,6 +103,25 @@ func masked(typ, path string, value any) any {
 	return value
 }
 
+// fromDifference leaves out what two long values begin with in common, so that a cut does not hide how
+// they differ.
+func fromDifference(old, after string) (before, now string) {
+	const context = 20
+	a, b := []rune(old), []rune(after)
+	if max(len(a), len(b)) <= valueLength {
+		return old, after
+	}
+	same := 0
+	for same < len(a) && same < len(b) && a[same] == b[same] {
+		same++
+	}
+	if same <= valueLength/2 {
+		return old, after
+	}
+	from := same - context
+	return "…" + string(a[from:]), "…" + string(b[from:])
+}
+
 // shorten cuts a text to so many characters and says so.
 func shorten(text string, most int) string {
 	runes := []rune(text)

@@ -314,9 +314,9 @@ func property(s plan.Step, path, kind string, forces, inputs bool) Property {
 	default:
 		kind = "update"
 	}
+	before, now := fromDifference(shown(s.Type, path, old, hasOld, 0), shown(s.Type, path, after, hasNew, 0))
 	return Property{
-		Path: path, Kind: kind, Forces: forces,
-		Old: shown(s.Type, path, old, hasOld, valueLength), New: shown(s.Type, path, after, hasNew, valueLength),
+		Path: path, Kind: kind, Forces: forces, Old: shorten(before, valueLength), New: shorten(now, valueLength),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,6 +57,8 @@ type Plan struct {
 	Errors, Warnings []string
 	// Refreshed says that the preview compared the state with what is really there.
 	Refreshed bool
+
+	parents map[string]string // By URN.
 }
 
 // Step is what happens to one resource.
@@ -118,6 +121,10 @@ func Parse(content []byte) (*Plan, error) {
 		p.add(newStep(s), byURN)
 	}
 	slices.SortStableFunc(p.Steps, func(a, b Step) int { return strings.Compare(a.URN, b.URN) })
+	p.parents = map[string]string{}
+	for _, s := range p.Steps {
+		p.parents[s.URN] = s.Parent
+	}
 	for _, d := range digest.Diagnostics {
 		message := strings.TrimSpace(d.Message)
 		if d.URN != "" {
@@ -151,7 +158,14 @@ func (p *Plan) add(s Step, byURN map[string]int) {
 	before := &p.Steps[i]
 	switch {
 	case before.Op == OpRefresh:
-		// Read and found as the state has it; now comes what the update does.
+		// Read; now comes what the update does. What the refresh found is the old state of that, so a
+		// difference from the state before it is somebody else's doing, and so is an object that is gone.
+		switch {
+		case s.Op == OpCreate:
+			s.Drifted, s.Old = true, before.Old
+		case s.Old != nil && before.Old != nil && s.Op != OpSame:
+			s.Drifted = !reflect.DeepEqual(s.Old.Inputs, before.Old.Inputs)
+		}
 		*before = s
 	case p.Refreshed && s.Op != opCreateReplacement && s.Op != opDeleteReplaced && s.Op != OpReplace:
 		// The refresh found a difference; what the update does about it counts.
@@ -290,30 +304,18 @@ func (p *Plan) Namespace() string {
 
 // Component is the outermost component that a step belongs to, as "name (Type)"; "" for the stack's own.
 func (p *Plan) Component(s Step) string {
-	parents := map[string]Step{}
-	for _, other := range p.Steps {
-		parents[other.URN] = other
-	}
 	// The qualified type lists the types of the parents, so that the group is known even when the parent,
 	// unchanged, is not in the preview.
 	chain := strings.Split(string(resource.URN(s.URN).QualifiedType()), "$")
-	if len(chain) == 1 && !strings.Contains(chain[0], ":components:") && !strings.Contains(chain[0], ":providers:") {
-		return ""
+	if len(chain) == 1 && (strings.HasPrefix(chain[0], "pulumi:") || !strings.Contains(chain[0], ":components:") && !strings.Contains(chain[0], ":providers:")) {
+		return "" // Not a component of the program, and in none.
 	}
 	kind := string(tokens.Type(chain[0]).Name())
-	at := s
-	for at.Parent != "" {
-		parent, ok := parents[at.Parent]
-		name := resource.URN(at.Parent).Name()
-		if string(resource.URN(at.Parent).Type()) == stackType {
-			return fmt.Sprintf("%s (%s)", at.Name, kind)
-		}
-		if !ok {
-			return fmt.Sprintf("%s (%s)", name, kind)
-		}
-		at = parent
+	outermost := s.URN
+	for parent := s.Parent; parent != "" && resource.URN(parent).Type() != stackType; parent = p.parents[parent] {
+		outermost = parent
 	}
-	return fmt.Sprintf("%s (%s)", at.Name, kind)
+	return fmt.Sprintf("%s (%s)", resource.URN(outermost).Name(), kind)
 }
 
 // Value is what stands at a path of inputs or outputs; false when there is nothing.
