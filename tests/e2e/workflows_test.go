@@ -18,6 +18,7 @@ import (
 
 	"vllm-autoscaling/tests/codehost/githubstub"
 	"vllm-autoscaling/tests/lab"
+	"vllm-autoscaling/tests/lab/tools"
 	"vllm-autoscaling/tests/workflows"
 )
 
@@ -336,4 +337,34 @@ func (p *pipeline) destroyed(t *testing.T, l *lab.Lab) {
 	assert.Contains(t, p.approvals, "gke")
 	assert.Contains(t, summary, "to delete")
 	assert.Empty(t, p.stack.resources(t))
+}
+
+// TestStackInit creates a stack with the real CLI, as a person does once before CI takes over.
+func TestStackInit(t *testing.T) {
+	folder := t.TempDir()
+	for _, name := range []string{".ci", "Pulumi.yaml", "Pulumi.gke.yaml"} {
+		require.NoError(t, copyTree(filepath.Join(environment.root, name), filepath.Join(folder, name)))
+	}
+	state := filepath.Join(folder, "state")
+	require.NoError(t, os.Mkdir(state, 0o755))
+	run := func() (string, error) {
+		command := exec.CommandContext(testContext(t), filepath.Join(folder, ".ci/stack-init"), "gke")
+		command.Env = []string{
+			"HOME=" + folder, "PATH=" + filepath.Dir(environment.tools.Path(tools.Pulumi)) + ":" + os.Getenv("PATH"),
+			"PULUMI_BACKEND_URL=file://" + state, "PULUMI_SECRETS_PROVIDER=passphrase", "PULUMI_CONFIG_PASSPHRASE=trial",
+		}
+		output, err := command.CombinedOutput()
+		return string(output), err
+	}
+	said, err := run()
+	require.NoError(t, err, said)
+	assert.Contains(t, said, "Commit Pulumi.gke.yaml")
+	assert.FileExists(t, filepath.Join(state, ".pulumi/stacks/vllm-autoscaling/gke.json"))
+	content, err := os.ReadFile(filepath.Join(folder, "Pulumi.gke.yaml"))
+	require.NoError(t, err)
+	assert.Contains(t, string(content), "encryptionsalt: ")
+	assert.Contains(t, string(content), "# FILL IN", "comments stay")
+	said, err = run()
+	require.NoError(t, err, said)
+	assert.Contains(t, said, "Stack gke is there.")
 }
