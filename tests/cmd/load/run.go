@@ -51,7 +51,7 @@ func run(ctx context.Context, o options, out *screen) (string, error) {
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		if t.stack != nil {
+		if t.access != nil {
 			recorder.Record(watching, time.Second, marks(recorder))
 		}
 	}()
@@ -68,7 +68,7 @@ func run(ctx context.Context, o options, out *screen) (string, error) {
 		err = generator.Drain(draining)
 		cancel()
 	}
-	if err == nil && t.stack != nil && o.after > 0 {
+	if err == nil && t.access != nil && o.after > 0 {
 		select {
 		case <-ctx.Done():
 		case <-time.After(o.after):
@@ -91,9 +91,9 @@ func run(ctx context.Context, o options, out *screen) (string, error) {
 	}
 	r.Scaling = report.Judge(r.Samples, loadFrom, t.gpus)
 	r.Summary = append(r.LoadRows(), r.ScalingRows()...)
-	if t.stack != nil {
-		r.Notes = append(r.Notes, fmt.Sprintf("cluster %s, namespace %s, deployment %s", t.stack.Config.Host,
-			t.stack.Pipeline.Serving.Namespace, t.stack.Pipeline.Serving.Deployment))
+	if t.access != nil {
+		r.Notes = append(r.Notes, fmt.Sprintf("cluster %s, namespace %s, deployment %s", t.access.Config.Host,
+			t.access.Pipeline.Serving.Namespace, t.access.Pipeline.Serving.Deployment))
 	}
 	if writeErr := r.Write(o.report); writeErr != nil {
 		return "", errors.Join(err, writeErr)
@@ -126,8 +126,8 @@ func judge(r *report.Report, stats load.Stats, err error) (string, error) {
 
 // name is what is loaded, for the title.
 func (t *target) name() string {
-	if t.stack != nil {
-		return "stack " + t.stack.Name
+	if t.access != nil {
+		return "stack " + t.options.stack
 	}
 	return t.url
 }

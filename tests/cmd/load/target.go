@@ -18,7 +18,7 @@ import (
 	"vllm-autoscaling/tests/load"
 	"vllm-autoscaling/tests/podforward"
 	"vllm-autoscaling/tests/report"
-	"vllm-autoscaling/tests/stackoutputs"
+	"vllm-autoscaling/tests/verify"
 )
 
 // target is what is loaded, and what is watched meanwhile.
@@ -27,7 +27,7 @@ type target struct {
 	out *screen
 
 	// Of the stack; nil without one.
-	stack    *stackoutputs.Stack
+	access   *verify.Access
 	client   kubernetes.Interface
 	selector string
 	gpus     int // of one replica
@@ -44,23 +44,26 @@ func find(ctx context.Context, o options, out *screen) (*target, error) {
 		out.say("load: target: %s, as given; no stack is watched", o.url)
 		return t, nil
 	}
-	var err error
-	if t.stack, err = stackoutputs.Read(ctx, o.root, o.stack); err != nil {
+	text, err := verify.StackOutputs(ctx, o.root, o.stack)
+	if err != nil {
 		return nil, err
 	}
+	if t.access, err = verify.ParseOutputs(text, o.root); err != nil {
+		return nil, fmt.Errorf("stack %s: %w", o.stack, err)
+	}
 	// One client reads the HPA, the Deployment, the pods and each signal every second.
-	t.stack.Config.QPS, t.stack.Config.Burst = 50, 100
-	if t.client, err = kubernetes.NewForConfig(t.stack.Config); err != nil {
+	t.access.Config.QPS, t.access.Config.Burst = 50, 100
+	if t.client, err = kubernetes.NewForConfig(t.access.Config); err != nil {
 		return nil, fmt.Errorf("cluster of stack %s: %w", o.stack, err)
 	}
-	serving := t.stack.Pipeline.Serving
+	serving := t.access.Pipeline.Serving
 	deployment, err := t.client.AppsV1().Deployments(serving.Namespace).Get(ctx, serving.Deployment, metav1.GetOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("deployment of stack %s at %s: %w", o.stack, t.stack.Config.Host, err)
+		return nil, fmt.Errorf("deployment of stack %s at %s: %w", o.stack, t.access.Config.Host, err)
 	}
 	t.selector = metav1.FormatLabelSelector(deployment.Spec.Selector)
 	t.gpus = gpusOf(deployment)
-	for _, signal := range t.stack.Pipeline.Signals {
+	for _, signal := range t.access.Pipeline.Signals {
 		t.signals = append(t.signals, report.Signal{Name: signal.Name, Label: label(signal.Name), Unit: signal.Unit + " per pod"})
 	}
 	if err := t.findKey(ctx, deployment); err != nil {
@@ -70,12 +73,12 @@ func find(ctx context.Context, o options, out *screen) (*target, error) {
 	if o.url != "" {
 		way = "at " + o.url + ", as given"
 	}
-	out.say("load: target: stack %s, cluster %s (context %q), namespace %s, deployment %s, %d of %d pods ready, %s",
-		o.stack, t.stack.Config.Host, t.stack.Context, serving.Namespace, serving.Deployment,
+	out.say("load: target: stack %s, cluster %s, namespace %s, deployment %s, %d of %d pods ready, %s",
+		o.stack, t.access.Config.Host, serving.Namespace, serving.Deployment,
 		deployment.Status.ReadyReplicas, deployment.Status.Replicas, way)
 	if o.url == "" {
 		t.forwards, err = podforward.Start(ctx, podforward.Options{
-			Config: t.stack.Config, Namespace: serving.Namespace, Selector: t.selector, Port: serving.Port, Log: out.note,
+			Config: t.access.Config, Namespace: serving.Namespace, Selector: t.selector, Port: serving.Port, Log: out.note,
 		})
 		if err != nil {
 			return nil, err
@@ -153,10 +156,10 @@ func (t *target) targets(context.Context) ([]load.Target, error) {
 
 // source reads the autoscaler; nil without a stack.
 func (t *target) source(inFlight func() float64) report.Source {
-	if t.stack == nil {
+	if t.access == nil {
 		return nil
 	}
-	serving := t.stack.Pipeline.Serving
+	serving := t.access.Pipeline.Serving
 	return report.WithLive(report.HPASource(t.client, serving.Namespace, serving.HPA, inFlight), t.client, serving.Namespace, t.selector)
 }
 
