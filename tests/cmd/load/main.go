@@ -15,7 +15,9 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/term"
+	"k8s.io/klog/v2"
 )
 
 const (
@@ -31,6 +33,8 @@ func (e errInterrupted) Error() string { return "interrupted by " + e.by }
 func main() { os.Exit(realMain(os.Args[1:], os.Stdout)) }
 
 func realMain(args []string, stdout io.Writer) int {
+	// client-go logs every connection that ends while a port-forward writes to it, as canceled requests do.
+	klog.SetLogger(logr.Discard())
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	received := make(chan os.Signal, 1)

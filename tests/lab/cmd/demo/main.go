@@ -21,6 +21,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+
 	"vllm-autoscaling/tests/lab"
 )
 
@@ -49,6 +52,8 @@ func main() {
 }
 
 func realMain(args []string, stdout io.Writer) int {
+	// client-go logs every connection that ends while a port-forward writes to it, as canceled requests do.
+	klog.SetLogger(logr.Discard())
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 
