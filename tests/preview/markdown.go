@@ -2,6 +2,7 @@ package preview
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -375,8 +376,8 @@ func (g Group) counts() string {
 		}
 		delete(counts, op)
 	}
-	for op, n := range counts {
-		parts = append(parts, fmt.Sprintf("%d to %s", n, op))
+	for _, op := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d to %s", counts[op], op))
 	}
 	return strings.Join(parts, ", ")
 }
