@@ -2,6 +2,8 @@ package policy
 
 import (
 	"encoding/json"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -357,4 +359,18 @@ func TestTheProgramKnowsTheRules(t *testing.T) {
 	sorted := slices.Clone(ids)
 	slices.Sort(sorted)
 	assert.Equal(t, len(slices.Compact(sorted)), len(ids), "no ID twice")
+}
+
+// docs/policy.md lists every rule with its severity, and no other.
+func TestDocumentation(t *testing.T) {
+	content, err := os.ReadFile("../../docs/policy.md")
+	require.NoError(t, err)
+	var want, got []string
+	for _, rule := range Rules {
+		want = append(want, rule.ID+" "+string(rule.Severity))
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (mandatory|advisory) \\|").FindAllStringSubmatch(string(content), -1) {
+		got = append(got, row[1]+" "+row[2])
+	}
+	assert.Equal(t, want, got)
 }
