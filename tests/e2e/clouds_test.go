@@ -154,6 +154,7 @@ func TestClouds(t *testing.T) {
 				nodesAreTheClouds(t, l, c)
 				kubeconfigIsTheClouds(t, l, c, stack)
 			})
+			t.Run("verify passes", func(t *testing.T) { verifyPasses(t, l, stack) })
 			t.Run("second up changes nothing", func(t *testing.T) {
 				require.NoError(t, stack.Up(testContext(t), "--expect-no-changes"))
 			})

@@ -272,6 +272,14 @@ func verifySeesGPUs(t *testing.T, l *lab.Lab, stack *deployment) {
 	v.until(t, 2*time.Minute, "", "")
 }
 
+// verifyPasses runs the command on a stack, with the stack's own way to its cluster.
+func verifyPasses(t *testing.T, l *lab.Lab, stack *deployment) {
+	v := newVerifier(t, l, stack)
+	code, stdout, stderr := buildVerify(t)(t, v, nil, "--stack", stack.Name(), "--wait", "3m")
+	require.Equal(t, 0, code, stdout+stderr)
+	assert.Contains(t, stdout, "DCGM_FI_DEV_GPU_UTIL: 1 GPU of 1 pod")
+}
+
 // patch applies a merge patch, and another one as the repair.
 func (v *verifier) patch(t *testing.T, kind schema.GroupVersionResource, namespace, name, broken, repaired string) func() {
 	t.Helper()

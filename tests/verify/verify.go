@@ -162,6 +162,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		}
 	}
 	w := &walk{Options: o, client: client}
+	if w.Stack == "" { // of outputs from a file; the commands in the report need one
+		w.Stack = "NAME"
+	}
 	defer func() {
 		for _, closeIt := range w.close {
 			closeIt()

