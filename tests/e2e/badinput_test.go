@@ -66,6 +66,14 @@ func TestBadInput(t *testing.T) {
 			says: []string{"model.id", "google/gemma-3-27b-it", "24"},
 		},
 		{
+			name: "context that does not fit", config: object("model", object("id", "google/gemma-3-4b-it", "maxModelLen", 131072, "gpuMemoryUtilization", 0.8), "gpu", object("mode", "nvidia", "memoryGiB", 16)),
+			says: []string{"model.maxModelLen = 131072", "KV cache", "any of: model.maxModelLen "},
+		},
+		{
+			name: "token in the wrong place", config: object("charts", object("dcgmExporter", object("values", object("token", "hf_0123456789abcdefghij")))),
+			says: []string{"charts.dcgmExporter.values.token = [hidden]", "pulumi config set --secret vllm-autoscaling:huggingFaceToken"},
+		},
+		{
 			name: "unreachable cluster", config: object("cluster", object("kubeconfig", unreachable(t, l), "context", l.ContextName())),
 			says: []string{l.ContextName(), "does not answer", "check that it runs"},
 		},
@@ -96,6 +104,7 @@ func TestBadInput(t *testing.T) {
 				assert.Contains(t, failed.Output, text)
 			}
 			assert.NotRegexp(t, `panic:|goroutine \d+|\(\*.*\)|%!`, failed.Output, "a message, not a trace")
+			assert.NotContains(t, failed.Output, "hf_0123456789", "no credential is shown")
 			first := strings.SplitN(test.says[0], "\n", 2)[0]
 			assert.LessOrEqual(t, strings.Count(failed.Output, first+" ="), 1, "said once")
 			assert.Empty(t, stack.resources(t), "nothing in the state")
