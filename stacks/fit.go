@@ -142,7 +142,7 @@ func (c *Config) batchedTokens() int {
 	if n, err := strconv.Atoi(c.serverFlags()["--max-num-batched-tokens"]); err == nil && n > 0 {
 		return n
 	}
-	large := c.usableGiB() >= sizing.LargeGPUGiB && !(c.createsGPUPool() && strings.Contains(c.NodePools.GPU.Accelerator, "a100"))
+	large := c.usableGiB() >= sizing.LargeGPUGiB && (!c.createsGPUPool() || !strings.Contains(c.NodePools.GPU.Accelerator, "a100"))
 	// A batch holds a token of each request at least.
 	return max(choose(large, sizing.BatchedTokensLarge, sizing.BatchedTokens), c.Model.MaxNumSeqs)
 }
