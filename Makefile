@@ -12,7 +12,7 @@ FAST := ./cmd/preview/... ./codehost/... ./configdocs/... ./cost/... ./engine/..
 # Packages that start the lab: real API server, HPA controller, Prometheus, adapter.
 LAB := ./lab ./lab/controlplane/... ./lab/kubernetesprovider/live ./lab/podruntime/... ./lab/cmd/... ./e2e/...
 
-.PHONY: help demo load preview record-previews verify test test-fast test-lab tools vet lint golden config-docs bench-build clean
+.PHONY: help demo load preview record-previews verify test test-fast test-lab tools vet lint golden config-docs fuzz bench-build clean
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ record-previews: tools ## Record again in the lab what the CLI prints for the te
 
 config-docs: ## Rewrite docs/configuration.md and docs/stack.schema.json from the types of package stacks.
 	cd tests && UPDATE_EFFECTS=1 go test -count=1 -run TestEffects ./engine && go run ./cmd/configdocs ..
+
+fuzz: ## Fuzz the reading of configurations and stack files, FUZZ executions of each (1000000); the first build takes minutes.
+	go test -run xxx -fuzz FuzzRead -fuzztime $(or $(FUZZ),1000000)x ./stacks
+	go test -run xxx -fuzz FuzzStackFile -fuzztime $(or $(FUZZ),1000000)x ./stacks
 
 bench-build: tools ## Measure cold build, rebuild and no-op preview against their goals.
 	cd tests && go run ./lab/cmd/benchbuild

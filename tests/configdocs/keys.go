@@ -58,6 +58,8 @@ type Key struct {
 	// The rest are the tags of stacks.Config.
 	Unit, Min, Max, Above, Below, Pattern, Unset string
 	Values                                       []string
+	// MayBeEmpty says that the empty text is taken for no value.
+	MayBeEmpty bool
 	// Default holds the default of each cloud in Clouds, as the file would have it; nil is none.
 	Default map[string]any
 	// Required holds the clouds on which the key has to be set.
@@ -221,6 +223,7 @@ func (l *loader) key(structure reflect.Type, field reflect.StructField, parent *
 		return nil, fmt.Errorf("tag default: %w", err)
 	}
 	k.Required = l.required[k.Name]
+	k.MayBeEmpty = len(k.Required) == 0 && !slices.ContainsFunc(k.Clouds, func(cloud string) bool { return l.defaults[cloud][k.Name] != nil })
 	k.Default = map[string]any{}
 	for _, cloud := range k.Clouds {
 		if value, ok := stated[cloud]; ok {

@@ -121,7 +121,7 @@ func schemaOf(key *Key) object {
 		return schema
 	}
 	schema["anyOf"] = append(forms(key), object{"type": "null"}, secure)
-	if !strings.Contains(key.Name, ".") {
+	if !strings.Contains(key.Name, ".") && !key.MayBeEmpty {
 		schema["anyOf"] = append(schema["anyOf"].([]any), object{"const": ""})
 	}
 	return schema
@@ -139,6 +139,9 @@ func propertiesOf(keys []*Key) object {
 func forms(key *Key) []any {
 	switch key.Kind {
 	case String:
+		if key.MayBeEmpty && (key.Pattern != "" || len(key.Values) > 0) {
+			return []any{stringForm(key), object{"const": ""}}
+		}
 		return []any{stringForm(key)}
 	case Duration:
 		return []any{object{"type": "string", "pattern": durationPattern}}
@@ -171,9 +174,6 @@ func stringForm(key *Key) object {
 	switch {
 	case len(key.Values) > 0:
 		return object{"enum": key.Values}
-	case key.Pattern != "" && key.Unset != "" && key.Kind == String:
-		// The empty text is the way to say that there is no value.
-		return object{"type": "string", "pattern": "^$|" + key.Pattern}
 	case key.Pattern != "":
 		return object{"type": "string", "pattern": key.Pattern}
 	}

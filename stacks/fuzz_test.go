@@ -1,0 +1,322 @@
+package stacks
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+)
+
+// canary is in the seeds' secrets, and must not get into any message.
+const canary = "canary-4b1d"
+
+// FuzzRead reads arbitrary configurations. Each line of the text is a full key, a space and its value
+// as the CLI hands it over; an exclamation mark before the key says that it is encrypted.
+func FuzzRead(f *testing.F) {
+	for _, cloud := range Clouds {
+		for _, content := range seedFiles(f, cloud) {
+			s, ok := sourceOfFile(cloud, content)
+			require.True(f, ok)
+			f.Add(cloud, asLines(s))
+			// Each key with values of each type, on top of what the stack has to be told.
+			for i, key := range Keys() {
+				value := []string{`"x"`, "1", "-1", "0.5", "true", "[]", `["a"]`, "{}", `{"a":"b"}`, "null", `"10m"`, `"1Gi"`, `"` + canary + `"`}[i%13]
+				top, rest, nested := strings.Cut(key, ".")
+				if !nested {
+					f.Add(cloud, asLines(s)+"!"+project+":"+top+" "+strings.Trim(value, `"`)+"\n")
+					continue
+				}
+				parts := strings.Split(rest, ".")
+				f.Add(cloud, asLines(s)+project+":"+top+` {"`+strings.Join(parts, `":{"`)+`":`+value+strings.Repeat("}", len(parts))+"\n")
+			}
+		}
+	}
+	f.Add("local", "!"+project+`:monitoring {"grafanaPassword":"`+canary+`","grafana":"`+canary+"\"}\n")
+	f.Add("local", project+":model {\n"+project+":vllm {} {}\npulumi:disable-default-providers [\"*\"]\nvllm-autoscalling:x y\n")
+	f.Fuzz(func(t *testing.T, stack, text string) { checkRead(t, sourceOfLines(stack, text)) })
+}
+
+// FuzzStackFile reads stack files. What is not YAML, or not of the form of a stack file, never gets as
+// far as the program.
+func FuzzStackFile(f *testing.F) {
+	for _, cloud := range Clouds {
+		for _, content := range seedFiles(f, cloud) {
+			f.Add(cloud, content)
+		}
+	}
+	f.Fuzz(func(t *testing.T, stack, content string) {
+		if s, ok := sourceOfFile(stack, content); ok {
+			checkRead(t, s)
+		}
+	})
+}
+
+// seedFiles are the stack's file with its secrets, and others that a cloud's stack may have.
+func seedFiles(f *testing.F, cloud string) []string {
+	shipped, err := os.ReadFile("../Pulumi." + cloud + ".yaml")
+	require.NoError(f, err)
+	token := "  " + project + ":huggingFaceToken: {secure: " + canary + "}\n"
+	files := []string{string(shipped), string(shipped) + token}
+	asFile := func(keys map[string]any) string {
+		objects := map[string]any{}
+		for key, value := range keys {
+			if plain, ok := value.(hidden); ok {
+				value = map[string]any{"secure": string(plain)}
+			}
+			top, rest, nested := strings.Cut(key, ".")
+			if !nested {
+				objects[project+":"+top] = value
+				continue
+			}
+			object, ok := objects[project+":"+top].(map[string]any)
+			if !ok {
+				object = map[string]any{}
+				objects[project+":"+top] = object
+			}
+			setIn(object, rest, value)
+		}
+		content, err := yaml.Marshal(map[string]any{"config": objects})
+		require.NoError(f, err)
+		return string(content)
+	}
+	if cloud == CloudLocal {
+		return append(files, asFile(nvidia(map[string]any{
+			"gpu.memoryGiB": 24, "gpu.tolerations": []any{map[string]any{"key": "a", "operator": "Exists"}}, "gpu.nodeSelector": map[string]any{"a": "b"},
+			"monitoring.grafanaPassword": hidden(canary), "monitoring.storage": "20Gi", "apiKey": hidden(canary),
+			"charts.kubePrometheusStack.values": map[string]any{"a": []any{1, 1.5, "x"}},
+		})))
+	}
+	return append(files, asFile(onCloud(cloud, map[string]any{"model.id": "google/gemma-3-12b-it", "gpu.perReplica": 2, "nodePools.gpu.spot": true})),
+		asFile(attached(cloud, map[string]any{"nodePools.gpu.create": false})))
+}
+
+// asLines is a source as FuzzRead takes it.
+func asLines(s Source) string {
+	var text strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
+		fmt.Fprintf(&text, "%s%s %s\n", choose(s.isSecret(key), "!", ""), key, strings.ReplaceAll(s.Values[key], "\n", " "))
+	}
+	return text.String()
+}
+
+func sourceOfLines(stack, text string) Source {
+	values, secret := map[string]string{}, map[string]bool{}
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		plain := strings.TrimPrefix(key, "!")
+		values[plain], secret[plain] = value, plain != key
+	}
+	return Source{Project: project, Stack: stack, Values: values, Secret: func(key string) bool { return secret[key] }}
+}
+
+// sourceOfFile reads a stack file as the CLI does, with encrypted values as they are.
+func sourceOfFile(stack, content string) (Source, bool) {
+	var file struct{ Config map[string]any }
+	if yaml.Unmarshal([]byte(content), &file) != nil {
+		return Source{}, false
+	}
+	values, secret := map[string]string{}, map[string]bool{}
+	for key, value := range file.Config {
+		value, secret[key] = decrypted(value)
+		if text, ok := value.(string); ok {
+			values[key] = text
+			continue
+		}
+		content, err := json.Marshal(value)
+		if err != nil {
+			return Source{}, false
+		}
+		values[key] = string(content)
+	}
+	return Source{Project: project, Stack: stack, Values: values, Secret: func(key string) bool { return secret[key] }}, true
+}
+
+// decrypted puts the plain values into the place of {secure: ...} and says whether there were any.
+func decrypted(value any) (any, bool) {
+	found := false
+	switch v := value.(type) {
+	case map[string]any:
+		if text, ok := v["secure"].(string); ok && len(v) == 1 {
+			return text, true
+		}
+		for key, item := range v {
+			plain, secret := decrypted(item)
+			v[key], found = plain, found || secret
+		}
+	case []any:
+		for i, item := range v {
+			plain, secret := decrypted(item)
+			v[i], found = plain, found || secret
+		}
+	}
+	return value, found
+}
+
+// checkRead reads a configuration and holds the result against what must be true of every one.
+func checkRead(t *testing.T, s Source) {
+	config, err := Read(s)
+	if err != nil {
+		if config != nil {
+			t.Fatalf("a configuration beside the error %v", err)
+		}
+		checkProblems(t, s, err)
+		return
+	}
+	if config.Cloud == "" || len(config.Warnings()) > 0 && config.Warnings()[0].Key == "" {
+		t.Fatalf("accepted: %+v", config)
+	}
+	// Written again from what was understood, it means the same.
+	again, err := Read(rewritten(t, s, config))
+	if err != nil {
+		t.Fatalf("accepted, but not when written again: %v", err)
+	}
+	if !reflect.DeepEqual(empty(*config), empty(*again)) {
+		t.Fatalf("written again it reads\n%+v\nand not\n%+v", again, config)
+	}
+}
+
+func checkProblems(t *testing.T, s Source, err error) {
+	var refused *ConfigError
+	if !errors.As(err, &refused) || len(refused.Problems) == 0 {
+		t.Fatalf("%T is no list of problems: %v", err, err)
+	}
+	seen := map[string]bool{}
+	for i, p := range refused.Problems {
+		if i > 0 && p.Key < refused.Problems[i-1].Key {
+			t.Fatalf("%s comes after %s", p.Key, refused.Problems[i-1].Key)
+		}
+		if p.Key == "" || p.Allowed == "" || p.Fix == "" {
+			t.Fatalf("a problem without key, rule or fix: %+v", p)
+		}
+		if seen[p.Key+"\n"+p.Allowed] {
+			t.Fatalf("%s said twice: %s", p.Key, p.Allowed)
+		}
+		seen[p.Key+"\n"+p.Allowed] = true
+	}
+	// Keys are no secret, and neither is what is not encrypted; nor is the stack's name.
+	for key, value := range s.Values {
+		if strings.Contains(key, canary) || !s.isSecret(key) && strings.Contains(value, canary) {
+			return
+		}
+		if s.isSecret(key) && strings.Contains(value, canary) && strings.HasPrefix(strings.TrimSpace(value), "{") {
+			// A canary that stands for a key is shown as unknown.
+			var object any
+			if json.Unmarshal([]byte(value), &object) != nil || hasKey(object, canary) {
+				return
+			}
+		}
+	}
+	if !strings.Contains(s.Stack, canary) && strings.Contains(err.Error(), canary) {
+		t.Fatalf("a secret is shown: %v", err)
+	}
+}
+
+// hasKey says whether a key of an object, or of one in it, contains a text.
+func hasKey(value any, text string) bool {
+	switch v := value.(type) {
+	case map[string]any:
+		for key, item := range v {
+			if strings.Contains(key, text) || hasKey(item, text) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, func(item any) bool { return hasKey(item, text) })
+	}
+	return false
+}
+
+// rewritten is a source with the same keys, and the values that were understood.
+func rewritten(t *testing.T, s Source, config *Config) Source {
+	given, problems := parse(s, &Config{})
+	if len(problems) > 0 {
+		t.Fatalf("accepted with %v", problems)
+	}
+	objects := map[string]any{}
+	for key := range given {
+		value := reflect.ValueOf(*config)
+		var written any
+		for part := range strings.SplitSeq(key, ".") {
+			next, ok := fieldByKey(value, part)
+			if !ok {
+				break // An item of a list, which is written as a whole.
+			}
+			value = next
+		}
+		switch v := value.Interface().(type) {
+		case Secret:
+			written = v.value
+		case time.Duration:
+			written = v.String()
+		case []Toleration:
+			items := []any{}
+			for _, item := range v {
+				items = append(items, map[string]any{"key": item.Key, "operator": item.Operator, "value": item.Value, "effect": item.Effect})
+			}
+			written = items
+		default:
+			if value.Kind() == reflect.Struct {
+				continue
+			}
+			written = v
+		}
+		if !strings.Contains(key, "[") {
+			top, rest, nested := strings.Cut(key, ".")
+			if !nested {
+				objects[top] = written
+				continue
+			}
+			object, ok := objects[top].(map[string]any)
+			if !ok {
+				object = map[string]any{}
+				objects[top] = object
+			}
+			setIn(object, rest, written)
+		}
+	}
+	again := s
+	again.Values = map[string]string{}
+	for key, value := range objects {
+		text, ok := value.(string)
+		if !ok {
+			content, err := json.Marshal(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = string(content)
+		}
+		again.Values[s.Project+":"+key] = text
+	}
+	return again
+}
+
+// empty makes nothing and empty equal, and leaves out what is not read.
+func empty(c Config) Config {
+	value := reflect.ValueOf(&c).Elem()
+	var visit func(value reflect.Value)
+	visit = func(value reflect.Value) {
+		switch value.Kind() {
+		case reflect.Struct:
+			for i := range value.NumField() {
+				if value.Type().Field(i).IsExported() {
+					visit(value.Field(i))
+				}
+			}
+		case reflect.Slice, reflect.Map:
+			if value.Len() == 0 {
+				value.SetZero()
+			}
+		}
+	}
+	visit(value)
+	return c
+}

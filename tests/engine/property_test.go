@@ -1,0 +1,47 @@
+package engine
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/stacks"
+	"vllm-autoscaling/tests/configdocs"
+)
+
+// Whatever the program accepts, the engine plans and deploys, and then all is the same: a few random
+// configurations of each cloud. Many more go through the program alone, in tests/configdocs.
+func TestWhatIsAcceptedIsDeployed(t *testing.T) {
+	keys, err := configdocs.Load("../..")
+	require.NoError(t, err)
+	for i, cloud := range stacks.Clouds {
+		t.Run(cloud, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(20261122, uint64(100+i)))
+			for range 8 {
+				given, err := configdocs.Valid(random, keys, cloud)
+				require.NoError(t, err)
+				values := map[string]any{}
+				for key, value := range given {
+					if plain, ok := value.(configdocs.Encrypted); ok {
+						value = secret(plain)
+					}
+					values[key] = value
+				}
+				s := &cloudStack{}
+				if cloud == stacks.CloudLocal {
+					s.stack = newStack(t, cloud, values)
+				} else {
+					s = newCloudStack(t, cloud, values)
+				}
+				done := s.preview()
+				require.NoError(t, done.err, "accepted, but:\n%s", given)
+				if !assert.NotPanics(t, func() { s.up() }, "accepted, but:\n%s", given) {
+					return
+				}
+				assert.Empty(t, s.preview().planned(), "and then everything is the same:\n%s", given)
+			}
+		})
+	}
+}
