@@ -92,7 +92,19 @@ var secure = object{"$ref": "#/definitions/secure"}
 // as JSON.
 func topLevel(key *Key) object {
 	value := schemaOf(key)
-	if key.Kind != Object {
+	// `pulumi config set` without --path stores everything as text.
+	switch key.Kind {
+	case Boolean:
+		value["anyOf"] = append(value["anyOf"].([]any), object{"enum": []string{"true", "false"}})
+		return value
+	case Integer, Number:
+		value["anyOf"] = append(value["anyOf"].([]any), object{"type": "string", "pattern": `^[-+]?[0-9.]+([eE][-+]?[0-9]+)?$`})
+		return value
+	case List, Map, Objects, Any:
+		value["anyOf"] = append(value["anyOf"].([]any), object{"type": "string", "pattern": `^[ \t\r\n]*[[{]`})
+		return value
+	case Object:
+	default:
 		return value
 	}
 	description := value["description"]
@@ -146,6 +158,9 @@ func forms(key *Key) []any {
 	case Duration:
 		return []any{object{"type": "string", "pattern": durationPattern}}
 	case Quantity:
+		if key.Unset != "" {
+			return []any{object{"type": "string", "pattern": "^$|" + quantityPattern}, object{"type": "number", "exclusiveMinimum": 0}}
+		}
 		return []any{object{"type": "string", "pattern": quantityPattern}, object{"type": "number", "exclusiveMinimum": 0}}
 	case Boolean:
 		if len(key.Values) > 0 {
