@@ -218,6 +218,12 @@ func (p *pipeline) restore(ctx context.Context, workspace string, env []string) 
 	if said.Len() > 0 {
 		return fmt.Errorf("a clone in another folder compiles again:\n%s", said.String())
 	}
+	// The rest of bin, by the script that fills the cache.
+	rest := exec.CommandContext(ctx, filepath.Join(workspace, ".ci/build"))
+	rest.Dir, rest.Env = workspace, env
+	if output, err := rest.CombinedOutput(); err != nil {
+		return fmt.Errorf(".ci/build: %w: %s", err, output)
+	}
 	return nil
 }
 
