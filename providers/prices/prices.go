@@ -29,7 +29,8 @@ type table struct {
 }
 
 // Sources of machine prices. The numbers were read in tables that others made from the clouds' price
-// APIs, SkyPilot's catalogue first; one that those tables do not agree on is left out.
+// APIs, SkyPilot's catalogue first; one that those tables do not agree on is left out. G2 machines above
+// the smallest are worked out from its parts, and fees come from public descriptions.
 const (
 	readOn = "2026-11-22"
 
