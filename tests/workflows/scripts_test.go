@@ -351,6 +351,37 @@ func TestStacksOfPulumiCloudAreTheOrganizations(t *testing.T) {
 	assert.Contains(t, got.stderr, "set the variable PULUMI_BACKEND_URL")
 }
 
+func TestDriftNeverGoesUnseen(t *testing.T) {
+	tests := map[string]struct {
+		status int // of the command preview
+		call   string
+		fails  bool
+	}{
+		"clean":   {status: 0, call: "close --marker drift: gke --label drift --body bin/drift-gke.md"},
+		"drifted": {status: 4, call: "issue --marker drift: gke --label drift --title Stack gke has drifted --body bin/drift-gke.md"},
+		// As it does when somebody else has taken a field over.
+		"the check fails": {status: 1, fails: true,
+			call: "issue --marker drift: gke --label drift --title The drift check of stack gke failed --body bin/drift-gke.md"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			repo := newCheckout(t)
+			// Compiling the command is left out: bin/preview below stands in for it.
+			tools := t.TempDir()
+			require.NoError(t, os.WriteFile(filepath.Join(tools, "go"), []byte("#!/bin/sh\n"), 0o755))
+			repo.write("tests/.keep", "")
+			repo.write("bin/preview", fmt.Sprintf("#!/bin/sh\necho report >bin/drift-gke.md\nexit %d\n", test.status))
+			repo.write(".ci/codehost", "#!/bin/sh\necho \"codehost: $*\"\n")
+			for _, file := range []string{"bin/preview", ".ci/codehost"} {
+				require.NoError(t, os.Chmod(filepath.Join(repo.dir, file), 0o755))
+			}
+			got := repo.script("drift", map[string]string{"STACK": "gke", "PULUMI_BACKEND_URL": "gs://bucket", "PATH": tools + ":" + os.Getenv("PATH")})
+			assert.Equal(t, test.fails, got.err != nil, got.stderr)
+			assert.Contains(t, got.stdout, "codehost: "+test.call+"\n")
+		})
+	}
+}
+
 func TestStackInitRefusesWhatCICouldNotUse(t *testing.T) {
 	repo := newCheckout(t)
 	const kms = "gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/k"
