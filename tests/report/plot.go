@@ -135,7 +135,7 @@ func (r *Report) panels() ([]panel, error) {
 		}}
 		if r.Samples[len(r.Samples)-1].Max > 0 {
 			replicas.series = append(replicas.series,
-				series{"minimum and maximum", all(func(s Sample) float64 { return float64(s.Max) }), dashed(grey)},
+				series{"min. and max.", all(func(s Sample) float64 { return float64(s.Max) }), dashed(grey)},
 				series{"", all(func(s Sample) float64 { return float64(s.Min) }), dashed(grey)})
 		}
 		groups = append(groups, replicas)
