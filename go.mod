@@ -4,6 +4,7 @@ go 1.25.11
 
 require (
 	github.com/agext/levenshtein v1.2.3
+	github.com/grafana/grafana-foundation-sdk/go v0.0.7
 	github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring v0.85.0
 	github.com/prometheus/common v0.46.0
 	github.com/pulumi/pulumi-aws/sdk/v6 v6.83.2

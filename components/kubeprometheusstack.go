@@ -325,8 +325,8 @@ func grafanaValues(a *KubePrometheusStackArgs) map[string]any {
 			"resources": resourceValues("10m", "96Mi", "192Mi"),
 			"dashboards": map[string]any{
 				"enabled":    true,
-				"label":      "grafana_dashboard",
-				"labelValue": "1",
+				"label":      dashboardLabel,
+				"labelValue": dashboardLabelValue,
 				// Dashboards stand beside what they show, in any namespace.
 				"searchNamespace": "ALL",
 			},

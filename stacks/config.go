@@ -249,6 +249,24 @@ type Monitoring struct {
 	Grafana bool `key:"grafana"`
 	// GrafanaPassword is the password of Grafana's admin.
 	GrafanaPassword Secret `key:"grafanaPassword" unset:"generated once, then kept"`
+	// Dashboards gives Grafana the stack's dashboards (docs/operations.md); only with monitoring.grafana.
+	Dashboards bool `key:"dashboards" unset:"the same as monitoring.grafana"`
+	// Alerts are the stack's alerts (docs/runbooks.md) and what they measure against.
+	Alerts Alerts `key:"alerts"`
+}
+
+// Alerts are the stack's alerts and what they measure against.
+type Alerts struct {
+	// Enabled is false to leave the alerts out.
+	Enabled bool `key:"enabled"`
+	// TTFTObjective is the time to the first token that monitoring.alerts.ttftRatio of the requests must keep: a bucket of
+	// vLLM's histogram (100ms, 250ms, 500ms, 750ms, 1s, 2.5s, 5s, 7.5s, 10s, 20s, 40s, 1m20s, 2m40s,
+	// 10m40s, 42m40s), because nothing is known of times between two.
+	TTFTObjective time.Duration `key:"ttftObjective" min:"100ms" max:"42m40s"`
+	// TTFTRatio is the share of the requests, not percent, that must keep monitoring.alerts.ttftObjective.
+	TTFTRatio float64 `key:"ttftRatio" min:"0.5" max:"0.999"`
+	// AtMaxFor is how long the HPA may stand at autoscaling.maxReplicas.
+	AtMaxFor time.Duration `key:"atMaxFor" min:"1m" max:"24h"`
 }
 
 // Autoscaling is the HorizontalPodAutoscaler and the adapter that feeds it.
@@ -551,6 +569,11 @@ func (c *Config) applyDefaults(given keySet) {
 	// Nodes of a cloud come and go; an emptyDir would lose the metrics with them.
 	orDefault(given, "monitoring.storage", &c.Monitoring.Storage, choose(noGPU, Quantity(""), "20Gi"))
 	orDefault(given, "monitoring.grafana", &c.Monitoring.Grafana, true)
+	orDefault(given, "monitoring.dashboards", &c.Monitoring.Dashboards, c.Monitoring.Grafana)
+	orDefault(given, "monitoring.alerts.enabled", &c.Monitoring.Alerts.Enabled, true)
+	orDefault(given, "monitoring.alerts.ttftObjective", &c.Monitoring.Alerts.TTFTObjective, 2500*time.Millisecond)
+	orDefault(given, "monitoring.alerts.ttftRatio", &c.Monitoring.Alerts.TTFTRatio, 0.95)
+	orDefault(given, "monitoring.alerts.atMaxFor", &c.Monitoring.Alerts.AtMaxFor, 15*time.Minute)
 
 	orDefault(given, "autoscaling.minReplicas", &c.Autoscaling.MinReplicas, 1)
 	orDefault(given, "autoscaling.maxReplicas", &c.Autoscaling.MaxReplicas, 4)

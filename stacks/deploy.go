@@ -6,10 +6,13 @@ import (
 	"slices"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"vllm-autoscaling/components"
+	"vllm-autoscaling/components/alerts"
 	"vllm-autoscaling/components/helm"
 	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/components/telemetry"
 	"vllm-autoscaling/providers"
 	"vllm-autoscaling/providers/aks"
 	"vllm-autoscaling/providers/eks"
@@ -192,6 +195,27 @@ func Deploy(ctx *pulumi.Context) error {
 		return err
 	}
 
+	observed := config.telemetrySettings(catalogue)
+	observability := []pulumi.Resource{namespaces.MonitoringNamespace, monitoring.Release}
+	if config.Monitoring.Dashboards {
+		if _, err := components.NewDashboards(ctx, "dashboards", &components.DashboardsArgs{
+			Namespace: config.Namespaces.Monitoring,
+			Settings:  observed,
+			DependsOn: observability,
+		}, inCluster); err != nil {
+			return err
+		}
+	}
+	if config.Monitoring.Alerts.Enabled {
+		if _, err := components.NewAlerts(ctx, "alerts", &components.AlertsArgs{
+			Namespace: config.Namespaces.Monitoring,
+			Settings:  config.alertSettings(observed),
+			DependsOn: observability,
+		}, inCluster); err != nil {
+			return err
+		}
+	}
+
 	if cluster.Kubeconfig.OutputState != nil {
 		ctx.Export("kubeconfig", pulumi.ToSecret(cluster.Kubeconfig))
 	}
@@ -278,6 +302,43 @@ func (c *Config) signalSettings() signals.Settings {
 		Interval:         c.Monitoring.SignalInterval,
 		SimulateGPU:      c.GPU.Metrics == string(providers.Simulated),
 		MaxNumSeqs:       c.Model.MaxNumSeqs,
+	}
+}
+
+// gpuExporterJob matches the job of the GPU exporter's targets: its Service's name, or namespace and name
+// of a cloud exporter's PodMonitor.
+const gpuExporterJob = "(.+/)?" + components.DCGMExporterName
+
+// telemetrySettings are what dashboards and alerts may assume about the stack.
+func (c *Config) telemetrySettings(catalogue []signals.Signal) telemetry.Settings {
+	simulated := c.GPU.Metrics == string(providers.Simulated)
+	return telemetry.Settings{
+		ServingNamespace:    c.Namespaces.Serving,
+		MonitoringNamespace: c.Namespaces.Monitoring,
+		Deployment:          components.VLLMName,
+		Autoscaler:          components.AutoscalerName,
+		Adapter:             components.PrometheusAdapterRelease,
+		PrometheusJob:       components.PrometheusService,
+		GPUJob:              choose(simulated, "", gpuExporterJob),
+		SimulatedGPU:        simulated,
+		Signals:             catalogue,
+		SignalInterval:      c.Monitoring.SignalInterval,
+	}
+}
+
+// alertSettings are what the alerts measure against.
+func (c *Config) alertSettings(observed telemetry.Settings) alerts.Settings {
+	// Validated before; an absent volume is 0 bytes.
+	storage, _ := resource.ParseQuantity(string(c.Monitoring.Storage))
+	return alerts.Settings{
+		Settings:          observed,
+		TTFTObjective:     c.Monitoring.Alerts.TTFTObjective,
+		TTFTRatio:         c.Monitoring.Alerts.TTFTRatio,
+		AtMaxFor:          c.Monitoring.Alerts.AtMaxFor,
+		ColdStart:         components.ColdStart(c.VLLM.StartupBudget),
+		MaxNumSeqs:        c.Model.MaxNumSeqs,
+		PrometheusStorage: storage.Value(),
+		PrometheusVolume:  components.PrometheusVolumes(),
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"vllm-autoscaling/components/alerts"
 	"vllm-autoscaling/providers"
 	"vllm-autoscaling/stacks/models"
 )
@@ -351,6 +352,28 @@ func (c *Config) validateMonitoring(r *report) {
 		r.bad("monitoring.storageClass", m.StorageClass, "a class only together with monitoring.storage",
 			r.set("monitoring.storage", "20Gi"))
 	}
+	if m.Dashboards && !m.Grafana {
+		r.bad("monitoring.dashboards", m.Dashboards, "true only together with monitoring.grafana", r.set("monitoring.grafana", "true"))
+	}
+	c.validateAlerts(r)
+}
+
+// validateAlerts holds switched-off alerts to the same rules, so that switching them on is one key.
+func (c *Config) validateAlerts(r *report) {
+	a := c.Monitoring.Alerts
+	if objectives := alerts.TTFTObjectives(); !slices.Contains(objectives, a.TTFTObjective) {
+		var allowed []string
+		for _, d := range objectives {
+			allowed = append(allowed, d.String())
+		}
+		r.bad("monitoring.alerts.ttftObjective", a.TTFTObjective,
+			"a bucket of vLLM's histogram, between which nothing is known: "+oneOf(allowed), r.set("monitoring.alerts.ttftObjective", "2.5s"))
+	}
+	if !(a.TTFTRatio >= alerts.MinTTFTRatio && a.TTFTRatio <= alerts.MaxTTFTRatio) {
+		r.bad("monitoring.alerts.ttftRatio", a.TTFTRatio,
+			fmt.Sprintf("%g to %g: a share, not percent", alerts.MinTTFTRatio, alerts.MaxTTFTRatio), "for example 0.95")
+	}
+	r.duration("monitoring.alerts.atMaxFor", a.AtMaxFor, time.Minute, 24*time.Hour, "longer than a usual peak")
 }
 
 func (c *Config) validateReplicas(r *report) {

@@ -1,0 +1,308 @@
+package alerts
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/components/telemetry"
+)
+
+// The groups of the rules.
+const (
+	RecordingGroup = "vllm-alerts-recording"
+	AlertGroup     = "vllm-alerts"
+)
+
+// Severity says how soon somebody has to look.
+type Severity string
+
+// The severities, the label severity of an alert.
+const (
+	// Critical wakes somebody: clients suffer, or scaling has stopped.
+	Critical Severity = "critical"
+	// Warning is for the next working day.
+	Warning Severity = "warning"
+)
+
+// Runbook is the file with a section for each alert, the annotation runbook of which points into it.
+const Runbook = "docs/runbooks.md"
+
+// HotGPU is the temperature in degrees Celsius from which a GPU is too warm: NVIDIA's data centre GPUs
+// slow down a few degrees above it.
+const HotGPU = 85
+
+// fatalXIDs are the XID errors after which the GPU or its node must be replaced or restarted: double-bit
+// ECC error, failed row remapping, NVLink error, GPU fallen off the bus, uncontained ECC error, GSP error
+// (two). Source: NVIDIA, "XID Errors".
+var fatalXIDs = []int{48, 64, 74, 79, 95, 119, 120}
+
+// alert is one alert before it is written as a rule.
+type alert struct {
+	name     string
+	severity Severity
+	expr     string
+	after    time.Duration
+	// labels come on top of severity.
+	labels map[string]string
+	// summary is one line, description what it means and the first steps; both may use Prometheus'
+	// templates.
+	summary, description string
+}
+
+// Rules gives the recording rules and the alerts as the spec of a PrometheusRule.
+func Rules(s Settings) (monitoringv1.PrometheusRuleSpec, error) {
+	if err := s.Validate(); err != nil {
+		return monitoringv1.PrometheusRuleSpec{}, fmt.Errorf("alerts: %w", err)
+	}
+	interval := monitoringv1.Duration(promDuration(recordInterval))
+	var rules []monitoringv1.Rule
+	for _, group := range [][]alert{
+		signalAlerts(s), autoscalerAlerts(s), servingAlerts(s), gpuAlerts(s), monitoringAlerts(s),
+	} {
+		for _, a := range group {
+			rules = append(rules, a.rule())
+		}
+	}
+	return monitoringv1.PrometheusRuleSpec{Groups: []monitoringv1.RuleGroup{
+		{Name: RecordingGroup, Interval: &interval, Rules: recordingRules(s)},
+		{Name: AlertGroup, Rules: rules},
+	}}, nil
+}
+
+func (a alert) rule() monitoringv1.Rule {
+	labels := map[string]string{"severity": string(a.severity)}
+	for key, value := range a.labels {
+		labels[key] = value
+	}
+	rule := monitoringv1.Rule{
+		Alert:  a.name,
+		Expr:   intstr.FromString(a.expr),
+		Labels: labels,
+		Annotations: map[string]string{
+			"summary":     a.summary,
+			"description": a.description,
+			"runbook":     Runbook + "#" + strings.ToLower(a.name),
+		},
+	}
+	if a.after > 0 {
+		after := monitoringv1.Duration(promDuration(a.after))
+		rule.For = &after
+	}
+	return rule
+}
+
+// serves is true, whatever the labels beside it, while a replica is ready: before the first one is, most
+// of what follows is missing for a reason.
+func serves(s Settings) string {
+	return fmt.Sprintf("on () (max(%s) > 0)", s.OfDeployment(telemetry.SeriesReadyReplicas))
+}
+
+func signalAlerts(s Settings) []alert {
+	var all []alert
+	for _, signal := range s.Signals {
+		series := fmt.Sprintf("max by (namespace, pod) (%s)", s.Server(signal.Series))
+		all = append(all,
+			alert{
+				name: "VLLMSignalAbsent", severity: Critical, after: 3 * time.Minute,
+				labels:  map[string]string{"signal": signal.Name},
+				expr:    fmt.Sprintf("count by (namespace) (%s)\nunless on (namespace) %s", s.ReadyPods(), series),
+				summary: fmt.Sprintf("No ready pod has the signal %s", signal.Name),
+				description: fmt.Sprintf("{{ $value }} pods are ready and Prometheus has no sample of %s from any. The autoscaler neither follows this signal up nor scales down. "+
+					"Look at the targets of the namespace in Prometheus, then at the recording rules.", signal.Series),
+			},
+			alert{
+				name: "VLLMSignalMissing", severity: Warning, after: 5 * time.Minute,
+				labels: map[string]string{"signal": signal.Name},
+				// Only where other pods have it: without any, the alert above says so.
+				expr:    fmt.Sprintf("(%s)\nunless on (namespace, pod) %s\nand on (namespace) %s", s.ReadyPods(), series, series),
+				summary: fmt.Sprintf("Pod {{ $labels.pod }} lacks the signal %s", signal.Name),
+				description: fmt.Sprintf("The pod is ready and Prometheus has no sample of %s from it, but has from others. The autoscaler counts it as idle when it scales up and does not scale down. "+
+					"Look at the pod's target in Prometheus, and with a GPU signal at the exporter of its node.", signal.Series),
+			})
+	}
+	return append(all, alert{
+		name: "VLLMSignalNotServed", severity: Critical, after: 5 * time.Minute,
+		expr: fmt.Sprintf("(max by (namespace, metric_name) (%s)\nunless on (namespace, metric_name) %s)\nand %s",
+			s.HPA(telemetry.SeriesHPATarget), s.HPA(telemetry.SeriesHPAReading), serves(s)),
+		summary: "The autoscaler gets no value of {{ $labels.metric_name }}",
+		description: "The autoscaler asks the custom metrics API for this metric and has no reading, although replicas are ready. " +
+			"If Prometheus has the series, the adapter does not serve it: look at its log and at its rules.",
+	})
+}
+
+func autoscalerAlerts(s Settings) []alert {
+	var all []alert
+	if s.Adapter != "" {
+		all = append(all, alert{
+			name: "VLLMMetricsAdapterDown", severity: Critical, after: 5 * time.Minute,
+			expr: fmt.Sprintf("max by (namespace, deployment) (%s) == 0\nor\nabsent(%s) and on () %s",
+				s.OfAdapter(telemetry.SeriesAvailable), s.OfAdapter(telemetry.SeriesAvailable), "(max("+s.OfDeployment(telemetry.SeriesReplicas)+") >= 0)"),
+			summary: "No pod of the metrics adapter is available",
+			description: "Without the adapter the custom metrics API has no answer and the replica count stays where it is. " +
+				"Look at the pods and the log of the Deployment " + s.Adapter + ": a configuration that it does not accept ends it at its start.",
+		})
+	}
+	return append(all,
+		alert{
+			name: "VLLMCustomMetricsAPIUnavailable", severity: Critical, after: 5 * time.Minute,
+			expr:    fmt.Sprintf("max by (name) (%s) == 1", telemetry.Select(telemetry.SeriesUnavailableAPI, telemetry.Equal("name", telemetry.CustomMetricsAPI))),
+			summary: "The custom metrics API does not answer",
+			description: "The API server cannot reach what serves " + telemetry.CustomMetricsAPI + ": the autoscaler gets no metric, and no namespace can be deleted. " +
+				"Look at the APIService's condition: it names the cause, mostly no endpoints or a port that a firewall closes.",
+		},
+		alert{
+			name: "VLLMAutoscalerInactive", severity: Critical, after: 5 * time.Minute,
+			expr: fmt.Sprintf("max by (namespace, horizontalpodautoscaler) (%s) == 0\nand %s",
+				s.HPA(telemetry.SeriesHPACondition, telemetry.Equal("condition", "ScalingActive"), telemetry.Equal("status", "true")), serves(s)),
+			summary: "The autoscaler {{ $labels.horizontalpodautoscaler }} is not active",
+			description: "ScalingActive is not true although replicas are ready: the autoscaler changes nothing. " +
+				"kubectl describe hpa names the reason: a metric that it cannot get, or a second autoscaler of the same Deployment.",
+		},
+		alert{
+			name: "VLLMAutoscalerAtMaximum", severity: Warning, after: s.AtMaxFor,
+			expr: fmt.Sprintf("(max by (namespace, horizontalpodautoscaler) (%s)\n  >= max by (namespace, horizontalpodautoscaler) (%s))\n  > max by (namespace, horizontalpodautoscaler) (%s)",
+				s.HPA(telemetry.SeriesHPADesired), s.HPA(telemetry.SeriesHPAMax), s.HPA(telemetry.SeriesHPAMin)),
+			summary: "The autoscaler has stood at its maximum of {{ $value }} replicas",
+			description: "More load will not bring more replicas. If requests wait as well, raise autoscaling.maxReplicas (and the GPU node pool's maximum, and the quota); " +
+				"if not, a target may be set too low.",
+		},
+		alert{
+			name: "VLLMReplicasNotReady", severity: Critical,
+			// For the whole time more were asked for than were ever ready. A sample at its beginning shows that there
+			// is that much history.
+			expr: fmt.Sprintf("min_over_time(max by (namespace, deployment) (%[1]s)[%[3]s:1m]) > max_over_time(max by (namespace, deployment) (%[2]s)[%[3]s:1m])\nand on (namespace, deployment) %[1]s offset %[3]s",
+				s.OfDeployment(telemetry.SeriesSpecReplicas), s.OfDeployment(telemetry.SeriesReadyReplicas), promDuration(s.ColdStart)),
+			summary: "Replicas that were asked for are still not ready",
+			description: fmt.Sprintf("For %s, longer than any cold start, at least {{ $value }} replicas were asked for and fewer were ready. "+
+				"Look at the pods: Pending means no GPU node (quota, stock, the node pool's maximum), not Ready means image or model (log of the container).", promDuration(s.ColdStart)),
+		})
+}
+
+func servingAlerts(s Settings) []alert {
+	return []alert{
+		{
+			name: "VLLMQueueGrowing", severity: Warning, after: 5 * time.Minute,
+			expr: fmt.Sprintf("%[1]s > 1.1 * (%[1]s offset 10m)\nand min_over_time(%[1]s[10m]) > 0\nand on (namespace) %[1]s > on (namespace) (%[2]d * max by (namespace) (%[3]s))",
+				s.Server(RecordRequestsWaiting), s.MaxNumSeqs, s.OfDeployment(telemetry.SeriesReadyReplicas)),
+			summary: "{{ $value }} requests wait, and the queue grows",
+			description: "More requests wait than the ready replicas run at a time, and more than ten minutes ago. Clients wait longer and longer. " +
+				"Look at the autoscaling dashboard: replicas on their way will help; at the maximum, or with pods Pending, they will not.",
+		},
+		{
+			name: "VLLMTTFTBudgetBurningFast", severity: Critical, after: 2 * time.Minute,
+			expr:    burning(s, fastBurns),
+			summary: fmt.Sprintf("{{ $value | humanizePercentage }} of the requests wait more than %s for their first token", s.TTFTObjective),
+			description: fmt.Sprintf("The objective is %s of the requests within %s. At this rate a month's budget is gone in a few days at most. "+
+				"Look at the serving dashboard: waiting requests mean too few replicas, none waiting means long prompts or a slow GPU.", percent(s.TTFTRatio), s.TTFTObjective),
+		},
+		{
+			name: "VLLMTTFTBudgetBurningSlow", severity: Warning, after: 15 * time.Minute,
+			expr:    burning(s, slowBurns),
+			summary: fmt.Sprintf("{{ $value | humanizePercentage }} of the requests wait more than %s for their first token", s.TTFTObjective),
+			description: fmt.Sprintf("The objective is %s of the requests within %s, and over days more were late than it allows. "+
+				"Look at which hours were slow: cold starts (raise autoscaling.minReplicas or lower the targets) or the whole day (the replicas are too few or too slow).", percent(s.TTFTRatio), s.TTFTObjective),
+		},
+		{
+			name: "VLLMServerTargetDown", severity: Warning, after: 3 * time.Minute,
+			// A server that loads its model does not answer yet, so only ready pods count.
+			expr: fmt.Sprintf("max by (namespace, pod) (%s) == 0\nand on (namespace, pod) (%s)",
+				s.ServingPods(telemetry.SeriesUp), s.ReadyPods()),
+			summary: "Prometheus cannot scrape the ready pod {{ $labels.pod }}",
+			description: "The pod serves but its metrics do not arrive, so its load is not seen. " +
+				"Look at the error of its target in Prometheus: a timeout means an overloaded server, a refusal a network policy.",
+		},
+		{
+			name: "VLLMPodCrashLooping", severity: Critical,
+			expr:    fmt.Sprintf("max by (namespace, pod) (increase(%s[30m])) > 2", s.ServingPods(telemetry.SeriesRestarts)),
+			summary: "The server in pod {{ $labels.pod }} keeps ending",
+			description: "It was restarted three times or more within half an hour. " +
+				"Look at the log of the container that ended (kubectl logs --previous): out of GPU memory, a model that may not be downloaded, or flags that this version does not know.",
+		},
+	}
+}
+
+func gpuAlerts(s Settings) []alert {
+	if s.SimulatedGPU {
+		return nil
+	}
+	var fatal []string
+	for _, code := range fatalXIDs {
+		fatal = append(fatal, fmt.Sprintf("%s == %d", RecordLastXID, code))
+	}
+	return []alert{
+		{
+			name: "VLLMGPUFailed", severity: Critical,
+			expr:    strings.Join(fatal, "\nor\n"),
+			summary: "GPU {{ $labels.gpu }} of {{ $labels.node }} reports XID {{ $value }}",
+			description: "This error means that the GPU or its link is broken or must be reset. The pod that holds it does not recover by itself. " +
+				"Delete the pod, drain the node and let it be replaced.",
+		},
+		{
+			name: "VLLMGPUXIDError", severity: Warning,
+			// DCGM's values for "not available" are far above any number of an error.
+			expr:    fmt.Sprintf("(%s > 0 < 1000)\nunless on (node, gpu, UUID) (\n%s\n)", RecordLastXID, strings.Join(fatal, "\nor\n")),
+			summary: "GPU {{ $labels.gpu }} of {{ $labels.node }} reports XID {{ $value }}",
+			description: "The driver reported an error since the exporter started; the number stays until the exporter or the node restarts. " +
+				"Many come from the program on the GPU (13, 31, 43, 45), some announce a failing GPU: look the number up in NVIDIA's list and at the server's log.",
+		},
+		{
+			name: "VLLMGPUHot", severity: Warning, after: 10 * time.Minute,
+			expr:    fmt.Sprintf("(%s > %d) < 200", telemetry.OnEveryGPU(telemetry.SeriesTemperature), HotGPU),
+			summary: "GPU {{ $labels.gpu }} of {{ $labels.node }} has {{ $value }} degrees Celsius",
+			description: "A few degrees more and it lowers its clock, which makes every answer slower. " +
+				"In a cloud replace the node; in a machine room look at fans, air and neighbours.",
+		},
+		{
+			name: "VLLMGPUTargetDown", severity: Warning, after: 10 * time.Minute,
+			expr:    fmt.Sprintf("max by (job, namespace, pod) (%s) == 0", telemetry.Select(telemetry.SeriesUp, telemetry.Matches("job", s.GPUJob))),
+			summary: "Prometheus cannot scrape the GPU exporter {{ $labels.pod }}",
+			description: "The GPUs of its node are not seen: the GPU signal of their pods is missing. " +
+				"Look at the exporter's pod and log, and whether the node's driver works (nvidia-smi).",
+		},
+	}
+}
+
+func monitoringAlerts(s Settings) []alert {
+	all := []alert{{
+		name: "VLLMKubeStateMetricsAbsent", severity: Critical, after: 15 * time.Minute,
+		expr:    fmt.Sprintf("absent(%s)", s.OfDeployment(telemetry.SeriesSpecReplicas)),
+		summary: "Nothing is known of the Deployment " + s.Deployment,
+		description: "kube-state-metrics has no series of it. Most other alerts and the GPU signal need these: until they are back, nothing else would alert. " +
+			"Look at the pod of kube-state-metrics and its target in Prometheus, and whether the Deployment exists.",
+	}}
+	if s.PrometheusStorage == 0 {
+		return all
+	}
+	claims := []string{telemetry.Equal(signals.LabelNamespace, s.MonitoringNamespace), telemetry.Matches("persistentvolumeclaim", s.PrometheusVolume)}
+	all = append(all, alert{
+		name: "VLLMPrometheusVolumeFilling", severity: Warning, after: 10 * time.Minute,
+		expr: fmt.Sprintf("max by (namespace, persistentvolumeclaim) (%s)\n/ max by (namespace, persistentvolumeclaim) (%s)\n< 0.15",
+			telemetry.Select(telemetry.SeriesVolumeAvailable, claims...), telemetry.Select(telemetry.SeriesVolumeCapacity, claims...)),
+		summary: "{{ $value | humanizePercentage }} of Prometheus' volume is left",
+		description: "When it is full, Prometheus stops and with it every signal. " +
+			"Raise monitoring.storage where the StorageClass allows growing, or lower monitoring.retention.",
+	})
+	if s.PrometheusJob == "" {
+		return all
+	}
+	own := func(series string) string {
+		return fmt.Sprintf("max by (namespace, pod) (%s)", telemetry.Select(series,
+			telemetry.Equal("job", s.PrometheusJob), telemetry.Equal(signals.LabelNamespace, s.MonitoringNamespace)))
+	}
+	return append(all, alert{
+		name: "VLLMPrometheusDatabaseLarge", severity: Warning, after: 10 * time.Minute,
+		expr: fmt.Sprintf("(%s + %s + %s) / %d > 0.85", own(telemetry.SeriesBlocks), own(telemetry.SeriesWAL),
+			own(telemetry.SeriesHeadChunks), s.PrometheusStorage),
+		summary: "Prometheus' database takes {{ $value | humanizePercentage }} of monitoring.storage",
+		description: "Its own count, which also works where the kubelet reports nothing of the volume. When the volume is full, Prometheus stops and with it every signal. " +
+			"Raise monitoring.storage where the StorageClass allows growing, or lower monitoring.retention.",
+	})
+}
+
+// percent writes a share for people.
+func percent(share float64) string { return number(float64(int64(share*1e5+0.5))/1e3) + " %" }

@@ -1,0 +1,227 @@
+package alerts
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/components/telemetry"
+)
+
+func settings(t *testing.T) Settings {
+	t.Helper()
+	catalogue, err := signals.Catalogue(signals.Settings{
+		Namespace: "serving", RunningTarget: 12, WaitingTarget: 4, GPUTarget: 80, GPUGuardRequests: 3,
+		Interval: 2 * time.Second, MaxNumSeqs: 16,
+	})
+	require.NoError(t, err)
+	return Settings{
+		Settings: telemetry.Settings{
+			ServingNamespace: "serving", MonitoringNamespace: "watching", Deployment: "server", Autoscaler: "scaler",
+			Adapter: "adapter", PrometheusJob: "prometheus", GPUJob: "dcgm-exporter", Signals: catalogue, SignalInterval: 2 * time.Second,
+		},
+		TTFTObjective: 2500 * time.Millisecond, TTFTRatio: 0.95, AtMaxFor: 15 * time.Minute, ColdStart: time.Hour,
+		MaxNumSeqs: 16, PrometheusStorage: 20 << 30, PrometheusVolume: "prometheus-.*",
+	}
+}
+
+func rules(t *testing.T, s Settings) []monitoringv1.Rule {
+	t.Helper()
+	spec, err := Rules(s)
+	require.NoError(t, err)
+	var all []monitoringv1.Rule
+	for _, group := range spec.Groups {
+		all = append(all, group.Rules...)
+	}
+	return all
+}
+
+func names(t *testing.T, s Settings) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	for _, rule := range rules(t, s) {
+		if rule.Alert != "" {
+			found[rule.Alert] = true
+		}
+	}
+	return found
+}
+
+func TestEveryAlertSaysWhatToDo(t *testing.T) {
+	for _, rule := range rules(t, settings(t)) {
+		if rule.Alert == "" {
+			continue
+		}
+		t.Run(rule.Alert, func(t *testing.T) {
+			assert.Regexp(t, `^VLLM[A-Za-z]+$`, rule.Alert)
+			assert.Contains(t, []string{"critical", "warning"}, rule.Labels["severity"])
+			assert.NotEmpty(t, rule.Annotations["summary"])
+			assert.NotRegexp(t, `\.$`, rule.Annotations["summary"], "a title")
+			assert.Regexp(t, `\.$`, rule.Annotations["description"])
+			assert.Regexp(t, `[Ll]ook |[Rr]aise |Delete |look the number up|kubectl`, rule.Annotations["description"], "a first step")
+			assert.Equal(t, "docs/runbooks.md#"+strings.ToLower(rule.Alert), rule.Annotations["runbook"])
+		})
+	}
+}
+
+// Each alert has its section in the runbooks, with everything a section must have, and no section is
+// left of an alert that is gone.
+func TestRunbooks(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(Runbook)))
+	require.NoError(t, err)
+	sections := map[string]string{}
+	for _, section := range strings.Split(string(text), "\n## ")[1:] {
+		title, body, _ := strings.Cut(section, "\n")
+		sections[strings.TrimSpace(title)] = body
+	}
+	alerts := names(t, settings(t))
+	require.NotEmpty(t, alerts)
+	for name := range alerts {
+		require.Contains(t, sections, name, "%s has no section in %s", name, Runbook)
+		for _, part := range []string{"**Meaning.** ", "**Impact.** ", "**Check.** ", "**Fix.** "} {
+			assert.Contains(t, sections[name], part, name)
+		}
+	}
+	for title := range sections {
+		assert.Contains(t, alerts, title, "%s describes an alert that does not exist", Runbook)
+	}
+}
+
+func TestWhatIsLeftOut(t *testing.T) {
+	full := names(t, settings(t))
+	for name, tc := range map[string]struct {
+		change func(*Settings)
+		gone   []string
+	}{
+		"simulated GPU": {func(s *Settings) { s.SimulatedGPU = true },
+			[]string{"VLLMGPUFailed", "VLLMGPUXIDError", "VLLMGPUHot", "VLLMGPUTargetDown"}},
+		"no volume": {func(s *Settings) { s.PrometheusStorage = 0 },
+			[]string{"VLLMPrometheusVolumeFilling", "VLLMPrometheusDatabaseLarge"}},
+		"a Prometheus of somebody else": {func(s *Settings) { s.PrometheusJob = "" }, []string{"VLLMPrometheusDatabaseLarge"}},
+		"no adapter":                    {func(s *Settings) { s.Adapter = "" }, []string{"VLLMMetricsAdapterDown"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := settings(t)
+			tc.change(&s)
+			left := names(t, s)
+			assert.Len(t, left, len(full)-len(tc.gone))
+			for _, one := range tc.gone {
+				assert.Contains(t, full, one)
+				assert.NotContains(t, left, one)
+			}
+			for _, rule := range rules(t, s) {
+				if s.SimulatedGPU {
+					assert.NotContains(t, rule.Expr.String(), "DCGM_FI_")
+				}
+			}
+		})
+	}
+}
+
+func TestEverySignalIsWatched(t *testing.T) {
+	s := settings(t)
+	watched := map[string]map[string]bool{}
+	for _, rule := range rules(t, s) {
+		if signal := rule.Labels["signal"]; signal != "" {
+			if watched[rule.Alert] == nil {
+				watched[rule.Alert] = map[string]bool{}
+			}
+			watched[rule.Alert][signal] = true
+		}
+	}
+	for _, alert := range []string{"VLLMSignalAbsent", "VLLMSignalMissing"} {
+		for _, signal := range s.Signals {
+			assert.True(t, watched[alert][signal.Name], "%s of %s", alert, signal.Name)
+		}
+	}
+	s.Signals = s.Signals[:1]
+	for _, rule := range rules(t, s) {
+		assert.NotContains(t, []string{signals.MetricRequestsWaiting, signals.MetricGPUUtilization}, rule.Labels["signal"])
+	}
+}
+
+// A target may be changed without a change of the alerts.
+func TestTargetsAreNotInTheRules(t *testing.T) {
+	s := settings(t)
+	before := rules(t, s)
+	for i := range s.Signals {
+		s.Signals[i].Target *= 2
+	}
+	assert.Equal(t, before, rules(t, s))
+}
+
+func TestLimitsOfTheBudget(t *testing.T) {
+	for _, tc := range []struct {
+		ratio, factor, want float64
+	}{
+		{0.95, 14.4, 0.72},
+		{0.9, 14.4, 0.9},
+		{0.99, 14.4, 0.144},
+		{0.999, 14.4, 0.0144},
+		{0.95, 6, 0.3},
+		{0.95, 3, 0.15},
+		{0.95, 1, 0.05},
+		{0.5, 14.4, 0.9},
+		{0.5, 1, 0.5},
+	} {
+		assert.InDelta(t, tc.want, burn{factor: tc.factor}.limit(tc.ratio), 1e-9, "%v at %v", tc.factor, tc.ratio)
+		assert.Less(t, burn{factor: tc.factor}.limit(tc.ratio), 1.0, "a share of 1 is never exceeded")
+	}
+}
+
+func TestBucket(t *testing.T) {
+	for bound, want := range map[time.Duration][]string{
+		2500 * time.Millisecond: {"2.5"}, 100 * time.Millisecond: {"0.1"},
+		time.Second: {"1", "1.0"}, 10 * time.Second: {"10", "10.0"}, 80 * time.Second: {"80", "80.0"},
+	} {
+		matcher := bucket(bound)
+		pattern := regexp.MustCompile(`^le=~?"(.*)"$`).FindStringSubmatch(matcher)
+		require.NotNil(t, pattern, matcher)
+		anchored := regexp.MustCompile("^(?:" + strings.ReplaceAll(pattern[1], `\\`, `\`) + ")$")
+		for _, written := range want {
+			assert.True(t, anchored.MatchString(written), "%s for %s", matcher, written)
+		}
+		assert.False(t, anchored.MatchString(want[0]+"5"), matcher)
+	}
+}
+
+func TestObjectives(t *testing.T) {
+	objectives := TTFTObjectives()
+	assert.Contains(t, objectives, 100*time.Millisecond)
+	assert.Contains(t, objectives, 2500*time.Millisecond)
+	assert.NotContains(t, objectives, 2*time.Second)
+	for _, objective := range objectives {
+		s := settings(t)
+		s.TTFTObjective = objective
+		assert.NoError(t, s.Validate())
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for name, change := range map[string]func(*Settings){
+		"TTFTObjective 2s":     func(s *Settings) { s.TTFTObjective = 2 * time.Second },
+		"TTFTRatio 95":         func(s *Settings) { s.TTFTRatio = 95 },
+		"TTFTRatio 1":          func(s *Settings) { s.TTFTRatio = 1 },
+		"AtMaxFor":             func(s *Settings) { s.AtMaxFor = time.Second },
+		"ColdStart":            func(s *Settings) { s.ColdStart = 0 },
+		"MaxNumSeqs":           func(s *Settings) { s.MaxNumSeqs = 0 },
+		"PrometheusStorage -1": func(s *Settings) { s.PrometheusStorage = -1 },
+		"PrometheusVolume":     func(s *Settings) { s.PrometheusVolume = "" },
+		"ServingNamespace":     func(s *Settings) { s.ServingNamespace = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := settings(t)
+			change(&s)
+			_, err := Rules(s)
+			require.ErrorContains(t, err, name)
+		})
+	}
+}

@@ -1,0 +1,134 @@
+package alerts
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/prometheus/common/model"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/components/telemetry"
+)
+
+// Series that the recording rules write; label namespace only, if not said otherwise.
+const (
+	// RecordRequestsWaiting is the queue of the whole deployment.
+	RecordRequestsWaiting = "vllm:requests_waiting:sum"
+	// RecordFirstTokens is the rate of first tokens over 5 minutes.
+	RecordFirstTokens = "vllm:first_tokens:rate5m"
+	// RecordFirstTokensInTime is the rate of those within the objective.
+	RecordFirstTokensInTime = "vllm:first_tokens_in_time:rate5m"
+	// RecordFirstTokensLate and a window, such as ":ratio1h", is the share of those beyond the objective.
+	RecordFirstTokensLate = "vllm:first_tokens_late"
+	// RecordLastXID is the last XID error of every GPU, labels node, gpu and UUID.
+	RecordLastXID = "gpu:last_xid:max"
+)
+
+// recordInterval is how often they are recorded. The longer windows count these samples.
+const recordInterval = 30 * time.Second
+
+// burn is one pair of windows: the budget burns factor times too fast over long, and still does over
+// short, which ends the alert soon after the cause is gone.
+type burn struct {
+	long, short time.Duration
+	factor      float64
+}
+
+// Factors and windows of the Site Reliability Workbook, chapter "Alerting on SLOs", for a budget of 30
+// days: 14.4 is 2 % of the budget in an hour, 6 is 5 % in six hours, 3 is 10 % in a day, 1 is 10 % in
+// three days.
+var (
+	fastBurns = []burn{{time.Hour, 5 * time.Minute, 14.4}, {6 * time.Hour, 30 * time.Minute, 6}}
+	slowBurns = []burn{{24 * time.Hour, 2 * time.Hour, 3}, {72 * time.Hour, 6 * time.Hour, 1}}
+)
+
+// minRequests is the fewest requests in the long window that a share is made of: with less, one
+// slow request is an outage.
+const minRequests = 20
+
+// recordingRules are what the alerts on the queue and on the objective read.
+func recordingRules(s Settings) []monitoringv1.Rule {
+	rate := func(series string, more ...string) string {
+		return fmt.Sprintf("sum by (namespace) (rate(%s[5m]))", s.Server(series, more...))
+	}
+	rules := []monitoringv1.Rule{
+		{Record: RecordRequestsWaiting, Expr: intstr.FromString(fmt.Sprintf(
+			"sum by (namespace) (max by (namespace, pod, engine, model_name) (%s))", s.Server(signals.SeriesRequestsWaiting)))},
+		{Record: RecordFirstTokens, Expr: intstr.FromString(rate(telemetry.SeriesTimeToFirstToken + "_count"))},
+		{Record: RecordFirstTokensInTime, Expr: intstr.FromString(rate(telemetry.SeriesTimeToFirstToken+"_bucket", bucket(s.TTFTObjective)))},
+	}
+	if !s.SimulatedGPU {
+		rules = append(rules, monitoringv1.Rule{Record: RecordLastXID, Expr: intstr.FromString(telemetry.OnEveryGPU(telemetry.SeriesXID))})
+	}
+	for _, window := range windows() {
+		// The ratio of two averages over the same samples is that of the requests. Nothing is recorded without
+		// requests: 0/0 would be NaN.
+		rules = append(rules, monitoringv1.Rule{
+			Record: lateRatio(window),
+			Expr: intstr.FromString(fmt.Sprintf("clamp_min(1 - avg_over_time(%s[%s]) / (avg_over_time(%s[%s]) > 0), 0)",
+				s.Server(RecordFirstTokensInTime), promDuration(window), s.Server(RecordFirstTokens), promDuration(window))),
+		})
+	}
+	return rules
+}
+
+// windows are all windows of all pairs, each once.
+func windows() []time.Duration {
+	var all []time.Duration
+	seen := map[time.Duration]bool{}
+	for _, b := range append(append([]burn{}, fastBurns...), slowBurns...) {
+		for _, w := range []time.Duration{b.short, b.long} {
+			if !seen[w] {
+				seen[w] = true
+				all = append(all, w)
+			}
+		}
+	}
+	return all
+}
+
+// lateRatio is the name of the recorded share over a window.
+func lateRatio(window time.Duration) string {
+	return RecordFirstTokensLate + ":ratio" + promDuration(window)
+}
+
+// burning is the condition of one alert: any of its pairs.
+func burning(s Settings, burns []burn) string {
+	var pairs []string
+	for _, b := range burns {
+		limit := number(b.limit(s.TTFTRatio))
+		pairs = append(pairs, fmt.Sprintf("(%s > %s\n  and %s > %s\n  and sum_over_time(%s[%s]) * %s >= %d)",
+			s.Server(lateRatio(b.long)), limit, s.Server(lateRatio(b.short)), limit,
+			s.Server(RecordFirstTokens), promDuration(b.long), number(recordInterval.Seconds()), minRequests))
+	}
+	return strings.Join(pairs, "\nor\n")
+}
+
+// maxLimit keeps a limit within reach: with a budget above 7 %, 14.4 times as much would be more than
+// all requests.
+const maxLimit = 0.9
+
+// limit is the share of late requests above which the pair alerts: factor times the budget.
+func (b burn) limit(ratio float64) float64 {
+	return math.Round(math.Min(b.factor*(1-ratio), maxLimit)*1e6) / 1e6
+}
+
+// bucket matches the histogram's bucket of an upper bound. Prometheus 3 writes whole bounds as "1.0";
+// before, they stood as the server wrote them.
+func bucket(bound time.Duration) string {
+	text := strconv.FormatFloat(bound.Seconds(), 'f', -1, 64)
+	if !strings.Contains(text, ".") {
+		return telemetry.Matches("le", text+`(\.0)?`)
+	}
+	return telemetry.Equal("le", text)
+}
+
+func promDuration(d time.Duration) string { return model.Duration(d).String() }
+
+// number writes a float as PromQL reads it, without an exponent.
+func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

@@ -1,0 +1,85 @@
+package telemetry
+
+import (
+	"fmt"
+	"strings"
+
+	"vllm-autoscaling/components/signals"
+)
+
+// Select writes a selector: the series with matchers, such as `condition="true"`; empty ones are left out.
+func Select(series string, matchers ...string) string {
+	var kept []string
+	for _, m := range matchers {
+		if m != "" {
+			kept = append(kept, m)
+		}
+	}
+	return series + "{" + strings.Join(kept, ",") + "}"
+}
+
+// Equal writes the matcher label="value".
+func Equal(label, value string) string { return fmt.Sprintf("%s=%q", label, value) }
+
+// Matches writes the matcher label=~"pattern".
+func Matches(label, pattern string) string { return fmt.Sprintf("%s=~%q", label, pattern) }
+
+// Server selects a series of the serving pods, by whoever scrapes them.
+func (s Settings) Server(series string, more ...string) string {
+	return Select(series, append([]string{Equal(signals.LabelNamespace, s.ServingNamespace)}, more...)...)
+}
+
+// ServingPods selects a series that has a pod in its labels, of the Deployment's pods only.
+func (s Settings) ServingPods(series string, more ...string) string {
+	// A Deployment's pods are <deployment>-<hash of the template>-<random>.
+	return s.Server(series, append([]string{Matches(signals.LabelPod, s.Deployment+"-[a-z0-9]+-[a-z0-9]+")}, more...)...)
+}
+
+// ReadyPods gives 1 for each serving pod that is ready, labels namespace and pod.
+func (s Settings) ReadyPods() string {
+	return fmt.Sprintf("max by (%s) (%s) == 1", strings.Join(signals.ServingLabels(), ", "),
+		s.ServingPods(signals.SeriesPodReady, Equal(signals.LabelCondition, "true")))
+}
+
+// HPA selects a series of the autoscaler.
+func (s Settings) HPA(series string, more ...string) string {
+	return s.Server(series, append([]string{Equal("horizontalpodautoscaler", s.Autoscaler)}, more...)...)
+}
+
+// OfDeployment selects a series of the serving Deployment.
+func (s Settings) OfDeployment(series string, more ...string) string {
+	return s.Server(series, append([]string{Equal("deployment", s.Deployment)}, more...)...)
+}
+
+// OfAdapter selects a series of the metrics adapter's Deployment.
+func (s Settings) OfAdapter(series string) string {
+	return Select(series, Equal(signals.LabelNamespace, s.MonitoringNamespace), Equal("deployment", s.Adapter))
+}
+
+// PerPod is what the autoscaler gets for a signal: one value per pod, by the adapter's own query.
+func (s Settings) PerPod(signal signals.Signal) string {
+	return strings.NewReplacer(
+		"<<.Series>>", signal.Series,
+		"<<.LabelMatchers>>", Equal(signals.LabelNamespace, s.ServingNamespace),
+		"<<.GroupBy>>", strings.Join(signals.ServingLabels(), ", "),
+	).Replace(signal.Query)
+}
+
+// OnServingGPUs gives a DCGM series of the GPUs that serving pods hold, labels pod, gpu and UUID.
+func (s Settings) OnServingGPUs(series string) string {
+	// A scrape that does not honour labels puts the pod that holds the GPU into exported_pod, with its own
+	// target in pod. Each form is aggregated before it is renamed, so that no two series become equal.
+	by := strings.Join([]string{signals.LabelGPU, signals.LabelGPUUUID}, ", ")
+	exported := fmt.Sprintf(`label_replace(max by (%s, %s) (%s), "pod", "$1", "exported_pod", "(.+)")`, signals.LabelExportedPod, by,
+		Select(series, Equal(signals.LabelExportedNamespace, s.ServingNamespace), signals.LabelExportedPod+`!=""`))
+	honoured := fmt.Sprintf("max by (%s, %s) (%s)", signals.LabelPod, by,
+		Select(series, Equal(signals.LabelNamespace, s.ServingNamespace), signals.LabelPod+`!=""`, signals.LabelExportedPod+`=""`))
+	return fmt.Sprintf("max by (%s, %s) (%s or %s)", signals.LabelPod, by, exported, honoured)
+}
+
+// OnEveryGPU gives a DCGM series of all GPUs, in use or idle, labels node, gpu and UUID.
+func OnEveryGPU(series string) string {
+	// dcgm-exporter 4.8.3 renamed the label Hostname to hostname.
+	return fmt.Sprintf(`max by (node, gpu, UUID) (label_replace(label_replace(%s, "node", "$1", "Hostname", "(.+)"), "node", "$1", "hostname", "(.+)"))`,
+		Select(series, `gpu!=""`))
+}

@@ -1,0 +1,67 @@
+// Package telemetry says what can be observed of a running stack: the series, the objects that they
+// are about, and the selectors that dashboards and alerts share. It holds no Pulumi and no chart.
+package telemetry
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"vllm-autoscaling/components/signals"
+)
+
+// Settings is everything that queries assume about a stack: names, labels and who exports what. A
+// stack whose metrics come from elsewhere gives other values; no query knows more than this.
+type Settings struct {
+	// ServingNamespace is where the serving pods, their Deployment and the autoscaler are. Required.
+	ServingNamespace string
+	// MonitoringNamespace is where Prometheus and the metrics adapter run. Required.
+	MonitoringNamespace string
+	// Deployment that serves; its pods are named after it. Required.
+	Deployment string
+	// Autoscaler is the name of the HorizontalPodAutoscaler. Required.
+	Autoscaler string
+	// Adapter is the Deployment that answers the custom metrics API; "" where the cluster itself does.
+	Adapter string
+	// PrometheusJob is the label job of Prometheus' own series; "" where Prometheus is not the
+	// stack's own.
+	PrometheusJob string
+	// GPUJob is a regular expression of the label job of the GPU exporter's targets; "" with
+	// SimulatedGPU.
+	GPUJob string
+	// SimulatedGPU means that a recording rule writes the GPU's utilisation and that no other series
+	// of a GPU exists.
+	SimulatedGPU bool
+	// Signals that the autoscaler follows. At least one.
+	Signals []signals.Signal
+	// SignalInterval is how often the signals are scraped and recorded; at least 1 s.
+	SignalInterval time.Duration
+}
+
+var objectName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+
+// Validate reports every setting without which a query would select nothing or everything.
+func (s Settings) Validate() error {
+	var problems []error
+	for field, value := range map[string]string{
+		"ServingNamespace": s.ServingNamespace, "MonitoringNamespace": s.MonitoringNamespace,
+		"Deployment": s.Deployment, "Autoscaler": s.Autoscaler,
+	} {
+		if !objectName.MatchString(value) {
+			problems = append(problems, fmt.Errorf("%s %q is not the name of a Kubernetes object (lower-case letters, digits and '-', at most 63)", field, value))
+		}
+	}
+	if !s.SimulatedGPU {
+		if _, err := regexp.Compile(s.GPUJob); err != nil || s.GPUJob == "" {
+			problems = append(problems, fmt.Errorf("GPUJob %q is not a regular expression of jobs; give the exporter's job, or set SimulatedGPU", s.GPUJob))
+		}
+	}
+	if len(s.Signals) == 0 {
+		problems = append(problems, errors.New("no signal to observe: switch at least one on"))
+	}
+	if s.SignalInterval < time.Second {
+		problems = append(problems, fmt.Errorf("SignalInterval %s is too short (at least 1s)", s.SignalInterval))
+	}
+	return errors.Join(problems...)
+}
