@@ -218,7 +218,8 @@ func servingAlerts(s Settings) []alert {
 		},
 		{
 			name: "VLLMPodCrashLooping", severity: Critical,
-			expr:    fmt.Sprintf("max by (namespace, pod) (increase(%s[30m])) > 2", s.ServingPods(telemetry.SeriesRestarts)),
+			// Three restarts; increase() extrapolates and makes a little more of each number.
+			expr:    fmt.Sprintf("max by (namespace, pod) (increase(%s[30m])) > 2.5", s.ServingPods(telemetry.SeriesRestarts)),
 			summary: "The server in pod {{ $labels.pod }} keeps ending",
 			description: "It was restarted three times or more within half an hour. " +
 				"Look at the log of the container that ended (kubectl logs --previous): out of GPU memory, a model that may not be downloaded, or flags that this version does not know.",

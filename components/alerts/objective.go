@@ -102,9 +102,17 @@ func burning(s Settings, burns []burn) string {
 	var pairs []string
 	for _, b := range burns {
 		limit := number(b.limit(s.TTFTRatio))
-		pairs = append(pairs, fmt.Sprintf("(%s > %s\n  and %s > %s\n  and sum_over_time(%s[%s]) * %s >= %d)",
-			s.Server(lateRatio(b.long)), limit, s.Server(lateRatio(b.short)), limit,
-			s.Server(RecordFirstTokens), promDuration(b.long), number(recordInterval.Seconds()), minRequests))
+		total := fmt.Sprintf("%s[%s]", s.Server(RecordFirstTokens), promDuration(b.long))
+		conditions := []string{
+			s.Server(lateRatio(b.long)) + " > " + limit,
+			s.Server(lateRatio(b.short)) + " > " + limit,
+			fmt.Sprintf("sum_over_time(%s) * %s >= %d", total, number(recordInterval.Seconds()), minRequests),
+		}
+		if b.long >= 24*time.Hour {
+			// The first hours of a stack, cold starts and all, are no three days.
+			conditions = append(conditions, fmt.Sprintf("count_over_time(%s) >= %d", total, b.long/recordInterval/2))
+		}
+		pairs = append(pairs, "("+strings.Join(conditions, "\n  and ")+")")
 	}
 	return strings.Join(pairs, "\nor\n")
 }

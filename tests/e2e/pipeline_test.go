@@ -63,6 +63,8 @@ func TestPipeline(t *testing.T) {
 	})
 	t.Run("one request on a busy GPU does not scale", func(t *testing.T) { lightLoadStays(t, w) })
 	t.Run("the larger wins, and all must be low to scale down", func(t *testing.T) { combined(t, w) })
+	t.Run("dashboards and alerts find their series", func(t *testing.T) { everythingObservedExists(t, w) })
+	t.Run("no alert fires", func(t *testing.T) { noAlertFires(t, l) })
 	t.Run("a target changes the HPA and nothing else", func(t *testing.T) {
 		stack.reconfigure(t, l, gpuStack, signalConfig("requestsWaiting", "target", 5))
 		stack.printed.take()
@@ -76,10 +78,11 @@ func TestPipeline(t *testing.T) {
 		stack.reconfigure(t, l, gpuStack, signalConfig("requestsRunning", "enabled", false))
 		stack.printed.take()
 		require.NoError(t, stack.Up(testContext(t)))
-		changed(t, stack.printed.take(), "HorizontalPodAutoscaler", "Release")
+		changed(t, stack.printed.take(), "HorizontalPodAutoscaler", "Release", "ConfigMap", "PrometheusRule")
 		l.SetGPUUtilization(constant(10))
 		scalesUpAndDown(t, w, waiting, 26, 3)
 	})
+	t.Run("lost scrapes alert", func(t *testing.T) { lostScrapesAlert(t, l) })
 	t.Run("destroy leaves nothing even when the adapter is dead", func(t *testing.T) {
 		killAdapter(t, l)
 		destroyLeavesNothing(t, l, stack)

@@ -57,6 +57,7 @@ func TestSecondUpIsAllTheSame(t *testing.T) {
 // every replica, minutes of model loading each.
 func TestUpdateChangesOnlyWhatItMust(t *testing.T) {
 	const hpa, deployment, adapter = "update HorizontalPodAutoscaler vllm", "update Deployment vllm", "update Release prometheus-adapter"
+	const alerts, dashboard = "update PrometheusRule vllm-alerts", "update ConfigMap vllm-dashboard-autoscaling"
 	for name, test := range map[string]struct {
 		key   string
 		value any
@@ -67,11 +68,13 @@ func TestUpdateChangesOnlyWhatItMust(t *testing.T) {
 		"target":               {"autoscaling.signals.requestsRunning.target", 9, []string{hpa}},
 		"scale-down":           {"autoscaling.scaleDown.stabilization", "120s", []string{hpa}},
 		"GPU guard":            {"autoscaling.signals.gpuUtilization.guardRequests", 2, []string{"update PrometheusRule vllm-signals"}},
-		"signal off":           {"autoscaling.signals.requestsWaiting.enabled", false, []string{hpa, adapter}},
+		"signal off":           {"autoscaling.signals.requestsWaiting.enabled", false, []string{hpa, adapter, alerts, dashboard}},
 		"relist":               {"autoscaling.relistInterval", "40s", []string{adapter}},
 		"adapter replicas":     {"autoscaling.adapterReplicas", 3, []string{adapter}},
 		"adapter port":         {"autoscaling.adapterPort", 6443, []string{adapter}},
-		"requests at a time":   {"model.maxNumSeqs", 32, []string{deployment, hpa}},
+		"requests at a time":   {"model.maxNumSeqs", 32, []string{deployment, hpa, alerts}},
+		"objective":            {"monitoring.alerts.ttftObjective", "1s", []string{alerts}},
+		"a longer peak":        {"monitoring.alerts.atMaxFor", "30m", []string{alerts}},
 		"image":                {"vllm.image", "ghcr.io/llm-d/llm-d-inference-sim:v0.10.3", []string{deployment}},
 		"memory":               {"vllm.memory", "12Gi", []string{deployment}},
 		"retention":            {"monitoring.retention", "14d", []string{"update Release kps"}},
@@ -171,6 +174,7 @@ func TestOrderOfCreationAndDestruction(t *testing.T) {
 		s.before(serving, monitor)
 		s.before(kps, monitor)
 		s.before(kps, rule, hpa)
+		s.before(kps, [2]string{"PrometheusRule", "vllm-alerts"})
 		// Deleted before the operator, it would be made again.
 		s.before([2]string{"Service", "kps-kubelet"}, kps)
 		for _, r := range s.state.Resources {

@@ -1,0 +1,153 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"vllm-autoscaling/tests/lab"
+	"vllm-autoscaling/tests/observed"
+)
+
+// everythingObservedExists takes the dashboards and alerts from the cluster, as Grafana and the operator do,
+// and expects an answer to every question of theirs.
+func everythingObservedExists(t *testing.T, w *watch) {
+	// Rates and quantiles need requests that finish.
+	w.lab.SetGPUUtilization(constant(10))
+	w.step(4)
+	defer w.step(0)
+
+	dashboards := deployedDashboards(t, w.lab)
+	require.NotEmpty(t, dashboards)
+	rules := observed.Rules(deployedAlerts(t, w.lab))
+	require.NotEmpty(t, rules)
+
+	t.Run("every panel has data", func(t *testing.T) {
+		for _, q := range dashboards {
+			if excused(t, q) {
+				continue
+			}
+			eventuallyNoError(t, 2*time.Minute, func(ctx context.Context) error {
+				samples, err := vector(ctx, w.lab, q.Expr)
+				if err == nil && len(samples) == 0 {
+					err = fmt.Errorf("%s: no data of\n%s", q.Where, q.Expr)
+				}
+				return err
+			})
+		}
+	})
+	t.Run("every series exists", func(t *testing.T) {
+		seen := map[string]bool{}
+		for _, q := range append(dashboards, rules...) {
+			selectors, err := q.Selectors()
+			require.NoError(t, err)
+			for name, list := range selectors {
+				if _, known := observed.NotOnTheLab[name]; known || seen[name] {
+					continue
+				}
+				seen[name] = true
+				eventuallyNoError(t, 2*time.Minute, func(ctx context.Context) error {
+					// One of them is enough: some select the form that a series has elsewhere.
+					for _, selector := range list {
+						if samples, err := vector(ctx, w.lab, selector); err != nil || len(samples) > 0 {
+							return err
+						}
+					}
+					return fmt.Errorf("%s: no series among %q", q.Where, list)
+				})
+			}
+		}
+		t.Logf("%d series", len(seen))
+	})
+	t.Run("what the lab is excused from is not there", func(t *testing.T) {
+		for name, reason := range observed.NotOnTheLab {
+			samples, err := vector(testContext(t), w.lab, name)
+			require.NoError(t, err)
+			assert.Empty(t, samples, "the lab has %s after all (%s): take it off the list", name, reason)
+		}
+	})
+}
+
+// excused says whether every series of a query is one that the lab does not have.
+func excused(t *testing.T, q observed.Query) bool {
+	t.Helper()
+	selectors, err := q.Selectors()
+	require.NoError(t, err)
+	for name := range selectors {
+		if _, known := observed.NotOnTheLab[name]; !known {
+			return false
+		}
+	}
+	return true
+}
+
+func deployedDashboards(t *testing.T, l *lab.Lab) []observed.Query {
+	t.Helper()
+	list, err := l.Client().CoreV1().ConfigMaps(monitoring).List(testContext(t), metav1.ListOptions{LabelSelector: "grafana_dashboard=1"})
+	require.NoError(t, err)
+	var all []observed.Query
+	for _, config := range list.Items {
+		for _, model := range config.Data {
+			queries, err := observed.Dashboard([]byte(model))
+			require.NoError(t, err, config.Name)
+			all = append(all, queries...)
+		}
+	}
+	return all
+}
+
+func deployedAlerts(t *testing.T, l *lab.Lab) monitoringv1.PrometheusRuleSpec {
+	t.Helper()
+	raw, err := l.Client().CoreV1().RESTClient().Get().
+		AbsPath("/apis/monitoring.coreos.com/v1/namespaces", monitoring, "prometheusrules/vllm-alerts").DoRaw(testContext(t))
+	require.NoError(t, err)
+	var rule monitoringv1.PrometheusRule
+	require.NoError(t, json.Unmarshal(raw, &rule))
+	return rule.Spec
+}
+
+// noAlertFires expects Prometheus to run the alerts without an error and none of them to fire.
+func noAlertFires(t *testing.T, l *lab.Lab) {
+	loaded := 0
+	for _, group := range deployedAlerts(t, l).Groups {
+		loaded += len(group.Rules)
+	}
+	eventuallyNoError(t, time.Minute, func(ctx context.Context) error {
+		samples, err := vector(ctx, l, `sum(prometheus_rule_group_rules{rule_group=~".*;vllm-alerts.*"})`)
+		if err == nil && (len(samples) != 1 || int(samples[0].Value) != loaded) {
+			err = fmt.Errorf("Prometheus runs %v rules, want %d", samples, loaded)
+		}
+		return err
+	})
+	failures, err := vector(testContext(t), l, `prometheus_rule_evaluation_failures_total{rule_group=~".*;vllm-.*"} > 0`)
+	require.NoError(t, err)
+	assert.Empty(t, failures, "rules that Prometheus could not evaluate")
+	firing, err := vector(testContext(t), l, `ALERTS{alertstate="firing",alertname!="Watchdog"}`)
+	require.NoError(t, err)
+	assert.Empty(t, firing)
+	pending, err := vector(testContext(t), l, `ALERTS{alertstate="pending"}`)
+	require.NoError(t, err)
+	t.Logf("pending: %v", pending)
+}
+
+// lostScrapesAlert takes the server's ServiceMonitor away, as somebody might by hand, and expects the
+// alert about each signal that Prometheus then no longer has.
+func lostScrapesAlert(t *testing.T, l *lab.Lab) {
+	_, err := l.Client().CoreV1().RESTClient().Delete().
+		AbsPath("/apis/monitoring.coreos.com/v1/namespaces", serving, "servicemonitors/vllm").DoRaw(testContext(t))
+	require.NoError(t, err)
+	eventuallyNoError(t, 2*time.Minute, func(ctx context.Context) error {
+		alerts, err := vector(ctx, l, `count by (signal) (ALERTS{alertname="VLLMSignalAbsent"})`)
+		if err == nil && len(alerts) < 2 {
+			err = fmt.Errorf("VLLMSignalAbsent is active for %v, want running and waiting at least", alerts)
+		}
+		return err
+	})
+}

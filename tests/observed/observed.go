@@ -1,0 +1,131 @@
+// Package observed reads what the stack's dashboards and alerts ask Prometheus, for tests that hold the
+// questions to account: with Prometheus' parser, and with the series of the lab.
+package observed
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// Query is one expression and where it stands.
+type Query struct {
+	// Where names dashboard and panel, or the rule.
+	Where string
+	// Expr is PromQL without Grafana's variables.
+	Expr string
+}
+
+// NotOnTheLab says of each series that the lab does not have why that is so.
+var NotOnTheLab = map[string]string{
+	"vllm:num_preemptions_total":           "llm-d-inference-sim 0.10.2 never preempts and does not export it",
+	"DCGM_FI_DEV_GPU_UTIL_RATIO":           "the name from dcgm-exporter 4.9 on; the lab exports those of the pinned version",
+	"aggregator_unavailable_apiservice":    "the lab's chart stand-in does not scrape the API server; the real chart does",
+	"kubelet_volume_stats_available_bytes": "no kubelet runs in the lab",
+	"kubelet_volume_stats_capacity_bytes":  "no kubelet runs in the lab",
+}
+
+// Dashboard gives every query of a dashboard in Grafana's JSON: of panels, annotations and variables.
+func Dashboard(model []byte) ([]Query, error) {
+	var d struct {
+		Title  string
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+		Annotations struct{ List []struct{ Name, Expr string } }
+		Templating  struct {
+			List []struct{ Type, Name, Query string }
+		}
+	}
+	if err := json.Unmarshal(model, &d); err != nil {
+		return nil, fmt.Errorf("dashboard: %w", err)
+	}
+	var all []Query
+	add := func(where, expr string) { all = append(all, Query{d.Title + ": " + where, concrete(expr)}) }
+	for _, panel := range d.Panels {
+		for _, target := range panel.Targets {
+			add(panel.Title, target.Expr)
+		}
+	}
+	for _, a := range d.Annotations.List {
+		if a.Expr != "" {
+			add("annotation "+a.Name, a.Expr)
+		}
+	}
+	for _, v := range d.Templating.List {
+		if v.Type != "query" {
+			continue
+		}
+		selector := labelValues.FindStringSubmatch(v.Query)
+		if selector == nil {
+			return nil, fmt.Errorf("dashboard %s: variable %s has the query %q, not label_values(series, label)", d.Title, v.Name, v.Query)
+		}
+		add("variable "+v.Name, selector[1])
+	}
+	return all, nil
+}
+
+var labelValues = regexp.MustCompile(`^label_values\((.*), ([a-z_]+)\)$`)
+
+// concrete puts values in place of Grafana's variables.
+func concrete(expr string) string {
+	return strings.NewReplacer("$__rate_interval", "1m", "$model", ".*", "$pod", ".*").Replace(expr)
+}
+
+// Rules gives every query of a PrometheusRule.
+func Rules(spec monitoringv1.PrometheusRuleSpec) []Query {
+	var all []Query
+	for _, group := range spec.Groups {
+		for _, rule := range group.Rules {
+			all = append(all, Query{"rule " + rule.Alert + rule.Record, rule.Expr.String()})
+		}
+	}
+	return all
+}
+
+// Selectors gives each series that an expression reads with its selectors, without ranges and offsets.
+func (q Query) Selectors() (map[string][]string, error) {
+	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(q.Expr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w in\n%s", q.Where, err, q.Expr)
+	}
+	found := map[string][]string{}
+	for _, matchers := range parser.ExtractSelectors(parsed) {
+		name, words := "", []string{}
+		for _, m := range matchers {
+			if m.Name == labels.MetricName && m.Type == labels.MatchEqual {
+				name = m.Value
+				continue
+			}
+			words = append(words, m.String())
+		}
+		if name == "" {
+			return nil, fmt.Errorf("%s: a selector without a name, {%s}", q.Where, strings.Join(words, ","))
+		}
+		found[name] = append(found[name], name+"{"+strings.Join(words, ",")+"}")
+	}
+	return found, nil
+}
+
+// Series lists the names of all series that the queries read.
+func Series(queries []Query) ([]string, error) {
+	names := map[string]bool{}
+	for _, q := range queries {
+		selectors, err := q.Selectors()
+		if err != nil {
+			return nil, err
+		}
+		for name := range selectors {
+			names[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names)), nil
+}
