@@ -262,7 +262,7 @@ type Alerts struct {
 	// TTFTObjective is the time to the first token that monitoring.alerts.ttftRatio of the requests must keep: a bucket of
 	// vLLM's histogram (100ms, 250ms, 500ms, 750ms, 1s, 2.5s, 5s, 7.5s, 10s, 20s, 40s, 1m20s, 2m40s,
 	// 10m40s, 42m40s), because nothing is known of times between two.
-	TTFTObjective time.Duration `key:"ttftObjective" min:"100ms" max:"42m40s"`
+	TTFTObjective time.Duration `key:"ttftObjective" min:"100ms" max:"42m40s" example:"5s"`
 	// TTFTRatio is the share of the requests, not percent, that must keep monitoring.alerts.ttftObjective.
 	TTFTRatio float64 `key:"ttftRatio" min:"0.5" max:"0.999"`
 	// AtMaxFor is how long the HPA may stand at autoscaling.maxReplicas.
