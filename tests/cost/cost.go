@@ -280,7 +280,7 @@ func (e *Estimate) addNAT(resources []plan.Resource) {
 		}
 		each, ok := prices.FeeOf(accelerators.GKE, prices.NATPerNode)
 		most, _ := prices.FeeOf(accelerators.GKE, prices.NATMost)
-		cap := int(math.Ceil(most.USDPerHour / each.USDPerHour))
+		paidFor := int(math.Ceil(most.USDPerHour / each.USDPerHour))
 		item := Item{
 			What: string(prices.NATPerNode), Resource: r.Name, Each: each.USDPerHour, Unknown: !ok,
 			Region: each.Region, Date: each.Date, Source: each.Source,
@@ -290,7 +290,7 @@ func (e *Estimate) addNAT(resources []plan.Resource) {
 				item.Min, item.Max, item.Limit = item.Min+other.Min, item.Max+other.Max, item.Limit+other.Limit
 			}
 		}
-		item.Min, item.Max, item.Limit = min(item.Min, cap), min(item.Max, cap), min(item.Limit, cap)
+		item.Min, item.Max, item.Limit = min(item.Min, paidFor), min(item.Max, paidFor), min(item.Limit, paidFor)
 		e.Items = append(e.Items, item)
 	}
 }

@@ -127,7 +127,7 @@ func judge(r *report.Report, stats load.Stats, err error) (string, error) {
 // name is what is loaded, for the title.
 func (t *target) name() string {
 	if t.access != nil {
-		return "stack " + t.options.stack
+		return "stack " + t.stack
 	}
 	return t.url
 }

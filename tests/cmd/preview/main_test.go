@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -48,8 +49,11 @@ func playPulumi() int {
 		}
 		fmt.Print(string(content))
 	}
-	var status int
-	fmt.Sscan(os.Getenv(playStatus), &status)
+	status, err := strconv.Atoi(os.Getenv(playStatus))
+	if err != nil && os.Getenv(playStatus) != "" {
+		fmt.Fprintln(os.Stderr, err)
+		return 99
+	}
 	if status == -1 {
 		time.Sleep(time.Minute) // Until it is interrupted.
 	}
