@@ -39,18 +39,28 @@ func newPrometheusRule(ctx *pulumi.Context, namespace, name string, spec monitor
 func newMonitoringObject(ctx *pulumi.Context, kind, namespace, name string, spec any,
 	opts []pulumi.ResourceOption,
 ) (*apiextensions.CustomResource, error) {
+	return newCustomObject(ctx, monitoringAPIVersion, kind, namespace, name, spec, opts)
+}
+
+// newCustomObject registers an object of a custom kind; without a namespace, one of the whole cluster.
+func newCustomObject(ctx *pulumi.Context, apiVersion, kind, namespace, name string, spec any,
+	opts []pulumi.ResourceOption,
+) (*apiextensions.CustomResource, error) {
 	fields, err := untyped(spec)
 	if err != nil {
 		return nil, fmt.Errorf("converting the spec of %s %s/%s: %w", kind, namespace, name, err)
 	}
+	metadata := metav1.ObjectMetaArgs{
+		Name:   pulumi.String(name),
+		Labels: pulumi.ToStringMap(commonLabels()),
+	}
+	if namespace != "" {
+		metadata.Namespace = pulumi.String(namespace)
+	}
 	object, err := apiextensions.NewCustomResource(ctx, name, &apiextensions.CustomResourceArgs{
-		ApiVersion: pulumi.String(monitoringAPIVersion),
-		Kind:       pulumi.String(kind),
-		Metadata: metav1.ObjectMetaArgs{
-			Name:      pulumi.String(name),
-			Namespace: pulumi.String(namespace),
-			Labels:    pulumi.ToStringMap(commonLabels()),
-		},
+		ApiVersion:  pulumi.String(apiVersion),
+		Kind:        pulumi.String(kind),
+		Metadata:    metadata,
 		OtherFields: kubernetes.UntypedArgs{"spec": fields},
 	}, opts...)
 	if err != nil {

@@ -23,6 +23,9 @@ type NamespacesArgs struct {
 	// Serving is the namespace of the vLLM server. Must differ from Monitoring, which needs more
 	// privileges.
 	Serving string
+	// Restricted holds the pods of the monitoring namespace, too, to Kubernetes' restricted profile. False where
+	// the node exporter of kube-prometheus-stack runs, which reads the host's files and network.
+	Restricted bool
 	// DependsOn lists what must exist first, such as node pools.
 	DependsOn []pulumi.Resource
 }
@@ -53,8 +56,11 @@ func NewNamespaces(ctx *pulumi.Context, name string, args *NamespacesArgs, opts 
 	}
 
 	var err error
-	// The node exporter of kube-prometheus-stack reads the host's files and network.
-	if c.MonitoringNamespace, err = newNamespace(ctx, c, args.Monitoring, "privileged", args.DependsOn); err != nil {
+	monitoring := "privileged"
+	if args.Restricted {
+		monitoring = "restricted"
+	}
+	if c.MonitoringNamespace, err = newNamespace(ctx, c, args.Monitoring, monitoring, args.DependsOn); err != nil {
 		return nil, err
 	}
 	// The server needs no privilege; the API server refuses a pod here that asks for one.

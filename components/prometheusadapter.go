@@ -3,12 +3,14 @@ package components
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"vllm-autoscaling/components/helm"
@@ -18,6 +20,8 @@ import (
 const (
 	// PrometheusAdapterRelease is the name of the release and of its Deployment.
 	PrometheusAdapterRelease = "prometheus-adapter"
+	// PrometheusAdapterRules is the ConfigMap with its rules, key config.yaml.
+	PrometheusAdapterRules = PrometheusAdapterRelease + "-rules"
 
 	// prometheusAdapterTimeout bounds the wait for the adapter's pods.
 	prometheusAdapterTimeout = 10 * time.Minute
@@ -50,15 +54,14 @@ type PrometheusAdapterArgs struct {
 }
 
 // PrometheusAdapter serves the signals in the custom metrics API. There is one such API in a
-// cluster.
+// cluster; MetricsAPI claims it.
 type PrometheusAdapter struct {
 	pulumi.ResourceState
 
 	// Metrics are the names that the custom metrics API serves.
 	Metrics pulumi.StringArrayOutput `pulumi:"metrics"`
 
-	// Release is for others to depend on. On destroy, Helm deletes its APIService before its pods; an
-	// APIService without pods would block the deletion of every namespace in the cluster.
+	// Release is for others to depend on. The API that it answers is claimed by MetricsAPI.
 	Release *helm.Release
 }
 
@@ -69,7 +72,7 @@ func NewPrometheusAdapter(ctx *pulumi.Context, name string, args *PrometheusAdap
 	if err := args.validate(); err != nil {
 		return nil, fmt.Errorf("prometheus-adapter: %w", err)
 	}
-	values, err := prometheusAdapterValues(args)
+	config, err := signals.AdapterConfigYAML(args.Signals)
 	if err != nil {
 		return nil, fmt.Errorf("prometheus-adapter: %w", err)
 	}
@@ -77,13 +80,24 @@ func NewPrometheusAdapter(ctx *pulumi.Context, name string, args *PrometheusAdap
 	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:PrometheusAdapter", name, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering prometheus-adapter: %w", err)
 	}
+	rules, err := corev1.NewConfigMap(ctx, PrometheusAdapterRules, &corev1.ConfigMapArgs{
+		Metadata: metav1.ObjectMetaArgs{
+			Name:      pulumi.String(PrometheusAdapterRules),
+			Namespace: pulumi.String(args.Namespace),
+			Labels:    pulumi.ToStringMap(commonLabels()),
+		},
+		Data: pulumi.StringMap{"config.yaml": pulumi.String(string(config))},
+	}, childOptions(c, args.DependsOn)...)
+	if err != nil {
+		return nil, fmt.Errorf("registering ConfigMap %s/%s: %w", args.Namespace, PrometheusAdapterRules, err)
+	}
 	if c.Release, err = helm.NewRelease(ctx, PrometheusAdapterRelease, &helm.ReleaseArgs{
 		Name:      PrometheusAdapterRelease,
 		Namespace: args.Namespace,
 		Chart:     args.Chart,
-		Values:    values,
+		Values:    prometheusAdapterValues(args, config),
 		Timeout:   prometheusAdapterTimeout,
-	}, childOptions(c, args.DependsOn)...); err != nil {
+	}, childOptions(c, append(slices.Clone(args.DependsOn), rules))...); err != nil {
 		return nil, err
 	}
 	c.Metrics = pulumi.ToStringArray(signals.Names(args.Signals)).ToStringArrayOutput()
@@ -94,15 +108,8 @@ func NewPrometheusAdapter(ctx *pulumi.Context, name string, args *PrometheusAdap
 }
 
 // prometheusAdapterValues are the chart's values, the user's laid over ours.
-func prometheusAdapterValues(a *PrometheusAdapterArgs) (map[string]any, error) {
-	rules, err := signals.AdapterHelmRules(a.Signals)
-	if err != nil {
-		return nil, err
-	}
-	checksum, err := rulesChecksum(rules)
-	if err != nil {
-		return nil, err
-	}
+func prometheusAdapterValues(a *PrometheusAdapterArgs, config []byte) map[string]any {
+	checksum := sha256.Sum256(config)
 	return mergeValues(map[string]any{
 		"replicas":              a.Replicas,
 		"listenPort":            a.ListenPort,
@@ -114,10 +121,12 @@ func prometheusAdapterValues(a *PrometheusAdapterArgs) (map[string]any, error) {
 		"rules": map[string]any{
 			// The default rules serve every series of the cluster and query all of them at each relist.
 			"default": false,
-			"custom":  rules,
+			// Given as values, the chart would claim the custom metrics API with the release, and give it up with
+			// it; rules in a ConfigMap of ours leave that to MetricsAPI.
+			"existing": PrometheusAdapterRules,
 		},
 		// The adapter reads its rules when it starts and never again.
-		"podAnnotations":      map[string]any{"vllm-autoscaling/rules-checksum": checksum},
+		"podAnnotations":      map[string]any{"vllm-autoscaling/rules-checksum": hex.EncodeToString(checksum[:])},
 		"podDisruptionBudget": map[string]any{"enabled": true, "maxUnavailable": 1},
 		"resources":           resourceValues("50m", "96Mi", "256Mi"),
 		"hostNetwork":         map[string]any{"enabled": false},
@@ -140,17 +149,7 @@ func prometheusAdapterValues(a *PrometheusAdapterArgs) (map[string]any, error) {
 				"app.kubernetes.io/instance": PrometheusAdapterRelease,
 			}},
 		}},
-	}, a.Values), nil
-}
-
-// rulesChecksum changes with the rules and with nothing else.
-func rulesChecksum(rules []any) (string, error) {
-	text, err := json.Marshal(rules)
-	if err != nil {
-		return "", fmt.Errorf("checksum of the adapter's rules: %w", err)
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), nil
+	}, a.Values)
 }
 
 func (a *PrometheusAdapterArgs) validate() error {

@@ -7,6 +7,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	adapterconfig "sigs.k8s.io/prometheus-adapter/pkg/config"
+	"sigs.k8s.io/yaml"
 
 	"vllm-autoscaling/components/helm"
 	"vllm-autoscaling/components/signals"
@@ -46,7 +48,8 @@ func TestPrometheusAdapter(t *testing.T) {
 		return err
 	})
 	r.assertChildrenOf(t, prometheusAdapterType)
-	assert.Equal(t, []string{releaseType + "::prometheus-adapter"}, r.children(prometheusAdapterType))
+	assert.Equal(t, []string{"kubernetes:core/v1:ConfigMap::prometheus-adapter-rules", releaseType + "::prometheus-adapter"},
+		r.children(prometheusAdapterType))
 	release := r.get(t, releaseType, "prometheus-adapter")
 	assert.True(t, release.dependsOn(anchorType, "prometheus"), "the adapter has to go before Prometheus")
 
@@ -64,11 +67,22 @@ func TestPrometheusAdapter(t *testing.T) {
 	assert.Equal(t, true, path(t, values, "securityContext", "readOnlyRootFilesystem"))
 	assert.Equal(t, false, path(t, values, "securityContext", "allowPrivilegeEscalation"))
 
-	var served []any
-	for _, rule := range path(t, values, "rules", "custom").([]any) {
-		served = append(served, path(t, rule.(map[string]any), "name", "as"))
+	rules := r.get(t, "kubernetes:core/v1:ConfigMap", PrometheusAdapterRules)
+	assert.Contains(t, rules.Provider, "pulumi:providers:kubernetes::"+providerName+"::")
+	assert.True(t, rules.dependsOn(anchorType, "prometheus"))
+	assert.True(t, release.dependsOn(anchorType, PrometheusAdapterRules), "the pods mount it")
+	assert.Equal(t, PrometheusAdapterRules, path(t, values, "rules", "existing"))
+	assert.NotContains(t, values["rules"], "custom", "with rules as values the chart would claim the API itself")
+	assert.Equal(t, "monitoring", path(t, plain(rules), "metadata", "namespace"))
+	text, ok := path(t, plain(rules), "data").(map[string]any)["config.yaml"].(string)
+	require.True(t, ok)
+	var config adapterconfig.MetricsDiscoveryConfig
+	require.NoError(t, yaml.UnmarshalStrict([]byte(text), &config))
+	var served []string
+	for _, rule := range config.Rules {
+		served = append(served, rule.Name.As)
 	}
-	assert.Equal(t, []any{signals.MetricRequestsRunning, signals.MetricRequestsWaiting, signals.MetricGPUUtilization}, served)
+	assert.Equal(t, []string{signals.MetricRequestsRunning, signals.MetricRequestsWaiting, signals.MetricGPUUtilization}, served)
 }
 
 // The adapter reads its rules only when it starts.
@@ -76,8 +90,9 @@ func TestPrometheusAdapterRestartsWithItsRules(t *testing.T) {
 	checksum := func(settings signals.Settings) any {
 		args := prometheusAdapterArgs(t)
 		args.Signals = catalogue(t, settings)
-		values, err := prometheusAdapterValues(args)
+		config, err := signals.AdapterConfigYAML(args.Signals)
 		require.NoError(t, err)
+		values := prometheusAdapterValues(args, config)
 		return path(t, values, "podAnnotations", "vllm-autoscaling/rules-checksum")
 	}
 	settings := signalSettings()
@@ -94,8 +109,7 @@ func TestPrometheusAdapterRestartsWithItsRules(t *testing.T) {
 func TestPrometheusAdapterValuesOfTheUserWin(t *testing.T) {
 	args := prometheusAdapterArgs(t)
 	args.Values = map[string]any{"logLevel": 6, "resources": map[string]any{"limits": map[string]any{"memory": "1Gi"}}}
-	values, err := prometheusAdapterValues(args)
-	require.NoError(t, err)
+	values := prometheusAdapterValues(args, nil)
 	assert.Equal(t, 6, values["logLevel"])
 	assert.Equal(t, "1Gi", path(t, values, "resources", "limits", "memory"))
 	assert.Equal(t, "50m", path(t, values, "resources", "requests", "cpu"))

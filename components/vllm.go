@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apps/v1"
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
@@ -16,7 +15,6 @@ import (
 	policyv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/policy/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"k8s.io/apimachinery/pkg/api/resource"
-	kmetav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/providers"
@@ -25,7 +23,7 @@ import (
 // The fixed names of the server's objects.
 const (
 	// VLLMName is the name of the Deployment, Service, ServiceAccount, PodDisruptionBudget,
-	// NetworkPolicy and ServiceMonitor.
+	// NetworkPolicy, and of what scrapes the server (a ServiceMonitor or PodMonitoring).
 	VLLMName = "vllm"
 	// VLLMPortName is the name of the container's and the Service's port, which serves the API,
 	// /health and /metrics.
@@ -103,8 +101,10 @@ var DefaultSimulation = Simulation{
 type VLLMArgs struct {
 	// Namespace to serve in. Required.
 	Namespace string
-	// MonitoringNamespace is where Prometheus runs, which may always scrape. Required.
+	// MonitoringNamespace is where the pods run that scrape the server, which they may always do. Required.
 	MonitoringNamespace string
+	// Scraper makes the metrics pipeline collect the server's series. Required.
+	Scraper ServerScraper
 	// Engine is EngineVLLM or EngineSimulator.
 	Engine Engine
 	// Image with an explicit version; "latest" is refused.
@@ -153,8 +153,8 @@ type VLLMArgs struct {
 	MaxReplicas int
 	// DependsOn lists what must exist first: the namespace.
 	DependsOn []pulumi.Resource
-	// MonitoringCRDs lists what brings the kind ServiceMonitor. The server itself does not wait for
-	// it, so that the model loads while the monitoring is installed.
+	// MonitoringCRDs lists what brings the kinds that Scraper registers. The server itself does not wait
+	// for it, so that the model loads while the monitoring is installed.
 	MonitoringCRDs []pulumi.Resource
 }
 
@@ -168,11 +168,11 @@ type VLLM struct {
 	// DeploymentName is the name of the Deployment to scale.
 	DeploymentName pulumi.StringOutput `pulumi:"deploymentName"`
 
-	// Deployment, Service and ServiceMonitor are for others to depend on.
+	// Deployment, Service and Monitor are for others to depend on.
 	Deployment *appsv1.Deployment
 	Service    *corev1.Service
-	// ServiceMonitor is what makes Prometheus scrape the server.
-	ServiceMonitor pulumi.Resource
+	// Monitor is what makes the metrics pipeline scrape the server.
+	Monitor pulumi.Resource
 }
 
 // vllmSelector are the labels that select the server's pods. They are part of the Deployment's
@@ -219,8 +219,10 @@ func NewVLLM(ctx *pulumi.Context, name string, args *VLLMArgs, opts ...pulumi.Re
 		return nil, err
 	}
 	monitorNeeds := append(append([]pulumi.Resource{}, args.DependsOn...), args.MonitoringCRDs...)
-	if c.ServiceMonitor, err = newServiceMonitor(ctx, args.Namespace, VLLMName, vllmServiceMonitor(args),
-		childOptions(c, monitorNeeds)); err != nil {
+	if c.Monitor, err = args.Scraper.scrapeServer(ctx, ScrapeTarget{
+		Namespace: args.Namespace, Name: VLLMName, Selector: vllmSelector(),
+		Port: VLLMPortName, Path: signals.MetricsPath, Interval: args.ScrapeInterval,
+	}, childOptions(c, monitorNeeds)); err != nil {
 		return nil, err
 	}
 
@@ -388,20 +390,6 @@ func namespacePeer(namespace string) networkingv1.NetworkPolicyPeerArgs {
 	}}
 }
 
-// vllmServiceMonitor scrapes the Service's named port.
-func vllmServiceMonitor(a *VLLMArgs) monitoringv1.ServiceMonitorSpec {
-	interval := monitoringv1.Duration(prometheusDuration(a.ScrapeInterval))
-	return monitoringv1.ServiceMonitorSpec{
-		Selector: kmetav1.LabelSelector{MatchLabels: vllmSelector()},
-		Endpoints: []monitoringv1.Endpoint{{
-			Port:          VLLMPortName,
-			Path:          signals.MetricsPath,
-			Interval:      interval,
-			ScrapeTimeout: interval,
-		}},
-	}
-}
-
 // secretsChecksum changes with either secret, so that a new token or key rolls the pods, which read
 // it only when they start. nil without secrets.
 func (a *VLLMArgs) secretsChecksum() pulumi.StringInput {
@@ -452,6 +440,9 @@ func (a *VLLMArgs) validate() error {
 		}
 	default:
 		add("engine %q not supported (one of: %s, %s)", a.Engine, EngineVLLM, EngineSimulator)
+	}
+	if a.Scraper == nil {
+		add("Scraper is missing: nobody would collect the server's series")
 	}
 	if a.Port < 1024 || a.Port > 65535 {
 		add("port %d not possible (1024 to 65535, the server does not run as root)", a.Port)

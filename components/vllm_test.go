@@ -36,6 +36,7 @@ func vllmArgs() *VLLMArgs {
 	return &VLLMArgs{
 		Namespace:           "vllm",
 		MonitoringNamespace: "monitoring",
+		Scraper:             PrometheusScraper{},
 		Engine:              EngineVLLM,
 		Image:               "vllm/vllm-openai:v0.20.0-cu129",
 		Port:                8000,
@@ -504,6 +505,7 @@ func TestVLLMRefuses(t *testing.T) {
 		want   string
 	}{
 		"no namespace":               {func(a *VLLMArgs) { a.Namespace = "" }, `Namespace ""`},
+		"no scraper":                 {func(a *VLLMArgs) { a.Scraper = nil }, "Scraper is missing"},
 		"no monitoring namespace":    {func(a *VLLMArgs) { a.MonitoringNamespace = "" }, `MonitoringNamespace ""`},
 		"a client namespace":         {func(a *VLLMArgs) { a.ClientNamespaces = []string{"We b"} }, `ClientNamespaces "We b"`},
 		"an engine":                  {func(a *VLLMArgs) { a.Engine = "tgi" }, `engine "tgi" not supported (one of: vllm, simulator)`},

@@ -49,6 +49,22 @@ type Cluster struct {
 	ServerEnv map[string]string
 	// NodeAutoscaler is set where the cloud runs no node autoscaler of its own.
 	NodeAutoscaler *NodeAutoscaler
+	// ManagedMetrics is set where the cloud collects and stores the metrics and the stack asked to read them
+	// from there.
+	ManagedMetrics *ManagedMetrics
+}
+
+// ManagedMetrics is a cloud's own collection and store of metrics.
+type ManagedMetrics struct {
+	// CollectorNamespace is where the cloud's collectors run, which scrape the server's pods.
+	CollectorNamespace string
+	// Access lists what lets the stack's adapter read from the store; its pods have to wait for it.
+	Access []pulumi.Resource
+}
+
+// ServiceAccount names a ServiceAccount of the cluster, for which a cloud can be told to trust it.
+type ServiceAccount struct {
+	Namespace, Name string
 }
 
 // GPUScheduling says how a pod asks for GPUs and lands on a node that has them.

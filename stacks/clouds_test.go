@@ -246,6 +246,14 @@ func TestRulesOfClouds(t *testing.T) {
 		"Entra without anyone":  {CloudAKS, onCloud(CloudAKS, map[string]any{"aks.entra.enabled": true}), "aks.entra", []string{"aks.entra has neither enableAzureRBAC nor adminGroupObjectIDs"}},
 		"chart of the plugin":   {CloudAKS, onCloud(CloudAKS, map[string]any{"charts.devicePlugin.version": "0.x"}), "charts.devicePlugin.version", []string{"exact"}},
 		"chart of the nodes":    {CloudEKS, onCloud(CloudEKS, map[string]any{"charts.clusterAutoscaler.repository": "x"}), "charts.clusterAutoscaler.repository", []string{"oci://"}},
+		// The managed pipeline.
+		"managed metrics on local": {CloudLocal, map[string]any{"metrics": "google-managed"}, "metrics", []string{"only with cloud gke; this stack's cloud is local", "workload identity", "remove"}},
+		"managed metrics on EKS":   {CloudEKS, onCloud(CloudEKS, map[string]any{"metrics": "google-managed"}), "metrics", []string{"cloud is eks", "parts of GKE"}},
+		"managed metrics on AKS":   {CloudAKS, onCloud(CloudAKS, map[string]any{"metrics": "google-managed"}), "metrics", []string{"cloud is aks", "parts of GKE"}},
+		"no such pipeline":         {CloudGKE, onCloud(CloudGKE, map[string]any{"metrics": "datadog"}), "metrics", []string{"prometheus-operator, google-managed"}},
+		"faster than it stores":    {CloudGKE, onCloud(CloudGKE, map[string]any{"metrics": "google-managed", "monitoring.signalInterval": "2s"}), "monitoring.signalInterval", []string{"at least 5s", "signalInterval' 5s"}},
+		"adapter of no version":    {CloudGKE, onCloud(CloudGKE, map[string]any{"autoscaling.adapterImage": "example.com/adapter"}), "autoscaling.adapterImage", []string{"no tag", imageStackdriverAdapter}},
+		"adapter on another cloud": {CloudEKS, onCloud(CloudEKS, map[string]any{"autoscaling.adapterImage": imageStackdriverAdapter}), "autoscaling.adapterImage", []string{"only with cloud gke"}},
 		// Accelerator and model.
 		"T4 on EKS":          {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge"}), "nodePools.gpu.machineType", []string{"capability 8.0", "nvidia-t4 has 7.5", "nvidia-l4 (g6.xlarge, g6.2xlarge, g6.4xlarge, ...)", "nvidia-a10g (g5.xlarge"}},
 		"T4 on AKS":          {CloudAKS, onCloud(CloudAKS, map[string]any{"nodePools.gpu.accelerator": "nvidia-t4"}), "nodePools.gpu.accelerator", []string{"nvidia-a10 (Standard_NV36ads_A10_v5, ", "nvidia-a100-80gb (Standard_NC24ads_A100_v4, "}},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"vllm-autoscaling/components"
 	"vllm-autoscaling/providers"
 	"vllm-autoscaling/providers/accelerators"
 )
@@ -87,6 +88,9 @@ type Config struct {
 	VLLM VLLM `key:"vllm"`
 	// GPU is what a replica gets and where its metrics come from.
 	GPU GPU `key:"gpu"`
+	// Metrics is the pipeline from the server's metrics to the autoscaler: one of the stack's own, or Google's
+	// managed collection (docs/google-managed-prometheus.md).
+	Metrics string `key:"metrics" clouds:"gke" values:"prometheus-operator google-managed"`
 	// Monitoring is Prometheus and Grafana.
 	Monitoring Monitoring `key:"monitoring"`
 	// Autoscaling is the HorizontalPodAutoscaler and the adapter that feeds it.
@@ -282,8 +286,10 @@ type Autoscaling struct {
 	ScaleUp ScaleUp `key:"scaleUp"`
 	// ScaleDown limits how fast replicas are removed.
 	ScaleDown ScaleDown `key:"scaleDown"`
-	// AdapterReplicas is the number of Prometheus Adapter pods.
+	// AdapterReplicas is the number of pods of the metrics adapter.
 	AdapterReplicas int `key:"adapterReplicas" unit:"pods" min:"1" max:"10"`
+	// AdapterImage is the Custom Metrics Stackdriver Adapter of metrics google-managed, with a version tag or digest.
+	AdapterImage string `key:"adapterImage" clouds:"gke" example:"registry.example.com/custom-metrics-stackdriver-adapter:v0.16.9-gke.0"`
 	// AdapterPort is a port that the control plane may open to pods. Every cloud's reaches 10250.
 	AdapterPort int `key:"adapterPort" clouds:"local" min:"1024" max:"65535"`
 	// RelistInterval is how often the adapter looks for new series: at least monitoring.signalInterval,
@@ -564,7 +570,9 @@ func (c *Config) applyDefaults(given keySet) {
 
 	orDefault(given, "monitoring.scrapeInterval", &c.Monitoring.ScrapeInterval, 15*time.Second)
 	orDefault(given, "monitoring.evaluationInterval", &c.Monitoring.EvaluationInterval, 15*time.Second)
-	orDefault(given, "monitoring.signalInterval", &c.Monitoring.SignalInterval, 2*time.Second)
+	orDefault(given, "metrics", &c.Metrics, MetricsPrometheusOperator)
+	orDefault(given, "monitoring.signalInterval", &c.Monitoring.SignalInterval,
+		choose(c.managesMetrics(), components.ManagedMinInterval, 2*time.Second))
 	orDefault(given, "monitoring.retention", &c.Monitoring.Retention, "7d")
 	// Nodes of a cloud come and go; an emptyDir would lose the metrics with them.
 	orDefault(given, "monitoring.storage", &c.Monitoring.Storage, choose(noGPU, Quantity(""), "20Gi"))
@@ -594,6 +602,7 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "autoscaling.scaleDown.pods", &c.Autoscaling.ScaleDown.Pods, 1)
 	orDefault(given, "autoscaling.scaleDown.period", &c.Autoscaling.ScaleDown.Period, 60*time.Second)
 	orDefault(given, "autoscaling.adapterReplicas", &c.Autoscaling.AdapterReplicas, 2)
+	orDefault(given, "autoscaling.adapterImage", &c.Autoscaling.AdapterImage, imageStackdriverAdapter)
 	orDefault(given, "autoscaling.adapterPort", &c.Autoscaling.AdapterPort, 10250)
 	// The first samples after a deployment wait for a relist; shorter than two scrapes, a series comes and goes.
 	orDefault(given, "autoscaling.relistInterval", &c.Autoscaling.RelistInterval, max(10*time.Second, 2*c.Monitoring.SignalInterval))

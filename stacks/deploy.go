@@ -83,45 +83,31 @@ func Deploy(ctx *pulumi.Context) error {
 	namespaces, err := components.NewNamespaces(ctx, "namespaces", &components.NamespacesArgs{
 		Monitoring: config.Namespaces.Monitoring,
 		Serving:    config.Namespaces.Serving,
+		// Only kube-prometheus-stack has pods that read their host.
+		Restricted: config.managesMetrics(),
 		DependsOn:  ready,
 	}, inCluster)
 	if err != nil {
 		return err
 	}
 
-	monitoring, err := components.NewKubePrometheusStack(ctx, "monitoring", &components.KubePrometheusStackArgs{
-		Namespace:           config.Namespaces.Monitoring,
-		Chart:               config.Charts.KubePrometheusStack.named("kube-prometheus-stack"),
-		ScrapeInterval:      config.Monitoring.ScrapeInterval,
-		EvaluationInterval:  config.Monitoring.EvaluationInterval,
-		Retention:           config.Monitoring.Retention,
-		Storage:             string(config.Monitoring.Storage),
-		StorageClass:        choose(config.Monitoring.StorageClass != "", config.Monitoring.StorageClass, cluster.StorageClass),
-		ControlPlaneScrapes: cluster.ControlPlaneScrapes,
-		Grafana:             config.Monitoring.Grafana,
-		GrafanaPassword:     config.Monitoring.GrafanaPassword.Input(),
-		Values:              config.Charts.KubePrometheusStack.Values,
-		DependsOn:           []pulumi.Resource{namespaces.MonitoringNamespace},
-	}, inCluster)
+	pipeline, err := config.newMetricsPipeline(ctx, pipelineNeeds{
+		cluster: cluster, namespaces: namespaces, gpus: gpus, settings: settings, catalogue: catalogue,
+		opts: []pulumi.ResourceOption{inCluster},
+	})
 	if err != nil {
 		return err
 	}
-
-	if _, err := components.NewDCGMExporter(ctx, "gpu-metrics", &components.DCGMExporterArgs{
-		Namespace:      config.Namespaces.Monitoring,
-		Metrics:        cluster.GPUMetrics,
-		Chart:          config.Charts.DCGMExporter.named("dcgm-exporter"),
-		GPU:            cluster.GPU,
-		ScrapeInterval: config.Monitoring.SignalInterval,
-		Values:         config.Charts.DCGMExporter.Values,
-		DependsOn:      append(slices.Clone(gpus), namespaces.MonitoringNamespace, monitoring.Release),
-	}, inCluster); err != nil {
-		return err
+	// monitoring is what brings the kinds that the pipeline's objects are of, where the cluster has not got them.
+	var monitoring []pulumi.Resource
+	if pipeline.Prometheus != nil {
+		monitoring = []pulumi.Resource{pipeline.Prometheus.Release}
 	}
 
 	vllm, err := components.NewVLLM(ctx, "vllm", &components.VLLMArgs{
 		Namespace:           config.Namespaces.Serving,
-		MonitoringNamespace: config.Namespaces.Monitoring,
+		MonitoringNamespace: pipeline.CollectorNamespace,
+		Scraper:             pipeline.Scraper,
 		Engine:              choose(config.GPU.Mode == GPUSimulated, components.EngineSimulator, components.EngineVLLM),
 		Image:               config.VLLM.Image,
 		Port:                config.VLLM.Port,
@@ -144,34 +130,7 @@ func Deploy(ctx *pulumi.Context) error {
 		ScrapeInterval:      config.Monitoring.SignalInterval,
 		MaxReplicas:         config.Autoscaling.MaxReplicas,
 		DependsOn:           append(slices.Clone(gpus), namespaces.ServingNamespace),
-		MonitoringCRDs:      []pulumi.Resource{monitoring.Release},
-	}, inCluster)
-	if err != nil {
-		return err
-	}
-
-	rules, err := components.NewGPURules(ctx, "signal-rules", &components.GPURulesArgs{
-		Namespace: config.Namespaces.Monitoring,
-		Settings:  settings,
-		DependsOn: []pulumi.Resource{namespaces.MonitoringNamespace, monitoring.Release},
-	}, inCluster)
-	if err != nil {
-		return err
-	}
-
-	adapter, err := components.NewPrometheusAdapter(ctx, "metrics-adapter", &components.PrometheusAdapterArgs{
-		Namespace:      config.Namespaces.Monitoring,
-		Chart:          config.Charts.PrometheusAdapter.named("prometheus-adapter"),
-		PrometheusURL:  components.PrometheusURL(config.Namespaces.Monitoring),
-		PrometheusPort: components.PrometheusPort,
-		ListenPort:     cluster.AggregatedAPIPort,
-		RelistInterval: config.Autoscaling.RelistInterval,
-		Replicas:       config.Autoscaling.AdapterReplicas,
-		Signals:        catalogue,
-		Values:         config.Charts.PrometheusAdapter.Values,
-		// Both namespaces, because destroy has to take the adapter's APIService away before either: one
-		// whose pods are gone keeps every namespace in the cluster from being deleted.
-		DependsOn: []pulumi.Resource{namespaces.MonitoringNamespace, namespaces.ServingNamespace, monitoring.Release},
+		MonitoringCRDs:      monitoring,
 	}, inCluster)
 	if err != nil {
 		return err
@@ -182,38 +141,21 @@ func Deploy(ctx *pulumi.Context) error {
 		DeploymentName: components.VLLMName,
 		MinReplicas:    config.Autoscaling.MinReplicas,
 		MaxReplicas:    config.Autoscaling.MaxReplicas,
-		Signals:        catalogue,
+		Signals:        pipeline.Signals,
 		ScaleUp:        components.ScalingRules(config.Autoscaling.ScaleUp),
 		ScaleDown: components.ScalingRules{
 			Stabilization: config.Autoscaling.ScaleDown.Stabilization,
 			Pods:          config.Autoscaling.ScaleDown.Pods,
 			Period:        config.Autoscaling.ScaleDown.Period,
 		},
-		DependsOn: []pulumi.Resource{namespaces.ServingNamespace, vllm.Deployment, rules.Rule, adapter.Release},
+		DependsOn: append([]pulumi.Resource{namespaces.ServingNamespace, vllm.Deployment}, pipeline.Serving...),
 	}, inCluster)
 	if err != nil {
 		return err
 	}
 
-	observed := config.telemetrySettings(catalogue)
-	observability := []pulumi.Resource{namespaces.MonitoringNamespace, monitoring.Release}
-	if config.Monitoring.Dashboards {
-		if _, err := components.NewDashboards(ctx, "dashboards", &components.DashboardsArgs{
-			Namespace: config.Namespaces.Monitoring,
-			Settings:  observed,
-			DependsOn: observability,
-		}, inCluster); err != nil {
-			return err
-		}
-	}
-	if config.Monitoring.Alerts.Enabled {
-		if _, err := components.NewAlerts(ctx, "alerts", &components.AlertsArgs{
-			Namespace: config.Namespaces.Monitoring,
-			Settings:  config.alertSettings(observed),
-			DependsOn: observability,
-		}, inCluster); err != nil {
-			return err
-		}
+	if err := config.observe(ctx, catalogue, namespaces, pipeline, inCluster); err != nil {
+		return err
 	}
 
 	if cluster.Kubeconfig.OutputState != nil {
@@ -222,16 +164,51 @@ func Deploy(ctx *pulumi.Context) error {
 	ctx.Export("apiUrl", vllm.URL)
 	ctx.Export("apiPortForward", pulumi.String(portForward(cluster, config.Namespaces.Serving,
 		components.VLLMName, 8000, config.VLLM.Port)))
-	if config.Monitoring.Grafana {
+	if pipeline.Prometheus != nil && config.Monitoring.Grafana {
 		ctx.Export("grafanaPortForward", pulumi.String(portForward(cluster, config.Namespaces.Monitoring,
 			components.GrafanaService, 3000, 80)))
 		ctx.Export("grafanaUser", pulumi.String(components.GrafanaAdminUser))
-		ctx.Export("grafanaPassword", monitoring.GrafanaPassword)
+		ctx.Export("grafanaPassword", pipeline.Prometheus.GrafanaPassword)
 	}
 	ctx.Export("hpaName", autoscaler.Name)
 	ctx.Export("namespaces", pulumi.StringMap{"monitoring": namespaces.Monitoring, "serving": namespaces.Serving})
-	ctx.Export("metrics", adapter.Metrics)
-	return config.exportPipeline(ctx, cluster, settings, catalogue)
+	ctx.Export("metrics", pulumi.ToStringArray(signals.Names(pipeline.Signals)))
+	return config.exportPipeline(ctx, cluster, settings, pipeline)
+}
+
+// observe adds what people watch the stack with. It is made of objects that only the Prometheus Operator and
+// Grafana read.
+func (c *Config) observe(ctx *pulumi.Context, catalogue []signals.Signal, namespaces *components.Namespaces,
+	pipeline *components.MetricsPipeline, opts ...pulumi.ResourceOption,
+) error {
+	if pipeline.Prometheus == nil {
+		if !c.Monitoring.Dashboards && !c.Monitoring.Alerts.Enabled {
+			return nil
+		}
+		return ctx.Log.Info(fmt.Sprintf("metrics %s: no dashboards and no alerts, which are Grafana's and the Prometheus Operator's; "+
+			"docs/google-managed-prometheus.md says what to look at instead", c.Metrics), &pulumi.LogArgs{})
+	}
+	observed := c.telemetrySettings(catalogue)
+	needs := []pulumi.Resource{namespaces.MonitoringNamespace, pipeline.Prometheus.Release}
+	if c.Monitoring.Dashboards {
+		if _, err := components.NewDashboards(ctx, "dashboards", &components.DashboardsArgs{
+			Namespace: c.Namespaces.Monitoring,
+			Settings:  observed,
+			DependsOn: needs,
+		}, opts...); err != nil {
+			return err
+		}
+	}
+	if c.Monitoring.Alerts.Enabled {
+		if _, err := components.NewAlerts(ctx, "alerts", &components.AlertsArgs{
+			Namespace: c.Namespaces.Monitoring,
+			Settings:  c.alertSettings(observed),
+			DependsOn: needs,
+		}, opts...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // newCluster returns the place that the configuration chooses.

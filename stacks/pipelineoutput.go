@@ -12,24 +12,27 @@ import (
 )
 
 // exportPipeline exports where everything is, for programs that look at a deployed stack.
-func (c *Config) exportPipeline(ctx *pulumi.Context, cluster *providers.Cluster, settings signals.Settings, catalogue []signals.Signal) error {
+func (c *Config) exportPipeline(ctx *pulumi.Context, cluster *providers.Cluster, settings signals.Settings, metrics *components.MetricsPipeline) error {
 	pipeline := outputs.Pipeline{
 		Serving: outputs.Serving{
 			Namespace: c.Namespaces.Serving, Deployment: components.VLLMName,
 			Service: components.VLLMName, Port: c.VLLM.Port, HPA: components.AutoscalerName,
 		},
-		Prometheus:     outputs.Service{Namespace: c.Namespaces.Monitoring, Name: components.PrometheusService, Port: components.PrometheusPort},
-		Adapter:        outputs.Workload{Namespace: c.Namespaces.Monitoring, Name: components.PrometheusAdapterRelease},
+		Metrics:        c.Metrics,
+		Adapter:        outputs.Workload{Namespace: c.Namespaces.Monitoring, Name: metrics.Adapter},
 		ServerSeries:   signals.ServerSeries(),
 		GPUMetrics:     string(cluster.GPUMetrics.Source),
 		GPUSeries:      []string{},
 		SignalInterval: c.Monitoring.SignalInterval.String(),
 	}
+	if metrics.Prometheus != nil {
+		pipeline.Prometheus = outputs.Service{Namespace: c.Namespaces.Monitoring, Name: components.PrometheusService, Port: components.PrometheusPort}
+	}
 	// Where there is no kubeconfig to hand out, the user has one already.
 	if cluster.Kubeconfig.OutputState == nil {
 		pipeline.Kubeconfig, pipeline.Context = c.Cluster.Kubeconfig, cluster.Name
 	}
-	for _, signal := range catalogue {
+	for _, signal := range metrics.Signals {
 		query, err := signal.PodQuery(settings.Namespace)
 		if err != nil {
 			return err

@@ -53,7 +53,7 @@ func (c *Config) gkeArgs() *gke.Args {
 		DeletionProtection: c.Cluster.DeletionProtection, AutoscalingProfile: g.AutoscalingProfile, DiskKMSKey: g.DiskKMSKey,
 		SystemPool: c.systemPool(), GPUPool: c.gpuPool(),
 		GPUDriver: g.GPUDriver, LeaveGPUTaintToGKE: g.LeaveGPUTaintToGKE, GPUsPerReplica: c.GPU.PerReplica,
-		ExistingAccelerator: g.ExistingAccelerator,
+		ExistingAccelerator: g.ExistingAccelerator, MetricsReader: c.metricsReader(),
 	}
 }
 

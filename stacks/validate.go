@@ -163,6 +163,7 @@ func (c *Config) validate(source Source, given keySet) []Problem {
 	c.validateSecrets(r)
 	c.validateVLLM(r)
 	c.validateGPU(r)
+	c.validateMetrics(r)
 	c.validateMonitoring(r)
 	c.validateReplicas(r)
 	c.validateSignals(r)

@@ -62,20 +62,6 @@ func AdapterConfig(signals []Signal) adapterconfig.MetricsDiscoveryConfig {
 	return adapterconfig.MetricsDiscoveryConfig{Rules: rules}
 }
 
-// AdapterHelmRules is the rules of AdapterConfig as the value rules.custom of the prometheus-adapter chart:
-// plain lists and maps, with the keys that the adapter reads.
-func AdapterHelmRules(signals []Signal) ([]any, error) {
-	text, err := yaml.Marshal(AdapterConfig(signals).Rules)
-	if err != nil {
-		return nil, fmt.Errorf("adapter rules as chart values: %w", err)
-	}
-	var rules []any
-	if err := yaml.Unmarshal(text, &rules); err != nil {
-		return nil, fmt.Errorf("adapter rules as chart values: %w", err)
-	}
-	return rules, nil
-}
-
 // AdapterConfigYAML renders AdapterConfig as the file that prometheus-adapter takes with --config.
 func AdapterConfigYAML(signals []Signal) ([]byte, error) {
 	text, err := yaml.Marshal(AdapterConfig(signals))

@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	adapterconfig "sigs.k8s.io/prometheus-adapter/pkg/config"
-	"sigs.k8s.io/yaml"
 )
 
 func catalogue(t *testing.T) []Signal {
@@ -46,20 +45,6 @@ func TestAdapterServesEachSignalByOneRule(t *testing.T) {
 func TestAdapterConfigYAMLPassesTheAdaptersStrictReader(t *testing.T) {
 	signals := catalogue(t)
 	text, err := AdapterConfigYAML(signals)
-	require.NoError(t, err)
-	read, err := adapterconfig.FromYAML(text)
-	require.NoError(t, err, "%s", text)
-	assert.Equal(t, AdapterConfig(signals), *read)
-}
-
-func TestAdapterHelmRulesAreThoseOfTheConfig(t *testing.T) {
-	signals := catalogue(t)
-	values, err := AdapterHelmRules(signals)
-	require.NoError(t, err)
-	require.Len(t, values, len(signals))
-
-	// What the chart does: it writes the values below "rules:" of the adapter's file.
-	text, err := yaml.Marshal(map[string]any{"rules": values})
 	require.NoError(t, err)
 	read, err := adapterconfig.FromYAML(text)
 	require.NoError(t, err, "%s", text)

@@ -63,12 +63,25 @@ func utilizationExpr(s Settings) string {
 	honored := fmt.Sprintf("max by (%s) (%s)", perPod,
 		percentExpr(fmt.Sprintf(`%s, %s!="", %s=""`, inNamespace(LabelNamespace, s), LabelPod, LabelExportedPod)))
 
+	// A pod that still loads its model keeps a GPU busy but cannot take load. vLLM serves no series before the
+	// model is loaded, so that the last condition alone does for all but the moments around readiness.
+	ready := fmt.Sprintf("and on (%s) (%s{%s, %s=\"true\"} == 1)\n", perPod, SeriesPodReady, inNamespace(LabelNamespace, s), LabelCondition)
+	if s.StandaloneRules {
+		ready = ""
+	}
 	return fmt.Sprintf("max by (%s) (\n  %s\n  or\n  %s\n)\n", perPod,
 		copyLabel(copyLabel(exported, LabelExportedNamespace, LabelNamespace), LabelExportedPod, LabelPod), honored) +
-		// A pod that still loads its model keeps a GPU busy but cannot take load.
-		fmt.Sprintf("and on (%s) (%s{%s, %s=\"true\"} == 1)\n", perPod, SeriesPodReady, inNamespace(LabelNamespace, s), LabelCondition) +
+		ready +
 		// With honoured labels an idle GPU carries the exporter's own pod, which serves no requests.
-		fmt.Sprintf("and on (%s) %s{%s}", perPod, RecordRequestsInFlight, inNamespace(LabelNamespace, s))
+		fmt.Sprintf("and on (%s) %s", perPod, resultOf(RecordRequestsInFlight, inFlightExpr, s))
+}
+
+// resultOf reads what a rule before has recorded, or is that rule's expression where that cannot be seen yet.
+func resultOf(name string, expr func(Settings) string, s Settings) string {
+	if s.StandaloneRules {
+		return "(" + expr(s) + ")"
+	}
+	return fmt.Sprintf("%s{%s}", name, inNamespace(LabelNamespace, s))
 }
 
 // percentExpr is the utilisation in percent of every GPU that the matchers select, under either name of the DCGM field.
@@ -81,9 +94,8 @@ func percentExpr(matchers string) string {
 // DCGM counts the time with any kernel running: a single request being decoded reads near 100.
 // The last comparison drops NaN, which the adapter would serve as 0 and the HPA take for an idle pod.
 func guardedExpr(s Settings) string {
-	in := inNamespace(LabelNamespace, s)
-	return fmt.Sprintf("(\n  %s{%s}\n  * on (%s)\n  clamp_max(%s{%s} / %s, 1)\n) >= 0",
-		RecordGPUUtilization, in, perPod, RecordRequestsInFlight, in, number(s.GPUGuardRequests))
+	return fmt.Sprintf("(\n  %s\n  * on (%s)\n  clamp_max(%s / %s, 1)\n) >= 0",
+		resultOf(RecordGPUUtilization, utilizationExpr, s), perPod, resultOf(RecordRequestsInFlight, inFlightExpr, s), number(s.GPUGuardRequests))
 }
 
 // simulatedGPUExpr reads as a real GPU does: near 100 as soon as anything runs, 0 when idle. Its labels

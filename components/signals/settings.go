@@ -24,6 +24,9 @@ type Settings struct {
 	SimulateGPU bool
 	// MaxNumSeqs is vLLM's --max-num-seqs: the most requests that one engine runs at a time.
 	MaxNumSeqs int
+	// StandaloneRules is for places that export no readiness of pods and show what a rule has recorded
+	// only a while later: every rule then reads the series of the server and of the GPUs alone.
+	StandaloneRules bool
 }
 
 // Problem is one thing wrong with Settings.

@@ -76,6 +76,10 @@ type Args struct {
 	LeaveGPUTaintToGKE bool
 	// GPUsPerReplica is the number of GPUs of one replica of the server. Default: 1.
 	GPUsPerReplica int
+	// MetricsReader is a ServiceAccount of the cluster that reads the metrics which Google's managed
+	// collection stores in the project; nil for none. It gets roles/monitoring.viewer, by workload
+	// identity: there is no key, and no Google service account between.
+	MetricsReader *providers.ServiceAccount
 	// ExistingAccelerator chooses among the GPUs of an existing cluster, by GKE's name, when GPUPool
 	// is nil and the cluster has several kinds; "" takes the only kind.
 	ExistingAccelerator string

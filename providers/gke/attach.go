@@ -69,18 +69,28 @@ func (a *Args) checkExisting(found *container.LookupClusterResult, out *attached
 		p.add("its monitoring component %s is off, so that there are no GPU metrics: run `%s --monitoring=%s`",
 			strings.Join(missing, " and "), update, strings.Join(gcloudComponents(slices.Concat(missing, components)), ","))
 	}
+	if a.MetricsReader != nil && !(len(found.MonitoringConfigs) > 0 && managedCollection(found.MonitoringConfigs[0])) {
+		p.add("its managed collection for Prometheus is off, so that nothing would collect the metrics: run `%s --enable-managed-prometheus`", update)
+	}
 	if a.GPUPool == nil {
 		a.chooseExistingGPU(p, found.NodePools, out)
-		return errors.Join(p.found...)
+		if a.MetricsReader == nil {
+			return errors.Join(p.found...)
+		}
 	}
 	if len(found.WorkloadIdentityConfigs) == 0 || found.WorkloadIdentityConfigs[0].WorkloadPool == "" {
-		p.add("its workload identity is off, without which pods on the GPU nodes could use the nodes' credentials: run `%s --workload-pool=%s.svc.id.goog`",
+		p.add("its workload identity is off, without which pods use the nodes' credentials: run `%s --workload-pool=%s.svc.id.goog`",
 			update, a.Project)
 	}
-	if found.NetworkingMode == "ROUTES" {
+	if a.GPUPool != nil && found.NetworkingMode == "ROUTES" {
 		p.add("its networking mode is ROUTES, which takes no nodes without a public address: attach to a VPC-native cluster")
 	}
 	return errors.Join(p.found...)
+}
+
+// managedCollection says whether GKE runs its collectors.
+func managedCollection(config container.GetClusterMonitoringConfig) bool {
+	return slices.ContainsFunc(config.ManagedPrometheuses, func(m container.GetClusterMonitoringConfigManagedPrometheus) bool { return m.Enabled })
 }
 
 // chooseExistingGPU finds the GPU nodes that the cluster already has.

@@ -19,7 +19,7 @@ func existingCluster() object {
 		"id": "projects/my-project/locations/us-central1/clusters/theirs", "name": "theirs", "endpoint": "198.51.100.4",
 		"masterAuths":     []any{object{"clusterCaCertificate": "Q0E="}},
 		"enableAutopilot": false, "masterVersion": "1.33.4-gke.1036000", "networkingMode": "VPC_NATIVE",
-		"monitoringConfigs":       []any{object{"enableComponents": []any{"SYSTEM_COMPONENTS", "DCGM"}}},
+		"monitoringConfigs":       []any{object{"enableComponents": []any{"SYSTEM_COMPONENTS", "DCGM"}, "managedPrometheuses": []any{object{"enabled": true}}}},
 		"workloadIdentityConfigs": []any{object{"workloadPool": "my-project.svc.id.goog"}},
 		"nodePools":               []any{object{"name": "default-pool", "nodeConfigs": []any{object{}}}},
 	}

@@ -62,7 +62,7 @@ func newCluster(ctx *pulumi.Context, name string, a *Args, at *placement, identi
 		WorkloadIdentityConfig: container.ClusterWorkloadIdentityConfigArgs{WorkloadPool: pulumi.String(a.Project + ".svc.id.goog")},
 		MonitoringConfig: container.ClusterMonitoringConfigArgs{
 			EnableComponents: pulumi.ToStringArray(monitoringComponents),
-			// Nobody has shown that the GPU exporter runs without it.
+			// With either pipeline: one reads from it, and nobody has shown that the GPU exporter runs without it.
 			ManagedPrometheus: container.ClusterMonitoringConfigManagedPrometheusArgs{Enabled: pulumi.Bool(true)},
 		},
 		ClusterAutoscaling: container.ClusterClusterAutoscalingArgs{AutoscalingProfile: pulumi.String(a.AutoscalingProfile)},

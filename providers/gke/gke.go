@@ -61,6 +61,10 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	if err != nil {
 		return nil, fmt.Errorf("creating the Kubernetes provider of GKE cluster %q: %w", name, err)
 	}
+	managed, err := newMetricsAccess(ctx, name, &a, inCloud)
+	if err != nil {
+		return nil, err
+	}
 	cluster := &providers.Cluster{
 		Name:    a.clusterName(),
 		Kubectl: "kubectl --context " + a.contextName(),
@@ -75,6 +79,7 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 			PodLabels: map[string]string{"app.kubernetes.io/name": "gke-managed-dcgm-exporter"},
 			Port:      "metrics",
 		}},
+		ManagedMetrics:    managed,
 		AggregatedAPIPort: 10250, // Besides 443 the only port that a private control plane may open.
 		Kubeconfig:        made.kubeconfig,
 		// GKE mounts the driver where the server's image does not look for it.

@@ -45,8 +45,8 @@ type recorder struct {
 	sync.Mutex
 	registered []registration
 	calls      []pulumi.MockCallArgs
-	// existing answers a look-up of a cluster.
-	existing resource.PropertyMap
+	// existing answers a look-up of a cluster, projects one of projects.
+	existing, projects resource.PropertyMap
 }
 
 func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
@@ -72,6 +72,9 @@ func (r *recorder) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) 
 	r.Lock()
 	defer r.Unlock()
 	r.calls = append(r.calls, args)
+	if args.Token == projectsToken {
+		return r.projects, nil
+	}
 	return r.existing, nil
 }
 

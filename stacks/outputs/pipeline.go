@@ -24,7 +24,10 @@ type Pipeline struct {
 	Context    string `json:"context"`
 	// Serving is the server.
 	Serving Serving `json:"serving"`
-	// Prometheus is the Service of Prometheus.
+	// Metrics is the pipeline from the server's metrics to the HPA: "prometheus-operator" or "google-managed".
+	Metrics string `json:"metrics"`
+	// Prometheus is the Service of Prometheus; its name is "" where the cloud stores the metrics, and there is
+	// none to ask in the cluster.
 	Prometheus Service `json:"prometheus"`
 	// Adapter is the Deployment that serves the custom metrics API.
 	Adapter Workload `json:"adapter"`

@@ -176,6 +176,9 @@ func newFakeCloud(inside *fakeCluster) *fakeCloud {
 				fmt.Sprintf(`"client-certificate-data": %q, "client-key-data": "a2V5", "token": "canary-azure-5e"`, caCertificate)),
 			"azure-native:containerservice/v20240901:listManagedClusterUserCredentials": azureKubeconfig("clusterUser",
 				`"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "kubelogin", "args": ["get-token", "--tenant-id", "t", "--server-id", "s"]}`),
+			"gcp:projects/getProject:getProject": func(resource.PropertyMap) (map[string]any, error) {
+				return map[string]any{"projects": []any{map[string]any{"projectId": "my-project", "number": "123456789012"}}}, nil
+			},
 		},
 	}
 }

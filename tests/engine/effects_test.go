@@ -42,6 +42,7 @@ var situations = map[string]situation{
 	"local charts.dcgmExporter.repository": {before: onGPUs},
 	"local charts.dcgmExporter.values":     {before: onGPUs},
 	"monitoring.storageClass":              {before: map[string]any{"monitoring.storage": "20Gi"}},
+	"gke autoscaling.adapterImage":         {before: map[string]any{"metrics": "google-managed"}},
 	"gke gke.network":                      {before: map[string]any{"gke.network": "first", "gke.subnetwork": "nodes"}},
 	"gke gke.subnetwork":                   {before: map[string]any{"gke.network": "first", "gke.subnetwork": "first"}},
 	"gke gke.podsRange":                    {before: map[string]any{"gke.network": "first", "gke.subnetwork": "nodes", "gke.podsRange": "first", "gke.servicesRange": "s"}},

@@ -58,6 +58,7 @@ func TestSecondUpIsAllTheSame(t *testing.T) {
 func TestUpdateChangesOnlyWhatItMust(t *testing.T) {
 	const hpa, deployment, adapter = "update HorizontalPodAutoscaler vllm", "update Deployment vllm", "update Release prometheus-adapter"
 	const alerts, dashboard = "update PrometheusRule vllm-alerts", "update ConfigMap vllm-dashboard-autoscaling"
+	const rules = "update ConfigMap prometheus-adapter-rules"
 	for name, test := range map[string]struct {
 		key   string
 		value any
@@ -68,7 +69,7 @@ func TestUpdateChangesOnlyWhatItMust(t *testing.T) {
 		"target":               {"autoscaling.signals.requestsRunning.target", 9, []string{hpa}},
 		"scale-down":           {"autoscaling.scaleDown.stabilization", "120s", []string{hpa}},
 		"GPU guard":            {"autoscaling.signals.gpuUtilization.guardRequests", 2, []string{"update PrometheusRule vllm-signals"}},
-		"signal off":           {"autoscaling.signals.requestsWaiting.enabled", false, []string{hpa, adapter, alerts, dashboard}},
+		"signal off":           {"autoscaling.signals.requestsWaiting.enabled", false, []string{hpa, rules, adapter, alerts, dashboard}},
 		"relist":               {"autoscaling.relistInterval", "40s", []string{adapter}},
 		"adapter replicas":     {"autoscaling.adapterReplicas", 3, []string{adapter}},
 		"adapter port":         {"autoscaling.adapterPort", 6443, []string{adapter}},
@@ -161,15 +162,16 @@ func TestOrderOfCreationAndDestruction(t *testing.T) {
 			hpa        = [2]string{"HorizontalPodAutoscaler", "vllm"}
 			adapter    = [2]string{"Release", "prometheus-adapter"}
 			kps        = [2]string{"Release", "kps"}
+			api        = [2]string{"APIService", "v1beta1.custom.metrics.k8s.io"}
 			deployment = [2]string{"Deployment", "vllm"}
 			monitor    = [2]string{"ServiceMonitor", "vllm"}
 			rule       = [2]string{"PrometheusRule", "vllm-signals"}
 			monitoring = [2]string{"Namespace", "monitoring"}
 			serving    = [2]string{"Namespace", "vllm"}
 		)
-		s.before(monitoring, kps, adapter, hpa)
+		s.before(monitoring, kps, adapter, api, hpa)
 		// An APIService without pods would keep this namespace, too, from being deleted.
-		s.before(serving, adapter, hpa)
+		s.before(serving, adapter, api)
 		s.before(serving, deployment, hpa)
 		s.before(serving, monitor)
 		s.before(kps, monitor)

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/common/model"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -143,6 +144,7 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 		EgressSocket:   socket,
 		ModelLoadDelay: o.ModelLoadDelay,
 		Latency:        o.Latency,
+		Google:         google{l},
 		Log:            l.log,
 	})
 	if err != nil {
@@ -178,7 +180,7 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 
 // startClouds starts the simulated clouds on the control plane.
 func (l *Lab) startClouds(o cloud.Options) error {
-	o.ControlPlane, o.Log, o.Wipe = l.controlPlane, l.log, l.wipe
+	o.ControlPlane, o.Log, o.Wipe, o.Collected = l.controlPlane, l.log, l.wipe, l.collected
 	var err error
 	l.clouds, err = cloud.Start(o)
 	return err
@@ -195,6 +197,10 @@ func podPrograms(t Tools) map[string]string {
 		string(podruntime.Prometheus):       t.Path(tools.Prometheus),
 		string(podruntime.Adapter):          t.Path(tools.PrometheusAdapter),
 		string(podruntime.KubeStateMetrics): t.Path(tools.KubeStateMetrics),
+
+		string(podruntime.ManagedOperator):    t.Path(tools.ManagedOperator),
+		string(podruntime.ManagedCollector):   t.Path(tools.Prometheus),
+		string(podruntime.StackdriverAdapter): t.Path(tools.StackdriverAdapter),
 	}
 }
 
@@ -354,6 +360,43 @@ const (
 	prometheusPort = 9090
 )
 
+// google is Google Cloud to the pods: the simulated clouds, which start after what runs the pods.
+type google struct{ lab *Lab }
+
+func (g google) MetadataServer(namespace, serviceAccount string) (string, error) {
+	if g.lab.clouds == nil {
+		return "", errors.New("the lab simulates no cloud")
+	}
+	return g.lab.clouds.MetadataServer(namespace, serviceAccount)
+}
+
+func (g google) MonitoringURL() string {
+	if g.lab.clouds == nil {
+		return ""
+	}
+	return g.lab.clouds.MonitoringURL()
+}
+
+// collected asks the managed collection's collector.
+func (l *Lab) collected(ctx context.Context, promql string, at time.Time) (model.Vector, error) {
+	pods, err := l.readyPods(ctx, cloud.CollectionNamespace, labels.SelectorFromSet(cloud.CollectorLabels).String())
+	if err != nil {
+		return nil, err
+	}
+	if len(pods) == 0 {
+		return nil, fmt.Errorf("query %s: no ready collector in %s", promql, cloud.CollectionNamespace)
+	}
+	value, err := query(ctx, l.PodURL(pods[0].Namespace, pods[0].Name, cloud.CollectorPort), promql, at)
+	if err != nil {
+		return nil, err
+	}
+	vector, ok := value.(model.Vector)
+	if !ok {
+		return nil, fmt.Errorf("query %s: a %s, not a vector", promql, value.Type())
+	}
+	return vector, nil
+}
+
 // Metric asks the Prometheus in the cluster for the value of an expression now.
 func (l *Lab) Metric(ctx context.Context, promql string) (model.Value, error) {
 	pods, err := l.readyPods(ctx, metav1.NamespaceAll, prometheusPods)
@@ -363,11 +406,16 @@ func (l *Lab) Metric(ctx context.Context, promql string) (model.Value, error) {
 	if len(pods) == 0 {
 		return nil, fmt.Errorf("query %s: no ready Prometheus in the cluster (pods with labels %s)", promql, prometheusPods)
 	}
-	client, err := api.NewClient(api.Config{Address: l.PodURL(pods[0].Namespace, pods[0].Name, prometheusPort)})
+	return query(ctx, l.PodURL(pods[0].Namespace, pods[0].Name, prometheusPort), promql, time.Time{})
+}
+
+// query asks a Prometheus; the zero time is now.
+func query(ctx context.Context, address, promql string, at time.Time) (model.Value, error) {
+	client, err := api.NewClient(api.Config{Address: address})
 	if err != nil {
 		return nil, fmt.Errorf("query %s: %w", promql, err)
 	}
-	value, _, err := prometheusv1.NewAPI(client).Query(ctx, promql, time.Time{})
+	value, _, err := prometheusv1.NewAPI(client).Query(ctx, promql, at)
 	if err != nil {
 		return nil, fmt.Errorf("query %s: %w", promql, err)
 	}

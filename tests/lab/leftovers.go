@@ -166,8 +166,8 @@ func ignoredKind(group, kind string) bool {
 
 // madeByCloud says that a cloud runs it in its clusters.
 func madeByCloud(object Object, meta *metav1.ObjectMeta) bool {
-	return meta.Labels[cloud.ManagedLabel] != "" || object.Namespace == cloud.ManagedNamespace ||
-		object.Kind == "Namespace" && object.Name == cloud.ManagedNamespace
+	return meta.Labels[cloud.ManagedLabel] != "" || slices.Contains(cloud.OwnNamespaces(), object.Namespace) ||
+		object.Kind == "Namespace" && slices.Contains(cloud.OwnNamespaces(), object.Name)
 }
 
 // ownedByCluster says that the control plane made the object, perhaps only after the lab had started.

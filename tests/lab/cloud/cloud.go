@@ -23,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -60,6 +61,9 @@ type Options struct {
 	// Wipe removes everything from the cluster that was not there at the lab's start: it goes with a cluster that
 	// is deleted. Nil keeps it.
 	Wipe func(ctx context.Context) error
+	// Collected asks what the managed collection's collector has stored for the value of a PromQL expression at a
+	// time. Nil leaves Cloud Monitoring and the managed collection out.
+	Collected func(ctx context.Context, promql string, at time.Time) (model.Vector, error)
 	// Log gets a line for each thing that a cloud does; nil for none.
 	Log io.Writer
 }
@@ -73,6 +77,8 @@ type Cloud struct {
 	working sync.WaitGroup
 	server  *http.Server
 	address string
+	// monitoring is nil without Options.Collected.
+	monitoring *Monitoring
 
 	mu        sync.Mutex
 	resources []*Resource
@@ -134,6 +140,12 @@ func Start(o Options) (*Cloud, error) {
 		cancel()
 		return nil, fmt.Errorf("cloud: %w", err)
 	}
+	if o.Collected != nil {
+		if c.monitoring, err = c.startMonitoring(o.Collected); err != nil {
+			cancel()
+			return nil, errors.Join(fmt.Errorf("cloud: %w", err), listener.Close())
+		}
+	}
 	c.address = listener.Addr().String()
 	c.server = &http.Server{Handler: c.handler(), ReadHeaderTimeout: 10 * time.Second}
 	// The only error after a successful listen is the one that closing gives.
@@ -152,6 +164,9 @@ func setDefault(d *time.Duration, value time.Duration) {
 func (c *Cloud) Stop() error {
 	c.cancel()
 	err := c.server.Close()
+	if c.monitoring != nil {
+		err = errors.Join(err, c.monitoring.stop())
+	}
 	c.mu.Lock()
 	gates := slices.Collect(maps.Values(c.gates))
 	c.mu.Unlock()

@@ -237,6 +237,11 @@ func (c *Cloud) settleGKECluster(ctx context.Context, r *Resource) error {
 	if err := c.installStorage(ctx, storageOf[GKECluster]); err != nil {
 		return err
 	}
+	if object(r.Inputs).flag("monitoringConfig.managedPrometheus.enabled") && c.monitoring != nil {
+		if err := c.installManagedCollection(ctx); err != nil {
+			return err
+		}
+	}
 	components := object(r.Inputs).texts("monitoringConfig.enableComponents")
 	if slices.Contains(components, "DCGM") && slices.Contains(components, "SYSTEM_COMPONENTS") {
 		return c.installManagedExporter(ctx)
@@ -471,7 +476,15 @@ func zonesOf(location string) []string {
 
 // gcpInvokes are Google's data sources.
 func gcpInvokes() map[string]invoke {
-	return map[string]invoke{"gcp:container/getCluster:getCluster": func(c *Cloud, s Settings, args object) (object, error) {
+	return map[string]invoke{"gcp:projects/getProject:getProject": func(_ *Cloud, _ Settings, args object) (object, error) {
+		id, ok := strings.CutPrefix(args.text("filter"), "id:")
+		if !ok {
+			return nil, fmt.Errorf("filter %q is not simulated", args.text("filter"))
+		}
+		return object{"id": args.text("filter"), "filter": args.text("filter"), "projects": []any{map[string]any{
+			"projectId": id, "number": projectNumber, "name": id, "lifecycleState": "ACTIVE",
+		}}}, nil
+	}, "gcp:container/getCluster:getCluster": func(c *Cloud, s Settings, args object) (object, error) {
 		location := orElse(args.text("location"), s["region"])
 		found := c.all(GKECluster, func(r *Resource) bool {
 			return named(r, "name") == args.text("name") && r.Region == location && strings.HasPrefix(r.ID, "projects/"+orElse(args.text("project"), s["project"])+"/")

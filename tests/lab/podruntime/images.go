@@ -18,6 +18,10 @@ const (
 	Adapter          Program = "prometheus-adapter"
 	KubeStateMetrics Program = "kube-state-metrics"
 	GPUExporter      Program = "dcgm-exporter"
+	// ManagedOperator and ManagedCollector are those of Google's managed collection; the collector is a Prometheus.
+	ManagedOperator    Program = "managed-prometheus-operator"
+	ManagedCollector   Program = "managed-prometheus-collector"
+	StackdriverAdapter Program = "stackdriver-adapter"
 	// WebhookCertificate makes the certificate of an admission webhook; it is part of the lab as well.
 	WebhookCertificate Program = "kube-webhook-certgen"
 )
@@ -33,6 +37,9 @@ var images = []struct {
 	{"llm-d-inference-sim", Simulator},
 	{"prometheus-operator", Operator},
 	{"prometheus-adapter", Adapter},
+	{"prometheus-engine/operator", ManagedOperator},
+	{"prometheus-engine/prometheus", ManagedCollector},
+	{"custom-metrics-stackdriver-adapter", StackdriverAdapter},
 	{"kube-state-metrics", KubeStateMetrics},
 	{"dcgm-exporter", GPUExporter},
 	{"kube-webhook-certgen", WebhookCertificate},

@@ -62,6 +62,12 @@ func (l *launcher) launch(ctx context.Context) (*launch, error) {
 		return l.prometheus()
 	case Adapter:
 		return l.adapter()
+	case ManagedOperator:
+		return l.managedOperator()
+	case ManagedCollector:
+		return l.managedCollector()
+	case StackdriverAdapter:
+		return l.stackdriverAdapter()
 	case KubeStateMetrics:
 		return l.kubeStateMetrics()
 	case GPUExporter:

@@ -50,8 +50,18 @@ type Config struct {
 	Latency Latency
 	// DrainTimeout is how long a model server may finish what it is answering after SIGTERM; zero means 30 s.
 	DrainTimeout time.Duration
+	// Google is Google Cloud as pods see it; nil where there is none.
+	Google Google
 	// Log gets one line for each pod that starts or fails; nil for none.
 	Log io.Writer
+}
+
+// Google is Google Cloud as a cluster's pods see it.
+type Google interface {
+	// MetadataServer is the host:port of the metadata server that answers the pods of a ServiceAccount.
+	MetadataServer(namespace, serviceAccount string) (string, error)
+	// MonitoringURL is Cloud Monitoring's address, without a slash at the end.
+	MonitoringURL() string
 }
 
 // Runtime runs the pods' programs and answers where they are.

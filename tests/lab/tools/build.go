@@ -160,7 +160,17 @@ func (b *builder) job(tool Tool, goVersion string) (job, error) {
 	folder := filepath.Join(b.module, "lab", "tools", tool.Folder)
 	hash := sha256.New()
 	var version string
-	for _, name := range []string{"go.mod", "go.sum"} {
+	files := []string{"go.mod", "go.sum"}
+	if tool.Package == "." {
+		sources, err := filepath.Glob(filepath.Join(folder, "*.go"))
+		if err != nil {
+			return job{}, fmt.Errorf("tools: %s: %w", tool.Name, err)
+		}
+		for _, source := range sources {
+			files = append(files, filepath.Base(source))
+		}
+	}
+	for _, name := range files {
 		content, err := os.ReadFile(filepath.Join(folder, name))
 		if err != nil {
 			return job{}, fmt.Errorf("tools: %s: %w", tool.Name, err)

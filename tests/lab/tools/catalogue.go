@@ -15,10 +15,14 @@ const (
 	Prometheus            = "prometheus"
 	PrometheusOperator    = "prometheus-operator"
 	PrometheusAdapter     = "prometheus-adapter"
-	InferenceSim          = "llm-d-inference-sim"
-	Pulumi                = "pulumi"
-	PulumiLanguageGo      = "pulumi-language-go"
-	KubernetesProvider    = "pulumi-resource-kubernetes"
+	// ManagedOperator is the operator of Google's managed collection for Prometheus.
+	ManagedOperator = "managed-prometheus-operator"
+	// StackdriverAdapter stands for Google's Custom Metrics Stackdriver Adapter; its source is in its folder.
+	StackdriverAdapter = "stackdriver-adapter"
+	InferenceSim       = "llm-d-inference-sim"
+	Pulumi             = "pulumi"
+	PulumiLanguageGo   = "pulumi-language-go"
+	KubernetesProvider = "pulumi-resource-kubernetes"
 	// CloudDoubles stands for the cloud providers' plugins and the authentication programs of their clusters.
 	CloudDoubles = "lab-cloud"
 )
@@ -39,7 +43,7 @@ type Tool struct {
 	Module string
 	// Folder is the module's folder, relative to this one.
 	Folder string
-	// Package is what is built.
+	// Package is what is built; "." is a program of the lab's own whose source is in Folder.
 	Package string
 	// Tags are Go build tags.
 	Tags string
@@ -62,6 +66,9 @@ func Catalogue() []Tool {
 		{Name: PrometheusOperator, Module: "github.com/prometheus-operator/prometheus-operator", Folder: "prometheus-operator",
 			Package: "github.com/prometheus-operator/prometheus-operator/cmd/operator"},
 		{Name: PrometheusAdapter, Module: "sigs.k8s.io/prometheus-adapter", Folder: "prometheus-adapter", Package: "sigs.k8s.io/prometheus-adapter/cmd/adapter"},
+		{Name: ManagedOperator, Module: "github.com/GoogleCloudPlatform/prometheus-engine", Folder: "managed-prometheus-operator",
+			Package: "github.com/GoogleCloudPlatform/prometheus-engine/cmd/operator"},
+		{Name: StackdriverAdapter, Module: "sigs.k8s.io/custom-metrics-apiserver", Folder: "stackdriver-adapter", Package: "."},
 		{Name: InferenceSim, Module: "github.com/llm-d/llm-d-inference-sim", Folder: "inference-sim",
 			Package: "github.com/llm-d/llm-d-inference-sim/cmd/llm-d-inference-sim"},
 		{Name: Pulumi, Module: "github.com/pulumi/pulumi/pkg/v3", Folder: "pulumi", Package: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",

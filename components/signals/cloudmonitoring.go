@@ -1,0 +1,37 @@
+package signals
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// cloudMonitoringPrefix begins the metric type of every series that Google's managed collection stores.
+const cloudMonitoringPrefix = "prometheus.googleapis.com"
+
+// CloudMonitoringName is what an HPA asks the Custom Metrics Stackdriver Adapter for to get a gauge that Google's
+// managed collection has stored: the metric type prometheus.googleapis.com/SERIES/gauge, whose slashes the adapter
+// reads as bars because the custom metrics API takes none. Results of recording rules are stored as gauges too.
+func CloudMonitoringName(series string) string {
+	return strings.Join([]string{cloudMonitoringPrefix, series, "gauge"}, "|")
+}
+
+// ForCloudMonitoring are the signals under the names that the Custom Metrics Stackdriver Adapter serves. That adapter
+// runs no query: it adds up every stored series of a pod. For vLLM's gauges that is the sum over engines and
+// models, provided that the pod is scraped once.
+func ForCloudMonitoring(signals []Signal) []Signal {
+	renamed := slices.Clone(signals)
+	for i := range renamed {
+		renamed[i].Name = CloudMonitoringName(renamed[i].Series)
+	}
+	return renamed
+}
+
+// OneOf is a regular expression, anchored by its reader, that matches exactly the given series.
+func OneOf(series []string) string {
+	quoted := make([]string, len(series))
+	for i, name := range series {
+		quoted[i] = regexp.QuoteMeta(name)
+	}
+	return strings.Join(quoted, "|")
+}

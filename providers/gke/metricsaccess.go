@@ -1,0 +1,53 @@
+package gke
+
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/projects"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/providers"
+)
+
+const (
+	// metricsRole reads time series and their descriptors, and writes nothing.
+	metricsRole = "roles/monitoring.viewer"
+	// collectorNamespace is where GKE runs the collectors of its managed Prometheus.
+	collectorNamespace = "gmp-system"
+)
+
+// newMetricsAccess lets the reader read the project's metrics; nil without a reader. The principal is the
+// ServiceAccount itself, in the project's workload identity pool: the same name in another cluster of the project
+// is the same principal, which is how Google's pool works.
+func newMetricsAccess(ctx *pulumi.Context, name string, a *Args, opts []pulumi.ResourceOption) (*providers.ManagedMetrics, error) {
+	if a.MetricsReader == nil {
+		return nil, nil
+	}
+	var invoke []pulumi.InvokeOption
+	for _, opt := range opts {
+		if both, ok := opt.(pulumi.ResourceOrInvokeOption); ok {
+			invoke = append(invoke, both)
+		}
+	}
+	// A principal is named by the project's number, the pool by its ID.
+	found := projects.GetProjectOutput(ctx, projects.GetProjectOutputArgs{Filter: pulumi.String("id:" + a.Project)}, invoke...)
+	number := found.Projects().ApplyT(func(all []projects.GetProjectProject) (string, error) {
+		for _, project := range all {
+			if project.ProjectId == a.Project && project.Number != "" {
+				return project.Number, nil
+			}
+		}
+		return "", fmt.Errorf("the number of project %q, which names the reader of its metrics, cannot be looked up: "+
+			"whoever runs Pulumi needs resourcemanager.projects.get on it", a.Project)
+	}).(pulumi.StringOutput)
+	grant, err := projects.NewIAMMember(ctx, name+"-metrics-reader", &projects.IAMMemberArgs{
+		Project: pulumi.String(a.Project),
+		Role:    pulumi.String(metricsRole),
+		Member: pulumi.Sprintf("principal://iam.googleapis.com/projects/%s/locations/global/workloadIdentityPools/%s.svc.id.goog/subject/ns/%s/sa/%s",
+			number, a.Project, a.MetricsReader.Namespace, a.MetricsReader.Name),
+	}, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("granting %s to ServiceAccount %s/%s: %w", metricsRole, a.MetricsReader.Namespace, a.MetricsReader.Name, err)
+	}
+	return &providers.ManagedMetrics{CollectorNamespace: collectorNamespace, Access: []pulumi.Resource{grant}}, nil
+}

@@ -1,0 +1,169 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/pkg/v3/engine"
+	"github.com/pulumi/pulumi/pkg/v3/resource/deploy"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	operated = "prometheus-operator"
+	managed  = "google-managed"
+	apiName  = "v1beta1.custom.metrics.k8s.io"
+)
+
+// compareWithGolden holds a rendered preview against testdata/<name>.preview.txt, or writes it.
+func compareWithGolden(t *testing.T, name string, preview operation) {
+	t.Helper()
+	require.NoError(t, preview.err)
+	got := anyInstance.ReplaceAllString(render(t, preview.events), "$1")
+	path := filepath.Join("testdata", name+".preview.txt")
+	if os.Getenv("UPDATE_GOLDEN") == "1" {
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
+		return
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err, "UPDATE_GOLDEN=1 writes it")
+	assert.Equal(t, string(want), got, "if this is meant: UPDATE_GOLDEN=1 go test ./engine")
+}
+
+// TestManagedGoldenPreviews holds what a reader of a preview sees: a first one with the managed pipeline, and the
+// switch in both directions.
+func TestManagedGoldenPreviews(t *testing.T) {
+	compareWithGolden(t, "gke-google-managed", newCloudStack(t, "gke", map[string]any{"metrics": managed}).preview())
+	for from, to := range map[string]string{operated: managed, managed: operated} {
+		s := newCloudStack(t, "gke", map[string]any{"metrics": from})
+		s.deploy()
+		s.set("metrics", to)
+		compareWithGolden(t, "gke-switch-to-"+to, s.preview())
+	}
+}
+
+func TestManagedLifecycle(t *testing.T) {
+	s := newCloudStack(t, "gke", map[string]any{"metrics": managed})
+	require.NoError(t, s.preview().err)
+	assert.Empty(t, s.cloud.remaining())
+	s.up()
+	assert.Empty(t, s.up().changes(), "a second up changes nothing")
+
+	for _, r := range s.state.Resources {
+		assert.NotContains(t, r.Type, "monitoring.coreos.com", "%s: nothing brings the Prometheus Operator's kinds", r.URN.Name())
+		assert.NotEqual(t, "kubernetes:helm.sh/v3:Release", string(r.Type), r.URN.Name())
+	}
+	grant := s.find("IAMMember", "cluster-metrics-reader")
+	assert.Equal(t, "roles/monitoring.viewer", text(grant.Inputs, "role"))
+	assert.Equal(t, "principal://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/my-project.svc.id.goog/subject/ns/monitoring/sa/custom-metrics-stackdriver-adapter",
+		text(grant.Inputs, "member"))
+	account := s.find("ServiceAccount", "custom-metrics-stackdriver-adapter")
+	assert.Equal(t, "monitoring/custom-metrics-stackdriver-adapter", text(account.Inputs, "metadata.namespace")+"/"+text(account.Inputs, "metadata.name"),
+		"the grant is for this one")
+	assert.Equal(t, "restricted", s.find("Namespace", "monitoring").Inputs["metadata"].ObjectValue()["labels"].ObjectValue()["pod-security.kubernetes.io/enforce"].StringValue())
+
+	// The APIService goes first, and before both namespaces; the adapter may read before it starts.
+	var (
+		adapter = [2]string{"Deployment", "custom-metrics-stackdriver-adapter"}
+		api     = [2]string{"APIService", apiName}
+		hpa     = [2]string{"HorizontalPodAutoscaler", "vllm"}
+	)
+	s.before([2]string{"IAMMember", "cluster-metrics-reader"}, adapter, api, hpa)
+	s.before([2]string{"Service", "custom-metrics-stackdriver-adapter"}, api)
+	s.before([2]string{"ClusterRoleBinding", "custom-metrics-stackdriver-adapter-auth-delegator"}, adapter)
+	s.before([2]string{"RoleBinding", "custom-metrics-stackdriver-adapter-pod-reader"}, adapter)
+	s.before([2]string{"Namespace", "vllm"}, api)
+	s.before([2]string{"Namespace", "monitoring"}, api)
+	s.before([2]string{"ClusterRules", "vllm-signals"}, hpa)
+	s.before([2]string{"NodePool", "cluster-gpu"}, [2]string{"ClusterPodMonitoring", "vllm-gpu-utilization"})
+
+	s.destroy()
+	assert.Empty(t, s.cloud.remaining())
+	assert.Empty(t, s.cluster.remaining())
+}
+
+// position is where in an operation's changes one stands.
+func position(t *testing.T, changes []string, change string) int {
+	t.Helper()
+	at := slices.Index(changes, change)
+	require.GreaterOrEqual(t, at, 0, "%q is not among %v", change, changes)
+	return at
+}
+
+// The API is handed over by an update of one object, between the new adapter's start and the old one's end, and the
+// autoscaler asks for the new names only after that. In between it finds no metric, and then it leaves the
+// replicas alone.
+func TestSwitchOfPipelines(t *testing.T) {
+	for _, test := range []struct {
+		from, to       string
+		started, ended string
+		service        string
+		metric         string
+	}{
+		{operated, managed, "create Deployment custom-metrics-stackdriver-adapter", "delete Release prometheus-adapter",
+			"custom-metrics-stackdriver-adapter", "prometheus.googleapis.com|vllm:num_requests_running|gauge"},
+		{managed, operated, "create Release prometheus-adapter", "delete Deployment custom-metrics-stackdriver-adapter",
+			"prometheus-adapter", "vllm_requests_running"},
+	} {
+		t.Run("to "+test.to, func(t *testing.T) {
+			fresh := newCloudStack(t, "gke", map[string]any{"metrics": test.to})
+			fresh.deploy()
+
+			s := newCloudStack(t, "gke", map[string]any{"metrics": test.from})
+			s.deploy()
+			s.set("metrics", test.to)
+			changes := s.deploy().changes()
+			handover, asks := position(t, changes, "update APIService "+apiName), position(t, changes, "update HorizontalPodAutoscaler vllm")
+			assert.Less(t, position(t, changes, test.started), handover, "nobody would answer: %v", changes)
+			assert.Less(t, handover, asks, "the new names are known to the new adapter only: %v", changes)
+			assert.Less(t, asks, position(t, changes, test.ended), "%v", changes)
+			for _, change := range changes {
+				assert.NotContains(t, change, "Deployment vllm", "no server restarts")
+				assert.NotContains(t, change, "NodePool")
+				assert.NotContains(t, change, "replace")
+			}
+			assert.Equal(t, test.service, text(s.find("APIService", apiName).Inputs, "spec.service.name"))
+			assert.Contains(t, fmt.Sprint(s.find("HorizontalPodAutoscaler", "vllm").Inputs.Mappable()), test.metric)
+			assert.Equal(t, fresh.cluster.remaining(), s.cluster.remaining(), "as if it had never been otherwise")
+			assert.Equal(t, fresh.cloud.remaining(), s.cloud.remaining())
+			assert.Empty(t, s.deploy().changes())
+			s.destroy()
+			assert.Empty(t, s.cluster.remaining())
+		})
+	}
+}
+
+// A switch that breaks off at any change has lost neither the API nor the autoscaler, and the next up completes it.
+func TestBrokenOffSwitch(t *testing.T) {
+	for from, to := range map[string]string{operated: managed, managed: operated} {
+		t.Run("to "+to, func(t *testing.T) {
+			whole := newCloudStack(t, "gke", map[string]any{"metrics": from})
+			whole.deploy()
+			whole.set("metrics", to)
+			steps := len(slices.DeleteFunc(whole.deploy().changes(), func(change string) bool {
+				return strings.Contains(change, "IAMMember") || strings.Contains(change, " GoogleManaged") || strings.Contains(change, "Stackdriver")
+			}))
+			want := whole.cluster.remaining()
+			for at := 1; at <= steps; at += 2 {
+				s := newCloudStack(t, "gke", map[string]any{"metrics": from})
+				s.deploy()
+				s.set("metrics", to)
+				s.cluster.failAt = at
+				broken := s.run(engine.Update, false)
+				s.cluster.failAt = 0
+				for _, entry := range broken.entries {
+					if name := entry.Step.URN().Name(); name == apiName || string(entry.Step.Type().Name()) == "HorizontalPodAutoscaler" {
+						assert.Contains(t, []string{string(deploy.OpSame), string(deploy.OpUpdate)}, string(entry.Step.Op()), "%s, broken off at change %d", name, at)
+					}
+				}
+				s.deploy()
+				require.Equal(t, want, s.cluster.remaining(), "completed after a break at change %d", at)
+			}
+		})
+	}
+}
