@@ -61,7 +61,8 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	if err != nil {
 		return nil, fmt.Errorf("creating the Kubernetes provider of GKE cluster %q: %w", name, err)
 	}
-	managed, err := newMetricsAccess(ctx, name, &a, inCloud)
+	// The project's workload identity pool is there from its first cluster on, which may be this one.
+	managed, err := newMetricsAccess(ctx, name, &a, with(inCloud, pulumi.DependsOn(made.cluster)))
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +117,9 @@ func newCloud(ctx *pulumi.Context, name string, a *Args, parent pulumi.Resource)
 // standing is a cluster with its node pools.
 type standing struct {
 	// id is Google Cloud's id of the cluster.
-	id         pulumi.StringInput
+	id pulumi.StringInput
+	// cluster is the cluster where it is made here; empty where it was there before.
+	cluster    []pulumi.Resource
 	kubeconfig pulumi.StringOutput
 	pools      []pulumi.Resource
 	gpu        providers.GPUScheduling
@@ -149,6 +152,7 @@ func create(ctx *pulumi.Context, name string, a *Args, inCloud []pulumi.Resource
 	}
 	return &standing{
 		id:         cluster.ID().ToStringOutput(),
+		cluster:    []pulumi.Resource{cluster},
 		kubeconfig: a.kubeconfigOf(cluster.Endpoint, cluster.MasterAuth.ClusterCaCertificate()),
 		pools:      []pulumi.Resource{system, gpus},
 		gpu:        a.ownGPUs(),

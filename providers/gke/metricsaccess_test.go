@@ -38,6 +38,7 @@ func TestMetricsReader(t *testing.T) {
 	assert.Equal(t, "my-project", grant.field("project"))
 	assert.Equal(t, "principal://iam.googleapis.com/projects/123/locations/global/workloadIdentityPools/my-project.svc.id.goog/subject/ns/monitoring/sa/adapter",
 		grant.field("member"))
+	assert.True(t, grant.dependsOn(clusterToken, "gke"), "before a project's first cluster there is no workload identity pool")
 	assert.Equal(t, "gmp-system", cluster.ManagedMetrics.CollectorNamespace)
 	assert.Len(t, cluster.ManagedMetrics.Access, 1)
 	assert.Equal(t, object{"enabled": true}, r.one(t, clusterToken).field("monitoringConfig.managedPrometheus"))

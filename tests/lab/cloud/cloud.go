@@ -317,6 +317,8 @@ type reference struct {
 	// token and by are the type referred to and the outputs that it is named by.
 	token string
 	by    []string
+	// besides says which values name something else, with rules in create; nil for none.
+	besides func(value string) bool
 	// then is what becomes of the resource when the one that it refers to is deleted.
 	then deletion
 }
@@ -365,7 +367,7 @@ func (c *Cloud) enter(k *kind, r *Resource, s Settings) error {
 	c.operations++
 	for _, ref := range k.references {
 		for _, value := range object(r.Inputs).texts(ref.path) {
-			if c.findBy(ref.token, ref.by, value) == nil {
+			if (ref.besides == nil || !ref.besides(value)) && c.findBy(ref.token, ref.by, value) == nil {
 				return fmt.Errorf("%s: %s %q not found", k.token, ref.path, value)
 			}
 		}

@@ -128,15 +128,24 @@ func gcpKinds() []*kind {
 		},
 		{
 			token: gcpIAMMember, replace: []string{"project", "role", "member", "condition"}, computed: []string{"etag"},
-			references: []reference{{path: "member", token: gcpAccount, by: []string{"member"}, then: stays}},
+			references: []reference{{path: "member", token: gcpAccount, by: []string{"member"}, then: stays, besides: func(member string) bool {
+				return strings.HasPrefix(member, "principal://")
+			}}},
 			validate: func(in object) []string {
 				if role := in.text("role"); in.has("role") && !strings.HasPrefix(role, "roles/") && !strings.Contains(role, "/roles/") {
 					return []string{fmt.Sprintf("role %q is not of the form roles/NAME", role)}
 				}
 				return nil
 			},
-			create: func(_ *Cloud, r *Resource, _ Settings) error {
+			create: func(c *Cloud, r *Resource, _ Settings) error {
 				in := object(r.Inputs)
+				// A project's pool appears with its first cluster that has workload identity.
+				if _, rest, ok := strings.Cut(in.text("member"), "/workloadIdentityPools/"); ok {
+					pool, _, _ := strings.Cut(rest, "/")
+					if len(c.all(GKECluster, func(r *Resource) bool { return object(r.Outputs).text("workloadIdentityConfig.workloadPool") == pool })) == 0 {
+						return fmt.Errorf("googleapi: Error 400: Identity Pool does not exist (%s). Please check that you specified a valid resource name", pool)
+					}
+				}
 				r.ID = fmt.Sprintf("%s/%s/%s", in.text("project"), in.text("role"), in.text("member"))
 				return nil
 			},
