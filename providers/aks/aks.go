@@ -115,6 +115,9 @@ func (b *builder) finish(plane *controlPlane, ready []pulumi.Resource) (*provide
 		ClusterIdentifier: plane.id.ApplyT(strings.ToLower).(pulumi.StringOutput),
 		// The HPA owns the replicas of the Deployment; only server-side apply knows who owns a field.
 		EnableServerSideApply: pulumi.Bool(true),
+		// A dashboard changes in place; by default the provider replaces a ConfigMap, so that pods which mount it
+		// restart, and none does here.
+		EnableConfigMapMutable: pulumi.Bool(true),
 		// Both pools: on destroy, every object goes while there are still nodes to run its finalizers.
 	}, pulumi.Parent(b.component), pulumi.DependsOn(ready))
 	if err != nil {

@@ -160,6 +160,9 @@ func (b *builder) finish(plane *controlPlane, autoscaler *providers.NodeAutoscal
 		ClusterIdentifier: plane.arn,
 		// The HPA owns the replicas of the Deployment; only server-side apply knows who owns a field.
 		EnableServerSideApply: pulumi.Bool(true),
+		// A dashboard changes in place; by default the provider replaces a ConfigMap, so that pods which mount it
+		// restart, and none does here.
+		EnableConfigMapMutable: pulumi.Bool(true),
 		// All nodes, add-ons and permissions: on destroy, every object goes while there are still nodes
 		// to run its finalizers and a driver to delete its volume.
 	}, pulumi.Parent(b.component), pulumi.DependsOn(ready))

@@ -456,6 +456,7 @@ func TestKubernetesProvider(t *testing.T) {
 	assert.Equal(t, "arn:aws:eks:eu-central-1:123456789012:cluster/llm", plain(provider)["clusterIdentifier"],
 		"without it a changed kubeconfig replaces every object")
 	assert.Equal(t, true, plain(provider)["enableServerSideApply"])
+	assert.Equal(t, true, plain(provider)["enableConfigMapMutable"])
 	for _, waited := range []struct{ typ, name string }{
 		{nodeGroupType, "llm-system"}, {nodeGroupType, "llm-gpu"}, {addonType, "llm-aws-ebs-csi-driver"}, {addonType, "llm-coredns"},
 		{podIdentityType, "llm-autoscaler"}, {rolePolicyType, "llm-autoscaler"}, {asgTagType, "llm-gpu-taint-nvidia-com-gpu"},

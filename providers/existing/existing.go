@@ -52,6 +52,9 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		ClusterIdentifier: pulumi.String(chosen.server()),
 		// The HPA owns the replicas of the Deployment; only server-side apply knows who owns a field.
 		EnableServerSideApply: pulumi.Bool(true),
+		// A dashboard changes in place; by default the provider replaces a ConfigMap, so that pods which mount it
+		// restart, and none does here.
+		EnableConfigMapMutable: pulumi.Bool(true),
 		// DeleteUnreachable stays off: a pause of the API server during destroy would take objects out
 		// of the state that go on running and, with GPUs, costing.
 	}, opts...)

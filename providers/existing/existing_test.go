@@ -225,6 +225,7 @@ func TestNew(t *testing.T) {
 	assert.Equal(t, "cluster", provider.Name)
 	assert.Equal(t, server.URL, provider.Inputs["clusterIdentifier"].StringValue(), "without the slash at its end, which means nothing")
 	assert.True(t, provider.Inputs["enableServerSideApply"].BoolValue())
+	assert.True(t, provider.Inputs["enableConfigMapMutable"].BoolValue())
 	assert.NotContains(t, provider.Inputs, resource.PropertyKey("deleteUnreachable"))
 	require.True(t, provider.Inputs["kubeconfig"].IsSecret())
 

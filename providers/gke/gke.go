@@ -53,6 +53,9 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		ClusterIdentifier: made.id,
 		// The HPA owns the replicas of the Deployment; only server-side apply knows who owns a field.
 		EnableServerSideApply: pulumi.Bool(true),
+		// A dashboard changes in place; by default the provider replaces a ConfigMap, so that pods which mount it
+		// restart, and none does here.
+		EnableConfigMapMutable: pulumi.Bool(true),
 	},
 		pulumi.Parent(parent),
 		// Every object waits for nodes to run on, and is deleted before they go: a pod whose node went

@@ -4,13 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/observed"
@@ -137,17 +140,22 @@ func noAlertFires(t *testing.T, l *lab.Lab) {
 	t.Logf("pending: %v", pending)
 }
 
-// lostScrapesAlert takes the server's ServiceMonitor away, as somebody might by hand, and expects the
-// alert about each signal that Prometheus then no longer has.
-func lostScrapesAlert(t *testing.T, l *lab.Lab) {
-	_, err := l.Client().CoreV1().RESTClient().Delete().
-		AbsPath("/apis/monitoring.coreos.com/v1/namespaces", serving, "servicemonitors/vllm").DoRaw(testContext(t))
+// lostScrapesAlert takes away the label by which the server's ServiceMonitor finds its Service, as somebody
+// might by hand, and expects the alert about each signal that Prometheus then no longer has.
+func lostScrapesAlert(t *testing.T, l *lab.Lab, signals ...string) {
+	patch := []byte(`{"metadata":{"labels":{"app.kubernetes.io/name":"renamed"}}}`)
+	_, err := l.Client().CoreV1().Services(serving).Patch(testContext(t), "vllm", types.MergePatchType, patch, metav1.PatchOptions{})
 	require.NoError(t, err)
 	eventuallyNoError(t, 2*time.Minute, func(ctx context.Context) error {
-		alerts, err := vector(ctx, l, `count by (signal) (ALERTS{alertname="VLLMSignalAbsent"})`)
-		if err == nil && len(alerts) < 2 {
-			err = fmt.Errorf("VLLMSignalAbsent is active for %v, want running and waiting at least", alerts)
+		alerts, err := vector(ctx, l, `ALERTS{alertname="VLLMSignalAbsent"}`)
+		if err != nil {
+			return err
 		}
-		return err
+		for _, signal := range signals {
+			if !slices.ContainsFunc(alerts, func(s *model.Sample) bool { return string(s.Metric["signal"]) == signal }) {
+				return fmt.Errorf("no VLLMSignalAbsent of %s among %v", signal, alerts)
+			}
+		}
+		return nil
 	})
 }

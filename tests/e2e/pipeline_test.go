@@ -82,7 +82,7 @@ func TestPipeline(t *testing.T) {
 		l.SetGPUUtilization(constant(10))
 		scalesUpAndDown(t, w, waiting, 26, 3)
 	})
-	t.Run("lost scrapes alert", func(t *testing.T) { lostScrapesAlert(t, l) })
+	t.Run("lost scrapes alert", func(t *testing.T) { lostScrapesAlert(t, l, waiting, gpu) })
 	t.Run("destroy leaves nothing even when the adapter is dead", func(t *testing.T) {
 		killAdapter(t, l)
 		destroyLeavesNothing(t, l, stack)
