@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -33,7 +34,7 @@ var NotOnTheLab = map[string]string{
 }
 
 // Dashboard gives every query of a dashboard in Grafana's JSON: of panels, annotations and variables.
-func Dashboard(model []byte) ([]Query, error) {
+func Dashboard(text []byte) ([]Query, error) {
 	var d struct {
 		Title  string
 		Panels []struct {
@@ -45,7 +46,7 @@ func Dashboard(model []byte) ([]Query, error) {
 			List []struct{ Type, Name, Query string }
 		}
 	}
-	if err := json.Unmarshal(model, &d); err != nil {
+	if err := json.Unmarshal(text, &d); err != nil {
 		return nil, fmt.Errorf("dashboard: %w", err)
 	}
 	var all []Query
@@ -101,7 +102,7 @@ func (q Query) Selectors() (map[string][]string, error) {
 	for _, matchers := range parser.ExtractSelectors(parsed) {
 		name, words := "", []string{}
 		for _, m := range matchers {
-			if m.Name == labels.MetricName && m.Type == labels.MatchEqual {
+			if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
 				name = m.Value
 				continue
 			}
