@@ -69,7 +69,7 @@ func (a *Args) checkExisting(found *container.LookupClusterResult, out *attached
 		p.add("its monitoring component %s is off, so that there are no GPU metrics: run `%s --monitoring=%s`",
 			strings.Join(missing, " and "), update, strings.Join(gcloudComponents(slices.Concat(missing, components)), ","))
 	}
-	if a.MetricsReader != nil && !(len(found.MonitoringConfigs) > 0 && managedCollection(found.MonitoringConfigs[0])) {
+	if a.MetricsReader != nil && !slices.ContainsFunc(found.MonitoringConfigs, managedCollection) {
 		p.add("its managed collection for Prometheus is off, so that nothing would collect the metrics: run `%s --enable-managed-prometheus`", update)
 	}
 	if a.GPUPool == nil {
