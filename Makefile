@@ -37,7 +37,7 @@ test: vet test-fast test-lab ## Everything: unit, engine, rules, and end to end 
 
 test-fast: ## Unit, engine and rule tests, without the lab.
 	go test ./...
-	cd tests && go test -short $(FAST)
+	cd tests && go test -short -timeout 30m $(FAST)
 
 test-lab: tools ## End to end: real control plane, Prometheus, adapter, HPA and Pulumi CLI.
 	cd tests && go test -count=1 -p 1 -timeout 40m $(LAB)

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"vllm-autoscaling/stacks"
@@ -154,7 +155,11 @@ func (r *registered) NewResource(args pulumi.MockResourceArgs) (string, resource
 func (r *registered) check(what string, inputs resource.PropertyMap) {
 	plain := plainOf(resource.NewProperty(inputs)).(map[string]any)
 	if metadata, ok := plain["metadata"].(map[string]any); ok {
-		if name, _ := metadata["name"].(string); len(validation.IsDNS1123Subdomain(name)) > 0 {
+		invalid := validation.IsDNS1123Subdomain
+		if strings.HasPrefix(what, "kubernetes:rbac.") {
+			invalid = path.IsValidPathSegmentName // Kubernetes allows more in these, such as colons.
+		}
+		if name, _ := metadata["name"].(string); name == "" || len(invalid(name)) > 0 {
 			r.wrong = append(r.wrong, fmt.Sprintf("%s: name %q", what, name))
 		}
 	}
@@ -210,6 +215,10 @@ func plainOf(value resource.PropertyValue) any {
 
 // Call answers what a stack that creates everything asks: AKS' kubeconfig.
 func (*registered) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
+	if args.Token == "gcp:projects/getProject:getProject" {
+		project := map[string]any{"projectId": strings.TrimPrefix(args.Args["filter"].StringValue(), "id:"), "number": "123456789012"}
+		return resource.NewPropertyMapFromMap(map[string]any{"projects": []any{project}}), nil
+	}
 	user := `"client-certificate-data": "Y2VydGlmaWNhdGU=", "client-key-data": "a2V5"`
 	if strings.HasSuffix(args.Token, "listManagedClusterUserCredentials") {
 		user = `"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "kubelogin", "args": ["get-token", "--tenant-id", "t", "--server-id", "s"]}`
