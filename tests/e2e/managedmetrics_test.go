@@ -97,6 +97,11 @@ func TestManagedMetrics(t *testing.T) {
 		t.Logf("from the step of load to the decision: %.1f s", up.Seconds-started)
 		assert.Positive(t, l.Clouds().MonitoringReads())
 	})
+	t.Run("verify passes", func(t *testing.T) {
+		// Once the replicas stay, so that no pod comes or goes between two stages; the next part waits for them, too.
+		w.until(t, 2*decision, "three ready replicas", func(s report.Sample) bool { return s.Desired == 3 && s.Ready == 3 })
+		verifyPassesWithoutPrometheus(t, l, stack)
+	})
 	t.Run("to the Prometheus Operator under load", func(t *testing.T) {
 		switchUnderLoad(t, l, stack, w, config, operatorPipeline, "prometheus-adapter", allSignals)
 	})

@@ -284,6 +284,36 @@ func verifyPasses(t *testing.T, l *lab.Lab, stack *deployment) {
 	assert.Contains(t, stdout, "DCGM_FI_DEV_GPU_UTIL: 1 GPU of 1 pod")
 }
 
+// verifyPassesWithoutPrometheus runs the command on a stack whose metrics Google collects.
+func verifyPassesWithoutPrometheus(t *testing.T, l *lab.Lab, stack *deployment) {
+	v := newVerifier(t, l, stack)
+	code, stdout, stderr := buildVerify(t)(t, v, nil, "--stack", stack.Name(), "--json", "--wait", "90s")
+	require.Equal(t, 0, code, stdout+stderr)
+	var report verify.Report
+	require.NoError(t, json.Unmarshal([]byte(stdout), &report), stdout)
+	require.True(t, report.Passed, stdout)
+	visible := map[string]bool{"api": true, "pods": true, "metrics": true, "adapter": true, "custom-metrics": true, "hpa": true}
+	unseen := map[string]bool{"prometheus": true, "targets": true, "gpu": true, "rules": true}
+	for _, stage := range report.Stages {
+		switch {
+		case visible[stage.Stage]:
+			assert.Equal(t, verify.Passed, stage.Status, stage.Stage)
+		case unseen[stage.Stage]:
+			assert.Equal(t, verify.NotVisible, stage.Status, stage.Stage)
+			assert.Contains(t, stage.Measured, "Google stores the samples")
+		}
+	}
+	require.Len(t, report.Stages, len(verify.Stages()))
+	assert.Contains(t, stdout, "PodMonitoring vllm/vllm-server")
+	pods := map[string]bool{}
+	for _, value := range report.Values {
+		pods[value.Pod] = true
+		assert.Contains(t, managedSignals, value.Signal)
+	}
+	assert.Len(t, report.Values, len(managedSignals)*len(pods), "every signal of every pod")
+	assert.NotEmpty(t, pods)
+}
+
 // patch applies a merge patch, and another one as the repair.
 func (v *verifier) patch(t *testing.T, kind schema.GroupVersionResource, namespace, name, broken, repaired string) func() {
 	t.Helper()
@@ -411,16 +441,20 @@ func buildVerify(t *testing.T) func(t *testing.T, v *verifier, stdin []byte, arg
 	}
 }
 
-// secrets are what must never be shown: the password in the outputs and the token in the kubeconfig.
+// secrets are what must never be shown: the password in the outputs, where there is a Grafana, and the token in the
+// kubeconfig.
 func (v *verifier) secrets(t *testing.T) []string {
 	t.Helper()
 	var all map[string]any
 	require.NoError(t, json.Unmarshal(v.outputs, &all))
-	password, _ := all["grafanaPassword"].(string)
-	require.NotEmpty(t, password)
+	var found []string
+	if v.access.Pipeline.Prometheus.Name != "" {
+		password, _ := all["grafanaPassword"].(string)
+		require.NotEmpty(t, password)
+		found = append(found, password)
+	}
 	content, err := os.ReadFile(v.lab.Kubeconfig())
 	require.NoError(t, err)
-	found := []string{password}
 	for _, line := range strings.Split(string(content), "\n") {
 		if key, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok && key == "token" {
 			found = append(found, strings.Trim(value, `"`))

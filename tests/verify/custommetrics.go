@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+
+	"vllm-autoscaling/stacks/outputs"
 )
 
 const (
@@ -36,6 +38,9 @@ func (w *walk) adapter(ctx context.Context) (string, error) {
 		"$ " + w.Kubectl + " get apiservices v1beta1." + customMetricsGroup + " -o yaml",
 		w.kubectl(a.Namespace, "get deployment,endpointslices -l app.kubernetes.io/name=%s", a.Name),
 		w.kubectl(a.Namespace, "logs deployment/%s --tail=50", a.Name),
+	}
+	if w.managed() {
+		look = append(look[:2], w.managedAdapterHints()...)
 	}
 	if len(services) == 0 {
 		return "", &failure{
@@ -95,6 +100,9 @@ const (
 
 // customMetrics asks as the HPA does.
 func (w *walk) customMetrics(ctx context.Context) (string, error) {
+	if w.managed() {
+		return w.managedCustomMetrics(ctx)
+	}
 	var shown []string
 	for _, signal := range w.Pipeline.Signals {
 		var problem error
@@ -122,15 +130,20 @@ func (w *walk) customMetrics(ctx context.Context) (string, error) {
 		if problem != nil {
 			return "", problem
 		}
-		var perPod []string
-		for _, pod := range w.pods {
-			value := values[pod.Name]
-			w.values = append(w.values, Value{Signal: signal.Name, Pod: pod.Name, Value: value, Target: signal.Target, Unit: signal.Unit})
-			perPod = append(perPod, number(value))
-		}
-		shown = append(shown, signal.Name+" "+shortened(perPod))
+		shown = append(shown, w.keep(signal, values))
 	}
 	return strings.Join(shown, "; "), nil
+}
+
+// keep puts a signal's values into the report and says them.
+func (w *walk) keep(signal outputs.Signal, values map[string]float64) string {
+	var perPod []string
+	for _, pod := range w.pods {
+		value := values[pod.Name]
+		w.values = append(w.values, Value{Signal: signal.Name, Pod: pod.Name, Value: value, Target: signal.Target, Unit: signal.Unit})
+		perPod = append(perPod, number(value))
+	}
+	return signal.Name + " " + shortened(perPod)
 }
 
 // served is what the adapter gives for each pod of the namespace.
@@ -142,6 +155,11 @@ func (w *walk) served(ctx context.Context, signal string) (map[string]float64, e
 		w.kubectl(a.Namespace, "get configmap %s -o yaml", a.Name),
 		w.kubectl(a.Namespace, "logs deployment/%s --tail=50", a.Name),
 	}
+	unserved := "Prometheus has it, so the adapter has no rule for it, or has not listed the series yet (it does so every few seconds, and reads its rules at its start only)"
+	if w.managed() {
+		look = append(look[:1], w.managedMetricHints()...)
+		unserved = "Cloud Monitoring has no such metric yet, or refuses the adapter"
+	}
 	raw, err := w.raw(ctx, path)
 	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
 		return nil, w.allowed(err)
@@ -150,18 +168,21 @@ func (w *walk) served(ctx context.Context, signal string) (map[string]float64, e
 		return nil, &failure{
 			measured: fmt.Sprintf("%s is not served: %v", signal, err),
 			expected: "a value for each pod",
-			look: append([]string{"Prometheus has it, so the adapter has no rule for it, or has not listed the series yet (it does so every few seconds, and reads its rules at its start only)"},
-				look...),
+			look:     append([]string{unserved}, look...),
 		}
 	}
 	var list metricValues
 	if err := json.Unmarshal(raw, &list); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	values := map[string]float64{}
+	values, ages := map[string]float64{}, map[string]time.Duration{}
 	for _, item := range list.Items {
 		values[item.DescribedObject.Name] = item.Value.AsApproximateFloat64()
+		if !item.Timestamp.IsZero() {
+			ages[item.DescribedObject.Name] = w.answered.Sub(item.Timestamp.Time)
+		}
 	}
+	w.ages[signal] = ages
 	var missing []string
 	for _, pod := range w.pods {
 		if _, ok := values[pod.Name]; !ok {

@@ -41,6 +41,9 @@ type fake struct {
 	hpas       []autoscalingv2.HorizontalPodAutoscaler
 	forbidden  string // a path that is answered with 403
 	reachError error
+	collection map[string]map[string]any  // objects of the managed collection, by path
+	stamps     func(pod string) time.Time // of the custom metrics API's values; nil for none
+	clock      func() time.Time           // the API server's; nil for this machine's
 
 	pipeline outputs.Pipeline
 }
@@ -162,6 +165,9 @@ func (f *fake) run(t *testing.T) *Report {
 }
 
 func (f *fake) api(w http.ResponseWriter, req *http.Request) {
+	if f.clock != nil {
+		w.Header().Set("Date", f.clock().UTC().Format(http.TimeFormat))
+	}
 	path := req.URL.Path
 	answer := func(object any) {
 		w.Header().Set("Content-Type", "application/json")
@@ -192,10 +198,16 @@ func (f *fake) api(w http.ResponseWriter, req *http.Request) {
 		answer(apiregistrationv1.APIServiceList{Items: f.apis})
 	case path == "/apis/autoscaling/v2/namespaces/vllm/horizontalpodautoscalers":
 		answer(autoscalingv2.HorizontalPodAutoscalerList{Items: f.hpas})
+	case f.collection[path] != nil:
+		answer(f.collection[path])
 	case isMetric && f.metrics[metric] != nil:
 		var items []map[string]any
 		for pod, value := range f.metrics[metric] {
-			items = append(items, map[string]any{"describedObject": map[string]string{"name": pod}, "value": value})
+			item := map[string]any{"describedObject": map[string]string{"name": pod}, "value": value}
+			if f.stamps != nil {
+				item["timestamp"] = metav1.NewTime(f.stamps(pod))
+			}
+			items = append(items, item)
 		}
 		answer(map[string]any{"items": items})
 	default:

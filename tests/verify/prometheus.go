@@ -110,6 +110,9 @@ func (w *walk) unreached(err error, namespace, pod string, port int) error {
 
 // prometheus opens the way to Prometheus for the stages after it.
 func (w *walk) prometheus(ctx context.Context) (string, error) {
+	if w.managed() {
+		return "", &notVisible{storedByGoogle}
+	}
 	p := w.Pipeline.Prometheus
 	look := []string{
 		w.kubectl(p.Namespace, "get pods,prometheuses"),
@@ -143,6 +146,9 @@ func (w *walk) prometheus(ctx context.Context) (string, error) {
 
 // targets looks at the scrapes of the pods.
 func (w *walk) targets(ctx context.Context) (string, error) {
+	if w.managed() {
+		return w.managedTargets(ctx)
+	}
 	s := w.Pipeline.Serving
 	// Dropped targets, thousands in a large cluster, stay there.
 	raw, err := w.get(ctx, w.promURL+"/api/v1/targets?state=active")
@@ -212,6 +218,8 @@ func (w *walk) gpus(ctx context.Context) (string, error) {
 		return "not needed: no signal reads it", nil
 	case p.GPUMetrics == "simulated":
 		return "simulated by a recording rule, see the next stage", nil
+	case w.managed():
+		return w.managedAccepted(ctx, managedGPUs)
 	}
 	var seen []string
 	for _, series := range p.GPUSeries {
@@ -254,6 +262,9 @@ func (w *walk) rules(ctx context.Context) (string, error) {
 	p := w.Pipeline
 	if len(p.Rules) == 0 {
 		return "not needed: no signal has one", nil
+	}
+	if w.managed() {
+		return w.managedAccepted(ctx, managedRules)
 	}
 	loaded, err := w.prom.Rules(ctx)
 	if err != nil {
@@ -318,6 +329,9 @@ func (w *walk) freshness(ctx context.Context) (string, error) {
 	interval, err := time.ParseDuration(w.Pipeline.SignalInterval)
 	if err != nil {
 		return "", fmt.Errorf("signalInterval of the stack's outputs: %w", err)
+	}
+	if w.managed() {
+		return w.managedFreshness(interval)
 	}
 	bound := freshnessBound(interval)
 	var oldest float64

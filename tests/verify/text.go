@@ -23,6 +23,7 @@ func (r *Report) Text(to io.Writer, colour bool) error {
 		return code + text + plain
 	}
 	var out strings.Builder
+	unseen := 0
 	for i, stage := range r.Stages {
 		line := func(status, text string) { fmt.Fprintf(&out, "%2d %s %-14s %s\n", i+1, status, stage.Stage, text) }
 		switch stage.Status {
@@ -30,6 +31,9 @@ func (r *Report) Text(to io.Writer, colour bool) error {
 			line(paint(green, "pass   "), stage.Measured)
 		case Skipped:
 			line(paint(grey, "skipped"), "(needs "+stage.Needs+")")
+		case NotVisible:
+			line(paint(grey, "n/a    "), stage.Measured)
+			unseen++
 		default:
 			line(paint(red, "FAIL   "), stage.Measured)
 			fmt.Fprintf(&out, "           expected: %s\n", stage.Expected)
@@ -43,7 +47,11 @@ func (r *Report) Text(to io.Writer, colour bool) error {
 		name = " " + name
 	}
 	if r.Passed {
-		fmt.Fprintf(&out, "verify%s: %s, %d stages in %.1f s\n", name, paint(green, "ok"), len(r.Stages), r.Seconds)
+		stages := plural(len(r.Stages), "stage")
+		if unseen > 0 {
+			stages += fmt.Sprintf(", %d of them not visible,", unseen)
+		}
+		fmt.Fprintf(&out, "verify%s: %s, %s in %.1f s\n", name, paint(green, "ok"), stages, r.Seconds)
 	} else {
 		fmt.Fprintf(&out, "verify%s: %s after %.1f s\n", name, paint(red, "FAILED at "+r.Failed), r.Seconds)
 	}

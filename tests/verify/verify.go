@@ -46,12 +46,15 @@ const (
 	Passed  Status = "pass"
 	Failed  Status = "fail"
 	Skipped Status = "skipped"
+	// NotVisible is a stage of which nothing can be measured in the cluster; it neither passes nor fails, and those
+	// after it are walked.
+	NotVisible Status = "n/a"
 )
 
 // Report is the result of one walk.
 type Report struct {
 	Stack string `json:"stack"`
-	// Passed says that every stage passed.
+	// Passed says that no stage failed: each passed, or could not be seen.
 	Passed bool `json:"passed"`
 	// Failed is the key of the stage that failed; "" for none.
 	Failed string `json:"failed"`
@@ -67,7 +70,7 @@ type Result struct {
 	// Stage is its key, which never changes: see Stages.
 	Stage  string `json:"stage"`
 	Status Status `json:"status"`
-	// Measured is what was seen, of a stage that passed or failed.
+	// Measured is what was seen, of a stage that passed or failed, or why nothing can be.
 	Measured string `json:"measured,omitempty"`
 	// Expected is what would have passed, of a stage that failed.
 	Expected string `json:"expected,omitempty"`
@@ -85,7 +88,8 @@ type Value struct {
 	Value  float64 `json:"value"`
 	Target float64 `json:"target"`
 	Unit   string  `json:"unit"`
-	// AgeSeconds is the age of the sample that the value comes from; absent before the stage "freshness".
+	// AgeSeconds is the age of the sample that the value comes from; absent before the stage "freshness",
+	// and where the age cannot be seen.
 	AgeSeconds *float64 `json:"ageSeconds,omitempty"`
 }
 
@@ -109,7 +113,7 @@ func Stages() []Stage {
 		{"gpu", "DCGM's utilisation is there for the GPUs of each pod", (*walk).gpus},
 		{"rules", "each recording rule is healthy and has a sample for each pod", (*walk).rules},
 		{"adapter", "the custom metrics API is registered and available", (*walk).adapter},
-		{"custom-metrics", "the custom metrics API answers for each signal and pod, with Prometheus' value", (*walk).customMetrics},
+		{"custom-metrics", "the custom metrics API answers for each signal and pod, where there is a Prometheus with its value", (*walk).customMetrics},
 		{"hpa", "exactly one HPA scales the Deployment, is active and has a value of each signal", (*walk).hpa},
 		{"freshness", "each signal's newest sample is young", (*walk).freshness},
 	}
@@ -124,6 +128,9 @@ type walk struct {
 	promURL string
 	values  []Value
 	close   []func()
+	// ages are those of the custom metrics API's answers, by signal and pod; answered is when the last answer was sent.
+	ages     map[string]map[string]time.Duration
+	answered time.Time
 }
 
 // failure is why a stage did not pass.
@@ -148,10 +155,6 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	config := rest.CopyConfig(o.Config)
 	// One request at a time, but many of them: client-side throttling would only slow the walk down.
 	config.QPS, config.Burst = 50, 100
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the cluster: %w", err)
-	}
 	if o.Reach == nil {
 		o.Reach = func(ctx context.Context, namespace, pod string, port int) (string, func(), error) {
 			forward, err := portforward.Open(ctx, config, namespace, pod, port)
@@ -161,7 +164,15 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			return forward.Address, forward.Close, nil
 		}
 	}
-	w := &walk{Options: o, client: client}
+	w := &walk{Options: o, ages: map[string]map[string]time.Duration{}}
+	// A copy: port-forwards upgrade their connections and are none of its business.
+	asked := rest.CopyConfig(config)
+	asked.Wrap(func(next http.RoundTripper) http.RoundTripper { return dated{next, w} })
+	client, err := kubernetes.NewForConfig(asked)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	w.client = client
 	if w.Stack == "" { // of outputs from a file; the commands in the report need one
 		w.Stack = "NAME"
 	}
@@ -183,7 +194,11 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		started := time.Now()
 		measured, err := stage.check(w, ctx)
 		result := Result{Stage: stage.Key, Status: Passed, Measured: measured, Seconds: time.Since(started).Seconds()}
-		if err != nil {
+		var unseen *notVisible
+		switch {
+		case errors.As(err, &unseen):
+			result.Status, result.Measured = NotVisible, unseen.measured
+		case err != nil:
 			result.fail(ctx, stage, err)
 			report.Passed, report.Failed = false, stage.Key
 		}
