@@ -325,7 +325,7 @@ type GPUSignal struct {
 	Target float64 `key:"target" unit:"percent" above:"0" below:"90.91"`
 	// GuardRequests is the number of requests in a replica, at most model.maxNumSeqs, below which its
 	// GPU utilisation is counted in part only, because a GPU reads near 100 % whenever anything is
-	// decoded.
+	// decoded. The default is the target of requests running.
 	GuardRequests float64 `key:"guardRequests" unit:"requests" min:"1"`
 }
 
@@ -594,7 +594,7 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "autoscaling.signals.gpuUtilization.enabled", &signals.GPUUtilization.Enabled, true)
 	orDefault(given, "autoscaling.signals.gpuUtilization.target", &signals.GPUUtilization.Target, 80)
 	orDefault(given, "autoscaling.signals.gpuUtilization.guardRequests", &signals.GPUUtilization.GuardRequests,
-		math.Max(1, math.Min(3, float64(c.Model.MaxNumSeqs))))
+		guardRequests(signals.RequestsRunning.Target, c.Model.MaxNumSeqs))
 	orDefault(given, "autoscaling.scaleUp.pods", &c.Autoscaling.ScaleUp.Pods, 4)
 	orDefault(given, "autoscaling.scaleUp.percent", &c.Autoscaling.ScaleUp.Percent, 100)
 	orDefault(given, "autoscaling.scaleUp.period", &c.Autoscaling.ScaleUp.Period, 15*time.Second)
@@ -626,6 +626,13 @@ func runningTarget(maxNumSeqs int) float64 {
 		return runningShare
 	}
 	return math.Floor(runningShare * float64(maxNumSeqs))
+}
+
+// guardRequests is the default guard of the GPU signal. A GPU that decodes anything reads near 100 %, so
+// that the guard decides how many requests make a replica full in the eyes of that signal: with less than
+// the target of requests running, GPUs would be added long before the ones that are there are used.
+func guardRequests(runningTarget float64, maxNumSeqs int) float64 {
+	return math.Max(1, math.Min(runningTarget, float64(maxNumSeqs)))
 }
 
 // orDefault sets a field unless its key was given.

@@ -103,7 +103,7 @@ func TestDefaultsThatDependOnOtherKeys(t *testing.T) {
 	assert.Equal(t, []Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"}}, gpu.GPU.Tolerations)
 
 	for maxNumSeqs, want := range map[int]struct{ running, guard float64 }{
-		1: {0.75, 1}, 2: {1, 2}, 3: {2, 3}, 16: {12, 3}, 256: {192, 3},
+		1: {0.75, 1}, 2: {1, 1}, 3: {2, 2}, 16: {12, 12}, 256: {192, 192},
 	} {
 		config, err := Read(source(t, "local", map[string]any{"model.maxNumSeqs": maxNumSeqs}))
 		require.NoError(t, err, "the default targets of maxNumSeqs %d must themselves be valid", maxNumSeqs)

@@ -46,6 +46,16 @@ func TestSimulatedStack(t *testing.T) {
 				assert.NotContains(t, container.Resources.Limits, corev1.ResourceName("nvidia.com/gpu"))
 			}
 		}
+		// A GPU that decodes reads near 100 %, however few the requests are: no reason to pay for another one.
+		w.step(8)
+		w.until(t, decision, "the HPA sees the busy GPU", func(s report.Sample) bool {
+			value := s.Signals[gpu].Value
+			return value != nil && *value > 40
+		})
+		for _, s := range w.during(t, 2*hpaPeriod) {
+			require.Equal(t, 1, s.Desired, "8 of 16 requests: %s", s)
+		}
+		w.step(0)
 		loadCommand(t, l, stack, func(t *testing.T) {
 			w.until(t, decision, "four ready replicas", func(s report.Sample) bool { return s.Desired == 4 && s.Ready == 4 })
 			w.until(t, decision, "a GPU signal that follows the load", func(s report.Sample) bool {

@@ -76,7 +76,8 @@ func TestManagedMetrics(t *testing.T) {
 	t.Parallel()
 	gke := onClouds[slices.IndexFunc(onClouds, func(c onCloud) bool { return c.stack == "gke" })]
 	l := startCloudLab(t)
-	config := []map[string]any{quickDown, gpuNodes, gke.config}
+	// The guard is far below the target of requests running, so that the GPU signal is seen to ask for a replica.
+	config := []map[string]any{quickDown, gpuNodes, gke.config, signalConfig("gpuUtilization", "guardRequests", 3)}
 	stack := newCloudStack(t, l, gke.stack, append(slices.Clone(config), map[string]any{"metrics": managedPipeline})...)
 	require.True(t, t.Run("up", func(t *testing.T) {
 		require.NoError(t, stack.Up(testContext(t)))

@@ -30,6 +30,8 @@ var gpuStack = merged(quickDown, map[string]any{
 	"gpu": map[string]any{"mode": "nvidia"},
 	// The stack's own file has room for the simulator's cache, which holds no weights.
 	"vllm": map[string]any{"modelCache": "3Gi"},
+	// Far below the target of requests running, so that one signal can be told from the other.
+	"autoscaling": map[string]any{"signals": map[string]any{"gpuUtilization": map[string]any{"guardRequests": 3}}},
 })
 
 var token = map[string]string{"huggingFaceToken": "hf_not_a_token"}
