@@ -26,6 +26,7 @@ func pipelineOf(t *testing.T, plain map[string]any) outputs.Pipeline {
 func defaultPipeline() outputs.Pipeline {
 	return outputs.Pipeline{
 		Serving:      outputs.Serving{Namespace: "vllm", Deployment: "vllm", Service: "vllm", Port: 8000, HPA: "vllm"},
+		Metrics:      "prometheus-operator",
 		Prometheus:   outputs.Service{Namespace: "monitoring", Name: "kps-prometheus", Port: 9090},
 		Adapter:      outputs.Workload{Namespace: "monitoring", Name: "prometheus-adapter"},
 		ServerSeries: []string{"vllm:num_requests_running", "vllm:num_requests_waiting"},
