@@ -19,7 +19,7 @@ func TestWhatIsAcceptedIsDeployed(t *testing.T) {
 	for i, cloud := range stacks.Clouds {
 		t.Run(cloud, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(20261122, uint64(100+i)))
-			for range 8 {
+			for range choose(testing.Short(), 3, 8) {
 				given, err := configdocs.Valid(random, keys, cloud)
 				require.NoError(t, err)
 				values := map[string]any{}

@@ -78,10 +78,13 @@ func run() error {
 	}
 }
 
+// parent is the process that started this one. It is asked for at once: a parent that is killed a moment later has
+// been replaced by then.
+var parent = os.Getppid()
+
 // waitForOrphanhood returns when the process that started this one is gone: an engine that was killed cannot say
 // goodbye.
 func waitForOrphanhood(ctx context.Context) {
-	parent := os.Getppid()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for os.Getppid() == parent {
