@@ -133,7 +133,7 @@ func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 		"gke, taint":            {"gke", "gke.leaveGpuTaintToGke", true, []string{"replace NodePool cluster-gpu"}},
 		"gke, other GPU":        {"gke", "nodePools.gpu.accelerator", "nvidia-a100-40gb", []string{"replace NodePool cluster-gpu", "update Deployment vllm"}},
 		"gke, replicas":         {"gke", "autoscaling.maxReplicas", 3, []string{"update HorizontalPodAutoscaler vllm"}},
-		"gke, monitoring":       {"gke", "monitoring.storage", "30Gi", []string{"update Release kps"}},
+		"gke, monitoring":       {"gke", "monitoring.storage", "30Gi", []string{"update Release kps", "update PrometheusRule vllm-alerts"}},
 		"gke, chart of no use":  {"gke", "charts.clusterAutoscaler.version", "9.58.0", nil},
 		"eks, more nodes":       {"eks", "nodePools.gpu.maxNodes", 6, []string{"update NodeGroup cluster-gpu"}},
 		"eks, fewer nodes":      {"eks", "nodePools.gpu.minNodes", 0, []string{"update NodeGroup cluster-gpu"}},
