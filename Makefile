@@ -40,7 +40,7 @@ test-fast: ## Unit, engine and rule tests, without the lab.
 	cd tests && go test -short -timeout 30m $(FAST)
 
 test-lab: tools ## End to end: real control plane, Prometheus, adapter, HPA and Pulumi CLI.
-	cd tests && go test -count=1 -p 1 -timeout 40m $(LAB)
+	cd tests && go test -count=1 -p 1 -timeout 60m $(LAB)
 
 tools: ## Build the lab's tools that are missing.
 	cd tests && go run ./lab/cmd/buildtools
