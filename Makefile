@@ -39,8 +39,9 @@ test-fast: ## Unit, engine and rule tests, without the lab.
 	go test ./...
 	cd tests && go test -short -timeout 30m $(FAST)
 
+# Three labs at a time: each of them waits most of the time.
 test-lab: tools ## End to end: real control plane, Prometheus, adapter, HPA and Pulumi CLI.
-	cd tests && go test -count=1 -p 1 -timeout 60m $(LAB)
+	cd tests && go test -count=1 -p 1 -parallel 3 -timeout 60m $(LAB)
 
 tools: ## Build the lab's tools that are missing.
 	cd tests && go run ./lab/cmd/buildtools
