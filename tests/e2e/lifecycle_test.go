@@ -46,6 +46,15 @@ func TestSimulatedStack(t *testing.T) {
 				assert.NotContains(t, container.Resources.Limits, corev1.ResourceName("nvidia.com/gpu"))
 			}
 		}
+		loadCommand(t, l, stack, func(t *testing.T) {
+			w.until(t, decision, "four ready replicas", func(s report.Sample) bool { return s.Desired == 4 && s.Ready == 4 })
+			w.until(t, decision, "a GPU signal that follows the load", func(s report.Sample) bool {
+				value := s.Signals[gpu].Value
+				return value != nil && *value > 0
+			})
+		})
+		w.until(t, 2*time.Minute, "back to one replica", func(s report.Sample) bool { return s.Desired == 1 && s.Ready == 1 })
+
 		// A GPU that decodes reads near 100 %, however few the requests are: no reason to pay for another one.
 		w.step(8)
 		w.until(t, decision, "the HPA sees the busy GPU", func(s report.Sample) bool {
@@ -56,14 +65,6 @@ func TestSimulatedStack(t *testing.T) {
 			require.Equal(t, 1, s.Desired, "8 of 16 requests: %s", s)
 		}
 		w.step(0)
-		loadCommand(t, l, stack, func(t *testing.T) {
-			w.until(t, decision, "four ready replicas", func(s report.Sample) bool { return s.Desired == 4 && s.Ready == 4 })
-			w.until(t, decision, "a GPU signal that follows the load", func(s report.Sample) bool {
-				value := s.Signals[gpu].Value
-				return value != nil && *value > 0
-			})
-		})
-		w.until(t, 2*time.Minute, "back to one replica", func(s report.Sample) bool { return s.Desired == 1 && s.Ready == 1 })
 	})
 	t.Run("load interrupted writes its report", func(t *testing.T) { loadInterrupted(t, stack) })
 	t.Run("verify names the broken stage", func(t *testing.T) { verifyNamesTheBrokenStage(t, l, stack) })

@@ -394,12 +394,12 @@ func otherImage(t *testing.T, v *verifier) func() {
 func adapterWithoutWaiting(t *testing.T, v *verifier) func() {
 	t.Helper()
 	client := v.lab.Client().CoreV1().ConfigMaps(monitoring)
-	original, err := client.Get(testContext(t), components.PrometheusAdapterRelease, metav1.GetOptions{})
+	original, err := client.Get(testContext(t), components.PrometheusAdapterRules, metav1.GetOptions{})
 	require.NoError(t, err)
 	set := func(text string) {
 		patch, err := json.Marshal(map[string]any{"data": map[string]string{"config.yaml": text}})
 		require.NoError(t, err)
-		_, err = client.Patch(testContext(t), components.PrometheusAdapterRelease, types.MergePatchType, patch, metav1.PatchOptions{})
+		_, err = client.Patch(testContext(t), components.PrometheusAdapterRules, types.MergePatchType, patch, metav1.PatchOptions{})
 		require.NoError(t, err)
 		require.NoError(t, v.lab.Client().CoreV1().Pods(monitoring).DeleteCollection(testContext(t), metav1.DeleteOptions{},
 			metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=prometheus-adapter"}))
