@@ -232,7 +232,7 @@ func verifyNamesTheBrokenStage(t *testing.T, l *lab.Lab, stack *deployment) {
 	for _, b := range breakages {
 		t.Run(b.name, func(t *testing.T) {
 			repair := b.do(t, v)
-			report := v.until(t, 90*time.Second, b.stage, b.says)
+			report := v.until(t, 3*time.Minute, b.stage, b.says)
 			assert.NotEmpty(t, failedStage(report).Look, "what to look at")
 			assert.NotEmpty(t, failedStage(report).Expected)
 			at := slices.IndexFunc(report.Stages, func(r verify.Result) bool { return r.Stage == b.stage })
