@@ -208,7 +208,10 @@ func (r *Runtime) Stop() error {
 	if r.egress != nil {
 		errs = append(errs, r.egress.Close())
 	}
-	return errors.Join(append(errs, r.kubelet.Close(), r.router.Close())...)
+	if r.kubelet != nil {
+		errs = append(errs, r.kubelet.Close())
+	}
+	return errors.Join(append(errs, r.router.Close())...)
 }
 
 // each calls seen for every object that is new or differs, and gone for every one that was deleted.
