@@ -80,7 +80,7 @@ func TestPipeline(t *testing.T) {
 		stack.reconfigure(t, l, gpuStack, signalConfig("requestsRunning", "enabled", false))
 		stack.printed.take()
 		require.NoError(t, stack.Up(testContext(t)))
-		changed(t, stack.printed.take(), "HorizontalPodAutoscaler", "Release", "ConfigMap", "PrometheusRule")
+		changed(t, stack.printed.take(), "HorizontalPodAutoscaler", "Release", "ConfigMap", "ConfigMap", "PrometheusRule")
 		l.SetGPUUtilization(constant(10))
 		scalesUpAndDown(t, w, waiting, 26, 3)
 	})
