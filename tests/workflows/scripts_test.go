@@ -435,10 +435,48 @@ func sum(content []byte) string {
 	return hex.EncodeToString(digest[:])
 }
 
+// TestInstallPulumi runs the script as on every system that has releases, whichever this one is.
 func TestInstallPulumi(t *testing.T) {
-	if out, err := exec.CommandContext(t.Context(), "uname", "-s", "-m").Output(); err != nil || strings.TrimSpace(string(out)) != "Linux x86_64" {
-		t.Skip("the archives' names are those of Linux on x86-64")
+	for _, system := range []struct{ kernel, machine, cli, plugin string }{
+		{"Linux", "x86_64", "linux-x64", "linux-amd64"},
+		{"Linux", "aarch64", "linux-arm64", "linux-arm64"},
+		{"Darwin", "x86_64", "darwin-x64", "darwin-amd64"},
+		{"Darwin", "arm64", "darwin-arm64", "darwin-arm64"},
+	} {
+		t.Run(system.kernel+" "+system.machine, func(t *testing.T) {
+			installPulumi(t, installTools(t, system.kernel, system.machine), system.cli, system.plugin)
+		})
 	}
+	t.Run("a system without releases", func(t *testing.T) {
+		got := newCheckout(t).script("install-pulumi", map[string]string{"STACK": "gke", "PATH": installTools(t, "SunOS", "i86pc")})
+		require.Error(t, got.err)
+		assert.Contains(t, got.stderr, "no release of Pulumi for SunOS i86pc")
+	})
+}
+
+// installTools is a folder with what the script calls, without a CLI that this machine may have, and with a uname that
+// names this system.
+func installTools(t *testing.T, kernel, machine string) string {
+	t.Helper()
+	folder := t.TempDir()
+	link := func(tool string) bool {
+		path, err := exec.LookPath(tool)
+		if err != nil {
+			return false
+		}
+		require.NoError(t, os.Symlink(path, filepath.Join(folder, tool)))
+		return true
+	}
+	for _, tool := range []string{"bash", "sh", "awk", "sed", "cp", "mkdir", "touch", "tar", "gzip", "curl", "cut", "mktemp", "rm", "dirname", "head", "wc", "sort", "grep"} {
+		require.True(t, link(tool), "the script needs %s", tool)
+	}
+	require.True(t, link("sha256sum") || link("shasum"), "the script needs sha256sum or shasum")
+	uname := fmt.Sprintf("#!/bin/sh\ncase $1 in\n-s) echo %s ;;\n-m) echo %s ;;\nesac\n", kernel, machine)
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "uname"), []byte(uname), 0o755))
+	return folder
+}
+
+func installPulumi(t *testing.T, tools, cliSystem, pluginSystem string) {
 	repo := newCheckout(t)
 	manifest, err := os.ReadFile(filepath.Join(repo.dir, "go.mod"))
 	require.NoError(t, err)
@@ -461,26 +499,19 @@ func TestInstallPulumi(t *testing.T) {
 	require.NoError(t, writer.Close())
 	require.NoError(t, zipped.Close())
 
-	name := "pulumi-v" + version + "-linux-x64.tar.gz"
+	name := "pulumi-v" + version + "-" + cliSystem + ".tar.gz"
 	files := map[string][]byte{
 		"/sdk/" + name: archive.Bytes(),
-		"/sdk/pulumi-" + version + "-checksums.txt": []byte(strings.Repeat("0", 64) + "  pulumi-v" + version + "-darwin-x64.tar.gz\n" + sum(archive.Bytes()) + "  " + name + "\n"),
+		"/sdk/pulumi-" + version + "-checksums.txt": []byte(strings.Repeat("0", 64) + "  pulumi-v" + version + "-freebsd-x64.tar.gz\n" + sum(archive.Bytes()) + "  " + name + "\n"),
 	}
 	plugins := map[string]string{
 		"kubernetes": required("github.com/pulumi/pulumi-kubernetes/sdk/v4"), "gcp": required("github.com/pulumi/pulumi-gcp/sdk/v7"),
 		"aws": required("github.com/pulumi/pulumi-aws/sdk/v6"), "azure-native": required("github.com/pulumi/pulumi-azure-native-sdk/v2"),
 	}
 	for plugin, v := range plugins {
-		files["/plugins/pulumi-resource-"+plugin+"-v"+v+"-linux-amd64.tar.gz"] = []byte("archive of " + plugin)
+		files["/plugins/pulumi-resource-"+plugin+"-v"+v+"-"+pluginSystem+".tar.gz"] = []byte("archive of " + plugin)
 	}
 	server := releases(t, files)
-	// Without a CLI that this machine may have.
-	tools := t.TempDir()
-	for _, tool := range []string{"bash", "sh", "awk", "sed", "cp", "mkdir", "touch", "tar", "gzip", "curl", "sha256sum", "cut", "mktemp", "rm", "uname", "dirname", "head", "wc", "sort", "grep"} {
-		path, err := exec.LookPath(tool)
-		require.NoError(t, err, "the script needs it")
-		require.NoError(t, os.Symlink(path, filepath.Join(tools, tool)))
-	}
 	paths := filepath.Join(t.TempDir(), "paths")
 	home := filepath.Join(repo.dir, "home")
 	env := func(stack string) map[string]string {
@@ -540,7 +571,7 @@ func TestInstallPulumi(t *testing.T) {
 		require.NoError(t, err)
 		assert.Contains(t, string(pins), sum(archive.Bytes())+"  "+name+"\n")
 		for plugin, v := range plugins {
-			assert.Contains(t, string(pins), sum([]byte("archive of "+plugin))+"  pulumi-resource-"+plugin+"-v"+v+"-linux-amd64.tar.gz\n")
+			assert.Contains(t, string(pins), sum([]byte("archive of "+plugin))+"  pulumi-resource-"+plugin+"-v"+v+"-"+pluginSystem+".tar.gz\n")
 		}
 		for stack, plugin := range map[string]string{"eks": "aws", "aks": "azure-native"} {
 			got = repo.script("install-pulumi", env(stack))
