@@ -11,8 +11,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/restmapper"
 
+	"vllm-autoscaling/components"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
 )
@@ -47,6 +53,12 @@ func TestCloudBreaks(t *testing.T) {
 					cloudDestroyCleans(t, l, stack)
 				})
 			}
+			t.Run("destroy after up was killed while it claimed the custom metrics API", func(t *testing.T) {
+				// A claim that the state does not know of would keep every namespace from being deleted.
+				killUpAt(t, stack, "APIService "+components.MetricsAPIName+" creating")
+				adoptPending(t, l, stack)
+				cloudDestroyCleans(t, l, stack)
+			})
 			assert.Empty(t, l.Clouds().Incidents())
 		})
 	}
@@ -148,7 +160,7 @@ func adoptPending(t *testing.T, l *lab.Lab, stack *deployment) {
 		resource := operation["resource"].(map[string]any)
 		urn, typ := resource["urn"].(string), resource["type"].(string)
 		begun = append(begun, typ)
-		id := releaseID(t, l, urn, typ)
+		id := idInCluster(t, l, resource)
 		if i := slices.IndexFunc(orphans, func(r cloud.Resource) bool { return r.URN == urn }); i >= 0 {
 			id = orphans[i].ID
 			orphans = slices.Delete(orphans, i, i+1)
@@ -174,20 +186,44 @@ func adoptPending(t *testing.T, l *lab.Lab, stack *deployment) {
 	}
 }
 
-// releaseID is the id of a Helm release of which something was installed; "" for none. Other objects need no id: they go
-// with their namespace, or with the cluster. A release may hold the aggregated API on which every namespace waits.
-func releaseID(t *testing.T, l *lab.Lab, urn, typ string) string {
+// idInCluster is the id of an object that was begun and is there, where nothing else takes it away: a Helm release, of
+// which something was installed, and what belongs to no namespace, such as the APIService on which every namespace
+// waits. "" for all others: they go with their namespace.
+func idInCluster(t *testing.T, l *lab.Lab, resource map[string]any) string {
 	t.Helper()
-	if typ != "kubernetes:helm.sh/v3:Release" {
+	ctx := testContext(t)
+	inputs, _ := resource["inputs"].(map[string]any)
+	kind := strings.Split(resource["type"].(string), ":")
+	if len(kind) != 3 || kind[0] != "kubernetes" {
 		return ""
 	}
-	name := urn[strings.LastIndex(urn, "::")+2:]
-	secrets, err := l.Client().CoreV1().Secrets("").List(testContext(t), metav1.ListOptions{LabelSelector: "owner=helm,name=" + name})
+	if kind[2] == "Release" {
+		secrets, err := l.Client().CoreV1().Secrets("").List(ctx, metav1.ListOptions{LabelSelector: fmt.Sprintf("owner=helm,name=%s", inputs["name"])})
+		require.NoError(t, err)
+		if len(secrets.Items) == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%s/%s", secrets.Items[0].Namespace, inputs["name"])
+	}
+	version, err := schema.ParseGroupVersion(kind[1])
 	require.NoError(t, err)
-	if len(secrets.Items) == 0 {
+	groups, err := restmapper.GetAPIGroupResources(l.Client().Discovery())
+	require.NoError(t, err)
+	mapping, err := restmapper.NewDiscoveryRESTMapper(groups).RESTMapping(version.WithKind(kind[2]).GroupKind(), version.Version)
+	if meta.IsNoMatchError(err) || err == nil && mapping.Scope.Name() != meta.RESTScopeNameRoot {
 		return ""
 	}
-	return secrets.Items[0].Namespace + "/" + name
+	require.NoError(t, err)
+	metadata, _ := inputs["metadata"].(map[string]any)
+	name, _ := metadata["name"].(string)
+	require.NotEmpty(t, name, "a name that the state knows: %v", resource)
+	objects, err := dynamic.NewForConfig(l.Config())
+	require.NoError(t, err)
+	if _, err = objects.Resource(mapping.Resource).Get(ctx, name, metav1.GetOptions{}); apierrors.IsNotFound(err) {
+		return ""
+	}
+	require.NoError(t, err)
+	return name
 }
 
 // cloudDestroyCleans destroys and finds nothing, in the cloud or in the cluster. What a killed creation of an object
