@@ -5,7 +5,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 
 # Packages of the tests module that need none of the lab's tools.
-FAST := ./cmd/preview/... ./codehost/... ./configdocs/... ./cost/... ./engine/... ./policy/... ./preview/... ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
+FAST := ./cmd/preview/... ./codehost/... ./configdocs/... ./cost/... ./engine/... ./policy/... ./preview/... ./project ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
 	./lab/kubernetesprovider ./lab/podruntime/... \
 	./lab/process/... ./lab/router/... ./lab/tools ./load/... ./report/... ./podforward/... ./cmd/load/... ./workflows ./verify/... ./cmd/verify/...
 

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"vllm-autoscaling/tests/load"
+	"vllm-autoscaling/tests/project"
 	"vllm-autoscaling/tests/report"
 )
 
@@ -159,7 +159,7 @@ func parse(args []string, env func(string) string, out io.Writer) (options, erro
 			return o, err
 		}
 	}
-	if o.root, err = projectRoot(); err != nil && o.stack != "" {
+	if o.root, err = project.Root(); err != nil && o.stack != "" {
 		return o, err
 	}
 	if o.report == "" {
@@ -221,20 +221,4 @@ func parseRamp(text string) (load.Profile, error) {
 		}
 	}
 	return load.Profile{}, fmt.Errorf("-ramp: %q is not from:to:time, such as 0:20:5m", text)
-}
-
-// projectRoot is the nearest folder upwards that holds the Pulumi project.
-func projectRoot() (string, error) {
-	start, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("find the project: %w", err)
-	}
-	for folder := start; ; folder = filepath.Dir(folder) {
-		if _, err := os.Stat(filepath.Join(folder, "Pulumi.yaml")); err == nil {
-			return folder, nil
-		}
-		if folder == filepath.Dir(folder) {
-			return "", fmt.Errorf("no Pulumi.yaml in %s or above; run it inside the project", start)
-		}
-	}
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"vllm-autoscaling/tests/lab"
+	"vllm-autoscaling/tests/project"
 )
 
 const (
@@ -43,7 +44,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	root, err := projectRoot()
+	root, err := project.Root()
 	if err != nil {
 		return err
 	}
@@ -237,20 +238,4 @@ func copyProgram(from, to string) error {
 		}
 		return os.WriteFile(filepath.Join(to, rel), data, 0o644)
 	})
-}
-
-// projectRoot is the folder of the program's go.mod, found upwards from here.
-func projectRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "Pulumi.yaml")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("no Pulumi.yaml here or above: run `make bench-build` in the project's folder")
-		}
-	}
 }

@@ -25,6 +25,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"vllm-autoscaling/tests/lab"
+	"vllm-autoscaling/tests/project"
 )
 
 // options are what the command line decides.
@@ -159,29 +160,13 @@ func parse(args []string, env func(string) string, out *screen) (options, error)
 		return o, fmt.Errorf("-load %d is no load; give at least 1", o.load)
 	}
 	var err error
-	if o.root, err = projectRoot(); err != nil {
+	if o.root, err = project.Root(); err != nil {
 		return o, err
 	}
 	if o.report == "" {
 		o.report = filepath.Join(o.root, "demo-report")
 	}
 	return o, nil
-}
-
-// projectRoot is the nearest folder upwards that holds the Pulumi project.
-func projectRoot() (string, error) {
-	start, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("find the project: %w", err)
-	}
-	for folder := start; ; folder = filepath.Dir(folder) {
-		if _, err := os.Stat(filepath.Join(folder, "Pulumi.yaml")); err == nil {
-			return folder, nil
-		}
-		if folder == filepath.Dir(folder) {
-			return "", fmt.Errorf("no Pulumi.yaml in %s or above; run the demo inside the project", start)
-		}
-	}
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) }
