@@ -24,7 +24,11 @@ func FromEnvironment(get func(string) string) (Host, error) {
 // PullRequest is the number of the pull request that this job is for.
 func PullRequest(get func(string) string) (int, error) {
 	if text := get("CI_MERGE_REQUEST_IID"); text != "" {
-		return strconv.Atoi(text)
+		number, err := strconv.Atoi(text)
+		if err != nil {
+			return 0, fmt.Errorf("CI_MERGE_REQUEST_IID %q is not the number of a merge request", text)
+		}
+		return number, nil
 	}
 	path := get("GITHUB_EVENT_PATH")
 	if path == "" {

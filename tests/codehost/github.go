@@ -46,7 +46,7 @@ func NewGitHub(o GitHubOptions) (*GitHub, error) {
 	}
 	g := &GitHub{repository: o.Repository, ours: o.Author}
 	g.api = api{
-		base: strings.TrimRight(o.API, "/"), client: http.DefaultClient, wait: realWaiter(), explain: g.explain,
+		base: strings.TrimRight(o.API, "/"), client: newClient(), wait: realWaiter(), explain: g.explain,
 		headers: map[string]string{
 			"Authorization": "Bearer " + o.Token, "Accept": "application/vnd.github+json",
 			"X-GitHub-Api-Version": "2022-11-28", "User-Agent": "vllm-autoscaling",

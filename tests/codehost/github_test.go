@@ -139,6 +139,7 @@ func TestPassingFaultsAreTriedAgain(t *testing.T) {
 		{"server error", githubstub.Answer{Status: 502, Body: "<html>bad gateway</html>"}, time.Second, time.Second},
 		{"secondary limit with a time", githubstub.Answer{Status: 403, Header: map[string]string{"Retry-After": "17"}, Body: `{"message":"You have exceeded a secondary rate limit"}`}, 17 * time.Second, 17 * time.Second},
 		{"secondary limit without one", githubstub.Answer{Status: 403, Body: `{"message":"You have exceeded a secondary rate limit"}`}, time.Minute, time.Minute},
+		{"secondary limit, with most of the quota left", githubstub.Answer{Status: 403, Header: map[string]string{"X-RateLimit-Remaining": "4900", "X-RateLimit-Reset": fmt.Sprint(reset.Add(time.Hour).Unix())}, Body: `{"message":"You have exceeded a secondary rate limit"}`}, time.Minute, time.Minute},
 		{"primary limit", githubstub.Answer{Status: 403, Header: map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(reset.Unix())}, Body: `{"message":"API limit"}`}, 20 * time.Second, 31 * time.Second},
 		{"too many requests", githubstub.Answer{Status: 429, Header: map[string]string{"Retry-After": "3"}}, 3 * time.Second, 3 * time.Second},
 	} {
@@ -281,6 +282,8 @@ func TestEnvironment(t *testing.T) {
 	number, err = PullRequest(env(map[string]string{"CI_MERGE_REQUEST_IID": "12"}))
 	require.NoError(t, err)
 	assert.Equal(t, 12, number)
+	_, err = PullRequest(env(map[string]string{"CI_MERGE_REQUEST_IID": "!12"}))
+	assert.ErrorContains(t, err, `CI_MERGE_REQUEST_IID "!12"`)
 	_, err = PullRequest(env(map[string]string{"GITHUB_EVENT_PATH": push}))
 	assert.ErrorContains(t, err, "not one of a pull request")
 	_, err = PullRequest(env(nil))

@@ -43,7 +43,7 @@ func NewGitLab(o GitLabOptions) (*GitLab, error) {
 	}
 	g := &GitLab{project: o.Project, ours: o.Author}
 	g.api = api{
-		base: strings.TrimRight(o.API, "/"), client: http.DefaultClient, wait: realWaiter(), explain: g.explain,
+		base: strings.TrimRight(o.API, "/"), client: newClient(), wait: realWaiter(), explain: g.explain,
 		headers: map[string]string{"PRIVATE-TOKEN": o.Token, "User-Agent": "vllm-autoscaling"},
 	}
 	return g, nil

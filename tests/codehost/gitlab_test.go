@@ -1,12 +1,15 @@
 package codehost
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -116,4 +119,25 @@ func TestGitLab(t *testing.T) {
 	require.NoError(t, err)
 	_, err = UpsertComment(t.Context(), wrong, 3, "preview gke", "x")
 	assert.ErrorContains(t, err, "GITLAB_TOKEN is wrong or has expired")
+}
+
+// Go's client takes away only the headers that it knows when it follows a redirect to another host.
+func TestTheTokenStaysWithItsHost(t *testing.T) {
+	var seen atomic.Int64
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
+	t.Cleanup(elsewhere.Close)
+	server := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	t.Cleanup(server.Close)
+	gitLab, err := NewGitLab(GitLabOptions{API: server.URL, Project: "42", Token: "secret"})
+	require.NoError(t, err)
+	gitLab.api.wait.sleep = func(context.Context, time.Duration) error { return nil }
+	gitHub, err := NewGitHub(GitHubOptions{API: server.URL, Repository: "team/inference", Token: "secret"})
+	require.NoError(t, err)
+	gitHub.api.wait.sleep = gitLab.api.wait.sleep
+	for _, host := range []Host{gitLab, gitHub} {
+		_, err = UpsertComment(t.Context(), host, 3, "preview gke", "x")
+		require.ErrorContains(t, err, "redirects to another host")
+		assert.NotContains(t, err.Error(), "secret")
+	}
+	assert.Zero(t, seen.Load(), "nothing was asked there")
 }

@@ -89,6 +89,19 @@ type api struct {
 	explain func(status int, action, message string) string
 }
 
+// newClient follows no redirect to another host: it would be sent the token.
+func newClient() *http.Client {
+	return &http.Client{CheckRedirect: func(request *http.Request, via []*http.Request) error {
+		if request.URL.Host != via[0].URL.Host {
+			return fmt.Errorf("it redirects to another host, %s, which is not given the token: check the API's address", request.URL.Host)
+		}
+		if len(via) >= 10 {
+			return errors.New("it redirects without end")
+		}
+		return nil
+	}}
+}
+
 // call sends one request and decodes the answer into result, unless that is nil. action says in the
 // error what could not be done.
 func (a *api) call(ctx context.Context, method, path, action string, body, result any) (http.Header, error) {
@@ -156,8 +169,12 @@ func (a *api) askedFor(header http.Header) time.Duration {
 	if seconds, err := strconv.Atoi(header.Get("Retry-After")); err == nil && seconds > 0 {
 		return time.Duration(seconds) * time.Second
 	}
-	for _, name := range []string{"X-RateLimit-Reset", "RateLimit-Reset"} {
-		if at, err := strconv.ParseInt(header.Get(name), 10, 64); err == nil {
+	for _, limit := range []string{"X-RateLimit-", "RateLimit-"} {
+		// Every answer says when the quota begins anew; that counts only when it is used up.
+		if header.Get(limit+"Remaining") != "0" {
+			continue
+		}
+		if at, err := strconv.ParseInt(header.Get(limit+"Reset"), 10, 64); err == nil {
 			if pause := time.Unix(at, 0).Sub(a.wait.now()); pause > 0 {
 				return pause + time.Second
 			}
