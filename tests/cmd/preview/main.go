@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -101,7 +102,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.Func("price", "TYPE=USD: price of a machine type for one hour; may be given again", func(value string) error {
 		name, amount, ok := strings.Cut(value, "=")
 		usd, err := strconv.ParseFloat(amount, 64)
-		if !ok || name == "" || err != nil || usd < 0 {
+		if !ok || name == "" || err != nil || !(usd >= 0) || math.IsInf(usd, 0) {
 			return fmt.Errorf("%q is not TYPE=USD, such as g6.xlarge=0.55", value)
 		}
 		o.prices[name] = usd

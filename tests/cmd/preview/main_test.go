@@ -213,6 +213,8 @@ func TestExitStatus(t *testing.T) {
 		"unknown format":                         {[]string{"--stack", "gke", "--format", "html"}, exitUsage},
 		"unknown mode":                           {[]string{"--stack", "gke", "--mode", "up"}, exitUsage},
 		"unknown condition":                      {[]string{"--stack", "gke", "--fail-on", "policies"}, exitUsage},
+		"price that is no number":                {[]string{"--stack", "gke", "--price", "g6.xlarge=NaN"}, exitUsage},
+		"price without end":                      {[]string{"--stack", "gke", "--price", "g6.xlarge=Inf"}, exitUsage},
 		"price without amount":                   {[]string{"--stack", "gke", "--price", "g6.xlarge"}, exitUsage},
 		"arguments of pulumi that it never gets": {[]string{"--stack", "gke", "--json-file", "x", "--", "--refresh"}, exitUsage},
 		"help":                                   {[]string{"--help"}, 0},
