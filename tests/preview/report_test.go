@@ -241,6 +241,14 @@ func TestEmptyReports(t *testing.T) {
 	assert.Equal(t, "<!-- vllm-autoscaling drift: prod -->", New(nil, Options{Stack: "prod", Mode: Drift}).Marker())
 }
 
+// bin/preview --mode destroy --json-file takes any recording, also one of a stack that is not there yet.
+func TestDestroyOfNothingThatCosts(t *testing.T) {
+	report := New(read(t, "gke.create"), Options{Mode: Destroy})
+	require.Nil(t, report.Before)
+	assert.NotContains(t, report.Markdown(0), "Saves")
+	assert.NotContains(t, report.Text(), "Cost")
+}
+
 func TestIncompletePreviewsSaySo(t *testing.T) {
 	p := read(t, "gke.change")
 	var changed []plan.Step

@@ -78,7 +78,8 @@ func (r *Report) textPolicy(b *strings.Builder) {
 }
 
 func (r *Report) textCost(b *strings.Builder) {
-	if r.After == nil && r.Before == nil || r.Failed {
+	// A destroy saves what is deployed; a recording of anything else has nothing of that.
+	if r.Failed || r.After == nil && r.Before == nil || r.Mode == Destroy && r.Before == nil {
 		return
 	}
 	if r.Mode == Destroy {
