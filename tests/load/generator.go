@@ -411,8 +411,12 @@ func (g *Generator) keepUp() {
 		}
 		g.mu.Lock()
 		for g.ctx.Err() == nil && len(g.closed) < min(g.shape.Concurrency, g.options.MaxInFlight) && len(g.inFlight) < g.options.MaxInFlight && len(g.targets) > 0 {
-			g.closed[g.next] = true
+			id := g.next
 			g.offer(time.Now(), Arrival{})
+			// Not where the context has ended in between: Set would look for a request that was never sent.
+			if g.inFlight[id] != nil {
+				g.closed[id] = true
+			}
 		}
 		g.mu.Unlock()
 	}
