@@ -153,7 +153,9 @@ func TestPartsOfATrace(t *testing.T) {
 		})
 	}
 	_, err := ReadTrace("t", strings.NewReader(text), TraceOptions{Start: time.Minute})
-	require.ErrorContains(t, err, "no request between")
+	require.ErrorContains(t, err, "no request between 1m0s and its end: it lasts 30s")
+	_, err = ReadTrace("t", strings.NewReader(text), TraceOptions{Start: time.Second, Length: time.Second})
+	require.ErrorContains(t, err, "no request between 1s and 2s: it lasts 30s")
 }
 
 func TestBadRowsNameTheirLine(t *testing.T) {
@@ -179,9 +181,11 @@ func TestBadRowsNameTheirLine(t *testing.T) {
 			require.ErrorContains(t, err, "trace t.csv")
 		})
 	}
-	_, err := ReadTrace("t", strings.NewReader(azure), TraceOptions{Speed: -1})
-	require.ErrorContains(t, err, "from 0 on")
-	_, err = OpenTrace("does-not-exist.csv", TraceOptions{})
+	for _, speed := range []float64{-1, math.NaN(), math.Inf(1)} {
+		_, err := ReadTrace("t", strings.NewReader(azure), TraceOptions{Speed: speed})
+		require.ErrorContains(t, err, "from 0 on")
+	}
+	_, err := OpenTrace("does-not-exist.csv", TraceOptions{})
 	require.ErrorContains(t, err, "does-not-exist.csv")
 	many := "arrival_seconds,input_tokens,output_tokens\n" + strings.Repeat("x,1,1\n", 100)
 	_, err = ReadTrace("t", strings.NewReader(many), TraceOptions{})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,8 +63,8 @@ func ReadTrace(name string, from io.Reader, o TraceOptions) (*Trace, error) {
 	if o.Speed == 0 {
 		o.Speed = 1
 	}
-	if o.Speed < 0 || o.Start < 0 || o.Length < 0 || o.MaxInput < 0 || o.MaxOutput < 0 {
-		return nil, fmt.Errorf("trace %s: speed, start, length and caps are numbers from 0 on", name)
+	if !(o.Speed > 0) || math.IsInf(o.Speed, 0) || o.Start < 0 || o.Length < 0 || o.MaxInput < 0 || o.MaxOutput < 0 {
+		return nil, fmt.Errorf("trace %s: speed, start, length and caps are numbers from 0 on (speed above it)", name)
 	}
 	reader := csv.NewReader(from)
 	reader.TrimLeadingSpace, reader.ReuseRecord = true, true
@@ -113,8 +114,11 @@ func ReadTrace(name string, from io.Reader, o TraceOptions) (*Trace, error) {
 	t := &Trace{name: name, options: o}
 	t.choose(all)
 	if len(t.arrivals) == 0 {
-		return nil, fmt.Errorf("trace %s has no request between %s and %s: it lasts %s", name, o.Start, o.Start+o.Length,
-			all[len(all)-1].At.Round(time.Second))
+		to := "its end"
+		if o.Length > 0 {
+			to = fmt.Sprint(o.Start + o.Length)
+		}
+		return nil, fmt.Errorf("trace %s has no request between %s and %s: it lasts %s", name, o.Start, to, all[len(all)-1].At.Round(time.Second))
 	}
 	return t, nil
 }
