@@ -167,6 +167,7 @@ func TestBadRowsNameTheirLine(t *testing.T) {
 		"time":          {"arrival_seconds,input_tokens,output_tokens\nyesterday,1,1\n", []string{`line 2: time "yesterday"`}},
 		"negative time": {"arrival_seconds,input_tokens,output_tokens\n-1,1,1\n", []string{`line 2: time "-1"`}},
 		"not a time":    {"arrival_seconds,input_tokens,output_tokens\nNaN,1,1\n", []string{`line 2: time "NaN"`}},
+		"two zeros":     {"arrival_seconds,input_tokens,output_tokens\n0,1,1\n2023-11-16 18:17:03,1,1\n2,1,1\n", []string{`line 3: time "2023-11-16 18:17:03": seconds and dates`}},
 		"fields":        {"arrival_seconds,input_tokens,output_tokens\n0,1,1\n1,1\n2,x,1\n", []string{"line 3", `line 4: input_tokens "x"`}},
 		"quote":         {"arrival_seconds,input_tokens,output_tokens\n0,1,\"1\n", []string{"line"}},
 		"column":        {"arrival_seconds,input_tokens\n0,1\n", []string{"line 1: no column output_tokens (or generatedtokens)"}},

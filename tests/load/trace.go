@@ -57,7 +57,7 @@ func OpenTrace(file string, o TraceOptions) (*Trace, error) {
 
 // ReadTrace reads CSV with a header line. The columns arrival_seconds, input_tokens and output_tokens
 // (or TIMESTAMP, ContextTokens and GeneratedTokens) may stand in any order among others. A time is in
-// seconds from any zero, or a date with time; rows are sorted by it, and the first row is the trace's
+// seconds from any zero, or a date with time, the same for all rows; rows are sorted by it, and the first row is the trace's
 // second 0. The error names the line of every bad row, up to five.
 func ReadTrace(name string, from io.Reader, o TraceOptions) (*Trace, error) {
 	if o.Speed == 0 {
@@ -84,6 +84,7 @@ func ReadTrace(name string, from io.Reader, o TraceOptions) (*Trace, error) {
 	}
 	var all []Arrival
 	var problems []error
+	dates := false // what the first row has, and so has to have every other
 	for len(problems) < maxProblems {
 		row, err := reader.Read()
 		if errors.Is(err, io.EOF) {
@@ -97,7 +98,13 @@ func ReadTrace(name string, from io.Reader, o TraceOptions) (*Trace, error) {
 			}
 			continue
 		}
-		arrival, err := parseRow(row[at[0]], row[at[1]], row[at[2]])
+		arrival, dated, err := parseRow(row[at[0]], row[at[1]], row[at[2]])
+		if len(all) == 0 {
+			dates = dated
+		}
+		if err == nil && dated != dates {
+			err = fmt.Errorf("time %q: seconds and dates in one file have no common zero", row[at[0]])
+		}
 		if err != nil {
 			line, _ := reader.FieldPos(0)
 			problems = append(problems, fmt.Errorf("line %d: %w", line, err))
@@ -152,41 +159,40 @@ func (t *Trace) choose(all []Arrival) {
 	t.length = time.Duration(float64(end-o.Start) / o.Speed)
 }
 
-func parseRow(at, input, output string) (Arrival, error) {
-	arrival, err := parseTime(at)
-	if err != nil {
-		return Arrival{}, err
+// parseRow reads one request; dated says that its time is a date.
+func parseRow(at, input, output string) (a Arrival, dated bool, err error) {
+	if a.At, dated, err = parseTime(at); err != nil {
+		return Arrival{}, false, err
 	}
-	a := Arrival{At: arrival}
 	for _, field := range []struct {
 		name, text string
 		to         *int
 	}{{columns[1][0], input, &a.InputTokens}, {columns[2][0], output, &a.OutputTokens}} {
 		*field.to, err = strconv.Atoi(strings.TrimSpace(field.text))
 		if err != nil || *field.to < 0 {
-			return Arrival{}, fmt.Errorf("%s %q is not a number from 0 on", field.name, field.text)
+			return Arrival{}, false, fmt.Errorf("%s %q is not a number from 0 on", field.name, field.text)
 		}
 		// A request for no token is none that a server takes; published traces have some.
 		*field.to = max(1, *field.to)
 	}
-	return a, nil
+	return a, dated, nil
 }
 
-// parseTime returns a time from an arbitrary zero, which is the same for all rows of a kind.
-func parseTime(text string) (time.Duration, error) {
+// parseTime returns a time from an arbitrary zero, which is the same for all dates, and for all seconds.
+func parseTime(text string) (at time.Duration, dated bool, err error) {
 	text = strings.TrimSpace(text)
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
 		if !(seconds >= 0 && seconds < 1e9) {
-			return 0, fmt.Errorf("time %q is not between 0 and 1e9 seconds", text)
+			return 0, false, fmt.Errorf("time %q is not between 0 and 1e9 seconds", text)
 		}
-		return time.Duration(seconds * float64(time.Second)), nil
+		return time.Duration(seconds * float64(time.Second)), false, nil
 	}
 	for _, layout := range []string{time.DateTime, time.RFC3339} { // both take a fraction of a second
 		if at, err := time.Parse(layout, text); err == nil {
-			return time.Duration(at.UnixNano()), nil
+			return time.Duration(at.UnixNano()), true, nil
 		}
 	}
-	return 0, fmt.Errorf("time %q is neither seconds nor a date with time such as 2023-11-16 18:17:03.97", text)
+	return 0, false, fmt.Errorf("time %q is neither seconds nor a date with time such as 2023-11-16 18:17:03.97", text)
 }
 
 // Arrivals yields the chosen part.
