@@ -50,23 +50,26 @@ func TestLoads(t *testing.T) {
 
 func TestNothingIsLoadedThatWasNotNamed(t *testing.T) {
 	for args, says := range map[string]string{
-		"":                                  "nothing to load: name a stack",
-		"-rate 5":                           "nothing to load: name a stack",
-		"-url localhost:8000":               "is no address such as",
-		"-url ftp://x":                      "is no address such as",
-		"-stack a -rate 1 -ramp 0:1:1m":     "more than one load",
-		"-stack a -steps 5":                 `"5" is no rate with its time`,
-		"-stack a -steps 5:1m,x:1m":         `"x:1m" is no rate`,
-		"-stack a -ramp 5:1m":               "is not from:to:time",
-		"-stack a -rate -1":                 "rates are numbers from 0 on",
-		"-stack a -ramp 0:0:1m":             "is no load",
-		"-stack a -concurrency -1":          "above 0",
-		"-stack a -max-in-flight 0":         "-max-in-flight 0: give at least 1",
-		"-stack a -slo-ratio 95":            "not between 0 and 1",
-		"-stack a -timeout 0s":              "-timeout is above 0",
-		"-stack a -trace nowhere.csv":       "nowhere.csv",
-		"-stack a up":                       `argument "up" not understood`,
-		"-stack a -trace burst -speed -0.5": "from 0 on",
+		"":                                   "nothing to load: name a stack",
+		"-rate 5":                            "nothing to load: name a stack",
+		"-url localhost:8000":                "is no address such as",
+		"-url ftp://x":                       "is no address such as",
+		"-stack a -rate 1 -ramp 0:1:1m":      "more than one load",
+		"-stack a -steps 5":                  `"5" is no rate with its time`,
+		"-stack a -steps 5:1m,x:1m":          `"x:1m" is no rate`,
+		"-stack a -ramp 5:1m":                "is not from:to:time",
+		"-stack a -rate -1":                  "rates are numbers from 0 on",
+		"-stack a -ramp 0:0:1m":              "is no load",
+		"-stack a -concurrency -1":           "above 0",
+		"-stack a -max-in-flight 0":          "-max-in-flight 0: give at least 1",
+		"-stack a -slo-ratio 95":             "not between 0 and 1",
+		"-stack a -slo-ratio NaN":            "not between 0 and 1",
+		"-stack a -slo-ratio 1 -slo-ttft 0s": "give -slo-ttft above 0",
+		"-url http://me:the-key@x -rate 1":   "-url has a user or a password",
+		"-stack a -timeout 0s":               "-timeout is above 0",
+		"-stack a -trace nowhere.csv":        "nowhere.csv",
+		"-stack a up":                        `argument "up" not understood`,
+		"-stack a -trace burst -speed -0.5":  "from 0 on",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Setenv("STACK", "")
@@ -75,6 +78,7 @@ func TestNothingIsLoadedThatWasNotNamed(t *testing.T) {
 			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 			assert.True(t, strings.HasPrefix(lines[len(lines)-1], "load: failed: "), out.String())
 			assert.Contains(t, lines[len(lines)-1], says)
+			assert.NotContains(t, out.String(), "the-key")
 		})
 	}
 }

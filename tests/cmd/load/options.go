@@ -117,6 +117,9 @@ func parse(args []string, env func(string) string, out io.Writer) (options, erro
 		if err != nil || (at.Scheme != "http" && at.Scheme != "https") || at.Host == "" {
 			return o, fmt.Errorf("-url %q is no address such as http://localhost:8000", o.url)
 		}
+		if at.User != nil { // not quoted: the address is printed, and stands in the report
+			return o, errors.New("-url has a user or a password in it: leave them out, and give the server's key in the environment variable of -api-key-env")
+		}
 		o.url = strings.TrimSuffix(strings.TrimRight(o.url, "/"), "/v1")
 	}
 	if err := o.bounds(); err != nil {
@@ -183,8 +186,11 @@ func (o options) bounds() error {
 	if o.timeout <= 0 || o.after < 0 || o.objective.TTFT < 0 {
 		return errors.New("-timeout is above 0, -after and -slo-ttft are not below")
 	}
-	if o.objective.Ratio < 0 || o.objective.Ratio > 1 {
+	if !(o.objective.Ratio >= 0 && o.objective.Ratio <= 1) { // NaN is refused, too
 		return fmt.Errorf("-slo-ratio %g is not between 0 and 1", o.objective.Ratio)
+	}
+	if o.objective.Ratio > 0 && o.objective.TTFT == 0 {
+		return errors.New("-slo-ratio without a time: give -slo-ttft above 0")
 	}
 	return nil
 }
