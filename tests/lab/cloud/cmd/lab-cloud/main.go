@@ -18,10 +18,12 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"vllm-autoscaling/tests/lab/orphan"
 )
 
-// address is where the lab's clouds listen. The variable's name is repeated here so that this program needs nothing
-// but the standard library and starts at once.
+// addressVariable says where the lab's clouds listen. Its name is repeated here so that this program needs nothing but
+// the standard library and starts at once.
 const addressVariable = "VLLM_LAB_CLOUD"
 
 func main() {
@@ -45,12 +47,8 @@ func main() {
 func plugin(address, provider string) (int, error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := orphan.Context(ctx)
 	defer cancel()
-	go func() {
-		waitForOrphanhood(ctx)
-		cancel()
-	}()
 	response, err := post(ctx, address, "/provider/"+provider, nil)
 	if err != nil {
 		return 1, err
@@ -68,24 +66,6 @@ func plugin(address, provider string) (int, error) {
 		return 1, err
 	}
 	return 0, nil
-}
-
-// parent is the process that started this one. It is asked for at once: a parent that is killed a moment later has
-// been replaced by then.
-var parent = os.Getppid()
-
-// waitForOrphanhood returns when the process that started this one is gone: an engine that was killed cannot say
-// goodbye.
-func waitForOrphanhood(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for os.Getppid() == parent {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
 }
 
 // credentials has the call answered and prints what is answered.

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"vllm-autoscaling/tests/lab/kubernetesprovider"
+	"vllm-autoscaling/tests/lab/orphan"
 )
 
 // exitGrace is how long operations under way may take to end once the engine is gone.
@@ -39,12 +40,8 @@ func run() error {
 	// The engine ends a plugin with SIGINT, an operator with SIGTERM.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := orphan.Context(ctx)
 	defer cancel()
-	go func() {
-		waitForOrphanhood(ctx)
-		cancel()
-	}()
 
 	cancelServer := make(chan bool)
 	server, err := rpcutil.ServeWithOptions(rpcutil.ServeOptions{
@@ -75,23 +72,5 @@ func run() error {
 		return err
 	case <-time.After(exitGrace):
 		return nil
-	}
-}
-
-// parent is the process that started this one. It is asked for at once: a parent that is killed a moment later has
-// been replaced by then.
-var parent = os.Getppid()
-
-// waitForOrphanhood returns when the process that started this one is gone: an engine that was killed cannot say
-// goodbye.
-func waitForOrphanhood(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for os.Getppid() == parent {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
 	}
 }
