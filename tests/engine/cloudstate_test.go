@@ -3,8 +3,6 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -101,7 +99,7 @@ func TestCloudKubeconfig(t *testing.T) {
 	plugins := map[string]string{"gke": "gke-gcloud-auth-plugin", "eks": "command: aws", "aks": "client-certificate-data"}
 	eachCloud(t, func(t *testing.T, cloud string) {
 		s := newCloudStack(t, cloud, nil)
-		rendered := render(t, s.preview().events)
+		rendered := s.rendered()
 		s.deploy()
 		kubeconfig := s.find("Stack", project+"-"+cloud).Outputs["kubeconfig"]
 		require.True(t, kubeconfig.IsSecret())
@@ -206,24 +204,10 @@ func TestCloudServer(t *testing.T) {
 
 var gpuToleration = map[string]any{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 
-// anyInstance matches the random ID of a provider's instance behind its URN.
-var anyInstance = regexp.MustCompile(`([:$]pulumi:providers:[a-z-]+::[a-z-]+)::[0-9a-f-]{36}`)
-
 // TestCloudGoldenPreviews holds what a reader of the first preview of each cloud's stack sees against
 // testdata/<cloud>.preview.txt; see TestGoldenPreviews.
 func TestCloudGoldenPreviews(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
-		s := newCloudStack(t, cloud, nil)
-		preview := s.preview()
-		require.NoError(t, preview.err)
-		got := anyInstance.ReplaceAllString(render(t, preview.events), "$1")
-		path := filepath.Join("testdata", cloud+".preview.txt")
-		if os.Getenv("UPDATE_GOLDEN") == "1" {
-			require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
-			return
-		}
-		want, err := os.ReadFile(path)
-		require.NoError(t, err, "UPDATE_GOLDEN=1 writes it")
-		assert.Equal(t, string(want), got, "if this is meant: UPDATE_GOLDEN=1 go test ./engine -run TestCloudGoldenPreviews")
+		compareWithGolden(t, cloud, newCloudStack(t, cloud, nil).rendered())
 	})
 }

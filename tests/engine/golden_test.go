@@ -16,11 +16,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// instance matches the random ID of the provider's instance behind its URN.
-var instance = regexp.MustCompile(`(::pulumi:providers:kubernetes::cluster)::[0-9a-f-]{36}`)
+// instance matches the random ID of a provider's instance behind its URN.
+var instance = regexp.MustCompile(`([:$]pulumi:providers:[a-z-]+::[a-z-]+)::[0-9a-f-]{36}`)
+
+// compareWithGolden holds a rendered preview against testdata/<name>.preview.txt, or writes it where UPDATE_GOLDEN=1.
+func compareWithGolden(t *testing.T, name, rendered string) {
+	t.Helper()
+	got := instance.ReplaceAllString(rendered, "$1")
+	path := filepath.Join("testdata", name+".preview.txt")
+	if os.Getenv("UPDATE_GOLDEN") == "1" {
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
+		return
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err, "`make golden` writes it")
+	assert.Equal(t, string(want), got, "if this is meant: `make golden`")
+}
 
 // TestGoldenPreviews holds what a reader of the first preview of each stack sees against
-// testdata/<name>.preview.txt. UPDATE_GOLDEN=1 rewrites the files; read the difference before you
+// testdata/<name>.preview.txt. `make golden` rewrites the files; read the difference before you
 // commit it.
 func TestGoldenPreviews(t *testing.T) {
 	for name, keys := range map[string]map[string]any{
@@ -29,25 +43,21 @@ func TestGoldenPreviews(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStack(t, "local", keys)
-			preview := s.preview()
-			require.NoError(t, preview.err)
-			got := strings.NewReplacer(
+			compareWithGolden(t, name, strings.NewReplacer(
 				// What differs between two runs of this test.
 				s.server.URL, "https://cluster.example.com",
 				s.kubeconfig, "~/.kube/config",
-			).Replace(instance.ReplaceAllString(render(t, preview.events), "$1"))
-
-			path := filepath.Join("testdata", name+".preview.txt")
-			if os.Getenv("UPDATE_GOLDEN") == "1" {
-				require.NoError(t, os.MkdirAll("testdata", 0o755))
-				require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
-				return
-			}
-			want, err := os.ReadFile(path)
-			require.NoError(t, err, "UPDATE_GOLDEN=1 writes it")
-			assert.Equal(t, string(want), got, "if this is meant: UPDATE_GOLDEN=1 go test ./engine -run TestGoldenPreviews")
+			).Replace(s.rendered()))
 		})
 	}
+}
+
+// rendered is the preview of a stack as a reader sees it. It has to succeed.
+func (s *stack) rendered() string {
+	s.t.Helper()
+	preview := s.preview()
+	require.NoError(s.t, preview.err)
+	return render(s.t, preview.events)
 }
 
 // render shows the planned steps as `pulumi preview --diff` does, but in the order of the tree of

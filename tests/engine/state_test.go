@@ -82,7 +82,7 @@ func TestSecretsStaySecret(t *testing.T) {
 	})
 	s.writeKubeconfig("kind-test", canaries[3])
 
-	rendered := render(t, s.preview().events)
+	rendered := s.rendered()
 	s.up()
 
 	encrypted := map[string]bool{}
