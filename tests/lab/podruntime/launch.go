@@ -123,6 +123,15 @@ func getOK(url string, client *http.Client) func(context.Context) error {
 	}
 }
 
+// reloadPrometheus tells a Prometheus to read its configuration again.
+func reloadPrometheus(ctx context.Context, address string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address+"/-/reload", nil)
+	if err != nil {
+		return err
+	}
+	return do(http.DefaultClient, req)
+}
+
 // do sends a request and makes an error of any answer but 200, with the beginning of its body.
 func do(client *http.Client, req *http.Request) error {
 	resp, err := client.Do(req)

@@ -1,6 +1,7 @@
 package podruntime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,8 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"context"
 
 	"sigs.k8s.io/yaml"
 )
@@ -107,11 +106,7 @@ func (l *launcher) managedCollector() (*launch, error) {
 			if err := l.writeCollectorConfig(file); err != nil {
 				return err
 			}
-			req, err := http.NewRequestWithContext(ctx, http.MethodPost, address+"/-/reload", nil)
-			if err != nil {
-				return err
-			}
-			return do(http.DefaultClient, req)
+			return reloadPrometheus(ctx, address)
 		},
 	}, nil
 }

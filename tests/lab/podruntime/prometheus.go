@@ -76,11 +76,7 @@ func (l *launcher) prometheus() (*launch, error) {
 			if err := l.writePrometheusConfig(file, false); err != nil {
 				return err
 			}
-			req, err := http.NewRequestWithContext(ctx, http.MethodPost, address+"/-/reload", nil)
-			if err != nil {
-				return err
-			}
-			return do(http.DefaultClient, req)
+			return reloadPrometheus(ctx, address)
 		},
 	}, nil
 }

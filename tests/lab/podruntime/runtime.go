@@ -119,7 +119,7 @@ func New(config Config) (*Runtime, error) {
 		defer r.logMu.Unlock()
 		return config.Log.Write(b)
 	})); err != nil {
-		return nil, err
+		return nil, errors.Join(err, r.kubelet.Close())
 	}
 	return r, nil
 }

@@ -220,7 +220,7 @@ func (w *worker) once(ctx context.Context, l *launcher, changed chan struct{}) e
 		case <-changed:
 		case <-retry:
 		}
-		if retry, stale = nil, w.reload(ctx, l, plan, stale); stale {
+		if retry, stale = nil, w.reload(startCtx, l, plan, stale); stale {
 			retry = time.After(reloadAgain)
 		}
 	}
