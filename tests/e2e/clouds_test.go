@@ -237,11 +237,16 @@ func nodesAreTheClouds(t *testing.T, l *lab.Lab, c onCloud) {
 		daemon := slices.ContainsFunc(pod.OwnerReferences, func(o metav1.OwnerReference) bool { return o.Kind == "DaemonSet" })
 		assert.True(t, daemon || pod.Namespace == serving, "%s/%s", pod.Namespace, pod.Name)
 	}
-	exporters, err := l.Client().CoreV1().Pods(orDefault(c.managed, monitoring)).List(ctx, listAll)
-	require.NoError(t, err)
-	assert.True(t, slices.ContainsFunc(exporters.Items, func(pod corev1.Pod) bool {
-		return strings.HasPrefix(pod.Name, "dcgm-exporter") && pod.Spec.NodeName == name
-	}), "a GPU exporter runs on the node")
+	// Nobody waits for that of GKE.
+	eventuallyNoError(t, time.Minute, func(ctx context.Context) error {
+		exporters, err := l.Client().CoreV1().Pods(orDefault(c.managed, monitoring)).List(ctx, listAll)
+		if err == nil && !slices.ContainsFunc(exporters.Items, func(pod corev1.Pod) bool {
+			return strings.HasPrefix(pod.Name, "dcgm-exporter") && pod.Spec.NodeName == name
+		}) {
+			err = fmt.Errorf("no GPU exporter on node %s among %d pods", name, len(exporters.Items))
+		}
+		return err
+	})
 }
 
 func orDefault(value, otherwise string) string {

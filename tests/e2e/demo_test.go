@@ -39,16 +39,23 @@ func TestDemoInterrupted(t *testing.T) {
 			demo.Dir = environment.root
 			printed := lines(t, "demo")
 			demo.Stdout, demo.Stderr = printed, printed
+			demo.WaitDelay = killedDelay
 			require.NoError(t, demo.Start())
-			ended := make(chan error, 1)
-			go func() { ended <- demo.Wait() }()
-			defer func() { _ = demo.Process.Kill() }()
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				_ = demo.Wait()
+			}()
+			defer func() {
+				_ = demo.Process.Kill()
+				<-ended
+			}()
 
 			deadline := time.After(2 * time.Minute)
 			for !strings.Contains(printed.text(), moment.line) {
 				select {
-				case err := <-ended:
-					t.Fatalf("ended before the moment: %v", err)
+				case <-ended:
+					t.Fatalf("ended before the moment: %v", demo.ProcessState)
 				case <-deadline:
 					t.Fatalf("%q was never printed", moment.line)
 				case <-time.After(20 * time.Millisecond):
@@ -67,12 +74,12 @@ func TestDemoInterrupted(t *testing.T) {
 			require.NoError(t, err)
 			assert.Empty(t, left, "the folder for temporary files is as it was")
 			// The kernel has to take apart what the demo's end has ended.
-			var processes []string
-			assert.Eventually(t, func() bool {
+			processes := processesOf(t, temporary)
+			for deadline := time.Now().Add(10 * time.Second); len(processes) > 0 && time.Now().Before(deadline); {
+				time.Sleep(50 * time.Millisecond)
 				processes = processesOf(t, temporary)
-				return len(processes) == 0
-			}, 10*time.Second, 50*time.Millisecond, "processes are left")
-			assert.Empty(t, processes)
+			}
+			assert.Empty(t, processes, "processes are left")
 		})
 	}
 }

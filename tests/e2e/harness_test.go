@@ -45,6 +45,9 @@ const (
 	hpaPeriod = 15 * time.Second
 	// decision is ample for scrape, rule and HPA period on a loaded machine.
 	decision = 90 * time.Second
+
+	// killedDelay is how long a command that was killed is waited for: what it started may hold its output open.
+	killedDelay = 10 * time.Second
 )
 
 var allSignals = []string{running, waiting, gpu}
@@ -130,7 +133,7 @@ func newStack(t *testing.T, l *lab.Lab, name string, config map[string]any, secr
 	return &deployment{Stack: stack, printed: printed}
 }
 
-// resources counts what the state holds beside the stack itself and providers.
+// resources are the URNs of what the state holds beside the stack itself.
 func (d *deployment) resources(t *testing.T) []string {
 	t.Helper()
 	exported, err := d.Export(testContext(t))

@@ -37,7 +37,7 @@ func startLoad(t *testing.T, stack *deployment, flags ...string) *loading {
 	r := &loading{printed: lines(t, "load"), folder: filepath.Join(folder, "report"), ended: make(chan error, 1)}
 	r.command = exec.CommandContext(testContext(t), binary, append([]string{"-stack", stack.Name(), "-report", r.folder}, flags...)...)
 	r.command.Dir, r.command.Env = environment.root, stack.Environment()
-	r.command.Stdout, r.command.Stderr = r.printed, r.printed
+	r.command.Stdout, r.command.Stderr, r.command.WaitDelay = r.printed, r.printed, killedDelay
 	require.NoError(t, r.command.Start())
 	go func() { r.ended <- r.command.Wait() }()
 	return r

@@ -287,27 +287,26 @@ func (d *deployment) reconfigure(t *testing.T, l *lab.Lab, objects ...map[string
 	require.NoError(t, d.SetConfig(merged(append([]map[string]any{labConfig(l)}, objects...)...)))
 }
 
-// changed reads what the CLI printed: exactly these types of resources are
-// updated, one each, and nothing is created, replaced or deleted.
+// changed reads what the CLI printed: one resource for each of these types is
+// updated, and nothing is created, replaced or deleted.
 func changed(t *testing.T, printed string, types ...string) {
 	t.Helper()
-	updated := map[string]int{}
+	seen := map[string]bool{}
+	var updated []string
 	for _, line := range strings.Split(printed, "\n") {
 		fields := strings.Fields(line)
-		// A resource's line has its type, such as kubernetes:apps/v1:Deployment.
+		// A resource's line has its type, such as kubernetes:apps/v1:Deployment, and its name.
 		if len(fields) < 3 || strings.Count(fields[1], ":") != 2 {
 			continue
 		}
-		if fields[0] == "~" {
-			updated[fields[1][strings.LastIndex(fields[1], ":")+1:]] = 1
+		// It comes again with every step of the update.
+		if one := fields[1] + " " + fields[2]; fields[0] == "~" && !seen[one] {
+			seen[one] = true
+			updated = append(updated, fields[1][strings.LastIndex(fields[1], ":")+1:])
 		}
 		assert.NotContains(t, []string{"+", "-", "+-", "-+", "++", "--"}, fields[0], line)
 	}
-	want := map[string]int{}
-	for _, one := range types {
-		want[one] = 1
-	}
-	assert.Equal(t, want, updated, printed)
+	assert.ElementsMatch(t, types, updated, printed)
 	assert.Regexp(t, fmt.Sprintf(`~ %d (updated|to update)`, len(types)), printed)
 }
 
@@ -386,16 +385,21 @@ func eachPodHas(ctx context.Context, l *lab.Lab, pods []corev1.Pod, query string
 // eventuallyNoError retries until the deadline and then shows the last error.
 func eventuallyNoError(t *testing.T, limit time.Duration, try func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(testContext(t), limit)
+	ctx, cancel := context.WithTimeoutCause(testContext(t), limit, fmt.Errorf("waited %s", limit))
 	defer cancel()
+	var last error
 	for {
 		err := try(ctx)
 		if err == nil {
 			return
 		}
+		// A call that the deadline cuts off says nothing of what is wrong.
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("after %s: %v", limit, err)
+			t.Fatalf("%v: %v", context.Cause(ctx), last)
 		case <-time.After(time.Second):
 		}
 	}
