@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -427,12 +428,18 @@ func (d *demo) explain() {
 	say("   Prometheus  %s/", d.lab.ServiceURL(monitoring, "kps-prometheus", 9090))
 	say("   report      %s", filepath.Join(d.report, "index.html"))
 	say("the pulumi CLI, in %s:", d.root)
+	own := os.Environ()
 	for _, variable := range d.stack.Environment() {
-		switch name, value, _ := strings.Cut(variable, "="); {
-		case strings.HasPrefix(name, "PULUMI_"):
-			say("   export %s='%s'", name, value)
-		case name == "PATH":
+		if slices.Contains(own, variable) {
+			continue
+		}
+		switch name, value, _ := strings.Cut(variable, "="); name {
+		case "KUBECONFIG", "TMPDIR":
+			// kubectl has its own above; the other is for what is killed.
+		case "PATH":
 			say("   export PATH='%s'\"$PATH\"", strings.TrimSuffix(value, os.Getenv("PATH")))
+		default:
+			say("   export %s='%s'", name, value)
 		}
 	}
 	say("   %s", strings.Join(d.stack.CommandLine("preview"), " "))
