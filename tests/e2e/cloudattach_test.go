@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -325,6 +328,8 @@ func attaches(t *testing.T, l *lab.Lab, m maker, a attachment) {
 	require.NoError(t, err)
 	assert.Len(t, pods, 1)
 	require.NoError(t, stack.Preview(ctx, true))
+	ctx, cancel := context.WithTimeoutCause(ctx, 4*time.Minute, fmt.Errorf("destroy took 4 minutes"))
+	defer cancel()
 	require.NoError(t, stack.Destroy(ctx))
 	assert.Empty(t, stack.resources(t))
 	assert.Equal(t, theirs, cloudIDs(l), "what was there is there, and nothing else")

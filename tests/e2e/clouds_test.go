@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -84,32 +82,13 @@ var onClouds = []onCloud{
 // startCloudLab gives the test simulated clouds, with no node but theirs.
 func startCloudLab(t *testing.T) *lab.Lab {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "vllm-e2e-")
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
-	l, err := lab.Start(testContext(t), lab.Options{
-		Dir: filepath.Join(folder, "lab"), Tools: environment.tools, Log: lines(t, "lab"), Clouds: &cloud.Options{},
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			logObjects(t, l)
-		}
-		require.NoError(t, l.Stop(), "end the lab")
-	})
-	return l
+	return newLab(t, &cloud.Options{})
 }
 
 // newCloudStack makes a stack with the shipped configuration of its cloud.
 func newCloudStack(t *testing.T, l *lab.Lab, name string, objects ...map[string]any) *deployment {
 	t.Helper()
-	printed := lines(t, "pulumi")
-	stack, err := l.Stack(testContext(t), lab.StackOptions{
-		Name: name, ProjectDir: environment.root, Output: printed, Secrets: token,
-		Config: merged(append([]map[string]any{cloudLabConfig(l)}, objects...)...),
-	})
-	require.NoError(t, err)
-	return &deployment{Stack: stack, printed: printed}
+	return makeStack(t, l, name, merged(append([]map[string]any{cloudLabConfig(l)}, objects...)...), token)
 }
 
 // cloudLabConfig takes the charts from the lab.

@@ -23,6 +23,7 @@ import (
 
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/tests/lab"
+	"vllm-autoscaling/tests/lab/cloud"
 	"vllm-autoscaling/tests/load"
 	"vllm-autoscaling/tests/report"
 )
@@ -37,6 +38,8 @@ const (
 	running = signals.MetricRequestsRunning
 	waiting = signals.MetricRequestsWaiting
 	gpu     = signals.MetricGPUUtilization
+
+	metricsAPI = "v1beta1.custom.metrics.k8s.io"
 
 	// tolerance is kube-controller-manager's default: a metric within 10 % of
 	// its target asks for nothing.
@@ -94,12 +97,22 @@ func testContext(t *testing.T) context.Context {
 // startLab gives the test a cluster of its own with GPU nodes of one GPU each.
 func startLab(t *testing.T, gpuNodes int) *lab.Lab {
 	t.Helper()
+	l := newLab(t, nil)
+	if gpuNodes > 0 {
+		require.NoError(t, l.AddGPUNodes(testContext(t), gpuNodes, 1))
+	}
+	return l
+}
+
+// newLab starts a lab that ends with the test; nil simulates no cloud.
+func newLab(t *testing.T, clouds *cloud.Options) *lab.Lab {
+	t.Helper()
 	ctx := testContext(t)
 	// Not t.TempDir: its long path would be too long for a unix socket.
 	folder, err := os.MkdirTemp("", "vllm-e2e-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
-	l, err := lab.Start(ctx, lab.Options{Dir: filepath.Join(folder, "lab"), Tools: environment.tools, Log: lines(t, "lab")})
+	l, err := lab.Start(ctx, lab.Options{Dir: filepath.Join(folder, "lab"), Tools: environment.tools, Log: lines(t, "lab"), Clouds: clouds})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -108,9 +121,6 @@ func startLab(t *testing.T, gpuNodes int) *lab.Lab {
 		require.NoError(t, l.Stop(), "end the lab")
 		require.NoDirExists(t, filepath.Join(folder, "lab"))
 	})
-	if gpuNodes > 0 {
-		require.NoError(t, l.AddGPUNodes(ctx, gpuNodes, 1))
-	}
 	return l
 }
 
@@ -124,10 +134,15 @@ type deployment struct {
 // stack on the lab needs.
 func newStack(t *testing.T, l *lab.Lab, name string, config map[string]any, secrets map[string]string) *deployment {
 	t.Helper()
+	return makeStack(t, l, name, merged(labConfig(l), config), secrets)
+}
+
+// makeStack makes a stack with this configuration laid over the project's own.
+func makeStack(t *testing.T, l *lab.Lab, name string, config map[string]any, secrets map[string]string) *deployment {
+	t.Helper()
 	printed := lines(t, "pulumi")
 	stack, err := l.Stack(testContext(t), lab.StackOptions{
-		Name: name, ProjectDir: environment.root, Output: printed, Secrets: secrets,
-		Config: merged(labConfig(l), config),
+		Name: name, ProjectDir: environment.root, Output: printed, Secrets: secrets, Config: config,
 	})
 	require.NoError(t, err)
 	return &deployment{Stack: stack, printed: printed}

@@ -22,7 +22,6 @@ import (
 const (
 	operatorPipeline = "prometheus-operator"
 	managedPipeline  = "google-managed"
-	metricsAPI       = "v1beta1.custom.metrics.k8s.io"
 )
 
 // managedSignals are the names under which the HPA asks Google's adapter.

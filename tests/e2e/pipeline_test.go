@@ -324,7 +324,7 @@ func killAdapter(t *testing.T, l *lab.Lab) {
 	aggregator, err := clientset.NewForConfig(l.Config())
 	require.NoError(t, err)
 	eventuallyNoError(t, time.Minute, func(ctx context.Context) error {
-		service, err := aggregator.ApiregistrationV1().APIServices().Get(ctx, "v1beta1.custom.metrics.k8s.io", metav1.GetOptions{})
+		service, err := aggregator.ApiregistrationV1().APIServices().Get(ctx, metricsAPI, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}

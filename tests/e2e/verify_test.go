@@ -42,8 +42,6 @@ var (
 	daemonSets      = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "daemonsets"}
 )
 
-const customMetricsService = "v1beta1.custom.metrics.k8s.io"
-
 // verifier walks the path of a stack on the lab, and breaks it.
 type verifier struct {
 	lab     *lab.Lab
@@ -159,7 +157,7 @@ var breakages = []breakage{
 		return v.patch(t, deployments, monitoring, components.PrometheusAdapterRelease, `{"spec":{"replicas":0}}`, `{"spec":{"replicas":1}}`)
 	}},
 	{"the APIService leads to a Service that is not there", "adapter", "ServiceNotFound", func(t *testing.T, v *verifier) func() {
-		return v.patch(t, apiServices, "", customMetricsService,
+		return v.patch(t, apiServices, "", metricsAPI,
 			`{"spec":{"service":{"name":"nobody"}}}`, `{"spec":{"service":{"name":"prometheus-adapter"}}}`)
 	}},
 	{"the adapter has no rule for a signal", "custom-metrics", "vllm_requests_waiting is not served", adapterWithoutWaiting},
