@@ -272,6 +272,7 @@ func (c *Cloud) startMachine(p *pool) {
 		p.starting = map[string]bool{}
 	}
 	p.starting[name] = true
+	machine := p.machine
 	cpus, memory := p.allocatable()[corev1.ResourceCPU], p.allocatable()[corev1.ResourceMemory]
 	node := controlplane.Node{Name: name, Labels: p.nodeLabels(index), Taints: p.taints, CPU: cpus.String(), Memory: memory.String()}
 	node.Labels[poolLabel] = poolHash(p.id)
@@ -293,6 +294,9 @@ func (c *Cloud) startMachine(p *pool) {
 			return
 		}
 		p.nodes = append(p.nodes, name)
+		if p.machine != machine {
+			p.outdated = append(p.outdated, name)
+		}
 		fmt.Fprintf(c.options.Log, "cloud: node %s of pool %s joined (%d of %d)\n", name, p.name, len(p.nodes), p.max)
 	})
 }
