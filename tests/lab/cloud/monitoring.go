@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -39,9 +40,10 @@ type Monitoring struct {
 
 	mu sync.Mutex
 	// metadata are the addresses of the metadata server by the ServiceAccount that it answers.
-	metadata  map[string]string
-	listeners []net.Listener
-	reads     int
+	metadata map[string]string
+	// metadataServers are what listens there.
+	metadataServers []*http.Server
+	reads           int
 }
 
 // IngestDelay is the age that a point has before Cloud Monitoring shows it. Google publishes no figure.
@@ -67,10 +69,11 @@ func (c *Cloud) startMonitoring(query func(context.Context, string, time.Time) (
 func (m *Monitoring) stop() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, l := range m.listeners {
-		_ = l.Close()
+	var errs []error
+	for _, server := range append(m.metadataServers, m.server) {
+		errs = append(errs, server.Close())
 	}
-	return m.server.Close()
+	return errors.Join(errs...)
 }
 
 // MonitoringURL is Cloud Monitoring's address, without a slash at the end; "" without Options.Collected.
@@ -109,7 +112,7 @@ func (c *Cloud) MetadataServer(namespace, serviceAccount string) (string, error)
 	}
 	server := &http.Server{Handler: m.metadataOf(account), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()
-	m.listeners = append(m.listeners, listener)
+	m.metadataServers = append(m.metadataServers, server)
 	m.metadata[account] = listener.Addr().String()
 	return m.metadata[account], nil
 }
