@@ -65,11 +65,11 @@ func files(t *testing.T, dir string) []string {
 }
 
 func TestStackRunsTheRealCLI(t *testing.T) {
+	programs, err := tools.Build(t.Context(), os.Stderr)
+	require.NoError(t, err)
 	// A CLI that hangs must not take the whole run with it.
 	bounded, end := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer end()
-	programs, err := tools.Build(bounded, os.Stderr)
-	require.NoError(t, err)
 	project := trivialProject(t)
 	before := files(t, project)
 	var output buffer
