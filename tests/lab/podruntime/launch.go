@@ -1,6 +1,7 @@
 package podruntime
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -97,12 +98,11 @@ func (l *launcher) kubeconfig() (string, error) {
 
 // user is the pod's ServiceAccount as the API server calls it.
 func (l *launcher) user() string {
-	account := l.pod.Spec.ServiceAccountName
-	if account == "" {
-		account = "default"
-	}
-	return "system:serviceaccount:" + l.pod.Namespace + ":" + account
+	return "system:serviceaccount:" + l.pod.Namespace + ":" + l.account()
 }
+
+// account is the name of the pod's ServiceAccount.
+func (l *launcher) account() string { return cmp.Or(l.pod.Spec.ServiceAccountName, "default") }
 
 func (l *launcher) freePort() (int, error) { return process.FreePort() }
 

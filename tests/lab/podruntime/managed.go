@@ -22,11 +22,7 @@ func (l *launcher) onGoogle() ([]string, error) {
 	if l.runtime.config.Google == nil {
 		return nil, errNoGoogle
 	}
-	account := l.pod.Spec.ServiceAccountName
-	if account == "" {
-		account = "default"
-	}
-	host, err := l.runtime.config.Google.MetadataServer(l.pod.Namespace, account)
+	host, err := l.runtime.config.Google.MetadataServer(l.pod.Namespace, l.account())
 	if err != nil {
 		return nil, fmt.Errorf("metadata server for %s: %w", l.user(), err)
 	}
