@@ -387,6 +387,9 @@ type Chart struct {
 	Repository string `key:"repository" pattern:"^(https?://|oci://|[.]{0,2}/)." example:"oci://registry.example.com/charts"`
 	// Values are merged over the program's own, and win.
 	Values map[string]any `key:"values" example:"{podAnnotations: {team: ml}}"`
+
+	// secret is true where the stack file encrypts anything below charts.
+	secret bool `key:"-"`
 }
 
 // Quantity is a Kubernetes quantity such as 500m or 10Gi.

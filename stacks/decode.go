@@ -116,6 +116,9 @@ func (d *decoder) value(key string, value any, field reflect.Value) {
 		})
 	case *[]Toleration:
 		d.tolerations(key, value, target)
+	case *Chart:
+		target.secret = d.secret
+		d.object(key, value, field)
 	default:
 		d.object(key, value, field)
 	}

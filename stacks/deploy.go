@@ -56,7 +56,7 @@ func Deploy(ctx *pulumi.Context) error {
 		autoscaler, err := components.NewClusterAutoscaler(ctx, "node-autoscaler", &components.ClusterAutoscalerArgs{
 			Autoscaler: *cluster.NodeAutoscaler,
 			Chart:      config.Charts.ClusterAutoscaler.named("cluster-autoscaler"),
-			Values:     config.Charts.ClusterAutoscaler.Values,
+			Values:     config.Charts.ClusterAutoscaler.releaseValues(),
 			DependsOn:  cluster.Ready,
 		}, inCluster)
 		if err != nil {
@@ -71,7 +71,7 @@ func Deploy(ctx *pulumi.Context) error {
 			Namespace: devicePluginNamespace,
 			Chart:     config.Charts.DevicePlugin.named("nvidia-device-plugin"),
 			GPU:       cluster.GPU,
-			Values:    config.Charts.DevicePlugin.Values,
+			Values:    config.Charts.DevicePlugin.releaseValues(),
 			DependsOn: ready,
 		}, inCluster)
 		if err != nil {
@@ -321,7 +321,33 @@ func (c *Config) alertSettings(observed telemetry.Settings) alerts.Settings {
 
 // named completes a chart with its name in the repository.
 func (c Chart) named(name string) helm.Chart {
-	return helm.Chart{Name: name, Version: c.Version, Repository: c.Repository}
+	return helm.Chart{Name: name, Version: c.Version, Repository: c.Repository, SecretRepository: c.secret}
+}
+
+// releaseValues are the chart's values for its release. Where the stack file encrypts one, all of them are
+// secrets: the engine hands them over decrypted, and says of the whole object only that it holds a secret.
+func (c Chart) releaseValues() map[string]any {
+	if !c.secret {
+		return c.Values
+	}
+	return secretValues(c.Values)
+}
+
+// secretValues makes everything in an object a secret, but for its names, which are merged with others, and
+// for nulls, which take a chart's default back.
+func secretValues(values map[string]any) map[string]any {
+	secrets := make(map[string]any, len(values))
+	for name, value := range values {
+		switch value := value.(type) {
+		case nil:
+			secrets[name] = nil
+		case map[string]any:
+			secrets[name] = secretValues(value)
+		default:
+			secrets[name] = pulumi.ToSecret(pulumi.Any(value))
+		}
+	}
+	return secrets
 }
 
 // portForward is the command that brings a Service to this machine, with the cloud's own for the

@@ -104,7 +104,7 @@ func (c *Config) newPrometheusPipeline(ctx *pulumi.Context, needs pipelineNeeds)
 		ControlPlaneScrapes: cluster.ControlPlaneScrapes,
 		Grafana:             c.Monitoring.Grafana,
 		GrafanaPassword:     c.Monitoring.GrafanaPassword.Input(),
-		Values:              c.Charts.KubePrometheusStack.Values,
+		Values:              c.Charts.KubePrometheusStack.releaseValues(),
 		DependsOn:           []pulumi.Resource{namespaces.MonitoringNamespace},
 	}, needs.opts...)
 	if err != nil {
@@ -116,7 +116,7 @@ func (c *Config) newPrometheusPipeline(ctx *pulumi.Context, needs pipelineNeeds)
 		Chart:          c.Charts.DCGMExporter.named("dcgm-exporter"),
 		GPU:            cluster.GPU,
 		ScrapeInterval: c.Monitoring.SignalInterval,
-		Values:         c.Charts.DCGMExporter.Values,
+		Values:         c.Charts.DCGMExporter.releaseValues(),
 		DependsOn:      append(slices.Clone(needs.gpus), namespaces.MonitoringNamespace, monitoring.Release),
 	}, needs.opts...); err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func (c *Config) newPrometheusPipeline(ctx *pulumi.Context, needs pipelineNeeds)
 		RelistInterval: c.Autoscaling.RelistInterval,
 		Replicas:       c.Autoscaling.AdapterReplicas,
 		Signals:        needs.catalogue,
-		Values:         c.Charts.PrometheusAdapter.Values,
+		Values:         c.Charts.PrometheusAdapter.releaseValues(),
 		DependsOn:      []pulumi.Resource{namespaces.MonitoringNamespace, namespaces.ServingNamespace, monitoring.Release},
 	}, needs.opts...)
 	if err != nil {

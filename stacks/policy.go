@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -47,8 +46,7 @@ func number(value any) (float64, bool) {
 	case float64:
 		return value, true
 	case string:
-		usd, err := strconv.ParseFloat(value, 64)
-		return usd, err == nil
+		return asFloat(value)
 	}
 	return 0, false
 }

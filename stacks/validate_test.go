@@ -56,6 +56,8 @@ func TestRules(t *testing.T) {
 		"exception of no resource":    {wrong: keys{"policy.exceptions": keys{"limits-set": "x"}}, right: keys{"policy.exceptions": keys{"limits-set/vllm": "x"}}, key: `policy.exceptions["limits-set"]`, says: "rule/resource"},
 		"price below nothing":         {wrong: keys{"policy.prices": keys{"g6.xlarge": -0.1}}, right: keys{"policy.prices": keys{"g6.xlarge": "0.55"}}, key: `policy.prices["g6.xlarge"]`, says: "US dollars"},
 		"price in words":              {wrong: keys{"policy.prices": keys{"g6.xlarge": "cheap"}}, right: keys{"policy.prices": keys{"g6.xlarge": 1}}, key: `policy.prices["g6.xlarge"]`, says: "0.85"},
+		"price that is no number":     {wrong: keys{"policy.prices": keys{"g6.xlarge": "NaN"}}, right: keys{"policy.prices": keys{"g6.xlarge": "0"}}, key: `policy.prices["g6.xlarge"]`, says: "US dollars"},
+		"price without end":           {wrong: keys{"policy.prices": keys{"g6.xlarge": "Inf"}}, right: keys{"policy.prices": keys{"g6.xlarge": 90}}, key: `policy.prices["g6.xlarge"]`, says: "US dollars"},
 		"privileged port":             {wrong: keys{"vllm.port": 80}, right: keys{"vllm.port": 1024}, key: "vllm.port", says: "1024 to 65535"},
 		"port out of range":           {wrong: keys{"vllm.port": 65536}, right: keys{"vllm.port": 65535}, key: "vllm.port", says: "1024 to 65535"},
 		"CPU of nothing":              {wrong: keys{"vllm.cpu": "0"}, right: keys{"vllm.cpu": "500m"}, key: "vllm.cpu", says: "quantity above 0"},

@@ -26,6 +26,8 @@ type Chart struct {
 	// Repository is the URL of a Helm repository (http:// or https://), an OCI registry path
 	// (oci://) or a local directory that holds the unpacked chart under its name.
 	Repository string
+	// SecretRepository keeps Repository out of the state and of previews, for an address with credentials in it.
+	SecretRepository bool
 }
 
 // ReleaseArgs are the inputs of a Release.
@@ -109,13 +111,19 @@ func (a *ReleaseArgs) inputs() pulumi.Map {
 		"timeout":         pulumi.Int(int(a.Timeout / time.Second)),
 		"values":          pulumi.ToMap(a.Values),
 	}
+	address := func(text string) pulumi.StringInput {
+		if a.Chart.SecretRepository {
+			return pulumi.ToSecret(pulumi.String(text)).(pulumi.StringOutput)
+		}
+		return pulumi.String(text)
+	}
 	switch {
 	case a.Chart.isRepositoryURL():
 		inputs["chart"] = pulumi.String(a.Chart.Name)
-		inputs["repositoryOpts"] = pulumi.Map{"repo": pulumi.String(a.Chart.Repository)}
+		inputs["repositoryOpts"] = pulumi.Map{"repo": address(a.Chart.Repository)}
 	default:
 		// Helm finds a chart in a registry or a directory by its full path, without a repository.
-		inputs["chart"] = pulumi.String(a.Chart.path())
+		inputs["chart"] = address(a.Chart.path())
 	}
 	return inputs
 }

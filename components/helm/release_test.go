@@ -93,6 +93,23 @@ func TestReleaseChartSources(t *testing.T) {
 	}
 }
 
+// An address may carry a password.
+func TestReleaseKeepsASecretRepository(t *testing.T) {
+	for _, repository := range []string{"https://user:hidden@charts.example.com", "oci://user:hidden@registry.example.com/charts"} {
+		args := releaseArgs()
+		args.Values = nil
+		args.Chart.Repository, args.Chart.SecretRepository = repository, true
+		inputs := register(t, args, &registered{}).Inputs
+		address := inputs["chart"]
+		if options := inputs["repositoryOpts"]; options.HasValue() {
+			address = options
+		}
+		require.True(t, address.ContainsSecrets(), "%v", address)
+		args.Chart.SecretRepository = false
+		assert.False(t, register(t, args, &registered{}).Inputs.ContainsSecrets())
+	}
+}
+
 func TestReleaseKeepsSecretsInValues(t *testing.T) {
 	args := releaseArgs()
 	args.Values = map[string]any{"auth": map[string]any{"password": pulumi.ToSecret(pulumi.String("hidden"))}, "plain": "seen"}

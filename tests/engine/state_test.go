@@ -75,10 +75,10 @@ func TestDeploymentHasNoReplicas(t *testing.T) {
 // Secrets are secret wherever they go: no value of one stands in plain text, or in Kubernetes'
 // base64, in the inputs and outputs of any resource, in the serialized state or in the preview.
 func TestSecretsStaySecret(t *testing.T) {
-	canaries := []string{"canary-huggingface-1f", "canary-apikey-2e", "canary-grafana-3d", "canary-kubeconfig-4c"}
+	canaries := []string{"canary-huggingface-1f", "canary-apikey-2e", "canary-grafana-3d", "canary-kubeconfig-4c", "canary-chart-5b"}
 	s := newStack(t, "local", map[string]any{
 		"gpu.mode": "nvidia", "huggingFaceToken": secret(canaries[0]), "apiKey": secret(canaries[1]),
-		"monitoring.grafanaPassword": secret(canaries[2]),
+		"monitoring.grafanaPassword": secret(canaries[2]), "charts.kubePrometheusStack.values.grafana.smtp.password": secret(canaries[4]),
 	})
 	s.writeKubeconfig("kind-test", canaries[3])
 
