@@ -426,7 +426,7 @@ func (c *Config) validateSignals(r *report) {
 	}
 	if guard := s.GPUUtilization.GuardRequests; guard < 1 || maxNumSeqs >= 1 && guard > maxNumSeqs {
 		r.bad(prefix+"gpuUtilization.guardRequests", guard, fmt.Sprintf("1 to model.maxNumSeqs (%d)", c.Model.MaxNumSeqs),
-			"3 keeps one or two clients from scaling the deployment up")
+			"remove the key: the target of requests running suits; less adds GPUs before those that are there are full")
 	}
 }
 

@@ -92,7 +92,7 @@ func (s Settings) Problems() []Problem {
 		case !finite(s.GPUGuardRequests) || s.GPUGuardRequests <= 0:
 			add("GPUGuardRequests", s.GPUGuardRequests,
 				"it must be above 0: utilisation reads near 100 percent with a single request, so without a guard one client would scale to the maximum",
-				"set the number of requests per pod from which utilisation counts in full, for example 3")
+				"set the number of requests per pod from which utilisation counts in full, such as RunningTarget")
 		case s.MaxNumSeqs > 0 && s.GPUGuardRequests > float64(s.MaxNumSeqs):
 			add("GPUGuardRequests", s.GPUGuardRequests,
 				fmt.Sprintf("above max-num-seqs (%d) utilisation would not even count in full on a server whose batch is full", s.MaxNumSeqs),
