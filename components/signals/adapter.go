@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"text/template"
 
 	adapterconfig "sigs.k8s.io/prometheus-adapter/pkg/config"
 	"sigs.k8s.io/yaml"
@@ -28,18 +27,20 @@ var recordedQuery = fmt.Sprintf("max by (%s) (%s)", filledGroupBy, filledSeries)
 // PodQuery is Query as the adapter asks it for the pods of a namespace: PromQL with one sample for each
 // pod, in the label pod.
 func (s Signal) PodQuery(namespace string) (string, error) {
-	query, err := template.New(s.Name).Delims("<<", ">>").Option("missingkey=error").Parse(s.Query)
-	if err != nil {
-		return "", fmt.Errorf("query of signal %s: %w", s.Name, err)
+	query := s.QueryBy(namespace, LabelPod)
+	if strings.Contains(query, "<<") {
+		return "", fmt.Errorf("query of signal %s: %s asks for what only the adapter could fill in", s.Name, query)
 	}
-	var filled strings.Builder
-	err = query.Execute(&filled, map[string]string{
-		"Series": s.Series, "LabelMatchers": fmt.Sprintf("%s=%q", LabelNamespace, namespace), "GroupBy": LabelPod,
-	})
-	if err != nil {
-		return "", fmt.Errorf("query of signal %s: %w", s.Name, err)
-	}
-	return filled.String(), nil
+	return query, nil
+}
+
+// QueryBy is Query as the adapter fills it in for the pods of a namespace, grouped by labels.
+func (s Signal) QueryBy(namespace string, labels ...string) string {
+	return strings.NewReplacer(
+		"<<.Series>>", s.Series,
+		"<<.LabelMatchers>>", fmt.Sprintf("%s=%q", LabelNamespace, namespace),
+		filledGroupBy, strings.Join(labels, ", "),
+	).Replace(s.Query)
 }
 
 // AdapterConfig is the configuration of prometheus-adapter that serves the signals, one rule each and nothing else.

@@ -58,11 +58,7 @@ func (s Settings) OfAdapter(series string) string {
 
 // PerPod is what the autoscaler gets for a signal: one value per pod, by the adapter's own query.
 func (s Settings) PerPod(signal signals.Signal) string {
-	return strings.NewReplacer(
-		"<<.Series>>", signal.Series,
-		"<<.LabelMatchers>>", Equal(signals.LabelNamespace, s.ServingNamespace),
-		"<<.GroupBy>>", strings.Join(signals.ServingLabels(), ", "),
-	).Replace(signal.Query)
+	return signal.QueryBy(s.ServingNamespace, signals.ServingLabels()...)
 }
 
 // OnServingGPUs gives a DCGM series of the GPUs that serving pods hold, labels pod, gpu and UUID.
