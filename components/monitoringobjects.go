@@ -3,6 +3,7 @@ package components
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apiextensions"
@@ -42,13 +43,14 @@ func newMonitoringObject(ctx *pulumi.Context, kind, namespace, name string, spec
 	return newCustomObject(ctx, monitoringAPIVersion, kind, namespace, name, spec, opts)
 }
 
-// newCustomObject registers an object of a custom kind; without a namespace, one of the whole cluster.
+// newCustomObject registers an object of a kind that is built without the SDK's type for it; without a namespace,
+// one of the whole cluster.
 func newCustomObject(ctx *pulumi.Context, apiVersion, kind, namespace, name string, spec any,
 	opts []pulumi.ResourceOption,
 ) (*apiextensions.CustomResource, error) {
 	fields, err := untyped(spec)
 	if err != nil {
-		return nil, fmt.Errorf("converting the spec of %s %s/%s: %w", kind, namespace, name, err)
+		return nil, fmt.Errorf("converting the spec of %s %s: %w", kind, strings.TrimPrefix(namespace+"/"+name, "/"), err)
 	}
 	metadata := metav1.ObjectMetaArgs{
 		Name:   pulumi.String(name),
@@ -64,7 +66,7 @@ func newCustomObject(ctx *pulumi.Context, apiVersion, kind, namespace, name stri
 		OtherFields: kubernetes.UntypedArgs{"spec": fields},
 	}, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("registering %s %s/%s: %w", kind, namespace, name, err)
+		return nil, fmt.Errorf("registering %s %s: %w", kind, strings.TrimPrefix(namespace+"/"+name, "/"), err)
 	}
 	return object, nil
 }
