@@ -40,13 +40,8 @@ func (c *Config) replicasPerNode() (count int, bound string) {
 		return count, ""
 	}
 	room := sizing.MostRoom(c.Cloud, machine)
-	for _, limit := range []struct {
-		key         string
-		have, wants float64
-	}{{"vllm.cpu", room.CPUs, cpus}, {"vllm.memory", room.MemoryGiB, memoryGiB}} {
-		if fitting := int(limit.have / limit.wants); fitting < count {
-			count, bound = fitting, limit.key
-		}
+	if fitting := room.Holds(cpus, memoryGiB); fitting < count {
+		count, bound = fitting, choose(room.CPUs/cpus < room.MemoryGiB/memoryGiB, "vllm.cpu", "vllm.memory")
 	}
 	return count, bound
 }
