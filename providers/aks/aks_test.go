@@ -336,4 +336,5 @@ func TestPreviewOfAnUpdateKnowsTheKubeconfig(t *testing.T) {
 	kube := r.one(t, kubeToken)
 	assert.False(t, kube.inputs["kubeconfig"].ContainsUnknowns())
 	assert.Equal(t, strings.ToLower(idOfCluster), kube.field(t, "clusterIdentifier"))
+	assert.Equal(t, true, kube.field(t, "enableConfigMapMutable"), "a changed dashboard is no new object")
 }

@@ -284,6 +284,7 @@ func TestKubernetesProvider(t *testing.T) {
 	r, _ := provision(t, validArgs())
 	kube := r.one(t, kubeToken)
 	assert.Equal(t, "projects/my-project/locations/us-central1/clusters/serving", kube.field("clusterIdentifier"))
+	assert.Equal(t, true, kube.field("enableConfigMapMutable"), "a changed dashboard is no new object")
 	assert.True(t, kube.dependsOn(poolToken, "gke-gpu"))
 	assert.True(t, kube.dependsOn(poolToken, "gke-system"))
 	require.True(t, kube.inputs["kubeconfig"].IsSecret(), "the kubeconfig is not a secret")
