@@ -217,7 +217,8 @@ const (
 	// defaultGPUMin is 1 and not 0, because the HPA always wants one replica: a missing quota then shows
 	// up when the pool is made, and not as a pod that waits.
 	defaultGPUMin, defaultGPUMax = 1, 4
-	// projectName is the longest default of the cluster's name that every cloud accepts.
+	// maxDefaultClusterName is the longest name of a cluster that every cloud accepts: GKE's limit here, which leaves
+	// room for what the names of pools and accounts add to it.
 	maxDefaultClusterName = 24
 )
 
@@ -259,7 +260,7 @@ func (c *Config) applyCloudDefaults(given keySet) {
 	}
 }
 
-// defaultClusterName is project and stack, or the project alone where that is too long for Google.
+// defaultClusterName is project and stack, or vllm and stack where that is too long for Google.
 func defaultClusterName(project, stack string) string {
 	if name := project + "-" + stack; len(name) <= maxDefaultClusterName {
 		return name

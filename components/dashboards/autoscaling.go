@@ -8,7 +8,7 @@ import (
 	"vllm-autoscaling/components/telemetry"
 )
 
-// units of the catalogue in Grafana's words.
+// signalUnits are the units of the catalogue in Grafana's words.
 var signalUnits = map[string]string{"percent": unitPercent, "requests": unitNumber}
 
 func autoscaling(s telemetry.Settings) page {

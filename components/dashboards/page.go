@@ -55,9 +55,9 @@ type panel struct {
 	single                   bool
 	stacked                  bool
 	bars                     bool
-	// low and high are the axis' ends; both 0 leave them to Grafana.
-	low, high float64
-	queries   []query
+	// high is the upper end of the axis, which begins at 0; 0 leaves it to Grafana.
+	high    float64
+	queries []query
 }
 
 type query struct{ expr, legend string }
@@ -102,10 +102,9 @@ func (p panel) builder(id uint32) cog.Builder[dashboard.Panel] {
 	if p.stacked {
 		b.Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal)).FillOpacity(30)
 	}
+	b.Min(0)
 	if p.high != 0 {
-		b.Min(p.low).Max(p.high)
-	} else {
-		b.Min(p.low)
+		b.Max(p.high)
 	}
 	for i, q := range p.queries {
 		b.WithTarget(q.builder(i))

@@ -8,7 +8,7 @@ import (
 	"vllm-autoscaling/components/telemetry"
 )
 
-// everyModel keeps the models and pods that the dashboard's variables choose.
+// chosen keeps the models and pods that the dashboard's variables choose.
 var chosen = []string{telemetry.Matches(signals.LabelModel, "$model"), telemetry.Matches(signals.LabelPod, "$pod")}
 
 func serving(s telemetry.Settings) page {

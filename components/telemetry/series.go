@@ -43,7 +43,6 @@ const (
 // Series of kube-state-metrics and of Kubernetes itself.
 const (
 	SeriesHPADesired      = "kube_horizontalpodautoscaler_status_desired_replicas"
-	SeriesHPACurrent      = "kube_horizontalpodautoscaler_status_current_replicas"
 	SeriesHPAMin          = "kube_horizontalpodautoscaler_spec_min_replicas"
 	SeriesHPAMax          = "kube_horizontalpodautoscaler_spec_max_replicas"
 	SeriesHPACondition    = "kube_horizontalpodautoscaler_status_condition"
