@@ -18,6 +18,7 @@ import (
 	"vllm-autoscaling/providers/eks"
 	"vllm-autoscaling/providers/existing"
 	"vllm-autoscaling/providers/gke"
+	"vllm-autoscaling/stacks/outputs"
 )
 
 // devicePluginNamespace is Kubernetes' own: what makes GPUs usable belongs to the nodes, and pods of
@@ -159,7 +160,7 @@ func Deploy(ctx *pulumi.Context) error {
 	}
 
 	if cluster.Kubeconfig.OutputState != nil {
-		ctx.Export("kubeconfig", pulumi.ToSecret(cluster.Kubeconfig))
+		ctx.Export(outputs.KubeconfigKey, pulumi.ToSecret(cluster.Kubeconfig))
 	}
 	ctx.Export("apiUrl", vllm.URL)
 	ctx.Export("apiPortForward", pulumi.String(portForward(cluster, config.Namespaces.Serving,
