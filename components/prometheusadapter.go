@@ -159,6 +159,7 @@ func (a *PrometheusAdapterArgs) validate() error {
 	problems := []error{
 		validateNamespace("Namespace", a.Namespace),
 		validateInterval("RelistInterval", a.RelistInterval),
+		validateAdapter(a.ListenPort, a.Replicas, a.Signals),
 	}
 	add := func(format string, values ...any) { problems = append(problems, fmt.Errorf(format, values...)) }
 	if address, err := url.Parse(a.PrometheusURL); err != nil || address.Host == "" || address.Port() != "" {
@@ -166,15 +167,6 @@ func (a *PrometheusAdapterArgs) validate() error {
 	}
 	if a.PrometheusPort < 1 || a.PrometheusPort > 65535 {
 		add("prometheus port %d is not a port (1 to 65535)", a.PrometheusPort)
-	}
-	if a.ListenPort < 1024 || a.ListenPort > 65535 {
-		add("listen port %d not possible (1024 to 65535, the adapter does not run as root)", a.ListenPort)
-	}
-	if a.Replicas < 1 {
-		add("replicas %d not possible (at least 1)", a.Replicas)
-	}
-	if len(a.Signals) == 0 {
-		add("no signal to serve: switch at least one on")
 	}
 	return errors.Join(problems...)
 }

@@ -102,7 +102,8 @@ func NewStackdriverAdapter(ctx *pulumi.Context, name string, args *StackdriverAd
 				Protocol:   pulumi.String("TCP"),
 			}},
 		},
-	}, childOptions(c, args.DependsOn)...)
+		// Pulumi waits for a Service's endpoints, 10 minutes by default: they are there when the pods are.
+	}, childOptions(c, args.DependsOn, stackdriverWait())...)
 	if err != nil {
 		return nil, fmt.Errorf("registering Service %s/%s: %w", args.Namespace, StackdriverAdapterName, err)
 	}
@@ -128,6 +129,11 @@ func stackdriverSelector() map[string]string {
 		"app.kubernetes.io/name":    StackdriverAdapterName,
 		"app.kubernetes.io/part-of": Project,
 	}
+}
+
+// stackdriverWait is how long Pulumi waits for what is ready with the adapter's pods.
+func stackdriverWait() pulumi.ResourceOption {
+	return pulumi.Timeouts(&pulumi.CustomTimeouts{Create: stackdriverAdapterTimeout, Update: stackdriverAdapterTimeout})
 }
 
 func (a *StackdriverAdapterArgs) metadata(namespace, name string) metav1.ObjectMetaArgs {
@@ -275,9 +281,7 @@ func (a *StackdriverAdapterArgs) newDeployment(ctx *pulumi.Context, c *Stackdriv
 				},
 			},
 		},
-	}, childOptions(c, needs, pulumi.Timeouts(&pulumi.CustomTimeouts{
-		Create: stackdriverAdapterTimeout, Update: stackdriverAdapterTimeout,
-	}))...)
+	}, childOptions(c, needs, stackdriverWait())...)
 	if err != nil {
 		return nil, fmt.Errorf("registering Deployment %s/%s: %w", a.Namespace, StackdriverAdapterName, err)
 	}
@@ -288,20 +292,10 @@ func (a *StackdriverAdapterArgs) validate() error {
 	if a == nil {
 		return errors.New("arguments are missing")
 	}
-	problems := []error{
+	return errors.Join(
 		validateNamespace("Namespace", a.Namespace),
 		validateNamespace("ServingNamespace", a.ServingNamespace),
 		validateImage(a.Image),
-	}
-	add := func(format string, values ...any) { problems = append(problems, fmt.Errorf(format, values...)) }
-	if a.ListenPort < 1024 || a.ListenPort > 65535 {
-		add("listen port %d not possible (1024 to 65535, the adapter does not run as root)", a.ListenPort)
-	}
-	if a.Replicas < 1 {
-		add("replicas %d not possible (at least 1)", a.Replicas)
-	}
-	if len(a.Signals) == 0 {
-		add("no signal to serve: switch at least one on")
-	}
-	return errors.Join(problems...)
+		validateAdapter(a.ListenPort, a.Replicas, a.Signals),
+	)
 }

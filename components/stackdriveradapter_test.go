@@ -84,6 +84,9 @@ func TestStackdriverAdapter(t *testing.T) {
 	service := decode[corev1.Service](t, r.get(t, "kubernetes:core/v1:Service", StackdriverAdapterName))
 	assert.Equal(t, deployment.Spec.Selector.MatchLabels, service.Spec.Selector)
 	assert.EqualValues(t, 443, service.Spec.Ports[0].Port, "where MetricsAPI sends requests")
+	for _, kind := range []string{"kubernetes:apps/v1:Deployment", "kubernetes:core/v1:Service"} {
+		assert.Equal(t, "15m", r.get(t, kind, StackdriverAdapterName).CreateTimeout, "%s: a new grant takes minutes, until which no pod is ready", kind)
+	}
 	for _, port := range []string{service.Spec.Ports[0].TargetPort.String(), container.ReadinessProbe.HTTPGet.Port.String(),
 		container.LivenessProbe.HTTPGet.Port.String(), container.StartupProbe.HTTPGet.Port.String()} {
 		assert.Equal(t, container.Ports[0].Name, port)

@@ -424,6 +424,7 @@ func (a *VLLMArgs) validate() error {
 		validateQuantity("SharedMemory", a.SharedMemory),
 		validateQuantity("ModelCache", a.ModelCache),
 		validateInterval("ScrapeInterval", a.ScrapeInterval),
+		validatePort("port", a.Port),
 		a.GPU.Validate(),
 		a.Model.validate(),
 	}
@@ -443,9 +444,6 @@ func (a *VLLMArgs) validate() error {
 	}
 	if a.Scraper == nil {
 		add("Scraper is missing: nobody would collect the server's series")
-	}
-	if a.Port < 1024 || a.Port > 65535 {
-		add("port %d not possible (1024 to 65535, the server does not run as root)", a.Port)
 	}
 	if a.StartupBudget < probePeriod {
 		add("startup budget %s is too short (at least %s)", a.StartupBudget, probePeriod)
