@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/restmapper"
@@ -56,6 +57,7 @@ func TestCloudBreaks(t *testing.T) {
 			t.Run("destroy after up was killed while it claimed the custom metrics API", func(t *testing.T) {
 				// A claim that the state does not know of would keep every namespace from being deleted.
 				killUpAt(t, stack, "APIService "+components.MetricsAPIName+" creating")
+				completePending(t, l, stack, "kubernetes:apiregistration.k8s.io/v1:APIService")
 				adoptPending(t, l, stack)
 				cloudDestroyCleans(t, l, stack)
 			})
@@ -129,18 +131,42 @@ func killUpAfter(t *testing.T, stack *deployment, resources int) {
 	require.NoError(t, stack.Cancel(ctx), "unlock the state")
 }
 
+// exported is what `pulumi stack export` prints.
+type exported struct {
+	Deployment map[string]any `json:"deployment"`
+	Version    int            `json:"version"`
+}
+
+func exportedState(t *testing.T, stack *deployment) (state exported) {
+	t.Helper()
+	text, err := stack.Export(testContext(t))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal([]byte(text), &state))
+	return state
+}
+
+// completePending lets the request to create an object arrive that was on its way when `up` was killed: which of the
+// two was first is chance.
+func completePending(t *testing.T, l *lab.Lab, stack *deployment, typ string) {
+	t.Helper()
+	operations, _ := exportedState(t, stack).Deployment["pending_operations"].([]any)
+	for _, o := range operations {
+		resource := o.(map[string]any)["resource"].(map[string]any)
+		if resource["type"] != typ || idInCluster(t, l, resource) != "" {
+			continue
+		}
+		objects, mapping := objectsOf(t, l, typ)
+		_, err := objects.Resource(mapping.Resource).Create(testContext(t), &unstructured.Unstructured{Object: resource["inputs"].(map[string]any)}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+}
+
 // adoptPending takes over what was being created when `up` was killed, as docs/recovery.md says: the state says what
 // was begun, and only the cloud knows whether it was completed and under what id.
 func adoptPending(t *testing.T, l *lab.Lab, stack *deployment) {
 	t.Helper()
 	ctx := testContext(t)
-	exported, err := stack.Export(ctx)
-	require.NoError(t, err)
-	var state struct {
-		Deployment map[string]any `json:"deployment"`
-		Version    int            `json:"version"`
-	}
-	require.NoError(t, json.Unmarshal([]byte(exported), &state))
+	state := exportedState(t, stack)
 	resources, _ := state.Deployment["resources"].([]any)
 	operations, _ := state.Deployment["pending_operations"].([]any)
 	known := map[string]bool{}
@@ -193,11 +219,11 @@ func idInCluster(t *testing.T, l *lab.Lab, resource map[string]any) string {
 	t.Helper()
 	ctx := testContext(t)
 	inputs, _ := resource["inputs"].(map[string]any)
-	kind := strings.Split(resource["type"].(string), ":")
-	if len(kind) != 3 || kind[0] != "kubernetes" {
+	typ := resource["type"].(string)
+	switch {
+	case !strings.HasPrefix(typ, "kubernetes:"):
 		return ""
-	}
-	if kind[2] == "Release" {
+	case typ == "kubernetes:helm.sh/v3:Release":
 		secrets, err := l.Client().CoreV1().Secrets("").List(ctx, metav1.ListOptions{LabelSelector: fmt.Sprintf("owner=helm,name=%s", inputs["name"])})
 		require.NoError(t, err)
 		if len(secrets.Items) == 0 {
@@ -205,25 +231,38 @@ func idInCluster(t *testing.T, l *lab.Lab, resource map[string]any) string {
 		}
 		return fmt.Sprintf("%s/%s", secrets.Items[0].Namespace, inputs["name"])
 	}
+	objects, mapping := objectsOf(t, l, typ)
+	if mapping == nil || mapping.Scope.Name() != meta.RESTScopeNameRoot {
+		return ""
+	}
+	metadata, _ := inputs["metadata"].(map[string]any)
+	name, _ := metadata["name"].(string)
+	require.NotEmpty(t, name, "a name that the state knows: %v", resource)
+	_, err := objects.Resource(mapping.Resource).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return ""
+	}
+	require.NoError(t, err)
+	return name
+}
+
+// objectsOf is how the API server serves the objects of a type of the Kubernetes provider; no mapping for what it does
+// not serve, such as a custom resource before its definition.
+func objectsOf(t *testing.T, l *lab.Lab, typ string) (dynamic.Interface, *meta.RESTMapping) {
+	t.Helper()
+	kind := strings.Split(typ, ":")
+	require.Len(t, kind, 3, typ)
 	version, err := schema.ParseGroupVersion(kind[1])
 	require.NoError(t, err)
 	groups, err := restmapper.GetAPIGroupResources(l.Client().Discovery())
 	require.NoError(t, err)
 	mapping, err := restmapper.NewDiscoveryRESTMapper(groups).RESTMapping(version.WithKind(kind[2]).GroupKind(), version.Version)
-	if meta.IsNoMatchError(err) || err == nil && mapping.Scope.Name() != meta.RESTScopeNameRoot {
-		return ""
+	if !meta.IsNoMatchError(err) {
+		require.NoError(t, err)
 	}
-	require.NoError(t, err)
-	metadata, _ := inputs["metadata"].(map[string]any)
-	name, _ := metadata["name"].(string)
-	require.NotEmpty(t, name, "a name that the state knows: %v", resource)
 	objects, err := dynamic.NewForConfig(l.Config())
 	require.NoError(t, err)
-	if _, err = objects.Resource(mapping.Resource).Get(ctx, name, metav1.GetOptions{}); apierrors.IsNotFound(err) {
-		return ""
-	}
-	require.NoError(t, err)
-	return name
+	return objects, mapping
 }
 
 // cloudDestroyCleans destroys and finds nothing, in the cloud or in the cluster. What a killed creation of an object
