@@ -72,24 +72,30 @@ func TestSimulatedStack(t *testing.T) {
 	t.Run("destroy after a killed up leaves nothing", func(t *testing.T) { destroyAfterKilledUp(t, l, stack) })
 }
 
-// killUpAt starts `pulumi up` and kills it without warning, its plugins
-// included, as soon as it prints a line that matches. The seconds that the CLI
-// prints are those that the machine needed.
+// killUpAt kills `pulumi up` as soon as it prints a line that matches. The seconds that the CLI prints are those that
+// the machine needed.
 func killUpAt(t *testing.T, stack *deployment, line string) {
 	t.Helper()
 	moment := regexp.MustCompile(line)
+	killUpWhen(t, stack, "it printed "+moment.String(), func() bool { return moment.MatchString(stack.printed.text()) })
+}
+
+// killUpWhen starts `pulumi up` and kills it without warning, its plugins included, at a moment: said in words that
+// follow "up ended before", and reached when `reached` says so.
+func killUpWhen(t *testing.T, stack *deployment, moment string, reached func() bool, args ...string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(testContext(t), 3*time.Minute)
 	defer cancel()
 	stack.printed.take()
-	up, err := stack.StartUp(ctx)
+	up, err := stack.StartUp(ctx, args...)
 	require.NoError(t, err)
-	for !moment.MatchString(stack.printed.text()) {
+	for !reached() {
 		select {
 		case <-up.Done():
-			t.Fatalf("up ended before it printed %q: %s", line, up.Tail())
+			t.Fatalf("up ended before %s: %s", moment, up.Tail())
 		case <-ctx.Done():
 			_ = up.Kill()
-			t.Fatalf("%q was never printed", line)
+			t.Fatalf("time was up before %s", moment)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

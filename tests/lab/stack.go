@@ -61,6 +61,7 @@ type Stack struct {
 	env        []string
 	output     io.Writer
 	logs       string
+	state      string                 // the backend's folder
 	began      func(*process.Process) // tells the lab what runs, so that it can end it
 
 	mu   sync.Mutex
@@ -104,9 +105,9 @@ func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error)
 	if s.output == nil {
 		s.output = io.Discard
 	}
-	state := filepath.Join(home, "state")
+	s.state = filepath.Join(home, "state")
 	temporary := filepath.Join(home, "tmp")
-	for _, folder := range []string{s.scratch, s.logs, state, temporary} {
+	for _, folder := range []string{s.scratch, s.logs, s.state, temporary} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, err
 		}
@@ -126,7 +127,7 @@ func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error)
 		"PULUMI_HOME="+cliHome,
 		// Without a file of attributes beside the state: a CLI that is killed while it writes one leaves a state that
 		// cannot be read.
-		"PULUMI_BACKEND_URL=file://"+state+"?metadata=skip",
+		"PULUMI_BACKEND_URL=file://"+s.state+"?metadata=skip",
 		// The state and its key are thrown away together.
 		"PULUMI_CONFIG_PASSPHRASE=lab",
 		"PULUMI_SKIP_UPDATE_CHECK=true",
@@ -330,6 +331,11 @@ func (s *Stack) Name() string { return s.name }
 
 // ConfigFile is the stack's configuration, outside the project's folder.
 func (s *Stack) ConfigFile() string { return s.configFile }
+
+// StateFile is where the CLI keeps the stack's state, and what it has begun.
+func (s *Stack) StateFile() string {
+	return filepath.Join(s.state, ".pulumi", "stacks", s.project, s.name+".json")
+}
 
 // Environment is that of the CLI, for a user who wants to run it by hand.
 func (s *Stack) Environment() []string { return slices.Clone(s.env) }
