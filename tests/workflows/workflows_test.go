@@ -287,8 +287,29 @@ func TestCachesHaveOneKey(t *testing.T) {
 		}
 	}
 	require.Len(t, written, 1)
-	require.Len(t, read, 1)
-	assert.Equal(t, written[0].With, read[0].With)
+	require.Len(t, read, 2)
+	for _, step := range read {
+		assert.Equal(t, written[0].With, step.With)
+	}
 	assert.Contains(t, read[0].With["key"], "hashFiles('go.sum', 'tests/go.sum')")
 	assert.Contains(t, read[0].With["key"], "hashFiles('**/*.go')")
+}
+
+// A pull request's own cache is invisible to everybody else, and its size counts against main's.
+func TestOnlyMainWritesWhatIsCompiled(t *testing.T) {
+	writes := 0
+	for file, w := range load(t) {
+		for name, job := range w.Jobs {
+			for _, step := range job.Steps {
+				compiled := strings.HasPrefix(step.With["key"], "program-") || strings.HasPrefix(step.With["key"], "test-")
+				if !compiled || strings.HasPrefix(step.Uses, "actions/cache/restore@") {
+					continue
+				}
+				writes++
+				assert.Equal(t, "github.event_name == 'push'", step.If, "%s: %s: %s", file, name, step.Uses)
+				assert.Equal(t, On{"pull_request", "push"}, w.On, file)
+			}
+		}
+	}
+	assert.Equal(t, 2, writes)
 }
