@@ -69,6 +69,36 @@ func waiting(name, reason, message string) corev1.Pod {
 	return p
 }
 
+// failsAt holds a report to a failure of one stage, with what it says and shows: those before it ended in one of the
+// ways given, those after it were skipped. It returns the failed stage.
+func failsAt(t *testing.T, report *Report, failing, measured, look string, before ...Status) Result {
+	t.Helper()
+	shown := text(t, report)
+	require.False(t, report.Passed)
+	require.Equal(t, failing, report.Failed, shown)
+	var failed *Result
+	for i, stage := range report.Stages {
+		switch {
+		case stage.Stage == failing:
+			failed = &report.Stages[i]
+			assert.Equal(t, Failed, stage.Status)
+			assert.Contains(t, stage.Measured, measured)
+			assert.NotEmpty(t, stage.Expected)
+			assert.Contains(t, strings.Join(stage.Look, "\n"), look)
+		case failed != nil:
+			assert.Equal(t, Skipped, stage.Status)
+			assert.Contains(t, shown, "skipped "+stage.Stage)
+		default:
+			assert.Contains(t, before, stage.Status)
+		}
+	}
+	require.NotNil(t, failed, "no stage has the key %s", failing)
+	assert.Contains(t, shown, "FAIL    "+failing)
+	assert.Equal(t, failing != "freshness", strings.Contains(shown, "(needs "+failing+")\n"))
+	assert.Contains(t, shown, "verify gke: FAILED at "+failing)
+	return *failed
+}
+
 func TestEachFailureNamesItsStageAndWhatToLookAt(t *testing.T) {
 	for _, test := range []struct {
 		name, stage    string
@@ -152,29 +182,7 @@ func TestEachFailureNamesItsStageAndWhatToLookAt(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFake()
 			test.change(f)
-			report := f.run(t)
-			shown := text(t, report)
-			require.False(t, report.Passed)
-			require.Equal(t, test.stage, report.Failed, shown)
-			after := false
-			for _, stage := range report.Stages {
-				switch {
-				case stage.Stage == test.stage:
-					after = true
-					assert.Equal(t, Failed, stage.Status)
-					assert.Contains(t, stage.Measured, test.measured)
-					assert.NotEmpty(t, stage.Expected)
-					assert.Contains(t, strings.Join(stage.Look, "\n"), test.look)
-				case after:
-					assert.Equal(t, Skipped, stage.Status)
-					assert.Contains(t, shown, "skipped "+stage.Stage)
-				default:
-					assert.Equal(t, Passed, stage.Status)
-				}
-			}
-			assert.Contains(t, shown, "FAIL    "+test.stage)
-			assert.Equal(t, test.stage != "freshness", strings.Contains(shown, "(needs "+test.stage+")\n"))
-			assert.Contains(t, shown, "verify gke: FAILED at "+test.stage)
+			failsAt(t, f.run(t), test.stage, test.measured, test.look, Passed)
 		})
 	}
 }
