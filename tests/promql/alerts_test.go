@@ -1,20 +1,16 @@
 package promql
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
-	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/promqltest"
 	"github.com/prometheus/prometheus/rules"
 	"github.com/stretchr/testify/assert"
@@ -53,17 +49,7 @@ func newAlerting(t *testing.T, s alerts.Settings, load string) *alerting {
 	require.Empty(t, errs, "%s", text)
 	storage := promqltest.LoadedStorage(t, load)
 	t.Cleanup(func() { _ = storage.Close() })
-	engine := promqltest.NewTestEngineWithOpts(t, promql.EngineOpts{
-		MaxSamples: 10_000_000, Timeout: time.Minute, LookbackDelta: 5 * time.Minute, EnableAtModifier: true, Parser: parserOf(),
-	})
-	manager := rules.NewManager(&rules.ManagerOptions{
-		QueryFunc: rules.EngineQueryFunc(engine, storage), Appendable: storage, Queryable: storage, Context: t.Context(),
-		Logger: slog.New(slog.DiscardHandler), NotifyFunc: func(context.Context, string, ...*rules.Alert) {}, Parser: parserOf(),
-	})
-	file := filepath.Join(t.TempDir(), "alerts.yaml")
-	require.NoError(t, os.WriteFile(file, text, 0o600))
-	groups, errs := manager.LoadGroups(time.Minute, labels.EmptyLabels(), "", nil, false, file)
-	require.Empty(t, errs)
+	groups := ruleGroups(t, newEngine(t, 10_000_000), storage, time.Minute, text)
 	a := &alerting{t: t}
 	for _, name := range []string{alerts.RecordingGroup, alerts.AlertGroup} {
 		for _, group := range groups {

@@ -1,6 +1,7 @@
 package promql
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,21 +96,12 @@ func TestObservedSeriesAreSelectedInTheirNamespace(t *testing.T) {
 					assert.Regexp(t, `namespace="vllm"|job=~`, selector, q.Where)
 					continue
 				}
-				if !contains(everywhere, name) {
+				if !slices.Contains(everywhere, name) {
 					assert.Regexp(t, `namespace="(vllm|monitoring)"`, selector, "%s reads %s", q.Where, selector)
 				}
 			}
 		}
 	}
-}
-
-func contains(list []string, one string) bool {
-	for _, s := range list {
-		if s == one {
-			return true
-		}
-	}
-	return false
 }
 
 // Quantiles, ages and the two forms of a GPU's labels, evaluated.

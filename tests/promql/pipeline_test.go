@@ -47,6 +47,37 @@ func settings() signals.Settings {
 // parserOf is Prometheus' parser as a Prometheus without feature flags uses it.
 func parserOf() parser.Parser { return parser.NewParser(parser.Options{}) }
 
+// newEngine is Prometheus' engine with its defaults, but for the samples that a query may hold.
+func newEngine(t *testing.T, maxSamples int) *promql.Engine {
+	t.Helper()
+	return promqltest.NewTestEngineWithOpts(t, promql.EngineOpts{
+		MaxSamples:       maxSamples,
+		Timeout:          time.Minute,
+		LookbackDelta:    5 * time.Minute, // Prometheus' default
+		EnableAtModifier: true,
+		Parser:           parserOf(),
+	})
+}
+
+// ruleGroups loads a rule file as Prometheus does; interval is that of groups without their own.
+func ruleGroups(t *testing.T, engine *promql.Engine, storage *teststorage.TestStorage, interval time.Duration, text []byte) map[string]*rules.Group {
+	t.Helper()
+	manager := rules.NewManager(&rules.ManagerOptions{
+		QueryFunc:  rules.EngineQueryFunc(engine, storage),
+		Appendable: storage,
+		Queryable:  storage,
+		Context:    t.Context(),
+		Logger:     slog.New(slog.DiscardHandler),
+		NotifyFunc: func(context.Context, string, ...*rules.Alert) {},
+		Parser:     parserOf(),
+	})
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	require.NoError(t, os.WriteFile(file, text, 0o600))
+	groups, errs := manager.LoadGroups(interval, labels.EmptyLabels(), "", nil, false, file)
+	require.Empty(t, errs)
+	return groups
+}
+
 // ruleFile renders the generated rules as the operator mounts them into Prometheus, after reading them strictly.
 func ruleFile(t *testing.T, s signals.Settings) []byte {
 	t.Helper()
@@ -72,28 +103,9 @@ func newPipeline(t *testing.T, s signals.Settings, load string) *pipeline {
 	t.Helper()
 	p := &pipeline{t: t, settings: s, storage: promqltest.LoadedStorage(t, load)}
 	t.Cleanup(func() { _ = p.storage.Close() })
-	p.engine = promqltest.NewTestEngineWithOpts(t, promql.EngineOpts{
-		MaxSamples:       1_000_000,
-		Timeout:          time.Minute,
-		LookbackDelta:    5 * time.Minute, // Prometheus' default
-		EnableAtModifier: true,
-		Parser:           parserOf(),
-	})
-	manager := rules.NewManager(&rules.ManagerOptions{
-		QueryFunc:  rules.EngineQueryFunc(p.engine, p.storage),
-		Appendable: p.storage,
-		Queryable:  p.storage,
-		Context:    t.Context(),
-		Logger:     slog.New(slog.DiscardHandler),
-		NotifyFunc: func(context.Context, string, ...*rules.Alert) {},
-		Parser:     parserOf(),
-	})
-	file := filepath.Join(t.TempDir(), "signals.yaml")
-	require.NoError(t, os.WriteFile(file, ruleFile(t, s), 0o600))
-	// The interval passed here is that of groups without their own; an hour makes a lost interval visible.
-	groups, errs := manager.LoadGroups(time.Hour, labels.EmptyLabels(), "", nil, false, file)
-	require.Empty(t, errs)
-	for _, group := range groups {
+	p.engine = newEngine(t, 1_000_000)
+	// An hour as the interval of groups without their own makes a lost interval visible.
+	for _, group := range ruleGroups(t, p.engine, p.storage, time.Hour, ruleFile(t, s)) {
 		require.Equal(t, s.Interval, group.Interval(), "group %s", group.Name())
 		p.groups = append(p.groups, group)
 	}
