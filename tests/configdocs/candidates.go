@@ -1,8 +1,6 @@
 package configdocs
 
 import (
-	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -74,13 +72,4 @@ func Candidates(key *Key, cloud string) []any {
 // one.
 func (k *Key) Scoped(cloud string, attached bool) bool {
 	return slices.Contains(k.Clouds, cloud) && (k.When == "" || (k.When == "attach") == attached)
-}
-
-// String is the configuration as dotted keys, one on each line.
-func (g Given) String() string {
-	var text string
-	for _, key := range slices.Sorted(maps.Keys(g)) {
-		text += fmt.Sprintf("%s: %v\n", key, g[key])
-	}
-	return text
 }

@@ -49,6 +49,15 @@ func (g Given) With(more Given) Given {
 	return all
 }
 
+// String is the configuration as dotted keys, one on each line.
+func (g Given) String() string {
+	var text string
+	for _, key := range slices.Sorted(maps.Keys(g)) {
+		text += fmt.Sprintf("%s: %v\n", key, g[key])
+	}
+	return text
+}
+
 // Source is the configuration as the Pulumi CLI hands it over, for a stack of that name.
 func (g Given) Source(stack string) (stacks.Source, error) {
 	objects, secret := map[string]any{}, map[string]bool{}

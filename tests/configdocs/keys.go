@@ -267,8 +267,8 @@ func docOf(field, comment string) string {
 	if !ok {
 		return ""
 	}
-	for _, verb := range []string{"is ", "are ", "says "} {
-		if after, ok := strings.CutPrefix(rest, verb); ok && verb != "says " {
+	for _, verb := range []string{"is ", "are "} {
+		if after, ok := strings.CutPrefix(rest, verb); ok {
 			rest = after
 			break
 		}

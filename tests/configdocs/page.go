@@ -203,13 +203,13 @@ func change(key *Key, effects Effects) (string, error) {
 	}), func(cloud string) string { return measured[cloud] }), nil
 }
 
-// Names are the names of all keys, objects included, in order.
-func Names(keys []*Key) []string {
+// namesOf are the names of all keys, objects included, in order.
+func namesOf(keys []*Key) []string {
 	var names []string
 	for _, key := range keys {
 		names = append(names, key.Name)
 		if key.Kind == Object {
-			names = append(names, Names(key.Keys)...)
+			names = append(names, namesOf(key.Keys)...)
 		}
 	}
 	return names
@@ -217,5 +217,6 @@ func Names(keys []*Key) []string {
 
 // Unknown are the keys of the effects that do not exist.
 func (e Effects) Unknown(keys []*Key) []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(e)), func(name string) bool { return slices.Contains(Names(keys), name) })
+	known := namesOf(keys)
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(e)), func(name string) bool { return slices.Contains(known, name) })
 }
