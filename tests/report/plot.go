@@ -318,8 +318,8 @@ func (r *Report) drawHead(whole draw.Canvas, first *plot.Plot, area draw.Canvas)
 			whole.FillText(small, vg.Point{X: at + 4, Y: y}, event.Text)
 		})
 	}
-	for _, draw := range labels { // after every line, or a later line crosses a text
-		draw()
+	for _, write := range labels { // after every line, or a later line crosses a text
+		write()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -23,6 +24,8 @@ func StackOutputs(ctx context.Context, projectDir, stack string) ([]byte, error)
 	// On stdout alone: a warning on stderr is no JSON.
 	command := exec.CommandContext(ctx, "pulumi", "stack", "output", "--json", "--show-secrets", "--non-interactive", "--stack", stack)
 	command.Dir = projectDir
+	// A plugin of the CLI's may keep its output open when the CLI is ended.
+	command.WaitDelay = 5 * time.Second
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {

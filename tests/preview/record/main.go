@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -207,6 +208,7 @@ func (r *recorder) command(ctx context.Context, scenario string, config map[stri
 	cmd := exec.CommandContext(ctx, r.lab.Tools().Path(tools.Pulumi), line[1:]...)
 	cmd.Dir, cmd.Env = r.root, r.stack.Environment()
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 20 * time.Second
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	runErr := cmd.Run()
