@@ -83,6 +83,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitNotRun
 	}
 	report, err := o.verify(ctx, stderr)
+	if err != nil && ctx.Err() != nil { // whatever a killed CLI or a broken connection says
+		err = errors.New("interrupted")
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "verify:", err)
 		return exitNotRun
@@ -117,7 +120,7 @@ func (o *options) verify(ctx context.Context, progress io.Writer) (*verify.Repor
 			return nil, err
 		}
 		if ctx.Err() != nil {
-			return nil, errors.New("interrupted")
+			return nil, ctx.Err()
 		}
 		if report.Passed || !time.Now().Add(pause).Before(deadline) {
 			return report, nil
@@ -130,7 +133,7 @@ func (o *options) verify(ctx context.Context, progress io.Writer) (*verify.Repor
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.New("interrupted")
+			return nil, ctx.Err()
 		case <-time.After(pause):
 		}
 	}

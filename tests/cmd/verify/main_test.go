@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -74,6 +75,25 @@ EOT`)
 		if args[len(args)-1] == "6s" {
 			assert.Contains(t, stderr, "waiting at api: ")
 		}
+	}
+}
+
+// Ctrl-C ends the CLI too, and what that then says is not the reason.
+func TestInterrupt(t *testing.T) {
+	started := filepath.Join(t.TempDir(), "started")
+	pulumi(t, `touch "`+started+`"; exec sleep 60`)
+	ctx, cancel := context.WithCancel(t.Context())
+	var out, problems bytes.Buffer
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"--stack", "a"}, &out, &problems) }()
+	require.Eventually(t, func() bool { _, err := os.Stat(started); return err == nil }, 30*time.Second, 20*time.Millisecond)
+	cancel()
+	select {
+	case code := <-ended:
+		assert.Equal(t, exitNotRun, code)
+		assert.Equal(t, "verify: interrupted\n", problems.String())
+	case <-time.After(30 * time.Second):
+		t.Fatal("the command did not end")
 	}
 }
 
