@@ -61,6 +61,7 @@ func TestNothingIsLoadedThatWasNotNamed(t *testing.T) {
 		"-stack a -rate -1":                  "rates are numbers from 0 on",
 		"-stack a -ramp 0:0:1m":              "is no load",
 		"-stack a -concurrency -1":           "above 0",
+		"-stack a -concurrency 600":          "-concurrency 600 is above -max-in-flight 512",
 		"-stack a -max-in-flight 0":          "-max-in-flight 0: give at least 1",
 		"-stack a -slo-ratio 95":             "not between 0 and 1",
 		"-stack a -slo-ratio NaN":            "not between 0 and 1",
@@ -148,6 +149,8 @@ func TestJudgeFailsBelowTheObjective(t *testing.T) {
 	r := &report.Report{Requests: &report.Requests{OK: 90, Offered: 100, Goodput: report.Goodput{Objective: 2, Want: 0.95, Ratio: 0.9}}}
 	_, err := judge(r, load.Stats{}, nil)
 	require.ErrorContains(t, err, "90.0 % of the requests had their first token within 2 s, wanted 95.0 %")
+	_, err = judge(&report.Report{Requests: &report.Requests{Offered: 3}}, load.Stats{}, nil)
+	require.ErrorContains(t, err, "none was sent")
 	r.Requests.Goodput.Met = true
 	text, err := judge(r, load.Stats{}, nil)
 	require.NoError(t, err)

@@ -142,6 +142,9 @@ func parse(args []string, env func(string) string, out io.Writer) (options, erro
 		if o.concurrency < 0 || o.length <= 0 {
 			return o, errors.New("-concurrency and -for are above 0")
 		}
+		if o.concurrency > o.maxInFlight {
+			return o, fmt.Errorf("-concurrency %d is above -max-in-flight %d: raise that, too", o.concurrency, o.maxInFlight)
+		}
 	case *rate != 0 || *steps != "" || *ramp != "":
 		profile := load.Constant(*rate, *length)
 		if *steps != "" {

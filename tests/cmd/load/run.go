@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,7 +117,7 @@ func judge(r *report.Report, stats load.Stats, err error) (string, error) {
 	case err != nil:
 		return text, err
 	case q.OK == 0:
-		return "", fmt.Errorf("no request was answered; last failure: %s", stats.LastError)
+		return "", fmt.Errorf("no request was answered; last failure: %s", cmp.Or(stats.LastError, "none, because none was sent (the report says why)"))
 	case !q.Goodput.Met:
 		return "", fmt.Errorf("%.1f %% of the requests had their first token within %g s, wanted %.1f %%",
 			100*q.Goodput.Ratio, q.Goodput.Objective, 100*q.Goodput.Want)
