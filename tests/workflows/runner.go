@@ -58,14 +58,9 @@ type Runner struct {
 	runs int
 }
 
-// Run runs all jobs of a workflow with its inputs, if it has any; results are by job, those of called
-// workflows by caller/job.
+// Run runs all jobs of a workflow with its inputs, if it has any, each after those that it needs; results are by
+// job, those of called workflows by caller/job.
 func (r *Runner) Run(ctx context.Context, file string, inputs map[string]any) (map[string]Result, error) {
-	return r.workflow(ctx, file, inputs)
-}
-
-// workflow runs the jobs in an order in which each comes after those that it needs.
-func (r *Runner) workflow(ctx context.Context, file string, inputs map[string]any) (map[string]Result, error) {
 	w, ok := r.Workflows[file]
 	if !ok {
 		return nil, fmt.Errorf("there is no workflow %s", file)
@@ -167,7 +162,7 @@ func (r *Runner) once(ctx context.Context, job Job, contexts map[string]any) (Re
 		inputs[name] = value
 	}
 	callee := r.Workflows[job.Called()]
-	inner, err := r.workflow(ctx, job.Called(), inputs)
+	inner, err := r.Run(ctx, job.Called(), inputs)
 	if err != nil {
 		return Result{}, nil, err
 	}
