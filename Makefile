@@ -6,7 +6,7 @@ export GOFLAGS := -trimpath -buildvcs=false
 
 # Packages of the tests module that need none of the lab's tools. Not FAST: make would hand its own over in the
 # place of the one that `FAST=0 make demo` sets.
-FAST_PACKAGES := ./cmd/preview/... ./codehost/... ./configdocs/... ./cost/... ./engine/... ./policy/... ./preview/... ./project ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
+FAST_PACKAGES := ./cmd/codehost ./cmd/preview/... ./codehost/... ./configdocs/... ./cost/... ./engine/... ./policy/... ./preview/... ./project ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
 	./lab/kubernetesprovider ./lab/podruntime/... \
 	./lab/orphan ./lab/process/... ./lab/router/... ./lab/tools ./load/... ./report/... ./podforward/... ./cmd/load/... ./workflows ./verify/... ./cmd/verify/...
 
