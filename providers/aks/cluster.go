@@ -5,9 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pulumi/pulumi-azure-native-sdk/authorization/v2"
 	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
-	"github.com/pulumi/pulumi-azure-native-sdk/resources/v2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
@@ -20,12 +18,15 @@ const maxNodeProvisionTime = 30 * time.Minute
 func (b *builder) create() (*controlPlane, error) {
 	resourceGroup := pulumi.String(b.args.resourceGroup()).ToStringOutput()
 	if b.args.ResourceGroup == "" {
-		group, err := resources.NewResourceGroup(b.ctx, b.name, &resources.ResourceGroupArgs{
-			ResourceGroupName: pulumi.String(b.args.resourceGroup()),
-			Location:          pulumi.String(b.args.Location),
-			Tags:              b.tags(),
-			// There cannot be two of one name.
-		}, b.options(pulumi.DeleteBeforeReplace(true))...)
+		inputs := pulumi.Map{
+			"resourceGroupName": pulumi.String(b.args.resourceGroup()),
+			"location":          pulumi.String(b.args.Location),
+		}
+		if tags := b.tags(); tags != nil {
+			inputs["tags"] = tags
+		}
+		// There cannot be two of one name.
+		group, err := b.newSmallResource(resourceGroupType, inputs, pulumi.DeleteBeforeReplace(true))
 		if err != nil {
 			return nil, fmt.Errorf("creating resource group %q: %w", b.args.resourceGroup(), err)
 		}
@@ -191,19 +192,19 @@ func minutes(d time.Duration) pulumi.String { return pulumi.String(fmt.Sprintf("
 // newLock keeps everyone from deleting the cluster, which AKS has no setting for. The lock holds for
 // the pools below the cluster as well, so it has to be the last to come and the first to go.
 func (b *builder) newLock(plane *controlPlane, pool *containerservice.AgentPool) error {
-	_, err := authorization.NewManagementLockByScope(b.ctx, b.name, &authorization.ManagementLockByScopeArgs{
-		Scope:    plane.id,
-		LockName: pulumi.String(b.args.Name + "-no-delete"),
-		Level:    pulumi.String("CanNotDelete"),
+	_, err := b.newSmallResource(lockType, pulumi.Map{
+		"scope":    plane.id,
+		"lockName": pulumi.String(b.args.Name + "-no-delete"),
+		"level":    pulumi.String("CanNotDelete"),
 		// Waits for the pool by its id, see the options.
-		Notes: after(pool, fmt.Sprintf("Set by Pulumi with the cluster's deletion protection, for %s and its node pool %s.",
+		"notes": after(pool, fmt.Sprintf("Set by Pulumi with the cluster's deletion protection, for %s and its node pool %s.",
 			b.args.Name, b.args.GPUPoolName)),
-	}, b.options(
+	},
 		// Where the pool is replaced, its id and with it this note is unknown: replacing the lock for
 		// that takes it away before the old pool has to go.
 		pulumi.ReplaceOnChanges([]string{"notes"}),
 		pulumi.DeleteBeforeReplace(true),
-	)...)
+	)
 	if err != nil {
 		return fmt.Errorf("locking AKS cluster %q: %w", b.args.Name, err)
 	}
