@@ -385,7 +385,7 @@ type Chart struct {
 	Version string `key:"version" pattern:"^v?[0-9]+[.][0-9]+[.][0-9]+([-+][0-9A-Za-z.+-]+)?$" example:"1.2.3"`
 	// Repository is a URL (http, https, oci), or a folder that begins with / or a full stop.
 	Repository string `key:"repository" pattern:"^(https?://|oci://|[.]{0,2}/)." example:"oci://registry.example.com/charts"`
-	// Values are merged over the program's own, and win.
+	// Values are merged over the program's own, and win. Where one is encrypted, all of them stay secret.
 	Values map[string]any `key:"values" example:"{podAnnotations: {team: ml}}"`
 
 	// secret is true where the stack file encrypts anything below charts.
