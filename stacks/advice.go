@@ -82,7 +82,7 @@ func (c *Config) warnOfScaling(r *report) {
 			fmt.Sprintf("a queue longer than model.maxNumSeqs (%d) is more than one full batch: each new request waits for a whole one before replicas are added", c.Model.MaxNumSeqs),
 			"3 to 5 is usual")
 	}
-	if relist < 2*interval {
+	if !c.managesMetrics() && relist < 2*interval {
 		r.warn("autoscaling.relistInterval", relist,
 			fmt.Sprintf("less than two of monitoring.signalInterval (%s): one late scrape, and the adapter forgets the metric until the next relist", interval),
 			fmt.Sprintf("set it to %s or more", 2*interval))

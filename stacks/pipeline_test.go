@@ -22,7 +22,10 @@ func TestManagedMetricsOnGKE(t *testing.T) {
 	assert.Equal(t, imageStackdriverAdapter, managed.Autoscaling.AdapterImage)
 
 	// What only the other pipeline uses stays allowed, so that one key switches there and back.
-	read(t, CloudGKE, onCloud(CloudGKE, map[string]any{
+	managed = read(t, CloudGKE, onCloud(CloudGKE, map[string]any{
 		"metrics": "google-managed", "monitoring.storage": "50Gi", "charts.kubePrometheusStack.repository": "oci://registry.example.com/charts",
+		// Fine for the other pipeline, and below this one's default of monitoring.signalInterval.
+		"autoscaling.relistInterval": "4s",
 	}))
+	assert.Empty(t, managed.Warnings(), "nor is it worth a warning")
 }

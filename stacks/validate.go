@@ -390,7 +390,8 @@ func (c *Config) validateReplicas(r *report) {
 	r.between("autoscaling.adapterReplicas", a.AdapterReplicas, 1, 10, "2 survive the loss of a node")
 	r.between("autoscaling.adapterPort", a.AdapterPort, firstOpenPort, lastPort, "10250 is open to every control plane")
 	r.duration("autoscaling.relistInterval", a.RelistInterval, time.Second, staleness, "10s suits")
-	if a.RelistInterval >= time.Second && a.RelistInterval < c.Monitoring.SignalInterval {
+	// Google's adapter lists nothing: the key waits for the way back.
+	if !c.managesMetrics() && a.RelistInterval >= time.Second && a.RelistInterval < c.Monitoring.SignalInterval {
 		r.bad("autoscaling.relistInterval", a.RelistInterval,
 			fmt.Sprintf("at least monitoring.signalInterval (%s): the adapter forgets series without a sample since", c.Monitoring.SignalInterval),
 			"raise it, or lower monitoring.signalInterval")
