@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/autoscaling"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/eks"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -97,6 +96,15 @@ func (a *Args) autoscalerStatements() []statement {
 	}
 }
 
+// groupTagType is a tag of an Auto Scaling group. The SDK's package for it holds all that Auto Scaling has, and
+// costs 7 CPU seconds of a cold build.
+const groupTagType = "aws:autoscaling/tag:Tag"
+
+// groupTag is such a tag; nothing of it is used but that it is there.
+type groupTag struct {
+	pulumi.CustomResourceState
+}
+
 // newScaleFromZeroTags tells cluster-autoscaler what a node of the group will look like while there
 // is none to look at. They are resources of their own because the tags of a node group do not
 // reach its Auto Scaling group.
@@ -105,16 +113,16 @@ func (b *builder) newScaleFromZeroTags(group *eks.NodeGroup) ([]pulumi.Resource,
 	tags := b.args.GPUPool.scaleFromZeroTags()
 	var resources []pulumi.Resource
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		tag, err := autoscaling.NewTag(b.ctx, b.resourceName("gpu-"+notInName.ReplaceAllString(key, "-")), &autoscaling.TagArgs{
-			AutoscalingGroupName: groupName,
-			Tag: autoscaling.TagTagArgs{
-				Key:   pulumi.String(autoscalerTag + "/node-template/" + key),
-				Value: pulumi.String(tags[key]),
+		tag := &groupTag{}
+		if err := b.ctx.RegisterResource(groupTagType, b.resourceName("gpu-"+notInName.ReplaceAllString(key, "-")), pulumi.Map{
+			"autoscalingGroupName": groupName,
+			"tag": pulumi.Map{
+				"key":   pulumi.String(autoscalerTag + "/node-template/" + key),
+				"value": pulumi.String(tags[key]),
 				// For the autoscaler only; on the machines they would mean nothing.
-				PropagateAtLaunch: pulumi.Bool(false),
+				"propagateAtLaunch": pulumi.Bool(false),
 			},
-		}, b.options()...)
-		if err != nil {
+		}, tag, b.options()...); err != nil {
 			return nil, fmt.Errorf("registering tag %q of the GPU node group: %w", key, err)
 		}
 		resources = append(resources, tag)
