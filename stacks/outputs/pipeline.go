@@ -1,4 +1,4 @@
-// Package outputs is the form of the stack outputs that programs read. It imports nothing, so that a
+// Package outputs is the form of the stack outputs that programs read. It imports nothing of Pulumi, so that a
 // program that reads them does not link the clouds' SDKs.
 package outputs
 
