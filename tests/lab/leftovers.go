@@ -234,7 +234,7 @@ func (l *Lab) wipe(ctx context.Context) error {
 			}
 		}
 	}
-	for first := true; ; first = false {
+	for first := true; ; {
 		all, err := l.locate(ctx)
 		left := slices.DeleteFunc(all, func(object located) bool { return object.own || l.initial[object.Object] })
 		if err == nil && len(left) == 0 {
@@ -253,6 +253,8 @@ func (l *Lab) wipe(ctx context.Context) error {
 				_, _ = of.Patch(ctx, object.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
 			}
 		}
+		// As long as nothing could be listed, nothing was deleted either.
+		first = first && err != nil
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("a deleted cluster still holds %d objects: %w", len(left), errors.Join(ctx.Err(), err))
