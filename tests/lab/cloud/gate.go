@@ -53,20 +53,11 @@ func (c *Cloud) closeGate(ctx context.Context, cluster string) error {
 	return nil
 }
 
-// CutOff makes the API server of a cluster, by its name in the cloud, unreachable until Restore.
+// CutOff makes the API server of a cluster, by its name in the cloud, unreachable for good.
 func (c *Cloud) CutOff(name string) error {
 	g, err := c.gateOf(name)
 	if err == nil {
 		g.close()
-	}
-	return err
-}
-
-// Restore undoes CutOff.
-func (c *Cloud) Restore(name string) error {
-	g, err := c.gateOf(name)
-	if err == nil {
-		err = g.listen()
 	}
 	return err
 }
@@ -100,9 +91,6 @@ func (c *Cloud) authority() string {
 func (g *gate) listen() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.listener != nil {
-		return nil
-	}
 	listener, err := net.Listen("tcp", g.address)
 	if err != nil {
 		return fmt.Errorf("a cluster's address: %w", err)
