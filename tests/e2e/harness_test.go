@@ -316,6 +316,9 @@ func logObjects(t *testing.T, l *lab.Lab) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
+	for _, failure := range l.Failures() {
+		t.Logf("%s", failure)
+	}
 	pods, err := l.Client().CoreV1().Pods("").List(ctx, listAll)
 	if err != nil {
 		t.Logf("list pods: %v", err)
