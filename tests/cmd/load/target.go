@@ -181,7 +181,9 @@ func (t *target) findModel(ctx context.Context) (string, error) {
 	if t.apiKey != "" {
 		request.Header.Set("Authorization", "Bearer "+t.apiKey)
 	}
-	response, err := http.DefaultClient.Do(request)
+	// As the load itself: without a proxy of the environment, so that what is asked is what will be loaded.
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
 	if err != nil {
 		return "", fmt.Errorf("ask %s for its model: %w", servers[0].Name, err)
 	}
