@@ -106,7 +106,7 @@ type Property struct {
 
 // Danger is a resource that is replaced or deleted and takes something with it.
 type Danger struct {
-	// What it is: node pool, cluster, namespace, volume, database, key.
+	// What it is: resource group, cluster, namespace, volumes, encryption key or node pool.
 	What string `json:"what"`
 	Op   string `json:"op"`
 	Type string `json:"type"`
