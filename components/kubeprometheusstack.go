@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
@@ -45,8 +46,13 @@ const (
 	kubePrometheusStackTimeout = 10 * time.Minute
 )
 
-// prometheusRetention is a duration in Prometheus' form, days included.
+// prometheusRetention is a duration in Prometheus' form, days included, whose parts go from large to small.
 var prometheusRetention = regexp.MustCompile(`^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$`)
+
+// ValidRetention says whether Prometheus can keep samples for so long: a duration in its own form, above 0.
+func ValidRetention(retention string) bool {
+	return prometheusRetention.MatchString(retention) && strings.ContainsAny(retention, "123456789")
+}
 
 // KubePrometheusStackArgs are the inputs of KubePrometheusStack.
 type KubePrometheusStackArgs struct {
@@ -343,8 +349,8 @@ func (a *KubePrometheusStackArgs) validate() error {
 		validateInterval("ScrapeInterval", a.ScrapeInterval),
 		validateInterval("EvaluationInterval", a.EvaluationInterval),
 	}
-	if a.Retention == "" || !prometheusRetention.MatchString(a.Retention) {
-		problems = append(problems, fmt.Errorf("retention %q is not a duration of Prometheus (such as 7d or 12h)", a.Retention))
+	if !ValidRetention(a.Retention) {
+		problems = append(problems, fmt.Errorf("retention %q is not a duration of Prometheus above 0 (such as 7d or 12h)", a.Retention))
 	}
 	if a.Storage != "" {
 		problems = append(problems, validateQuantity("Storage", a.Storage))

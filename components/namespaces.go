@@ -5,16 +5,13 @@ package components
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
-
-// namespaceName is a DNS label, as the API server demands of a namespace.
-var namespaceName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
 // NamespacesArgs are the inputs of Namespaces.
 type NamespacesArgs struct {
@@ -110,7 +107,7 @@ func (a *NamespacesArgs) validate() error {
 
 // validateNamespace reports a string that cannot be the name of a namespace.
 func validateNamespace(field, name string) error {
-	if !namespaceName.MatchString(name) {
+	if validation.IsDNS1123Label(name) != nil {
 		return fmt.Errorf("%s %q is not the name of a namespace (lower-case letters, digits and -, at most 63)", field, name)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"vllm-autoscaling/components"
 	"vllm-autoscaling/components/alerts"
 	"vllm-autoscaling/providers"
 	"vllm-autoscaling/stacks/models"
@@ -41,8 +42,6 @@ const (
 )
 
 var (
-	// promDuration is Prometheus' own form of a duration, whose parts go from large to small.
-	promDuration = regexp.MustCompile(`^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$`)
 	// exactVersion leaves out ranges, which make Helm look for newer charts at every preview.
 	exactVersion = regexp.MustCompile(`^v?[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?$`)
 	imageTag     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
@@ -344,7 +343,7 @@ func (c *Config) validateMonitoring(r *report) {
 	r.duration("monitoring.scrapeInterval", m.ScrapeInterval, time.Second, staleness/2, "a series is gone 5m after its last sample")
 	r.duration("monitoring.evaluationInterval", m.EvaluationInterval, time.Second, staleness/2, "a series is gone 5m after its last sample")
 	r.duration("monitoring.signalInterval", m.SignalInterval, time.Second, time.Minute, "the HPA looks every 15s")
-	if !promDuration.MatchString(m.Retention) || !strings.ContainsAny(m.Retention, "123456789") {
+	if !components.ValidRetention(m.Retention) {
 		r.bad("monitoring.retention", m.Retention, "a Prometheus duration above 0", "for example 7d or 36h")
 	}
 	if m.Storage != "" {

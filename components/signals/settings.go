@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Settings is what the signals of one serving deployment depend on.
@@ -49,8 +50,6 @@ func (p Problem) Error() string {
 // The smallest target: a Kubernetes quantity keeps three decimals of an HPA target.
 const smallestTarget = 0.001
 
-var namespaceName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
-
 // Problems lists everything wrong with the settings, in the order of the fields; nil when nothing is.
 func (s Settings) Problems() []Problem {
 	var problems []Problem
@@ -58,7 +57,7 @@ func (s Settings) Problems() []Problem {
 		problems = append(problems, Problem{Field: field, Value: value, Reason: reason, Fix: fix})
 	}
 
-	if !namespaceName.MatchString(s.Namespace) {
+	if validation.IsDNS1123Label(s.Namespace) != nil {
 		add("Namespace", fmt.Sprintf("%q", s.Namespace),
 			"it must be the name of a namespace: lower-case letters, digits and '-', at most 63", "give the namespace of the serving pods")
 	}

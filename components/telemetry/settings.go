@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"vllm-autoscaling/components/signals"
 )
 
@@ -39,8 +41,6 @@ type Settings struct {
 	SignalInterval time.Duration
 }
 
-var objectName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
-
 // Validate reports every setting without which a query would select nothing or everything.
 func (s Settings) Validate() error {
 	var problems []error
@@ -48,7 +48,7 @@ func (s Settings) Validate() error {
 		"ServingNamespace": s.ServingNamespace, "MonitoringNamespace": s.MonitoringNamespace,
 		"Deployment": s.Deployment, "Autoscaler": s.Autoscaler,
 	} {
-		if !objectName.MatchString(value) {
+		if validation.IsDNS1123Label(value) != nil {
 			problems = append(problems, fmt.Errorf("%s %q is not the name of a Kubernetes object (lower-case letters, digits and '-', at most 63)", field, value))
 		}
 	}
