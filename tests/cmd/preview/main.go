@@ -168,7 +168,8 @@ func (o *options) read(ctx context.Context, stdin io.Reader, stderr io.Writer) (
 	case err != nil:
 		return nil, fmt.Errorf("pulumi: %w", err)
 	}
-	if p.Stack != "" && p.Stack != o.stack {
+	// In a preview a stack has its own name only, without the organization and the project before it.
+	if p.Stack != "" && p.Stack != o.stack[strings.LastIndexByte(o.stack, '/')+1:] {
 		return nil, fmt.Errorf("the preview is of stack %s, not of %s", p.Stack, o.stack)
 	}
 	return preview.New(p, ro), nil

@@ -204,6 +204,8 @@ func TestExitStatus(t *testing.T) {
 		"policy broken, both asked for":          {[]string{"--stack", "eks", "--json-file", ceiling, "--fail-on", "policy,changes"}, exitPolicy},
 		"policy broken, not asked for":           {[]string{"--stack", "eks", "--json-file", ceiling}, 0},
 		"policy that cannot be read":             {[]string{"--stack", "eks", "--json-file", unreadable, "--fail-on", "policy"}, exitPolicy},
+		"a stack of an organization":             {[]string{"--stack", "team/gke", "--json-file", recording("gke.noop")}, 0},
+		"another stack of an organization":       {[]string{"--stack", "team/prod", "--json-file", recording("gke.noop")}, exitFailed},
 		"another stack's preview":                {[]string{"--stack", "prod", "--json-file", recording("gke.noop")}, exitFailed},
 		"no such file":                           {[]string{"--stack", "gke", "--json-file", "gone.json"}, exitFailed},
 		"no preview":                             {[]string{"--stack", "gke", "--json-file", "main.go"}, exitFailed},
