@@ -126,6 +126,13 @@ func TestTheTokenStaysWithItsHost(t *testing.T) {
 	var seen atomic.Int64
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
 	t.Cleanup(elsewhere.Close)
+	for to, allowed := range map[string]bool{"https://code.example/v4": true, "http://code.example/v4": false, "https://evil.example/v4": false} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to, nil)
+		require.NoError(t, err)
+		first, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://code.example/v3", nil)
+		require.NoError(t, err)
+		assert.Equal(t, allowed, newClient().CheckRedirect(request, []*http.Request{first}) == nil, to)
+	}
 	server := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
 	t.Cleanup(server.Close)
 	gitLab, err := NewGitLab(GitLabOptions{API: server.URL, Project: "42", Token: "secret"})
@@ -136,7 +143,7 @@ func TestTheTokenStaysWithItsHost(t *testing.T) {
 	gitHub.api.wait.sleep = gitLab.api.wait.sleep
 	for _, host := range []Host{gitLab, gitHub} {
 		_, err = UpsertComment(t.Context(), host, 3, "preview gke", "x")
-		require.ErrorContains(t, err, "redirects to another host")
+		require.ErrorContains(t, err, "it redirects to "+elsewhere.URL+", which is not given the token")
 		assert.NotContains(t, err.Error(), "secret")
 	}
 	assert.Zero(t, seen.Load(), "nothing was asked there")

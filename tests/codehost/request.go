@@ -89,11 +89,12 @@ type api struct {
 	explain func(status int, action, message string) string
 }
 
-// newClient follows no redirect to another host: it would be sent the token.
+// newClient follows no redirect to another host, or from https to http: the token would go with it.
 func newClient() *http.Client {
 	return &http.Client{CheckRedirect: func(request *http.Request, via []*http.Request) error {
-		if request.URL.Host != via[0].URL.Host {
-			return fmt.Errorf("it redirects to another host, %s, which is not given the token: check the API's address", request.URL.Host)
+		from, to := via[0].URL, request.URL
+		if to.Host != from.Host || from.Scheme == "https" && to.Scheme != "https" {
+			return fmt.Errorf("it redirects to %s://%s, which is not given the token: check the API's address", to.Scheme, to.Host)
 		}
 		if len(via) >= 10 {
 			return errors.New("it redirects without end")
