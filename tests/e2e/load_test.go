@@ -69,12 +69,21 @@ func loadCommand(t *testing.T, l *lab.Lab, stack *deployment, during func(t *tes
 	running := startLoad(t, stack, "-steps", "1:10s,12:1m15s", "-output-tokens", "150", "-slo-ttft", "30s", "-slo-ratio", "0.9")
 	during(t)
 	code, last, r := running.wait(t, 3*time.Minute)
-	require.Zero(t, code, last)
-	assert.Regexp(t, `^load: ok: 910 of 910 requests answered`, last)
 	assert.Contains(t, running.printed.text(), "load: target: stack "+stack.Name()+", cluster https://127.0.0.1")
 	q := r.Requests
 	require.NotNil(t, q)
 	assert.Equal(t, 910, q.Offered, "10 + 900, whatever the servers did")
+	assert.Equal(t, 910, q.OK, last)
+	// How soon they were answered is the machine's affair; that the command fails for it, ours.
+	assert.InDelta(t, float64(q.Goodput.Good)/910, q.Goodput.Ratio, 1e-9)
+	assert.Equal(t, q.Goodput.Ratio >= 0.9, q.Goodput.Met)
+	if q.Goodput.Met {
+		assert.Zero(t, code, last)
+		assert.Regexp(t, `^load: ok: 910 of 910 requests answered`, last)
+	} else {
+		assert.Equal(t, 1, code, last)
+		assert.Regexp(t, `of the requests had their first token within 30 s, wanted 90\.0 %$`, last)
+	}
 	assert.Equal(t, q.Offered, q.OK+q.Canceled+sum(q.Failed)+sum(q.Dropped))
 	assert.Equal(t, int64(150*q.OK), q.OutputTokens, "ignore_eos and max_tokens fix the length")
 	assert.InDelta(t, 100, float64(q.InputTokens)/float64(q.OK), 40, "about as many as asked for")
@@ -136,7 +145,7 @@ func loadInterrupted(t *testing.T, stack *deployment) {
 	assert.Equal(t, 130, code)
 	assert.Regexp(t, `^load: interrupted by interrupt: \d+ of \d+ requests answered`, last)
 	q := r.Requests
-	assert.InDelta(t, 40, q.Offered, 8, "4 a second for 10 s")
+	assert.InDelta(t, 4*(q.Off-q.From), q.Offered, 2, "4 a second")
 	assert.Positive(t, q.OK)
 	assert.Positive(t, q.Canceled, "what was in flight")
 	assert.Equal(t, q.Offered, q.OK+q.Canceled+sum(q.Failed)+sum(q.Dropped))
