@@ -53,7 +53,7 @@ func TestSimulatedStack(t *testing.T) {
 				return value != nil && *value > 0
 			})
 		})
-		w.until(t, 2*time.Minute, "back to one replica", func(s report.Sample) bool { return s.Desired == 1 && s.Ready == 1 })
+		t.Run("load interrupted writes its report", func(t *testing.T) { loadInterrupted(t, w, stack) })
 
 		// A GPU that decodes reads near 100 %, however few the requests are: no reason to pay for another one.
 		w.step(8)
@@ -66,7 +66,6 @@ func TestSimulatedStack(t *testing.T) {
 		}
 		w.step(0)
 	})
-	t.Run("load interrupted writes its report", func(t *testing.T) { loadInterrupted(t, stack) })
 	t.Run("verify names the broken stage", func(t *testing.T) { verifyNamesTheBrokenStage(t, l, stack) })
 	t.Run("destroy leaves nothing", func(t *testing.T) { destroyLeavesNothing(t, l, stack) })
 	t.Run("destroy after a killed up leaves nothing", func(t *testing.T) { destroyAfterKilledUp(t, l, stack) })

@@ -127,9 +127,12 @@ func loadCommand(t *testing.T, l *lab.Lab, stack *deployment, during func(t *tes
 	}
 }
 
-// loadInterrupted: Ctrl-C ends the load at once, and the report accounts for what was in flight.
-func loadInterrupted(t *testing.T, stack *deployment) {
-	running := startLoad(t, stack, "-rate", "4", "-for", "10m", "-output-tokens", "300")
+// loadInterrupted: replicas are taken away below a light load, which finishes what it had there. Ctrl-C then ends the
+// load at once, and the report accounts for what was in flight.
+func loadInterrupted(t *testing.T, w *watch, stack *deployment) {
+	w.step(40)
+	w.until(t, decision, "four ready replicas", func(s report.Sample) bool { return s.Desired == 4 && s.Ready == 4 })
+	running := startLoad(t, stack, "-rate", "1", "-for", "10m", "-output-tokens", "300")
 	deadline := time.After(time.Minute)
 	for !strings.Contains(running.printed.text(), "served") { // the first line of progress
 		select {
@@ -140,16 +143,21 @@ func loadInterrupted(t *testing.T, stack *deployment) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+	w.step(0)
+	w.until(t, 2*time.Minute, "back to one replica", func(s report.Sample) bool { return s.Desired == 1 && s.Ready == 1 })
+	w.during(t, 8*time.Second) // longer than a request of 6 s
 	require.NoError(t, running.command.Process.Signal(syscall.SIGINT))
 	code, last, r := running.wait(t, 20*time.Second)
 	assert.Equal(t, 130, code)
 	assert.Regexp(t, `^load: interrupted by interrupt: \d+ of \d+ requests answered`, last)
 	q := r.Requests
-	assert.InDelta(t, 4*(q.Off-q.From), q.Offered, 2, "4 a second")
+	assert.InDelta(t, q.Off-q.From, q.Offered, 2, "one a second")
 	assert.Positive(t, q.OK)
 	assert.Positive(t, q.Canceled, "what was in flight")
 	assert.Equal(t, q.Offered, q.OK+q.Canceled+sum(q.Failed)+sum(q.Dropped))
 	assert.Empty(t, q.Failed)
+	assert.Empty(t, q.Dropped)
+	assert.Len(t, q.Targets, 4, "those that were taken away had answered some")
 }
 
 func sum(counts map[string]int) int {

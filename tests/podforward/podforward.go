@@ -73,6 +73,7 @@ type forward struct {
 	ready  bool
 	url    string // empty while it is not open
 	cancel context.CancelFunc
+	gone   chan struct{} // closed when the pod's object is
 }
 
 const (
@@ -80,6 +81,8 @@ const (
 	lastRetry  = 5 * time.Second
 	// openTimeout of one try.
 	openTimeout = 15 * time.Second
+	// defaultGrace is Kubernetes' own terminationGracePeriodSeconds.
+	defaultGrace = 30 * time.Second
 )
 
 // Start watches the pods and returns when it knows them; forwards open on their own from then on.
@@ -140,7 +143,8 @@ func start(ctx context.Context, client kubernetes.Interface, o Options, dial dia
 }
 
 // Pods are the ready pods whose forward is open, ordered by name. A pod that is being deleted is not
-// among them, while its forward lasts until it is gone so that requests in flight can end.
+// among them, while its forward lasts so that requests in flight can end: as long as the pod's process does, and at
+// most for its grace period once its object is gone, as after `kubectl delete --force`.
 func (f *Forwards) Pods() []Pod {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -207,9 +211,9 @@ func (f *Forwards) seen(ctx context.Context, object any) {
 	ready := serves(pod)
 	if known == nil && ready {
 		own, cancel := context.WithCancel(ctx)
-		known = &forward{name: pod.Name, cancel: cancel}
+		known = &forward{name: pod.Name, cancel: cancel, gone: make(chan struct{})}
 		f.open[pod.UID] = known
-		f.done.Go(func() { f.keep(own, known) })
+		f.done.Go(func() { f.keep(own, known, gracePeriod(pod)) })
 	}
 	if known != nil && known.ready != ready {
 		known.ready = ready
@@ -232,19 +236,34 @@ func (f *Forwards) gone(object any) {
 	defer f.mu.Unlock()
 	if known := f.open[pod.UID]; known != nil {
 		known.ready = false
-		known.cancel()
+		close(known.gone)
+		if known.url == "" { // nothing is in flight
+			known.cancel()
+		}
 		delete(f.open, pod.UID)
 		f.notify()
 	}
 }
 
-// keep opens a pod's forward again whenever it breaks, until ctx ends.
-func (f *Forwards) keep(ctx context.Context, to *forward) {
+func gracePeriod(pod *corev1.Pod) time.Duration {
+	if pod.Spec.TerminationGracePeriodSeconds == nil {
+		return defaultGrace
+	}
+	return time.Duration(*pod.Spec.TerminationGracePeriodSeconds) * time.Second
+}
+
+// keep opens a pod's forward again whenever it breaks, until ctx ends or the pod is gone.
+func (f *Forwards) keep(ctx context.Context, to *forward, grace time.Duration) {
+	defer to.cancel()
 	wait := firstRetry
-	for ctx.Err() == nil {
-		opened, err := f.forward(ctx, to)
-		if ctx.Err() != nil {
+	for {
+		opened, err := f.forward(ctx, to, grace)
+		select {
+		case <-ctx.Done():
 			return
+		case <-to.gone:
+			return
+		default:
 		}
 		if opened {
 			wait = firstRetry
@@ -252,14 +271,17 @@ func (f *Forwards) keep(ctx context.Context, to *forward) {
 		f.options.Log("port-forward to pod %s: %v; opened again in %s", to.name, err, wait)
 		select {
 		case <-ctx.Done():
+			return
+		case <-to.gone:
+			return
 		case <-time.After(wait):
 		}
 		wait = min(2*wait, lastRetry)
 	}
 }
 
-// forward lasts as long as the forward does; opened says whether it came that far.
-func (f *Forwards) forward(ctx context.Context, to *forward) (opened bool, err error) {
+// forward lasts as long as the forward does, and for grace once the pod is gone; opened says whether it came that far.
+func (f *Forwards) forward(ctx context.Context, to *forward, grace time.Duration) (opened bool, err error) {
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	forward, address, err := f.dial(opening, to.name)
@@ -270,9 +292,15 @@ func (f *Forwards) forward(ctx context.Context, to *forward) (opened bool, err e
 	f.options.Log("port-forward to pod %s is open", to.name)
 	select {
 	case <-ctx.Done():
-		forward.Close()
 	case <-forward.Done():
+	case <-to.gone:
+		select {
+		case <-ctx.Done():
+		case <-forward.Done():
+		case <-time.After(grace):
+		}
 	}
+	forward.Close()
 	f.set(to, "")
 	<-forward.Done()
 	return true, fmt.Errorf("the connection has ended (%s)", cmp.Or(forward.Trouble(), "the pod reported nothing"))

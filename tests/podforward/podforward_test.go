@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/utils/ptr"
 )
 
 // wire is a forward that a test can cut.
@@ -63,8 +64,15 @@ func (w *wires) of(pod string, n int) *wire {
 func pod(name string, ready corev1.ConditionStatus) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "vllm", Name: name, UID: types.UID(name), Labels: map[string]string{"app": "vllm"}},
+		Spec:       corev1.PodSpec{TerminationGracePeriodSeconds: ptr.To[int64](1)},
 		Status:     corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}},
 	}
+}
+
+func known(f *Forwards, uid types.UID) *forward {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.open[uid]
 }
 
 func TestForwardsFollowPods(t *testing.T) {
@@ -108,8 +116,11 @@ func TestForwardsFollowPods(t *testing.T) {
 	require.NoError(t, err)
 	become(a)
 	assert.False(t, lines.of("b", 0).closed())
+	// Its object can go before its process does; how long that may take is its grace period.
 	require.NoError(t, pods.Delete(t.Context(), "b", metav1.DeleteOptions{}))
-	require.Eventually(t, lines.of("b", 0).closed, 10*time.Second, 5*time.Millisecond, "closed with the pod")
+	require.Eventually(t, func() bool { return known(f, "b") == nil }, 10*time.Second, 5*time.Millisecond, "seen")
+	assert.False(t, lines.of("b", 0).closed(), "what is in flight goes on")
+	require.Eventually(t, lines.of("b", 0).closed, 10*time.Second, 5*time.Millisecond, "closed with its grace period")
 
 	// Not ready for a while: the same forward is used again.
 	_, err = pods.Update(t.Context(), pod("a", corev1.ConditionFalse), metav1.UpdateOptions{})
@@ -125,4 +136,19 @@ func TestForwardsFollowPods(t *testing.T) {
 	f.Stop()
 	assert.True(t, lines.of("a", 1).closed(), "Stop closes every forward")
 	assert.Empty(t, f.Pods())
+}
+
+func TestForwardEndsWithThePod(t *testing.T) {
+	client := fake.NewClientset(pod("a", corev1.ConditionTrue))
+	lines := &wires{all: map[string][]*wire{}}
+	f, err := start(t.Context(), client, Options{Namespace: "vllm", Selector: "app=vllm", Log: t.Logf}, lines.dial)
+	require.NoError(t, err)
+	defer f.Stop()
+	require.NoError(t, f.Wait(t.Context(), 1))
+	require.NoError(t, client.CoreV1().Pods("vllm").Delete(t.Context(), "a", metav1.DeleteOptions{}))
+	require.Eventually(t, func() bool { return known(f, "a") == nil }, 10*time.Second, 5*time.Millisecond, "seen")
+	// The process ends, and the forward with it: there is nothing to open again.
+	lines.of("a", 0).Close()
+	f.done.Wait()
+	assert.Len(t, lines.all["a"], 1)
 }
