@@ -176,9 +176,7 @@ var breakages = []breakage{
 		require.NoError(t, err)
 		return func() { require.NoError(t, client.Delete(testContext(t), "second", metav1.DeleteOptions{})) }
 	}},
-	{"the scrape interval is 40 s", "freshness", "s old", func(t *testing.T, v *verifier) func() {
-		return v.endpoint(t, func(endpoint map[string]any) { endpoint["interval"] = "40s" })
-	}},
+	{"the scrape interval is 40 s", "freshness", "s old", slowScrapes},
 }
 
 // verifyNamesTheBrokenStage: on a healthy stack every stage passes; then one thing after the other is broken, and
@@ -367,12 +365,37 @@ func (v *verifier) endpoint(t *testing.T, change func(map[string]any)) func() {
 // otherImage puts a program into the pods that is ready and has a page of metrics, but not these.
 func otherImage(t *testing.T, v *verifier) func() {
 	t.Helper()
-	client := v.lab.Client().AppsV1().Deployments(serving)
-	original, err := client.Get(testContext(t), components.VLLMName, metav1.GetOptions{})
+	return v.template(t, serving, components.VLLMName, func(pod *corev1.PodSpec) {
+		container := &pod.Containers[0]
+		container.Image = "example.invalid/dcgm-exporter:1"
+		container.Args, container.Command = nil, nil
+		container.Env = append(container.Env, corev1.EnvVar{Name: "DCGM_EXPORTER_LISTEN", Value: fmt.Sprintf(":%d", apiPort)})
+	})
+}
+
+// slowScrapes leave samples that are too old. An adapter that lists what had a sample since it listed last would take
+// the metric away before that, or not, as the two intervals happen to meet: this one remembers.
+func slowScrapes(t *testing.T, v *verifier) func() {
+	t.Helper()
+	restoreAdapter := v.template(t, monitoring, components.PrometheusAdapterRelease, func(pod *corev1.PodSpec) {
+		pod.Containers[0].Args = append(pod.Containers[0].Args, "--metrics-max-age=5m")
+	})
+	restoreScrapes := v.endpoint(t, func(endpoint map[string]any) { endpoint["interval"] = "40s" })
+	return func() {
+		restoreScrapes()
+		restoreAdapter()
+	}
+}
+
+// template changes the pods of a Deployment.
+func (v *verifier) template(t *testing.T, namespace, name string, change func(*corev1.PodSpec)) (restore func()) {
+	t.Helper()
+	client := v.lab.Client().AppsV1().Deployments(namespace)
+	original, err := client.Get(testContext(t), name, metav1.GetOptions{})
 	require.NoError(t, err)
 	set := func(template corev1.PodTemplateSpec) {
 		eventuallyNoError(t, 10*time.Second, func(ctx context.Context) error {
-			now, err := client.Get(ctx, components.VLLMName, metav1.GetOptions{})
+			now, err := client.Get(ctx, name, metav1.GetOptions{})
 			if err != nil {
 				return err
 			}
@@ -381,12 +404,9 @@ func otherImage(t *testing.T, v *verifier) func() {
 			return err
 		})
 	}
-	other := *original.Spec.Template.DeepCopy()
-	container := &other.Spec.Containers[0]
-	container.Image = "example.invalid/dcgm-exporter:1"
-	container.Args, container.Command = nil, nil
-	container.Env = append(container.Env, corev1.EnvVar{Name: "DCGM_EXPORTER_LISTEN", Value: fmt.Sprintf(":%d", apiPort)})
-	set(other)
+	changed := original.Spec.Template.DeepCopy()
+	change(&changed.Spec)
+	set(*changed)
 	return func() { set(original.Spec.Template) }
 }
 
