@@ -30,7 +30,7 @@ var cloudKeys = map[string]map[string]any{
 // newCloudStack returns a stack of a cloud that was never deployed. A key of value nil is left out.
 func newCloudStack(t *testing.T, cloud string, keys map[string]any) *cloudStack {
 	t.Helper()
-	all := map[string]any{"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}, "huggingFaceToken": secret("hf_token")}
+	all := map[string]any{"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}, "huggingFaceToken": token}
 	maps.Copy(all, cloudKeys[cloud])
 	maps.Copy(all, keys)
 	s := &cloudStack{stack: newStack(t, cloud, all)}
