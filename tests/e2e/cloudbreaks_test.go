@@ -60,6 +60,9 @@ func TestCloudBreaks(t *testing.T) {
 				const claim = "kubernetes:apiregistration.k8s.io/v1:APIService"
 				killUpWhileCreating(t, stack, claim)
 				completePending(t, l, stack, claim)
+				objects, mapping := objectsOf(t, l, claim)
+				_, err := objects.Resource(mapping.Resource).Get(testContext(t), metricsAPI, metav1.GetOptions{})
+				require.NoError(t, err, "it is claimed")
 				adoptPending(t, l, stack)
 				cloudDestroyCleans(t, l, stack)
 			})

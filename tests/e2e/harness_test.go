@@ -21,6 +21,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"vllm-autoscaling/components"
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
@@ -39,7 +40,7 @@ const (
 	waiting = signals.MetricRequestsWaiting
 	gpu     = signals.MetricGPUUtilization
 
-	metricsAPI = "v1beta1.custom.metrics.k8s.io"
+	metricsAPI = components.MetricsAPIName
 
 	// tolerance is kube-controller-manager's default: a metric within 10 % of
 	// its target asks for nothing.

@@ -73,7 +73,7 @@ type forward struct {
 	ready  bool
 	url    string // empty while it is not open
 	cancel context.CancelFunc
-	gone   chan struct{} // closed when the pod's object is
+	gone   bool // the pod's object is: a forward that ends is not opened again
 }
 
 const (
@@ -211,9 +211,9 @@ func (f *Forwards) seen(ctx context.Context, object any) {
 	ready := serves(pod)
 	if known == nil && ready {
 		own, cancel := context.WithCancel(ctx)
-		known = &forward{name: pod.Name, cancel: cancel, gone: make(chan struct{})}
+		known = &forward{name: pod.Name, cancel: cancel}
 		f.open[pod.UID] = known
-		f.done.Go(func() { f.keep(own, known, gracePeriod(pod)) })
+		f.done.Go(func() { f.keep(own, known) })
 	}
 	if known != nil && known.ready != ready {
 		known.ready = ready
@@ -235,10 +235,11 @@ func (f *Forwards) gone(object any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if known := f.open[pod.UID]; known != nil {
-		known.ready = false
-		close(known.gone)
+		known.ready, known.gone = false, true
 		if known.url == "" { // nothing is in flight
 			known.cancel()
+		} else {
+			time.AfterFunc(gracePeriod(pod), known.cancel)
 		}
 		delete(f.open, pod.UID)
 		f.notify()
@@ -253,17 +254,16 @@ func gracePeriod(pod *corev1.Pod) time.Duration {
 }
 
 // keep opens a pod's forward again whenever it breaks, until ctx ends or the pod is gone.
-func (f *Forwards) keep(ctx context.Context, to *forward, grace time.Duration) {
+func (f *Forwards) keep(ctx context.Context, to *forward) {
 	defer to.cancel()
 	wait := firstRetry
-	for {
-		opened, err := f.forward(ctx, to, grace)
-		select {
-		case <-ctx.Done():
+	for ctx.Err() == nil {
+		opened, err := f.forward(ctx, to)
+		f.mu.Lock()
+		gone := to.gone
+		f.mu.Unlock()
+		if gone || ctx.Err() != nil {
 			return
-		case <-to.gone:
-			return
-		default:
 		}
 		if opened {
 			wait = firstRetry
@@ -271,17 +271,14 @@ func (f *Forwards) keep(ctx context.Context, to *forward, grace time.Duration) {
 		f.options.Log("port-forward to pod %s: %v; opened again in %s", to.name, err, wait)
 		select {
 		case <-ctx.Done():
-			return
-		case <-to.gone:
-			return
 		case <-time.After(wait):
 		}
 		wait = min(2*wait, lastRetry)
 	}
 }
 
-// forward lasts as long as the forward does, and for grace once the pod is gone; opened says whether it came that far.
-func (f *Forwards) forward(ctx context.Context, to *forward, grace time.Duration) (opened bool, err error) {
+// forward lasts as long as the forward does; opened says whether it came that far.
+func (f *Forwards) forward(ctx context.Context, to *forward) (opened bool, err error) {
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	forward, address, err := f.dial(opening, to.name)
@@ -292,15 +289,9 @@ func (f *Forwards) forward(ctx context.Context, to *forward, grace time.Duration
 	f.options.Log("port-forward to pod %s is open", to.name)
 	select {
 	case <-ctx.Done():
+		forward.Close()
 	case <-forward.Done():
-	case <-to.gone:
-		select {
-		case <-ctx.Done():
-		case <-forward.Done():
-		case <-time.After(grace):
-		}
 	}
-	forward.Close()
 	f.set(to, "")
 	<-forward.Done()
 	return true, fmt.Errorf("the connection has ended (%s)", cmp.Or(forward.Trouble(), "the pod reported nothing"))

@@ -201,8 +201,7 @@ func violation(v policy.Violation) string {
 }
 
 func (r *Report) writeCost(b *strings.Builder) {
-	// A destroy saves what is deployed; a recording of anything else has nothing of that.
-	if r.Failed || r.After == nil && r.Before == nil || r.Mode == Destroy && r.Before == nil {
+	if !r.hasCost() {
 		return
 	}
 	b.WriteString("\n### Cost, USD per hour\n\n")

@@ -350,6 +350,12 @@ func differences(path string, old, after map[string]any) []string {
 	return all
 }
 
+// hasCost says whether there is a cost to show. A destroy saves what is deployed; a recording of anything else has
+// nothing of that.
+func (r *Report) hasCost() bool {
+	return !r.Failed && (r.Before != nil || r.After != nil && r.Mode != Destroy)
+}
+
 // Changed says whether anything would happen.
 func (r *Report) Changed() bool {
 	return len(r.Groups) > 0

@@ -78,8 +78,7 @@ func (r *Report) textPolicy(b *strings.Builder) {
 }
 
 func (r *Report) textCost(b *strings.Builder) {
-	// A destroy saves what is deployed; a recording of anything else has nothing of that.
-	if r.Failed || r.After == nil && r.Before == nil || r.Mode == Destroy && r.Before == nil {
+	if !r.hasCost() {
 		return
 	}
 	if r.Mode == Destroy {
