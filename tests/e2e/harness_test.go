@@ -345,23 +345,29 @@ func logObjects(t *testing.T, l *lab.Lab) {
 	}
 }
 
-// lineLog hands whole lines to the test's log as they come and keeps them.
+// lineLog keeps the whole lines that a process prints and shows them with the test: as they come under -v; otherwise
+// at the end of a test that failed, below what says why.
 type lineLog struct {
-	prefix  string
-	started time.Time
+	prefix string
 
-	mu   sync.Mutex
-	t    *testing.T
-	part []byte
-	all  bytes.Buffer
+	mu    sync.Mutex
+	t     *testing.T
+	part  []byte
+	later []string
+	all   bytes.Buffer
 }
 
 func lines(t *testing.T, prefix string) *lineLog {
-	l := &lineLog{t: t, prefix: prefix, started: time.Now()}
-	// A process may print after its test has ended, when t.Log panics.
+	l := &lineLog{t: t, prefix: prefix}
 	t.Cleanup(func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		if t.Failed() {
+			for _, line := range l.later {
+				t.Log(line)
+			}
+		}
+		// A process may print after its test has ended, when t.Log panics.
 		l.t = nil
 	})
 	return l
@@ -378,8 +384,14 @@ func (l *lineLog) Write(p []byte) (int, error) {
 			return len(p), nil
 		}
 		l.part = rest
-		if l.t != nil && len(bytes.TrimSpace(line)) > 0 {
-			l.t.Logf("%5.1f s %s| %s", time.Since(l.started).Seconds(), l.prefix, line)
+		if l.t == nil || len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		text := fmt.Sprintf("%s %s| %s", time.Now().Format("15:04:05.0"), l.prefix, line)
+		if testing.Verbose() {
+			l.t.Log(text)
+		} else {
+			l.later = append(l.later, text)
 		}
 	}
 }
