@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -113,7 +114,10 @@ func newLab(t *testing.T, clouds *cloud.Options) *lab.Lab {
 	folder, err := os.MkdirTemp("", "vllm-e2e-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
-	l, err := lab.Start(ctx, lab.Options{Dir: filepath.Join(folder, "lab"), Tools: environment.tools, Log: lines(t, "lab"), Clouds: clouds})
+	logMachine(t)
+	log := lines(t, "lab")
+	log.live = true // a line for each program: the course of events in which a failure stands
+	l, err := lab.Start(ctx, lab.Options{Dir: filepath.Join(folder, "lab"), Tools: environment.tools, Log: log, Clouds: clouds})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -345,10 +349,25 @@ func logObjects(t *testing.T, l *lab.Lab) {
 	}
 }
 
-// lineLog keeps the whole lines that a process prints and shows them with the test: as they come under -v; otherwise
-// at the end of a test that failed, below what says why.
+// logMachine tells a failed test's reader what it ran on, which a log from elsewhere would not say.
+func logMachine(t *testing.T) {
+	t.Helper()
+	t.Logf("%s, %d CPUs, GOMAXPROCS %d", runtime.Version(), runtime.NumCPU(), runtime.GOMAXPROCS(0))
+	for _, file := range []string{"/proc/version", "/proc/loadavg", "/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/memory.max", "/proc/meminfo", "/proc/self/limits"} {
+		content, err := os.ReadFile(file)
+		if err != nil { // not Linux, or no such limit
+			continue
+		}
+		all := strings.Split(strings.TrimSpace(string(content)), "\n")
+		t.Logf("%s: %s", file, strings.Join(all[:min(len(all), 20)], "\n"))
+	}
+}
+
+// lineLog keeps the whole lines that a process prints and shows them with the test: as they come where it is live and
+// under -v; otherwise at the end of a test that failed, below what says why.
 type lineLog struct {
 	prefix string
+	live   bool
 
 	mu    sync.Mutex
 	t     *testing.T
@@ -358,7 +377,7 @@ type lineLog struct {
 }
 
 func lines(t *testing.T, prefix string) *lineLog {
-	l := &lineLog{t: t, prefix: prefix}
+	l := &lineLog{t: t, prefix: prefix, live: testing.Verbose()}
 	t.Cleanup(func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -388,7 +407,7 @@ func (l *lineLog) Write(p []byte) (int, error) {
 			continue
 		}
 		text := fmt.Sprintf("%s %s| %s", time.Now().Format("15:04:05.0"), l.prefix, line)
-		if testing.Verbose() {
+		if l.live {
 			l.t.Log(text)
 		} else {
 			l.later = append(l.later, text)
