@@ -35,17 +35,17 @@ func parse(source Source, c *Config) (keySet, []Problem) {
 	d := &decoder{source: source, given: keySet{}}
 	root := reflect.ValueOf(c).Elem()
 	for _, full := range slices.Sorted(maps.Keys(source.Values)) {
-		namespace, name, _ := strings.Cut(full, ":")
-		if namespace != source.Project {
+		namespace, name, named := strings.Cut(full, ":")
+		if namespace != source.Project || !named {
 			d.checkNamespace(full, namespace, name)
 			continue
 		}
+		d.secret = source.isSecret(full)
 		field, ok := fieldByKey(root, name)
 		if !ok {
-			d.unknown(name)
+			d.unknown("", name)
 			continue
 		}
-		d.secret = source.isSecret(full)
 		d.topLevel(name, source.Values[full], field)
 	}
 	return d.given, d.problems
@@ -145,7 +145,7 @@ func (d *decoder) object(key string, value any, field reflect.Value) {
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		child, ok := fieldByKey(field, name)
 		if !ok {
-			d.unknown(key + "." + name)
+			d.unknown(key+".", name)
 			continue
 		}
 		d.value(key+"."+name, object[name], child)
@@ -172,12 +172,21 @@ func (d *decoder) wrongType(key string, value any, want string) {
 	})
 }
 
-func (d *decoder) unknown(key string) {
-	nearest := nearestKey(key)
-	d.problems = append(d.problems, Problem{
+// unknown reports a name that the object of this prefix does not have.
+func (d *decoder) unknown(prefix, name string) {
+	key := prefix + name
+	nearest := d.source.Project + ":" + nearestKey(key)
+	problem := Problem{
 		Key: d.source.Project + ":" + key, Allowed: "only keys that docs/configuration.md lists",
-		Fix: fmt.Sprintf("no such key; the nearest is %s:%s", d.source.Project, nearest),
-	})
+		Fix: "no such key; the nearest is " + nearest,
+	}
+	// What `pulumi config set model.id x` without --path leaves behind is one name with a dot in it.
+	if strings.Contains(name, ".") {
+		problem.Allowed = "names without a dot: a dot leads from an object to a key in it"
+		problem.Fix = fmt.Sprintf("remove it%s; as a path it is: pulumi config set --path %s'%s' <value>",
+			choose(prefix == "", ": pulumi config rm '"+problem.Key+"'", ""), choose(d.secret, "--secret ", ""), nearest)
+	}
+	d.problems = append(d.problems, problem)
 }
 
 // checkNamespace reports a namespace that is a slip of the project's: its keys would have no effect.

@@ -42,6 +42,9 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Add("local", "!"+project+`:monitoring {"grafanaPassword":"`+canary+`","grafana":"`+canary+"\"}\n")
 	f.Add("local", project+":model {\n"+project+":vllm {} {}\npulumi:disable-default-providers [\"*\"]\nvllm-autoscalling:x y\n")
+	// One key in two ways of writing.
+	f.Add("local", project+": 00\n"+project)
+	f.Add("local", project+":model.x 1\n"+project+`:model {"x":2}`+"\n"+project+`:autoscaling {"signals.x.y":1,"signals":{"x.y":1}}`+"\n")
 	f.Fuzz(func(t *testing.T, stack, text string) { checkRead(t, sourceOfLines(stack, text)) })
 }
 
