@@ -50,6 +50,10 @@ func TestBadInput(t *testing.T) {
 			says: []string{"autoscaling.maxReplica", "autoscaling.maxReplicas"},
 		},
 		{
+			name: "path that was set as a name", config: object("model.id", "google/gemma-3-1b-it"),
+			says: []string{"vllm-autoscaling:model.id", "pulumi config rm 'vllm-autoscaling:model.id'", "pulumi config set --path 'vllm-autoscaling:model.id' <value>"},
+		},
+		{
 			name: "wrong type", config: object("autoscaling", object("maxReplicas", "many")),
 			says: []string{"autoscaling.maxReplicas", "many", "whole number"},
 		},
