@@ -209,7 +209,7 @@ func TestNameWithADot(t *testing.T) {
 		fix   string
 	}{
 		"model.id":                   {"a/b", "remove it: pulumi config rm 'vllm-autoscaling:model.id'; as a path it is: pulumi config set --path 'vllm-autoscaling:model.id' <value>"},
-		"model.idd":                  {"a/b", "remove it: pulumi config rm 'vllm-autoscaling:model.idd'; as a path it is: pulumi config set --path 'vllm-autoscaling:model.id' <value>"},
+		"model.idd":                  {"a/b", "remove it: pulumi config rm 'vllm-autoscaling:model.idd'; the nearest path is: pulumi config set --path 'vllm-autoscaling:model.id' <value>"},
 		"monitoring.grafanaPassword": {hidden("x"), "remove it: pulumi config rm 'vllm-autoscaling:monitoring.grafanaPassword'; as a path it is: pulumi config set --path --secret 'vllm-autoscaling:monitoring.grafanaPassword' <value>"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -183,8 +183,9 @@ func (d *decoder) unknown(prefix, name string) {
 	// What `pulumi config set model.id x` without --path leaves behind is one name with a dot in it.
 	if strings.Contains(name, ".") {
 		problem.Allowed = "names without a dot: a dot leads from an object to a key in it"
-		problem.Fix = fmt.Sprintf("remove it%s; as a path it is: pulumi config set --path %s'%s' <value>",
-			choose(prefix == "", ": pulumi config rm '"+problem.Key+"'", ""), choose(d.secret, "--secret ", ""), nearest)
+		problem.Fix = fmt.Sprintf("remove it%s; %s: pulumi config set --path %s'%s' <value>",
+			choose(prefix == "", ": pulumi config rm '"+problem.Key+"'", ""),
+			choose(nearest == problem.Key, "as a path it is", "the nearest path is"), choose(d.secret, "--secret ", ""), nearest)
 	}
 	d.problems = append(d.problems, problem)
 }
