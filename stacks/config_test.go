@@ -204,41 +204,28 @@ func TestMisspeltNamespace(t *testing.T) {
 
 // Without --path, `pulumi config set model.id x` makes one name of it, which no key has.
 func TestNameWithADot(t *testing.T) {
-	for name, test := range map[string]struct {
-		value any
-		fix   string
-	}{
-		"model.id":                   {"a/b", "remove it: pulumi config rm 'vllm-autoscaling:model.id'; as a path it is: pulumi config set --path 'vllm-autoscaling:model.id' <value>"},
-		"model.idd":                  {"a/b", "remove it: pulumi config rm 'vllm-autoscaling:model.idd'; the nearest path is: pulumi config set --path 'vllm-autoscaling:model.id' <value>"},
-		"monitoring.grafanaPassword": {hidden("x"), "remove it: pulumi config rm 'vllm-autoscaling:monitoring.grafanaPassword'; as a path it is: pulumi config set --path --secret 'vllm-autoscaling:monitoring.grafanaPassword' <value>"},
+	for line, fix := range map[string]string{
+		"vllm-autoscaling:model.id a/b":                  "remove it: pulumi config rm 'vllm-autoscaling:model.id'; as a path it is: pulumi config set --path 'vllm-autoscaling:model.id' <value>",
+		"vllm-autoscaling:model.idd a/b":                 "remove it: pulumi config rm 'vllm-autoscaling:model.idd'; the nearest path is: pulumi config set --path 'vllm-autoscaling:model.id' <value>",
+		"!vllm-autoscaling:monitoring.grafanaPassword x": "remove it: pulumi config rm 'vllm-autoscaling:monitoring.grafanaPassword'; as a path it is: pulumi config set --path --secret 'vllm-autoscaling:monitoring.grafanaPassword' <value>",
 	} {
-		t.Run(name, func(t *testing.T) {
-			refused := problemsOf(t, flatSource(name, test.value))
+		key, _, _ := strings.Cut(strings.TrimPrefix(line, "!"), " ")
+		t.Run(key, func(t *testing.T) {
+			refused := problemsOf(t, sourceOfLines("local", line))
 			require.Len(t, refused.Problems, 1)
 			p := refused.Problems[0]
-			assert.Equal(t, project+":"+name, p.Key)
+			assert.Equal(t, key, p.Key)
 			assert.Contains(t, p.Allowed, "without a dot")
-			assert.Equal(t, test.fix, p.Fix)
+			assert.Equal(t, fix, p.Fix)
 		})
 	}
 	t.Run("in an object", func(t *testing.T) {
-		s := flatSource("autoscaling", `{"signals.requestsRunning.target":12,"signals":{"requestsRunning.target":12}}`)
+		s := sourceOfLines("local", project+`:autoscaling {"signals.requestsRunning.target":12,"signals":{"requestsRunning.target":12}}`)
 		refused := problemsOf(t, s)
 		require.Len(t, refused.Problems, 1, "one key, said once")
 		assert.Equal(t, project+":autoscaling.signals.requestsRunning.target", refused.Problems[0].Key)
 		assert.Equal(t, "remove it; as a path it is: pulumi config set --path 'vllm-autoscaling:autoscaling.signals.requestsRunning.target' <value>", refused.Problems[0].Fix)
 	})
-}
-
-// flatSource is a stack with this one top-level name.
-func flatSource(name string, value any) Source {
-	plain, secret := value.(hidden)
-	text := string(plain)
-	if !secret {
-		text, _ = value.(string)
-	}
-	key := project + ":" + name
-	return Source{Project: project, Stack: "local", Values: map[string]string{key: text}, Secret: func(k string) bool { return secret && k == key }}
 }
 
 func TestAllProblemsAtOnceSortedByKey(t *testing.T) {

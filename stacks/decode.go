@@ -187,7 +187,10 @@ func (d *decoder) unknown(prefix, name string) {
 			choose(prefix == "", ": pulumi config rm '"+problem.Key+"'", ""),
 			choose(nearest == problem.Key, "as a path it is", "the nearest path is"), choose(d.secret, "--secret ", ""), nearest)
 	}
-	d.problems = append(d.problems, problem)
+	// Names with dots in them can be one key in several ways of writing.
+	if !slices.ContainsFunc(d.problems, func(p Problem) bool { return p.Key == problem.Key && p.Allowed == problem.Allowed }) {
+		d.problems = append(d.problems, problem)
+	}
 }
 
 // checkNamespace reports a namespace that is a slip of the project's: its keys would have no effect.

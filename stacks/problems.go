@@ -50,14 +50,6 @@ func newConfigError(source Source, problems []Problem) *ConfigError {
 		p.Key, p.Value, p.Allowed, p.Fix = withoutTokens(p.Key), withoutTokens(p.Value), withoutTokens(p.Allowed), withoutTokens(p.Fix)
 	}
 	slices.SortStableFunc(problems, func(a, b Problem) int { return strings.Compare(a.Key, b.Key) })
-	// Names with dots in them can be one key in several ways of writing.
-	said := map[[2]string]bool{}
-	problems = slices.DeleteFunc(problems, func(p Problem) bool {
-		id := [2]string{p.Key, p.Allowed}
-		again := said[id]
-		said[id] = true
-		return again
-	})
 	return &ConfigError{Stack: source.Stack, Problems: problems}
 }
 
