@@ -66,8 +66,8 @@ config-docs: ## Rewrite docs/configuration.md and docs/stack.schema.json from th
 	cd tests && UPDATE_EFFECTS=1 go test -count=1 -run TestEffects ./engine && go run ./cmd/configdocs ..
 
 fuzz: ## Fuzz the reading of configurations and stack files, FUZZ executions of each (1000000); the first build takes minutes.
-	go test -run xxx -fuzz FuzzRead -fuzztime $(or $(FUZZ),1000000)x ./stacks
-	go test -run xxx -fuzz FuzzStackFile -fuzztime $(or $(FUZZ),1000000)x ./stacks
+	go test -run xxx -fuzz FuzzRead -fuzztime $(or $(FUZZ),1000000)x ./stacks/config
+	go test -run xxx -fuzz FuzzStackFile -fuzztime $(or $(FUZZ),1000000)x ./stacks/config
 
 bench-build: tools ## Measure cold build, rebuild and no-op preview against their goals.
 	cd tests && go run ./lab/cmd/benchbuild

@@ -1,7 +1,6 @@
 package stacks
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -14,10 +13,7 @@ import (
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/components/telemetry"
 	"vllm-autoscaling/providers"
-	"vllm-autoscaling/providers/aks"
-	"vllm-autoscaling/providers/eks"
-	"vllm-autoscaling/providers/existing"
-	"vllm-autoscaling/providers/gke"
+	"vllm-autoscaling/stacks/config"
 	"vllm-autoscaling/stacks/outputs"
 )
 
@@ -29,22 +25,22 @@ const devicePluginNamespace = "kube-system"
 // from it, in the order of the path from a cluster to a replica count. Nothing is registered when
 // the configuration is wrong or the cluster does not answer.
 func Deploy(ctx *pulumi.Context) error {
-	config, err := Load(ctx)
+	c, err := config.Load(ctx)
 	if err != nil {
 		return err
 	}
-	for _, warning := range config.Warnings() {
+	for _, warning := range c.Warnings() {
 		if err := ctx.Log.Warn(warning.String(), &pulumi.LogArgs{}); err != nil {
 			return err
 		}
 	}
-	settings := config.signalSettings()
+	settings := signalSettings(c)
 	catalogue, err := signals.Catalogue(settings)
 	if err != nil {
 		return err
 	}
 
-	cluster, err := config.newCluster(ctx)
+	cluster, err := c.NewCluster(ctx)
 	if err != nil {
 		return err
 	}
@@ -56,8 +52,8 @@ func Deploy(ctx *pulumi.Context) error {
 	if cluster.NodeAutoscaler != nil {
 		autoscaler, err := components.NewClusterAutoscaler(ctx, "node-autoscaler", &components.ClusterAutoscalerArgs{
 			Autoscaler: *cluster.NodeAutoscaler,
-			Chart:      config.Charts.ClusterAutoscaler.named("cluster-autoscaler"),
-			Values:     config.Charts.ClusterAutoscaler.releaseValues(),
+			Chart:      chart(c.Charts.ClusterAutoscaler, "cluster-autoscaler"),
+			Values:     releaseValues(c.Charts.ClusterAutoscaler),
 			DependsOn:  cluster.Ready,
 		}, inCluster)
 		if err != nil {
@@ -70,9 +66,9 @@ func Deploy(ctx *pulumi.Context) error {
 	if cluster.InstallDevicePlugin {
 		plugin, err := components.NewDevicePlugin(ctx, "device-plugin", &components.DevicePluginArgs{
 			Namespace: devicePluginNamespace,
-			Chart:     config.Charts.DevicePlugin.named("nvidia-device-plugin"),
+			Chart:     chart(c.Charts.DevicePlugin, "nvidia-device-plugin"),
 			GPU:       cluster.GPU,
-			Values:    config.Charts.DevicePlugin.releaseValues(),
+			Values:    releaseValues(c.Charts.DevicePlugin),
 			DependsOn: ready,
 		}, inCluster)
 		if err != nil {
@@ -82,17 +78,17 @@ func Deploy(ctx *pulumi.Context) error {
 	}
 
 	namespaces, err := components.NewNamespaces(ctx, "namespaces", &components.NamespacesArgs{
-		Monitoring: config.Namespaces.Monitoring,
-		Serving:    config.Namespaces.Serving,
+		Monitoring: c.Namespaces.Monitoring,
+		Serving:    c.Namespaces.Serving,
 		// Only kube-prometheus-stack has pods that read their host.
-		Restricted: config.managesMetrics(),
+		Restricted: c.ManagesMetrics(),
 		DependsOn:  ready,
 	}, inCluster)
 	if err != nil {
 		return err
 	}
 
-	pipeline, err := config.newMetricsPipeline(ctx, pipelineNeeds{
+	pipeline, err := newMetricsPipeline(ctx, c, pipelineNeeds{
 		cluster: cluster, namespaces: namespaces, gpus: gpus, settings: settings, catalogue: catalogue,
 		opts: []pulumi.ResourceOption{inCluster},
 	})
@@ -106,30 +102,30 @@ func Deploy(ctx *pulumi.Context) error {
 	}
 
 	vllm, err := components.NewVLLM(ctx, "vllm", &components.VLLMArgs{
-		Namespace:           config.Namespaces.Serving,
+		Namespace:           c.Namespaces.Serving,
 		MonitoringNamespace: pipeline.CollectorNamespace,
 		Scraper:             pipeline.Scraper,
-		Engine:              choose(config.GPU.Mode == GPUSimulated, components.EngineSimulator, components.EngineVLLM),
-		Image:               config.VLLM.Image,
-		Port:                config.VLLM.Port,
-		Model:               config.servedModel(),
+		Engine:              engine(c),
+		Image:               c.VLLM.Image,
+		Port:                c.VLLM.Port,
+		Model:               servedModel(c),
 		Simulation:          components.DefaultSimulation,
-		HuggingFaceToken:    config.HuggingFaceToken.Input(),
-		APIKey:              config.APIKey.Input(),
-		CPU:                 string(config.VLLM.CPU),
-		Memory:              string(config.VLLM.Memory),
-		SharedMemory:        string(config.VLLM.Shm),
-		ModelCache:          string(config.VLLM.ModelCache),
-		StartupBudget:       config.VLLM.StartupBudget,
-		PreStop:             config.VLLM.PreStop,
-		ShutdownTimeout:     config.VLLM.ShutdownTimeout,
-		ClientNamespaces:    config.VLLM.ClientNamespaces,
-		NodeSelector:        config.VLLM.NodeSelector,
-		PriorityClassName:   config.VLLM.PriorityClassName,
+		HuggingFaceToken:    c.HuggingFaceToken.Input(),
+		APIKey:              c.APIKey.Input(),
+		CPU:                 string(c.VLLM.CPU),
+		Memory:              string(c.VLLM.Memory),
+		SharedMemory:        string(c.VLLM.Shm),
+		ModelCache:          string(c.VLLM.ModelCache),
+		StartupBudget:       c.VLLM.StartupBudget,
+		PreStop:             c.VLLM.PreStop,
+		ShutdownTimeout:     c.VLLM.ShutdownTimeout,
+		ClientNamespaces:    c.VLLM.ClientNamespaces,
+		NodeSelector:        c.VLLM.NodeSelector,
+		PriorityClassName:   c.VLLM.PriorityClassName,
 		GPU:                 cluster.GPU,
 		Env:                 cluster.ServerEnv,
-		ScrapeInterval:      config.Monitoring.SignalInterval,
-		MaxReplicas:         config.Autoscaling.MaxReplicas,
+		ScrapeInterval:      c.Monitoring.SignalInterval,
+		MaxReplicas:         c.Autoscaling.MaxReplicas,
 		DependsOn:           append(slices.Clone(gpus), namespaces.ServingNamespace),
 		MonitoringCRDs:      monitoring,
 	}, inCluster)
@@ -138,16 +134,16 @@ func Deploy(ctx *pulumi.Context) error {
 	}
 
 	autoscaler, err := components.NewAutoscaler(ctx, "autoscaler", &components.AutoscalerArgs{
-		Namespace:      config.Namespaces.Serving,
+		Namespace:      c.Namespaces.Serving,
 		DeploymentName: components.VLLMName,
-		MinReplicas:    config.Autoscaling.MinReplicas,
-		MaxReplicas:    config.Autoscaling.MaxReplicas,
+		MinReplicas:    c.Autoscaling.MinReplicas,
+		MaxReplicas:    c.Autoscaling.MaxReplicas,
 		Signals:        pipeline.Signals,
-		ScaleUp:        components.ScalingRules(config.Autoscaling.ScaleUp),
+		ScaleUp:        components.ScalingRules(c.Autoscaling.ScaleUp),
 		ScaleDown: components.ScalingRules{
-			Stabilization: config.Autoscaling.ScaleDown.Stabilization,
-			Pods:          config.Autoscaling.ScaleDown.Pods,
-			Period:        config.Autoscaling.ScaleDown.Period,
+			Stabilization: c.Autoscaling.ScaleDown.Stabilization,
+			Pods:          c.Autoscaling.ScaleDown.Pods,
+			Period:        c.Autoscaling.ScaleDown.Period,
 		},
 		DependsOn: append([]pulumi.Resource{namespaces.ServingNamespace, vllm.Deployment}, pipeline.Serving...),
 	}, inCluster)
@@ -155,7 +151,7 @@ func Deploy(ctx *pulumi.Context) error {
 		return err
 	}
 
-	if err := config.observe(ctx, catalogue, namespaces, pipeline, inCluster); err != nil {
+	if err := observe(ctx, c, catalogue, namespaces, pipeline, inCluster); err != nil {
 		return err
 	}
 
@@ -163,10 +159,10 @@ func Deploy(ctx *pulumi.Context) error {
 		ctx.Export(outputs.KubeconfigKey, pulumi.ToSecret(cluster.Kubeconfig))
 	}
 	ctx.Export("apiUrl", vllm.URL)
-	ctx.Export("apiPortForward", pulumi.String(portForward(cluster, config.Namespaces.Serving,
-		components.VLLMName, 8000, config.VLLM.Port)))
-	if pipeline.Prometheus != nil && config.Monitoring.Grafana {
-		ctx.Export("grafanaPortForward", pulumi.String(portForward(cluster, config.Namespaces.Monitoring,
+	ctx.Export("apiPortForward", pulumi.String(portForward(cluster, c.Namespaces.Serving,
+		components.VLLMName, 8000, c.VLLM.Port)))
+	if pipeline.Prometheus != nil && c.Monitoring.Grafana {
+		ctx.Export("grafanaPortForward", pulumi.String(portForward(cluster, c.Namespaces.Monitoring,
 			components.GrafanaService, 3000, 80)))
 		ctx.Export("grafanaUser", pulumi.String(components.GrafanaAdminUser))
 		ctx.Export("grafanaPassword", pipeline.Prometheus.GrafanaPassword)
@@ -174,12 +170,12 @@ func Deploy(ctx *pulumi.Context) error {
 	ctx.Export("hpaName", autoscaler.Name)
 	ctx.Export("namespaces", pulumi.StringMap{"monitoring": namespaces.Monitoring, "serving": namespaces.Serving})
 	ctx.Export("metrics", pulumi.ToStringArray(signals.Names(pipeline.Signals)))
-	return config.exportPipeline(ctx, cluster, settings, pipeline)
+	return exportPipeline(ctx, c, cluster, settings, pipeline)
 }
 
 // observe adds what people watch the stack with. It is made of objects that only the Prometheus Operator and
 // Grafana read.
-func (c *Config) observe(ctx *pulumi.Context, catalogue []signals.Signal, namespaces *components.Namespaces,
+func observe(ctx *pulumi.Context, c *config.Config, catalogue []signals.Signal, namespaces *components.Namespaces,
 	pipeline *components.MetricsPipeline, opts ...pulumi.ResourceOption,
 ) error {
 	if pipeline.Prometheus == nil {
@@ -189,7 +185,7 @@ func (c *Config) observe(ctx *pulumi.Context, catalogue []signals.Signal, namesp
 		return ctx.Log.Info(fmt.Sprintf("metrics %s: no dashboards and no alerts, which are Grafana's and the Prometheus Operator's; "+
 			"docs/google-managed-prometheus.md says what to look at instead", c.Metrics), &pulumi.LogArgs{})
 	}
-	observed := c.telemetrySettings(catalogue)
+	observed := telemetrySettings(c, catalogue)
 	needs := []pulumi.Resource{namespaces.MonitoringNamespace, pipeline.Prometheus.Release}
 	if c.Monitoring.Dashboards {
 		if _, err := components.NewDashboards(ctx, "dashboards", &components.DashboardsArgs{
@@ -203,7 +199,7 @@ func (c *Config) observe(ctx *pulumi.Context, catalogue []signals.Signal, namesp
 	if c.Monitoring.Alerts.Enabled {
 		if _, err := components.NewAlerts(ctx, "alerts", &components.AlertsArgs{
 			Namespace: c.Namespaces.Monitoring,
-			Settings:  c.alertSettings(observed),
+			Settings:  alertSettings(c, observed),
 			DependsOn: needs,
 		}, opts...); err != nil {
 			return err
@@ -212,55 +208,16 @@ func (c *Config) observe(ctx *pulumi.Context, catalogue []signals.Signal, namesp
 	return nil
 }
 
-// newCluster returns the place that the configuration chooses.
-func (c *Config) newCluster(ctx *pulumi.Context) (*providers.Cluster, error) {
-	switch c.Cloud {
-	case CloudLocal:
-		return existing.New(ctx, "cluster", existing.Args{
-			Kubeconfig:        c.Cluster.Kubeconfig,
-			Context:           c.Cluster.Context,
-			GPU:               c.gpuScheduling(),
-			GPUMetrics:        providers.GPUMetrics{Source: providers.GPUMetricsSource(c.GPU.Metrics)},
-			StorageClass:      c.Monitoring.StorageClass,
-			AggregatedAPIPort: c.Autoscaling.AdapterPort,
-		})
-	case CloudGKE:
-		cluster, err := gke.New(ctx, "cluster", c.gkeArgs())
-		return cluster, c.explain(err)
-	case CloudEKS:
-		cluster, err := eks.New(ctx, "cluster", c.eksArgs())
-		return cluster, c.explain(err)
-	case CloudAKS:
-		cluster, err := aks.New(ctx, "cluster", c.aksArgs())
-		return cluster, c.explain(err)
-	default:
-		return nil, fmt.Errorf("cloud %q not supported (%s)", c.Cloud, oneOf(Clouds))
+// engine is the server that the configuration chooses.
+func engine(c *config.Config) components.Engine {
+	if c.GPU.Mode == config.GPUSimulated {
+		return components.EngineSimulator
 	}
-}
-
-// explain puts the keys of the configuration into an error of a provider package, which names its own
-// fields.
-func (c *Config) explain(err error) error {
-	if err == nil {
-		return nil
-	}
-	return errors.New(c.inKeys(err.Error(), plainWords...))
-}
-
-// gpuScheduling says how a replica gets its GPUs; a simulated one requests none.
-func (c *Config) gpuScheduling() providers.GPUScheduling {
-	scheduling := providers.GPUScheduling{NodeSelector: c.GPU.NodeSelector}
-	if c.GPU.Mode == GPUNvidia {
-		scheduling.ResourceName, scheduling.PerReplica = "nvidia.com/gpu", c.GPU.PerReplica
-	}
-	for _, t := range c.GPU.Tolerations {
-		scheduling.Tolerations = append(scheduling.Tolerations, providers.Toleration(t))
-	}
-	return scheduling
+	return components.EngineVLLM
 }
 
 // servedModel is the model as the server takes it.
-func (c *Config) servedModel() components.Model {
+func servedModel(c *config.Config) components.Model {
 	m := c.Model
 	return components.Model{
 		ID: m.ID, Revision: m.Revision, MaxModelLen: m.MaxModelLen, MaxNumSeqs: m.MaxNumSeqs,
@@ -269,13 +226,13 @@ func (c *Config) servedModel() components.Model {
 }
 
 // signalSettings are the settings that the catalogue of signals follows from.
-func (c *Config) signalSettings() signals.Settings {
+func signalSettings(c *config.Config) signals.Settings {
 	s := c.Autoscaling.Signals
 	return signals.Settings{
 		Namespace:        c.Namespaces.Serving,
-		RunningTarget:    choose(s.RequestsRunning.Enabled, s.RequestsRunning.Target, 0),
-		WaitingTarget:    choose(s.RequestsWaiting.Enabled, s.RequestsWaiting.Target, 0),
-		GPUTarget:        choose(s.GPUUtilization.Enabled, s.GPUUtilization.Target, 0),
+		RunningTarget:    targetOf(s.RequestsRunning.Enabled, s.RequestsRunning.Target),
+		WaitingTarget:    targetOf(s.RequestsWaiting.Enabled, s.RequestsWaiting.Target),
+		GPUTarget:        targetOf(s.GPUUtilization.Enabled, s.GPUUtilization.Target),
 		GPUGuardRequests: s.GPUUtilization.GuardRequests,
 		Interval:         c.Monitoring.SignalInterval,
 		SimulateGPU:      c.GPU.Metrics == string(providers.Simulated),
@@ -283,13 +240,24 @@ func (c *Config) signalSettings() signals.Settings {
 	}
 }
 
+// targetOf returns a signal's target, or 0 for a signal that is off.
+func targetOf(enabled bool, target float64) float64 {
+	if !enabled {
+		return 0
+	}
+	return target
+}
+
 // gpuExporterJob matches the job of the GPU exporter's targets: its Service's name, or namespace and name
 // of a cloud exporter's PodMonitor.
 const gpuExporterJob = "(.+/)?" + components.DCGMExporterName
 
 // telemetrySettings are what dashboards and alerts may assume about the stack.
-func (c *Config) telemetrySettings(catalogue []signals.Signal) telemetry.Settings {
-	simulated := c.GPU.Metrics == string(providers.Simulated)
+func telemetrySettings(c *config.Config, catalogue []signals.Signal) telemetry.Settings {
+	simulated, job := c.GPU.Metrics == string(providers.Simulated), gpuExporterJob
+	if simulated {
+		job = ""
+	}
 	return telemetry.Settings{
 		ServingNamespace:    c.Namespaces.Serving,
 		MonitoringNamespace: c.Namespaces.Monitoring,
@@ -297,7 +265,7 @@ func (c *Config) telemetrySettings(catalogue []signals.Signal) telemetry.Setting
 		Autoscaler:          components.AutoscalerName,
 		Adapter:             components.PrometheusAdapterRelease,
 		PrometheusJob:       components.PrometheusService,
-		GPUJob:              choose(simulated, "", gpuExporterJob),
+		GPUJob:              job,
 		SimulatedGPU:        simulated,
 		Signals:             catalogue,
 		SignalInterval:      c.Monitoring.SignalInterval,
@@ -305,7 +273,7 @@ func (c *Config) telemetrySettings(catalogue []signals.Signal) telemetry.Setting
 }
 
 // alertSettings are what the alerts measure against.
-func (c *Config) alertSettings(observed telemetry.Settings) alerts.Settings {
+func alertSettings(c *config.Config, observed telemetry.Settings) alerts.Settings {
 	// Validated before; an absent volume is 0 bytes.
 	storage, _ := resource.ParseQuantity(string(c.Monitoring.Storage))
 	return alerts.Settings{
@@ -320,15 +288,15 @@ func (c *Config) alertSettings(observed telemetry.Settings) alerts.Settings {
 	}
 }
 
-// named completes a chart with its name in the repository.
-func (c Chart) named(name string) helm.Chart {
-	return helm.Chart{Name: name, Version: c.Version, Repository: c.Repository, SecretRepository: c.secret}
+// chart completes a chart with its name in the repository.
+func chart(c config.Chart, name string) helm.Chart {
+	return helm.Chart{Name: name, Version: c.Version, Repository: c.Repository, SecretRepository: c.Secret()}
 }
 
 // releaseValues are the chart's values for its release. Where the stack file encrypts one, all of them are
 // secrets: the engine hands them over decrypted, and says of the whole object only that it holds a secret.
-func (c Chart) releaseValues() map[string]any {
-	if !c.secret {
+func releaseValues(c config.Chart) map[string]any {
+	if !c.Secret() {
 		return c.Values
 	}
 	return secretValues(c.Values)

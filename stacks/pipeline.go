@@ -1,6 +1,7 @@
 package stacks
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -9,50 +10,8 @@ import (
 	"vllm-autoscaling/components"
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/stacks/config"
 )
-
-// Metrics pipelines.
-const (
-	// MetricsPrometheusOperator runs Prometheus, by kube-prometheus-stack, and prometheus-adapter in the cluster.
-	MetricsPrometheusOperator = "prometheus-operator"
-	// MetricsGoogleManaged leaves collection and storage to Google's Managed Service for Prometheus, and reads from
-	// it by the Custom Metrics Stackdriver Adapter.
-	MetricsGoogleManaged = "google-managed"
-)
-
-// metricsPipelines lists both.
-var metricsPipelines = []string{MetricsPrometheusOperator, MetricsGoogleManaged}
-
-// imageStackdriverAdapter is the image of upstream's own manifest of August 2026.
-const imageStackdriverAdapter = "gcr.io/gke-release/custom-metrics-stackdriver-adapter:v0.16.9-gke.0"
-
-// managesMetrics says whether the cloud collects and stores the metrics.
-func (c *Config) managesMetrics() bool { return c.Metrics == MetricsGoogleManaged }
-
-// metricsReader is the ServiceAccount that reads from the cloud's store; nil where the metrics stay in the cluster.
-func (c *Config) metricsReader() *providers.ServiceAccount {
-	if !c.managesMetrics() {
-		return nil
-	}
-	return &providers.ServiceAccount{Namespace: c.Namespaces.Monitoring, Name: components.StackdriverAdapterName}
-}
-
-// validateMetrics refuses the managed pipeline where there is none, and what it cannot do.
-func (c *Config) validateMetrics(r *report) {
-	if !slices.Contains(metricsPipelines, c.Metrics) {
-		r.bad("metrics", c.Metrics, oneOf(metricsPipelines), "remove the key: prometheus-operator works everywhere")
-	}
-	if problem := imageProblem(c.Autoscaling.AdapterImage); problem != "" {
-		r.bad("autoscaling.adapterImage", c.Autoscaling.AdapterImage, "an image with a version tag or a digest: "+problem,
-			"for example "+imageStackdriverAdapter)
-	}
-	if c.managesMetrics() && c.Monitoring.SignalInterval < components.ManagedMinInterval {
-		r.bad("monitoring.signalInterval", c.Monitoring.SignalInterval,
-			fmt.Sprintf("at least %s with metrics %s: Cloud Monitoring takes a point of a series no more often",
-				components.ManagedMinInterval, MetricsGoogleManaged),
-			r.set("monitoring.signalInterval", components.ManagedMinInterval.String()))
-	}
-}
 
 // pipelineNeeds is what both pipelines are built on.
 type pipelineNeeds struct {
@@ -66,12 +25,12 @@ type pipelineNeeds struct {
 }
 
 // newMetricsPipeline builds the pipeline that the configuration chooses, and hands the custom metrics API to it.
-func (c *Config) newMetricsPipeline(ctx *pulumi.Context, needs pipelineNeeds) (*components.MetricsPipeline, error) {
-	build := c.newPrometheusPipeline
-	if c.managesMetrics() {
-		build = c.newGoogleManagedPipeline
+func newMetricsPipeline(ctx *pulumi.Context, c *config.Config, needs pipelineNeeds) (*components.MetricsPipeline, error) {
+	build := newPrometheusPipeline
+	if c.ManagesMetrics() {
+		build = newGoogleManagedPipeline
 	}
-	pipeline, err := build(ctx, needs)
+	pipeline, err := build(ctx, c, needs)
 	if err != nil {
 		return nil, err
 	}
@@ -91,20 +50,20 @@ func (c *Config) newMetricsPipeline(ctx *pulumi.Context, needs pipelineNeeds) (*
 }
 
 // newPrometheusPipeline runs everything in the cluster.
-func (c *Config) newPrometheusPipeline(ctx *pulumi.Context, needs pipelineNeeds) (*components.MetricsPipeline, error) {
+func newPrometheusPipeline(ctx *pulumi.Context, c *config.Config, needs pipelineNeeds) (*components.MetricsPipeline, error) {
 	cluster, namespaces := needs.cluster, needs.namespaces
 	monitoring, err := components.NewKubePrometheusStack(ctx, "monitoring", &components.KubePrometheusStackArgs{
 		Namespace:           c.Namespaces.Monitoring,
-		Chart:               c.Charts.KubePrometheusStack.named("kube-prometheus-stack"),
+		Chart:               chart(c.Charts.KubePrometheusStack, "kube-prometheus-stack"),
 		ScrapeInterval:      c.Monitoring.ScrapeInterval,
 		EvaluationInterval:  c.Monitoring.EvaluationInterval,
 		Retention:           c.Monitoring.Retention,
 		Storage:             string(c.Monitoring.Storage),
-		StorageClass:        choose(c.Monitoring.StorageClass != "", c.Monitoring.StorageClass, cluster.StorageClass),
+		StorageClass:        cmp.Or(c.Monitoring.StorageClass, cluster.StorageClass),
 		ControlPlaneScrapes: cluster.ControlPlaneScrapes,
 		Grafana:             c.Monitoring.Grafana,
 		GrafanaPassword:     c.Monitoring.GrafanaPassword.Input(),
-		Values:              c.Charts.KubePrometheusStack.releaseValues(),
+		Values:              releaseValues(c.Charts.KubePrometheusStack),
 		DependsOn:           []pulumi.Resource{namespaces.MonitoringNamespace},
 	}, needs.opts...)
 	if err != nil {
@@ -113,10 +72,10 @@ func (c *Config) newPrometheusPipeline(ctx *pulumi.Context, needs pipelineNeeds)
 	if _, err := components.NewDCGMExporter(ctx, "gpu-metrics", &components.DCGMExporterArgs{
 		Namespace:      c.Namespaces.Monitoring,
 		Metrics:        cluster.GPUMetrics,
-		Chart:          c.Charts.DCGMExporter.named("dcgm-exporter"),
+		Chart:          chart(c.Charts.DCGMExporter, "dcgm-exporter"),
 		GPU:            cluster.GPU,
 		ScrapeInterval: c.Monitoring.SignalInterval,
-		Values:         c.Charts.DCGMExporter.releaseValues(),
+		Values:         releaseValues(c.Charts.DCGMExporter),
 		DependsOn:      append(slices.Clone(needs.gpus), namespaces.MonitoringNamespace, monitoring.Release),
 	}, needs.opts...); err != nil {
 		return nil, err
@@ -131,14 +90,14 @@ func (c *Config) newPrometheusPipeline(ctx *pulumi.Context, needs pipelineNeeds)
 	}
 	adapter, err := components.NewPrometheusAdapter(ctx, "metrics-adapter", &components.PrometheusAdapterArgs{
 		Namespace:      c.Namespaces.Monitoring,
-		Chart:          c.Charts.PrometheusAdapter.named("prometheus-adapter"),
+		Chart:          chart(c.Charts.PrometheusAdapter, "prometheus-adapter"),
 		PrometheusURL:  components.PrometheusURL(c.Namespaces.Monitoring),
 		PrometheusPort: components.PrometheusPort,
 		ListenPort:     cluster.AggregatedAPIPort,
 		RelistInterval: c.Autoscaling.RelistInterval,
 		Replicas:       c.Autoscaling.AdapterReplicas,
 		Signals:        needs.catalogue,
-		Values:         c.Charts.PrometheusAdapter.releaseValues(),
+		Values:         releaseValues(c.Charts.PrometheusAdapter),
 		DependsOn:      []pulumi.Resource{namespaces.MonitoringNamespace, namespaces.ServingNamespace, monitoring.Release},
 	}, needs.opts...)
 	if err != nil {
@@ -155,7 +114,7 @@ func (c *Config) newPrometheusPipeline(ctx *pulumi.Context, needs pipelineNeeds)
 }
 
 // newGoogleManagedPipeline adds to what GKE runs.
-func (c *Config) newGoogleManagedPipeline(ctx *pulumi.Context, needs pipelineNeeds) (*components.MetricsPipeline, error) {
+func newGoogleManagedPipeline(ctx *pulumi.Context, c *config.Config, needs pipelineNeeds) (*components.MetricsPipeline, error) {
 	managed := needs.cluster.ManagedMetrics
 	if managed == nil {
 		return nil, fmt.Errorf("cluster %q collects no metrics by itself", needs.cluster.Name)

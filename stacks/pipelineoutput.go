@@ -8,11 +8,12 @@ import (
 	"vllm-autoscaling/components"
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/stacks/config"
 	"vllm-autoscaling/stacks/outputs"
 )
 
 // exportPipeline exports where everything is, for programs that look at a deployed stack.
-func (c *Config) exportPipeline(ctx *pulumi.Context, cluster *providers.Cluster, settings signals.Settings, metrics *components.MetricsPipeline) error {
+func exportPipeline(ctx *pulumi.Context, c *config.Config, cluster *providers.Cluster, settings signals.Settings, metrics *components.MetricsPipeline) error {
 	pipeline := outputs.Pipeline{
 		Serving: outputs.Serving{
 			Namespace: c.Namespaces.Serving, Deployment: components.VLLMName,

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
-	"vllm-autoscaling/stacks"
+	"vllm-autoscaling/stacks/config"
 )
 
 const root = "../.."
@@ -44,7 +44,7 @@ func TestKeysAreTheProgramsOwn(t *testing.T) {
 	for _, key := range Leaves(keys) {
 		names = append(names, key.Name)
 	}
-	assert.Equal(t, stacks.Keys(), names)
+	assert.Equal(t, config.Keys(), names)
 	effects, err := MeasuredEffects()
 	require.NoError(t, err)
 	assert.Empty(t, effects.Unknown(keys), "run make config-docs")
@@ -82,7 +82,7 @@ func TestStackFilesKeepTheSchema(t *testing.T) {
 	compiled := schema(t)
 	files, err := filepath.Glob(filepath.Join(root, "Pulumi.*.yaml"))
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, len(files), len(stacks.Clouds))
+	require.GreaterOrEqual(t, len(files), len(config.Clouds))
 	for _, path := range files {
 		content, err := os.ReadFile(path)
 		require.NoError(t, err)

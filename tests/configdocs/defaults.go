@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"vllm-autoscaling/stacks"
+	"vllm-autoscaling/stacks/config"
 )
 
 // Project is the namespace of the keys.
@@ -26,16 +26,16 @@ type Encrypted string
 // Least is the least that a stack of each cloud has to be told. That nothing of it can be left out is
 // checked when the keys are loaded.
 var Least = map[string]Given{
-	stacks.CloudLocal: {},
-	stacks.CloudGKE: {
+	config.CloudLocal: {},
+	config.CloudGKE: {
 		"gke.project": "my-project", "gke.location": "us-central1-a",
 		"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}, "huggingFaceToken": Encrypted("hf_token"),
 	},
-	stacks.CloudEKS: {
+	config.CloudEKS: {
 		"eks.region": "us-east-1", "eks.zones": []any{"us-east-1a", "us-east-1b"},
 		"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}, "huggingFaceToken": Encrypted("hf_token"),
 	},
-	stacks.CloudAKS: {
+	config.CloudAKS: {
 		"aks.location":           "eastus",
 		"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}, "huggingFaceToken": Encrypted("hf_token"),
 	},
@@ -59,7 +59,7 @@ func (g Given) String() string {
 }
 
 // Source is the configuration as the Pulumi CLI hands it over, for a stack of that name.
-func (g Given) Source(stack string) (stacks.Source, error) {
+func (g Given) Source(stack string) (config.Source, error) {
 	objects, secret := map[string]any{}, map[string]bool{}
 	for _, dotted := range slices.Sorted(maps.Keys(g)) {
 		value := g[dotted]
@@ -86,39 +86,39 @@ func (g Given) Source(stack string) (stacks.Source, error) {
 		}
 		content, err := json.Marshal(value)
 		if err != nil {
-			return stacks.Source{}, fmt.Errorf("%s: %w", name, err)
+			return config.Source{}, fmt.Errorf("%s: %w", name, err)
 		}
 		values[Project+":"+name] = string(content)
 	}
-	return stacks.Source{Project: Project, Stack: stack, Values: values, Secret: func(key string) bool { return secret[key] }}, nil
+	return config.Source{Project: Project, Stack: stack, Values: values, Secret: func(key string) bool { return secret[key] }}, nil
 }
 
 // Read is what the program makes of the configuration.
-func (g Given) Read(stack string) (*stacks.Config, error) {
+func (g Given) Read(stack string) (*config.Config, error) {
 	source, err := g.Source(stack)
 	if err != nil {
 		return nil, err
 	}
-	return stacks.Read(source)
+	return config.Read(source)
 }
 
 // readDefaults runs the program's own reading for the least configuration of each cloud.
 func (l *loader) readDefaults() error {
 	l.defaults, l.required = map[string]map[string]any{}, map[string][]string{}
-	for _, cloud := range stacks.Clouds {
+	for _, cloud := range config.Clouds {
 		least, ok := Least[cloud]
 		if !ok {
 			return fmt.Errorf("cloud %s has no least configuration: add it to Least", cloud)
 		}
-		config, err := least.Read(cloud)
+		read, err := least.Read(cloud)
 		if err != nil {
 			return fmt.Errorf("the least configuration of %s: %w", cloud, err)
 		}
 		l.defaults[cloud] = map[string]any{}
-		flatten("", reflect.ValueOf(*config), l.defaults[cloud])
+		flatten("", reflect.ValueOf(*read), l.defaults[cloud])
 		for key := range least {
 			_, err := least.With(Given{key: nil}).Read(cloud)
-			var refused *stacks.ConfigError
+			var refused *config.ConfigError
 			if !errors.As(err, &refused) {
 				return fmt.Errorf("%s can do without %s: take it out of Least", cloud, key)
 			}
@@ -138,13 +138,13 @@ func flatten(prefix string, structure reflect.Value, into map[string]any) {
 		}
 		name, value := prefix+tag, structure.Field(i)
 		switch v := value.Interface().(type) {
-		case stacks.Secret:
+		case config.Secret:
 			continue
 		case time.Duration:
 			into[name] = durationText(v)
 		case int, bool, float64:
 			into[name] = v
-		case stacks.Quantity:
+		case config.Quantity:
 			if v != "" {
 				into[name] = string(v)
 			}

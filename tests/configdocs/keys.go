@@ -17,7 +17,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"vllm-autoscaling/stacks"
+	"vllm-autoscaling/stacks/config"
 )
 
 // Kind is the type of a key's value.
@@ -55,7 +55,7 @@ type Key struct {
 	// OwnScope is what is said at the key itself, or at an object below the top level: the scope of a
 	// whole section is said once for all.
 	OwnScope []string
-	// The rest are the tags of stacks.Config.
+	// The rest are the tags of config.Config.
 	Unit, Min, Max, Above, Below, Pattern, Unset string
 	Values                                       []string
 	// MayBeEmpty says that the empty text is taken for no value.
@@ -83,17 +83,17 @@ func Leaves(keys []*Key) []*Key {
 	return leaves
 }
 
-// Load reads the keys from the types of package stacks and the comments in its sources, which lie in
-// root/stacks. It reports fields without a comment and tags that cannot be.
+// Load reads the keys from the types of package config and the comments in its sources, which lie in
+// root/stacks/config. It reports fields without a comment and tags that cannot be.
 func Load(root string) ([]*Key, error) {
 	l := &loader{comments: map[string]string{}}
-	if err := l.parse(filepath.Join(root, "stacks")); err != nil {
+	if err := l.parse(filepath.Join(root, "stacks", "config")); err != nil {
 		return nil, err
 	}
 	if err := l.readDefaults(); err != nil {
 		return nil, err
 	}
-	return l.keys(reflect.TypeFor[stacks.Config](), &Key{Clouds: stacks.Clouds})
+	return l.keys(reflect.TypeFor[config.Config](), &Key{Clouds: config.Clouds})
 }
 
 type loader struct {
@@ -161,8 +161,8 @@ func (l *loader) keys(structure reflect.Type, parent *Key) ([]*Key, error) {
 
 var kinds = map[reflect.Type]Kind{
 	reflect.TypeFor[string](): String, reflect.TypeFor[int](): Integer, reflect.TypeFor[float64](): Number,
-	reflect.TypeFor[bool](): Boolean, reflect.TypeFor[time.Duration](): Duration, reflect.TypeFor[stacks.Quantity](): Quantity,
-	reflect.TypeFor[stacks.Secret](): Secret, reflect.TypeFor[[]string](): List, reflect.TypeFor[map[string]string](): Map,
+	reflect.TypeFor[bool](): Boolean, reflect.TypeFor[time.Duration](): Duration, reflect.TypeFor[config.Quantity](): Quantity,
+	reflect.TypeFor[config.Secret](): Secret, reflect.TypeFor[[]string](): List, reflect.TypeFor[map[string]string](): Map,
 	reflect.TypeFor[map[string]any](): Any,
 }
 
@@ -284,7 +284,7 @@ func perCloud(text string, k *Key) (map[string]any, error) {
 	texts := map[string]string{}
 	for _, field := range strings.Fields(text) {
 		cloud, value, ok := strings.Cut(field, "=")
-		if !ok || !slices.Contains(stacks.Clouds, cloud) {
+		if !ok || !slices.Contains(config.Clouds, cloud) {
 			texts = nil
 			break
 		}

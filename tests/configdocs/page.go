@@ -10,7 +10,7 @@ import (
 	"strings"
 	"text/template"
 
-	"vllm-autoscaling/stacks"
+	"vllm-autoscaling/stacks/config"
 )
 
 // PagePath is where the reference page lies below the repository's root.
@@ -197,7 +197,7 @@ func change(key *Key, effects Effects) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("nobody has measured what a change of %s does: run make config-docs", key.Name)
 	}
-	return byCloud(slices.DeleteFunc(slices.Clone(stacks.Clouds), func(cloud string) bool {
+	return byCloud(slices.DeleteFunc(slices.Clone(config.Clouds), func(cloud string) bool {
 		_, ok := measured[cloud]
 		return !ok
 	}), func(cloud string) string { return measured[cloud] }), nil

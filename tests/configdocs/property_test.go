@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"vllm-autoscaling/stacks"
+	"vllm-autoscaling/stacks/config"
 )
 
 // seed is fixed, so that a finding can be looked at again.
@@ -34,13 +35,13 @@ func (g Given) file(t *testing.T, cloud string) string {
 	t.Helper()
 	source, err := g.Source(cloud)
 	require.NoError(t, err)
-	config := map[string]any{}
+	given := map[string]any{}
 	for key, raw := range source.Values {
 		var value any
 		if err := json.Unmarshal([]byte(raw), &value); err != nil || isText(g, key) {
 			value = raw
 		}
-		config[key] = value
+		given[key] = value
 	}
 	for key, value := range g {
 		plain, ok := value.(Encrypted)
@@ -50,12 +51,12 @@ func (g Given) file(t *testing.T, cloud string) string {
 		secure := map[string]any{"secure": string(plain)}
 		top, rest, nested := strings.Cut(key, ".")
 		if !nested {
-			config[Project+":"+top] = secure
+			given[Project+":"+top] = secure
 			continue
 		}
-		config[Project+":"+top].(map[string]any)[rest] = secure
+		given[Project+":"+top].(map[string]any)[rest] = secure
 	}
-	content, err := yaml.Marshal(map[string]any{"config": config})
+	content, err := yaml.Marshal(map[string]any{"config": given})
 	require.NoError(t, err)
 	return string(content)
 }
@@ -72,7 +73,7 @@ func TestSchemaAgreesWithTheProgram(t *testing.T) {
 	compiled, keys := schema(t), load(t)
 	random := rand.New(rand.NewPCG(seed, 1))
 	accepted, refused, both := 0, 0, 0
-	for _, cloud := range stacks.Clouds {
+	for _, cloud := range config.Clouds {
 		for _, key := range Leaves(keys) {
 			if !key.Scoped(cloud, false) {
 				continue
@@ -96,7 +97,7 @@ func TestSchemaAgreesWithTheProgram(t *testing.T) {
 					continue
 				}
 				// The program's words for what a schema can say.
-				var problems *stacks.ConfigError
+				var problems *config.ConfigError
 				require.True(t, errors.As(programErr, &problems))
 				for _, p := range problems.Problems {
 					if p.Key != Project+":"+key.Name || len(problems.Problems) > 1 {
@@ -268,7 +269,7 @@ func kubeconfig(t *testing.T) string {
 func TestWhatIsAcceptedDeploys(t *testing.T) {
 	keys := load(t)
 	const each = 150
-	for i, cloud := range stacks.Clouds {
+	for i, cloud := range config.Clouds {
 		t.Run(cloud, func(t *testing.T) {
 			path := kubeconfig(t)
 			random := rand.New(rand.NewPCG(seed, uint64(i)))
@@ -277,7 +278,7 @@ func TestWhatIsAcceptedDeploys(t *testing.T) {
 				given, err := Valid(random, keys, cloud)
 				require.NoError(t, err)
 				values += len(given)
-				if cloud == stacks.CloudLocal {
+				if cloud == config.CloudLocal {
 					given = given.With(Given{"cluster.kubeconfig": path})
 				}
 				record, err := deploy(t, given, cloud)

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"vllm-autoscaling/stacks"
+	"vllm-autoscaling/stacks/config"
 )
 
 // SchemaPath is where the schema lies below the repository's root; the stack files name it.
@@ -219,7 +219,7 @@ func describe(key *Key) string {
 	var text strings.Builder
 	text.WriteString(key.Doc)
 	var scope []string
-	if len(key.Clouds) < len(stacks.Clouds) {
+	if len(key.Clouds) < len(config.Clouds) {
 		scope = append(scope, "with cloud "+strings.Join(key.Clouds, ", "))
 	}
 	switch key.When {

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"vllm-autoscaling/stacks"
+	"vllm-autoscaling/stacks/config"
 	"vllm-autoscaling/tests/configdocs"
 )
 
@@ -116,7 +116,7 @@ func TestEffects(t *testing.T) {
 		measured[key.Name] = map[string]string{}
 	}
 	seen := map[string]bool{}
-	for _, cloud := range stacks.Clouds {
+	for _, cloud := range config.Clouds {
 		t.Run(cloud, func(t *testing.T) {
 			deployed := map[string]*stack{}
 			for _, key := range configdocs.Leaves(keys) {
@@ -160,7 +160,7 @@ func effectOf(t *testing.T, deployed map[string]*stack, cloud string, key *confi
 	if !ok {
 		at = situations[key.Name]
 	}
-	if cloud != stacks.CloudLocal && !ok && reflect.DeepEqual(at.before, onGPUs) {
+	if cloud != config.CloudLocal && !ok && reflect.DeepEqual(at.before, onGPUs) {
 		at.before = nil
 	}
 	id := fmt.Sprint(at.attached, at.before)
@@ -198,7 +198,7 @@ func deployIn(t *testing.T, cloud string, at situation) *stack {
 	t.Helper()
 	var s *stack
 	switch {
-	case cloud == stacks.CloudLocal:
+	case cloud == config.CloudLocal:
 		s = newStack(t, cloud, at.before)
 	case at.attached:
 		s = newAttachedStack(t, cloud, at.before).stack
@@ -235,7 +235,7 @@ func effect(cloud string, plan []string) string {
 	for _, pool := range []string{"NodePool", "NodeGroup", "AgentPool"} {
 		if replaces(pool + " cluster-gpu") {
 			// EKS' generated names allow two at a time; see TestCloudChangesOnlyWhatItMust.
-			parts = append(parts, choose(cloud == stacks.CloudEKS, "**replaces the GPU nodes**, new ones first", "**replaces the GPU nodes**: down until new ones are there"))
+			parts = append(parts, choose(cloud == config.CloudEKS, "**replaces the GPU nodes**, new ones first", "**replaces the GPU nodes**: down until new ones are there"))
 		}
 	}
 	// Its name is the resource's as well, so that the new one comes beside the old.

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"vllm-autoscaling/stacks"
+	"vllm-autoscaling/stacks/config"
 	"vllm-autoscaling/tests/configdocs"
 )
 
@@ -17,7 +17,7 @@ import (
 func TestWhatIsAcceptedIsDeployed(t *testing.T) {
 	keys, err := configdocs.Load("../..")
 	require.NoError(t, err)
-	for i, cloud := range stacks.Clouds {
+	for i, cloud := range config.Clouds {
 		t.Run(cloud, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(20261122, uint64(100+i)))
 			for range choose(testing.Short(), 3, 8) {
@@ -31,7 +31,7 @@ func TestWhatIsAcceptedIsDeployed(t *testing.T) {
 					values[key] = value
 				}
 				s := &cloudStack{}
-				if cloud == stacks.CloudLocal {
+				if cloud == config.CloudLocal {
 					s.stack = newStack(t, cloud, values)
 				} else {
 					s = newCloudStack(t, cloud, values)

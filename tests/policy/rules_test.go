@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"vllm-autoscaling/stacks"
+	"vllm-autoscaling/stacks/config"
 	"vllm-autoscaling/tests/preview/plan"
 )
 
@@ -355,7 +355,7 @@ func TestTheProgramKnowsTheRules(t *testing.T) {
 		ids = append(ids, rule.ID)
 		assert.NotEmpty(t, rule.About, rule.ID)
 	}
-	assert.Equal(t, stacks.PolicyRules, ids)
+	assert.Equal(t, config.PolicyRules, ids)
 	sorted := slices.Clone(ids)
 	slices.Sort(sorted)
 	assert.Equal(t, len(slices.Compact(sorted)), len(ids), "no ID twice")

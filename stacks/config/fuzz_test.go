@@ -1,4 +1,4 @@
-package stacks
+package config
 
 import (
 	"encoding/json"
@@ -65,7 +65,7 @@ func FuzzStackFile(f *testing.F) {
 
 // seedFiles are the stack's file with its secrets, and others that a cloud's stack may have.
 func seedFiles(f *testing.F, cloud string) []string {
-	shipped, err := os.ReadFile("../Pulumi." + cloud + ".yaml")
+	shipped, err := os.ReadFile("../../Pulumi." + cloud + ".yaml")
 	require.NoError(f, err)
 	token := "  " + project + ":huggingFaceToken: {secure: " + canary + "}\n"
 	files := []string{string(shipped), string(shipped) + token}

@@ -11,13 +11,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/providers/accelerators"
-	"vllm-autoscaling/stacks/models"
+	"vllm-autoscaling/stacks/config/models"
 )
 
 var update = flag.Bool("update", false, "write the table of docs/sizing.md")
 
 const (
-	page  = "../../docs/sizing.md"
+	page  = "../../../docs/sizing.md"
 	begin = "<!-- table: go test ./stacks/sizing -run TestSizingPage -update -->\n"
 	end   = "<!-- end of table -->\n"
 )

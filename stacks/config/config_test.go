@@ -1,4 +1,4 @@
-package stacks
+package config
 
 import (
 	"encoding/json"
@@ -303,7 +303,7 @@ func (mocks) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) { return ni
 
 // Without a default the CLI demands a key from every stack; without a key here a user cannot find it.
 func TestProjectFileDeclaresEveryKey(t *testing.T) {
-	content, err := os.ReadFile("../Pulumi.yaml")
+	content, err := os.ReadFile("../../Pulumi.yaml")
 	require.NoError(t, err)
 	var file struct {
 		Name   string
@@ -340,7 +340,7 @@ func TestProjectFileDeclaresEveryKey(t *testing.T) {
 // The stack file that users copy must be accepted as it is.
 func TestStackFiles(t *testing.T) {
 	for _, stack := range Clouds {
-		content, err := os.ReadFile("../Pulumi." + stack + ".yaml")
+		content, err := os.ReadFile("../../Pulumi." + stack + ".yaml")
 		require.NoError(t, err)
 		var file struct{ Config map[string]any }
 		require.NoError(t, yaml.Unmarshal(content, &file))

@@ -1,16 +1,20 @@
-package stacks
+package config
 
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
 	"vllm-autoscaling/providers"
 	"vllm-autoscaling/providers/aks"
 	"vllm-autoscaling/providers/eks"
+	"vllm-autoscaling/providers/existing"
 	"vllm-autoscaling/providers/gke"
 )
 
@@ -229,4 +233,51 @@ func (c *Config) inKeys(text string, except ...string) string {
 		}
 		return name
 	})
+}
+
+// NewCluster returns the place that the configuration chooses.
+func (c *Config) NewCluster(ctx *pulumi.Context) (*providers.Cluster, error) {
+	switch c.Cloud {
+	case CloudLocal:
+		return existing.New(ctx, "cluster", existing.Args{
+			Kubeconfig:        c.Cluster.Kubeconfig,
+			Context:           c.Cluster.Context,
+			GPU:               c.gpuScheduling(),
+			GPUMetrics:        providers.GPUMetrics{Source: providers.GPUMetricsSource(c.GPU.Metrics)},
+			StorageClass:      c.Monitoring.StorageClass,
+			AggregatedAPIPort: c.Autoscaling.AdapterPort,
+		})
+	case CloudGKE:
+		cluster, err := gke.New(ctx, "cluster", c.gkeArgs())
+		return cluster, c.explain(err)
+	case CloudEKS:
+		cluster, err := eks.New(ctx, "cluster", c.eksArgs())
+		return cluster, c.explain(err)
+	case CloudAKS:
+		cluster, err := aks.New(ctx, "cluster", c.aksArgs())
+		return cluster, c.explain(err)
+	default:
+		return nil, fmt.Errorf("cloud %q not supported (%s)", c.Cloud, oneOf(Clouds))
+	}
+}
+
+// explain puts the keys of the configuration into an error of a provider package, which names its own
+// fields.
+func (c *Config) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(c.inKeys(err.Error(), plainWords...))
+}
+
+// gpuScheduling says how a replica gets its GPUs; a simulated one requests none.
+func (c *Config) gpuScheduling() providers.GPUScheduling {
+	scheduling := providers.GPUScheduling{NodeSelector: c.GPU.NodeSelector}
+	if c.GPU.Mode == GPUNvidia {
+		scheduling.ResourceName, scheduling.PerReplica = "nvidia.com/gpu", c.GPU.PerReplica
+	}
+	for _, t := range c.GPU.Tolerations {
+		scheduling.Tolerations = append(scheduling.Tolerations, providers.Toleration(t))
+	}
+	return scheduling
 }

@@ -1,4 +1,4 @@
-package stacks
+package config
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"vllm-autoscaling/stacks/models"
+	"vllm-autoscaling/stacks/config/models"
 )
 
 const (
@@ -82,7 +82,7 @@ func (c *Config) warnOfScaling(r *report) {
 			fmt.Sprintf("a queue longer than model.maxNumSeqs (%d) is more than one full batch: each new request waits for a whole one before replicas are added", c.Model.MaxNumSeqs),
 			"3 to 5 is usual")
 	}
-	if !c.managesMetrics() && relist < 2*interval {
+	if !c.ManagesMetrics() && relist < 2*interval {
 		r.warn("autoscaling.relistInterval", relist,
 			fmt.Sprintf("less than two of monitoring.signalInterval (%s): one late scrape, and the adapter forgets the metric until the next relist", interval),
 			fmt.Sprintf("set it to %s or more", 2*interval))

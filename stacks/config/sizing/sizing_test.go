@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/providers/accelerators"
-	"vllm-autoscaling/stacks/models"
+	"vllm-autoscaling/stacks/config/models"
 )
 
 func footprint(t *testing.T, id string) Footprint {

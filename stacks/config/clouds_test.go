@@ -1,4 +1,4 @@
-package stacks
+package config
 
 import (
 	"errors"
@@ -331,7 +331,7 @@ var keyInText = regexp.MustCompile("`((?:cluster|nodePools|gke|eks|aks|gpu|autos
 // The page of each cloud speaks of keys that exist, and of all that only this cloud has.
 func TestPagesOfClouds(t *testing.T) {
 	for _, cloud := range []string{CloudGKE, CloudEKS, CloudAKS} {
-		content, err := os.ReadFile("../docs/" + cloud + ".md")
+		content, err := os.ReadFile("../../docs/" + cloud + ".md")
 		require.NoError(t, err)
 		var named []string
 		for _, match := range keyInText.FindAllStringSubmatch(string(content), -1) {

@@ -1,4 +1,4 @@
-package stacks
+package config
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"vllm-autoscaling/providers/accelerators"
-	"vllm-autoscaling/stacks/models"
+	"vllm-autoscaling/stacks/config/models"
 )
 
 type keys = map[string]any
@@ -302,7 +302,7 @@ func TestWarnings(t *testing.T) {
 // What users copy is accepted without a word, on every cloud.
 func TestShippedStacksWarnOfNothing(t *testing.T) {
 	for _, stack := range Clouds {
-		content, err := os.ReadFile("../Pulumi." + stack + ".yaml")
+		content, err := os.ReadFile("../../Pulumi." + stack + ".yaml")
 		require.NoError(t, err)
 		var file struct{ Config map[string]any }
 		require.NoError(t, yaml.Unmarshal(content, &file))

@@ -9,7 +9,7 @@ package sizing
 import (
 	"math"
 
-	"vllm-autoscaling/stacks/models"
+	"vllm-autoscaling/stacks/config/models"
 )
 
 const (

@@ -1,4 +1,4 @@
-package stacks
+package config
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"vllm-autoscaling/providers/accelerators"
-	"vllm-autoscaling/stacks/sizing"
+	"vllm-autoscaling/stacks/config/sizing"
 )
 
 const (

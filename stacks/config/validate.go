@@ -1,4 +1,4 @@
-package stacks
+package config
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 	"vllm-autoscaling/components"
 	"vllm-autoscaling/components/alerts"
 	"vllm-autoscaling/providers"
-	"vllm-autoscaling/stacks/models"
+	"vllm-autoscaling/stacks/config/models"
 )
 
 // dtypes are the values of vLLM's --dtype.
@@ -390,7 +390,7 @@ func (c *Config) validateReplicas(r *report) {
 	r.between("autoscaling.adapterPort", a.AdapterPort, firstOpenPort, lastPort, "10250 is open to every control plane")
 	r.duration("autoscaling.relistInterval", a.RelistInterval, time.Second, staleness, "10s suits")
 	// Google's adapter lists nothing: the key waits for the way back.
-	if !c.managesMetrics() && a.RelistInterval >= time.Second && a.RelistInterval < c.Monitoring.SignalInterval {
+	if !c.ManagesMetrics() && a.RelistInterval >= time.Second && a.RelistInterval < c.Monitoring.SignalInterval {
 		r.bad("autoscaling.relistInterval", a.RelistInterval,
 			fmt.Sprintf("at least monitoring.signalInterval (%s): the adapter forgets series without a sample since", c.Monitoring.SignalInterval),
 			"raise it, or lower monitoring.signalInterval")

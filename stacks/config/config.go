@@ -1,6 +1,6 @@
 // Package stacks says what a stack is made of: its configuration, the rules that the configuration
 // has to keep, and the deployment that follows from it.
-package stacks
+package config
 
 import (
 	"encoding/json"
@@ -392,6 +392,9 @@ type Chart struct {
 	secret bool `key:"-"`
 }
 
+// Secret reports whether the stack file encrypts anything of the charts.
+func (c Chart) Secret() bool { return c.secret }
+
 // Quantity is a Kubernetes quantity such as 500m or 10Gi.
 type Quantity string
 
@@ -575,7 +578,7 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "monitoring.evaluationInterval", &c.Monitoring.EvaluationInterval, 15*time.Second)
 	orDefault(given, "metrics", &c.Metrics, MetricsPrometheusOperator)
 	orDefault(given, "monitoring.signalInterval", &c.Monitoring.SignalInterval,
-		choose(c.managesMetrics(), components.ManagedMinInterval, 2*time.Second))
+		choose(c.ManagesMetrics(), components.ManagedMinInterval, 2*time.Second))
 	orDefault(given, "monitoring.retention", &c.Monitoring.Retention, "7d")
 	// Nodes of a cloud come and go; an emptyDir would lose the metrics with them.
 	orDefault(given, "monitoring.storage", &c.Monitoring.Storage, choose(noGPU, Quantity(""), "20Gi"))

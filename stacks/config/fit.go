@@ -1,4 +1,4 @@
-package stacks
+package config
 
 import (
 	"cmp"
@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"vllm-autoscaling/providers/accelerators"
-	"vllm-autoscaling/stacks/models"
-	"vllm-autoscaling/stacks/sizing"
+	"vllm-autoscaling/stacks/config/models"
+	"vllm-autoscaling/stacks/config/sizing"
 )
 
 // gatedModel and noFloat16 match models that the catalogue does not list by the rules of their families.
