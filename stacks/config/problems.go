@@ -68,29 +68,6 @@ func (e *ConfigError) Error() string {
 	return text.String()
 }
 
-// change is what a user may do about a problem: new values by key, nil to take a key away.
-type change map[string]any
-
-// way is a way out of a problem.
-type way struct {
-	// text says it in terms of keys.
-	text string
-	// changes are all changes that the text names. Each was tried: with it, the problem is gone.
-	changes []change
-}
-
-// inWords joins ways out.
-func inWords(ways []way) string {
-	var texts []string
-	for _, w := range ways {
-		texts = append(texts, w.text)
-	}
-	if len(texts) == 0 {
-		return "no single change does; docs/sizing.md lists which models fit which GPUs"
-	}
-	return choose(len(texts) > 1, "any of: ", "") + strings.Join(texts, "; or ")
-}
-
 // tokenForms match credentials that have a form of their own.
 var tokenForms = regexp.MustCompile(`hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}|glpat-[A-Za-z0-9_-]{20,}|` +
 	`\bAKIA[0-9A-Z]{16}\b|\bsk-[A-Za-z0-9_-]{20,}|pul-[0-9a-f]{40}|xox[abprs]-[A-Za-z0-9-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----`)

@@ -1,12 +1,10 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -68,86 +66,6 @@ var secretFlags = []string{"--api-key", "--hf-token"}
 
 // replicaSizes are the numbers of GPUs that a replica can have: what vLLM splits a model over.
 var replicaSizes = []int{1, 2, 4, maxGPUsPerReplica}
-
-// report collects problems and warnings under keys of one project.
-type report struct {
-	source   Source
-	problems []Problem
-	warnings []Warning
-	// before are the keys of everything that is wrong as it is; nil until something was tried.
-	before map[string]bool
-}
-
-// bad adds a problem; value is shown unless its top-level key holds a secret.
-func (r *report) bad(key string, value any, allowed, fix string) {
-	r.problems = append(r.problems, Problem{Key: r.source.Project + ":" + key, Value: r.shown(key, value), Allowed: allowed, Fix: fix})
-}
-
-// badWith adds a problem whose fixes were tried.
-func (r *report) badWith(key string, value any, allowed string, ways []way) {
-	r.bad(key, value, allowed, inWords(ways))
-	r.problems[len(r.problems)-1].ways = ways
-}
-
-// has says whether something is wrong with a key already.
-func (r *report) has(key string) bool {
-	return slices.ContainsFunc(r.problems, func(p Problem) bool { return p.Key == r.source.Project+":"+key })
-}
-
-// warn adds a warning.
-func (r *report) warn(key string, value any, why, fix string) {
-	shown := r.shown(key, value)
-	r.warnings = append(r.warnings, Warning{
-		Key: r.source.Project + ":" + key, Value: withoutTokens(choose(shown == `""`, "", shown)), Why: withoutTokens(why), Fix: fix,
-	})
-}
-
-// shown is a value as a message may print it.
-func (r *report) shown(key string, value any) string {
-	top, _, _ := strings.Cut(r.source.Project+":"+key, ".")
-	if r.source.isSecret(top) {
-		return "[secret]"
-	}
-	if text, ok := value.(string); ok {
-		return strconv.Quote(text)
-	}
-	return fmt.Sprintf("%v", value)
-}
-
-// works says whether a change takes a problem of a key away and brings no new one.
-func (r *report) works(key string, changed change) bool {
-	if r.source.trial {
-		return false // This is such a try.
-	}
-	if r.before == nil {
-		r.before = problemKeys(r.source)
-	}
-	for other := range problemKeys(r.source.with(changed)) {
-		if other == r.source.Project+":"+key || !r.before[other] {
-			return false
-		}
-	}
-	return true
-}
-
-// problemKeys are the keys of everything that is wrong with a source.
-func problemKeys(source Source) map[string]bool {
-	source.trial = true
-	keys := map[string]bool{}
-	_, err := Read(source)
-	var refused *ConfigError
-	if errors.As(err, &refused) {
-		for _, p := range refused.Problems {
-			keys[p.Key] = true
-		}
-	}
-	return keys
-}
-
-// set is the command that sets a key.
-func (r *report) set(key, value string) string {
-	return fmt.Sprintf("pulumi config set --path '%s:%s' %s", r.source.Project, key, value)
-}
 
 // validate checks every rule and returns all that is broken.
 func (c *Config) validate(source Source, given keySet) []Problem {

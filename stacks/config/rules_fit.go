@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"regexp"
@@ -256,111 +255,6 @@ func (c *Config) validateModelSize(r *report, given keySet) {
 	} else if size.ContextLength > 0 && c.Model.MaxModelLen > size.ContextLength {
 		r.bad("model.maxModelLen", c.Model.MaxModelLen, fmt.Sprintf("at most model.size.contextLength (%d)", size.ContextLength), "lower it")
 	}
-}
-
-// waysToFit are the changes that make a model fit, by quantity: a shorter context, more GPUs, other GPUs,
-// a larger share, another model.
-func (c *Config) waysToFit(r *report, key string, footprint sizing.Footprint, server sizing.Server) []way {
-	var ways []way
-	try := func(text string, changed change) bool {
-		if !r.works(key, changed) {
-			return false
-		}
-		ways = append(ways, way{text, []change{changed}})
-		return true
-	}
-	if longest := sizing.LongestContext(footprint, server) / shortestContext * shortestContext; longest >= shortestContext {
-		try(fmt.Sprintf("model.maxModelLen %d", longest), change{"model.maxModelLen": longest})
-	}
-	for _, gpus := range replicaSizes {
-		if gpus <= c.GPU.PerReplica {
-			continue
-		}
-		text, changed := fmt.Sprintf("gpu.perReplica %d", gpus), change{"gpu.perReplica": gpus}
-		if pool := c.NodePools.GPU; c.createsGPUPool() && pool.GPUsPerNode < gpus {
-			machines := accelerators.Machines(c.Cloud, pool.Accelerator)
-			larger := slices.IndexFunc(machines, func(m accelerators.Machine) bool { return m.GPUs >= gpus })
-			if larger < 0 {
-				continue
-			}
-			text += " with nodePools.gpu.machineType " + machines[larger].Type
-			changed["nodePools.gpu.machineType"], changed["nodePools.gpu.gpusPerNode"] = machines[larger].Type, nil
-		}
-		if try(text, changed) {
-			break
-		}
-	}
-	ways = append(ways, c.otherGPUs(r, key)...)
-	if server.Utilization < highUtilization {
-		try(fmt.Sprintf("model.gpuMemoryUtilization %g", highUtilization), change{"model.gpuMemoryUtilization": highUtilization})
-	}
-	return append(ways, c.otherModels(r, key)...)
-}
-
-// otherGPUs are the GPUs with which a problem would be gone: on a cloud its machine types, with enough
-// of them for a replica, elsewhere sizes.
-func (c *Config) otherGPUs(r *report, key string) []way {
-	var names []string
-	var changes []change
-	if !c.createsGPUPool() {
-		for _, a := range accelerators.All() {
-			name, changed := fmt.Sprintf("%g", a.MemoryGiB), change{"gpu.memoryGiB": a.MemoryGiB}
-			if c.GPU.MemoryGiB > 0 && a.ComputeCapability >= c.needsCapability() && !slices.Contains(names, name) && r.works(key, changed) {
-				names, changes = append(names, name), append(changes, changed)
-			}
-		}
-		if len(names) == 0 {
-			return nil
-		}
-		return []way{{fmt.Sprintf("GPUs of %s GiB", strings.Join(names, ", ")), changes}}
-	}
-	for _, a := range accelerators.In(c.Cloud) {
-		if a.Name == c.NodePools.GPU.Accelerator {
-			continue
-		}
-		var machines []string
-		for _, machine := range c.machinesWith(a.Name) {
-			if len(machines) == maxNamedMachines {
-				machines = append(machines, "...")
-				break
-			}
-			if changed := otherMachine(machine); r.works(key, changed) {
-				machines, changes = append(machines, machine), append(changes, changed)
-			}
-		}
-		if len(machines) > 0 {
-			names = append(names, fmt.Sprintf("%s (%s)", a.Name, strings.Join(machines, ", ")))
-		}
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	return []way{{"another nodePools.gpu.machineType: " + strings.Join(names, ", "), changes}}
-}
-
-// otherMachine takes another machine type, from which the rest of the pool follows.
-func otherMachine(machineType string) change {
-	return change{
-		"nodePools.gpu.machineType": machineType, "nodePools.gpu.accelerator": nil, "nodePools.gpu.gpusPerNode": nil, "gpu.memoryGiB": nil,
-	}
-}
-
-// otherModels are the largest models of the catalogue that would fit as everything is.
-func (c *Config) otherModels(r *report, key string) []way {
-	largest := models.All()
-	slices.SortStableFunc(largest, func(a, b models.Model) int { return cmp.Compare(b.Parameters, a.Parameters) })
-	var names []string
-	var changes []change
-	for _, model := range largest {
-		changed := change{"model.id": model.IDs[0], "model.size": nil, "model.revision": nil}
-		if model.IDs[0] != c.Model.ID && len(names) < maxNamedModels && r.works(key, changed) {
-			names, changes = append(names, model.IDs[0]), append(changes, changed)
-		}
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	return []way{{"another model.id, such as " + strings.Join(names, ", "), changes}}
 }
 
 // downloadGiB is what the model's files take on a node; 0 when it is not known, or none are downloaded.

@@ -1,0 +1,60 @@
+package config
+
+import (
+	"encoding/json"
+	"os"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// Source is what a stack's configuration is read from.
+type Source struct {
+	// Project is the namespace of the program's keys.
+	Project string
+	// Stack is the stack's name.
+	Stack string
+	// Values are all configuration values by full key, such as "vllm-autoscaling:cloud". Objects
+	// are JSON.
+	Values map[string]string
+	// Secret says whether a full key holds a secret.
+	Secret func(key string) bool
+	// trial marks a source that is only tried, to see whether a change makes a problem go away.
+	trial bool
+}
+
+// Load reads the configuration of the running stack. Its error is a *ConfigError and lists
+// everything that is wrong.
+func Load(ctx *pulumi.Context) (*Config, error) {
+	return Read(sourceOf(ctx))
+}
+
+// Read turns a source into a configuration: parse, defaults, validate.
+func Read(source Source) (*Config, error) {
+	c := &Config{Project: source.Project, Stack: source.Stack}
+	given, problems := parse(source, c)
+	c.applyDefaults(given)
+	problems = append(problems, c.validate(source, given)...)
+	if len(problems) > 0 {
+		return nil, newConfigError(source, problems)
+	}
+	return c, nil
+}
+
+// sourceOf collects the configuration of a Pulumi context. The SDK looks single keys up but does
+// not list them, so a misspelt key could not be noticed; the list comes from the variable that the
+// language host hands the whole configuration over with. Where that is not set, as with inline
+// programs, known keys still work and unknown ones pass unnoticed.
+func sourceOf(ctx *pulumi.Context) Source {
+	source := Source{Project: ctx.Project(), Stack: ctx.Stack(), Values: map[string]string{}, Secret: ctx.IsConfigSecret}
+	if all := os.Getenv(pulumi.EnvConfig); all != "" {
+		// An unreadable variable is the host's mistake; the keys that the SDK knows still count.
+		_ = json.Unmarshal([]byte(all), &source.Values)
+	}
+	for _, name := range topLevelKeys() {
+		key := source.Project + ":" + name
+		if value, ok := ctx.GetConfig(key); ok {
+			source.Values[key] = value
+		}
+	}
+	return source
+}
