@@ -3,29 +3,40 @@ package config
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"vllm-autoscaling/providers/accelerators"
 	"vllm-autoscaling/stacks/config/models"
 	"vllm-autoscaling/stacks/config/sizing"
 )
 
-// change is what a user may do about a problem: new values by key, nil to take a key away.
+// replicaSizes are the numbers of GPUs that a replica can have, the values of gpu.perReplica.
+var replicaSizes = sync.OnceValue(func() []int {
+	var sizes []int
+	field, _ := reflect.TypeFor[GPU]().FieldByName("PerReplica")
+	for _, text := range RulesOf(field.Tag).Values {
+		sizes = append(sizes, int(mustNumber(text)))
+	}
+	return sizes
+})
+
+// change is what a user may do about a problem: new values by key, nil to remove a key.
 type change map[string]any
 
 // way is a way out of a problem.
 type way struct {
-	// text says it in terms of keys.
+	// text describes it in terms of keys.
 	text string
 	// changes are all changes that the text names. Each was tried: with it, the problem is gone.
 	changes []change
 }
 
-// inWords joins ways out.
+// inWords returns ways out as a fix.
 func inWords(ways []way) string {
 	var texts []string
 	for _, w := range ways {
@@ -37,10 +48,11 @@ func inWords(ways []way) string {
 	return choose(len(texts) > 1, "any of: ", "") + strings.Join(texts, "; or ")
 }
 
-// works says whether a change takes a problem of a key away and brings no new one.
+// works reports whether a change removes a problem of a key and brings no new one. It reads the changed source, so that a
+// proposal keeps every rule there is.
 func (r *report) works(key string, changed change) bool {
 	if r.source.trial {
-		return false // This is such a try.
+		return false // A proposal is not needed for the reading that tries one.
 	}
 	if r.before == nil {
 		r.before = problemKeys(r.source)
@@ -53,21 +65,18 @@ func (r *report) works(key string, changed change) bool {
 	return true
 }
 
-// problemKeys are the keys of everything that is wrong with a source.
+// problemKeys returns the keys of everything that is wrong with a source.
 func problemKeys(source Source) map[string]bool {
 	source.trial = true
 	keys := map[string]bool{}
-	_, err := Read(source)
-	var refused *ConfigError
-	if errors.As(err, &refused) {
-		for _, p := range refused.Problems {
-			keys[p.Key] = true
-		}
+	_, r := readAll(source)
+	for _, p := range r.problems {
+		keys[p.Key] = true
 	}
 	return keys
 }
 
-// with is the source after a change of keys below the project's namespace.
+// with returns the source after a change of keys below the project's namespace.
 func (s Source) with(changed change) Source {
 	s.Values = maps.Clone(s.Values)
 	for key, value := range changed {
@@ -91,7 +100,7 @@ func (s Source) with(changed change) Source {
 	return s
 }
 
-// setIn sets a dotted path in an object, or takes it away for nil.
+// setIn sets a dotted path in an object, or removes it for nil.
 func setIn(object map[string]any, path string, value any) {
 	name, rest, nested := strings.Cut(path, ".")
 	switch child, isObject := object[name].(map[string]any); {
@@ -108,7 +117,7 @@ func setIn(object map[string]any, path string, value any) {
 	}
 }
 
-// waysToFit are the changes that make a model fit, by quantity: a shorter context, more GPUs, other GPUs,
+// waysToFit returns the changes that make a model fit, by quantity: a shorter context, more GPUs, other GPUs,
 // a larger share, another model.
 func (c *Config) waysToFit(r *report, key string, footprint sizing.Footprint, server sizing.Server) []way {
 	var ways []way
@@ -122,7 +131,7 @@ func (c *Config) waysToFit(r *report, key string, footprint sizing.Footprint, se
 	if longest := sizing.LongestContext(footprint, server) / shortestContext * shortestContext; longest >= shortestContext {
 		try(fmt.Sprintf("model.maxModelLen %d", longest), change{"model.maxModelLen": longest})
 	}
-	for _, gpus := range replicaSizes {
+	for _, gpus := range replicaSizes() {
 		if gpus <= c.GPU.PerReplica {
 			continue
 		}
@@ -147,7 +156,7 @@ func (c *Config) waysToFit(r *report, key string, footprint sizing.Footprint, se
 	return append(ways, c.otherModels(r, key)...)
 }
 
-// otherGPUs are the GPUs with which a problem would be gone: on a cloud its machine types, with enough
+// otherGPUs returns the GPUs with which a problem would be gone: on a cloud its machine types, with enough
 // of them for a replica, elsewhere sizes.
 func (c *Config) otherGPUs(r *report, key string) []way {
 	var names []string
@@ -188,14 +197,14 @@ func (c *Config) otherGPUs(r *report, key string) []way {
 	return []way{{"another nodePools.gpu.machineType: " + strings.Join(names, ", "), changes}}
 }
 
-// otherMachine takes another machine type, from which the rest of the pool follows.
+// otherMachine changes to another machine type, from which the rest of the pool follows.
 func otherMachine(machineType string) change {
 	return change{
 		"nodePools.gpu.machineType": machineType, "nodePools.gpu.accelerator": nil, "nodePools.gpu.gpusPerNode": nil, "gpu.memoryGiB": nil,
 	}
 }
 
-// otherModels are the largest models of the catalogue that would fit as everything is.
+// otherModels returns the largest models of the catalogue that would fit as everything is.
 func (c *Config) otherModels(r *report, key string) []way {
 	largest := models.All()
 	slices.SortStableFunc(largest, func(a, b models.Model) int { return cmp.Compare(b.Parameters, a.Parameters) })

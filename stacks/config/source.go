@@ -16,7 +16,7 @@ type Source struct {
 	// Values are all configuration values by full key, such as "vllm-autoscaling:cloud". Objects
 	// are JSON.
 	Values map[string]string
-	// Secret says whether a full key holds a secret.
+	// Secret reports whether a full key holds a secret.
 	Secret func(key string) bool
 	// trial marks a source that is only tried, to see whether a change makes a problem go away.
 	trial bool
@@ -28,16 +28,24 @@ func Load(ctx *pulumi.Context) (*Config, error) {
 	return Read(sourceOf(ctx))
 }
 
-// Read turns a source into a configuration: parse, defaults, validate.
+// Read turns a source into a configuration: it decodes the values, fills in the defaults and checks the rules between keys.
+// Its error is a *ConfigError and lists everything that is wrong.
 func Read(source Source) (*Config, error) {
+	c, r := readAll(source)
+	if len(r.problems) > 0 {
+		return nil, newConfigError(source, r.problems)
+	}
+	return c, nil
+}
+
+// readAll is Read with the report of what was found.
+func readAll(source Source) (*Config, *report) {
 	c := &Config{Project: source.Project, Stack: source.Stack}
 	given, problems := parse(source, c)
 	c.applyDefaults(given)
-	problems = append(problems, c.validate(source, given)...)
-	if len(problems) > 0 {
-		return nil, newConfigError(source, problems)
-	}
-	return c, nil
+	r := &report{source: source, given: given, problems: problems}
+	c.check(r)
+	return c, r
 }
 
 // sourceOf collects the configuration of a Pulumi context. The SDK looks single keys up but does
@@ -58,3 +66,6 @@ func sourceOf(ctx *pulumi.Context) Source {
 	}
 	return source
 }
+
+// isSecret reports whether a full key holds a secret.
+func (s Source) isSecret(full string) bool { return s.Secret != nil && s.Secret(full) }

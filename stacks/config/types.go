@@ -54,7 +54,7 @@ type Config struct {
 	// Stack is the stack's name; it is not a key.
 	Stack string `key:"-"`
 	// Cloud is where the stack runs. Without it, the stack's name says so.
-	Cloud string `key:"cloud" values:"local gke eks aks"`
+	Cloud string `key:"cloud" values:"local gke eks aks" hint:"name the stack after its cloud, or set the key to one of them"`
 	// Cluster is the cluster to create or to use.
 	Cluster Cluster `key:"cluster"`
 	// Namespaces names the namespaces that the stack creates.
@@ -79,7 +79,7 @@ type Config struct {
 	GPU GPU `key:"gpu"`
 	// Metrics is the pipeline from the server's metrics to the autoscaler: one of the stack's own, or Google's
 	// managed collection (docs/google-managed-prometheus.md).
-	Metrics string `key:"metrics" clouds:"gke" values:"prometheus-operator google-managed"`
+	Metrics string `key:"metrics" clouds:"gke" values:"prometheus-operator google-managed" default:"prometheus-operator" hint:"remove the key: prometheus-operator works everywhere"`
 	// Monitoring is Prometheus and Grafana.
 	Monitoring Monitoring `key:"monitoring"`
 	// Autoscaling is the HorizontalPodAutoscaler and the adapter that feeds it.
@@ -107,14 +107,14 @@ type Cluster struct {
 	// Name is the name of the cluster to create: project and stack, or vllm and stack where that is
 	// longer than 24 characters. Not with cluster.existing, but for gke, where it also names what is
 	// added.
-	Name string `key:"name" clouds:"gke eks aks" pattern:"^[A-Za-z0-9][A-Za-z0-9_-]*$" example:"inference"`
+	Name string `key:"name" clouds:"gke eks aks" pattern:"^[A-Za-z0-9][A-Za-z0-9_-]*$" example:"inference" allowed:"letters, digits, '-' and '_', a letter or digit first"`
 	// Existing is the name of a cluster to attach to. It keeps its owner; only a GPU pool is added.
 	Existing string `key:"existing" clouds:"gke eks aks" unset:"one is created"`
 	// KubernetesVersion is a minor version. On GKE see gke.releaseChannel.
-	KubernetesVersion string `key:"kubernetesVersion" clouds:"eks aks" when:"create" unset:"the cloud's own" pattern:"^1[.][0-9][0-9]$" example:"1.34"`
+	KubernetesVersion string `key:"kubernetesVersion" clouds:"eks aks" when:"create" unset:"the cloud's own" pattern:"^1[.][0-9][0-9]$" example:"1.34" allowed:"a minor version such as 1.34"`
 	// APIAccessCIDRs are the IPv4 networks that may reach the API server over the internet, yours among
 	// them. 0.0.0.0/0 opens it to everyone; on eks [] means from inside the VPC only.
-	APIAccessCIDRs []string `key:"apiAccessCidrs" clouds:"gke eks aks" when:"create" pattern:"^[0-9.]+/[0-9]+$" example:"[198.51.100.0/24]"`
+	APIAccessCIDRs []string `key:"apiAccessCidrs" clouds:"gke eks aks" when:"create" pattern:"^[0-9.]+/[0-9]+$" example:"[198.51.100.0/24]" allowed:"IPv4 networks such as 203.0.113.0/24"`
 	// DeletionProtection guards the cluster; it has to be switched off, by an up of its own, before a
 	// destroy.
 	DeletionProtection bool `key:"deletionProtection" clouds:"gke eks aks" when:"create"`
@@ -124,25 +124,25 @@ type Cluster struct {
 type Namespaces struct {
 	// Monitoring is the namespace of Prometheus, Grafana and the adapter. It is created, and deleted on
 	// destroy, so it is neither default nor kube-*.
-	Monitoring string `key:"monitoring" pattern:"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" example:"observability"`
+	Monitoring string `key:"monitoring" example:"observability" format:"namespace" default:"monitoring"`
 	// Serving is the namespace of the server and the autoscaler: the same rules, and another name.
-	Serving string `key:"serving" pattern:"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" example:"inference"`
+	Serving string `key:"serving" example:"inference" format:"namespace" default:"vllm"`
 }
 
 // Model is what vLLM serves and how much of it at a time.
 type Model struct {
 	// ID is the model: organisation/name on Hugging Face, or an absolute path in the image.
-	ID string `key:"id" pattern:"^([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+|/[^ ]+)$" example:"google/gemma-3-4b-it"`
+	ID string `key:"id" example:"google/gemma-3-4b-it" format:"model" default:"google/gemma-3-1b-it"`
 	// Revision is a commit, tag or branch of it.
 	Revision string `key:"revision" unset:"the newest" example:"main"`
 	// MaxModelLen is the longest context, at most the model's own.
-	MaxModelLen int `key:"maxModelLen" unit:"tokens" min:"1"`
+	MaxModelLen int `key:"maxModelLen" unit:"tokens" min:"1" default:"8192"`
 	// MaxNumSeqs is how many requests one replica works on at a time; the rest waits.
-	MaxNumSeqs int `key:"maxNumSeqs" unit:"requests" min:"1" example:"32"`
+	MaxNumSeqs int `key:"maxNumSeqs" unit:"requests" min:"1" example:"32" default:"16"`
 	// GPUMemoryUtilization is the share of GPU memory that vLLM takes.
-	GPUMemoryUtilization float64 `key:"gpuMemoryUtilization" above:"0" max:"1" example:"0.85"`
+	GPUMemoryUtilization float64 `key:"gpuMemoryUtilization" above:"0" max:"1" example:"0.85" default:"0.9" hint:"a share, not percent: for example 0.9"`
 	// DType is the type of weights and activations; not float16 or half with Gemma.
-	DType string `key:"dtype" values:"auto bfloat16 float float16 float32 half"`
+	DType string `key:"dtype" values:"auto bfloat16 float float16 float32 half" default:"auto" hint:"auto takes the model's own"`
 	// ExtraArgs are further flags of the server, other than those that keys set.
 	ExtraArgs []string `key:"extraArgs" example:"[--enable-prefix-caching]"`
 	// Size is the size of a model that the program does not know, so that it can check whether it fits.
@@ -157,59 +157,59 @@ type ModelSize struct {
 	// KVBytesPerToken is what a token takes in the KV cache, over all layers together.
 	KVBytesPerToken int `key:"kvBytesPerToken" unit:"bytes" min:"0" example:"100000" unset:"whether the model fits is not checked"`
 	// ContextLength is the longest context that the model was made for.
-	ContextLength int `key:"contextLength" unit:"tokens" min:"0" example:"32768" unset:"model.maxModelLen is not checked against it"`
+	ContextLength int `key:"contextLength" unit:"tokens" min:"0" example:"32768" unset:"model.maxModelLen is not checked against it" hint:"the model's longest context, or 0 for unknown"`
 }
 
 // VLLM is how the server runs in Kubernetes.
 type VLLM struct {
 	// Image is the server's image, with a version tag or a digest; not latest. With gpu.mode simulated
 	// it is the simulator.
-	Image string `key:"image" pattern:"^[^ ]*[:@][^ ]*$" example:"registry.example.com/vllm-openai:v0.20.0"`
+	Image string `key:"image" example:"registry.example.com/vllm-openai:v0.20.0" format:"image"`
 	// Port serves the API and /metrics.
-	Port int `key:"port" min:"1024" max:"65535"`
+	Port int `key:"port" min:"1024" max:"65535" default:"8000" hint:"the server runs without privileges; 8000 is usual"`
 	// CPU is what a replica requests.
-	CPU Quantity `key:"cpu"`
+	CPU Quantity `key:"cpu" default:"2"`
 	// Memory is what a replica requests, and its limit.
-	Memory Quantity `key:"memory" example:"12Gi"`
+	Memory Quantity `key:"memory" example:"12Gi" default:"10Gi"`
 	// Shm is the size of /dev/shm: less than vllm.memory, which it counts against.
-	Shm Quantity `key:"shm" example:"1Gi"`
+	Shm Quantity `key:"shm" example:"1Gi" default:"2Gi"`
 	// ModelCache is the most that downloaded weights may take on the node; no less than the files of a
 	// known model.
 	ModelCache Quantity `key:"modelCache" example:"30Gi"`
 	// StartupBudget is how long download, load and warm-up may take together.
-	StartupBudget time.Duration `key:"startupBudget" min:"1m" max:"6h"`
+	StartupBudget time.Duration `key:"startupBudget" min:"1m" max:"6h" default:"30m" hint:"download, load and warm-up have to fit in"`
 	// PreStop is how long a terminating pod goes on serving while load balancers notice.
-	PreStop time.Duration `key:"preStop" min:"1s" max:"10m"`
+	PreStop time.Duration `key:"preStop" min:"1s" max:"10m" default:"15s" hint:"5s to 15s let load balancers notice"`
 	// ShutdownTimeout is how long running requests may then take to finish; with vllm.preStop at most
 	// 10m.
-	ShutdownTimeout time.Duration `key:"shutdownTimeout" min:"0s" max:"10m"`
+	ShutdownTimeout time.Duration `key:"shutdownTimeout" min:"0s" max:"10m" default:"45s" hint:"as long as a usual request takes"`
 	// ClientNamespaces are the namespaces that may call the API. Prometheus always may.
-	ClientNamespaces []string `key:"clientNamespaces" unset:"all may" pattern:"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" example:"[apps]"`
+	ClientNamespaces []string `key:"clientNamespaces" unset:"all may" example:"[apps]" format:"label"`
 	// NodeSelector are labels of nodes, on top of gpu.nodeSelector.
-	NodeSelector map[string]string `key:"nodeSelector" example:"{pool: inference}"`
+	NodeSelector map[string]string `key:"nodeSelector" example:"{pool: inference}" format:"labels"`
 	// PriorityClassName is an existing PriorityClass.
-	PriorityClassName string `key:"priorityClassName" unset:"the cluster's default" pattern:"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$" example:"inference"`
+	PriorityClassName string `key:"priorityClassName" unset:"the cluster's default" example:"inference" format:"subdomain"`
 }
 
 // GPU is what a replica gets and where its metrics come from.
 type GPU struct {
 	// Mode is what serves: nvidia is vLLM on NVIDIA GPUs; simulated, on local only, its simulator, which
 	// needs no GPU.
-	Mode string `key:"mode" values:"nvidia simulated"`
+	Mode string `key:"mode" values:"nvidia simulated" hint:"simulated needs no GPU"`
 	// PerReplica is the number of GPUs of one replica, a divisor of the model's attention heads: vLLM's
 	// tensor parallelism.
-	PerReplica int `key:"perReplica" values:"1 2 4 8"`
+	PerReplica int `key:"perReplica" values:"1 2 4 8" default:"1" hint:"1 unless the model is too large for one GPU"`
 	// MemoryGiB is the memory of one GPU; 0 means unknown. When known, a known model has to fit. On a
 	// cloud it follows from the accelerator.
-	MemoryGiB float64 `key:"memoryGiB" unit:"GiB" min:"0" example:"24"`
+	MemoryGiB float64 `key:"memoryGiB" unit:"GiB" min:"0" example:"24" hint:"the memory of one GPU, for example 24 for an L4, or 0 for unknown"`
 	// NodeSelector are labels of the GPU nodes. On a cloud they follow from the node pool.
-	NodeSelector map[string]string `key:"nodeSelector" clouds:"local" example:"{gpu: l4}"`
+	NodeSelector map[string]string `key:"nodeSelector" clouds:"local" example:"{gpu: l4}" format:"labels"`
 	// Tolerations bring a pod to the GPU nodes, as in Kubernetes. On a cloud they follow from the node
 	// pool.
 	Tolerations []Toleration `key:"tolerations" clouds:"local" example:"[{key: gpu, operator: Exists}]"`
 	// Metrics are where GPU metrics come from: dcgm-chart is NVIDIA's exporter, simulated a rule that
 	// makes them from the requests running.
-	Metrics string `key:"metrics" clouds:"local" values:"dcgm-chart simulated"`
+	Metrics string `key:"metrics" clouds:"local" values:"dcgm-chart simulated" hint:"remove the key to get what suits gpu.mode"`
 }
 
 // Toleration is a Kubernetes toleration; see providers.Toleration.
@@ -227,19 +227,19 @@ type Toleration struct {
 // Monitoring is Prometheus and Grafana.
 type Monitoring struct {
 	// ScrapeInterval is the scrape interval of everything that is not a scaling signal.
-	ScrapeInterval time.Duration `key:"scrapeInterval" min:"1s" max:"2m30s"`
+	ScrapeInterval time.Duration `key:"scrapeInterval" min:"1s" max:"2m30s" default:"15s" hint:"a series is gone 5m after its last sample"`
 	// EvaluationInterval is the rule interval of everything that is not a scaling signal.
-	EvaluationInterval time.Duration `key:"evaluationInterval" min:"1s" max:"2m30s"`
+	EvaluationInterval time.Duration `key:"evaluationInterval" min:"1s" max:"2m30s" default:"15s" hint:"a series is gone 5m after its last sample"`
 	// SignalInterval is the scrape and rule interval on the path that the autoscaler waits for.
-	SignalInterval time.Duration `key:"signalInterval" min:"1s" max:"1m"`
+	SignalInterval time.Duration `key:"signalInterval" min:"1s" max:"1m" hint:"the HPA looks every 15s"`
 	// Retention is how long Prometheus keeps metrics: a Prometheus duration above 0.
-	Retention string `key:"retention" pattern:"^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$" example:"36h"`
+	Retention string `key:"retention" example:"36h" format:"prometheus-duration" default:"7d"`
 	// Storage is the size of Prometheus' volume.
 	Storage Quantity `key:"storage" unset:"an emptyDir" example:"30Gi"`
 	// StorageClass is the class of that volume; only with monitoring.storage.
-	StorageClass string `key:"storageClass" unset:"the cluster's default" pattern:"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$" example:"standard"`
+	StorageClass string `key:"storageClass" unset:"the cluster's default" example:"standard" format:"subdomain"`
 	// Grafana is false to leave Grafana out.
-	Grafana bool `key:"grafana"`
+	Grafana bool `key:"grafana" default:"true"`
 	// GrafanaPassword is the password of Grafana's admin.
 	GrafanaPassword Secret `key:"grafanaPassword" unset:"generated once, then kept"`
 	// Dashboards gives Grafana the stack's dashboards (docs/operations.md); only with monitoring.grafana.
@@ -251,24 +251,24 @@ type Monitoring struct {
 // Alerts are the stack's alerts and what they measure against.
 type Alerts struct {
 	// Enabled is false to leave the alerts out.
-	Enabled bool `key:"enabled"`
+	Enabled bool `key:"enabled" default:"true"`
 	// TTFTObjective is the time to the first token that monitoring.alerts.ttftRatio of the requests must keep: a bucket of
 	// vLLM's histogram (100ms, 250ms, 500ms, 750ms, 1s, 2.5s, 5s, 7.5s, 10s, 20s, 40s, 1m20s, 2m40s,
 	// 10m40s, 42m40s), because nothing is known of times between two.
-	TTFTObjective time.Duration `key:"ttftObjective" min:"100ms" max:"42m40s" example:"5s"`
+	TTFTObjective time.Duration `key:"ttftObjective" min:"100ms" max:"42m40s" example:"5s" default:"2.5s" step:"1ms"`
 	// TTFTRatio is the share of the requests, not percent, that must keep monitoring.alerts.ttftObjective.
-	TTFTRatio float64 `key:"ttftRatio" min:"0.5" max:"0.999"`
+	TTFTRatio float64 `key:"ttftRatio" min:"0.5" max:"0.999" default:"0.95" hint:"a share, not percent: for example 0.95"`
 	// AtMaxFor is how long the HPA may stand at autoscaling.maxReplicas.
-	AtMaxFor time.Duration `key:"atMaxFor" min:"1m" max:"24h"`
+	AtMaxFor time.Duration `key:"atMaxFor" min:"1m" max:"24h" default:"15m" hint:"longer than a usual peak"`
 }
 
 // Autoscaling is the HorizontalPodAutoscaler and the adapter that feeds it.
 type Autoscaling struct {
 	// MinReplicas is the least number of replicas; the HPA cannot start from 0.
-	MinReplicas int `key:"minReplicas" unit:"replicas" min:"1"`
+	MinReplicas int `key:"minReplicas" unit:"replicas" min:"1" default:"1" hint:"the HPA cannot start from 0, where there are no metrics to scale on"`
 	// MaxReplicas is the largest number of replicas: autoscaling.minReplicas or more, and no more than
 	// nodePools.gpu can hold.
-	MaxReplicas int `key:"maxReplicas" unit:"replicas" min:"1" example:"3"`
+	MaxReplicas int `key:"maxReplicas" unit:"replicas" min:"1" example:"3" default:"4"`
 	// Signals are what the HPA scales on; it follows the one that asks for the most replicas.
 	Signals Signals `key:"signals"`
 	// ScaleUp limits how fast replicas are added.
@@ -276,37 +276,37 @@ type Autoscaling struct {
 	// ScaleDown limits how fast replicas are removed.
 	ScaleDown ScaleDown `key:"scaleDown"`
 	// AdapterReplicas is the number of pods of the metrics adapter.
-	AdapterReplicas int `key:"adapterReplicas" unit:"pods" min:"1" max:"10"`
+	AdapterReplicas int `key:"adapterReplicas" unit:"pods" min:"1" max:"10" default:"2" hint:"2 survive the loss of a node"`
 	// AdapterImage is the Custom Metrics Stackdriver Adapter of metrics google-managed, with a version tag or digest.
-	AdapterImage string `key:"adapterImage" clouds:"gke" example:"registry.example.com/custom-metrics-stackdriver-adapter:v0.16.9-gke.0"`
+	AdapterImage string `key:"adapterImage" clouds:"gke" example:"registry.example.com/custom-metrics-stackdriver-adapter:v0.16.9-gke.0" format:"image" default:"gcr.io/gke-release/custom-metrics-stackdriver-adapter:v0.16.9-gke.0"`
 	// AdapterPort is a port that the control plane may open to pods. Every cloud's reaches 10250.
-	AdapterPort int `key:"adapterPort" clouds:"local" min:"1024" max:"65535"`
+	AdapterPort int `key:"adapterPort" clouds:"local" min:"1024" max:"65535" default:"10250" hint:"10250 is open to every control plane"`
 	// RelistInterval is how often the adapter looks for new series: at least monitoring.signalInterval,
 	// by default twice that and 10s or more.
-	RelistInterval time.Duration `key:"relistInterval" min:"1s" max:"5m"`
+	RelistInterval time.Duration `key:"relistInterval" min:"1s" max:"5m" hint:"10s suits"`
 }
 
 // ScaleUp limits how fast replicas are added: the larger of Pods and Percent in each Period.
 type ScaleUp struct {
 	// Stabilization is how long the load has to be high.
-	Stabilization time.Duration `key:"stabilization" min:"0s" max:"1h"`
+	Stabilization time.Duration `key:"stabilization" min:"0s" max:"1h" hint:"0s reacts at once"`
 	// Pods is how many replicas may be added in each period; the larger of pods and percent counts.
-	Pods int `key:"pods" unit:"replicas" min:"1" max:"1000"`
+	Pods int `key:"pods" unit:"replicas" min:"1" max:"1000" default:"4" hint:"4 suits"`
 	// Percent is the same in percent of the replicas.
-	Percent int `key:"percent" unit:"percent" min:"1" max:"1000"`
+	Percent int `key:"percent" unit:"percent" min:"1" max:"1000" default:"100" hint:"100 doubles"`
 	// Period is the time that pods and percent are counted in.
-	Period time.Duration `key:"period" min:"1s" max:"30m"`
+	Period time.Duration `key:"period" min:"1s" max:"30m" default:"15s" hint:"15s is the HPA's own period"`
 }
 
 // ScaleDown limits how fast replicas are removed: Pods in each Period, and only when the load has
 // been low for all of Stabilization.
 type ScaleDown struct {
 	// Stabilization is how long the load has to be low.
-	Stabilization time.Duration `key:"stabilization" min:"0s" max:"1h"`
+	Stabilization time.Duration `key:"stabilization" min:"0s" max:"1h" default:"5m" hint:"5m outlasts a pause in the load"`
 	// Pods is how many replicas may be removed in each period.
-	Pods int `key:"pods" unit:"replicas" min:"1" max:"1000"`
+	Pods int `key:"pods" unit:"replicas" min:"1" max:"1000" default:"1" hint:"1 keeps warm replicas longest"`
 	// Period is the time that pods are counted in.
-	Period time.Duration `key:"period" min:"1s" max:"30m"`
+	Period time.Duration `key:"period" min:"1s" max:"30m" default:"1m" hint:"1m suits"`
 }
 
 // Charts are the third-party Helm charts.
@@ -339,9 +339,9 @@ type Policy struct {
 // Chart is where a chart comes from and what is changed in it.
 type Chart struct {
 	// Version is one exact version.
-	Version string `key:"version" pattern:"^v?[0-9]+[.][0-9]+[.][0-9]+([-+][0-9A-Za-z.+-]+)?$" example:"1.2.3"`
+	Version string `key:"version" example:"1.2.3" format:"version"`
 	// Repository is a URL (http, https, oci), or a folder that begins with / or a full stop.
-	Repository string `key:"repository" pattern:"^(https?://|oci://|[.]{0,2}/)." example:"oci://registry.example.com/charts"`
+	Repository string `key:"repository" example:"oci://registry.example.com/charts" format:"repository"`
 	// Values are merged over the program's own, and win. Where one is encrypted, all of them stay secret.
 	Values map[string]any `key:"values" example:"{podAnnotations: {team: ml}}"`
 
