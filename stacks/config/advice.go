@@ -63,25 +63,8 @@ func older(a, b string) bool {
 
 // warnOfScaling looks at how the signals go together, and with the times that things take.
 func (c *Config) warnOfScaling(r *report) {
-	s, interval, relist := c.Autoscaling.Signals, c.Monitoring.SignalInterval, c.Autoscaling.RelistInterval
-	const prefix = "autoscaling.signals."
-	if s.GPUUtilization.Enabled && !s.RequestsRunning.Enabled && !s.RequestsWaiting.Enabled {
-		r.warn(prefix+"gpuUtilization.enabled", true,
-			fmt.Sprintf("without a request signal the autoscaler cannot tell a busy replica from a full one: a GPU reads near 100 percent whenever anything is decoded, and never more, so replicas grow by a factor of %.2f at a time however long the queue",
-				100/s.GPUUtilization.Target),
-			r.set(prefix+"requestsWaiting.enabled", "true"))
-	}
-	if s.GPUUtilization.Enabled && s.RequestsRunning.Enabled && s.GPUUtilization.GuardRequests > s.RequestsRunning.Target {
-		r.warn(prefix+"gpuUtilization.guardRequests", s.GPUUtilization.GuardRequests,
-			fmt.Sprintf("utilisation counts in full only from so many requests on, which is above requestsRunning.target (%g): by then the requests have scaled up, and the GPU signal decides nothing",
-				s.RequestsRunning.Target),
-			"lower it, or switch gpuUtilization off")
-	}
-	if s.RequestsWaiting.Enabled && s.RequestsWaiting.Target > float64(c.Model.MaxNumSeqs) {
-		r.warn(prefix+"requestsWaiting.target", s.RequestsWaiting.Target,
-			fmt.Sprintf("a queue longer than model.maxNumSeqs (%d) is more than one full batch: each new request waits for a whole one before replicas are added", c.Model.MaxNumSeqs),
-			"3 to 5 is usual")
-	}
+	interval, relist := c.Monitoring.SignalInterval, c.Autoscaling.RelistInterval
+	c.warnOfSignals(r)
 	if !c.ManagesMetrics() && relist < 2*interval {
 		r.warn("autoscaling.relistInterval", relist,
 			fmt.Sprintf("less than two of monitoring.signalInterval (%s): one late scrape, and the adapter forgets the metric until the next relist", interval),

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"os"
 	"slices"
 	"strings"
@@ -297,38 +296,6 @@ type Autoscaling struct {
 	RelistInterval time.Duration `key:"relistInterval" min:"1s" max:"5m"`
 }
 
-// Signals are what the HPA scales on; it follows the one that asks for the most replicas.
-type Signals struct {
-	// RequestsRunning counts requests that a replica works on.
-	RequestsRunning Signal `key:"requestsRunning"`
-	// RequestsWaiting counts requests queued in a replica.
-	RequestsWaiting Signal `key:"requestsWaiting"`
-	// GPUUtilization is in percent.
-	GPUUtilization GPUSignal `key:"gpuUtilization"`
-}
-
-// Signal is one metric of the HPA and its target, the average per replica.
-type Signal struct {
-	// Enabled says whether the HPA follows the signal; at least one has to be on.
-	Enabled bool `key:"enabled"`
-	// Target is the average per replica. For requests running: below model.maxNumSeqs / 1.1, by default
-	// 75 % of it, rounded down.
-	Target float64 `key:"target" unit:"requests" above:"0"`
-}
-
-// GPUSignal is the GPU metric of the HPA.
-type GPUSignal struct {
-	// Enabled says whether the HPA follows the signal; at least one has to be on.
-	Enabled bool `key:"enabled"`
-	// Target is the average per replica. Utilisation ends at 100, and the HPA ignores a tenth above the
-	// target.
-	Target float64 `key:"target" unit:"percent" above:"0" below:"90.91"`
-	// GuardRequests is the number of requests in a replica, at most model.maxNumSeqs, below which its
-	// GPU utilisation is counted in part only, because a GPU reads near 100 % whenever anything is
-	// decoded. The default is the target of requests running.
-	GuardRequests float64 `key:"guardRequests" unit:"requests" min:"1"`
-}
-
 // ScaleUp limits how fast replicas are added: the larger of Pods and Percent in each Period.
 type ScaleUp struct {
 	// Stabilization is how long the load has to be high.
@@ -518,9 +485,6 @@ func sourceOf(ctx *pulumi.Context) Source {
 // Defaults of the numbers that other defaults or rules refer to.
 const (
 	defaultMaxNumSeqs = 16
-	// runningShare leaves a quarter of a replica's places free for the time that the next one needs
-	// to start.
-	runningShare = 0.75
 )
 
 // Charts and images, pinned in this one place.
@@ -591,16 +555,7 @@ func (c *Config) applyDefaults(given keySet) {
 
 	orDefault(given, "autoscaling.minReplicas", &c.Autoscaling.MinReplicas, 1)
 	orDefault(given, "autoscaling.maxReplicas", &c.Autoscaling.MaxReplicas, 4)
-	signals := &c.Autoscaling.Signals
-	orDefault(given, "autoscaling.signals.requestsRunning.enabled", &signals.RequestsRunning.Enabled, true)
-	orDefault(given, "autoscaling.signals.requestsRunning.target", &signals.RequestsRunning.Target,
-		runningTarget(c.Model.MaxNumSeqs))
-	orDefault(given, "autoscaling.signals.requestsWaiting.enabled", &signals.RequestsWaiting.Enabled, true)
-	orDefault(given, "autoscaling.signals.requestsWaiting.target", &signals.RequestsWaiting.Target, 4)
-	orDefault(given, "autoscaling.signals.gpuUtilization.enabled", &signals.GPUUtilization.Enabled, true)
-	orDefault(given, "autoscaling.signals.gpuUtilization.target", &signals.GPUUtilization.Target, 80)
-	orDefault(given, "autoscaling.signals.gpuUtilization.guardRequests", &signals.GPUUtilization.GuardRequests,
-		guardRequests(signals.RequestsRunning.Target, c.Model.MaxNumSeqs))
+	c.applySignalDefaults(given)
 	orDefault(given, "autoscaling.scaleUp.pods", &c.Autoscaling.ScaleUp.Pods, 4)
 	orDefault(given, "autoscaling.scaleUp.percent", &c.Autoscaling.ScaleUp.Percent, 100)
 	orDefault(given, "autoscaling.scaleUp.period", &c.Autoscaling.ScaleUp.Period, 15*time.Second)
@@ -623,22 +578,6 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "charts.devicePlugin.repository", &c.Charts.DevicePlugin.Repository, nvidiaDevicePlugin)
 	orDefault(given, "charts.clusterAutoscaler.version", &c.Charts.ClusterAutoscaler.Version, "9.59.0")
 	orDefault(given, "charts.clusterAutoscaler.repository", &c.Charts.ClusterAutoscaler.Repository, kubernetesAutoscale)
-}
-
-// runningTarget is the default target of requests running: whole, except for a replica that works on
-// one request only, whose average can exceed nothing but a fraction.
-func runningTarget(maxNumSeqs int) float64 {
-	if maxNumSeqs <= 1 {
-		return runningShare
-	}
-	return math.Floor(runningShare * float64(maxNumSeqs))
-}
-
-// guardRequests is the default guard of the GPU signal. A GPU that decodes anything reads near 100 %, so
-// that the guard decides how many requests make a replica full in the eyes of that signal: with less than
-// the target of requests running, GPUs would be added long before the ones that are there are used.
-func guardRequests(runningTarget float64, maxNumSeqs int) float64 {
-	return math.Max(1, math.Min(runningTarget, float64(maxNumSeqs)))
 }
 
 // orDefault sets a field unless its key was given.

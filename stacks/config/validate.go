@@ -397,39 +397,6 @@ func (c *Config) validateReplicas(r *report) {
 	}
 }
 
-// validateSignals refuses targets that can never be exceeded: the replica count would stay where it is.
-func (c *Config) validateSignals(r *report) {
-	s := c.Autoscaling.Signals
-	const prefix = "autoscaling.signals."
-	if !s.RequestsRunning.Enabled && !s.RequestsWaiting.Enabled && !s.GPUUtilization.Enabled {
-		r.bad(prefix+"requestsRunning.enabled", false, "at least one signal enabled, or nothing ever scales",
-			r.set(prefix+"requestsRunning.enabled", "true"))
-	}
-	maxNumSeqs := float64(c.Model.MaxNumSeqs)
-	if s.RequestsRunning.Enabled && r.target(prefix+"requestsRunning.target", s.RequestsRunning.Target) &&
-		maxNumSeqs >= 1 && !reachable(s.RequestsRunning.Target, maxNumSeqs) {
-		r.bad(prefix+"requestsRunning.target", s.RequestsRunning.Target,
-			fmt.Sprintf("below %.4g: a replica never runs more than model.maxNumSeqs (%d) requests, and the HPA ignores a tenth above the target",
-				maxNumSeqs/(1+hpaTolerance), c.Model.MaxNumSeqs),
-			fmt.Sprintf("set it to %g, or raise model.maxNumSeqs", runningTarget(c.Model.MaxNumSeqs)))
-	}
-	if s.RequestsWaiting.Enabled {
-		r.target(prefix+"requestsWaiting.target", s.RequestsWaiting.Target)
-	}
-	if !s.GPUUtilization.Enabled {
-		return
-	}
-	if r.target(prefix+"gpuUtilization.target", s.GPUUtilization.Target) && !reachable(s.GPUUtilization.Target, 100) {
-		r.bad(prefix+"gpuUtilization.target", s.GPUUtilization.Target,
-			fmt.Sprintf("below %.4g: utilisation ends at 100 percent, and the HPA ignores a tenth above the target", 100/(1+hpaTolerance)),
-			r.set(prefix+"gpuUtilization.target", "80"))
-	}
-	if guard := s.GPUUtilization.GuardRequests; guard < 1 || maxNumSeqs >= 1 && guard > maxNumSeqs {
-		r.bad(prefix+"gpuUtilization.guardRequests", guard, fmt.Sprintf("1 to model.maxNumSeqs (%d)", c.Model.MaxNumSeqs),
-			"remove the key: the target of requests running suits; less adds GPUs before those that are there are full")
-	}
-}
-
 func (c *Config) validateBehavior(r *report) {
 	up, down := c.Autoscaling.ScaleUp, c.Autoscaling.ScaleDown
 	r.duration("autoscaling.scaleUp.stabilization", up.Stabilization, 0, maxHPAStabilization, "0s reacts at once")
@@ -509,18 +476,6 @@ func (r *report) between(key string, n, low, high int, hint string) {
 		r.bad(key, n, fmt.Sprintf("%d to %d", low, high), hint)
 	}
 }
-
-// target reports a target that an HPA cannot hold: quantities keep three decimals.
-func (r *report) target(key string, target float64) bool {
-	if target >= 0.001 {
-		return true
-	}
-	r.bad(key, target, "above 0", "to switch the signal off, set its enabled to false")
-	return false
-}
-
-// reachable says whether an average can exceed a target by more than the HPA tolerates.
-func reachable(target, highest float64) bool { return highest/target > 1+hpaTolerance }
 
 // imageProblem says what keeps an image from being pinned; "" when nothing does.
 func imageProblem(image string) string {
