@@ -1,7 +1,6 @@
 package components
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -38,15 +37,37 @@ func TestVLLMServerArgs(t *testing.T) {
 	})
 }
 
-// A flag that the program sets but does not own could be set a second time by the extra arguments.
-func TestEveryFlagSetIsOwned(t *testing.T) {
+// A flag that the program sets and the table lacks could be set a second time by the extra arguments.
+func TestEveryFlagSetIsInTheTable(t *testing.T) {
 	many := vllmArgs()
 	many.Model.Revision = "main"
 	many.GPU.PerReplica = 2
 	for _, args := range []*VLLMArgs{many, simulatorArgs()} {
 		for _, arg := range serverArgs(args) {
-			flag, _, _ := strings.Cut(arg, "=")
-			assert.Contains(t, OwnedFlags(), flag)
+			_, found := FindServerFlag(arg)
+			assert.True(t, found, arg)
 		}
+	}
+}
+
+func TestServerFlags(t *testing.T) {
+	names := map[string]bool{}
+	for _, flag := range ServerFlags() {
+		assert.Regexp(t, `^--?[a-z-]+$`, flag.Name)
+		assert.False(t, names[flag.Name], "%s is listed twice", flag.Name)
+		names[flag.Name] = true
+	}
+	for arg, want := range map[string]string{
+		"--port": "vllm.port", "--port=9": "vllm.port", "--max_model_len=9": "model.maxModelLen", "-tp": "gpu.perReplica",
+		"--api-key=x": "apiKey", "--hf_token": "huggingFaceToken",
+	} {
+		flag, found := FindServerFlag(arg)
+		assert.True(t, found, arg)
+		assert.Equal(t, want, flag.Key, arg)
+		assert.Equal(t, flag.Name == "--api-key" || flag.Name == "--hf-token", flag.Secret, arg)
+	}
+	for _, arg := range []string{"", "--enable-prefix-caching", "--port-range=1", "port"} {
+		_, found := FindServerFlag(arg)
+		assert.False(t, found, arg)
 	}
 }

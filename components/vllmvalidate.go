@@ -3,7 +3,6 @@ package components
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -87,11 +86,18 @@ func (m Model) validate() error {
 		add("dtype is empty (auto, or one of vLLM's types)")
 	}
 	for _, arg := range m.ExtraArgs {
-		flag, _, _ := strings.Cut(arg, "=")
-		// vLLM takes --max_model_len as well.
-		if owner, owned := ownedFlags[strings.ReplaceAll(flag, "_", "-")]; owned {
-			add("extra argument %q is set by %s: use that instead", arg, owner)
+		if flag, found := FindServerFlag(arg); found {
+			// The name alone: the value may be a secret.
+			add("extra argument %s is a flag that the program sets: %s", flag.Name, insteadOf(flag))
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// insteadOf returns what to do instead of giving a flag among the extra arguments.
+func insteadOf(flag ServerFlag) string {
+	if flag.Key == "" {
+		return "remove it"
+	}
+	return "set " + flag.Key + " instead"
 }
