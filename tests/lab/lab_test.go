@@ -24,8 +24,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
+	"vllm-autoscaling/ops/podforward"
 	"vllm-autoscaling/tests/lab/controlplane"
-	"vllm-autoscaling/tests/podforward"
 )
 
 // eventually polls until seen returns "", and prints what it returned last when it never does.

@@ -20,8 +20,8 @@ import (
 	"syscall"
 	"time"
 
+	"vllm-autoscaling/ops/project"
 	"vllm-autoscaling/tests/lab"
-	"vllm-autoscaling/tests/project"
 )
 
 const (

@@ -11,11 +11,11 @@ import (
 	"time"
 
 	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/ops/load"
+	"vllm-autoscaling/ops/podforward"
+	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
-	"vllm-autoscaling/tests/load"
-	"vllm-autoscaling/tests/podforward"
-	"vllm-autoscaling/tests/report"
 )
 
 const (
