@@ -145,6 +145,7 @@ func TestAffectedStacks(t *testing.T) {
 	}{
 		{name: "nothing", want: ""},
 		{name: "documentation", changed: []string{"docs/gke.md", "README.md", "docs/demo.png"}, want: ""},
+		{name: "commands", changed: []string{"ops/policy/rules.go", "ops/go.mod"}, want: ""},
 		{name: "tests", changed: []string{"tests/lab/lab.go", "tests/go.mod", "providers/gke/gke_test.go", "components/testdata/x.json"}, want: ""},
 		{name: "pipeline", changed: []string{".github/workflows/test.yml", ".ci/run", "Makefile", ".golangci.yaml", ".gitignore"}, want: ""},
 		{name: "one cloud", changed: []string{"providers/gke/cluster.go"}, want: "gke"},
@@ -369,7 +370,7 @@ func TestDriftNeverGoesUnseen(t *testing.T) {
 			// Compiling the command is left out: bin/preview below stands in for it.
 			tools := t.TempDir()
 			require.NoError(t, os.WriteFile(filepath.Join(tools, "go"), []byte("#!/bin/sh\n"), 0o755))
-			repo.write("tests/.keep", "")
+			repo.write("ops/.keep", "")
 			repo.write("bin/preview", fmt.Sprintf("#!/bin/sh\necho report >bin/drift-gke.md\nexit %d\n", test.status))
 			repo.write(".ci/codehost", "#!/bin/sh\necho \"codehost: $*\"\n")
 			for _, file := range []string{"bin/preview", ".ci/codehost"} {

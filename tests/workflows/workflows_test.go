@@ -291,7 +291,7 @@ func TestCachesHaveOneKey(t *testing.T) {
 	for _, step := range read {
 		assert.Equal(t, written[0].With, step.With)
 	}
-	assert.Contains(t, read[0].With["key"], "hashFiles('go.sum', 'tests/go.sum')")
+	assert.Contains(t, read[0].With["key"], "hashFiles('go.sum', 'ops/go.sum')")
 	assert.Contains(t, read[0].With["key"], "hashFiles('**/*.go')")
 }
 
