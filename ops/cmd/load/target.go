@@ -16,7 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"vllm-autoscaling/ops/load"
-	"vllm-autoscaling/ops/podforward"
+	"vllm-autoscaling/ops/portforward"
 	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/ops/verify"
 )
@@ -34,7 +34,7 @@ type target struct {
 	signals  []report.Signal
 
 	// forwards to the pods; nil with -url.
-	forwards *podforward.Forwards
+	forwards *portforward.Forwards
 }
 
 // find looks the stack up and says what will be loaded, before anything is.
@@ -77,7 +77,7 @@ func find(ctx context.Context, o options, out *screen) (*target, error) {
 		o.stack, t.access.Config.Host, serving.Namespace, serving.Deployment,
 		deployment.Status.ReadyReplicas, deployment.Status.Replicas, way)
 	if o.url == "" {
-		t.forwards, err = podforward.Start(ctx, podforward.Options{
+		t.forwards, err = portforward.Follow(ctx, portforward.Options{
 			Config: t.access.Config, Namespace: serving.Namespace, Selector: t.selector, Port: serving.Port, Log: out.note,
 		})
 		if err != nil {

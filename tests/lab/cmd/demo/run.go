@@ -12,7 +12,7 @@ import (
 
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/ops/load"
-	"vllm-autoscaling/ops/podforward"
+	"vllm-autoscaling/ops/portforward"
 	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
@@ -216,7 +216,7 @@ func (d *demo) deploy(ctx context.Context) error {
 // scale applies the step of load and watches the replicas go up and down.
 func (d *demo) scale(ctx context.Context) error {
 	// As users of a cluster reach it: through the API server, to every pod that is ready.
-	forwards, err := podforward.Start(ctx, podforward.Options{
+	forwards, err := portforward.Follow(ctx, portforward.Options{
 		Config: d.lab.Config(), Namespace: serving, Selector: selector, Port: apiPort,
 	})
 	if err != nil {

@@ -1,4 +1,4 @@
-package podforward
+package portforward
 
 import (
 	"context"
@@ -17,14 +17,14 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// wire is a forward that a test can cut.
+// wire is a connection that a test can close.
 type wire struct {
 	done chan struct{}
 	once sync.Once
 }
 
 func (w *wire) Done() <-chan struct{} { return w.done }
-func (w *wire) Trouble() string       { return "" }
+func (w *wire) PodErrors() string     { return "" }
 func (w *wire) Close()                { w.once.Do(func() { close(w.done) }) }
 
 func (w *wire) closed() bool {
@@ -36,7 +36,7 @@ func (w *wire) closed() bool {
 	}
 }
 
-// wires hands out forwards and remembers them by pod.
+// wires is a dialer that keeps its connections by pod.
 type wires struct {
 	mu    sync.Mutex
 	all   map[string][]*wire
@@ -69,7 +69,7 @@ func pod(name string, ready corev1.ConditionStatus) *corev1.Pod {
 	}
 }
 
-func known(f *Forwards, uid types.UID) *forward {
+func known(f *Forwards, uid types.UID) *podForward {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.open[uid]
@@ -79,7 +79,7 @@ func TestForwardsFollowPods(t *testing.T) {
 	client := fake.NewClientset(pod("a", corev1.ConditionTrue), pod("b", corev1.ConditionFalse))
 	pods := client.CoreV1().Pods("vllm")
 	lines := &wires{all: map[string][]*wire{}, fails: 1}
-	f, err := start(t.Context(), client, Options{Namespace: "vllm", Selector: "app=vllm", Log: t.Logf}, lines.dial)
+	f, err := follow(t.Context(), client, Options{Namespace: "vllm", Selector: "app=vllm", Log: t.Logf}, lines.dial)
 	require.NoError(t, err)
 	defer f.Stop()
 	become := func(want ...Pod) {
@@ -100,7 +100,7 @@ func TestForwardsFollowPods(t *testing.T) {
 	select {
 	case <-f.Changed():
 	case <-time.After(10 * time.Second):
-		t.Fatal("nobody was told")
+		t.Fatal("Changed received nothing")
 	}
 
 	// A forward that breaks is opened again.
@@ -141,7 +141,7 @@ func TestForwardsFollowPods(t *testing.T) {
 func TestForwardEndsWithThePod(t *testing.T) {
 	client := fake.NewClientset(pod("a", corev1.ConditionTrue))
 	lines := &wires{all: map[string][]*wire{}}
-	f, err := start(t.Context(), client, Options{Namespace: "vllm", Selector: "app=vllm", Log: t.Logf}, lines.dial)
+	f, err := follow(t.Context(), client, Options{Namespace: "vllm", Selector: "app=vllm", Log: t.Logf}, lines.dial)
 	require.NoError(t, err)
 	defer f.Stop()
 	require.NoError(t, f.Wait(t.Context(), 1))

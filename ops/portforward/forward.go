@@ -1,6 +1,3 @@
-// Package portforward reaches a pod's port through the API server, as `kubectl port-forward` does. It
-// works wherever kubectl works: unlike the API server's proxy it needs no way from the control plane to the
-// pods' network, and no NetworkPolicy stops it, because the kubelet connects inside the pod.
 package portforward
 
 import (
@@ -19,21 +16,21 @@ import (
 	"k8s.io/client-go/transport/spdy"
 )
 
-// Forward is a port of this machine's loopback interface that leads to a pod.
+// Forward forwards a port of 127.0.0.1 to a port of one pod.
 type Forward struct {
 	// Address is the host:port on this machine.
 	Address string
 
-	stop   chan struct{}
-	once   sync.Once
-	done   chan struct{}
-	err    error
-	errors lockedBuffer
+	stop      chan struct{}
+	once      sync.Once
+	done      chan struct{}
+	err       error
+	podErrors lockedBuffer
 }
 
 // Open connects to a port of a running pod and listens on a free port of 127.0.0.1 until Close or
 // until the connection to the API server ends. The caller's role needs the verb create (and get, for API servers
-// that take WebSockets) on pods/portforward. The context bounds the start only.
+// that support WebSockets) on pods/portforward. The context limits the start only.
 func Open(ctx context.Context, config *rest.Config, namespace, pod string, port int) (*Forward, error) {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -49,14 +46,14 @@ func Open(ctx context.Context, config *rest.Config, namespace, pod string, port 
 	if err != nil {
 		return nil, fmt.Errorf("port-forward: %w", err)
 	}
-	// As kubectl: API servers before 1.30 take SPDY only, some proxies before them WebSockets only.
+	// Like kubectl: API servers before 1.30 support only SPDY, some proxies in front of them only WebSockets.
 	dialer := portforward.NewFallbackDialer(sockets, plain, func(err error) bool {
 		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 	})
 	f := &Forward{stop: make(chan struct{}), done: make(chan struct{})}
 	ready := make(chan struct{})
 	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", port)},
-		f.stop, ready, nil, &f.errors)
+		f.stop, ready, nil, &f.podErrors)
 	if err != nil {
 		return nil, fmt.Errorf("port-forward: %w", err)
 	}
@@ -87,13 +84,13 @@ func Open(ctx context.Context, config *rest.Config, namespace, pod string, port 
 // Done is closed when the forward has ended, by Close or because the connection was lost.
 func (f *Forward) Done() <-chan struct{} { return f.done }
 
-// Trouble is what the pod's side has reported so far, such as a refused connection; "" for nothing.
-func (f *Forward) Trouble() string { return strings.TrimSpace(f.errors.String()) }
+// PodErrors returns the errors that the pod's side has reported so far, such as a refused connection; "" for none.
+func (f *Forward) PodErrors() string { return strings.TrimSpace(f.podErrors.String()) }
 
 // Close ends the forward. Calling it again does nothing.
 func (f *Forward) Close() { f.once.Do(func() { close(f.stop) }) }
 
-// lockedBuffer is written by the forwarder while it is read.
+// lockedBuffer is a buffer that can be read while the forwarder writes to it.
 type lockedBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -1,6 +1,4 @@
-// Package podforward keeps a port-forward through the Kubernetes API open to every ready pod of a
-// deployment, as pods come and go. A port-forward to a Service picks one pod and stays with it.
-package podforward
+package portforward
 
 import (
 	"cmp"
@@ -20,21 +18,19 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
-
-	"vllm-autoscaling/ops/portforward"
 )
 
-// Options say which pods.
+// Options are the options of Follow. Log may be nil, everything else is required.
 type Options struct {
-	// Config reaches the API server as somebody who may list and watch pods and create pods/portforward.
+	// Config reaches the API server with a role that allows list and watch on pods and create on pods/portforward.
 	Config *rest.Config
-	// Namespace of the pods.
+	// Namespace is the pods' namespace.
 	Namespace string
-	// Selector of the pods, as in `kubectl get pods -l`.
+	// Selector is the pods' label selector, as in `kubectl get pods -l`.
 	Selector string
-	// Port of the pods.
+	// Port is the port of each pod.
 	Port int
-	// Log gets a line for each forward that opens, breaks or closes; nil for none.
+	// Log is called when a forward opens or breaks; nil for no log.
 	Log func(format string, args ...any)
 }
 
@@ -45,7 +41,7 @@ type Pod struct {
 	URL string
 }
 
-// Forwards follows the pods until Stop.
+// Forwards are the forwards to the pods of a selector, until Stop.
 type Forwards struct {
 	options  Options
 	dial     dialer
@@ -55,38 +51,38 @@ type Forwards struct {
 	changed  chan struct{}
 
 	mu   sync.Mutex
-	open map[types.UID]*forward
+	open map[types.UID]*podForward
 }
 
-// connection is an open forward; portforward.Forward is one.
+// connection is an open forward to one pod; a Forward implements it.
 type connection interface {
 	// Done is closed when it has ended.
 	Done() <-chan struct{}
-	// Trouble is what the pod's side has reported.
-	Trouble() string
+	// PodErrors returns the errors that the pod's side has reported.
+	PodErrors() string
 	Close()
 }
 
-// forward is that to one pod.
-type forward struct {
+// podForward is the forward to one pod.
+type podForward struct {
 	name   string
 	ready  bool
 	url    string // empty while it is not open
 	cancel context.CancelFunc
-	gone   bool // the pod's object is: a forward that ends is not opened again
+	gone   bool // the pod was deleted: a forward that ends is not opened again
 }
 
 const (
 	firstRetry = 200 * time.Millisecond
 	lastRetry  = 5 * time.Second
-	// openTimeout of one try.
+	// openTimeout limits one attempt.
 	openTimeout = 15 * time.Second
-	// defaultGrace is Kubernetes' own terminationGracePeriodSeconds.
+	// defaultGrace is Kubernetes' default terminationGracePeriodSeconds.
 	defaultGrace = 30 * time.Second
 )
 
-// Start watches the pods and returns when it knows them; forwards open on their own from then on.
-func Start(ctx context.Context, o Options) (*Forwards, error) {
+// Follow watches the pods and returns when their list is complete. The forwards open in the background.
+func Follow(ctx context.Context, o Options) (*Forwards, error) {
 	if o.Log == nil {
 		o.Log = func(string, ...any) {}
 	}
@@ -95,18 +91,18 @@ func Start(ctx context.Context, o Options) (*Forwards, error) {
 		return nil, fmt.Errorf("port-forward: selector: %w", err)
 	}
 	if selector.Empty() {
-		return nil, errors.New("port-forward: without a selector it would be every pod of the namespace")
+		return nil, errors.New("port-forward: the selector is empty and would match every pod of the namespace")
 	}
 	client, err := kubernetes.NewForConfig(o.Config)
 	if err != nil {
 		return nil, fmt.Errorf("port-forward: %w", err)
 	}
-	// The informer would try again for ever without saying why it cannot.
+	// The informer would retry forever without reporting the reason.
 	if _, err := client.CoreV1().Pods(o.Namespace).List(ctx, metav1.ListOptions{LabelSelector: o.Selector, Limit: 1}); err != nil {
 		return nil, fmt.Errorf("port-forward: list the pods: %w", err)
 	}
-	return start(ctx, client, o, func(ctx context.Context, pod string) (connection, string, error) {
-		forward, err := portforward.Open(ctx, o.Config, o.Namespace, pod, o.Port)
+	return follow(ctx, client, o, func(ctx context.Context, pod string) (connection, string, error) {
+		forward, err := Open(ctx, o.Config, o.Namespace, pod, o.Port)
 		if err != nil {
 			return nil, "", err
 		}
@@ -117,9 +113,9 @@ func Start(ctx context.Context, o Options) (*Forwards, error) {
 // dialer opens a forward to a pod and returns the host:port on this machine.
 type dialer func(ctx context.Context, pod string) (connection, string, error)
 
-func start(ctx context.Context, client kubernetes.Interface, o Options, dial dialer) (*Forwards, error) {
+func follow(ctx context.Context, client kubernetes.Interface, o Options, dial dialer) (*Forwards, error) {
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &Forwards{options: o, dial: dial, cancel: cancel, changed: make(chan struct{}, 1), open: map[types.UID]*forward{}}
+	f := &Forwards{options: o, dial: dial, cancel: cancel, changed: make(chan struct{}, 1), open: map[types.UID]*podForward{}}
 	f.informer = informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(o.Namespace),
 		informers.WithTweakListOptions(func(l *metav1.ListOptions) { l.LabelSelector = o.Selector }))
 	informer := f.informer.Core().V1().Pods()
@@ -142,9 +138,9 @@ func start(ctx context.Context, client kubernetes.Interface, o Options, dial dia
 	return f, nil
 }
 
-// Pods are the ready pods whose forward is open, ordered by name. A pod that is being deleted is not
-// among them, while its forward lasts so that requests in flight can end: as long as the pod's process does, and at
-// most for its grace period once its object is gone, as after `kubectl delete --force`.
+// Pods returns the ready pods whose forward is open, ordered by name. A pod that is being deleted is not
+// among them, but its forward stays open so that requests in flight can finish: until the pod's process ends, and at
+// most for the grace period after the object is deleted, as after `kubectl delete --force`.
 func (f *Forwards) Pods() []Pod {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -158,7 +154,7 @@ func (f *Forwards) Pods() []Pod {
 	return pods
 }
 
-// Changed says that Pods has something new.
+// Changed receives a value after the result of Pods has changed.
 func (f *Forwards) Changed() <-chan struct{} { return f.changed }
 
 // Stop closes every forward and returns when they are closed.
@@ -168,7 +164,7 @@ func (f *Forwards) Stop() {
 	f.done.Wait()
 }
 
-// Wait blocks until at least n pods have an open forward. The error says how many have.
+// Wait blocks until at least n pods have an open forward. The error names how many have.
 func (f *Forwards) Wait(ctx context.Context, n int) error {
 	for {
 		have := len(f.Pods())
@@ -191,12 +187,14 @@ func (f *Forwards) notify() {
 	}
 }
 
+// serves reports whether a pod is ready and not being deleted.
 func serves(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
 }
 
+// seen opens a forward to a pod that has become ready, and notes whether a known one still is.
 func (f *Forwards) seen(ctx context.Context, object any) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
@@ -211,19 +209,20 @@ func (f *Forwards) seen(ctx context.Context, object any) {
 	ready := serves(pod)
 	if known == nil && ready {
 		own, cancel := context.WithCancel(ctx)
-		known = &forward{name: pod.Name, cancel: cancel}
+		known = &podForward{name: pod.Name, cancel: cancel}
 		f.open[pod.UID] = known
 		f.done.Go(func() { f.keep(own, known) })
 	}
 	if known != nil && known.ready != ready {
 		known.ready = ready
 		if !ready {
-			f.options.Log("pod %s is not ready any more: no new request goes there", pod.Name)
+			f.options.Log("pod %s is no longer ready: it gets no new requests", pod.Name)
 		}
 		f.notify()
 	}
 }
 
+// gone forgets a deleted pod. Its forward closes after the pod's grace period, at once if it is not open.
 func (f *Forwards) gone(object any) {
 	if unknown, ok := object.(cache.DeletedFinalStateUnknown); ok {
 		object = unknown.Obj
@@ -253,8 +252,8 @@ func gracePeriod(pod *corev1.Pod) time.Duration {
 	return time.Duration(*pod.Spec.TerminationGracePeriodSeconds) * time.Second
 }
 
-// keep opens a pod's forward again whenever it breaks, until ctx ends or the pod is gone.
-func (f *Forwards) keep(ctx context.Context, to *forward) {
+// keep reopens a pod's forward whenever it breaks, until ctx ends or the pod is deleted.
+func (f *Forwards) keep(ctx context.Context, to *podForward) {
 	defer to.cancel()
 	wait := firstRetry
 	for ctx.Err() == nil {
@@ -268,7 +267,7 @@ func (f *Forwards) keep(ctx context.Context, to *forward) {
 		if opened {
 			wait = firstRetry
 		}
-		f.options.Log("port-forward to pod %s: %v; opened again in %s", to.name, err, wait)
+		f.options.Log("port-forward to pod %s: %v; retry in %s", to.name, err, wait)
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):
@@ -277,8 +276,8 @@ func (f *Forwards) keep(ctx context.Context, to *forward) {
 	}
 }
 
-// forward lasts as long as the forward does; opened says whether it came that far.
-func (f *Forwards) forward(ctx context.Context, to *forward) (opened bool, err error) {
+// forward opens a forward to a pod and returns when it has ended. opened reports whether it was open.
+func (f *Forwards) forward(ctx context.Context, to *podForward) (opened bool, err error) {
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	forward, address, err := f.dial(opening, to.name)
@@ -294,10 +293,10 @@ func (f *Forwards) forward(ctx context.Context, to *forward) (opened bool, err e
 	}
 	f.set(to, "")
 	<-forward.Done()
-	return true, fmt.Errorf("the connection has ended (%s)", cmp.Or(forward.Trouble(), "the pod reported nothing"))
+	return true, fmt.Errorf("the connection ended (%s)", cmp.Or(forward.PodErrors(), "the pod reported no error"))
 }
 
-func (f *Forwards) set(to *forward, url string) {
+func (f *Forwards) set(to *podForward, url string) {
 	f.mu.Lock()
 	to.url = url
 	f.mu.Unlock()
