@@ -1,13 +1,3 @@
-// Package load sends chat completions to OpenAI-compatible servers and measures what a client sees.
-//
-// An open load (Play) follows a schedule: each request has a moment at which it arrives, whatever has
-// become of those before, and its latency counts from that moment. Waiting inside the client is thus
-// part of the latency, and a server that stalls is charged for every request that it kept waiting
-// (no coordinated omission). A closed load (Set) keeps a number of requests in flight; it slows down
-// with the servers and is for making them busy, not for measuring how long users wait.
-//
-// The pacing is the package's own: pacers of load libraries, such as vegeta's, return how long to wait
-// from now and measure from the moment of sending, and have no request sizes. The client is OpenAI's.
 package load
 
 import (
@@ -15,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -34,120 +23,6 @@ func (s Shape) String() string {
 		return fmt.Sprintf("%d requests in flight", s.Concurrency)
 	}
 	return "no load"
-}
-
-// Target is a server.
-type Target struct {
-	// Name is what reports call it, such as a pod's name.
-	Name string
-	// URL is the address before /v1, without a slash at the end.
-	URL string
-}
-
-// ByURL makes Targets of a function that returns URLs, named by them.
-func ByURL(urls func(context.Context) ([]string, error)) func(context.Context) ([]Target, error) {
-	return func(ctx context.Context) ([]Target, error) {
-		list, err := urls(ctx)
-		targets := make([]Target, len(list))
-		for i, url := range list {
-			targets[i] = Target{Name: url, URL: url}
-		}
-		return targets, err
-	}
-}
-
-// Options of a Generator. Targets and Model are required.
-type Options struct {
-	// Targets returns the servers that are ready now. It is called every second, and at once after
-	// Changed; an error keeps the last list.
-	Targets func(ctx context.Context) ([]Target, error)
-	// Changed says that Targets has something new; nil for never.
-	Changed <-chan struct{}
-	// Model is the name that the servers serve.
-	Model string
-	// APIKey is sent as a bearer token when it is not empty.
-	APIKey string
-	// InputTokens is about how long a prompt is when the schedule does not say; default 32.
-	InputTokens int
-	// MaxTokens is how long every answer is when the schedule does not say; default 64. It is exact
-	// (ignore_eos), so that a request's work does not vary.
-	MaxTokens int
-	// TokenBound caps the output tokens that any schedule asks for; 0 for no cap.
-	TokenBound int
-	// Stream asks for server-sent events. Without, the first token cannot be told from the last.
-	Stream bool
-	// Timeout of one request, from its arrival; default 2 minutes.
-	Timeout time.Duration
-	// MaxInFlight bounds the requests in flight of any load; default 512. What a schedule asks for above
-	// it is counted as dropped and not sent.
-	MaxInFlight int
-	// Transport of the requests; nil for one with as many connections as MaxInFlight.
-	Transport http.RoundTripper
-}
-
-// Outcome is how a request ended.
-type Outcome string
-
-// Every request that a load asked for ends as exactly one of them.
-const (
-	OK       Outcome = "ok"
-	Failed   Outcome = "failed"
-	Dropped  Outcome = "dropped"  // not sent
-	Canceled Outcome = "canceled" // ended by Stop or a lower shape, not by the server
-)
-
-// Kinds of dropped requests; those of failed ones are in client.go.
-const (
-	KindMaxInFlight = "max in flight reached"
-	KindNoTarget    = "no ready pod"
-)
-
-// Record is one request. Times are since the generator's start.
-type Record struct {
-	// Arrived is when the schedule asked for it, or when the closed load had room for it.
-	Arrived time.Duration
-	// Sent is when it was handed to the HTTP client; later than Arrived by what the client itself waited.
-	Sent time.Duration
-	// First is when the first token came; 0 for none, and without Stream.
-	First time.Duration
-	// Ended is when the answer, or what became of it, was complete.
-	Ended   time.Duration
-	Outcome Outcome
-	// Kind says of what kind a failure or a drop is.
-	Kind string
-	// Target that it was sent to; empty when dropped.
-	Target string
-	// InputTokens and OutputTokens are what the server has counted.
-	InputTokens, OutputTokens int64
-}
-
-// TTFT is the time to the first token from the arrival, waiting included; 0 when it is not known.
-func (r Record) TTFT() time.Duration {
-	if r.First == 0 {
-		return 0
-	}
-	return r.First - r.Arrived
-}
-
-// Latency is the time to the end of the answer from the arrival.
-func (r Record) Latency() time.Duration { return r.Ended - r.Arrived }
-
-// Stats counts what has happened since Start.
-type Stats struct {
-	// Offered is every request that a load asked for: OK + Errors + Dropped + Canceled + InFlight.
-	Offered  int `json:"offered"`
-	Started  int `json:"started"` // sent
-	OK       int `json:"ok"`
-	Errors   int `json:"errors"`
-	Dropped  int `json:"dropped"`  // not sent: MaxInFlight reached, or no ready pod (open loop)
-	Canceled int `json:"canceled"` // ended by Stop or a lower shape, not by the server
-	InFlight int `json:"inFlight"`
-	// Latency of requests that ended well, in seconds.
-	P50 float64 `json:"p50Seconds"`
-	P95 float64 `json:"p95Seconds"`
-	Max float64 `json:"maxSeconds"`
-	// LastError is the newest failure, for the reader of a report.
-	LastError string `json:"lastError,omitempty"`
 }
 
 // Generator applies loads until Stop. Its methods may be called from several goroutines.
@@ -183,20 +58,9 @@ const (
 
 // Start begins with no load; Play or Set applies one. It ends with ctx or Stop.
 func Start(ctx context.Context, options Options) (*Generator, error) {
-	if options.Targets == nil || options.Model == "" {
-		return nil, errors.New("load: Targets and Model are required")
-	}
-	if options.InputTokens <= 0 {
-		options.InputTokens = 32
-	}
-	if options.MaxTokens <= 0 {
-		options.MaxTokens = 64
-	}
-	if options.Timeout <= 0 {
-		options.Timeout = 2 * time.Minute
-	}
-	if options.MaxInFlight <= 0 {
-		options.MaxInFlight = 512
+	options, err := options.withDefaults()
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	g := &Generator{
@@ -293,70 +157,6 @@ func (g *Generator) Drain(ctx context.Context) error {
 	}
 }
 
-// Targets returns the servers that get load now.
-func (g *Generator) Targets() []Target {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return slices.Clone(g.targets)
-}
-
-// Counts returns the counts so far without the latencies, which take longer.
-func (g *Generator) Counts() Stats {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	stats := g.stats
-	stats.InFlight = len(g.inFlight)
-	return stats
-}
-
-// Stats returns the counts and latencies so far.
-func (g *Generator) Stats() Stats {
-	g.mu.Lock()
-	stats := g.stats
-	stats.InFlight = len(g.inFlight)
-	latencies := make([]float64, 0, stats.OK)
-	for _, r := range g.records {
-		if r.Outcome == OK {
-			latencies = append(latencies, r.Latency().Seconds())
-		}
-	}
-	g.mu.Unlock() // no request has to wait while they are sorted
-	if n := len(latencies); n > 0 {
-		slices.Sort(latencies)
-		stats.P50, stats.P95, stats.Max = latencies[n/2], latencies[min(n-1, n*95/100)], latencies[n-1]
-	}
-	return stats
-}
-
-// Records returns the requests that have ended so far, in the order in which they ended.
-func (g *Generator) Records() []Record {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return slices.Clone(g.records)
-}
-
-// RecordsSince returns those after the first n, for a reader that has seen n.
-func (g *Generator) RecordsSince(n int) []Record {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return slices.Clone(g.records[min(n, len(g.records)):])
-}
-
-// InFlight is the number of requests in flight now.
-func (g *Generator) InFlight() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.inFlight)
-}
-
-// Gaps are the times between tokens within an answer, in microseconds, of requests that ended well.
-// A server that sends several tokens in one event has fewer, longer gaps.
-func (g *Generator) Gaps() *hdrhistogram.Histogram {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return hdrhistogram.Import(g.gaps.Export())
-}
-
 // Stop cancels what is in flight, waits until every goroutine has ended and
 // returns the final counts. It may be called more than once.
 func (g *Generator) Stop() Stats {
@@ -420,111 +220,4 @@ func (g *Generator) keepUp() {
 		}
 		g.mu.Unlock()
 	}
-}
-
-// offer sends a request, or counts it as dropped. The caller has the lock.
-func (g *Generator) offer(moment time.Time, arrival Arrival) {
-	if g.ctx.Err() != nil {
-		return
-	}
-	if arrival.InputTokens == 0 {
-		arrival.InputTokens = g.options.InputTokens
-	}
-	if arrival.OutputTokens == 0 {
-		arrival.OutputTokens = g.options.MaxTokens
-	}
-	if g.options.TokenBound > 0 {
-		arrival.OutputTokens = min(arrival.OutputTokens, g.options.TokenBound)
-	}
-	record := Record{Arrived: moment.Sub(g.started)}
-	g.stats.Offered++
-	switch {
-	case len(g.inFlight) >= g.options.MaxInFlight:
-		record.Kind = KindMaxInFlight
-	case len(g.targets) == 0:
-		record.Kind = KindNoTarget
-	}
-	if record.Kind != "" {
-		record.Outcome, record.Ended = Dropped, time.Since(g.started)
-		g.stats.Dropped++
-		g.records = append(g.records, record)
-		return
-	}
-	target := g.leastLoaded()
-	record.Target = target.Name
-	id := g.next
-	g.next++
-	ctx, cancel := context.WithCancel(g.ctx)
-	g.inFlight[id] = cancel
-	g.perTarget[target.Name]++
-	g.stats.Started++
-	g.done.Go(func() { g.send(ctx, id, target, moment, arrival, record) })
-}
-
-// leastLoaded is how a good load balancer spreads long requests; round robin would leave a new pod
-// idle until the old requests end. Equals take turns, or an idle second pod would never be asked.
-func (g *Generator) leastLoaded() Target {
-	g.turn++
-	best := g.targets[g.turn%len(g.targets)]
-	for i := range g.targets {
-		target := g.targets[(g.turn+i)%len(g.targets)]
-		if g.perTarget[target.Name] < g.perTarget[best.Name] {
-			best = target
-		}
-	}
-	return best
-}
-
-func (g *Generator) send(parent context.Context, id int, target Target, moment time.Time, arrival Arrival, record Record) {
-	ctx, cancel := context.WithDeadline(parent, moment.Add(g.options.Timeout))
-	defer cancel()
-	record.Sent = time.Since(g.started)
-	answer, err := g.client.ask(ctx, target, uint64(id), arrival)
-	record.Ended = time.Since(g.started)
-	if !answer.first.IsZero() {
-		record.First = answer.first.Sub(g.started)
-	}
-	record.InputTokens, record.OutputTokens = answer.input, answer.output
-	switch {
-	case err == nil:
-		record.Outcome = OK
-	case parent.Err() != nil:
-		record.Outcome = Canceled
-	default:
-		record.Outcome, record.Kind = Failed, kindOf(err)
-	}
-	g.mu.Lock()
-	ofClosed := g.closed[id]
-	if record.Outcome == Failed && ofClosed {
-		// A refused connection must not turn the closed loop into a busy loop.
-		g.mu.Unlock()
-		select {
-		case <-parent.Done():
-		case <-time.After(retryAfter):
-		}
-		g.mu.Lock()
-	}
-	g.inFlight[id]()
-	delete(g.inFlight, id)
-	delete(g.closed, id)
-	if g.perTarget[target.Name]--; g.perTarget[target.Name] == 0 {
-		delete(g.perTarget, target.Name)
-	}
-	switch record.Outcome {
-	case OK:
-		g.stats.OK++
-		for _, gap := range answer.gaps {
-			_ = g.gaps.RecordValue(min(max(1, gap.Microseconds()), longestGap.Microseconds()))
-		}
-	case Canceled:
-		g.stats.Canceled++
-	default:
-		g.stats.Errors++
-		g.stats.LastError = fmt.Sprintf("%s: %v", target.Name, err)
-	}
-	g.records = append(g.records, record)
-	close(g.idle)
-	g.idle = make(chan struct{})
-	g.mu.Unlock()
-	g.poke()
 }
