@@ -148,7 +148,7 @@ func TestLoadOfAnAddress(t *testing.T) {
 func TestJudgeFailsBelowTheObjective(t *testing.T) {
 	r := &report.Report{Requests: &report.Requests{OK: 90, Offered: 100, Goodput: report.Goodput{Objective: 2, Want: 0.95, Ratio: 0.9}}}
 	_, err := judge(r, load.Stats{}, nil)
-	require.ErrorContains(t, err, "90.0 % of the requests had their first token within 2 s, wanted 95.0 %")
+	require.ErrorContains(t, err, "90.0 % of the requests had their first token within 2 s, the objective is 95.0 %")
 	_, err = judge(&report.Report{Requests: &report.Requests{Offered: 3}}, load.Stats{}, nil)
 	require.ErrorContains(t, err, "none was sent")
 	r.Requests.Goodput.Met = true
@@ -172,7 +172,7 @@ func TestProgress(t *testing.T) {
 	s := &screen{out: &out, terminal: true}
 	s.status("one")
 	s.status("two")
-	s.say("stays")
+	s.print("stays")
 	assert.Equal(t, "one\r\x1b[Ktwo\r\x1b[Kstays\n", out.String())
 	out.Reset()
 	s.terminal = false

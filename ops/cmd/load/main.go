@@ -61,7 +61,7 @@ func realMain(args []string, stdout io.Writer) int {
 		ok, err = run(ctx, o, out)
 	}
 	line, code := verdict(ok, err, context.Cause(ctx))
-	out.say("%s", line)
+	out.print("%s", line)
 	return code
 }
 

@@ -22,8 +22,8 @@ type screen struct {
 	shown bool // a line that has to be cleared
 }
 
-// say prints a line that stays.
-func (s *screen) say(format string, args ...any) {
+// print prints a line that stays.
+func (s *screen) print(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clear()
@@ -31,12 +31,12 @@ func (s *screen) say(format string, args ...any) {
 }
 
 // note is what happens to a port-forward.
-func (s *screen) note(format string, args ...any) { s.say("  "+format, args...) }
+func (s *screen) note(format string, args ...any) { s.print("  "+format, args...) }
 
 // status replaces the line that is shown now; without a terminal it stays.
 func (s *screen) status(line string) {
 	if !s.terminal {
-		s.say("%s", line)
+		s.print("%s", line)
 		return
 	}
 	s.mu.Lock()

@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"vllm-autoscaling/ops/load"
 	"vllm-autoscaling/ops/report"
 )
 
-// run is one load; it returns the text of the last line. After an interruption both are returned.
+// run applies one load and writes its report. It returns the text of the last line; after an interruption, text and
+// error.
 func run(ctx context.Context, o options, out *screen) (string, error) {
 	t, err := find(ctx, o, out)
 	if err != nil {
@@ -23,90 +25,117 @@ func run(ctx context.Context, o options, out *screen) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	lo := load.Options{
-		Targets: t.targets, Model: model, APIKey: t.apiKey, InputTokens: o.input, MaxTokens: o.output,
-		TokenBound: o.tokenBound, Stream: true, Timeout: o.timeout, MaxInFlight: o.maxInFlight,
-	}
-	if t.forwards != nil {
-		lo.Changed = t.forwards.Changed()
-	}
-	// Not ctx: requests in flight are ended by Stop, which counts them.
-	generator, err := load.Start(context.WithoutCancel(ctx), lo)
+	generator, err := t.generator(ctx, model)
 	if err != nil {
 		return "", err
 	}
 	defer generator.Stop()
-	for len(generator.Targets()) == 0 {
-		select {
-		case <-ctx.Done():
-			return "", context.Cause(ctx)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	out.say("load: %s, model %s, at most %d in flight, Ctrl-C ends it with a report", o.shape(), model, o.maxInFlight)
+	out.print("load: %s, model %s, at most %d in flight, Ctrl-C ends it with a report", o.shape(), model, o.maxInFlight)
 
 	started := time.Now()
-	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopWatching()
 	recorder := report.NewRecorder(started, t.source(func() float64 { return float64(generator.InFlight()) }))
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		if t.access != nil {
-			recorder.Record(watching, time.Second, marks(recorder))
-		}
-	}()
-	p := newProgress(out, generator, recorder, o)
-	shown := make(chan struct{})
-	go func() { defer close(shown); p.show(watching) }()
-
+	stopWatching := t.watch(ctx, generator, recorder)
+	defer stopWatching()
 	loadFrom := recorder.Mark("load on")
 	err = apply(ctx, generator, o)
 	loadOff := recorder.Mark("load off")
 	if err == nil {
-		// Every request gets its time; none can take longer than its timeout.
-		draining, cancel := context.WithTimeoutCause(ctx, o.timeout+5*time.Second, errors.New("waited for the timeout"))
-		err = generator.Drain(draining)
-		cancel()
-	}
-	if err == nil && t.access != nil && o.after > 0 {
-		select {
-		case <-ctx.Done():
-		case <-time.After(o.after):
-		}
+		err = t.finish(ctx, generator)
 	}
 	stats := generator.Stop()
 	stopWatching()
-	<-watched
-	<-shown
 
-	r := &report.Report{
-		Title:    "Load on " + t.name() + ": " + o.shape(),
-		Started:  started,
-		Settings: o.settings,
-		Notes:    []string{"model " + model},
-		Requests: report.Measure(generator, started, loadFrom, loadOff, o.objective),
-		Signals:  t.signals,
-		Samples:  recorder.Samples(),
-		Events:   recorder.Events(),
-	}
+	r := t.report(recorder, started, model)
+	r.Requests = report.Measure(generator, started, loadFrom, loadOff, o.objective)
 	r.Scaling = report.Judge(r.Samples, loadFrom, t.gpus)
 	r.Summary = append(r.LoadRows(), r.ScalingRows()...)
-	if t.access != nil {
-		r.Notes = append(r.Notes, fmt.Sprintf("cluster %s, namespace %s, deployment %s", t.access.Config.Host,
-			t.access.Pipeline.Serving.Namespace, t.access.Pipeline.Serving.Deployment))
-	}
 	if writeErr := r.Write(o.report); writeErr != nil {
 		return "", errors.Join(err, writeErr)
 	}
 	for _, row := range r.Summary {
-		out.say("  %-30s %s", row.Name, row.Value)
+		out.print("  %-30s %s", row.Name, row.Value)
 	}
-	out.say("load: report: %s", filepath.Join(o.report, "index.html"))
+	out.print("load: report: %s", filepath.Join(o.report, "index.html"))
 	return judge(r, stats, err)
 }
 
-// judge says how it went.
+// generator starts a generator without load and returns it when it has at least one server to load.
+func (t *target) generator(ctx context.Context, model string) (*load.Generator, error) {
+	options := load.Options{
+		Targets: t.targets, Model: model, APIKey: t.apiKey, InputTokens: t.input, MaxTokens: t.output,
+		TokenBound: t.tokenBound, Stream: true, Timeout: t.timeout, MaxInFlight: t.maxInFlight,
+	}
+	if t.forwards != nil {
+		options.Changed = t.forwards.Changed()
+	}
+	// Not ctx: requests in flight are ended by Stop, which counts them.
+	generator, err := load.Start(context.WithoutCancel(ctx), options)
+	if err != nil {
+		return nil, err
+	}
+	for len(generator.Targets()) == 0 {
+		select {
+		case <-ctx.Done():
+			generator.Stop()
+			return nil, context.Cause(ctx)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return generator, nil
+}
+
+// watch records the autoscaler and shows the progress until the returned function is called, which may be called again.
+func (t *target) watch(ctx context.Context, generator *load.Generator, recorder *report.Recorder) (stop func()) {
+	// Not ctx: what happens while an interrupted run stops is recorded as well.
+	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	if t.access != nil {
+		running.Go(func() { recorder.Record(watching, time.Second, marks(recorder)) })
+	}
+	p := newProgress(t.out, generator, recorder, t.options)
+	running.Go(func() { p.show(watching) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// finish waits until no request is in flight, then for as long as -after demands.
+func (t *target) finish(ctx context.Context, generator *load.Generator) error {
+	// No request can last longer than its timeout.
+	draining, cancel := context.WithTimeoutCause(ctx, t.timeout+5*time.Second, errors.New("waited for the timeout"))
+	defer cancel()
+	if err := generator.Drain(draining); err != nil {
+		return err
+	}
+	if t.access != nil && t.after > 0 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(t.after):
+		}
+	}
+	return nil
+}
+
+// report returns the report without its results.
+func (t *target) report(recorder *report.Recorder, started time.Time, model string) *report.Report {
+	r := &report.Report{
+		Title:    "Load on " + t.name() + ": " + t.shape(),
+		Started:  started,
+		Settings: t.settings,
+		Notes:    []string{"model " + model},
+		Signals:  t.signals,
+		Samples:  recorder.Samples(),
+		Events:   recorder.Events(),
+	}
+	if t.access != nil {
+		r.Notes = append(r.Notes, fmt.Sprintf("cluster %s, namespace %s, deployment %s", t.access.Config.Host,
+			t.access.Pipeline.Serving.Namespace, t.access.Pipeline.Serving.Deployment))
+	}
+	return r
+}
+
+// judge returns the text of the last line, or an error if the load failed or missed its objective.
 func judge(r *report.Report, stats load.Stats, err error) (string, error) {
 	q := r.Requests
 	if q == nil {
@@ -117,15 +146,15 @@ func judge(r *report.Report, stats load.Stats, err error) (string, error) {
 	case err != nil:
 		return text, err
 	case q.OK == 0:
-		return "", fmt.Errorf("no request was answered; last failure: %s", cmp.Or(stats.LastError, "none, because none was sent (the report says why)"))
+		return "", fmt.Errorf("no request was answered; last failure: %s", cmp.Or(stats.LastError, "none, because none was sent (see the report)"))
 	case !q.Goodput.Met:
-		return "", fmt.Errorf("%.1f %% of the requests had their first token within %g s, wanted %.1f %%",
+		return "", fmt.Errorf("%.1f %% of the requests had their first token within %g s, the objective is %.1f %%",
 			100*q.Goodput.Ratio, q.Goodput.Objective, 100*q.Goodput.Want)
 	}
 	return text, nil
 }
 
-// name is what is loaded, for the title.
+// name returns the stack or the address, for the title.
 func (t *target) name() string {
 	if t.access != nil {
 		return "stack " + t.stack
@@ -133,7 +162,7 @@ func (t *target) name() string {
 	return t.url
 }
 
-// apply keeps the load up for its time.
+// apply applies the load for its duration.
 func apply(ctx context.Context, generator *load.Generator, o options) error {
 	if o.schedule != nil {
 		return generator.Play(ctx, o.schedule)
@@ -148,7 +177,7 @@ func apply(ctx context.Context, generator *load.Generator, o options) error {
 	}
 }
 
-// marks notes each time that the HPA wants another number and each time that another number is ready.
+// marks returns a function that marks each change of the desired and of the ready replicas.
 func marks(recorder *report.Recorder) func(report.Sample) {
 	var before *report.Sample
 	return func(now report.Sample) {

@@ -41,7 +41,7 @@ type target struct {
 func find(ctx context.Context, o options, out *screen) (*target, error) {
 	t := &target{options: o, out: out}
 	if o.stack == "" {
-		out.say("load: target: %s, as given; no stack is watched", o.url)
+		out.print("load: target: %s, as given; no stack is watched", o.url)
 		return t, nil
 	}
 	text, err := verify.StackOutputs(ctx, o.root, o.stack)
@@ -73,7 +73,7 @@ func find(ctx context.Context, o options, out *screen) (*target, error) {
 	if o.url != "" {
 		way = "at " + o.url + ", as given"
 	}
-	out.say("load: target: stack %s, cluster %s, namespace %s, deployment %s, %d of %d pods ready, %s",
+	out.print("load: target: stack %s, cluster %s, namespace %s, deployment %s, %d of %d pods ready, %s",
 		o.stack, t.access.Config.Host, serving.Namespace, serving.Deployment,
 		deployment.Status.ReadyReplicas, deployment.Status.Replicas, way)
 	if o.url == "" {
