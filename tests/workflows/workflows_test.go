@@ -251,7 +251,7 @@ func TestEachRunIsAScriptThatIsThere(t *testing.T) {
 			}
 		}
 	}
-	for _, script := range []string{"run", "build", "affected-stacks", "install-pulumi", "preview", "preview-comment", "up", "drift", "confirm-destroy", "destroy-plan", "destroy"} {
+	for _, script := range strings.Fields("run build affected-stacks install-pulumi preview preview-comment up drift confirm-destroy destroy-plan destroy") {
 		assert.True(t, used[script], "no workflow runs .ci/%s", script)
 	}
 }
