@@ -1,5 +1,5 @@
-// Package codehost keeps one comment on a pull request, or one open issue, up to date on GitHub or GitLab.
-// What belongs together is found again by a marker, an HTML comment that readers do not see.
+// Package codehost keeps one comment on a pull request, or one open issue, up to date on GitHub or GitLab. It finds
+// its own entries by a marker, an HTML comment that readers do not see.
 package codehost
 
 import (
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Host is where comments and issues live. GitHub and GitLab implement it.
+// Host is a place for comments and issues. GitHub and GitLab implement it.
 type Host interface {
 	// comments lists all comments of a pull request, oldest first.
 	comments(ctx context.Context, pullRequest int) ([]entry, error)
@@ -21,15 +21,15 @@ type Host interface {
 	editIssue(ctx context.Context, number int64, title, body string) (entry, error)
 	commentIssue(ctx context.Context, number int64, body string) error
 	closeIssue(ctx context.Context, number int64) (entry, error)
-	// longest is how many bytes a body may have.
+	// longest is the maximum size of a body, in bytes.
 	longest() int
-	// author is whose entries are ours; empty for anybody's.
+	// author is the login whose entries may be updated; empty for any.
 	author() string
-	// waiting is how long to wait before the next attempt.
+	// waiting decides how long to wait before the next attempt.
 	waiting() waiter
 }
 
-// entry is a comment or an issue. ID is what edits are addressed to: of an issue, its number.
+// entry is a comment or an issue. ID is what edits are addressed to; for an issue, its number.
 type entry struct {
 	ID          int64
 	Author      string
@@ -37,28 +37,28 @@ type entry struct {
 	URL         string
 }
 
-// Issue is what is wanted of one issue.
+// Issue is the desired state of one issue.
 type Issue struct {
-	// Marker tells this issue from others, such as "drift gke".
+	// Marker distinguishes this issue from others, such as "drift gke".
 	Marker string
 	// Title is the issue's title.
 	Title string
-	// Body is Markdown.
+	// Body is the text, in Markdown.
 	Body string
-	// Label is put on a new issue and narrows the search; required.
+	// Label is set on a new issue and narrows the search; required.
 	Label string
 }
 
-// Result says what became of a comment or an issue.
+// Result is what happened to a comment or an issue.
 type Result struct {
 	// Action is created, updated, unchanged, closed or none (there was nothing to close).
 	Action string
-	// URL is the page of the comment or issue; empty with none.
+	// URL is the page of the comment or issue; empty for none.
 	URL string
 }
 
-// UpsertComment makes body the pull request's comment with that marker: the first call creates it, later
-// ones replace its text. A body that is too long is cut, and says so.
+// UpsertComment makes body the pull request's comment with the marker: the first call creates it, later ones replace
+// its text. A body that is too long is cut and ends with a note.
 func UpsertComment(ctx context.Context, host Host, pullRequest int, marker, body string) (Result, error) {
 	hidden, err := markerLine(marker)
 	if err != nil {
@@ -69,7 +69,7 @@ func UpsertComment(ctx context.Context, host Host, pullRequest int, marker, body
 	}
 	text := fit(withMarker(hidden, body), host.longest())
 	var result Result
-	// The whole of it is tried again, search included: a request that failed may have been carried out.
+	// Every attempt repeats the search as well: a request that failed may have been carried out.
 	err = host.waiting().retry(ctx, func() error {
 		existing, err := host.comments(ctx, pullRequest)
 		if err != nil {
@@ -93,7 +93,7 @@ func UpsertComment(ctx context.Context, host Host, pullRequest int, marker, body
 	return result, err
 }
 
-// UpsertIssue makes sure that exactly one open issue with the marker says what is wanted.
+// UpsertIssue makes sure that exactly one open issue with the marker has the desired title and body.
 func UpsertIssue(ctx context.Context, host Host, issue Issue) (Result, error) {
 	hidden, err := markerLine(issue.Marker)
 	if err != nil {
@@ -127,7 +127,8 @@ func UpsertIssue(ctx context.Context, host Host, issue Issue) (Result, error) {
 	return result, err
 }
 
-// CloseIssue closes the open issue with the marker, after a comment that says why. None open is no error.
+// CloseIssue closes the open issue with the marker after a comment with the reason. It is not an error if none is
+// open.
 func CloseIssue(ctx context.Context, host Host, marker, label, comment string) (Result, error) {
 	hidden, err := markerLine(marker)
 	if err != nil {
@@ -157,7 +158,7 @@ func CloseIssue(ctx context.Context, host Host, marker, label, comment string) (
 	return result, err
 }
 
-// markerLine is the first line of what this package writes.
+// markerLine returns the first line of every text that this package writes.
 func markerLine(marker string) (string, error) {
 	if marker == "" || strings.ContainsAny(marker, "<>\n") || strings.Contains(marker, "--") {
 		return "", fmt.Errorf("marker %q: a short text without <, >, -- and line breaks is needed", marker)
@@ -165,7 +166,7 @@ func markerLine(marker string) (string, error) {
 	return "<!-- vllm-autoscaling " + marker + " -->", nil
 }
 
-// withMarker puts the marker before a text that does not start with it.
+// withMarker puts the marker in front of a text that does not start with it.
 func withMarker(hidden, text string) string {
 	if first, _, _ := strings.Cut(text, "\n"); strings.TrimSpace(first) == hidden {
 		return text
@@ -173,8 +174,8 @@ func withMarker(hidden, text string) string {
 	return hidden + "\n" + text
 }
 
-// marked finds the first entry that starts with the marker. One of somebody else is not ours, even if
-// quoted in full: whoever could plant it could otherwise hide the real one.
+// marked returns the first entry that starts with the marker. Entries of other authors are ignored, even full quotes:
+// anyone who could add one could otherwise hide the real entry.
 func marked(entries []entry, hidden, author string) (entry, bool) {
 	for _, e := range entries {
 		if first, _, _ := strings.Cut(e.Body, "\n"); strings.TrimSpace(first) == hidden && (author == "" || e.Author == author) {
@@ -184,16 +185,16 @@ func marked(entries []entry, hidden, author string) (entry, bool) {
 	return entry{}, false
 }
 
-// cutNote ends a text that was too long.
+// cutNote is the end of a text that was too long.
 const cutNote = "\n\n*The text is longer than a comment can be; the rest of it is in the log of the run.*\n"
 
-// fit cuts a text at the end of a line so that it has at most that many bytes, and closes what the cut
-// left open: code blocks and folded parts.
+// fit cuts a text at the end of a line so that it has at most that many bytes, and closes open code blocks and folded
+// sections.
 func fit(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}
-	// Enough for the note and for what has to be closed.
+	// Reserve for the note and for the closing lines.
 	room := most - len(cutNote) - 200
 	kept := text[:max(room, 0)]
 	if end := strings.LastIndexByte(kept, '\n'); end > 0 {
@@ -225,7 +226,7 @@ func fit(text string, most int) string {
 	return kept + cutNote
 }
 
-// leadingFence is the run of three or more backticks or tildes at the start of a line.
+// leadingFence returns the run of three or more backticks or tildes at the start of a line.
 func leadingFence(line string) string {
 	for _, mark := range []string{"`", "~"} {
 		if n := len(line) - len(strings.TrimLeft(line, mark)); n >= 3 {

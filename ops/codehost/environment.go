@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// FromEnvironment is the host that runs this job, by the variables that it sets: GitLab's where GITLAB_CI
-// is true, else GitHub's.
+// FromEnvironment returns the host that runs this job, from the variables that it sets: GitLab if GITLAB_CI is true,
+// otherwise GitHub.
 func FromEnvironment(get func(string) string) (Host, error) {
 	if get("GITLAB_CI") == "true" {
 		return NewGitLab(GitLabOptions{API: get("CI_API_V4_URL"), Project: get("CI_PROJECT_ID"), Token: get("GITLAB_TOKEN"), Author: get("COMMENT_AUTHOR")})
@@ -21,7 +21,7 @@ func FromEnvironment(get func(string) string) (Host, error) {
 	return NewGitHub(GitHubOptions{API: get("GITHUB_API_URL"), Repository: get("GITHUB_REPOSITORY"), Token: get("GITHUB_TOKEN"), Author: author})
 }
 
-// PullRequest is the number of the pull request that this job is for.
+// PullRequest returns the number of the pull request that this job is for.
 func PullRequest(get func(string) string) (int, error) {
 	if text := get("CI_MERGE_REQUEST_IID"); text != "" {
 		number, err := strconv.Atoi(text)

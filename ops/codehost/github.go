@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// gitHubLongest is the longest body that GitHub takes: 65,536 characters, of which it may count some as
-// several.
+// gitHubLongest is the longest body that GitHub accepts: 65,536 characters, some of which may count more than once.
 const gitHubLongest = 65000
 
 // GitHub is a repository on github.com or a GitHub Enterprise Server.
@@ -19,20 +18,20 @@ type GitHub struct {
 	ours       string
 }
 
-// GitHubOptions say which repository is meant and who asks.
+// GitHubOptions are the repository and the credentials.
 type GitHubOptions struct {
-	// API is the address of the REST API, which GITHUB_API_URL holds; empty for https://api.github.com.
+	// API is the address of the REST API, as in GITHUB_API_URL; empty for https://api.github.com.
 	API string
-	// Repository is owner/name, which GITHUB_REPOSITORY holds.
+	// Repository is owner/name, as in GITHUB_REPOSITORY.
 	Repository string
-	// Token may write to issues and pull requests of the repository.
+	// Token must allow writing issues and pull requests of the repository.
 	Token string
-	// Author is the login whose comments and issues are updated; empty for anybody's. A workflow's token
-	// writes as github-actions[bot].
+	// Author is the login whose comments and issues are updated; empty for any. A workflow's token writes as
+	// github-actions[bot].
 	Author string
 }
 
-// NewGitHub checks the options; nothing is sent.
+// NewGitHub checks the options; it sends no request.
 func NewGitHub(o GitHubOptions) (*GitHub, error) {
 	owner, name, ok := strings.Cut(o.Repository, "/")
 	if !ok || owner == "" || name == "" || strings.Contains(name, "/") {
@@ -55,7 +54,7 @@ func NewGitHub(o GitHubOptions) (*GitHub, error) {
 	return g, nil
 }
 
-// explain says what to do about GitHub's refusals, which for a missing permission can be a 403 or a 404.
+// explain returns what to do about a refusal of GitHub; a missing permission can be a 403 or a 404.
 func (g *GitHub) explain(status int, action, _ string) string {
 	permission := "pull-requests: write"
 	if strings.Contains(action, "issue") {
@@ -78,7 +77,7 @@ func (g *GitHub) longest() int    { return gitHubLongest }
 func (g *GitHub) author() string  { return g.ours }
 func (g *GitHub) waiting() waiter { return g.api.wait }
 
-// gitHubEntry is what GitHub tells of a comment or an issue.
+// gitHubEntry is GitHub's JSON of a comment or an issue.
 type gitHubEntry struct {
 	ID      int64
 	Number  int64
@@ -86,7 +85,7 @@ type gitHubEntry struct {
 	Body    string
 	HTMLURL string `json:"html_url"`
 	User    struct{ Login string }
-	// PullRequest is there on issues that are pull requests.
+	// PullRequest is present on issues that are pull requests.
 	PullRequest *struct{} `json:"pull_request"`
 }
 

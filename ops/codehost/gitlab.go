@@ -9,29 +9,29 @@ import (
 	"strings"
 )
 
-// gitLabLongest is the longest note or description that GitLab takes, in characters.
+// gitLabLongest is the longest note or description that GitLab accepts, in characters.
 const gitLabLongest = 1000000
 
-// GitLab is a project on gitlab.com or a server of one's own.
+// GitLab is a project on gitlab.com or on a self-managed server.
 type GitLab struct {
 	api     api
 	project string
 	ours    string
 }
 
-// GitLabOptions say which project is meant and who asks.
+// GitLabOptions are the project and the credentials.
 type GitLabOptions struct {
-	// API is the address of the REST API, which CI_API_V4_URL holds.
+	// API is the address of the REST API, as in CI_API_V4_URL.
 	API string
-	// Project is the project's number or its path, which CI_PROJECT_ID holds.
+	// Project is the project's number or its path, as in CI_PROJECT_ID.
 	Project string
 	// Token is a project access token with the scope api: a job's own token may not write notes.
 	Token string
-	// Author is the username whose notes and issues are updated; empty for anybody's.
+	// Author is the username whose notes and issues are updated; empty for any.
 	Author string
 }
 
-// NewGitLab checks the options; nothing is sent.
+// NewGitLab checks the options; it sends no request.
 func NewGitLab(o GitLabOptions) (*GitLab, error) {
 	switch {
 	case o.API == "":
@@ -65,7 +65,7 @@ func (g *GitLab) longest() int    { return gitLabLongest }
 func (g *GitLab) author() string  { return g.ours }
 func (g *GitLab) waiting() waiter { return g.api.wait }
 
-// gitLabEntry is what GitLab tells of a note or an issue.
+// gitLabEntry is GitLab's JSON of a note or an issue.
 type gitLabEntry struct {
 	ID          int64
 	IID         int64

@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	// attempts is how often something is tried before it has failed.
+	// attempts is how often a request is tried before it fails.
 	attempts = 5
-	// longestWait bounds what a server may ask for: a job that sleeps for an hour helps nobody.
+	// longestWait limits the wait that a server may request: a job that sleeps for an hour is useless.
 	longestWait = 90 * time.Second
-	// requestLimit bounds one request.
+	// requestLimit limits one request.
 	requestLimit = 30 * time.Second
-	// longestAnswer bounds what is read of one page.
+	// longestAnswer limits what is read of one page.
 	longestAnswer = 32 << 20
 )
 
-// waiter waits between attempts.
+// waiter decides how long to wait between attempts.
 type waiter struct {
-	// sleep waits or returns the context's error.
+	// sleep waits, or returns the context's error.
 	sleep func(context.Context, time.Duration) error
 	now   func() time.Time
 }
@@ -44,16 +44,16 @@ func realWaiter() waiter {
 	}}
 }
 
-// temporary marks an error after which another attempt makes sense, and when.
+// temporary marks an error after which another attempt may succeed, and when.
 type temporary struct {
 	err   error
-	after time.Duration // 0 for as usual
+	after time.Duration // 0 for the default
 }
 
 func (t *temporary) Error() string { return t.err.Error() }
 func (t *temporary) Unwrap() error { return t.err }
 
-// retry calls do until it succeeds or fails for good.
+// retry calls do until it succeeds or fails permanently.
 func (w waiter) retry(ctx context.Context, do func() error) error {
 	wait := time.Second
 	for attempt := 1; ; attempt++ {
@@ -85,11 +85,12 @@ type api struct {
 	headers map[string]string
 	client  *http.Client
 	wait    waiter
-	// explain turns an answer that refuses something into what to do about it; empty for nothing to add.
+	// explain returns what to do about an error answer; empty for nothing to add.
 	explain func(status int, action, message string) string
 }
 
-// newClient follows no redirect to another host, or from https to http: the token would go with it.
+// newClient returns a client that does not follow redirects to another host, or from https to http: they would get the
+// token.
 func newClient() *http.Client {
 	return &http.Client{CheckRedirect: func(request *http.Request, via []*http.Request) error {
 		from, to := via[0].URL, request.URL
@@ -103,8 +104,8 @@ func newClient() *http.Client {
 	}}
 }
 
-// call sends one request and decodes the answer into result, unless that is nil. action says in the
-// error what could not be done.
+// call sends one request and decodes the answer into result, unless that is nil. action names in the error what
+// failed.
 func (a *api) call(ctx context.Context, method, path, action string, body, result any) (http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
@@ -146,7 +147,7 @@ func (a *api) call(ctx context.Context, method, path, action string, body, resul
 	return response.Header, nil
 }
 
-// refused makes an error of an answer that is none.
+// refused returns the error of an answer with an error status.
 func (a *api) refused(response *http.Response, action string, body []byte) error {
 	message := reason(body)
 	err := fmt.Errorf("%s: %s: %s", action, response.Status, message)
@@ -165,13 +166,13 @@ func (a *api) refused(response *http.Response, action string, body []byte) error
 	return err
 }
 
-// askedFor is how long the server wants to be left alone.
+// askedFor returns how long the server asks to wait.
 func (a *api) askedFor(header http.Header) time.Duration {
 	if seconds, err := strconv.Atoi(header.Get("Retry-After")); err == nil && seconds > 0 {
 		return time.Duration(seconds) * time.Second
 	}
 	for _, limit := range []string{"X-RateLimit-", "RateLimit-"} {
-		// Every answer says when the quota begins anew; that counts only when it is used up.
+		// Every answer has the time at which the quota is renewed; it counts only if the quota is used up.
 		if header.Get(limit+"Remaining") != "0" {
 			continue
 		}
@@ -185,7 +186,7 @@ func (a *api) askedFor(header http.Header) time.Duration {
 	return time.Minute
 }
 
-// reason is the message of an error's body, in one line.
+// reason returns the message of an error's body, on one line.
 func reason(body []byte) string {
 	var answer struct {
 		Message any `json:"message"`

@@ -1,5 +1,5 @@
-// Package cost says what the resources of a stack cost by the hour, with the fewest and with the most
-// nodes that their replicas need.
+// Package cost estimates the hourly cost of a stack's resources, with the fewest and with the most nodes that its
+// replicas need.
 package cost
 
 import (
@@ -13,7 +13,7 @@ import (
 	"vllm-autoscaling/providers/accelerators"
 )
 
-// Types of the resources that cost something by the hour.
+// Types of the resources with an hourly price.
 const (
 	typeGKECluster  = "gcp:container/cluster:Cluster"
 	typeGKEPool     = "gcp:container/nodePool:NodePool"
@@ -30,57 +30,57 @@ const (
 	gpuResourceName = "nvidia.com/gpu"
 )
 
-// Overrides are prices by machine type, in US dollars for one hour; they win over the table.
+// Overrides are prices by machine type, in US dollars for one hour; they take precedence over the table.
 type Overrides map[string]float64
 
-// Item is one thing that costs something.
+// Item is one kind of cost.
 type Item struct {
-	// What it is, such as "GPU nodes".
+	// What is the item, such as "GPU nodes".
 	What string `json:"what"`
 	// Resource is the resource's name in the program.
 	Resource string `json:"resource"`
 	// Kind is the machine type, or "" for fees.
 	Kind string `json:"kind,omitempty"`
-	// GPU says that its machines carry GPUs.
+	// GPU reports whether its machines have GPUs.
 	GPU bool `json:"gpu,omitempty"`
-	// Each is the price of one, in US dollars for one hour; meaningless when Unknown.
+	// Each is the price of one, in US dollars for one hour; not valid if Unknown.
 	Each float64 `json:"each"`
-	// Min and Max are how many there are with the fewest and the most replicas.
+	// Min and Max are the numbers with the fewest and the most replicas.
 	Min int `json:"min"`
 	Max int `json:"max"`
-	// Limit is how many there may be at most, whatever the replicas need: the maximum of a node pool.
+	// Limit is the largest possible number, independent of the replicas: the maximum of a node pool.
 	Limit int `json:"limit"`
-	// Spot says that Each is the price on demand, which a spot machine never exceeds.
+	// Spot reports whether Each is the on-demand price, which a spot machine never exceeds.
 	Spot bool `json:"spot,omitempty"`
-	// Unknown says that there is no price.
+	// Unknown reports whether there is no price.
 	Unknown bool `json:"unknown,omitempty"`
-	// Region and Date say where and when the price was read; "" for an override.
+	// Region and Date are where and when the price was read; "" for an override.
 	Region string `json:"region,omitempty"`
 	Date   string `json:"date,omitempty"`
 	Source string `json:"source,omitempty"`
 }
 
-// Estimate is what a stack costs.
+// Estimate is the cost of a stack.
 type Estimate struct {
 	Items []Item `json:"items"`
-	// Min and Max are US dollars for one hour, of what is known.
+	// Min and Max are US dollars for one hour, of the known prices.
 	Min float64 `json:"min"`
 	Max float64 `json:"max"`
-	// GPULimit is what all GPU nodes cost when every pool is at its maximum.
+	// GPULimit is the cost of all GPU nodes if every pool is at its maximum.
 	GPULimit float64 `json:"gpuLimit"`
-	// Unknown are the machine types without a price; Min, Max and GPULimit then say too little.
+	// Unknown are the machine types without a price; Min, Max and GPULimit are then too low.
 	Unknown []string `json:"unknown,omitempty"`
-	// MinReplicas and MaxReplicas are the autoscaler's; 0 where there is none.
+	// MinReplicas and MaxReplicas are the autoscaler's; 0 without one.
 	MinReplicas int `json:"minReplicas"`
 	MaxReplicas int `json:"maxReplicas"`
 }
 
-// NotIncluded is what an estimate leaves out.
+// NotIncluded lists what an estimate leaves out.
 const NotIncluded = "disks and volumes, load balancers, traffic and its processing by a NAT, logs, metrics and audit trails, " +
 	"keys, image registries, taxes, discounts, and nodes that an upgrade adds for a while"
 
-// Of estimates the cost of resources. Nothing of a cloud among them costs nothing: an existing cluster
-// is somebody else's bill.
+// Of estimates the cost of resources. An existing cluster has no resources of a cloud and costs nothing: it is billed
+// elsewhere.
 func Of(resources []plan.Resource, overrides Overrides) Estimate {
 	e := Estimate{Items: []Item{}}
 	gpusPerReplica := 0
@@ -120,7 +120,7 @@ func Of(resources []plan.Resource, overrides Overrides) Estimate {
 	return e
 }
 
-// rank puts GPU nodes first, then other nodes, then fees.
+// rank sorts GPU nodes first, then other nodes, then fees.
 func rank(item Item) int {
 	switch {
 	case item.GPU:
@@ -131,7 +131,7 @@ func rank(item Item) int {
 	return 2
 }
 
-// gpus is how many GPUs a pod of a Deployment asks for.
+// gpus returns how many GPUs a pod of a Deployment requests.
 func gpus(r plan.Resource) int {
 	total := 0
 	for i := range r.List("spec.template.spec.containers") {
@@ -141,8 +141,8 @@ func gpus(r plan.Resource) int {
 	return total
 }
 
-// fit bounds the nodes of a GPU pool by what the replicas need. Without an autoscaler or a Deployment
-// in the preview the pool's own bounds stay.
+// fit limits the nodes of a GPU pool to what the replicas need. Without an autoscaler or a Deployment in the preview
+// the pool's own limits apply.
 func (e *Estimate) fit(item Item, gpusPerReplica int) Item {
 	perNode := item.gpusPerNode()
 	if e.MaxReplicas == 0 || gpusPerReplica == 0 || perNode < gpusPerReplica {
@@ -166,7 +166,7 @@ func (i Item) gpusPerNode() int {
 	return 0
 }
 
-// items are what one resource costs.
+// items returns the costs of one resource.
 func items(r plan.Resource, overrides Overrides) []Item {
 	switch {
 	case r.Type == typeGKECluster:
@@ -239,7 +239,7 @@ func gkePool(r plan.Resource, overrides Overrides) Item {
 	attached := len(r.List("nodeConfig.guestAccelerators")) > 0
 	item := nodes(accelerators.GKE, machineType, r, int(low), int(high), r.Bool("nodeConfig.spot"), attached, overrides)
 	if _, carries := accelerators.FindMachine(accelerators.GKE, machineType); attached && !carries {
-		// GPUs that are attached to an N1 machine are priced apart from it.
+		// GPUs attached to an N1 machine have a price of their own.
 		_, overridden := overrides[machineType]
 		item.Unknown = !overridden
 	}
@@ -254,7 +254,7 @@ func eksPool(r plan.Resource, overrides Overrides) Item {
 	for i, value := range r.List("instanceTypes") {
 		machineType, _ := value.(string)
 		item := nodes(accelerators.EKS, machineType, r, int(low), int(high), r.Text("capacityType") == "SPOT", gpu, overrides)
-		// Any of the types may come, so the dearest counts; one without a price makes all unknown.
+		// Any of the types may be used, so the most expensive counts; one without a price makes the item unknown.
 		if i == 0 || !dearest.Unknown && (item.Unknown || item.Each > dearest.Each) {
 			dearest = item
 		}
@@ -272,7 +272,7 @@ func aksPool(r plan.Resource, at string, overrides Overrides) Item {
 	return nodes(accelerators.AKS, r.Text(at+"vmSize"), r, int(low), int(high), r.Text(at+"scaleSetPriority") == "Spot", false, overrides)
 }
 
-// addNAT adds Google's NAT, which is paid for each node behind it.
+// addNAT adds Google's NAT, which is charged for each node behind it.
 func (e *Estimate) addNAT(resources []plan.Resource) {
 	for _, r := range resources {
 		if r.Type != typeGKENAT {
@@ -295,8 +295,8 @@ func (e *Estimate) addNAT(resources []plan.Resource) {
 	}
 }
 
-// Known says whether everything that was found has a price.
+// Known reports whether everything that was found has a price.
 func (e Estimate) Known() bool { return len(e.Unknown) == 0 }
 
-// Empty says that nothing was found that costs something by the hour.
+// Empty reports whether nothing with an hourly price was found.
 func (e Estimate) Empty() bool { return len(e.Items) == 0 }

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// BurstName is how the project's own trace is asked for.
+// BurstName is the name of the built-in trace.
 const BurstName = "burst"
 
 //go:embed testdata/burst.csv
 var burst []byte
 
-// Burst is the project's own trace: four minutes with a calm beginning, one burst and a calm end.
-// WriteBurst says how it was made.
+// Burst returns the built-in trace: four minutes with a calm beginning, one burst and a calm end. WriteBurst generates
+// it.
 func Burst(o TraceOptions) (*Trace, error) {
 	return ReadTrace(BurstName, bytes.NewReader(burst), o)
 }
@@ -38,7 +38,7 @@ func WriteBurst(to io.Writer) error {
 	}
 	const base, height, middle, width = 0.6, 9.4, 95.0, 35.0
 	const top = base + height
-	// Thinning: candidates at the highest rate, of which as many are kept as the rate asks for.
+	// Thinning: candidates arrive at the highest rate, and each is kept with the probability of the current rate.
 	for at := chance.ExpFloat64() / top; at < (240 * time.Second).Seconds(); at += chance.ExpFloat64() / top {
 		distance := (at - middle) / width
 		if chance.Float64()*top > base+height*math.Exp(-distance*distance) {

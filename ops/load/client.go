@@ -14,7 +14,7 @@ import (
 	"github.com/openai/openai-go/v3/option"
 )
 
-// Kinds of failed requests, besides "HTTP <status>".
+// Kinds of failed requests, in addition to "HTTP <status>".
 const (
 	KindTimeout    = "timeout"
 	KindConnect    = "connection refused"
@@ -22,7 +22,7 @@ const (
 	KindStream     = "answer incomplete"
 )
 
-// client asks servers; one for all of a generator's requests, so that connections are used again.
+// client sends the requests of a generator; it is shared so that connections are reused.
 type client struct {
 	options Options
 	http    *http.Client
@@ -35,7 +35,7 @@ func newClient(o Options) *client {
 	transport := o.Transport
 	if transport == nil {
 		transport = &http.Transport{
-			// A proxy of the environment is for the internet, not for a forwarded port.
+			// A proxy of the environment is meant for the internet, not for a forwarded port.
 			Proxy:               nil,
 			DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 			MaxIdleConnsPerHost: o.MaxInFlight,
@@ -48,8 +48,8 @@ func newClient(o Options) *client {
 
 func (c *client) close() { c.http.CloseIdleConnections() }
 
-// chat is the API of a server. It is made without openai.NewClient, which would read OPENAI_API_KEY
-// and send the user's key for OpenAI to a server that has nothing to do with it.
+// chat returns the API of a server. It does not use openai.NewClient, which would read OPENAI_API_KEY and send the
+// user's key for OpenAI to an unrelated server.
 func (c *client) chat(url string) *openai.ChatCompletionService {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,7 +58,7 @@ func (c *client) chat(url string) *openai.ChatCompletionService {
 	}
 	options := []option.RequestOption{
 		option.WithBaseURL(url + "/v1/"), option.WithHTTPClient(c.http),
-		// A request that is repeated in silence would be one that took longer.
+		// A silent retry would look like one slow request.
 		option.WithMaxRetries(0),
 	}
 	if c.options.APIKey != "" {
@@ -69,7 +69,7 @@ func (c *client) chat(url string) *openai.ChatCompletionService {
 	return &chat
 }
 
-// answer is what a request brought.
+// answer is the result of a request.
 type answer struct {
 	first         time.Time // zero without a token
 	gaps          []time.Duration
@@ -82,7 +82,7 @@ func (c *client) ask(ctx context.Context, target Target, id uint64, arrival Arri
 		Messages:  []openai.ChatCompletionMessageParamUnion{openai.UserMessage(prompt(arrival.InputTokens, id))},
 		MaxTokens: openai.Int(int64(arrival.OutputTokens)),
 	}
-	params.SetExtraFields(map[string]any{"ignore_eos": true}) // vLLM's own
+	params.SetExtraFields(map[string]any{"ignore_eos": true}) // an extension of vLLM
 	if c.options.Stream {
 		return c.stream(ctx, target, params)
 	}
@@ -115,7 +115,7 @@ func (c *client) stream(ctx context.Context, target Target, params openai.ChatCo
 			continue
 		}
 		finished = finished || chunk.Choices[0].FinishReason != ""
-		// The first event has the role only; it is no token.
+		// The first event has the role only; it is not a token.
 		if chunk.Choices[0].Delta.Content == "" {
 			continue
 		}
@@ -135,7 +135,7 @@ func (c *client) stream(ctx context.Context, target Target, params openai.ChatCo
 	return a, nil
 }
 
-// kindOf sorts failures for the report.
+// kindOf classifies a failure for the report.
 func kindOf(err error) string {
 	var status *openai.Error
 	var network net.Error

@@ -12,9 +12,9 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Shape is the closed load to keep up until the next call of Set; zero is no load.
+// Shape is the closed load that is applied until the next call of Set; zero is no load.
 type Shape struct {
-	// Concurrency is the number of requests kept in flight, whatever the servers' speed.
+	// Concurrency is the number of requests kept in flight, independent of the servers' speed.
 	Concurrency int
 }
 
@@ -52,11 +52,11 @@ type Generator struct {
 const (
 	refreshEvery = time.Second
 	retryAfter   = 200 * time.Millisecond
-	// longestGap between two tokens that is told from longer ones.
+	// longestGap is the longest recorded gap between two tokens; longer ones are recorded as this.
 	longestGap = 10 * time.Minute
 )
 
-// Start begins with no load; Play or Set applies one. It ends with ctx or Stop.
+// Start returns a generator without load; Play or Set applies one. It ends with ctx or Stop.
 func Start(ctx context.Context, options Options) (*Generator, error) {
 	options, err := options.withDefaults()
 	if err != nil {
@@ -82,11 +82,11 @@ func Start(ctx context.Context, options Options) (*Generator, error) {
 	return g, nil
 }
 
-// Started is the zero of every Record's times.
+// Started returns the zero of every Record's times.
 func (g *Generator) Started() time.Time { return g.started }
 
-// Set changes the closed load. A lower concurrency cancels its newest requests at once instead of
-// waiting for them, so that a step down is a step.
+// Set changes the closed load. A lower concurrency cancels the newest requests at once instead of waiting for them, so
+// that the load drops in one step.
 func (g *Generator) Set(shape Shape) {
 	g.mu.Lock()
 	g.shape = shape
@@ -101,17 +101,16 @@ func (g *Generator) Set(shape Shape) {
 	g.poke()
 }
 
-// Shape returns the closed load that is applied now.
+// Shape returns the current closed load.
 func (g *Generator) Shape() Shape {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.shape
 }
 
-// Play sends the requests of a schedule at their moments, counted from now, and returns when the
-// schedule's time is over; requests may then still be in flight, see Drain. A request that the client
-// itself is late with is sent at once, with its latency counted from its moment. It returns ctx's
-// error when that ends first.
+// Play sends the requests of a schedule at their times, counted from now, and returns at the end of the schedule;
+// requests may then still be in flight, see Drain. A request that the client could not send in time is sent at once,
+// with its latency counted from its scheduled time. Play returns ctx's error if that ends first.
 func (g *Generator) Play(ctx context.Context, schedule Schedule) error {
 	begin := time.Now()
 	timer := time.NewTimer(0)
@@ -140,7 +139,7 @@ func (g *Generator) Play(ctx context.Context, schedule Schedule) error {
 	return until(begin.Add(schedule.Length()))
 }
 
-// Drain waits until nothing is in flight any more, or ctx ends.
+// Drain waits until no request is in flight, or ctx ends.
 func (g *Generator) Drain(ctx context.Context) error {
 	for {
 		g.mu.Lock()
@@ -157,10 +156,10 @@ func (g *Generator) Drain(ctx context.Context) error {
 	}
 }
 
-// Stop cancels what is in flight, waits until every goroutine has ended and
-// returns the final counts. It may be called more than once.
+// Stop cancels the requests in flight, waits until every goroutine has ended and returns the final counts. It may be
+// called more than once.
 func (g *Generator) Stop() Stats {
-	// Under the lock: whoever starts a request holds it, so that none starts while Stop waits.
+	// Under the lock: requests start only with the lock held, so none starts while Stop waits.
 	g.mu.Lock()
 	g.cancel()
 	g.mu.Unlock()
@@ -176,7 +175,7 @@ func (g *Generator) poke() {
 	}
 }
 
-// refresh follows the list of servers.
+// refresh updates the list of servers.
 func (g *Generator) refresh() {
 	defer g.done.Done()
 	ticker := time.NewTicker(refreshEvery)
@@ -200,7 +199,7 @@ func (g *Generator) refresh() {
 	}
 }
 
-// keepUp starts requests of the closed load whenever there is room.
+// keepUp starts requests of the closed load whenever fewer than its concurrency are in flight.
 func (g *Generator) keepUp() {
 	defer g.done.Done()
 	for {
@@ -213,7 +212,7 @@ func (g *Generator) keepUp() {
 		for g.ctx.Err() == nil && len(g.closed) < min(g.shape.Concurrency, g.options.MaxInFlight) && len(g.inFlight) < g.options.MaxInFlight && len(g.targets) > 0 {
 			id := g.next
 			g.offer(time.Now(), Arrival{})
-			// Not where the context has ended in between: Set would look for a request that was never sent.
+			// Not if the context has ended in between: Set would look for a request that was never sent.
 			if g.inFlight[id] != nil {
 				g.closed[id] = true
 			}

@@ -9,13 +9,13 @@ import (
 
 // Target is a server.
 type Target struct {
-	// Name is what reports call it, such as a pod's name.
+	// Name identifies the server in reports, such as a pod's name.
 	Name string
 	// URL is the address before /v1, without a slash at the end.
 	URL string
 }
 
-// ByURL makes Targets of a function that returns URLs, named by them.
+// ByURL returns a function that makes Targets of URLs, with the URLs as names.
 func ByURL(urls func(context.Context) ([]string, error)) func(context.Context) ([]Target, error) {
 	return func(ctx context.Context) ([]Target, error) {
 		list, err := urls(ctx)
@@ -32,25 +32,25 @@ type Options struct {
 	// Targets returns the servers that are ready now. It is called every second, and at once after
 	// Changed; an error keeps the last list.
 	Targets func(ctx context.Context) ([]Target, error)
-	// Changed says that Targets has something new; nil for never.
+	// Changed receives a value when the result of Targets has changed; nil for never.
 	Changed <-chan struct{}
-	// Model is the name that the servers serve.
+	// Model is the name of the model to request.
 	Model string
-	// APIKey is sent as a bearer token when it is not empty.
+	// APIKey is sent as a bearer token if it is not empty.
 	APIKey string
-	// InputTokens is about how long a prompt is when the schedule does not say; default 32.
+	// InputTokens is the approximate length of a prompt if the schedule has none; default 32.
 	InputTokens int
-	// MaxTokens is how long every answer is when the schedule does not say; default 64. It is exact
-	// (ignore_eos), so that a request's work does not vary.
+	// MaxTokens is the length of every answer if the schedule has none; default 64. It is exact (ignore_eos), so that
+	// a request's work does not vary.
 	MaxTokens int
-	// TokenBound caps the output tokens that any schedule asks for; 0 for no cap.
+	// TokenBound limits the output tokens of any request; 0 for no limit.
 	TokenBound int
-	// Stream asks for server-sent events. Without, the first token cannot be told from the last.
+	// Stream requests server-sent events. Without it the time to the first token is not measured.
 	Stream bool
 	// Timeout of one request, from its arrival; default 2 minutes.
 	Timeout time.Duration
-	// MaxInFlight bounds the requests in flight of any load; default 512. What a schedule asks for above
-	// it is counted as dropped and not sent.
+	// MaxInFlight limits the requests in flight of any load; default 512. Requests above the limit are counted as
+	// dropped and not sent.
 	MaxInFlight int
 	// Transport of the requests; nil for one with as many connections as MaxInFlight.
 	Transport http.RoundTripper

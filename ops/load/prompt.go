@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// words are common English words that the tokenizers of current models have as one token each when a
-// space stands before them.
+// words are common English words that tokenizers of current models encode as one token each, with the space before
+// them.
 var words = strings.Fields(`the time way year work day part place case week world school state family
 group country hand life number point home water room area money story fact month right study book
 word business issue side kind head house service friend power hour game line end member law car city
 community name team minute idea body back parent face level office door health person art war party
 result change morning reason research moment air teacher force education`)
 
-// chatOverhead is about what a chat template adds to a prompt: turn markers and role.
+// chatOverhead is about how many tokens a chat template adds to a prompt: turn markers and role.
 const chatOverhead = 8
 
-// prompt is a text of about so many tokens: one word is taken for one token, and the chat template's
-// own are taken off. What the server counted is in its usage, which reports take. Every prompt is
-// another one, so that a server's prefix cache does not answer what a user's would have to be computed.
+// prompt returns a text of about that many tokens: each word counts as one token, and the chat template's tokens are
+// subtracted. Reports use the server's own count. Every prompt is different, so that a server's prefix cache does not
+// shortcut the computation.
 func prompt(tokens int, id uint64) string {
 	chance := rand.New(rand.NewPCG(id, 0))
 	var text strings.Builder

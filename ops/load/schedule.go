@@ -13,24 +13,23 @@ import (
 type Arrival struct {
 	// At is when the request arrives, from the schedule's start. Latency counts from here.
 	At time.Duration
-	// InputTokens and OutputTokens of this request; 0 for the generator's own.
+	// InputTokens and OutputTokens of this request; 0 for the generator's defaults.
 	InputTokens, OutputTokens int
 }
 
-// Schedule is an open-loop load: the moments at which requests arrive, fixed beforehand and whatever
-// happens to them.
+// Schedule is an open-loop load: the times of arrival are fixed in advance and do not depend on earlier requests.
 type Schedule interface {
-	// Arrivals yields the requests, earliest first; each call starts again and yields the same.
+	// Arrivals yields the requests, earliest first; each call starts again and yields the same requests.
 	Arrivals() iter.Seq[Arrival]
-	// Length is how long the schedule lasts; the last arrival is earlier or at its end.
+	// Length returns how long the schedule lasts; the last arrival is not after its end.
 	Length() time.Duration
-	// Rate is the rate that the schedule asks for around a moment, in requests per second.
+	// Rate returns the scheduled rate around a time, in requests per second.
 	Rate(at time.Duration) float64
-	// String says what the schedule is, for progress and reports.
+	// String describes the schedule, for progress and reports.
 	String() string
 }
 
-// Segment is a part of a Profile in which the rate goes in a straight line.
+// Segment is a part of a Profile with a constant rate or a linear ramp.
 type Segment struct {
 	// From and To are rates in requests per second; equal for a constant rate.
 	From, To float64
@@ -38,30 +37,30 @@ type Segment struct {
 	Length time.Duration
 }
 
-// Profile is a rate over time made of straight lines: constant, steps and ramps.
+// Profile is a piecewise linear rate over time: constant, steps and ramps.
 //
-// Without Poisson the arrivals are as even as the rate allows, and their number is the integral of
-// the rate, rounded: request k arrives where the integral reaches k + 1/2.
+// Without Poisson the arrivals are as even as the rate allows, and their number is the integral of the rate, rounded:
+// request k arrives where the integral reaches k + 1/2.
 type Profile struct {
 	Segments []Segment
-	// Poisson spaces the arrivals by chance (exponentially) around the same rate, as independent users
-	// do; their number is then only on average the integral.
+	// Poisson makes the gaps between arrivals random (exponential) around the same rate, as with independent users;
+	// the number of arrivals is then the integral only on average.
 	Poisson bool
-	// Seed of the chance; the same seed gives the same arrivals.
+	// Seed of the random gaps; the same seed gives the same arrivals.
 	Seed uint64
 }
 
-// Constant is one rate, in requests per second.
+// Constant returns a profile of one rate, in requests per second.
 func Constant(rate float64, length time.Duration) Profile {
 	return Profile{Segments: []Segment{{From: rate, To: rate, Length: length}}}
 }
 
-// Ramp goes from one rate to another in a straight line.
+// Ramp returns a profile that goes linearly from one rate to another.
 func Ramp(from, to float64, length time.Duration) Profile {
 	return Profile{Segments: []Segment{{From: from, To: to, Length: length}}}
 }
 
-// Length is the sum of the segments.
+// Length returns the sum of the segments.
 func (p Profile) Length() time.Duration {
 	var sum time.Duration
 	for _, s := range p.Segments {
@@ -70,7 +69,7 @@ func (p Profile) Length() time.Duration {
 	return sum
 }
 
-// Requests is the integral of the rate: how many requests the whole profile asks for.
+// Requests returns the integral of the rate: the number of requests of the whole profile.
 func (p Profile) Requests() float64 {
 	sum := 0.0
 	for _, s := range p.Segments {
@@ -81,7 +80,7 @@ func (p Profile) Requests() float64 {
 
 func (s Segment) requests() float64 { return (s.From + s.To) / 2 * s.Length.Seconds() }
 
-// Rate is the profile's rate at a moment; 0 outside of it.
+// Rate returns the profile's rate at a time; 0 outside of it.
 func (p Profile) Rate(at time.Duration) float64 {
 	if at < 0 {
 		return 0
@@ -95,7 +94,7 @@ func (p Profile) Rate(at time.Duration) float64 {
 	return 0
 }
 
-// Arrivals inverts the integral of the rate, so that no rounding adds up over a long run.
+// Arrivals inverts the integral of the rate, so that rounding errors do not accumulate.
 func (p Profile) Arrivals() iter.Seq[Arrival] {
 	return func(yield func(Arrival) bool) {
 		chance := rand.New(rand.NewPCG(p.Seed, p.Seed))
@@ -107,7 +106,7 @@ func (p Profile) Arrivals() iter.Seq[Arrival] {
 		}
 		begun, start := 0.0, time.Duration(0)
 		for _, s := range p.Segments {
-			// A request on the border of two segments belongs to the first, whatever the last bit says.
+			// A request at the boundary of two segments belongs to the first, despite rounding.
 			whole := s.requests()
 			for next <= begun+whole+1e-9 {
 				if !yield(Arrival{At: start + s.reached(min(next-begun, whole))}) {
@@ -121,13 +120,13 @@ func (p Profile) Arrivals() iter.Seq[Arrival] {
 	}
 }
 
-// reached is when, from the segment's start, so many requests have arrived.
+// reached returns when, from the segment's start, that many requests have arrived.
 func (s Segment) reached(requests float64) time.Duration {
 	if requests <= 0 {
 		return 0
 	}
 	slope := (s.To - s.From) / s.Length.Seconds()
-	// The solution of From*t + slope*t*t/2 = requests that also holds for a slope of 0.
+	// The solution of From*t + slope*t*t/2 = requests, in a form that is also valid for a slope of 0.
 	seconds := 2 * requests / (s.From + math.Sqrt(max(0, s.From*s.From+2*slope*requests)))
 	return min(s.Length, time.Duration(seconds*float64(time.Second)))
 }
@@ -148,7 +147,7 @@ func (p Profile) String() string {
 	return text
 }
 
-// Validate says what of a profile cannot be played.
+// Validate returns an error if the profile cannot be played.
 func (p Profile) Validate() error {
 	for i, s := range p.Segments {
 		switch {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// offer sends a request, or counts it as dropped. The caller has the lock.
+// offer sends a request, or counts it as dropped. The caller must hold the lock.
 func (g *Generator) offer(moment time.Time, arrival Arrival) {
 	if g.ctx.Err() != nil {
 		return
@@ -45,8 +45,9 @@ func (g *Generator) offer(moment time.Time, arrival Arrival) {
 	g.done.Go(func() { g.send(ctx, id, target, moment, arrival, record) })
 }
 
-// leastLoaded is how a good load balancer spreads long requests; round robin would leave a new pod
-// idle until the old requests end. Equals take turns, or an idle second pod would never be asked.
+// leastLoaded returns the server with the fewest requests in flight, as good load balancers do for long requests;
+// round robin would leave a new pod idle until the old requests end. Equal servers take turns, or a second idle pod
+// would get no requests.
 func (g *Generator) leastLoaded() Target {
 	g.turn++
 	best := g.targets[g.turn%len(g.targets)]

@@ -6,14 +6,14 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Targets returns the servers that get load now.
+// Targets returns the current servers.
 func (g *Generator) Targets() []Target {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Clone(g.targets)
 }
 
-// Counts returns the counts so far without the latencies, which take longer.
+// Counts returns the counts so far without the latencies, which take longer to compute.
 func (g *Generator) Counts() Stats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -33,7 +33,7 @@ func (g *Generator) Stats() Stats {
 			latencies = append(latencies, r.Latency().Seconds())
 		}
 	}
-	g.mu.Unlock() // no request has to wait while they are sorted
+	g.mu.Unlock() // do not block requests while sorting
 	if n := len(latencies); n > 0 {
 		slices.Sort(latencies)
 		stats.P50, stats.P95, stats.Max = latencies[n/2], latencies[min(n-1, n*95/100)], latencies[n-1]
@@ -41,29 +41,29 @@ func (g *Generator) Stats() Stats {
 	return stats
 }
 
-// Records returns the requests that have ended so far, in the order in which they ended.
+// Records returns the requests that have ended so far, in the order of their ends.
 func (g *Generator) Records() []Record {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Clone(g.records)
 }
 
-// RecordsSince returns those after the first n, for a reader that has seen n.
+// RecordsSince returns the records after the first n.
 func (g *Generator) RecordsSince(n int) []Record {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Clone(g.records[min(n, len(g.records)):])
 }
 
-// InFlight is the number of requests in flight now.
+// InFlight returns the current number of requests in flight.
 func (g *Generator) InFlight() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.inFlight)
 }
 
-// Gaps are the times between tokens within an answer, in microseconds, of requests that ended well.
-// A server that sends several tokens in one event has fewer, longer gaps.
+// Gaps returns the times between tokens within an answer, in microseconds, of successful requests. A server that sends
+// several tokens in one event has fewer, longer gaps.
 func (g *Generator) Gaps() *hdrhistogram.Histogram {
 	g.mu.Lock()
 	defer g.mu.Unlock()

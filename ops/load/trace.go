@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Trace is a schedule read from a file of requests that were really made, or made up.
+// Trace is a schedule read from a file of recorded or synthetic requests.
 type Trace struct {
 	name     string
 	arrivals []Arrival
@@ -24,21 +24,21 @@ type Trace struct {
 	options  TraceOptions
 }
 
-// TraceOptions say which part of a trace is played, and how. The zero value plays all of it as it is.
+// TraceOptions select the part of a trace and its speed. The zero value plays all of it at its own speed.
 type TraceOptions struct {
-	// Start and Length choose the part, in the trace's own time; Length 0 goes to its end.
+	// Start and Length select the part, in the trace's own time; Length 0 goes to its end.
 	Start, Length time.Duration
 	// Speed divides the times between requests: 2 plays twice as fast. 0 means 1.
 	Speed float64
-	// MaxInput and MaxOutput cap a request's tokens; 0 for no cap.
+	// MaxInput and MaxOutput limit a request's tokens; 0 for no limit.
 	MaxInput, MaxOutput int
 }
 
-// maxProblems is how many bad rows an error names.
+// maxProblems is the number of bad rows that an error lists.
 const maxProblems = 5
 
-// columns are the accepted names of each column, the project's own first and then those of the
-// traces that Microsoft publishes.
+// columns are the accepted names of each column, the project's own first and then those of the traces that Microsoft
+// publishes.
 var columns = [3][]string{
 	{"arrival_seconds", "timestamp"},
 	{"input_tokens", "contexttokens"},
@@ -55,10 +55,10 @@ func OpenTrace(file string, o TraceOptions) (*Trace, error) {
 	return ReadTrace(filepath.Base(file), f, o)
 }
 
-// ReadTrace reads CSV with a header line. The columns arrival_seconds, input_tokens and output_tokens
-// (or TIMESTAMP, ContextTokens and GeneratedTokens) may stand in any order among others. A time is in
-// seconds from any zero, or a date with time, the same for all rows; rows are sorted by it, and the first row is the trace's
-// second 0. The error names the line of every bad row, up to five.
+// ReadTrace reads CSV with a header line. The columns arrival_seconds, input_tokens and output_tokens (or TIMESTAMP,
+// ContextTokens and GeneratedTokens) may be in any order among others. A time is in seconds from any zero, or a date
+// with time, the same for all rows; rows are sorted by it, and the first row is the trace's second 0. The error lists
+// every bad row with its line, up to five.
 func ReadTrace(name string, from io.Reader, o TraceOptions) (*Trace, error) {
 	if o.Speed == 0 {
 		o.Speed = 1
@@ -84,13 +84,13 @@ func ReadTrace(name string, from io.Reader, o TraceOptions) (*Trace, error) {
 	}
 	var all []Arrival
 	var problems []error
-	dates := false // what the first row has, and so has to have every other
+	dates := false // format of the first row, required for all others
 	for len(problems) < maxProblems {
 		row, err := reader.Read()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err != nil { // it names the line itself
+		if err != nil { // the error has the line
 			problems = append(problems, err)
 			var bad *csv.ParseError
 			if !errors.As(err, &bad) {
@@ -130,7 +130,7 @@ func ReadTrace(name string, from io.Reader, o TraceOptions) (*Trace, error) {
 	return t, nil
 }
 
-// choose keeps the part that is played, with times from its start.
+// choose selects the part that is played, with times from its start.
 func (t *Trace) choose(all []Arrival) {
 	o := t.options
 	slices.SortStableFunc(all, func(a, b Arrival) int { return cmp.Compare(a.At, b.At) })
@@ -143,7 +143,7 @@ func (t *Trace) choose(all []Arrival) {
 		end = o.Start + o.Length
 	}
 	for _, a := range all {
-		// A part includes its start and not its end, so that parts put together are the whole.
+		// A part includes its start but not its end, so that consecutive parts make up the whole.
 		if a.At < o.Start || a.At > end || (o.Length > 0 && a.At == end) {
 			continue
 		}
@@ -159,7 +159,7 @@ func (t *Trace) choose(all []Arrival) {
 	t.length = time.Duration(float64(end-o.Start) / o.Speed)
 }
 
-// parseRow reads one request; dated says that its time is a date.
+// parseRow parses one request; dated reports whether its time is a date.
 func parseRow(at, input, output string) (a Arrival, dated bool, err error) {
 	if a.At, dated, err = parseTime(at); err != nil {
 		return Arrival{}, false, err
@@ -172,13 +172,13 @@ func parseRow(at, input, output string) (a Arrival, dated bool, err error) {
 		if err != nil || *field.to < 0 {
 			return Arrival{}, false, fmt.Errorf("%s %q is not a number from 0 on", field.name, field.text)
 		}
-		// A request for no token is none that a server takes; published traces have some.
+		// Servers reject requests for no token; published traces contain some.
 		*field.to = max(1, *field.to)
 	}
 	return a, dated, nil
 }
 
-// parseTime returns a time from an arbitrary zero, which is the same for all dates, and for all seconds.
+// parseTime returns a time from an arbitrary zero, which is the same for all dates, and for all numbers of seconds.
 func parseTime(text string) (at time.Duration, dated bool, err error) {
 	text = strings.TrimSpace(text)
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
@@ -187,7 +187,7 @@ func parseTime(text string) (at time.Duration, dated bool, err error) {
 		}
 		return time.Duration(seconds * float64(time.Second)), false, nil
 	}
-	for _, layout := range []string{time.DateTime, time.RFC3339} { // both take a fraction of a second
+	for _, layout := range []string{time.DateTime, time.RFC3339} { // both accept a fraction of a second
 		if at, err := time.Parse(layout, text); err == nil {
 			return time.Duration(at.UnixNano()), true, nil
 		}
@@ -195,13 +195,13 @@ func parseTime(text string) (at time.Duration, dated bool, err error) {
 	return 0, false, fmt.Errorf("time %q is neither seconds nor a date with time such as 2023-11-16 18:17:03.97", text)
 }
 
-// Arrivals yields the chosen part.
+// Arrivals yields the selected part.
 func (t *Trace) Arrivals() iter.Seq[Arrival] { return slices.Values(t.arrivals) }
 
-// Length is how long the chosen part takes at its speed.
+// Length returns the duration of the selected part at its speed.
 func (t *Trace) Length() time.Duration { return t.length }
 
-// Rate is the mean over the ten seconds around a moment.
+// Rate returns the mean over ten seconds around a time.
 func (t *Trace) Rate(at time.Duration) float64 {
 	const half = 5 * time.Second
 	find := func(moment time.Duration) int {
@@ -211,7 +211,7 @@ func (t *Trace) Rate(at time.Duration) float64 {
 	return float64(find(at+half)-find(at-half)) / (2 * half).Seconds()
 }
 
-// Requests is their number.
+// Requests returns their number.
 func (t *Trace) Requests() int { return len(t.arrivals) }
 
 func (t *Trace) String() string {

@@ -1,5 +1,5 @@
-// Package policy holds the rules that a stack is checked against before it is deployed: on the planned
-// resources of a preview, offline, without a cloud.
+// Package policy checks the rules for a stack before it is deployed: on the planned resources of a preview, offline,
+// without a cloud.
 package policy
 
 import (
@@ -13,27 +13,27 @@ import (
 	"vllm-autoscaling/ops/preview/plan"
 )
 
-// Severity says what a violation leads to.
+// Severity is the effect of a violation.
 type Severity string
 
 // The severities.
 const (
-	// Mandatory violations fail a preview that was asked to fail on policy.
+	// Mandatory violations fail a preview with --fail-on policy.
 	Mandatory Severity = "mandatory"
-	// Advisory ones are only shown.
+	// Advisory violations are only shown.
 	Advisory Severity = "advisory"
 )
 
-// AnyResource in an exception stands for every resource.
+// AnyResource in an exception matches every resource.
 const AnyResource = "*"
 
-// Rule is something that planned resources have to keep.
+// Rule is a requirement on planned resources.
 type Rule struct {
 	// ID names the rule in exceptions and messages.
 	ID string
-	// Severity of its violations, unless a violation says otherwise.
+	// Severity of its violations, unless a violation has its own.
 	Severity Severity
-	// About says in one line what the rule asks for.
+	// About is the requirement in one line.
 	About string
 
 	check func(*input) []Violation
@@ -46,12 +46,12 @@ type Violation struct {
 	// Resource is the resource's name in the program, Type its type.
 	Resource string `json:"resource"`
 	Type     string `json:"type"`
-	// Property is the path of what is wrong; "" when it is missing as a whole.
+	// Property is the path of the violation; "" if the object is missing as a whole.
 	Property string `json:"property,omitempty"`
-	// Found says what is wrong, Fix what to do.
+	// Found is what is wrong, Fix what to do.
 	Found string `json:"found"`
 	Fix   string `json:"fix"`
-	// Reason is that of the exception that allows it; "" where none does.
+	// Reason is that of the exception that allows the violation; "" without one.
 	Reason string `json:"reason,omitempty"`
 }
 
@@ -61,41 +61,41 @@ type Exception struct {
 	Rule string `json:"rule"`
 	// Resource is the resource's name in the program, or AnyResource.
 	Resource string `json:"resource"`
-	// Reason says why; it is shown with the violation.
+	// Reason is why it is allowed; it is shown with the violation.
 	Reason string `json:"reason"`
 }
 
-// Settings are what a stack says about itself.
+// Settings are the policy settings of a stack.
 type Settings struct {
-	// Production switches on the rules that only production has to keep.
+	// Production enables the rules that apply to production only.
 	Production bool
-	// SpendCeiling is the most that all GPU nodes may cost, in US dollars for one hour; 0 for no limit.
+	// SpendCeiling is the maximum cost of all GPU nodes, in US dollars for one hour; 0 for no limit.
 	SpendCeiling float64
-	// Exceptions allow what is wanted.
+	// Exceptions allow violations.
 	Exceptions []Exception
 	// Prices override the table of package prices.
 	Prices cost.Overrides
 }
 
-// Result is what a check found.
+// Result is the result of a check.
 type Result struct {
 	// Violations count, Allowed are those that an exception allows.
 	Violations []Violation `json:"violations"`
 	Allowed    []Violation `json:"allowed"`
-	// Unused are exceptions that allowed nothing.
+	// Unused are exceptions that match no violation.
 	Unused []Exception `json:"unused"`
 	// Rules are the rules that were checked.
 	Rules []string `json:"rules"`
 }
 
-// input is what a rule sees.
+// input is what a rule checks.
 type input struct {
 	resources []plan.Resource
 	settings  Settings
 	cost      cost.Estimate
 }
 
-// SettingsOf reads the keys production and policy of a stack's configuration, as the preview shows it.
+// SettingsOf reads the keys production and policy of a stack's configuration, as they are in the preview.
 func SettingsOf(p *plan.Plan) (Settings, error) {
 	var s Settings
 	switch value := p.Key("production"); value {
@@ -150,7 +150,7 @@ func SettingsOf(p *plan.Plan) (Settings, error) {
 	return s, nil
 }
 
-// Check holds resources against every rule.
+// Check checks resources against every rule.
 func Check(resources []plan.Resource, settings Settings) Result {
 	in := &input{resources: resources, settings: settings, cost: cost.Of(resources, settings.Prices)}
 	result := Result{Violations: []Violation{}, Allowed: []Violation{}, Unused: []Exception{}}
@@ -189,7 +189,7 @@ func rank(v Violation) int {
 	return 1
 }
 
-// Mandatory counts the violations that no exception allows and that are more than advice.
+// Mandatory counts the mandatory violations that no exception allows.
 func (r Result) Mandatory() int {
 	n := 0
 	for _, v := range r.Violations {
@@ -200,7 +200,7 @@ func (r Result) Mandatory() int {
 	return n
 }
 
-// String is one line: what is wrong where, and what to do.
+// String returns the violation in one line: where it is, what is wrong and what to do.
 func (v Violation) String() string {
 	at := v.Resource + " (" + v.Type + ")"
 	if v.Property != "" {
@@ -209,7 +209,7 @@ func (v Violation) String() string {
 	return fmt.Sprintf("%s: %s: %s; %s", v.Rule, at, v.Found, v.Fix)
 }
 
-// broken makes a violation of a resource.
+// broken returns a violation of a resource.
 func broken(r plan.Resource, property, found, fix string) Violation {
 	return Violation{Resource: r.Name, Type: r.Type, Property: property, Found: found, Fix: fix}
 }

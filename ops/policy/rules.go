@@ -10,7 +10,7 @@ import (
 	"vllm-autoscaling/ops/preview/plan"
 )
 
-// Types of planned resources that rules look at. Azure's have the API's version in them, see azure.
+// Types of planned resources that rules check. Azure's contain the API's version, see azure.
 const (
 	gkeCluster     = "gcp:container/cluster:Cluster"
 	gkePool        = "gcp:container/nodePool:NodePool"
@@ -26,7 +26,7 @@ const (
 	aksLock    = "azure-native:authorization::ManagementLockByScope"
 )
 
-// Rules is every rule, in the order in which their violations are shown.
+// Rules lists every rule, in the order in which their violations are shown.
 var Rules = []Rule{
 	{"no-public-nodes", Mandatory, "nodes have no address on the internet", publicNodes},
 	{"api-server-not-open", Mandatory, "the API server is reached from named networks only", openAPIServer},
@@ -38,7 +38,7 @@ var Rules = []Rule{
 	{"spend-ceiling", Mandatory, "all GPU nodes together cost no more than policy.spendCeiling", overspending},
 }
 
-// azure takes the API's version out of a type of azure-native, so that a newer one is the same to a rule.
+// azure removes the API's version from a type of azure-native, so that rules match newer ones.
 func azure(typ string) string {
 	module, name, ok := strings.Cut(strings.TrimPrefix(typ, "azure-native:"), ":")
 	if !ok || !strings.HasPrefix(typ, "azure-native:") {
@@ -105,13 +105,13 @@ func publicNodes(in *input) []Violation {
 
 const openFix = "list the networks that need it in cluster.apiAccessCidrs; if it is meant to be open, add an exception with the reason"
 
-// everybody says whether a network is the whole internet, or all of it in two or a few parts.
+// everybody reports whether a network is the whole internet, or all of it in two or a few parts.
 func everybody(cidr string) bool {
 	prefix, err := netip.ParsePrefix(cidr)
 	return err == nil && prefix.Bits() < 4
 }
 
-// anybody finds a network in a list that is the whole internet.
+// anybody returns a network of a list that is the whole internet.
 func anybody(cidrs []any) (string, bool) {
 	for _, value := range cidrs {
 		if text, ok := value.(string); ok && everybody(text) {
@@ -138,14 +138,14 @@ func openAPIServer(in *input) []Violation {
 		for i := range r.List("masterAuthorizedNetworksConfig.cidrBlocks") {
 			cidrs = append(cidrs, r.Text(fmt.Sprintf("masterAuthorizedNetworksConfig.cidrBlocks[%d].cidrBlock", i)))
 		}
-		// An empty list lets nobody in; only the missing block lets everyone in.
+		// An empty list allows nobody; only a missing block allows everyone.
 		if r.Has("masterAuthorizedNetworksConfig") && len(cidrs) == 0 {
 			return
 		}
 		check(r, "masterAuthorizedNetworksConfig.cidrBlocks", cidrs)
 	})
 	in.each(eksCluster, func(r plan.Resource) {
-		// AWS opens the endpoint unless it is told otherwise.
+		// AWS makes the endpoint public by default.
 		if value, stated := plan.Value(r.Inputs, "vpcConfig.endpointPublicAccess"); stated && value == false {
 			return
 		}
@@ -159,8 +159,8 @@ func openAPIServer(in *input) []Violation {
 	return found
 }
 
-// unencryptedDisks: Google encrypts every disk and Azure every managed disk at rest, with no way to
-// switch it off, so only AWS' disks and what lies beside Azure's can be wrong.
+// unencryptedDisks checks AWS' disks and the temporary disks of Azure's nodes only: Google encrypts every disk and
+// Azure every managed disk at rest, with no way to disable it.
 func unencryptedDisks(in *input) []Violation {
 	var found []Violation
 	in.each(launchTemplate, func(r plan.Resource) {
@@ -208,13 +208,13 @@ func unencryptedDisks(in *input) []Violation {
 	return found
 }
 
-// podPaths is where the pod is in the kinds of workload.
+// podPaths are the paths of the pod template by kind of workload.
 var podPaths = map[string]string{
 	"Pod": "spec", "Deployment": "spec.template.spec", "StatefulSet": "spec.template.spec", "DaemonSet": "spec.template.spec",
 	"ReplicaSet": "spec.template.spec", "Job": "spec.template.spec", "CronJob": "spec.jobTemplate.spec.template.spec",
 }
 
-// pods calls f with each workload of Kubernetes and the path of its pod.
+// pods calls f with each Kubernetes workload and the path of its pod.
 func (in *input) pods(f func(r plan.Resource, pod string)) {
 	for _, r := range in.resources {
 		_, kind, _ := strings.Cut(strings.TrimPrefix(r.Type, "kubernetes:"), ":")
@@ -233,8 +233,8 @@ func containers(r plan.Resource, pod string, f func(path string)) {
 	}
 }
 
-// harmless are capabilities that a container may add; any other is as good as root on the node or on
-// its network.
+// harmless are the capabilities that a container may add; any other is equivalent to root on the node or on its
+// network.
 var harmless = []string{"NET_BIND_SERVICE", "CHOWN", "FOWNER", "SETGID", "SETUID", "KILL", "AUDIT_WRITE"}
 
 const privilegedFix = "take it away; if the container cannot do without, add an exception with the reason"
@@ -270,7 +270,7 @@ func privilegedContainers(in *input) []Violation {
 			}
 		})
 	})
-	// Pods of charts are not in a preview; what their values ask for is.
+	// Pods of charts are not in a preview; the charts' values are.
 	in.each(release, func(r plan.Resource) {
 		walk(r.Inputs["values"], "values", func(path, key string, value any) {
 			list, _ := value.([]any)
@@ -318,11 +318,11 @@ func walk(value any, path string, f func(path, key string, value any)) {
 var (
 	exactChart = regexp.MustCompile(`^v?[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?$`)
 	digest     = regexp.MustCompile(`@sha256:[0-9a-f]{64}$`)
-	// floating tags name something else tomorrow.
+	// floating are tags whose image can change at any time.
 	floating = []string{"latest", "stable", "main", "master", "edge", "nightly", "dev"}
 )
 
-// unpinned says what is wrong with a reference to an image; "" for nothing.
+// unpinned returns what is wrong with a reference to an image; "" for nothing.
 func unpinned(image string) string {
 	if image == plan.Unknown || digest.MatchString(image) {
 		return ""
@@ -356,7 +356,7 @@ func unpinnedVersions(in *input) []Violation {
 		version := r.Text("version")
 		switch chart := r.Text("chart"); {
 		case strings.HasSuffix(chart, ".tgz") || strings.HasPrefix(chart, "./") || strings.HasPrefix(chart, "/"):
-			// A file is one version.
+			// A local file is one version.
 		case version == "":
 			found = append(found, broken(r, "version", "none: the newest chart is installed", pinFix))
 		case version != plan.Unknown && !exactChart.MatchString(version):
@@ -376,7 +376,7 @@ func unpinnedVersions(in *input) []Violation {
 	return found
 }
 
-// missingLimits asks for no limit of CPU: it slows a container down while its node is idle.
+// missingLimits does not require a CPU limit: it throttles a container although its node is idle.
 func missingLimits(in *input) []Violation {
 	var found []Violation
 	in.pods(func(r plan.Resource, pod string) {

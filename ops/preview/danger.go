@@ -6,7 +6,7 @@ import (
 	"vllm-autoscaling/ops/preview/plan"
 )
 
-// Kinds of what is lost, worst first.
+// Kinds of losses, worst first.
 const (
 	cluster   = "cluster"
 	namespace = "namespace"
@@ -27,7 +27,7 @@ var losses = map[string]string{
 	keys:      "what was encrypted with it cannot be read any more",
 }
 
-// dangerous are the types that take something with them, by the name behind the last colon.
+// dangerous lists the types whose loss includes other things, by the name after the last colon.
 var dangerous = map[string]map[string]string{
 	"gcp": {"Cluster": cluster, "NodePool": nodePool, "Disk": data, "RegionDisk": data, "CryptoKey": keys, "Bucket": data},
 	"aws": {
@@ -39,7 +39,7 @@ var dangerous = map[string]map[string]string{
 	"kubernetes": {"Namespace": namespace, "PersistentVolumeClaim": data, "PersistentVolume": data},
 }
 
-// danger says whether a step loses more than the resource itself.
+// danger reports whether a step loses more than the resource itself, and what.
 func danger(s plan.Step, c Change) (Danger, bool) {
 	if s.Op != plan.OpReplace && s.Op != plan.OpDelete {
 		return Danger{}, false
@@ -69,7 +69,7 @@ func kindOf(s plan.Step) string {
 	return ""
 }
 
-// holdsVolume says whether the values of a chart ask for a volume: it belongs to the chart's objects.
+// holdsVolume reports whether the values of a chart request a volume: it belongs to the chart's objects.
 func holdsVolume(values any) bool {
 	object, ok := values.(map[string]any)
 	if !ok {

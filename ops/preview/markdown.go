@@ -12,21 +12,20 @@ import (
 	"vllm-autoscaling/ops/preview/plan"
 )
 
-// CommentLimit is how many bytes a report has at most unless told otherwise: GitHub takes comments and
-// issues of 65536 characters.
+// CommentLimit is the default maximum of a report, in bytes: GitHub accepts comments and issues of 65,536 characters.
 const CommentLimit = 65000
 
-// Bounds of the parts that stand before the list of changes, so that no part takes all the room.
+// Limits for the parts before the list of changes, so that no part uses all the space.
 const (
 	maxErrorBytes = 8000
 	maxListed     = 40
-	// unfolded is how many changes are shown without a click.
+	// unfolded is how many changes are shown without expanding a section.
 	unfolded = 12
-	// hoursPerMonth is what the clouds themselves count.
+	// hoursPerMonth is the number that the clouds use.
 	hoursPerMonth = 730
 )
 
-// Marker is a comment that no reader sees and by which a CI finds what it has written before.
+// Marker is an HTML comment that readers do not see and by which a CI finds its earlier comment.
 func (r *Report) Marker() string {
 	kind := "preview"
 	if r.Mode == Drift {
@@ -35,7 +34,7 @@ func (r *Report) Marker() string {
 	return fmt.Sprintf("<!-- vllm-autoscaling %s: %s -->", kind, r.Stack)
 }
 
-// Title is one line without markup: the title of an issue, too.
+// Title returns one line without markup, also used as the title of an issue.
 func (r *Report) Title() string {
 	switch {
 	case r.Failed && r.Mode == Drift:
@@ -54,7 +53,7 @@ func (r *Report) Title() string {
 	return fmt.Sprintf("Preview of stack %s", r.Stack)
 }
 
-// Markdown is the report as a comment of at most so many bytes; 0 for CommentLimit.
+// Markdown returns the report as a comment of at most limit bytes; 0 for CommentLimit.
 func (r *Report) Markdown(limit int) string {
 	if limit <= 0 {
 		limit = CommentLimit
@@ -75,7 +74,7 @@ func (r *Report) Markdown(limit int) string {
 	return text
 }
 
-// countsLine says how many resources change how; strong goes around numbers that are not 0.
+// countsLine returns how many resources change and how; strong is put around numbers that are not 0.
 func (r *Report) countsLine(strong string) string {
 	var parts []string
 	for _, op := range []string{plan.OpCreate, plan.OpUpdate, plan.OpReplace, plan.OpDelete} {
@@ -128,7 +127,7 @@ func (r *Report) writeDangers(b *strings.Builder) {
 	}
 }
 
-// dangerCounts is "1 cluster, 2 node pools".
+// dangerCounts returns a text such as "1 cluster, 2 node pools".
 func (r *Report) dangerCounts() string {
 	counts := map[string]int{}
 	var order []string
@@ -184,7 +183,7 @@ func (r *Report) writePolicy(b *strings.Builder) {
 	}
 }
 
-// incomplete says what is missing when the preview left unchanged resources out.
+// incomplete returns what is missing if the preview left out unchanged resources.
 func (r *Report) incomplete() string {
 	if r.Complete {
 		return ""
@@ -230,7 +229,7 @@ func (r *Report) writeCost(b *strings.Builder) {
 	b.WriteString(priceNote(*after) + "\n")
 }
 
-// openEnd says that a sum lacks what has no price.
+// openEnd marks a sum that excludes items without a price.
 func openEnd(e cost.Estimate) string {
 	if e.Known() {
 		return ""
@@ -263,7 +262,7 @@ func count(item cost.Item, n int) string {
 	return fmt.Sprintf("%d × = %s", n, money(float64(n)*item.Each))
 }
 
-// priceNote says where the prices are from and what they leave out.
+// priceNote returns where the prices come from and what they leave out.
 func priceNote(e cost.Estimate) string {
 	var regions, dates []string
 	spot, own := false, false
@@ -306,7 +305,7 @@ func (r *Report) writeChanges(b *strings.Builder, limit int) {
 	if r.Mode == Drift {
 		b.WriteString("\nMarked **drifted**: somebody else changed or deleted it since the last update.\n")
 	}
-	// What is written here has to leave room for the note below and the end of the report.
+	// The changes must leave space for the note below and the end of the report.
 	const reserve = 600
 	left := 0
 	for i, g := range r.Groups {
@@ -315,7 +314,7 @@ func (r *Report) writeChanges(b *strings.Builder, limit int) {
 			for _, rest := range r.Groups[i:] {
 				left += len(rest.Changes)
 			}
-			// As many changes of this group as there is room for: the first number that is too many, less one.
+			// As many changes of this group as fit: the first number that is too large, less one.
 			part := func(n int) string { return groupMarkdown(Group{Component: g.Component, Changes: g.Changes[:n]}, false) }
 			room := limit - reserve - b.Len()
 			if n := sort.Search(len(g.Changes), func(n int) bool { return len(part(n+1)) > room }); n > 0 {
@@ -363,7 +362,7 @@ func (g Group) name() string {
 	return g.Component
 }
 
-// counts is "1 to replace, 2 to update".
+// counts returns a text such as "1 to replace, 2 to update".
 func (g Group) counts() string {
 	counts := map[string]int{}
 	for _, c := range g.Changes {
@@ -400,7 +399,7 @@ func (r *Report) writeDiff(b *strings.Builder, limit int) {
 	fmt.Fprintf(b, "\n<details><summary>Full diff</summary>\n\n%s%s\n</details>\n", fenced("diff", diff), note)
 }
 
-// plural is "1 node pool", "2 node pools".
+// plural returns a text such as "1 node pool" or "2 node pools".
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -415,7 +414,7 @@ func money(usd float64) string {
 	return fmt.Sprintf("%.2f", usd)
 }
 
-// price shows the digits that small fees have.
+// price formats small fees with more digits.
 func price(usd float64) string {
 	if usd < 1 {
 		return fmt.Sprintf("%.4f", usd)
@@ -430,7 +429,7 @@ func signed(usd float64) string {
 	return fmt.Sprintf("%+.2f", usd)
 }
 
-// code makes a text inline code, whatever is in it.
+// code formats any text as inline code.
 func code(text string) string {
 	fence := "`"
 	for strings.Contains(text, fence) {
@@ -442,7 +441,7 @@ func code(text string) string {
 	return fence + text + fence
 }
 
-// fenced makes a text a block of code, whatever is in it.
+// fenced formats any text as a code block.
 func fenced(language, text string) string {
 	fence := "```"
 	for strings.Contains(text, fence) {
@@ -451,21 +450,21 @@ func fenced(language, text string) string {
 	return fence + language + "\n" + text + "\n" + fence + "\n"
 }
 
-// escaped keeps Markdown and HTML in a text from having an effect.
+// escaped escapes Markdown and HTML in a text.
 func escaped(text string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "_", `\_`, "<", "&lt;", ">", "&gt;", "[", `\[`, "`", "\\`", "@", "@\u200b", "#", `\#`).
 		Replace(strings.Join(strings.Fields(text), " "))
 }
 
-// html keeps a text from being markup inside a tag.
+// html escapes a text inside a tag.
 func html(text string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(text)
 }
 
-// cell keeps a text inside one cell of a table.
+// cell escapes a text inside a table cell.
 func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
 
-// cutLines cuts a text to so many bytes, at the end of a line where there is one.
+// cutLines cuts a text to a number of bytes, at the end of a line if possible.
 func cutLines(text string, most int) string {
 	if len(text) <= most {
 		return text

@@ -15,23 +15,23 @@ const (
 )
 
 var (
-	// secretName matches the last part of a property path whose value is not shown, whatever the CLI
-	// took it for. Names of secrets are fine, so a suffix such as Name or Ref is not matched.
+	// secretName matches the last part of a property path whose value is not shown, even if the CLI does not treat it
+	// as secret. Names of secrets are shown, so a suffix such as Name or Ref is not matched.
 	secretName = regexp.MustCompile(`(?i)(passw(or)?d|secret|token|kubeconfig|api[-_]?key|private[-_]?key|credentials?|connection[-_]?string|(client|access)[-_]?key([-_]?data)?|(certificate|authority)[-_]?data)$`)
-	// secretText matches what looks like a secret inside any text.
+	// secretText matches strings inside any text that look like a secret.
 	secretText = regexp.MustCompile(`hf_[A-Za-z0-9]{12,}|(AKIA|ASIA)[A-Z0-9]{16}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+|gh[pousr]_[A-Za-z0-9]{20,}|ya29\.[A-Za-z0-9_-]{20,}|pul-[0-9a-f]{40}`)
 	// keyBlock matches a private key or certificate in PEM.
 	keyBlock = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]+-----.*?(-----END [A-Z ]+-----|$)`)
-	// lastName is the last part of a path: a name, or a key in brackets.
+	// lastName matches the last part of a path: a name, or a key in brackets.
 	lastName = regexp.MustCompile(`(?:\["([^"]*)"\]|([A-Za-z0-9_$/-]+))(?:\[[0-9]+\])*$`)
 )
 
-// secretType says that a resource of Kubernetes holds nothing but secrets.
+// secretType reports whether a Kubernetes resource consists of secrets only.
 func secretType(typ string) bool {
 	return strings.HasSuffix(typ, ":Secret") && strings.HasPrefix(typ, "kubernetes:")
 }
 
-// secretPath says whether the value at a path is not to be shown.
+// secretPath reports whether the value at a path must not be shown.
 func secretPath(typ, path string) bool {
 	if secretType(typ) && (strings.HasPrefix(path, "data") || strings.HasPrefix(path, "stringData")) {
 		return true
@@ -40,12 +40,12 @@ func secretPath(typ, path string) bool {
 	return match != nil && secretName.MatchString(match[1]+match[2])
 }
 
-// clean takes out of a text what looks like a secret.
+// clean replaces what looks like a secret in a text.
 func clean(text string) string {
 	return keyBlock.ReplaceAllString(secretText.ReplaceAllString(text, hidden), hidden)
 }
 
-// shown is a value as a reader may see it, at most so many characters long; 0 for no limit.
+// shown returns a value for readers, at most limit characters long; 0 for no limit.
 func shown(typ, path string, value any, present bool, most int) string {
 	switch {
 	case !present || value == nil:
@@ -74,7 +74,7 @@ func shown(typ, path string, value any, present bool, most int) string {
 	return shorten(text, most)
 }
 
-// masked is a value without the secrets in it.
+// masked returns a value without its secrets.
 func masked(typ, path string, value any) any {
 	switch value := value.(type) {
 	case map[string]any:
@@ -103,8 +103,8 @@ func masked(typ, path string, value any) any {
 	return value
 }
 
-// fromDifference leaves out what two long values begin with in common, so that a cut does not hide how
-// they differ.
+// fromDifference leaves out the common beginning of two long values, so that cutting them does not hide the
+// difference.
 func fromDifference(old, after string) (before, now string) {
 	const context = 20
 	a, b := []rune(old), []rune(after)
@@ -122,7 +122,7 @@ func fromDifference(old, after string) (before, now string) {
 	return "…" + string(a[from:]), "…" + string(b[from:])
 }
 
-// shorten cuts a text to so many characters and says so.
+// shorten cuts a text to a number of characters and marks the cut.
 func shorten(text string, most int) string {
 	runes := []rune(text)
 	if most <= 0 || len(runes) <= most {

@@ -1,5 +1,5 @@
-// Package preview makes of a recorded `pulumi preview --json` what a reviewer has to know: what is
-// lost first, then policy, cost, and every change.
+// Package preview turns a recorded `pulumi preview --json` into a report for reviewers: first what is lost, then
+// policy, cost and every change.
 package preview
 
 import (
@@ -15,7 +15,7 @@ import (
 	"vllm-autoscaling/ops/preview/plan"
 )
 
-// Mode says what a preview was for.
+// Mode is the purpose of a preview.
 type Mode string
 
 // The modes.
@@ -24,51 +24,51 @@ const (
 	Update Mode = "update"
 	// Destroy previews `pulumi destroy`.
 	Destroy Mode = "destroy"
-	// Drift compares the state with what is really there, and changes nothing.
+	// Drift compares the state with the real resources, and changes nothing.
 	Drift Mode = "drift"
 )
 
 // valueLength is how many characters of a value are shown.
 const valueLength = 120
 
-// Options say what a report is about.
+// Options are the options of New.
 type Options struct {
-	// Stack is the stack's name, for previews that failed before their first step; otherwise that of
-	// the preview counts.
+	// Stack is the stack's name, for previews that failed before their first step; otherwise the preview's name is
+	// used.
 	Stack string
-	// Mode is Update unless set.
+	// Mode is Update by default.
 	Mode Mode
 	// Prices override the table and the stack's own policy.prices.
 	Prices cost.Overrides
-	// Diff is what `pulumi preview --diff` printed, shown at the end; "" for nothing.
+	// Diff is the output of `pulumi preview --diff`, shown at the end; "" for none.
 	Diff string
-	// Failure is what the CLI printed when it wrote no preview at all; "" when it wrote one.
+	// Failure is the output of a CLI that wrote no preview at all; "" if it wrote one.
 	Failure string
 }
 
-// Report is a preview, read.
+// Report is an evaluated preview.
 type Report struct {
 	Stack   string `json:"stack"`
 	Project string `json:"project"`
 	Mode    Mode   `json:"mode"`
-	// Failed says that the preview did not come to its end; Errors say why.
+	// Failed reports whether the preview failed; Errors has the reasons.
 	Failed   bool     `json:"failed"`
 	Errors   []string `json:"errors"`
 	Warnings []string `json:"warnings"`
-	// Counts are resources by what happens to them: create, update, replace, delete, same.
+	// Counts are the resources by change: create, update, replace, delete, same.
 	Counts map[string]int `json:"counts"`
-	// Dangers are replacements and deletions that take something with them.
+	// Dangers are replacements and deletions that lose more than the resource itself.
 	Dangers []Danger `json:"dangers"`
-	// Policy is nil when there is nothing to check: a destroy, or a preview that failed.
+	// Policy is nil if nothing is checked: for a destroy, or a preview that failed.
 	Policy *policy.Result `json:"policy,omitempty"`
-	// PolicyError says that the stack's settings of the policy cannot be read.
+	// PolicyError is why the stack's policy settings cannot be read.
 	PolicyError string `json:"policyError,omitempty"`
-	// Before and After are the cost now and after the update; nil where it is not known.
+	// Before and After are the cost before and after the update; nil if it is not known.
 	Before *cost.Estimate `json:"before,omitempty"`
 	After  *cost.Estimate `json:"after,omitempty"`
-	// SpendCeiling is the stack's, 0 for none.
+	// SpendCeiling is the stack's spend ceiling, 0 for none.
 	SpendCeiling float64 `json:"spendCeiling,omitempty"`
-	// Complete is false when unchanged resources are missing: policy and cost then say too little.
+	// Complete is false if unchanged resources are missing: policy and cost are then incomplete.
 	Complete bool `json:"complete"`
 	// Groups are the changes by component.
 	Groups []Group `json:"groups"`
@@ -76,48 +76,48 @@ type Report struct {
 	Diff string `json:"diff,omitempty"`
 }
 
-// Group is the changes of one component.
+// Group has the changes of one component.
 type Group struct {
-	// Component is "name (Type)"; "" for what belongs to none.
+	// Component is "name (Type)"; "" for resources outside of components.
 	Component string   `json:"component"`
 	Changes   []Change `json:"changes"`
 }
 
-// Change is what happens to one resource.
+// Change is the change of one resource.
 type Change struct {
 	Op   string `json:"op"`
 	Type string `json:"type"`
 	Name string `json:"name"`
-	// Drifted says that somebody else has changed it, or deleted it.
+	// Drifted reports whether the resource was changed or deleted outside of Pulumi.
 	Drifted    bool       `json:"drifted,omitempty"`
 	Properties []Property `json:"properties,omitempty"`
 }
 
-// Property is a property that changes.
+// Property is a changed property.
 type Property struct {
 	Path string `json:"path"`
 	// Kind is add, update or delete.
 	Kind string `json:"kind"`
 	Old  string `json:"old"`
 	New  string `json:"new"`
-	// Forces says that it is why the resource is replaced.
+	// Forces reports whether it is a reason for the replacement.
 	Forces bool `json:"forces,omitempty"`
 }
 
-// Danger is a resource that is replaced or deleted and takes something with it.
+// Danger is a replacement or deletion that loses more than the resource itself.
 type Danger struct {
-	// What it is: resource group, cluster, namespace, volumes, encryption key or node pool.
+	// What is one of resource group, cluster, namespace, volumes, encryption key or node pool.
 	What string `json:"what"`
 	Op   string `json:"op"`
 	Type string `json:"type"`
 	Name string `json:"name"`
 	// Causes are the properties that force a replacement, with old and new value.
 	Causes []Property `json:"causes,omitempty"`
-	// Loses says in one line what goes with it.
+	// Loses is one line about what is lost with it.
 	Loses string `json:"loses"`
 }
 
-// New reads a preview. A nil plan stands for a preview that the CLI did not write.
+// New evaluates a preview. A nil plan stands for a preview that the CLI did not write.
 func New(p *plan.Plan, o Options) *Report {
 	r := &Report{Stack: o.Stack, Mode: o.Mode, Counts: map[string]int{}, Errors: []string{}, Warnings: []string{}, Dangers: []Danger{}, Groups: []Group{}}
 	if r.Mode == "" {
@@ -152,7 +152,7 @@ func New(p *plan.Plan, o Options) *Report {
 	return r
 }
 
-// guess tells a destroy or a check for drift by its steps.
+// guess returns the mode that the steps of a preview suggest.
 func guess(p *plan.Plan) Mode {
 	if p.Refreshed {
 		return Drift
@@ -163,7 +163,7 @@ func guess(p *plan.Plan) Mode {
 	return Update
 }
 
-// count counts steps; what is not among them, such as unchanged resources, comes from the summary.
+// count counts steps; resources without a step, such as unchanged ones, come from the summary.
 func (r *Report) count(p *plan.Plan) {
 	steps := map[string]int{}
 	for _, s := range p.Steps {
@@ -203,7 +203,7 @@ func (r *Report) arrange(p *plan.Plan) {
 	})
 }
 
-// weight puts what is lost first.
+// weight sorts losses first.
 func weight(op string) int {
 	return slices.Index([]string{plan.OpReplace, plan.OpDelete, plan.OpUpdate, plan.OpCreate}, op)
 }
@@ -245,7 +245,7 @@ func newChange(s plan.Step) Change {
 	return c
 }
 
-// properties lists what changes: what the provider says, or else where the inputs differ.
+// properties lists the changes: the provider's diff, or else the differences of the inputs.
 func properties(s plan.Step) []Property {
 	var all []Property
 	for _, path := range slices.Sorted(maps.Keys(s.Diff)) {
@@ -270,7 +270,7 @@ func properties(s plan.Step) []Property {
 	return all
 }
 
-// anyForces says whether the provider names the exact paths that force the replacement.
+// anyForces reports whether the provider names the exact paths that force the replacement.
 func anyForces(s plan.Step) bool {
 	for _, d := range s.Diff {
 		if strings.HasSuffix(d.Kind, "-replace") {
@@ -280,7 +280,7 @@ func anyForces(s plan.Step) bool {
 	return false
 }
 
-// forcedBy says whether the top-level property of a path is a reason for the replacement.
+// forcedBy reports whether the top-level property of a path is a reason for the replacement.
 func forcedBy(s plan.Step, path string) bool {
 	top := path
 	if i := strings.IndexAny(path, ".["); i > 0 {
@@ -320,7 +320,7 @@ func property(s plan.Step, path, kind string, forces, inputs bool) Property {
 	}
 }
 
-// differences lists the paths at which two objects differ, as deep as both are objects.
+// differences lists the paths at which two objects differ, recursively.
 func differences(path string, old, after map[string]any) []string {
 	keys := map[string]bool{}
 	for key := range old {
@@ -350,13 +350,13 @@ func differences(path string, old, after map[string]any) []string {
 	return all
 }
 
-// hasCost says whether there is a cost to show. A destroy saves what is deployed; a recording of anything else has
-// nothing of that.
+// hasCost reports whether there is a cost to show. A destroy saves what is deployed; a recording of anything else has
+// no deployed cost.
 func (r *Report) hasCost() bool {
 	return !r.Failed && (r.Before != nil || r.After != nil && r.Mode != Destroy)
 }
 
-// Changed says whether anything would happen.
+// Changed reports whether anything would change.
 func (r *Report) Changed() bool {
 	return len(r.Groups) > 0
 }

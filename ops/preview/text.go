@@ -7,7 +7,7 @@ import (
 	"vllm-autoscaling/ops/cost"
 )
 
-// Text is the report for a terminal, without a limit.
+// Text returns the report for a terminal, without a limit.
 func (r *Report) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n%s\n%s\n", r.Title(), strings.Repeat("=", len(r.Title())), r.countsLine(""))

@@ -1,6 +1,6 @@
-// Package prices is a table of what the clouds charge by the hour for what this program creates. It
-// holds public list prices, without discounts and taxes, each with its source and date; what no source
-// gives is absent, never guessed. It asks nobody: prices change, and a stack can override each of them.
+// Package prices is a table of the clouds' hourly prices for what this program creates. It contains public list
+// prices, without discounts and taxes, each with its source and date; a price without a source is absent, never
+// guessed. No prices are looked up at run time: they change, and a stack can override each of them.
 package prices
 
 import (
@@ -13,24 +13,24 @@ import (
 
 // Price is a list price.
 type Price struct {
-	// USDPerHour is US dollars for one hour, on demand, Linux.
+	// USDPerHour is the price in US dollars for one hour, on demand, Linux.
 	USDPerHour float64
-	// Region is where the price holds; other regions differ, most by less than a third.
+	// Region is where the price applies; other regions differ, most by less than a third.
 	Region string
-	// Source is the cloud's page that has the last word, Date the day on which the number was read
-	// (YYYY-MM-DD): from public tables made of the clouds' price APIs, not from the page itself.
+	// Source is the cloud's page with the authoritative price, Date the day on which the number was read (YYYY-MM-DD):
+	// from public tables generated from the clouds' price APIs, not from the page itself.
 	Source, Date string
 }
 
-// table is prices of one source.
+// table has the prices of one source.
 type table struct {
 	region, source, date string
 	usd                  map[string]float64
 }
 
-// Sources of machine prices. The numbers were read in tables that others made from the clouds' price
-// APIs, SkyPilot's catalogue first; one that those tables do not agree on is left out. G2 machines above
-// the smallest are worked out from its parts, and fees come from public descriptions.
+// Sources of machine prices. The numbers were read from tables that others generated from the clouds' price APIs,
+// SkyPilot's catalogue first; prices on which those tables differ are left out. G2 machines above the smallest are
+// computed from their parts, and fees come from public descriptions.
 const (
 	readOn = "2026-11-22"
 
@@ -41,7 +41,7 @@ const (
 	azureSource = "https://azure.microsoft.com/pricing/details/virtual-machines/linux/"
 )
 
-// machines by cloud: on demand, Linux. Spot machines have no list price; they cost at most this.
+// machines are the prices by cloud: on demand, Linux. Spot machines have no list price; they cost at most this.
 var machines = map[string][]table{
 	accelerators.GKE: {{
 		region: gcpRegion, source: gcpSource, date: readOn,
@@ -89,12 +89,12 @@ var machines = map[string][]table{
 	}},
 }
 
-// Fee is something beside machines that is paid by the hour.
+// Fee is an hourly price of something other than machines.
 type Fee string
 
 // The fees of the table.
 const (
-	// ControlPlane is a cluster's; on AKS that of the tier Standard, and Free costs nothing.
+	// ControlPlane is that of a cluster; on AKS that of the tier Standard, while Free costs nothing.
 	ControlPlane Fee = "control plane"
 	// ControlPlanePremium is that of AKS' tier Premium.
 	ControlPlanePremium Fee = "control plane, Premium"
@@ -102,7 +102,7 @@ const (
 	NATGateway Fee = "NAT gateway"
 	// NATPerNode is Google's price for each node behind a NAT, without the traffic, up to NATMost.
 	NATPerNode Fee = "NAT, per node"
-	// NATMost is what Google charges at most for a NAT, however many nodes.
+	// NATMost is Google's maximum for a NAT, independent of the number of nodes.
 	NATMost Fee = "NAT, at most"
 	// PublicIPv4 is a public address in use.
 	PublicIPv4 Fee = "public IPv4 address"
@@ -125,8 +125,8 @@ var fees = map[string]map[Fee]Price{
 	},
 }
 
-// Machine is the price of a machine type of a cloud, one of accelerators.GKE, EKS and AKS; false where
-// the table has none. Azure does not tell upper from lower case.
+// Machine returns the price of a machine type of a cloud, one of accelerators.GKE, EKS and AKS; false if the table has
+// none. Azure's names are not case-sensitive.
 func Machine(cloud, machineType string) (Price, bool) {
 	if cloud == accelerators.AKS {
 		machineType = strings.ToLower(machineType)
@@ -139,7 +139,7 @@ func Machine(cloud, machineType string) (Price, bool) {
 	return Price{}, false
 }
 
-// FeeOf is the price of something beside machines; false where the table has none.
+// FeeOf returns the price of something other than machines; false if the table has none.
 func FeeOf(cloud string, fee Fee) (Price, bool) {
 	price, ok := fees[cloud][fee]
 	return price, ok

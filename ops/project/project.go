@@ -1,4 +1,4 @@
-// Package project finds the Pulumi project that a command is run in.
+// Package project finds the Pulumi project of the working folder.
 package project
 
 import (
@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// Root is the folder of the nearest Pulumi.yaml, from the working folder upwards. The commands are built with
-// -trimpath, so they do not know where their source is.
+// Root returns the folder of the nearest Pulumi.yaml, from the working folder upwards. The commands are built with
+// -trimpath, so the path of their source is unknown at run time.
 func Root() (string, error) {
 	start, err := os.Getwd()
 	if err != nil {

@@ -87,7 +87,7 @@ request was due, so that waiting is included, in the client too (at most {{print
 </html>
 `))
 
-// HTML is one page that needs no other file and no network.
+// HTML returns a single page that needs no other file and no network.
 func (r *Report) HTML(png []byte) ([]byte, error) {
 	var changes [][]string
 	for i, sample := range r.Samples {
@@ -108,7 +108,7 @@ func (r *Report) HTML(png []byte) ([]byte, error) {
 	err := page.Execute(&out, map[string]any{
 		"Report":  r,
 		"Changes": changes, "Times": times, "Outcomes": outcomes,
-		// The only URL of the page; template.URL says that its scheme is meant.
+		// The only URL of the page; template.URL marks its scheme as intended.
 		"Image": template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(png)),
 	})
 	if err != nil {
@@ -117,7 +117,7 @@ func (r *Report) HTML(png []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// timesRow is a line of the table of quantiles.
+// timesRow is a row of the table of quantiles.
 type timesRow struct {
 	Name   string
 	Values []string

@@ -16,7 +16,7 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 )
 
-// The Okabe-Ito colours can be told apart with any colour vision.
+// The Okabe-Ito colours can be distinguished with any colour vision.
 var (
 	blue       = color.RGBA{R: 0, G: 114, B: 178, A: 255}
 	orange     = color.RGBA{R: 230, G: 159, B: 0, A: 255}
@@ -126,10 +126,10 @@ func (r *Report) panels() ([]panel, error) {
 		groups = append(groups, group{unit: signal.Unit, least: 1, series: []series{{signal.Label, values, line(hue)}, {"target", targets, dashed(hue)}}})
 	}
 	if len(r.Samples) > 0 {
-		// An HPA that has not computed anything yet says 0.
+		// An HPA that has not computed a number yet reports 0.
 		desired := slices.DeleteFunc(all(func(s Sample) float64 { return float64(s.Desired) }), func(p plotter.XY) bool { return p.Y == 0 })
 		replicas := group{unit: "replicas", least: 1, series: []series{
-			// Wide under narrow: both stay visible where they agree.
+			// Wide under narrow: both stay visible where they are equal.
 			{"desired by the HPA", desired, wide(blue)},
 			{"ready", all(func(s Sample) float64 { return float64(s.Ready) }), line(orange)},
 		}}
@@ -152,15 +152,15 @@ func (r *Report) panels() ([]panel, error) {
 	return panels, nil
 }
 
-// group is what one panel shows.
+// group is the data of one panel.
 type group struct {
 	unit string
-	// least is what the axis reaches at least.
+	// least is the smallest maximum of the axis.
 	least  float64
 	series []series
 }
 
-// points are a series of the requests as steps, without the intervals that have no value.
+// points returns a series of the requests as steps, without the intervals that have no value.
 func (r *Requests) points(value func(Point) (float64, bool)) plotter.XYs {
 	var points plotter.XYs
 	for _, point := range r.Series {
@@ -168,13 +168,13 @@ func (r *Requests) points(value func(Point) (float64, bool)) plotter.XYs {
 			points = append(points, plotter.XY{X: point.Seconds, Y: y})
 		}
 	}
-	if n := len(points); n > 0 { // the last interval has an end, too
+	if n := len(points); n > 0 { // the last interval has an end as well
 		points = append(points, plotter.XY{X: points[n-1].X + r.Interval, Y: points[n-1].Y})
 	}
 	return points
 }
 
-// latencies is a panel of quantiles, or none.
+// latencies returns a panel of quantiles, or none.
 func (r *Requests) latencies(unit string, of func(Point) Quantiles) []group {
 	quantile := func(choose func(Quantiles) float64) plotter.XYs {
 		return r.points(func(p Point) (float64, bool) { q := of(p); return choose(q), q.Count > 0 })
@@ -190,7 +190,7 @@ func (r *Requests) latencies(unit string, of func(Point) Quantiles) []group {
 	return []group{{unit: unit, least: 0.01, series: all}}
 }
 
-// errors is a panel of what failed or was dropped, by kind, or none.
+// errors returns a panel of failed and dropped requests by kind, or none.
 func (r *Requests) errors() []group {
 	var all []series
 	hues := []color.RGBA{vermillion, orange, blue, green, ink}
@@ -209,7 +209,7 @@ func (r *Requests) errors() []group {
 	return []group{{unit: "errors/s", least: 0.1, series: all}}
 }
 
-// newest is what the custom metrics API said, where it was asked, and else what the HPA did.
+// newest returns the value of the custom metrics API if it was read, and otherwise the HPA's.
 func (r Reading) newest() *float64 {
 	if r.Live != nil {
 		return r.Live
@@ -243,7 +243,7 @@ func (r *Report) panel(group group, last bool) (panel, error) {
 	top := group.least
 	for _, one := range all {
 		if len(one.points) == 0 {
-			continue // a signal that the HPA never saw has a legend entry less
+			continue // a signal that the HPA never read has no legend entry
 		}
 		drawn, err := plotter.NewLine(one.points)
 		if err != nil {
@@ -264,7 +264,7 @@ func (r *Report) panel(group group, last bool) (panel, error) {
 	return panel{plot: p, legend: legend}, nil
 }
 
-// span is the time axis of every panel.
+// span returns the time axis of every panel.
 func (r *Report) span() (from, to float64) {
 	from, to = math.Inf(1), math.Inf(-1)
 	widen := func(seconds float64) { from, to = math.Min(from, seconds), math.Max(to, seconds) }
@@ -290,7 +290,7 @@ func (r *Report) drawHead(whole draw.Canvas, first *plot.Plot, area draw.Canvas)
 	data := first.DataCanvas(area)
 	toX, _ := first.Transforms(&data)
 	small := style(12, ink)
-	// A label goes to the lowest row in which it does not run into another.
+	// A label is put into the lowest row in which it does not overlap another.
 	var ends [eventRows]vg.Length
 	var labels []func()
 	events := slices.Clone(r.Events)
@@ -318,7 +318,7 @@ func (r *Report) drawHead(whole draw.Canvas, first *plot.Plot, area draw.Canvas)
 			whole.FillText(small, vg.Point{X: at + 4, Y: y}, event.Text)
 		})
 	}
-	for _, write := range labels { // after every line, or a later line crosses a text
+	for _, write := range labels { // after every line, or a later line would cross a text
 		write()
 	}
 }
@@ -351,14 +351,14 @@ func (t roundTicks) Ticks(low, high float64) []plot.Tick {
 	}
 	step = math.Max(step, t.least)
 	var ticks []plot.Tick
-	// Counted, because steps of 0.1 added up are not what they should be.
+	// Computed from the index: adding steps of 0.1 would accumulate rounding errors.
 	for i := math.Ceil(low / step); i*step <= high; i++ {
 		ticks = append(ticks, plot.Tick{Value: i * step, Label: fmt.Sprintf("%.6g", i*step)})
 	}
 	return ticks
 }
 
-// unlabelled keeps the ticks, for the grid, and drops their text.
+// unlabelled keeps the ticks for the grid and removes their text.
 type unlabelled struct{ plot.Ticker }
 
 func (u unlabelled) Ticks(low, high float64) []plot.Tick {

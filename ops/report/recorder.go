@@ -13,11 +13,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// Source reads the state of now; it leaves Sample.Seconds to the Recorder.
+// Source reads the current state; Sample.Seconds is set by the Recorder.
 type Source func(ctx context.Context) (Sample, error)
 
-// Recorder samples a Source every second from Record's call to the end of its
-// context. Its other methods may be called from any goroutine.
+// Recorder samples a Source every second while Record runs. Its other methods may be called from any goroutine.
 type Recorder struct {
 	started time.Time
 	source  Source
@@ -28,14 +27,13 @@ type Recorder struct {
 	lastErr error
 }
 
-// NewRecorder counts its times from started.
+// NewRecorder returns a recorder whose times count from started.
 func NewRecorder(started time.Time, source Source) *Recorder {
 	return &Recorder{started: started, source: source}
 }
 
-// Record samples until ctx ends and hands each sample to changed when anything
-// but its time differs from the one before. A source that fails skips a
-// second: objects may not exist yet.
+// Record samples until ctx ends and passes each sample to changed if anything except its time differs from the
+// previous one. If the source fails, the sample is skipped: objects may not exist yet.
 func (r *Recorder) Record(ctx context.Context, every time.Duration, changed func(Sample)) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -66,7 +64,7 @@ func (r *Recorder) Record(ctx context.Context, every time.Duration, changed func
 	}
 }
 
-// Mark adds an event at the present moment and returns its time in seconds.
+// Mark adds an event now and returns its time in seconds.
 func (r *Recorder) Mark(format string, args ...any) float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,8 +87,8 @@ func (r *Recorder) Events() []Event {
 	return append([]Event(nil), r.events...)
 }
 
-// WaitFor blocks until a sample taken after the call satisfies condition and
-// returns it. When ctx ends first, the error says what was seen last.
+// WaitFor blocks until a sample taken after the call satisfies condition and returns it. If ctx ends first, the error
+// has the last sample.
 func (r *Recorder) WaitFor(ctx context.Context, what string, condition func(Sample) bool) (Sample, error) {
 	from := len(r.Samples())
 	ticker := time.NewTicker(50 * time.Millisecond)
@@ -119,7 +117,7 @@ func (r *Recorder) WaitFor(ctx context.Context, what string, condition func(Samp
 	}
 }
 
-// String is one line with everything in it.
+// String returns the sample on one line.
 func (s Sample) String() string {
 	text := fmt.Sprintf("load %g", s.Load)
 	for _, name := range sortedNames(s.Signals) {
@@ -128,7 +126,7 @@ func (s Sample) String() string {
 	return text + fmt.Sprintf(", desired %d, replicas %d, ready %d, pods %d", s.Desired, s.Current, s.Ready, s.Pods)
 }
 
-// String is the value over its target, "?" for a value that is not there.
+// String returns the value over its target, "?" for a missing value.
 func (r Reading) String() string {
 	if r.Value == nil {
 		return fmt.Sprintf("?/%g", r.Target)
@@ -136,7 +134,7 @@ func (r Reading) String() string {
 	return fmt.Sprintf("%s/%g", short(*r.Value), r.Target)
 }
 
-// Ratio is the value over the target, 0 while there is no value.
+// Ratio returns the value over the target, 0 without a value.
 func (r Reading) Ratio() float64 {
 	if r.Value == nil || r.Target == 0 {
 		return 0
@@ -156,8 +154,8 @@ func same(a, b Sample) bool {
 	return a.String() == b.String()
 }
 
-// HPASource reads one HPA, the Deployment that it scales and the Deployment's
-// pods; load says what the load generator keeps up.
+// HPASource returns a source that reads one HPA, the Deployment that it scales and the Deployment's pods; load returns
+// the requests in flight of the load generator.
 func HPASource(client kubernetes.Interface, namespace, hpa string, load func() float64) Source {
 	return func(ctx context.Context) (Sample, error) {
 		autoscaler, err := client.AutoscalingV2().HorizontalPodAutoscalers(namespace).Get(ctx, hpa, metav1.GetOptions{})
@@ -178,7 +176,7 @@ func HPASource(client kubernetes.Interface, namespace, hpa string, load func() f
 			Desired: int(autoscaler.Status.DesiredReplicas),
 			Ready:   int(deployment.Status.ReadyReplicas),
 			Pods:    len(pods.Items),
-			Min:     1, // what a missing minReplicas means
+			Min:     1, // the default of minReplicas
 			Max:     int(autoscaler.Spec.MaxReplicas),
 		}
 		if autoscaler.Spec.MinReplicas != nil {
@@ -191,8 +189,8 @@ func HPASource(client kubernetes.Interface, namespace, hpa string, load func() f
 	}
 }
 
-// WithLive adds to a source's signals what the custom metrics API has now, averaged over the pods with
-// the labels. A metric that it does not answer stays without: the pipeline may be what is tested.
+// WithLive adds to a source's signals the current values of the custom metrics API, averaged over the pods with the
+// labels. A metric that it does not serve stays without a value: the pipeline may be what is tested.
 func WithLive(source Source, client kubernetes.Interface, namespace, selector string) Source {
 	return func(ctx context.Context) (Sample, error) {
 		sample, err := source(ctx)
@@ -211,7 +209,7 @@ func WithLive(source Source, client kubernetes.Interface, namespace, selector st
 	}
 }
 
-// customMetric is the mean of a metric over pods.
+// customMetric returns the mean of a metric over pods.
 func customMetric(ctx context.Context, client kubernetes.Interface, namespace, selector, name string) (float64, error) {
 	raw, err := client.CoreV1().RESTClient().Get().
 		AbsPath("/apis/custom.metrics.k8s.io/v1beta1/namespaces", namespace, "pods", "*", name).
@@ -237,8 +235,7 @@ func customMetric(ctx context.Context, client kubernetes.Interface, namespace, s
 	return sum / float64(len(list.Items)), nil
 }
 
-// Readings returns the Pods metrics of an HPA: every target of its spec, and
-// the value of its status where the HPA has one.
+// Readings returns the Pods metrics of an HPA: every target of its spec, with the value of its status if there is one.
 func Readings(hpa *autoscalingv2.HorizontalPodAutoscaler) map[string]Reading {
 	readings := map[string]Reading{}
 	for _, metric := range hpa.Spec.Metrics {

@@ -1,5 +1,5 @@
-// Package report keeps what a run under load showed, second by second, and writes it as report.json,
-// plot.png and a self-contained index.html.
+// Package report collects the samples of a run under load and writes them as report.json, plot.png and a
+// self-contained index.html.
 package report
 
 import (
@@ -11,34 +11,34 @@ import (
 	"time"
 )
 
-// Schema names the form of report.json. Fields may be added within v1; whatever else changes makes a v2.
+// Schema is the format of report.json. Fields may be added within v1; any other change is a v2.
 const Schema = "vllm-autoscaling/load-report/v1"
 
-// Report is one run: what was watched, what happened and how it ended.
+// Report is one run: what was observed, what happened and how it ended.
 type Report struct {
-	// Schema is filled in by Write.
+	// Schema is set by Write.
 	Schema string `json:"schema"`
 	Title  string `json:"title"`
 	// Started is the zero of every time in the report.
 	Started time.Time `json:"started"`
-	// Notes say under which settings the run was made.
+	// Notes describe the settings of the run.
 	Notes []string `json:"notes,omitempty"`
-	// Settings are what the run was told, by name, exactly.
+	// Settings are the exact settings of the run, by name.
 	Settings map[string]any `json:"settings,omitempty"`
-	// Requests is what the client saw; nil when there was none.
+	// Requests is the client's view; nil if there were no requests.
 	Requests *Requests `json:"requests,omitempty"`
-	// Scaling is what the HPA did; nil when it was not watched.
+	// Scaling is what the HPA did; nil if it was not observed.
 	Scaling *Scaling `json:"scaling,omitempty"`
 	Signals []Signal `json:"signals"`
 	Samples []Sample `json:"samples"`
 	Events  []Event  `json:"events,omitempty"`
-	// Summary is the table a reader sees first, in this order.
+	// Summary is the table at the top of the page, in this order.
 	Summary []Row `json:"summary,omitempty"`
 }
 
 // Signal is a metric that the HPA scales on.
 type Signal struct {
-	Name  string `json:"name"`  // as the HPA asks for it
+	Name  string `json:"name"`  // as in the HPA's metrics
 	Label string `json:"label"` // for people
 	Unit  string `json:"unit"`
 }
@@ -46,29 +46,29 @@ type Signal struct {
 // Sample is the state at one moment.
 type Sample struct {
 	Seconds float64 `json:"seconds"` // since Report.Started
-	Load    float64 `json:"load"`    // requests in flight, as the load generator counts them or keeps them up
-	// Signals holds what the HPA's status says, by name.
+	Load    float64 `json:"load"`    // requests in flight, as counted or kept by the load generator
+	// Signals are the values of the HPA's status, by name.
 	Signals map[string]Reading `json:"signals"`
 	Desired int                `json:"desired"` // status.desiredReplicas of the HPA
 	Current int                `json:"current"` // spec.replicas of the Deployment
 	Ready   int                `json:"ready"`   // ready replicas of the Deployment
 	Pods    int                `json:"pods"`    // pods that exist, terminating ones included
-	// Min and Max are what the HPA may choose from.
+	// Min and Max are the HPA's limits.
 	Min int `json:"min"`
 	Max int `json:"max"`
 }
 
-// Reading is a metric as the HPA last saw it.
+// Reading is a metric as the HPA last read it.
 type Reading struct {
-	// Value is the average over the pods; nil while the HPA has none.
+	// Value is the average over the pods; nil if the HPA has none.
 	Value *float64 `json:"value"`
-	// Live is the average over the pods that the custom metrics API has at the sample's moment, which the
-	// HPA will see at its next look; nil when it was not asked or did not answer.
+	// Live is the average over the pods that the custom metrics API has at the time of the sample, which the HPA will
+	// read next; nil if it was not read or had no value.
 	Live   *float64 `json:"live,omitempty"`
 	Target float64  `json:"target"`
 }
 
-// Event marks a moment worth finding again.
+// Event marks a time of interest.
 type Event struct {
 	Seconds float64 `json:"seconds"`
 	Text    string  `json:"text"`
@@ -80,8 +80,7 @@ type Row struct {
 	Value string `json:"value"`
 }
 
-// Write makes the folder and writes the report's three files into it. Files of
-// an earlier report are replaced.
+// Write creates the folder and writes the report's three files into it, replacing those of an earlier report.
 func (r *Report) Write(folder string) error {
 	if len(r.Samples) == 0 && r.Requests == nil {
 		return errors.New("report: nothing was sampled")

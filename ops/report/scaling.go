@@ -1,37 +1,37 @@
 package report
 
-// Scaling is what the HPA made of the load.
+// Scaling is the HPA's reaction to the load.
 type Scaling struct {
 	// LoadFrom is when the load began, in seconds since Report.Started.
 	LoadFrom float64 `json:"loadFrom"`
-	// FirstScaleUp is how long after that the HPA first wanted more replicas, FirstNewReady how long
-	// until more pods were ready, in seconds; nil when it did not happen.
+	// FirstScaleUp is how long after that the HPA first raised the desired replicas, FirstNewReady how long until more
+	// pods were ready, in seconds; nil if it did not happen.
 	FirstScaleUp  *float64 `json:"firstScaleUpSeconds"`
 	FirstNewReady *float64 `json:"firstNewReadySeconds"`
 	PeakDesired   int      `json:"peakDesired"`
 	PeakReady     int      `json:"peakReady"`
 	// ReplicaSeconds is the integral of the Deployment's replicas over all samples: what is paid for.
 	ReplicaSeconds float64 `json:"replicaSeconds"`
-	// GPUHours is that in hours of GPUs; 0 when a replica has none.
+	// GPUHours is that in GPU hours; 0 if a replica has no GPU.
 	GPUHours float64 `json:"gpuHours"`
-	// Reversals counts how often the HPA turned from growing to shrinking or back.
+	// Reversals counts how often the HPA changed from scaling up to scaling down or back.
 	Reversals int `json:"reversals"`
 }
 
-// Judge reads from samples what followed on a load that began at loadFrom. It is nil without samples.
+// Judge evaluates the samples after the begin of a load at loadFrom. It returns nil without samples.
 func Judge(samples []Sample, loadFrom float64, gpusPerReplica int) *Scaling {
 	if len(samples) == 0 {
 		return nil
 	}
 	s := &Scaling{LoadFrom: loadFrom}
-	// Before the load, or at the first sample when the load was there before.
+	// The last sample before the load, or the first one if the load began earlier.
 	desired, ready := samples[0].Desired, samples[0].Ready
 	direction := 0
 	for i, now := range samples {
 		if i > 0 {
 			before := samples[i-1]
 			s.ReplicaSeconds += float64(before.Current) * (now.Seconds - before.Seconds)
-			// An HPA that has not computed anything yet says 0.
+			// An HPA that has not computed a number yet reports 0.
 			if before.Desired > 0 && now.Desired > 0 && now.Desired != before.Desired {
 				turned := 1
 				if now.Desired < before.Desired {

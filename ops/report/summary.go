@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// LoadRows are the lines of a summary about the requests; none without.
+// LoadRows returns the summary rows about the requests; none without requests.
 func (r *Report) LoadRows() []Row {
 	q := r.Requests
 	if q == nil {
@@ -50,7 +50,7 @@ func (r *Report) LoadRows() []Row {
 	return rows
 }
 
-// ScalingRows are the lines of a summary about the HPA; none without.
+// ScalingRows returns the summary rows about the HPA; none if it was not observed.
 func (r *Report) ScalingRows() []Row {
 	s := r.Scaling
 	if s == nil {

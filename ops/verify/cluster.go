@@ -20,7 +20,7 @@ func (w *walk) kubectl(namespace, format string, values ...any) string {
 	return fmt.Sprintf("$ %s -n %s ", w.Kubectl, namespace) + fmt.Sprintf(format, values...)
 }
 
-// allowed completes an error of the API server with what a role lacks.
+// allowed adds the missing permission to an error of the API server.
 func (w *walk) allowed(err error) error {
 	switch {
 	case apierrors.IsUnauthorized(err):
@@ -39,7 +39,7 @@ func (w *walk) allowed(err error) error {
 	return err
 }
 
-// raw reads a path of the API server; an error has the server's own words.
+// raw reads a path of the API server; errors contain the server's message.
 func (w *walk) raw(ctx context.Context, path string) ([]byte, error) {
 	result := w.client.CoreV1().RESTClient().Get().AbsPath(path).Do(ctx)
 	// Only Error reads the Status in the answer.
@@ -77,7 +77,7 @@ func (w *walk) api(ctx context.Context) (string, error) {
 	return fmt.Sprintf("Kubernetes %s at %s", version.GitVersion, w.Config.Host), nil
 }
 
-// servers finds the pods of the Deployment.
+// servers finds the Deployment's pods.
 func (w *walk) servers(ctx context.Context) (string, error) {
 	s := w.Pipeline.Serving
 	deployment, err := w.client.AppsV1().Deployments(s.Namespace).Get(ctx, s.Deployment, metav1.GetOptions{})
@@ -104,7 +104,7 @@ func (w *walk) servers(ctx context.Context) (string, error) {
 	}
 	var troubles []string
 	for _, pod := range list.Items {
-		// One that ends, or has been evicted, serves nobody and is not waited for.
+		// Terminating and evicted pods serve no requests and are ignored.
 		if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
 			continue
 		}
@@ -155,7 +155,7 @@ func ready(pod *corev1.Pod) bool {
 	})
 }
 
-// whyNotReady says what a pod waits for, with Kubernetes' own words where it has some.
+// whyNotReady returns the reason that a pod is not ready, in Kubernetes' words if there are any.
 func whyNotReady(pod *corev1.Pod) string {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
@@ -189,7 +189,7 @@ func whyNotReady(pod *corev1.Pod) string {
 	return "phase " + string(pod.Status.Phase)
 }
 
-// readyPodOf is a ready pod behind a Service, and the pod's number of the Service's port.
+// readyPodOf returns a ready pod behind a Service, and the container port of the Service's port.
 func (w *walk) readyPodOf(ctx context.Context, namespace, name string, port int) (string, int, error) {
 	service, err := w.client.CoreV1().Services(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
@@ -238,7 +238,7 @@ func containerPort(pod *corev1.Pod, port corev1.ServicePort) (int, bool) {
 	return 0, false
 }
 
-// hpa expects one autoscaler that works: two on one Deployment stop each other.
+// hpa checks that one autoscaler works: two on one Deployment conflict.
 func (w *walk) hpa(ctx context.Context) (string, error) {
 	s := w.Pipeline.Serving
 	list, err := w.client.AutoscalingV2().HorizontalPodAutoscalers(s.Namespace).List(ctx, metav1.ListOptions{})
@@ -330,7 +330,7 @@ func names(pods []corev1.Pod) string {
 	return shortened(all)
 }
 
-// shortened lists at most a few names.
+// shortened lists at most five names.
 func shortened(all []string) string {
 	const most = 5
 	if len(all) > most {

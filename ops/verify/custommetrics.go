@@ -22,7 +22,7 @@ const (
 	customMetricsAPI   = "/apis/" + customMetricsGroup + "/v1beta1"
 )
 
-// adapter looks at how the custom metrics API is registered.
+// adapter checks how the custom metrics API is registered.
 func (w *walk) adapter(ctx context.Context) (string, error) {
 	a := w.Pipeline.Adapter
 	raw, err := w.raw(ctx, "/apis/apiregistration.k8s.io/v1/apiservices")
@@ -89,16 +89,16 @@ type metricValues struct {
 	} `json:"items"`
 }
 
-// Values move between two questions: a request ends, a scrape comes in between. So a value of the adapter
-// is held against Prometheus' before and after it, and asked anew a few times.
+// Values change between two queries: a request ends, or a scrape comes in between. So a value of the adapter is
+// compared with Prometheus' values before and after it, and the comparison is repeated a few times.
 const (
 	comparisons     = 5
 	comparisonPause = 500 * time.Millisecond
-	// A rounding of the adapter's quantities, in milli-units, and of the decoding.
+	// The rounding of the adapter's quantities, in milli-units, and of the decoding.
 	valueTolerance = 0.01
 )
 
-// customMetrics asks as the HPA does.
+// customMetrics reads each signal as the HPA does and compares it with Prometheus.
 func (w *walk) customMetrics(ctx context.Context) (string, error) {
 	if w.managed() {
 		return w.managedCustomMetrics(ctx)
@@ -135,7 +135,7 @@ func (w *walk) customMetrics(ctx context.Context) (string, error) {
 	return strings.Join(shown, "; "), nil
 }
 
-// keep puts a signal's values into the report and says them.
+// keep adds a signal's values to the report and returns them as text.
 func (w *walk) keep(signal outputs.Signal, values map[string]float64) string {
 	var perPod []string
 	for _, pod := range w.pods {
@@ -146,7 +146,7 @@ func (w *walk) keep(signal outputs.Signal, values map[string]float64) string {
 	return signal.Name + " " + shortened(perPod)
 }
 
-// served is what the adapter gives for each pod of the namespace.
+// served returns the adapter's value for each pod of the namespace.
 func (w *walk) served(ctx context.Context, signal string) (map[string]float64, error) {
 	s, a := w.Pipeline.Serving, w.Pipeline.Adapter
 	path := customMetricsAPI + "/namespaces/" + s.Namespace + "/pods/*/" + signal
@@ -197,7 +197,7 @@ func (w *walk) served(ctx context.Context, signal string) (map[string]float64, e
 	return values, nil
 }
 
-// agree holds the adapter's values against Prometheus' of before and after.
+// agree compares the adapter's values with Prometheus' values before and after.
 func (w *walk) agree(signal, query string, values map[string]float64, before, after map[string][]float64) error {
 	var different []string
 	for _, pod := range w.pods {

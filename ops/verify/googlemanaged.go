@@ -19,34 +19,34 @@ const (
 	collectionNamespace = "gmp-system"
 	collectionAPI       = "/apis/monitoring.googleapis.com/v1"
 
-	// storedByGoogle is why a stage that asks Prometheus cannot be walked there.
+	// storedByGoogle is why a stage that queries Prometheus is not possible with that pipeline.
 	storedByGoogle = "not visible: Google stores the samples"
 )
 
 const (
-	// managedIngestion is what one way into Cloud Monitoring and out of it may take. Google publishes no figure for it;
-	// a minute is where the HPA's decisions would come too late to be of use.
+	// managedIngestion is the assumed time for writing to or reading from Cloud Monitoring. Google publishes no
+	// figure; with more than a minute the HPA's decisions would be too late to be useful.
 	managedIngestion = time.Minute
-	// adapterWindow is how far back Google's adapter asks Cloud Monitoring for a sample, by its public source; what
-	// is older it does not serve.
+	// adapterWindow is how far back Google's adapter queries Cloud Monitoring, according to its public source; it does
+	// not serve older samples.
 	adapterWindow = 5 * time.Minute
-	// stampTolerance is the most by which an answer's own time is before the time at which it is sent: both are in
-	// whole seconds, and the adapter may be busy.
+	// stampTolerance is the most by which an answer's timestamp can precede its sending: both are in whole seconds,
+	// and the adapter may be busy.
 	stampTolerance = 2 * time.Second
 )
 
-// managedFreshnessBound is the oldest that a sample may be: as freshnessBound, and twice the way through Cloud
-// Monitoring, because a rule reads from it and writes to it. It is below adapterWindow at every interval up to 50 s.
+// managedFreshnessBound is the maximum age of a sample: freshnessBound plus twice the time through Cloud Monitoring,
+// because a rule reads from it and writes to it. It is below adapterWindow at every interval up to 50 s.
 func managedFreshnessBound(interval time.Duration) time.Duration {
 	return freshnessBound(interval) + 2*managedIngestion
 }
 
-// notVisible is the error of a stage that neither passes nor fails, because what it measures cannot be seen.
+// notVisible is the error of a stage that neither passes nor fails because nothing can be measured.
 type notVisible struct{ measured string }
 
 func (n *notVisible) Error() string { return n.measured }
 
-// managed says that there is no Prometheus in the cluster to ask.
+// managed reports whether Google collects and stores the metrics, so that there is no Prometheus in the cluster.
 func (w *walk) managed() bool { return w.Pipeline.Metrics == googleManaged }
 
 // managedObject is an object that the operator of the managed collection reads.
@@ -80,7 +80,7 @@ func (o managedObject) path() string {
 	return collectionAPI + "/namespaces/" + o.namespace + "/" + o.resource + "/" + o.name
 }
 
-// managedStatus is what the operator writes into its objects, as far as it is read here.
+// managedStatus is the part of the operator's status that is read here.
 type managedStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration"`
 	Conditions         []struct {
@@ -89,11 +89,11 @@ type managedStatus struct {
 		Reason  string                 `json:"reason"`
 		Message string                 `json:"message"`
 	} `json:"conditions"`
-	// EndpointStatuses are there only where the operator's target status is switched on.
+	// EndpointStatuses are present only if the operator's target status is enabled.
 	EndpointStatuses []managedEndpoint `json:"endpointStatuses"`
 }
 
-// managedEndpoint is how the scrapes of an object's endpoint go.
+// managedEndpoint is the status of an endpoint's scrapes.
 type managedEndpoint struct {
 	ActiveTargets    int `json:"activeTargets"`
 	UnhealthyTargets int `json:"unhealthyTargets"`
@@ -104,7 +104,7 @@ type managedEndpoint struct {
 	} `json:"sampleGroups"`
 }
 
-// firstError is the collector's own word on a target that is down.
+// firstError returns the collector's error of a target that is down.
 func (e managedEndpoint) firstError() string {
 	for _, group := range e.SampleGroups {
 		for _, target := range group.SampleTargets {
@@ -116,7 +116,7 @@ func (e managedEndpoint) firstError() string {
 	return "the operator reports no error of theirs"
 }
 
-// accepted reads the status of an object that the operator has to have turned into configuration.
+// accepted reads the status of an object and checks that the operator has made configuration of it.
 func (w *walk) accepted(ctx context.Context, o managedObject) (*managedStatus, error) {
 	expected := "ConfigurationCreateSuccess true: the operator of the managed collection has taken it"
 	raw, err := w.raw(ctx, o.path())
@@ -165,7 +165,7 @@ func (w *walk) accepted(ctx context.Context, o managedObject) (*managedStatus, e
 	}
 }
 
-// managedHints are where to look for what the operator makes of an object.
+// managedHints returns where to look for the operator's handling of an object.
 func (w *walk) managedHints(o managedObject) []string {
 	describe := "$ " + w.Kubectl + " describe " + o.resource + " " + o.name
 	if o.namespace != "" {
@@ -178,7 +178,7 @@ func (w *walk) managedHints(o managedObject) []string {
 	}
 }
 
-// managedTargets looks at the server's PodMonitorings, and at their targets where the operator reports on them.
+// managedTargets checks the server's PodMonitorings, and their targets if the operator reports on them.
 func (w *walk) managedTargets(ctx context.Context) (string, error) {
 	scrapes := w.managedScrapes()
 	reported := 0
@@ -216,7 +216,7 @@ func (w *walk) managedTargets(ctx context.Context) (string, error) {
 	return "", seenOnly(taken...)
 }
 
-// managedAccepted is a stage of which no more can be seen than that the operator has taken its object.
+// managedAccepted checks an object for which only the operator's acceptance is visible.
 func (w *walk) managedAccepted(ctx context.Context, o managedObject) (string, error) {
 	if _, err := w.accepted(ctx, o); err != nil {
 		return "", err
@@ -228,7 +228,7 @@ func seenOnly(taken ...string) error {
 	return &notVisible{storedByGoogle + "; its operator has taken " + strings.Join(taken, ", ")}
 }
 
-// managedCustomMetrics asks for each signal as the HPA does; there is nothing to hold the values against.
+// managedCustomMetrics reads each signal as the HPA does; there is nothing to compare the values with.
 func (w *walk) managedCustomMetrics(ctx context.Context) (string, error) {
 	var shown []string
 	for _, signal := range w.Pipeline.Signals {
@@ -241,8 +241,8 @@ func (w *walk) managedCustomMetrics(ctx context.Context) (string, error) {
 	return strings.Join(shown, "; "), nil
 }
 
-// managedFreshness judges the times that the adapter gives. By its public source, Google's gives the time of its
-// answer, which says nothing about the sample: then only its own window is known.
+// managedFreshness checks the timestamps of the adapter. According to its public source, Google's adapter returns the
+// time of its answer, which is not the age of the sample: then only the adapter's own window is known.
 func (w *walk) managedFreshness(interval time.Duration) (string, error) {
 	bound := managedFreshnessBound(interval)
 	var oldest time.Duration
@@ -280,7 +280,7 @@ func (w *walk) managedFreshness(interval time.Duration) (string, error) {
 	return fmt.Sprintf("oldest sample %.0f s, allowed %s", oldest.Seconds(), bound), nil
 }
 
-// managedAdapterHints are where to look when Google's adapter does not answer, or not with a value.
+// managedAdapterHints returns where to look if Google's adapter does not answer, or answers without a value.
 func (w *walk) managedAdapterHints() []string {
 	a := w.Pipeline.Adapter
 	return []string{
@@ -290,7 +290,7 @@ func (w *walk) managedAdapterHints() []string {
 	}
 }
 
-// managedMetricHints are where to look when a signal has no value.
+// managedMetricHints returns where to look if a signal has no value.
 func (w *walk) managedMetricHints() []string {
 	return append([]string{
 		"do the operator, the rule evaluator and a collector on each node run?",
@@ -300,14 +300,14 @@ func (w *walk) managedMetricHints() []string {
 	}, w.managedAdapterHints()...)
 }
 
-// dated remembers the time that the last answer was sent, by the clock of whoever sent it: that of an aggregated API's
-// is its own server's.
+// dated stores when the last answer was sent, by the clock of its sender: for an aggregated API, that of its own
+// server.
 type dated struct {
 	next http.RoundTripper
 	walk *walk
 }
 
-// RoundTrip is http.RoundTripper's.
+// RoundTrip implements http.RoundTripper.
 func (d dated) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := d.next.RoundTrip(request)
 	if err != nil {

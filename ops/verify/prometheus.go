@@ -20,7 +20,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// most of a page of metrics that is read.
+// maxMetrics limits how much of a page of metrics is read, in bytes.
 const maxMetrics = 32 << 20
 
 // metrics reads each pod's own page, as Prometheus would.
@@ -96,7 +96,7 @@ func firstLine(body []byte) string {
 	return line[:min(len(line), 200)]
 }
 
-// unreached is a pod's port that does not answer.
+// unreached returns the failure of a pod's port that cannot be reached.
 func (w *walk) unreached(err error, namespace, pod string, port int) error {
 	return &failure{
 		measured: fmt.Sprintf("pod %s, port %d cannot be read: %v", pod, port, err),
@@ -108,7 +108,7 @@ func (w *walk) unreached(err error, namespace, pod string, port int) error {
 	}
 }
 
-// prometheus opens the way to Prometheus for the stages after it.
+// prometheus connects to Prometheus for the following stages.
 func (w *walk) prometheus(ctx context.Context) (string, error) {
 	if w.managed() {
 		return "", &notVisible{storedByGoogle}
@@ -138,19 +138,19 @@ func (w *walk) prometheus(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", &failure{measured: fmt.Sprintf("pod %s does not answer: %v", pod, err), expected: "Prometheus' version", look: look}
 	}
-	if build.Version == "" { // a build without its version stamped in
+	if build.Version == "" { // built without a version
 		build.Version = "of an unknown version"
 	}
 	return fmt.Sprintf("Prometheus %s in pod %s", build.Version, pod), nil
 }
 
-// targets looks at the scrapes of the pods.
+// targets checks the scrapes of the pods.
 func (w *walk) targets(ctx context.Context) (string, error) {
 	if w.managed() {
 		return w.managedTargets(ctx)
 	}
 	s := w.Pipeline.Serving
-	// Dropped targets, thousands in a large cluster, stay there.
+	// Without the dropped targets, of which a large cluster has thousands.
 	raw, err := w.get(ctx, w.promURL+"/api/v1/targets?state=active")
 	if err != nil {
 		return "", err
@@ -210,7 +210,7 @@ func (w *walk) targets(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d/%d up, slowest scrape %.0f ms", len(w.pods), len(w.pods), slowest*1000), nil
 }
 
-// gpus looks for DCGM's series of the pods' GPUs.
+// gpus checks DCGM's series of the pods' GPUs.
 func (w *walk) gpus(ctx context.Context) (string, error) {
 	p := w.Pipeline
 	switch {
@@ -223,7 +223,7 @@ func (w *walk) gpus(ctx context.Context) (string, error) {
 	}
 	var seen []string
 	for _, series := range p.GPUSeries {
-		// A scrape that does not honour labels puts the pod that holds the GPU into exported_*.
+		// A scrape without honorLabels puts the pod of the GPU into exported_*.
 		samples, err := w.byPod(ctx, fmt.Sprintf(`%s{exported_namespace=%q} or %s{namespace=%q,exported_pod=""}`,
 			series, p.Serving.Namespace, series, p.Serving.Namespace))
 		if err != nil {
@@ -257,7 +257,7 @@ func (w *walk) gpus(ctx context.Context) (string, error) {
 	}
 }
 
-// rules looks at the recording rules.
+// rules checks the recording rules.
 func (w *walk) rules(ctx context.Context) (string, error) {
 	p := w.Pipeline
 	if len(p.Rules) == 0 {
@@ -321,8 +321,8 @@ func (w *walk) rules(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d/%d loaded, healthy, with a sample for %s", len(p.Rules), len(p.Rules), plural(len(w.pods), "pod")), nil
 }
 
-// freshnessBound is the oldest that a sample of a signal may be: one interval until the next scrape or
-// evaluation, two that were missed, and what a busy Prometheus takes.
+// freshnessBound is the maximum age of a signal's sample: one interval until the next scrape or evaluation, two missed
+// ones, and the delay of a busy Prometheus.
 func freshnessBound(interval time.Duration) time.Duration { return 3*interval + 10*time.Second }
 
 func (w *walk) freshness(ctx context.Context) (string, error) {
@@ -337,7 +337,7 @@ func (w *walk) freshness(ctx context.Context) (string, error) {
 	var oldest float64
 	var old []string
 	for _, signal := range w.Pipeline.Signals {
-		// Prometheus' own clock, so that this machine's does not matter.
+		// By Prometheus' clock, so that this machine's does not matter.
 		ages, err := w.byPod(ctx, fmt.Sprintf("time() - max by (pod) (timestamp(%s{namespace=%q}))", signal.Series, w.Pipeline.Serving.Namespace))
 		if err != nil {
 			return "", err
@@ -380,7 +380,7 @@ func (w *walk) staleHints() []string {
 	}
 }
 
-// byPod runs an instant query and sorts its samples by the pod that they are about.
+// byPod runs an instant query and returns its samples by pod.
 func (w *walk) byPod(ctx context.Context, query string) (map[string][]float64, error) {
 	value, _, err := w.prom.Query(ctx, query, time.Time{})
 	if err != nil {
@@ -420,7 +420,7 @@ func numbers(values []float64) string {
 	return strings.Join(all, "+")
 }
 
-// number writes at most two decimals.
+// number formats a number with at most two decimals.
 func number(v float64) string {
 	if math.IsNaN(v) {
 		return "NaN"

@@ -18,13 +18,13 @@ import (
 	"vllm-autoscaling/stacks/outputs"
 )
 
-// StackOutputs reads a stack's outputs, secrets included, with the pulumi on the PATH, in the project's folder.
-// Whoever calls it must not print them.
+// StackOutputs reads a stack's outputs, secrets included, with the pulumi on the PATH, in the project's folder. The
+// caller must not print them.
 func StackOutputs(ctx context.Context, projectDir, stack string) ([]byte, error) {
-	// On stdout alone: a warning on stderr is no JSON.
+	// Only stdout: a warning on stderr is not JSON.
 	command := exec.CommandContext(ctx, "pulumi", "stack", "output", "--json", "--show-secrets", "--non-interactive", "--stack", stack)
 	command.Dir = projectDir
-	// A plugin of the CLI's may keep its output open when the CLI is ended.
+	// A plugin of the CLI may keep its output open after the CLI was stopped.
 	command.WaitDelay = 5 * time.Second
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
@@ -34,17 +34,17 @@ func StackOutputs(ctx context.Context, projectDir, stack string) ([]byte, error)
 	return stdout.Bytes(), nil
 }
 
-// Access is what a stack's outputs say about its cluster.
+// Access is the access to a stack's cluster, from its outputs.
 type Access struct {
 	Pipeline outputs.Pipeline
-	// Config reaches the API server.
+	// Config is the connection to the API server.
 	Config *rest.Config
-	// Kubectl is how people call kubectl for the cluster.
+	// Kubectl is the user's command for the cluster.
 	Kubectl string
 }
 
-// ParseOutputs reads what StackOutputs returns. Relative paths in it are relative to the project's folder. No
-// error quotes the outputs.
+// ParseOutputs parses the result of StackOutputs. Relative paths in it are relative to the project's folder. Its
+// errors do not quote the outputs.
 func ParseOutputs(text []byte, projectDir string) (*Access, error) {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(text, &all); err != nil {
@@ -77,7 +77,7 @@ func ParseOutputs(text []byte, projectDir string) (*Access, error) {
 	return a, nil
 }
 
-// kubectlOf takes the call of kubectl out of a command such as "LOGIN && kubectl --context c --namespace n ...".
+// kubectlOf extracts the kubectl command from a command such as "LOGIN && kubectl --context c --namespace n ...".
 func kubectlOf(command string) string {
 	if i := strings.LastIndex(command, "&& "); i >= 0 {
 		command = command[i+len("&& "):]
@@ -90,7 +90,7 @@ func kubectlOf(command string) string {
 }
 
 func fromKubeconfig(secret json.RawMessage) (*rest.Config, error) {
-	// The parser's messages may quote what they read, so none is passed on.
+	// The parser's messages may quote the kubeconfig, so they are not returned.
 	unusable := fmt.Errorf("output %q is not a kubeconfig: were the outputs read with --show-secrets?", outputs.KubeconfigKey)
 	var content string
 	if err := json.Unmarshal(secret, &content); err != nil {

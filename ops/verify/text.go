@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// terminal colours.
+// Terminal colours.
 const (
 	green = "\x1b[32m"
 	red   = "\x1b[31m"
@@ -14,7 +14,7 @@ const (
 	plain = "\x1b[0m"
 )
 
-// Text writes the report for people, one line for each stage; colour is for a terminal.
+// Text writes the report for people, one line for each stage; colour enables terminal colours.
 func (r *Report) Text(to io.Writer, colour bool) error {
 	paint := func(code, text string) string {
 		if !colour {

@@ -1,6 +1,5 @@
-// Package verify walks the path of a deployed stack from the API server to the HPA, one stage after the
-// other, measures each, and stops at the first that does not work: everything after it would fail for the
-// same reason.
+// Package verify checks the path of a deployed stack from the API server to the HPA, one stage after the other, with a
+// measurement of each. It stops at the first stage that fails: all later ones would fail for the same reason.
 package verify
 
 import (
@@ -19,26 +18,26 @@ import (
 	"vllm-autoscaling/stacks/outputs"
 )
 
-// Reach opens a way to a pod's port and returns a host:port of this machine that leads to it.
+// Reach connects to a pod's port and returns a host:port on this machine that leads to it.
 type Reach func(ctx context.Context, namespace, pod string, port int) (address string, closeIt func(), err error)
 
-// Options say what to verify.
+// Options are the options of Run.
 type Options struct {
-	// Stack is its name, for the report.
+	// Stack is the stack's name, for the report.
 	Stack string
-	// Pipeline says where everything is.
+	// Pipeline has the names of the stack's objects.
 	Pipeline outputs.Pipeline
-	// Config reaches the API server.
+	// Config is the connection to the API server.
 	Config *rest.Config
-	// Kubectl is how the user calls kubectl for this cluster, for the commands in the report; "" means "kubectl".
+	// Kubectl is the user's command for this cluster, used in the report's hints; "" means "kubectl".
 	Kubectl string
-	// Reach is how pods are reached; nil means a port-forward through the API server.
+	// Reach connects to pods; nil means a port-forward through the API server.
 	Reach Reach
-	// Timeout bounds one walk; 0 means a minute.
+	// Timeout limits one run; 0 means a minute.
 	Timeout time.Duration
 }
 
-// Status is how a stage ended.
+// Status is the result of a stage.
 type Status string
 
 // The statuses.
@@ -46,37 +45,37 @@ const (
 	Passed  Status = "pass"
 	Failed  Status = "fail"
 	Skipped Status = "skipped"
-	// NotVisible is a stage of which nothing can be measured in the cluster; it neither passes nor fails, and those
-	// after it are walked.
+	// NotVisible is a stage for which nothing can be measured in the cluster; it neither passes nor fails, and later
+	// stages run.
 	NotVisible Status = "n/a"
 )
 
-// Report is the result of one walk.
+// Report is the result of one run.
 type Report struct {
 	Stack string `json:"stack"`
-	// Passed says that no stage failed: each passed, or could not be seen.
+	// Passed reports whether no stage failed: each passed or was not visible.
 	Passed bool `json:"passed"`
 	// Failed is the key of the stage that failed; "" for none.
 	Failed string `json:"failed"`
-	// Seconds is how long the walk took.
+	// Seconds is the duration of the run.
 	Seconds float64  `json:"seconds"`
 	Stages  []Result `json:"stages"`
-	// Values are the signals as the custom metrics API gives them, as far as the walk came.
+	// Values are the signals in the custom metrics API, as far as the run got.
 	Values []Value `json:"values"`
 }
 
 // Result is one stage of a report.
 type Result struct {
-	// Stage is its key, which never changes: see Stages.
+	// Stage is the key of the stage, which never changes: see Stages.
 	Stage  string `json:"stage"`
 	Status Status `json:"status"`
-	// Measured is what was seen, of a stage that passed or failed, or why nothing can be.
+	// Measured is the measurement of a stage that passed or failed, or why nothing can be measured.
 	Measured string `json:"measured,omitempty"`
-	// Expected is what would have passed, of a stage that failed.
+	// Expected is what is required to pass, for a stage that failed.
 	Expected string `json:"expected,omitempty"`
-	// Look is what to do next, of a stage that failed: words, or commands that begin with "$ ".
+	// Look is what to do next, for a stage that failed: sentences, or commands that begin with "$ ".
 	Look []string `json:"look,omitempty"`
-	// Needs is the stage whose failure is the reason that this one was skipped.
+	// Needs is the failed stage because of which this one was skipped.
 	Needs   string  `json:"needs,omitempty"`
 	Seconds float64 `json:"seconds"`
 }
@@ -88,21 +87,20 @@ type Value struct {
 	Value  float64 `json:"value"`
 	Target float64 `json:"target"`
 	Unit   string  `json:"unit"`
-	// AgeSeconds is the age of the sample that the value comes from; absent before the stage "freshness",
-	// and where the age cannot be seen.
+	// AgeSeconds is the age of the value's sample; absent before the stage "freshness", and if the age is not visible.
 	AgeSeconds *float64 `json:"ageSeconds,omitempty"`
 }
 
 // Stage is one step of the path.
 type Stage struct {
-	// Key names it in reports.
+	// Key identifies the stage in reports.
 	Key string
-	// Checks says what passes.
+	// Checks is what the stage requires to pass.
 	Checks string
 	check  func(*walk, context.Context) (measured string, err error)
 }
 
-// Stages lists the path in order.
+// Stages lists the stages in order.
 func Stages() []Stage {
 	return []Stage{
 		{"api", "the API server answers", (*walk).api},
@@ -119,21 +117,22 @@ func Stages() []Stage {
 	}
 }
 
-// walk is what the stages hand on to those after them.
+// walk is the state that stages pass on to later ones.
 type walk struct {
 	Options
 	client  kubernetes.Interface
-	pods    []corev1.Pod // ready, and going to stay
+	pods    []corev1.Pod // ready and not terminating
 	prom    prometheusv1.API
 	promURL string
 	values  []Value
 	close   []func()
-	// ages are those of the custom metrics API's answers, by signal and pod; answered is when the last answer was sent.
+	// ages are the ages of the custom metrics API's values, by signal and pod; answered is when the last answer was
+	// sent.
 	ages     map[string]map[string]time.Duration
 	answered time.Time
 }
 
-// failure is why a stage did not pass.
+// failure is the error of a stage that did not pass.
 type failure struct {
 	measured, expected string
 	look               []string
@@ -141,7 +140,7 @@ type failure struct {
 
 func (f *failure) Error() string { return f.measured }
 
-// Run walks the path once. The error says that it could not begin; a stage that fails is in the report.
+// Run runs the stages once. It returns an error if it could not begin; a failed stage is in the report.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if len(o.Pipeline.Signals) == 0 || o.Pipeline.Serving.Deployment == "" {
 		return nil, errors.New("the pipeline names no signal or no Deployment: was the stack deployed by this version?")
@@ -153,7 +152,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		o.Timeout = time.Minute
 	}
 	config := rest.CopyConfig(o.Config)
-	// One request at a time, but many of them: client-side throttling would only slow the walk down.
+	// One request at a time, but many of them: client-side throttling would only slow them down.
 	config.QPS, config.Burst = 50, 100
 	if o.Reach == nil {
 		o.Reach = func(ctx context.Context, namespace, pod string, port int) (string, func(), error) {
@@ -165,7 +164,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		}
 	}
 	w := &walk{Options: o, ages: map[string]map[string]time.Duration{}}
-	// A copy: port-forwards upgrade their connections and are none of its business.
+	// A copy, because port-forwards upgrade their connections and must not be wrapped.
 	asked := rest.CopyConfig(config)
 	asked.Wrap(func(next http.RoundTripper) http.RoundTripper { return dated{next, w} })
 	client, err := kubernetes.NewForConfig(asked)
@@ -173,7 +172,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
 	w.client = client
-	if w.Stack == "" { // of outputs from a file; the commands in the report need one
+	if w.Stack == "" { // outputs from a file; the commands in the report require a name
 		w.Stack = "NAME"
 	}
 	defer func() {
@@ -227,7 +226,7 @@ func (r *Result) fail(ctx context.Context, stage Stage, err error) {
 	}
 }
 
-// http reads from addresses that Reach has given.
+// http returns a client for addresses of Reach.
 func (w *walk) http() *http.Client {
 	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 }

@@ -1,5 +1,5 @@
-// Command codehost keeps one comment on a pull request, or one open issue, up to date, on GitHub or
-// GitLab. Where and as whom comes from the variables that their jobs have.
+// Command codehost keeps one comment on a pull request, or one open issue, up to date on GitHub or GitLab. The host
+// and the credentials come from the variables of its CI jobs.
 package main
 
 import (

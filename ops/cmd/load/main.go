@@ -1,5 +1,5 @@
-// Command load loads a deployed stack's model server and reports what its users would have seen and
-// what the autoscaler made of it.
+// Command load loads a deployed stack's model server and reports what its users would have experienced and how the
+// autoscaler reacted.
 //
 // Its last line is `load: ok: ...` with exit code 0, `load: failed: <cause>` with 1, or
 // `load: interrupted: ...` with 130 after Ctrl-C, which still writes the report.
@@ -22,7 +22,7 @@ import (
 
 const (
 	exitFailed      = 1
-	exitInterrupted = 130 // what a shell reports for a command that Ctrl-C ended
+	exitInterrupted = 130 // the shell's status of a command that Ctrl-C ended
 )
 
 // errInterrupted is the cause of a context that a signal ended.
@@ -42,7 +42,7 @@ func realMain(args []string, stdout io.Writer) int {
 	defer signal.Stop(received)
 	go func() {
 		for s := range received {
-			if ctx.Err() != nil { // asked twice: at once
+			if ctx.Err() != nil { // second signal: exit at once
 				os.Exit(exitInterrupted)
 			}
 			cancel(errInterrupted{by: s.String()})
@@ -65,7 +65,7 @@ func realMain(args []string, stdout io.Writer) int {
 	return code
 }
 
-// verdict is the last line and the exit code.
+// verdict returns the last line and the exit code.
 func verdict(ok string, err, cause error) (string, int) {
 	var interrupted errInterrupted
 	oneLine := func(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
@@ -75,7 +75,7 @@ func verdict(ok string, err, cause error) (string, int) {
 		if ok != "" {
 			line += ": " + ok
 		}
-		// What an interruption cut off fails, too; what failed otherwise is worth a word.
+		// An interruption causes errors of its own; other errors are added to the line.
 		if err != nil && !errors.As(err, &interrupted) {
 			line += " (" + oneLine(err) + ")"
 		}

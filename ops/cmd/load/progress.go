@@ -13,13 +13,13 @@ import (
 	"vllm-autoscaling/ops/report"
 )
 
-// screen prints whole lines, and on a terminal one below them that is replaced.
+// screen prints whole lines and, on a terminal, a status line below them that is replaced.
 type screen struct {
 	terminal bool
 
 	mu    sync.Mutex
 	out   io.Writer
-	shown bool // a line that has to be cleared
+	shown bool // whether a status line must be cleared
 }
 
 // print prints a line that stays.
@@ -30,10 +30,10 @@ func (s *screen) print(format string, args ...any) {
 	_, _ = fmt.Fprintf(s.out, format+"\n", args...)
 }
 
-// note is what happens to a port-forward.
+// note prints an event of a port-forward.
 func (s *screen) note(format string, args ...any) { s.print("  "+format, args...) }
 
-// status replaces the line that is shown now; without a terminal it stays.
+// status replaces the status line; without a terminal it prints a line.
 func (s *screen) status(line string) {
 	if !s.terminal {
 		s.print("%s", line)
@@ -53,7 +53,7 @@ func (s *screen) clear() {
 	}
 }
 
-// window is what rates and quantiles of the live view are over.
+// window is the time over which the live view computes rates and quantiles.
 const window = 10 * time.Second
 
 // progress is the live view.
@@ -72,7 +72,7 @@ func newProgress(out *screen, generator *load.Generator, recorder *report.Record
 	return &progress{out: out, generator: generator, recorder: recorder, options: o, started: time.Now()}
 }
 
-// show updates every second on a terminal and every ten elsewhere, until ctx ends.
+// show updates the live view every second on a terminal and every ten elsewhere, until ctx ends.
 func (p *progress) show(ctx context.Context) {
 	every := window
 	if p.out.terminal {
@@ -133,7 +133,7 @@ func (p *progress) line() string {
 	return strings.Join(parts, " | ")
 }
 
-// signalNames are a sample's, in a stable order.
+// signalNames returns the signals of a sample, sorted.
 func (options) signalNames(s report.Sample) []string {
 	var names []string
 	for name := range s.Signals {

@@ -21,12 +21,12 @@ import (
 	"vllm-autoscaling/ops/verify"
 )
 
-// target is what is loaded, and what is watched meanwhile.
+// target is the server that is loaded and the stack that is observed meanwhile.
 type target struct {
 	options
 	out *screen
 
-	// Of the stack; nil without one.
+	// Fields of the stack; nil without one.
 	access   *verify.Access
 	client   kubernetes.Interface
 	selector string
@@ -37,7 +37,7 @@ type target struct {
 	forwards *portforward.Forwards
 }
 
-// find looks the stack up and says what will be loaded, before anything is.
+// find reads the stack's outputs and prints what will be loaded, before any request is sent.
 func find(ctx context.Context, o options, out *screen) (*target, error) {
 	t := &target{options: o, out: out}
 	if o.stack == "" {
@@ -105,7 +105,7 @@ func label(name string) string {
 	return strings.Replace(text, "gpu", "GPU", 1)
 }
 
-// gpusOf counts what a replica asks for, of any vendor.
+// gpusOf returns the GPUs of a replica, of any vendor.
 func gpusOf(d *appsv1.Deployment) int {
 	sum := 0
 	for _, container := range d.Spec.Template.Spec.Containers {
@@ -118,7 +118,7 @@ func gpusOf(d *appsv1.Deployment) int {
 	return sum
 }
 
-// findKey reads the API key from the Secret that the server itself gets it from.
+// findKey reads the API key from the Secret that the server itself uses.
 func (t *target) findKey(ctx context.Context, d *appsv1.Deployment) error {
 	if t.apiKey != "" {
 		return nil
@@ -142,7 +142,7 @@ func (t *target) findKey(ctx context.Context, d *appsv1.Deployment) error {
 	return nil
 }
 
-// targets are the servers that are ready now.
+// targets returns the servers that are ready now.
 func (t *target) targets(context.Context) ([]load.Target, error) {
 	if t.forwards == nil {
 		return []load.Target{{Name: t.url, URL: t.url}}, nil
@@ -154,7 +154,7 @@ func (t *target) targets(context.Context) ([]load.Target, error) {
 	return all, nil
 }
 
-// source reads the autoscaler; nil without a stack.
+// source returns the source of the autoscaler's state; nil without a stack.
 func (t *target) source(inFlight func() float64) report.Source {
 	if t.access == nil {
 		return nil
@@ -163,7 +163,7 @@ func (t *target) source(inFlight func() float64) report.Source {
 	return report.WithLive(report.HPASource(t.client, serving.Namespace, serving.HPA, inFlight), t.client, serving.Namespace, t.selector)
 }
 
-// findModel asks the server what it serves.
+// findModel returns the model of the flag, or the first that the server lists.
 func (t *target) findModel(ctx context.Context) (string, error) {
 	if t.model != "" {
 		return t.model, nil
@@ -181,7 +181,7 @@ func (t *target) findModel(ctx context.Context) (string, error) {
 	if t.apiKey != "" {
 		request.Header.Set("Authorization", "Bearer "+t.apiKey)
 	}
-	// As the load itself: without a proxy of the environment, so that what is asked is what will be loaded.
+	// Like the load itself: without a proxy of the environment, so that this is the server that will be loaded.
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {

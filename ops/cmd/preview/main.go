@@ -1,5 +1,5 @@
-// Command preview prints what a change of a stack would do: what is lost first, then policy, cost and
-// every change. It runs `pulumi preview`, or reads one that was recorded.
+// Command preview prints what a change of a stack would do: first what is lost, then policy, cost and every change. It
+// runs `pulumi preview`, or reads a recorded one.
 package main
 
 import (
@@ -41,7 +41,7 @@ Exit status: 0; 1 the preview failed; 2 wrong usage; 3 a mandatory rule of the p
 
 `
 
-// options are the flags.
+// options are the parsed flags.
 type options struct {
 	stack, project, jsonFile, diffFile, out, format string
 	mode                                            string
@@ -136,7 +136,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	return o, nil
 }
 
-// read runs or reads the preview. A preview that fails is a report, not an error.
+// read runs the preview or reads a recorded one. A preview that fails is a report, not an error.
 func (o *options) read(ctx context.Context, stdin io.Reader, stderr io.Writer) (*preview.Report, error) {
 	ro := preview.Options{Stack: o.stack, Mode: preview.Mode(o.mode), Prices: o.prices}
 	if o.diffFile != "" {
@@ -168,14 +168,14 @@ func (o *options) read(ctx context.Context, stdin io.Reader, stderr io.Writer) (
 	case err != nil:
 		return nil, fmt.Errorf("pulumi: %w", err)
 	}
-	// In a preview a stack has its own name only, without the organization and the project before it.
+	// The plan has a stack's own name only, without its organization and project.
 	if p.Stack != "" && p.Stack != o.stack[strings.LastIndexByte(o.stack, '/')+1:] {
 		return nil, fmt.Errorf("the preview is of stack %s, not of %s", p.Stack, o.stack)
 	}
 	return preview.New(p, ro), nil
 }
 
-// arguments are those of the CLI.
+// arguments returns the arguments of the CLI.
 func (o *options) arguments() []string {
 	args := []string{"preview", "--show-sames"}
 	switch preview.Mode(o.mode) {
@@ -187,11 +187,11 @@ func (o *options) arguments() []string {
 	return append(append(args, "--json", "--non-interactive", "--stack", o.stack), o.pulumi...)
 }
 
-// runPulumi returns what the CLI printed, and why it failed if it did.
+// runPulumi returns what the CLI printed and, if it failed, the reason.
 func (o *options) runPulumi(ctx context.Context, stderr io.Writer) (content []byte, failure string, err error) {
 	command := exec.CommandContext(ctx, "pulumi", o.arguments()...)
 	command.Dir = o.project
-	// As at a keyboard, so that it ends its plugins and the program.
+	// Like Ctrl-C at a keyboard, so that the CLI stops its plugins and the program.
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = 20 * time.Second
 	var stdout, said bytes.Buffer
@@ -236,7 +236,7 @@ func (o *options) write(text string, stdout io.Writer) error {
 	return os.WriteFile(o.out, []byte(text), 0o644)
 }
 
-// status is the exit status; the worst counts.
+// status returns the exit status; the most severe one wins.
 func (o *options) status(report *preview.Report, stderr io.Writer) int {
 	switch {
 	case report.Failed:

@@ -1,5 +1,5 @@
-// Command verify walks the path of a deployed stack from the API server to the HPA and says at which stage it
-// ends. Exit status: 0 every stage passed, 1 a stage failed, 2 it could not run.
+// Command verify checks the path of a deployed stack from the API server to the HPA and reports the stage at which it
+// fails. Exit status: 0 every stage passed, 1 a stage failed, 2 it could not run.
 package main
 
 import (
@@ -27,7 +27,7 @@ const (
 	exitNotRun = 2
 )
 
-// pause between two walks of --wait.
+// pause is the time between two runs of --wait.
 const pause = 5 * time.Second
 
 func main() {
@@ -70,7 +70,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	// client-go and its port-forward log errors that the report tells better.
+	// client-go and its port-forward log errors that the report states better.
 	klog.LogToStderr(false)
 	klog.SetOutput(io.Discard)
 
@@ -83,7 +83,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitNotRun
 	}
 	report, err := o.verify(ctx, stderr)
-	if err != nil && ctx.Err() != nil { // whatever a killed CLI or a broken connection says
+	if err != nil && ctx.Err() != nil { // replaces what a killed CLI or a broken connection reports
 		err = errors.New("interrupted")
 	}
 	if err != nil {
@@ -100,7 +100,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitPassed
 }
 
-// verify walks until all stages pass or the deadline is reached.
+// verify repeats the check until all stages pass or the deadline is reached.
 func (o *options) verify(ctx context.Context, progress io.Writer) (*verify.Report, error) {
 	text, err := o.read(ctx)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package githubstub answers as the part of GitHub's REST API that package codehost uses, on loopback and
-// in memory: comments and issues of one repository, in pages, with GitHub's refusals.
+// Package githubstub implements the part of GitHub's REST API that package codehost uses, on loopback and in memory:
+// comments and issues of one repository, in pages, with GitHub's errors.
 package githubstub
 
 import (
@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// longest is GitHub's limit of a body, in characters.
+// longest is GitHub's limit for a body, in characters.
 const longest = 65536
 
 // Entry is a comment or an issue.
@@ -32,7 +32,7 @@ type Entry struct {
 	parent int64 // of a comment: its issue or pull request
 }
 
-// User is who wrote something.
+// User is the author of an entry.
 type User struct {
 	Login string `json:"login"`
 }
@@ -44,14 +44,14 @@ type Label struct {
 
 type pullRef struct{}
 
-// Answer is sent in place of the stub's own.
+// Answer replaces an answer of the stub.
 type Answer struct {
 	Status int
 	Header map[string]string
 	Body   string
 }
 
-// Stub is a repository.
+// Stub is a server with one repository.
 type Stub struct {
 	server     *httptest.Server
 	repository string
@@ -66,7 +66,7 @@ type Stub struct {
 	answer   func(r *http.Request) *Answer
 }
 
-// New starts a repository with these pull requests. Whoever shows the token acts as login.
+// New starts a repository with these pull requests. Requests with the token act as login.
 func New(repository, token, login string, pullRequests ...int64) *Stub {
 	s := &Stub{repository: repository, token: token, login: login, next: 1000}
 	for _, number := range pullRequests {
@@ -76,27 +76,27 @@ func New(repository, token, login string, pullRequests ...int64) *Stub {
 	return s
 }
 
-// Close ends the server.
+// Close stops the server.
 func (s *Stub) Close() { s.server.Close() }
 
-// URL is the API's address.
+// URL returns the API's address.
 func (s *Stub) URL() string { return s.server.URL }
 
-// Intercept lets answer take the place of the stub for the requests for which it returns one.
+// Intercept sets a function whose answers replace the stub's; nil is no answer.
 func (s *Stub) Intercept(answer func(r *http.Request) *Answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answer = answer
 }
 
-// Requests are the methods and paths that came, in order.
+// Requests returns the methods and paths received, in order.
 func (s *Stub) Requests() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.requests)
 }
 
-// Comments are those of an issue or a pull request.
+// Comments returns the comments of an issue or a pull request.
 func (s *Stub) Comments(number int64) []Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +109,7 @@ func (s *Stub) Comments(number int64) []Entry {
 	return found
 }
 
-// Issues are those that are not pull requests.
+// Issues returns the issues that are not pull requests.
 func (s *Stub) Issues() []Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,7 +122,7 @@ func (s *Stub) Issues() []Entry {
 	return found
 }
 
-// SetBody gives an issue or a pull request a text.
+// SetBody sets the text of an issue or a pull request.
 func (s *Stub) SetBody(number int64, body string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,7 +131,7 @@ func (s *Stub) SetBody(number int64, body string) {
 	}
 }
 
-// AddComment adds one as somebody.
+// AddComment adds a comment of a given author.
 func (s *Stub) AddComment(number int64, login, body string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,7 +255,7 @@ func (s *Stub) patch(w http.ResponseWriter, e *Entry, body map[string]any) {
 	reply(w, http.StatusOK, e)
 }
 
-// page sends one page and, where there is another, the header that says so.
+// page sends one page and, if there is another, the Link header.
 func (s *Stub) page(w http.ResponseWriter, r *http.Request, entries []*Entry) {
 	query := r.URL.Query()
 	size, number := 30, 1

@@ -1,5 +1,4 @@
-// Package plan reads what `pulumi preview --json` prints: the steps that an update would take, and the
-// resources that there would be after it.
+// Package plan reads the output of `pulumi preview --json`: the steps of an update, and the resources after it.
 package plan
 
 import (
@@ -20,7 +19,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 )
 
-// Ops that the CLI prints; a replacement is one step, or up to three of one resource.
+// Ops that the CLI prints; a replacement is one step, or up to three steps of one resource.
 const (
 	OpSame    = "same"
 	OpCreate  = "create"
@@ -28,7 +27,7 @@ const (
 	OpReplace = "replace"
 	OpDelete  = "delete"
 	OpRefresh = "refresh"
-	// OpRead looks up something that belongs to somebody else.
+	// OpRead reads a resource that the stack does not manage.
 	OpRead = "read"
 
 	opCreateReplacement = "create-replacement"
@@ -39,29 +38,29 @@ const (
 // stackType is the type of the stack itself.
 const stackType = "pulumi:pulumi:Stack"
 
-// Unknown stands, as a string, for a value that is known only after the update.
+// Unknown is the string for a value that is known only after the update.
 const Unknown = plugin.UnknownStringValue
 
-// Plan is what a preview says.
+// Plan is a parsed preview.
 type Plan struct {
-	// Project and Stack are the names in the URNs; "" when the preview failed before its first step.
+	// Project and Stack are the names in the URNs; "" if the preview failed before its first step.
 	Project, Stack string
 	// Config are the stack's values by full key; secrets are "[secret]", objects JSON.
 	Config map[string]string
-	// Steps are what happens, one for each resource, sorted by URN. Resources that stay as they are
-	// among them only if the preview ran with --show-sames.
+	// Steps has one entry for each resource, sorted by URN. Unchanged resources are included only if the preview ran
+	// with --show-sames.
 	Steps []Step
-	// Counts is how many resources each op concerns, those that are not in Steps too.
+	// Counts is the number of resources by op, including those that are not in Steps.
 	Counts map[string]int
-	// Errors and Warnings are the diagnostics, without what is only informational.
+	// Errors and Warnings are the diagnostics, without informational ones.
 	Errors, Warnings []string
-	// Refreshed says that the preview compared the state with what is really there.
+	// Refreshed reports whether the preview compared the state with the real resources.
 	Refreshed bool
 
 	parents map[string]string // By URN.
 }
 
-// Step is what happens to one resource.
+// Step is the change of one resource.
 type Step struct {
 	Op   string
 	URN  string
@@ -69,32 +68,32 @@ type Step struct {
 	Name string
 	// Parent is the URN of the parent; "" for the stack.
 	Parent string
-	// Old is nil for what is created, New for what is deleted.
+	// Old is nil for a creation, New for a deletion.
 	Old, New *Resource
-	// Diff is what the provider says of each property path; empty where it says nothing.
+	// Diff is the provider's diff by property path; empty if it gives none.
 	Diff map[string]PropertyDiff
 	// Keys are the top-level properties that change, Reasons those that force a replacement.
 	Keys, Reasons []string
-	// Drifted says that the resource is not what the state says: the refresh of the preview found it.
+	// Drifted reports whether the real resource differs from the state, as found by the preview's refresh.
 	Drifted bool
 }
 
-// PropertyDiff is how a property path changes.
+// PropertyDiff is the change of a property path.
 type PropertyDiff struct {
-	// Kind is add, update or delete, with -replace behind it when it forces a replacement.
+	// Kind is add, update or delete, with the suffix -replace if it forces a replacement.
 	Kind string
-	// Inputs says that old inputs are compared with new ones; else the old outputs.
+	// Inputs reports whether old and new inputs are compared; otherwise the old values are outputs.
 	Inputs bool
 }
 
 // Resource is a resource before or after the update.
 type Resource struct {
 	URN, Type, Name string
-	// Inputs are what the program declares. Secrets in them are "[secret]", what is not known Unknown.
+	// Inputs are what the program declares. Secrets are "[secret]", unknown values are Unknown.
 	Inputs map[string]any
-	// Outputs are what is in the state.
+	// Outputs are the values in the state.
 	Outputs map[string]any
-	// Protected says that Pulumi refuses to delete it.
+	// Protected reports whether Pulumi refuses to delete it.
 	Protected bool
 }
 
@@ -140,7 +139,7 @@ func Parse(content []byte) (*Plan, error) {
 	return p, nil
 }
 
-// add takes a step, or merges it with an earlier one of the same resource.
+// add adds a step, or merges it with an earlier one of the same resource.
 func (p *Plan) add(s Step, byURN map[string]int) {
 	urn := resource.URN(s.URN)
 	if p.Stack == "" {
@@ -158,8 +157,8 @@ func (p *Plan) add(s Step, byURN map[string]int) {
 	before := &p.Steps[i]
 	switch {
 	case before.Op == OpRefresh:
-		// Read; now comes what the update does. What the refresh found is the old state of that, so a
-		// difference from the state before it is somebody else's doing, and so is an object that is gone.
+		// The earlier step is the refresh, this one the update. The old state of the update is what the refresh found,
+		// so a difference from the state before it is drift, and so is a missing object.
 		switch {
 		case s.Op == OpCreate:
 			s.Drifted, s.Old = true, before.Old
@@ -168,7 +167,7 @@ func (p *Plan) add(s Step, byURN map[string]int) {
 		}
 		*before = s
 	case p.Refreshed && s.Op != opCreateReplacement && s.Op != opDeleteReplaced && s.Op != OpReplace:
-		// The refresh found a difference; what the update does about it counts.
+		// The refresh found a difference; the update's step counts.
 		s.Drifted = true
 		if len(s.Diff) == 0 {
 			s.Diff, s.Keys = before.Diff, before.Keys
@@ -238,8 +237,8 @@ func keys(all []resource.PropertyKey) []string {
 	return names
 }
 
-// Complete says whether Steps has every resource of the stack, unchanged ones too. Only then can be
-// said what there will be after the update.
+// Complete reports whether Steps has every resource of the stack, including unchanged ones. Only then are the
+// resources after the update known.
 func (p *Plan) Complete() bool {
 	shown := 0
 	for _, s := range p.Steps {
@@ -250,10 +249,10 @@ func (p *Plan) Complete() bool {
 	return shown >= p.Counts[OpSame]
 }
 
-// Failed says that the preview did not come to its end.
+// Failed reports whether the preview failed.
 func (p *Plan) Failed() bool { return len(p.Errors) > 0 }
 
-// Planned are the resources that there are after the update.
+// Planned returns the resources after the update.
 func (p *Plan) Planned() []Resource {
 	var all []Resource
 	for _, s := range p.Steps {
@@ -264,7 +263,7 @@ func (p *Plan) Planned() []Resource {
 	return all
 }
 
-// Deployed are the resources that there are now, as the state has them.
+// Deployed returns the resources before the update, as in the state.
 func (p *Plan) Deployed() []Resource {
 	var all []Resource
 	for _, s := range p.Steps {
@@ -275,7 +274,7 @@ func (p *Plan) Deployed() []Resource {
 	return all
 }
 
-// Changes are the steps that change something, the stack itself left out.
+// Changes returns the steps that change something, without the stack itself.
 func (p *Plan) Changes() []Step {
 	var all []Step
 	for _, s := range p.Steps {
@@ -286,10 +285,10 @@ func (p *Plan) Changes() []Step {
 	return all
 }
 
-// Key is a value of the configuration below the project's namespace.
+// Key returns a value of the configuration in the project's namespace.
 func (p *Plan) Key(name string) string { return p.Config[p.Namespace()+":"+name] }
 
-// Namespace is the project's, also when the preview failed before its first step.
+// Namespace returns the project's namespace, also if the preview failed before its first step.
 func (p *Plan) Namespace() string {
 	if p.Project != "" {
 		return p.Project
@@ -302,13 +301,13 @@ func (p *Plan) Namespace() string {
 	return ""
 }
 
-// Component is the outermost component that a step belongs to, as "name (Type)"; "" for the stack's own.
+// Component returns the outermost component of a step, as "name (Type)"; "" for the stack's own resources.
 func (p *Plan) Component(s Step) string {
-	// The qualified type lists the types of the parents, so that the group is known even when the parent,
-	// unchanged, is not in the preview.
+	// The qualified type lists the types of the parents, so the group is known even if the parent is unchanged and not
+	// in the preview.
 	chain := strings.Split(string(resource.URN(s.URN).QualifiedType()), "$")
 	if len(chain) == 1 && (strings.HasPrefix(chain[0], "pulumi:") || !strings.Contains(chain[0], ":components:") && !strings.Contains(chain[0], ":providers:")) {
-		return "" // Not a component of the program, and in none.
+		return "" // neither a component of the program nor in one
 	}
 	kind := string(tokens.Type(chain[0]).Name())
 	outermost := s.URN
@@ -318,7 +317,7 @@ func (p *Plan) Component(s Step) string {
 	return fmt.Sprintf("%s (%s)", resource.URN(outermost).Name(), kind)
 }
 
-// Value is what stands at a path of inputs or outputs; false when there is nothing.
+// Value returns the value at a path of inputs or outputs; false if there is none.
 func Value(properties map[string]any, path string) (any, bool) {
 	parsed, err := resource.ParsePropertyPath(path)
 	if err != nil {
@@ -346,14 +345,14 @@ func Value(properties map[string]any, path string) (any, bool) {
 	return at, true
 }
 
-// Text is the string at a path; "" for nothing and for anything else.
+// Text returns the string at a path; "" if there is none or if it has another type.
 func (r Resource) Text(path string) string {
 	value, _ := Value(r.Inputs, path)
 	text, _ := value.(string)
 	return text
 }
 
-// Bool is the boolean at a path, also where it is written as a string; false for nothing.
+// Bool returns the boolean at a path, also if it is written as a string; false for any other value.
 func (r Resource) Bool(path string) bool {
 	value, _ := Value(r.Inputs, path)
 	switch value := value.(type) {
@@ -366,7 +365,7 @@ func (r Resource) Bool(path string) bool {
 	return false
 }
 
-// Number is the number at a path, also where it is written as a string; false for nothing.
+// Number returns the number at a path, also if it is written as a string; false for any other value.
 func (r Resource) Number(path string) (float64, bool) {
 	value, _ := Value(r.Inputs, path)
 	switch value := value.(type) {
@@ -379,14 +378,14 @@ func (r Resource) Number(path string) (float64, bool) {
 	return 0, false
 }
 
-// List is the list at a path; nil for nothing.
+// List returns the list at a path; nil for any other value.
 func (r Resource) List(path string) []any {
 	value, _ := Value(r.Inputs, path)
 	list, _ := value.([]any)
 	return list
 }
 
-// Has says whether there is a value at a path that is not null.
+// Has reports whether there is a value at a path that is not null.
 func (r Resource) Has(path string) bool {
 	value, ok := Value(r.Inputs, path)
 	return ok && value != nil
