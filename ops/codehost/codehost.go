@@ -161,7 +161,7 @@ func CloseIssue(ctx context.Context, host Host, marker, label, comment string) (
 // markerLine returns the first line of every text that this package writes.
 func markerLine(marker string) (string, error) {
 	if marker == "" || strings.ContainsAny(marker, "<>\n") || strings.Contains(marker, "--") {
-		return "", fmt.Errorf("marker %q: a short text without <, >, -- and line breaks is needed", marker)
+		return "", fmt.Errorf("marker %q: must be a short text without <, >, -- and line breaks", marker)
 	}
 	return "<!-- vllm-autoscaling " + marker + " -->", nil
 }

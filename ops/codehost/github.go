@@ -35,7 +35,7 @@ type GitHubOptions struct {
 func NewGitHub(o GitHubOptions) (*GitHub, error) {
 	owner, name, ok := strings.Cut(o.Repository, "/")
 	if !ok || owner == "" || name == "" || strings.Contains(name, "/") {
-		return nil, fmt.Errorf("repository %q: owner/name is needed (GITHUB_REPOSITORY)", o.Repository)
+		return nil, fmt.Errorf("repository %q: must be owner/name (GITHUB_REPOSITORY)", o.Repository)
 	}
 	if o.Token == "" {
 		return nil, fmt.Errorf("no token for %s: set GITHUB_TOKEN", o.Repository)

@@ -106,7 +106,7 @@ func TestRefusals(t *testing.T) {
 		{"not there", githubstub.Answer{Status: 404, Body: `{"message":"Not Found"}`}, false, []string{"404", "team/inference"}},
 		{"issues off", githubstub.Answer{Status: 410, Body: `{"message":"Issues has been disabled in this repository."}`}, true, []string{"switched off"}},
 		{"invalid", githubstub.Answer{Status: 422, Body: `{"message":"Validation Failed","errors":[{"field":"body"}]}`}, false, []string{"Validation Failed", `{"field":"body"}`}},
-		{"a proxy's page", githubstub.Answer{Status: 200, Body: "<html>log in</html>"}, false, []string{"something else than its API"}},
+		{"a proxy's page", githubstub.Answer{Status: 200, Body: "<html>log in</html>"}, false, []string{"did not answer as the API"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			stub, host, waits := newGitHub(t)

@@ -143,7 +143,7 @@ func TestTheTokenStaysWithItsHost(t *testing.T) {
 	gitHub.api.wait.sleep = gitLab.api.wait.sleep
 	for _, host := range []Host{gitLab, gitHub} {
 		_, err = UpsertComment(t.Context(), host, 3, "preview gke", "x")
-		require.ErrorContains(t, err, "it redirects to "+elsewhere.URL+", which is not given the token")
+		require.ErrorContains(t, err, "redirect to "+elsewhere.URL+", which must not get the token")
 		assert.NotContains(t, err.Error(), "secret")
 	}
 	assert.Zero(t, seen.Load(), "nothing was asked there")

@@ -70,7 +70,7 @@ func (w waiter) retry(ctx context.Context, do func() error) error {
 			pause = passing.after
 		}
 		if pause > longestWait {
-			return fmt.Errorf("%w (the server asks to wait %s, which is too long for a job)", err, pause.Round(time.Second))
+			return fmt.Errorf("%w (the server requires a wait of %s, which is too long for a job)", err, pause.Round(time.Second))
 		}
 		if err := w.sleep(ctx, pause); err != nil {
 			return err
@@ -95,10 +95,10 @@ func newClient() *http.Client {
 	return &http.Client{CheckRedirect: func(request *http.Request, via []*http.Request) error {
 		from, to := via[0].URL, request.URL
 		if to.Host != from.Host || from.Scheme == "https" && to.Scheme != "https" {
-			return fmt.Errorf("it redirects to %s://%s, which is not given the token: check the API's address", to.Scheme, to.Host)
+			return fmt.Errorf("redirect to %s://%s, which must not get the token: check the API's address", to.Scheme, to.Host)
 		}
 		if len(via) >= 10 {
-			return errors.New("it redirects without end")
+			return errors.New("too many redirects")
 		}
 		return nil
 	}}
@@ -141,7 +141,7 @@ func (a *api) call(ctx context.Context, method, path, action string, body, resul
 	}
 	if result != nil {
 		if err := json.Unmarshal(text, result); err != nil {
-			return nil, fmt.Errorf("%s: %s answered with something else than its API: %w", action, a.base, err)
+			return nil, fmt.Errorf("%s: %s did not answer as the API: %w", action, a.base, err)
 		}
 	}
 	return response.Header, nil

@@ -103,7 +103,7 @@ func SettingsOf(p *plan.Plan) (Settings, error) {
 	case "true":
 		s.Production = true
 	default:
-		return s, fmt.Errorf("%s:production is %q: it has to be true or false", p.Namespace(), value)
+		return s, fmt.Errorf("%s:production is %q: must be true or false", p.Namespace(), value)
 	}
 	value := p.Key("policy")
 	if value == "" {
@@ -143,7 +143,7 @@ func SettingsOf(p *plan.Plan) (Settings, error) {
 		case !slices.ContainsFunc(Rules, func(r Rule) bool { return r.ID == rule }):
 			return s, fmt.Errorf("%s:policy.exceptions: there is no rule %q; docs/policy.md lists them", p.Namespace(), rule)
 		case reason == "":
-			return s, fmt.Errorf("%s:policy.exceptions: %q has no reason; write down why it is allowed", p.Namespace(), key)
+			return s, fmt.Errorf("%s:policy.exceptions: %q has no reason; add why it is allowed", p.Namespace(), key)
 		}
 		s.Exceptions = append(s.Exceptions, Exception{Rule: rule, Resource: name, Reason: reason})
 	}

@@ -337,7 +337,7 @@ func TestSettings(t *testing.T) {
 	assert.InDelta(t, 0.7, all.Prices["g5.xlarge"], 0)
 
 	for says, keys := range map[string]map[string]string{
-		"has to be true or false": {"production": "yes"},
+		"must be true or false": {"production": "yes"},
 		"policy":                  {"policy": "{"},
 		"no reason":               {"policy": `{"exceptions":{"limits-set/vllm":" "}}`},
 		"no rule":                 {"policy": `{"exceptions":{"limit-set/vllm":"x"}}`},

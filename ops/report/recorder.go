@@ -104,7 +104,7 @@ func (r *Recorder) WaitFor(ctx context.Context, what string, condition func(Samp
 		case <-ctx.Done():
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			seen := "nothing was sampled"
+			seen := "no sample was recorded"
 			if len(r.samples) > 0 {
 				seen = "last seen: " + r.samples[len(r.samples)-1].String()
 			}

@@ -83,11 +83,11 @@ type Row struct {
 // Write creates the folder and writes the report's three files into it, replacing those of an earlier report.
 func (r *Report) Write(folder string) error {
 	if len(r.Samples) == 0 && r.Requests == nil {
-		return errors.New("report: nothing was sampled")
+		return errors.New("report: no sample was recorded")
 	}
 	r.Schema = Schema
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return fmt.Errorf("report: make its folder: %w", err)
+		return fmt.Errorf("report: create its folder: %w", err)
 	}
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {

@@ -148,7 +148,7 @@ func pixels(picture image.Image, hue color.RGBA) int {
 }
 
 func TestEmptyReportIsAnError(t *testing.T) {
-	require.ErrorContains(t, (&Report{}).Write(t.TempDir()), "nothing was sampled")
+	require.ErrorContains(t, (&Report{}).Write(t.TempDir()), "no sample was recorded")
 }
 
 func TestHPASourceReadsWhatTheHPASees(t *testing.T) {

@@ -70,7 +70,7 @@ func (w *walk) api(ctx context.Context) (string, error) {
 	}
 	if err := json.Unmarshal(raw, &version); err != nil || version.GitVersion == "" {
 		return "", &failure{
-			measured: fmt.Sprintf("%s is no API server: /version gives no version", w.Config.Host),
+			measured: fmt.Sprintf("%s is not an API server: /version returns no version", w.Config.Host),
 			expected: "the version of the API server", look: []string{"$ " + w.Kubectl + " version"},
 		}
 	}
@@ -83,7 +83,7 @@ func (w *walk) servers(ctx context.Context) (string, error) {
 	deployment, err := w.client.AppsV1().Deployments(s.Namespace).Get(ctx, s.Deployment, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return "", &failure{
-			measured: fmt.Sprintf("there is no Deployment %s/%s", s.Namespace, s.Deployment), expected: "the Deployment that the stack made",
+			measured: fmt.Sprintf("there is no Deployment %s/%s", s.Namespace, s.Deployment), expected: "the Deployment that the stack created",
 			look: []string{"$ pulumi up --refresh --stack " + w.Stack},
 		}
 	}
@@ -123,7 +123,7 @@ func (w *walk) servers(ctx context.Context) (string, error) {
 	switch {
 	case wanted == 0:
 		return "", &failure{
-			measured: fmt.Sprintf("Deployment %s/%s is scaled to 0: the HPA leaves it alone there", s.Namespace, s.Deployment),
+			measured: fmt.Sprintf("Deployment %s/%s is scaled to 0: the HPA does not scale it up from there", s.Namespace, s.Deployment),
 			expected: "at least 1 replica",
 			look:     []string{w.kubectl(s.Namespace, "scale deployment %s --replicas=1", s.Deployment)},
 		}
@@ -260,7 +260,7 @@ func (w *walk) hpa(ctx context.Context) (string, error) {
 	if hpa == nil {
 		return "", &failure{
 			measured: joined(fmt.Sprintf("no HPA %s/%s for Deployment %s", s.Namespace, s.HPA, s.Deployment), found),
-			expected: "the HPA that the stack made", look: []string{w.kubectl(s.Namespace, "get hpa"), "$ pulumi up --refresh --stack " + w.Stack},
+			expected: "the HPA that the stack created", look: []string{w.kubectl(s.Namespace, "get hpa"), "$ pulumi up --refresh --stack " + w.Stack},
 		}
 	}
 	if len(found) > 1 {
@@ -268,7 +268,7 @@ func (w *walk) hpa(ctx context.Context) (string, error) {
 		return "", &failure{
 			measured: fmt.Sprintf("%d HPAs scale Deployment %s: %s", len(found), s.Deployment, strings.Join(found, ", ")),
 			expected: "only " + s.HPA + ": two on one Deployment stop each other (AmbiguousSelector), or fight over its replicas",
-			look: []string{"find out who made the other one (a KEDA ScaledObject makes one), then delete it",
+			look: []string{"find out what created the other one (a KEDA ScaledObject does), then delete it",
 				w.kubectl(s.Namespace, "get hpa %s -o yaml", others[0])},
 		}
 	}
@@ -276,14 +276,14 @@ func (w *walk) hpa(ctx context.Context) (string, error) {
 		i := slices.IndexFunc(hpa.Status.Conditions, func(c autoscalingv2.HorizontalPodAutoscalerCondition) bool { return c.Type == kind })
 		if i < 0 {
 			return "", &failure{
-				measured: fmt.Sprintf("the HPA has no condition %s yet: the controller has not looked at it", kind),
-				expected: string(kind) + " true", look: []string{"the controller looks every 15 s; run this again", describe},
+				measured: fmt.Sprintf("the HPA has no condition %s yet: the controller has not processed it", kind),
+				expected: string(kind) + " true", look: []string{"the controller runs every 15 s; run this again", describe},
 			}
 		}
 		if c := hpa.Status.Conditions[i]; c.Status != corev1.ConditionTrue {
 			return "", &failure{
 				measured: fmt.Sprintf("%s is %s: %s: %s", kind, c.Status, c.Reason, c.Message),
-				expected: string(kind) + " true", look: []string{"the controller looks every 15 s, and what it says may be as old", describe},
+				expected: string(kind) + " true", look: []string{"the controller runs every 15 s, and its message may be as old", describe},
 			}
 		}
 	}

@@ -44,7 +44,7 @@ func (w *walk) adapter(ctx context.Context) (string, error) {
 	}
 	if len(services) == 0 {
 		return "", &failure{
-			measured: "no APIService of group " + customMetricsGroup, expected: "the adapter's: the HPA has nobody to ask otherwise",
+			measured: "no APIService of group " + customMetricsGroup, expected: "the adapter's, which serves the HPA",
 			look: []string{"$ pulumi up --refresh --stack " + w.Stack},
 		}
 	}
@@ -58,7 +58,7 @@ func (w *walk) adapter(ctx context.Context) (string, error) {
 			return c.Type == apiregistrationv1.Available
 		})
 		if i < 0 || service.Status.Conditions[i].Status != apiregistrationv1.ConditionTrue {
-			why := "the aggregator has not looked at it yet"
+			why := "the aggregator has not checked it yet"
 			if i >= 0 {
 				why = service.Status.Conditions[i].Reason + ": " + service.Status.Conditions[i].Message
 			}
@@ -70,7 +70,7 @@ func (w *walk) adapter(ctx context.Context) (string, error) {
 		if behind != a.Namespace+"/"+a.Name {
 			return "", &failure{
 				measured: fmt.Sprintf("APIService %s leads to %s", service.Name, behind),
-				expected: fmt.Sprintf("%s/%s: a cluster has one custom metrics API, and another program has taken it", a.Namespace, a.Name), look: look,
+				expected: fmt.Sprintf("%s/%s: a cluster has one custom metrics API, and another program has registered it", a.Namespace, a.Name), look: look,
 			}
 		}
 		ours = service.Name
@@ -219,7 +219,7 @@ func (w *walk) agree(signal, query string, values map[string]float64, before, af
 		measured: fmt.Sprintf("%s differs: %s", signal, shortened(different)),
 		expected: "the adapter's value is Prometheus'",
 		look: []string{
-			"does the adapter ask this Prometheus, with the stack's rules? In Prometheus: " + query,
+			"does the adapter query this Prometheus, with the stack's rules? In Prometheus: " + query,
 			w.kubectl(w.Pipeline.Adapter.Namespace, "get configmap %s -o yaml", w.Pipeline.Adapter.Name),
 			w.kubectl(w.Pipeline.Adapter.Namespace, "get deployment %s -o jsonpath='{.spec.template.spec.containers[0].args}'", w.Pipeline.Adapter.Name),
 		},

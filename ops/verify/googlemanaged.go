@@ -113,16 +113,16 @@ func (e managedEndpoint) firstError() string {
 			}
 		}
 	}
-	return "the operator reports no error of theirs"
+	return "the operator reports no error"
 }
 
 // accepted reads the status of an object and checks that the operator has made configuration of it.
 func (w *walk) accepted(ctx context.Context, o managedObject) (*managedStatus, error) {
-	expected := "ConfigurationCreateSuccess true: the operator of the managed collection has taken it"
+	expected := "ConfigurationCreateSuccess true: the operator of the managed collection has accepted it"
 	raw, err := w.raw(ctx, o.path())
 	if apierrors.IsNotFound(err) {
 		return nil, &failure{
-			measured: fmt.Sprintf("there is no %s: %v", o, err), expected: "the object that the stack made",
+			measured: fmt.Sprintf("there is no %s: %v", o, err), expected: "the object that the stack created",
 			look: append([]string{"$ pulumi up --refresh --stack " + w.Stack,
 				"is managed collection on in the cluster? Without it not even the kind exists: gcloud container clusters describe CLUSTER --format='value(monitoringConfig.managedPrometheusConfig.enabled)'"},
 				w.managedHints(o)...),
@@ -152,7 +152,7 @@ func (w *walk) accepted(ctx context.Context, o managedObject) (*managedStatus, e
 		}
 		if object.Status.ObservedGeneration != object.Metadata.Generation {
 			return nil, &failure{
-				measured: fmt.Sprintf("%s: the operator has not taken its last change (generation %d, seen %d)",
+				measured: fmt.Sprintf("%s: the operator has not processed its last change (generation %d, seen %d)",
 					o, object.Metadata.Generation, object.Status.ObservedGeneration),
 				expected: expected, look: w.managedHints(o),
 			}
@@ -160,7 +160,7 @@ func (w *walk) accepted(ctx context.Context, o managedObject) (*managedStatus, e
 		return &object.Status, nil
 	}
 	return nil, &failure{
-		measured: fmt.Sprintf("%s has no condition ConfigurationCreateSuccess: the operator has not looked at it", o),
+		measured: fmt.Sprintf("%s has no condition ConfigurationCreateSuccess: the operator has not processed it", o),
 		expected: expected, look: w.managedHints(o),
 	}
 }
@@ -225,7 +225,7 @@ func (w *walk) managedAccepted(ctx context.Context, o managedObject) (string, er
 }
 
 func seenOnly(taken ...string) error {
-	return &notVisible{storedByGoogle + "; its operator has taken " + strings.Join(taken, ", ")}
+	return &notVisible{storedByGoogle + "; its operator has accepted " + strings.Join(taken, ", ")}
 }
 
 // managedCustomMetrics reads each signal as the HPA does; there is nothing to compare the values with.
@@ -264,7 +264,7 @@ func (w *walk) managedFreshness(interval time.Duration) (string, error) {
 			w.values[i].AgeSeconds = nil
 		}
 		return "", &notVisible{fmt.Sprintf(
-			"not visible: the adapter gives the time of its answer, not of the sample; it serves none older than %s", adapterWindow)}
+			"not visible: the adapter returns the time of its answer, not of the sample; it serves none older than %s", adapterWindow)}
 	}
 	if len(old) > 0 {
 		return "", &failure{
@@ -286,7 +286,7 @@ func (w *walk) managedAdapterHints() []string {
 	return []string{
 		w.kubectl(a.Namespace, "logs deployment/%s --tail=50", a.Name),
 		fmt.Sprintf("does principal://iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/PROJECT.svc.id.goog/subject/ns/%s/sa/%s "+
-			"have roles/monitoring.viewer? Without it the adapter ends at its start: gcloud projects get-iam-policy PROJECT", a.Namespace, a.Name),
+			"have roles/monitoring.viewer? Without it the adapter exits at startup: gcloud projects get-iam-policy PROJECT", a.Namespace, a.Name),
 	}
 }
 

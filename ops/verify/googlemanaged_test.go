@@ -78,13 +78,13 @@ func TestAStackWhoseMetricsGoogleCollects(t *testing.T) {
 	for _, want := range []string{
 		" 3 pass    metrics        vllm:num_requests_running on 2 pods\n",
 		" 4 n/a     prometheus     not visible: Google stores the samples\n",
-		" 5 n/a     targets        not visible: Google stores the samples; its operator has taken PodMonitoring vllm/vllm, PodMonitoring vllm/vllm-server\n",
-		" 6 n/a     gpu            not visible: Google stores the samples; its operator has taken ClusterPodMonitoring vllm-gpu-utilization\n",
-		" 7 n/a     rules          not visible: Google stores the samples; its operator has taken ClusterRules vllm-signals\n",
+		" 5 n/a     targets        not visible: Google stores the samples; its operator has accepted PodMonitoring vllm/vllm, PodMonitoring vllm/vllm-server\n",
+		" 6 n/a     gpu            not visible: Google stores the samples; its operator has accepted ClusterPodMonitoring vllm-gpu-utilization\n",
+		" 7 n/a     rules          not visible: Google stores the samples; its operator has accepted ClusterRules vllm-signals\n",
 		" 8 pass    adapter        v1beta1.custom.metrics.k8s.io available, behind it monitoring/custom-metrics-stackdriver-adapter\n",
 		" 9 pass    custom-metrics " + managedRunning + " 3, 5; " + managedGuarded + " 40, 70\n",
 		"10 pass    hpa            2 replicas wanted (1 to 4), " + managedRunning + " 4 of 12",
-		"11 n/a     freshness      not visible: the adapter gives the time of its answer, not of the sample; it serves none older than 5m0s\n",
+		"11 n/a     freshness      not visible: the adapter returns the time of its answer, not of the sample; it serves none older than 5m0s\n",
 		"verify gke: ok, 11 stages, 5 of them not visible, in ",
 	} {
 		assert.Contains(t, shown, want)
@@ -167,7 +167,7 @@ func TestEachFailureOfAManagedStackNamesItsStageAndWhatToLookAt(t *testing.T) {
 		{"the operator is away", "targets", func(f *fake) { delete(f.collection[signalMonitoring], "status") },
 			"PodMonitoring vllm/vllm has no condition ConfigurationCreateSuccess", operator},
 		{"the operator ended before the last change", "targets", func(f *fake) { f.withStatus(serverMonitoring, "observedGeneration", 1) },
-			"PodMonitoring vllm/vllm-server: the operator has not taken its last change (generation 2, seen 1)", operator},
+			"PodMonitoring vllm/vllm-server: the operator has not processed its last change (generation 2, seen 1)", operator},
 		{"a target is down", "targets", func(f *fake) {
 			f.withStatus(signalMonitoring, "endpointStatuses", endpoint(2, 1, "context deadline exceeded"))
 		}, "PodMonitoring vllm/vllm: 1 of 2 targets down: context deadline exceeded", "describe networkpolicies"},

@@ -388,7 +388,7 @@ func (w *walk) byPod(ctx context.Context, query string) (map[string][]float64, e
 	}
 	vector, ok := value.(model.Vector)
 	if !ok {
-		return nil, fmt.Errorf("query %s gives a %s", query, value.Type())
+		return nil, fmt.Errorf("query %s returns a %s", query, value.Type())
 	}
 	found := map[string][]float64{}
 	for _, sample := range vector {

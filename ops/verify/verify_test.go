@@ -107,7 +107,7 @@ func TestEachFailureNamesItsStageAndWhatToLookAt(t *testing.T) {
 	}{
 		{"no API server there", "api", func(f *fake) {
 			f.version = func(w http.ResponseWriter) { _, _ = w.Write([]byte("<html>")) }
-		}, "is no API server", "kubectl --context c version"},
+		}, "is not an API server", "kubectl --context c version"},
 		{"credentials refused", "api", func(f *fake) {
 			f.version = func(w http.ResponseWriter) { w.WriteHeader(http.StatusUnauthorized) }
 		}, "does not accept the credentials", "auth whoami"},

@@ -84,7 +84,7 @@ func loadCommand(t *testing.T, l *lab.Lab, stack *deployment, during func(t *tes
 		assert.Regexp(t, `^load: ok: 910 of 910 requests answered`, last)
 	} else {
 		assert.Equal(t, 1, code, last)
-		assert.Regexp(t, `of the requests had their first token within 30 s, wanted 90\.0 %$`, last)
+		assert.Regexp(t, `of the requests had their first token within 30 s, the objective is 90\.0 %$`, last)
 	}
 	assert.Equal(t, q.Offered, q.OK+q.Canceled+sum(q.Failed)+sum(q.Dropped))
 	assert.Equal(t, int64(150*q.OK), q.OutputTokens, "ignore_eos and max_tokens fix the length")

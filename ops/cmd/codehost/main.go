@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, get func(string) string, out io.Wri
 		return err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("%q is not understood", flags.Arg(0))
+		return fmt.Errorf("unknown argument %q", flags.Arg(0))
 	}
 	host, err := codehost.FromEnvironment(get)
 	if err != nil {
@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, get func(string) string, out io.Wri
 	switch args[0] {
 	case "comment":
 		if text == "" {
-			return errors.New("comment: --body names no text")
+			return errors.New("comment: --body is missing or empty")
 		}
 		if *number == 0 {
 			if *number, err = codehost.PullRequest(get); err != nil {

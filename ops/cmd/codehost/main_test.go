@@ -56,9 +56,9 @@ func TestWhatIsRefused(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty.md")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
 	for says, args := range map[string][]string{
-		"--body names no text":     {"comment", "--marker", "preview: gke", "--body", empty},
+		"--body is missing or empty":     {"comment", "--marker", "preview: gke", "--body", empty},
 		"gone.md":                  {"comment", "--marker", "preview: gke", "--body", "gone.md"},
-		`"more" is not understood`: {"comment", "--marker", "preview: gke", "more"},
+		`unknown argument "more"`: {"comment", "--marker", "preview: gke", "more"},
 		"-nothing":                 {"comment", "--nothing"},
 		"a title and a label":      {"issue", "--marker", "drift: gke", "--body", empty},
 	} {

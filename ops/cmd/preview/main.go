@@ -117,20 +117,20 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	o.pulumi = flags.Args()
 	switch {
 	case o.stack == "":
-		return nil, errors.New("--stack is missing: which stack?")
+		return nil, errors.New("--stack is missing")
 	case o.jsonFile != "" && len(o.pulumi) > 0:
-		return nil, fmt.Errorf("arguments of pulumi (%s) beside --json-file, which runs nothing", strings.Join(o.pulumi, " "))
+		return nil, fmt.Errorf("arguments of pulumi (%s) with --json-file, which does not run pulumi", strings.Join(o.pulumi, " "))
 	case o.format != "text" && o.format != "markdown" && o.format != "json":
-		return nil, fmt.Errorf("--format %q: it has to be text, markdown or json", o.format)
+		return nil, fmt.Errorf("--format %q: must be text, markdown or json", o.format)
 	}
 	switch preview.Mode(o.mode) {
 	case preview.Update, preview.Drift, preview.Destroy:
 	default:
-		return nil, fmt.Errorf("--mode %q: it has to be update, drift or destroy", o.mode)
+		return nil, fmt.Errorf("--mode %q: must be update, drift or destroy", o.mode)
 	}
 	for _, on := range strings.Split(o.failOn, ",") {
 		if on != "" && on != "policy" && on != "changes" {
-			return nil, fmt.Errorf("--fail-on %q: it has to be policy, changes, or both with a comma", o.failOn)
+			return nil, fmt.Errorf("--fail-on %q: must be policy, changes, or both separated by a comma", o.failOn)
 		}
 	}
 	return o, nil

@@ -60,7 +60,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	case flags.NArg() > 0:
 		return nil, fmt.Errorf("unknown argument %q", flags.Arg(0))
 	case o.stack == "" && o.outputs == "":
-		return nil, errors.New("no stack: give --stack NAME (make verify STACK=NAME), or --outputs FILE")
+		return nil, errors.New("no stack: set --stack NAME (make verify STACK=NAME), or --outputs FILE")
 	case o.timeout <= 0:
 		return nil, fmt.Errorf("--timeout %s not possible (above 0)", o.timeout)
 	case o.wait < 0:

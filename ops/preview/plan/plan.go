@@ -101,15 +101,15 @@ type Resource struct {
 func Parse(content []byte) (*Plan, error) {
 	start := bytes.IndexByte(content, '{')
 	if start < 0 {
-		return nil, errors.New("no JSON object in it: it has to be what `pulumi preview --json` prints")
+		return nil, errors.New("no JSON object: expected the output of `pulumi preview --json`")
 	}
 	var digest display.PreviewDigest
 	decoder := json.NewDecoder(bytes.NewReader(content[start:]))
 	if err := decoder.Decode(&digest); err != nil {
-		return nil, fmt.Errorf("not what `pulumi preview --json` prints: %w", err)
+		return nil, fmt.Errorf("not the output of `pulumi preview --json`: %w", err)
 	}
 	if digest.Steps == nil && digest.ChangeSummary == nil && digest.Diagnostics == nil && digest.Config == nil {
-		return nil, errors.New("JSON, but without steps, changeSummary, diagnostics and config: it has to be what `pulumi preview --json` prints")
+		return nil, errors.New("JSON without steps, changeSummary, diagnostics and config: expected the output of `pulumi preview --json`")
 	}
 	p := &Plan{Config: digest.Config, Counts: map[string]int{}}
 	for op, n := range digest.ChangeSummary {

@@ -124,8 +124,8 @@ func TestNotAPreview(t *testing.T) {
 		"nothing":     {"", "no JSON"},
 		"text":        {"error: no stack named 'x' found", "no JSON"},
 		"other JSON":  {`{"a": 1}`, "without steps"},
-		"half of it":  {`{"steps": [`, "not what"},
-		"wrong types": {`{"steps": 7}`, "not what"},
+		"half of it":  {`{"steps": [`, "not the output"},
+		"wrong types": {`{"steps": 7}`, "not the output"},
 	} {
 		_, err := Parse([]byte(test.content))
 		require.Error(t, err, name)
