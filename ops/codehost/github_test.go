@@ -18,7 +18,7 @@ import (
 
 const bot = "github-actions[bot]"
 
-// newGitHub is a repository with pull request 7 and a client that does not really wait.
+// newGitHub returns a repository with pull request 7 and a client that does not really wait.
 func newGitHub(t *testing.T) (*githubstub.Stub, *GitHub, *[]time.Duration) {
 	t.Helper()
 	stub := githubstub.New("team/inference", "secret", bot, 7)
@@ -100,12 +100,15 @@ func TestRefusals(t *testing.T) {
 		issue   bool
 		message []string
 	}{
-		{"wrong token", githubstub.Answer{Status: 401, Body: `{"message":"Bad credentials"}`}, false, []string{"list the comments of pull request 7", "401", "Bad credentials", "expired"}},
-		{"no permission", githubstub.Answer{Status: 403, Body: `{"message":"Resource not accessible by integration"}`}, false, []string{"not accessible", "pull-requests: write", "fork"}},
+		{"wrong token", githubstub.Answer{Status: 401, Body: `{"message":"Bad credentials"}`},
+			false, []string{"list the comments of pull request 7", "401", "Bad credentials", "expired"}},
+		{"no permission", githubstub.Answer{Status: 403, Body: `{"message":"Resource not accessible by integration"}`},
+			false, []string{"not accessible", "pull-requests: write", "fork"}},
 		{"no permission for issues", githubstub.Answer{Status: 403, Body: `{"message":"Resource not accessible by integration"}`}, true, []string{"issues: write"}},
 		{"not there", githubstub.Answer{Status: 404, Body: `{"message":"Not Found"}`}, false, []string{"404", "team/inference"}},
 		{"issues off", githubstub.Answer{Status: 410, Body: `{"message":"Issues has been disabled in this repository."}`}, true, []string{"switched off"}},
-		{"invalid", githubstub.Answer{Status: 422, Body: `{"message":"Validation Failed","errors":[{"field":"body"}]}`}, false, []string{"Validation Failed", `{"field":"body"}`}},
+		{"invalid", githubstub.Answer{Status: 422, Body: `{"message":"Validation Failed","errors":[{"field":"body"}]}`},
+			false, []string{"Validation Failed", `{"field":"body"}`}},
 		{"a proxy's page", githubstub.Answer{Status: 200, Body: "<html>log in</html>"}, false, []string{"did not answer as the API"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -137,10 +140,15 @@ func TestPassingFaultsAreTriedAgain(t *testing.T) {
 		most   time.Duration
 	}{
 		{"server error", githubstub.Answer{Status: 502, Body: "<html>bad gateway</html>"}, time.Second, time.Second},
-		{"secondary limit with a time", githubstub.Answer{Status: 403, Header: map[string]string{"Retry-After": "17"}, Body: `{"message":"You have exceeded a secondary rate limit"}`}, 17 * time.Second, 17 * time.Second},
+		{"secondary limit with a time", githubstub.Answer{Status: 403, Header: map[string]string{"Retry-After": "17"},
+			Body: `{"message":"You have exceeded a secondary rate limit"}`}, 17 * time.Second, 17 * time.Second},
 		{"secondary limit without one", githubstub.Answer{Status: 403, Body: `{"message":"You have exceeded a secondary rate limit"}`}, time.Minute, time.Minute},
-		{"secondary limit, with most of the quota left", githubstub.Answer{Status: 403, Header: map[string]string{"X-RateLimit-Remaining": "4900", "X-RateLimit-Reset": fmt.Sprint(reset.Add(time.Hour).Unix())}, Body: `{"message":"You have exceeded a secondary rate limit"}`}, time.Minute, time.Minute},
-		{"primary limit", githubstub.Answer{Status: 403, Header: map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(reset.Unix())}, Body: `{"message":"API limit"}`}, 20 * time.Second, 31 * time.Second},
+		{"secondary limit, with most of the quota left", githubstub.Answer{Status: 403,
+			Header: map[string]string{"X-RateLimit-Remaining": "4900", "X-RateLimit-Reset": fmt.Sprint(reset.Add(time.Hour).Unix())},
+			Body:   `{"message":"You have exceeded a secondary rate limit"}`}, time.Minute, time.Minute},
+		{"primary limit", githubstub.Answer{Status: 403,
+			Header: map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(reset.Unix())},
+			Body:   `{"message":"API limit"}`}, 20 * time.Second, 31 * time.Second},
 		{"too many requests", githubstub.Answer{Status: 429, Header: map[string]string{"Retry-After": "3"}}, 3 * time.Second, 3 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -293,7 +301,9 @@ func TestEnvironment(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, bot, host.author())
 	assert.Equal(t, "https://api.github.com", host.(*GitHub).api.base)
-	host, err = FromEnvironment(env(map[string]string{"GITLAB_CI": "true", "CI_API_V4_URL": "https://gitlab.example/api/v4", "CI_PROJECT_ID": "4", "GITLAB_TOKEN": "x"}))
+	host, err = FromEnvironment(env(map[string]string{
+		"GITLAB_CI": "true", "CI_API_V4_URL": "https://gitlab.example/api/v4", "CI_PROJECT_ID": "4", "GITLAB_TOKEN": "x",
+	}))
 	require.NoError(t, err)
 	assert.IsType(t, &GitLab{}, host)
 	_, err = FromEnvironment(env(map[string]string{"GITLAB_CI": "true", "CI_API_V4_URL": "x", "CI_PROJECT_ID": "4"}))

@@ -121,7 +121,7 @@ func TestGitLab(t *testing.T) {
 	assert.ErrorContains(t, err, "GITLAB_TOKEN is wrong or has expired")
 }
 
-// Go's client takes away only the headers that it knows when it follows a redirect to another host.
+// Go's client removes only well-known headers when it follows a redirect to another host.
 func TestTheTokenStaysWithItsHost(t *testing.T) {
 	var seen atomic.Int64
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))

@@ -166,7 +166,7 @@ func (a *api) refused(response *http.Response, action string, body []byte) error
 	return err
 }
 
-// askedFor returns how long the server asks to wait.
+// askedFor returns the wait that the server requires.
 func (a *api) askedFor(header http.Header) time.Duration {
 	if seconds, err := strconv.Atoi(header.Get("Retry-After")); err == nil && seconds > 0 {
 		return time.Duration(seconds) * time.Second

@@ -29,7 +29,8 @@ func replicas(t *testing.T, low, high, gpus int) []plan.Resource {
 
 func eksGPU(t *testing.T, machineType string, low, high int, more string) plan.Resource {
 	t.Helper()
-	return resource(t, typeEKSPool, "gpu", fmt.Sprintf(`{"instanceTypes":["%s"],"amiType":"AL2023_x86_64_NVIDIA","scalingConfig":{"minSize":%d,"maxSize":%d}%s}`, machineType, low, high, more))
+	return resource(t, typeEKSPool, "gpu", fmt.Sprintf(
+		`{"instanceTypes":["%s"],"amiType":"AL2023_x86_64_NVIDIA","scalingConfig":{"minSize":%d,"maxSize":%d}%s}`, machineType, low, high, more))
 }
 
 func TestNodesFollowTheReplicas(t *testing.T) {
@@ -81,7 +82,8 @@ func TestClouds(t *testing.T) {
 		"gke": {[]plan.Resource{
 			resource(t, typeGKECluster, "cluster", `{}`),
 			resource(t, typeGKEPool, "system", `{"nodeConfig":{"machineType":"e2-standard-4"},"autoscaling":{"totalMinNodeCount":1,"totalMaxNodeCount":3}}`),
-			resource(t, typeGKEPool, "gpu", `{"nodeConfig":{"machineType":"g2-standard-4","guestAccelerators":[{"type":"nvidia-l4"}]},"autoscaling":{"totalMinNodeCount":0,"totalMaxNodeCount":2}}`),
+			resource(t, typeGKEPool, "gpu", `{"nodeConfig":{"machineType":"g2-standard-4","guestAccelerators":[{"type":"nvidia-l4"}]},`+
+				`"autoscaling":{"totalMinNodeCount":0,"totalMaxNodeCount":2}}`),
 			resource(t, typeGKENAT, "nat", `{}`),
 		}, 0.10 + 0.13402 + 0.0014, 0.10 + 3*0.13402 + 2*0.70683 + 5*0.0014, 4},
 		"gke, a NAT costs so much at most": {[]plan.Resource{
@@ -95,9 +97,12 @@ func TestClouds(t *testing.T) {
 		"eks, the dearest of alternatives": {[]plan.Resource{
 			resource(t, typeEKSPool, "gpu", `{"instanceTypes":["g6.xlarge","g5.xlarge","g6.xlarge"],"scalingConfig":{"minSize":1,"maxSize":1}}`),
 		}, 1.006, 1.006, 1},
-		"aks, Free":     {[]plan.Resource{resource(t, "azure-native:containerservice/v20240901:ManagedCluster", "c", fmt.Sprintf(aksCluster, "Free"))}, 0.192 + 2*0.096, 3*0.192 + 2*0.096, 2},
-		"aks, Standard": {[]plan.Resource{resource(t, "azure-native:containerservice/v20240901:ManagedCluster", "c", fmt.Sprintf(aksCluster, "Standard"))}, 0.1 + 0.192 + 2*0.096, 0.1 + 3*0.192 + 2*0.096, 3},
-		"aks, Premium":  {[]plan.Resource{resource(t, "azure-native:containerservice:ManagedCluster", "c", fmt.Sprintf(aksCluster, "Premium"))}, 0.6 + 0.192 + 2*0.096, 0.6 + 3*0.192 + 2*0.096, 3},
+		"aks, Free": {[]plan.Resource{resource(t, "azure-native:containerservice/v20240901:ManagedCluster", "c", fmt.Sprintf(aksCluster, "Free"))},
+			0.192 + 2*0.096, 3*0.192 + 2*0.096, 2},
+		"aks, Standard": {[]plan.Resource{resource(t, "azure-native:containerservice/v20240901:ManagedCluster", "c", fmt.Sprintf(aksCluster, "Standard"))},
+			0.1 + 0.192 + 2*0.096, 0.1 + 3*0.192 + 2*0.096, 3},
+		"aks, Premium": {[]plan.Resource{resource(t, "azure-native:containerservice:ManagedCluster", "c", fmt.Sprintf(aksCluster, "Premium"))},
+			0.6 + 0.192 + 2*0.096, 0.6 + 3*0.192 + 2*0.096, 3},
 		"aks, a pool": {[]plan.Resource{
 			resource(t, "azure-native:containerservice/v20240901:AgentPool", "gpu", `{"vmSize":"standard_nc24ads_a100_v4","minCount":1,"maxCount":4}`),
 		}, 3.673, 4 * 3.673, 1},
@@ -116,9 +121,11 @@ func TestClouds(t *testing.T) {
 
 func TestSpotIsCountedOnDemand(t *testing.T) {
 	for name, pool := range map[string]plan.Resource{
-		"gke": resource(t, typeGKEPool, "gpu", `{"nodeConfig":{"machineType":"g2-standard-4","spot":true},"autoscaling":{"totalMinNodeCount":1,"totalMaxNodeCount":1}}`),
+		"gke": resource(t, typeGKEPool, "gpu", `{"nodeConfig":{"machineType":"g2-standard-4","spot":true},`+
+			`"autoscaling":{"totalMinNodeCount":1,"totalMaxNodeCount":1}}`),
 		"eks": eksGPU(t, "g6.xlarge", 1, 1, `,"capacityType":"SPOT"`),
-		"aks": resource(t, "azure-native:containerservice/v20240901:AgentPool", "gpu", `{"vmSize":"Standard_NC24ads_A100_v4","minCount":1,"maxCount":1,"scaleSetPriority":"Spot"}`),
+		"aks": resource(t, "azure-native:containerservice/v20240901:AgentPool", "gpu",
+			`{"vmSize":"Standard_NC24ads_A100_v4","minCount":1,"maxCount":1,"scaleSetPriority":"Spot"}`),
 	} {
 		e := Of([]plan.Resource{pool}, nil)
 		require.Len(t, e.Items, 1, name)
@@ -134,14 +141,16 @@ func TestUnknownPrices(t *testing.T) {
 		assert.Equal(t, []string{"p9.huge"}, e.Unknown)
 		assert.False(t, e.Known())
 		assert.InDelta(t, 0.1, e.Max, 1e-9, "what is known")
-		assert.True(t, e.Items[0].GPU, "its image says that it carries GPUs")
+		assert.True(t, e.Items[0].GPU, "its image is for GPU machines")
 
 		e = Of([]plan.Resource{pool}, Overrides{"p9.huge": 50})
 		assert.True(t, e.Known())
 		assert.InDelta(t, 100, e.Max, 1e-9)
 	})
 	t.Run("GPUs attached to a machine", func(t *testing.T) {
-		pool := resource(t, typeGKEPool, "gpu", `{"nodeConfig":{"machineType":"n1-standard-4","guestAccelerators":[{"type":"nvidia-tesla-t4"}]},"autoscaling":{"totalMinNodeCount":1,"totalMaxNodeCount":1}}`)
+		pool := resource(t, typeGKEPool, "gpu",
+			`{"nodeConfig":{"machineType":"n1-standard-4","guestAccelerators":[{"type":"nvidia-tesla-t4"}]},`+
+				`"autoscaling":{"totalMinNodeCount":1,"totalMaxNodeCount":1}}`)
 		assert.Equal(t, []string{"n1-standard-4"}, Of([]plan.Resource{pool}, nil).Unknown)
 		assert.InDelta(t, 0.54, Of([]plan.Resource{pool}, Overrides{"n1-standard-4": 0.54}).Max, 1e-9)
 	})

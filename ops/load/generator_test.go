@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// server speaks enough of the chat API: it counts what it is asked, lets one request wait for hold
-// before the first token and sends as many tokens as it is asked for, a gap between each two.
+// server implements enough of the chat API: it counts requests, delays the first token by hold
+// and sends the requested number of tokens, with a gap between them.
 type server struct {
 	*httptest.Server
 	hold, gap             time.Duration
@@ -130,7 +130,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	require.Eventually(t, condition, 20*time.Second, 5*time.Millisecond, what)
 }
 
-// accounted: every request that was offered is in exactly one count, and in one record.
+// accounted checks that every offered request is in exactly one count, and in one record.
 func accounted(t *testing.T, g *Generator) Stats {
 	t.Helper()
 	stats := g.Stats()
@@ -168,8 +168,8 @@ func TestConcurrencyIsKeptAndSpreadEvenly(t *testing.T) {
 	assert.Equal(t, true, a.bodies[0]["ignore_eos"])
 }
 
-// A server that takes one request at a time and 50 ms for each is offered 40 a second: the n-th waits
-// for those before it, and its latency says so. A client that waited for answers would see 50 ms.
+// A server that serves one request at a time, in 50 ms each, is offered 40 a second: the n-th waits
+// for those before it, and its latency shows it. A client that waited for answers would measure 50 ms.
 func TestLatencyCountsFromTheArrival(t *testing.T) {
 	slow := newServer(t, 50*time.Millisecond, 200)
 	slow.slots = make(chan struct{}, 1)
@@ -210,7 +210,7 @@ func TestLateClientIsChargedToTheClient(t *testing.T) {
 		}
 	}
 	assert.Greater(t, first.TTFT(), 250*time.Millisecond)
-	assert.Greater(t, first.Sent-first.Arrived, 250*time.Millisecond, "and the record says who was late")
+	assert.Greater(t, first.Sent-first.Arrived, 250*time.Millisecond, "the record shows that the client was late")
 }
 
 func TestTimesOfAStream(t *testing.T) {

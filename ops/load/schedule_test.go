@@ -91,11 +91,11 @@ func TestPoissonArrivals(t *testing.T) {
 }
 
 func TestProfilesThatCannotBePlayed(t *testing.T) {
-	for says, p := range map[string]Profile{
+	for message, p := range map[string]Profile{
 		"is no load": Constant(0, time.Second), "above 0": Constant(1, 0), "rates are numbers": Ramp(-1, 3, time.Second),
 		"no load": {},
 	} {
-		require.ErrorContains(t, p.Validate(), says)
+		require.ErrorContains(t, p.Validate(), message)
 	}
 	require.Error(t, Constant(math.Inf(1), time.Second).Validate())
 }
@@ -138,11 +138,13 @@ func TestPartsOfATrace(t *testing.T) {
 		want    []Arrival
 		length  time.Duration
 	}{
-		"all":         {TraceOptions{}, []Arrival{{0, 10, 1}, {10 * time.Second, 200, 2}, {20 * time.Second, 30, 300}, {30 * time.Second, 40, 4}}, 30 * time.Second},
-		"twice":       {TraceOptions{Speed: 2}, []Arrival{{0, 10, 1}, {5 * time.Second, 200, 2}, {10 * time.Second, 30, 300}, {15 * time.Second, 40, 4}}, 15 * time.Second},
-		"a part":      {TraceOptions{Start: 10 * time.Second, Length: 20 * time.Second}, []Arrival{{0, 200, 2}, {10 * time.Second, 30, 300}}, 20 * time.Second},
-		"fast part":   {TraceOptions{Start: 5 * time.Second, Length: 10 * time.Second, Speed: 5}, []Arrival{{time.Second, 200, 2}}, 2 * time.Second},
-		"with a cap":  {TraceOptions{MaxInput: 50, MaxOutput: 3, Start: 10 * time.Second}, []Arrival{{0, 50, 2}, {10 * time.Second, 30, 3}, {20 * time.Second, 40, 3}}, 20 * time.Second},
+		"all": {TraceOptions{}, []Arrival{{0, 10, 1}, {10 * time.Second, 200, 2}, {20 * time.Second, 30, 300}, {30 * time.Second, 40, 4}}, 30 * time.Second},
+		"twice": {TraceOptions{Speed: 2}, []Arrival{{0, 10, 1}, {5 * time.Second, 200, 2}, {10 * time.Second, 30, 300}, {15 * time.Second, 40, 4}},
+			15 * time.Second},
+		"a part":    {TraceOptions{Start: 10 * time.Second, Length: 20 * time.Second}, []Arrival{{0, 200, 2}, {10 * time.Second, 30, 300}}, 20 * time.Second},
+		"fast part": {TraceOptions{Start: 5 * time.Second, Length: 10 * time.Second, Speed: 5}, []Arrival{{time.Second, 200, 2}}, 2 * time.Second},
+		"with a cap": {TraceOptions{MaxInput: 50, MaxOutput: 3, Start: 10 * time.Second},
+			[]Arrival{{0, 50, 2}, {10 * time.Second, 30, 3}, {20 * time.Second, 40, 3}}, 20 * time.Second},
 		"longer part": {TraceOptions{Start: 30 * time.Second, Length: time.Minute}, []Arrival{{0, 40, 4}}, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -160,24 +162,26 @@ func TestPartsOfATrace(t *testing.T) {
 
 func TestBadRowsNameTheirLine(t *testing.T) {
 	for name, test := range map[string]struct {
-		text string
-		says []string
+		text    string
+		message []string
 	}{
-		"number":        {"arrival_seconds,input_tokens,output_tokens\n0,1,1\n1,many,1\n2,1,1\n3,1,-4\n", []string{`line 3: input_tokens "many"`, `line 5: output_tokens "-4"`}},
+		"number": {"arrival_seconds,input_tokens,output_tokens\n0,1,1\n1,many,1\n2,1,1\n3,1,-4\n",
+			[]string{`line 3: input_tokens "many"`, `line 5: output_tokens "-4"`}},
 		"time":          {"arrival_seconds,input_tokens,output_tokens\nyesterday,1,1\n", []string{`line 2: time "yesterday"`}},
 		"negative time": {"arrival_seconds,input_tokens,output_tokens\n-1,1,1\n", []string{`line 2: time "-1"`}},
 		"not a time":    {"arrival_seconds,input_tokens,output_tokens\nNaN,1,1\n", []string{`line 2: time "NaN"`}},
-		"two zeros":     {"arrival_seconds,input_tokens,output_tokens\n0,1,1\n2023-11-16 18:17:03,1,1\n2,1,1\n", []string{`line 3: time "2023-11-16 18:17:03": seconds and dates`}},
-		"fields":        {"arrival_seconds,input_tokens,output_tokens\n0,1,1\n1,1\n2,x,1\n", []string{"line 3", `line 4: input_tokens "x"`}},
-		"quote":         {"arrival_seconds,input_tokens,output_tokens\n0,1,\"1\n", []string{"line"}},
-		"column":        {"arrival_seconds,input_tokens\n0,1\n", []string{"line 1: no column output_tokens (or generatedtokens)"}},
-		"no row":        {"arrival_seconds,input_tokens,output_tokens\n", []string{"no row"}},
-		"nothing":       {"", []string{"header"}},
+		"two zeros": {"arrival_seconds,input_tokens,output_tokens\n0,1,1\n2023-11-16 18:17:03,1,1\n2,1,1\n",
+			[]string{`line 3: time "2023-11-16 18:17:03": seconds and dates`}},
+		"fields":  {"arrival_seconds,input_tokens,output_tokens\n0,1,1\n1,1\n2,x,1\n", []string{"line 3", `line 4: input_tokens "x"`}},
+		"quote":   {"arrival_seconds,input_tokens,output_tokens\n0,1,\"1\n", []string{"line"}},
+		"column":  {"arrival_seconds,input_tokens\n0,1\n", []string{"line 1: no column output_tokens (or generatedtokens)"}},
+		"no row":  {"arrival_seconds,input_tokens,output_tokens\n", []string{"no row"}},
+		"nothing": {"", []string{"header"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := ReadTrace("t.csv", strings.NewReader(test.text), TraceOptions{})
-			for _, says := range test.says {
-				require.ErrorContains(t, err, says)
+			for _, message := range test.message {
+				require.ErrorContains(t, err, message)
 			}
 			require.ErrorContains(t, err, "trace t.csv")
 		})
@@ -193,7 +197,7 @@ func TestBadRowsNameTheirLine(t *testing.T) {
 	assert.Equal(t, maxProblems, strings.Count(err.Error(), "line "), "the first few are enough")
 }
 
-// The file is what the formula says; UPDATE_GOLDEN=1 writes it again.
+// The file matches the formula; UPDATE_GOLDEN=1 rewrites it.
 func TestBurstIsWhatItsFormulaSays(t *testing.T) {
 	var made bytes.Buffer
 	require.NoError(t, WriteBurst(&made))

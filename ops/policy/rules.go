@@ -194,7 +194,8 @@ func unencryptedDisks(in *input) []Violation {
 	}
 	advise := func(r plan.Resource, property string) {
 		if !r.Bool(property) {
-			v := broken(r, property, "not true: temporary disks and caches of the nodes are not encrypted", "set aks.encryptionAtHost to true, where the subscription has the feature")
+			v := broken(r, property, "not true: temporary disks and caches of the nodes are not encrypted",
+				"set aks.encryptionAtHost to true, where the subscription has the feature")
 			v.Severity = Advisory
 			found = append(found, v)
 		}

@@ -23,7 +23,7 @@ const (
 	deployment  = "kubernetes:apps/v1:Deployment"
 )
 
-// planned makes a planned resource of inputs in JSON.
+// planned returns a planned resource with inputs in JSON.
 func planned(t *testing.T, typ, inputs string) plan.Resource {
 	t.Helper()
 	r := plan.Resource{URN: "urn:pulumi:s::p::" + typ + "::it", Type: typ, Name: "it"}
@@ -41,13 +41,13 @@ const (
 	safe      = `,"securityContext":{"allowPrivilegeEscalation":false}`
 )
 
-// Every rule with a planned resource that breaks it and one that is as near to it as it may be.
+// Every rule with a planned resource that breaks it and a similar one that does not.
 func TestRules(t *testing.T) {
 	for name, test := range map[string]struct {
 		rule, typ    string
 		wrong, right string
-		// property is where the violation is, says a part of what it says.
-		property, says string
+		// property is the path of the violation, message a part of its text.
+		property, message string
 	}{
 		"GKE cluster with public nodes": {
 			"no-public-nodes", gkeCluster, `{"privateClusterConfig":{"enablePrivateNodes":false},"masterAuthorizedNetworksConfig":{}}`,
@@ -69,7 +69,8 @@ func TestRules(t *testing.T) {
 		},
 		"launch template that gives addresses": {
 			"no-public-nodes", launchTemplate, `{"blockDeviceMappings":[{"ebs":{"encrypted":"true"}}],"networkInterfaces":[{"associatePublicIpAddress":"true"}]}`,
-			`{"blockDeviceMappings":[{"ebs":{"encrypted":"true"}}],"networkInterfaces":[{"associatePublicIpAddress":"false"}]}`, "networkInterfaces[0].associatePublicIpAddress", "public",
+			`{"blockDeviceMappings":[{"ebs":{"encrypted":"true"}}],"networkInterfaces":[{"associatePublicIpAddress":"false"}]}`,
+			"networkInterfaces[0].associatePublicIpAddress", "public",
 		},
 		"AKS pool with public nodes": {
 			"no-public-nodes", aksPoolV, `{"enableNodePublicIP":true}`, `{"enableNodePublicIP":false}`, "enableNodePublicIP", "public addresses",
@@ -79,24 +80,32 @@ func TestRules(t *testing.T) {
 			`{"agentPoolProfiles":[{},{}],"apiServerAccessProfile":{"authorizedIPRanges":["198.51.100.0/24"]}}`, "agentPoolProfiles[1].enableNodePublicIP", "public",
 		},
 		"GKE open to the world": {
-			"api-server-not-open", gkeCluster, `{"privateClusterConfig":{"enablePrivateNodes":true},"masterAuthorizedNetworksConfig":{"cidrBlocks":[{"cidrBlock":"198.51.100.0/24"},{"cidrBlock":"0.0.0.0/0"}]}}`,
+			"api-server-not-open", gkeCluster,
+			`{"privateClusterConfig":{"enablePrivateNodes":true},` +
+				`"masterAuthorizedNetworksConfig":{"cidrBlocks":[{"cidrBlock":"198.51.100.0/24"},{"cidrBlock":"0.0.0.0/0"}]}}`,
 			`{"privateClusterConfig":{"enablePrivateNodes":true},"masterAuthorizedNetworksConfig":{"cidrBlocks":[{"cidrBlock":"198.51.100.0/24"}]}}`,
 			"masterAuthorizedNetworksConfig.cidrBlocks", "0.0.0.0/0",
 		},
 		"GKE without authorized networks": {
-			"api-server-not-open", gkeCluster, `{"privateClusterConfig":{"enablePrivateNodes":true}}`,
+			"api-server-not-open", gkeCluster,
+			`{"privateClusterConfig":{"enablePrivateNodes":true}}`,
 			`{"privateClusterConfig":{"enablePrivateNodes":true,"enablePrivateEndpoint":true}}`, "masterAuthorizedNetworksConfig.cidrBlocks", "no network named",
 		},
 		"half of the internet": {
-			"api-server-not-open", gkeCluster, `{"privateClusterConfig":{"enablePrivateNodes":true},"masterAuthorizedNetworksConfig":{"cidrBlocks":[{"cidrBlock":"128.0.0.0/1"}]}}`,
-			`{"privateClusterConfig":{"enablePrivateNodes":true},"masterAuthorizedNetworksConfig":{"cidrBlocks":[]}}`, "masterAuthorizedNetworksConfig.cidrBlocks", "128.0.0.0/1",
+			"api-server-not-open", gkeCluster,
+			`{"privateClusterConfig":{"enablePrivateNodes":true},"masterAuthorizedNetworksConfig":{"cidrBlocks":[{"cidrBlock":"128.0.0.0/1"}]}}`,
+			`{"privateClusterConfig":{"enablePrivateNodes":true},"masterAuthorizedNetworksConfig":{"cidrBlocks":[]}}`,
+			"masterAuthorizedNetworksConfig.cidrBlocks", "128.0.0.0/1",
 		},
 		"EKS open to the world": {
-			"api-server-not-open", eksCluster, `{"encryptionConfig":{"resources":["secrets"]},"vpcConfig":{"endpointPublicAccess":true,"publicAccessCidrs":["0.0.0.0/0"]}}`,
-			`{"encryptionConfig":{"resources":["secrets"]},"vpcConfig":{"endpointPublicAccess":true,"publicAccessCidrs":["198.51.100.7/32"]}}`, "vpcConfig.publicAccessCidrs", "0.0.0.0/0",
+			"api-server-not-open", eksCluster,
+			`{"encryptionConfig":{"resources":["secrets"]},"vpcConfig":{"endpointPublicAccess":true,"publicAccessCidrs":["0.0.0.0/0"]}}`,
+			`{"encryptionConfig":{"resources":["secrets"]},"vpcConfig":{"endpointPublicAccess":true,"publicAccessCidrs":["198.51.100.7/32"]}}`,
+			"vpcConfig.publicAccessCidrs", "0.0.0.0/0",
 		},
 		"EKS that does not say": {
-			"api-server-not-open", eksCluster, `{"encryptionConfig":{"resources":["secrets"]},"vpcConfig":{}}`,
+			"api-server-not-open", eksCluster,
+			`{"encryptionConfig":{"resources":["secrets"]},"vpcConfig":{}}`,
 			`{"encryptionConfig":{"resources":["secrets"]},"vpcConfig":{"endpointPublicAccess":false}}`, "vpcConfig.publicAccessCidrs", "no network named",
 		},
 		"AKS open to the world": {
@@ -126,7 +135,8 @@ func TestRules(t *testing.T) {
 			`{"provisioner":"ebs.csi.aws.com","parameters":{"encrypted":"true"}}`, "parameters.encrypted", "not encrypted",
 		},
 		"privileged container": {
-			"no-privileged-containers", deployment, pod(resources+`,"securityContext":{"allowPrivilegeEscalation":false,"privileged":true}`, ""), pod(resources+safe, ""),
+			"no-privileged-containers", deployment, pod(resources+`,"securityContext":{"allowPrivilegeEscalation":false,"privileged":true}`, ""),
+			pod(resources+safe, ""),
 			"spec.template.spec.containers[0].securityContext.privileged", "rights of its node",
 		},
 		"privilege escalation": {
@@ -147,7 +157,8 @@ func TestRules(t *testing.T) {
 			"spec.template.spec.volumes[0].hostPath", "files of its node",
 		},
 		"init container": {
-			"no-privileged-containers", deployment, pod(resources+safe, `"initContainers":[{"image":"a:1"`+resources+`,"securityContext":{"allowPrivilegeEscalation":false,"privileged":true}}],`),
+			"no-privileged-containers", deployment,
+			pod(resources+safe, `"initContainers":[{"image":"a:1"`+resources+`,"securityContext":{"allowPrivilegeEscalation":false,"privileged":true}}],`),
 			pod(resources+safe, `"initContainers":[{"image":"a:1"`+resources+safe+`}],`), "spec.template.spec.initContainers[0].securityContext.privileged", "rights",
 		},
 		"privileged by a chart's values": {
@@ -159,7 +170,8 @@ func TestRules(t *testing.T) {
 			`{"version":"1.2.3","values":{"securityContext":{"capabilities":{"drop":["ALL"]}}}}`, "values.securityContext.capabilities.add", "SYS_ADMIN",
 		},
 		"network of the node by a chart's values": {
-			"no-privileged-containers", release, `{"version":"1.2.3","values":{"hostNetwork":true}}`, `{"version":"1.2.3","values":{"hostNetwork":false}}`, "values.hostNetwork", "shares",
+			"no-privileged-containers", release, `{"version":"1.2.3","values":{"hostNetwork":true}}`, `{"version":"1.2.3","values":{"hostNetwork":false}}`,
+			"values.hostNetwork", "shares",
 		},
 		"image latest": {
 			"versions-pinned", deployment, strings.Replace(pod(resources+safe, ""), "v0.20.0", "latest", 1), pod(resources+safe, ""),
@@ -171,16 +183,19 @@ func TestRules(t *testing.T) {
 			"spec.template.spec.containers[0].image", "no version",
 		},
 		"image by a word": {
-			"versions-pinned", deployment, strings.Replace(pod(resources+safe, ""), "v0.20.0", "release", 1), strings.Replace(pod(resources+safe, ""), "v0.20.0", "release-1", 1),
+			"versions-pinned", deployment, strings.Replace(pod(resources+safe, ""), "v0.20.0", "release", 1),
+			strings.Replace(pod(resources+safe, ""), "v0.20.0", "release-1", 1),
 			"spec.template.spec.containers[0].image", "is no version",
 		},
 		"chart without version": {
 			"versions-pinned", release, `{"chart":"kube-prometheus-stack"}`, `{"chart":"./charts/kube-prometheus-stack"}`, "version", "newest chart",
 		},
-		"chart by a range":              {"versions-pinned", release, `{"version":"^88.0.0"}`, `{"version":"88.5.3"}`, "version", "range"},
-		"image tag in a chart's values": {"versions-pinned", release, `{"version":"1.0.0","values":{"image":{"tag":"latest"}}}`, `{"version":"1.0.0","values":{"image":{"tag":"1.2"}}}`, "values.image.tag", "tomorrow"},
+		"chart by a range": {"versions-pinned", release, `{"version":"^88.0.0"}`, `{"version":"88.5.3"}`, "version", "range"},
+		"image tag in a chart's values": {"versions-pinned", release, `{"version":"1.0.0","values":{"image":{"tag":"latest"}}}`,
+			`{"version":"1.0.0","values":{"image":{"tag":"1.2"}}}`, "values.image.tag", "tomorrow"},
 		"image in a chart's values": {
-			"versions-pinned", release, `{"version":"1.0.0","values":{"sidecar":[{"image":"quay.io/a/b"}]}}`, `{"version":"1.0.0","values":{"sidecar":[{"image":"quay.io/a/b:1"}]}}`,
+			"versions-pinned", release, `{"version":"1.0.0","values":{"sidecar":[{"image":"quay.io/a/b"}]}}`,
+			`{"version":"1.0.0","values":{"sidecar":[{"image":"quay.io/a/b:1"}]}}`,
 			"values.sidecar[0].image", "no version",
 		},
 		"no CPU requested": {
@@ -196,7 +211,8 @@ func TestRules(t *testing.T) {
 			"spec.template.spec.containers[0].resources.limits.memory", "all memory of its node",
 		},
 		"no limits of a job": {
-			"limits-set", "kubernetes:batch/v1:CronJob", `{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"containers":[{"image":"a:1"` + safe + `,"resources":{"requests":{"cpu":1,"memory":"1Gi"}}}]}}}}}}`,
+			"limits-set", "kubernetes:batch/v1:CronJob",
+			`{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"containers":[{"image":"a:1"` + safe + `,"resources":{"requests":{"cpu":1,"memory":"1Gi"}}}]}}}}}}`,
 			`{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"containers":[{"image":"a:1"` + safe + resources + `}]}}}}}}`,
 			"spec.jobTemplate.spec.template.spec.containers[0].resources.limits.memory", "all memory",
 		},
@@ -210,7 +226,7 @@ func TestRules(t *testing.T) {
 			assert.Equal(t, "it", v.Resource)
 			assert.Equal(t, test.typ, v.Type)
 			assert.Equal(t, test.property, v.Property)
-			assert.Contains(t, v.Found, test.says)
+			assert.Contains(t, v.Found, test.message)
 			assert.NotEmpty(t, v.Fix)
 			for _, part := range []string{test.rule, "it", test.property, v.Fix} {
 				assert.Contains(t, v.String(), part)
@@ -223,7 +239,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// A private cluster speaks for its pools that do not say.
+// The pools of a private cluster are private unless they are set otherwise.
 func TestPoolsFollowTheirCluster(t *testing.T) {
 	cluster := planned(t, gkeCluster, `{"privateClusterConfig":{"enablePrivateNodes":true},"masterAuthorizedNetworksConfig":{}}`)
 	assert.Empty(t, Check([]plan.Resource{cluster, planned(t, gkePool, `{}`)}, Settings{}).Violations)
@@ -258,7 +274,7 @@ func TestProductionIsProtected(t *testing.T) {
 	}
 }
 
-// Production on AKS is advised, not told, to encrypt what lies on the host.
+// For production on AKS, encryption at host is advisory, not mandatory.
 func TestAdvice(t *testing.T) {
 	result := Check([]plan.Resource{planned(t, aksPoolV, `{"enableEncryptionAtHost":false}`)}, Settings{Production: true})
 	require.Len(t, result.Violations, 1)
@@ -268,12 +284,14 @@ func TestAdvice(t *testing.T) {
 }
 
 func TestSpendCeiling(t *testing.T) {
-	pool := planned(t, eksPool, `{"instanceTypes":["g6.xlarge"],"launchTemplate":{"id":"lt"},"amiType":"AL2023_x86_64_NVIDIA","scalingConfig":{"minSize":0,"maxSize":10}}`)
-	system := planned(t, eksPool, `{"instanceTypes":["m6i.2xlarge"],"launchTemplate":{"id":"lt"},"scalingConfig":{"minSize":2,"maxSize":50}}`)
+	pool := planned(t, eksPool,
+		`{"instanceTypes":["g6.xlarge"],"launchTemplate":{"id":"lt"},"amiType":"AL2023_x86_64_NVIDIA","scalingConfig":{"minSize":0,"maxSize":10}}`)
+	system := planned(t, eksPool,
+		`{"instanceTypes":["m6i.2xlarge"],"launchTemplate":{"id":"lt"},"scalingConfig":{"minSize":2,"maxSize":50}}`)
 	all := []plan.Resource{system, pool}
 	for name, test := range map[string]struct {
 		settings Settings
-		says     string // "" for no violation
+		message  string // "" for no violation
 	}{
 		"no ceiling":            {Settings{}, ""},
 		"just enough":           {Settings{SpendCeiling: 8.05}, ""},
@@ -283,16 +301,17 @@ func TestSpendCeiling(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			result := Check(all, test.settings)
-			if test.says == "" {
+			if test.message == "" {
 				assert.Empty(t, result.Violations)
 				return
 			}
 			require.Len(t, result.Violations, 1)
 			assert.Equal(t, "spend-ceiling", result.Violations[0].Rule)
-			assert.Contains(t, result.Violations[0].Found, test.says)
+			assert.Contains(t, result.Violations[0].Found, test.message)
 		})
 	}
-	unknown := planned(t, eksPool, `{"instanceTypes":["p9.huge"],"launchTemplate":{"id":"lt"},"amiType":"AL2023_x86_64_NVIDIA","scalingConfig":{"minSize":0,"maxSize":1}}`)
+	unknown := planned(t, eksPool,
+		`{"instanceTypes":["p9.huge"],"launchTemplate":{"id":"lt"},"amiType":"AL2023_x86_64_NVIDIA","scalingConfig":{"minSize":0,"maxSize":1}}`)
 	result := Check([]plan.Resource{unknown}, Settings{SpendCeiling: 1000})
 	require.Len(t, result.Violations, 1, "a ceiling that cannot be checked is not kept")
 	assert.Contains(t, result.Violations[0].Fix, "policy.prices.p9.huge")
@@ -336,19 +355,19 @@ func TestSettings(t *testing.T) {
 	assert.InDelta(t, 0.5, all.Prices["g6.xlarge"], 0)
 	assert.InDelta(t, 0.7, all.Prices["g5.xlarge"], 0)
 
-	for says, keys := range map[string]map[string]string{
+	for message, keys := range map[string]map[string]string{
 		"must be true or false": {"production": "yes"},
-		"policy":                  {"policy": "{"},
-		"no reason":               {"policy": `{"exceptions":{"limits-set/vllm":" "}}`},
-		"no rule":                 {"policy": `{"exceptions":{"limit-set/vllm":"x"}}`},
-		"not rule/resource":       {"policy": `{"exceptions":{"limits-set":"x"}}`},
+		"policy":                {"policy": "{"},
+		"no reason":             {"policy": `{"exceptions":{"limits-set/vllm":" "}}`},
+		"no rule":               {"policy": `{"exceptions":{"limit-set/vllm":"x"}}`},
+		"not rule/resource":     {"policy": `{"exceptions":{"limits-set":"x"}}`},
 	} {
 		_, err := SettingsOf(at(keys))
-		assert.ErrorContains(t, err, says)
+		assert.ErrorContains(t, err, message)
 	}
 }
 
-// The program refuses exceptions of rules that it does not know; it has to know all.
+// The program rejects exceptions of unknown rules, so its list must have all of them.
 func TestTheProgramKnowsTheRules(t *testing.T) {
 	var ids []string
 	for _, rule := range Rules {

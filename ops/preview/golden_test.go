@@ -13,7 +13,7 @@ import (
 	"vllm-autoscaling/ops/preview/plan"
 )
 
-// recordings are what the real CLI printed in the lab; `make record-previews` writes them.
+// recordings lists the outputs of the real CLI in the lab; `make record-previews` writes them.
 func recordings(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("testdata", "*.json"))
@@ -32,7 +32,7 @@ func read(t *testing.T, name string) *plan.Plan {
 	return p
 }
 
-// mode is that of a recording, by its name.
+// mode returns the mode of a recording, from its name.
 func mode(name string) Mode {
 	switch {
 	case strings.Contains(name, "drift"):
@@ -43,7 +43,7 @@ func mode(name string) Mode {
 	return Update
 }
 
-// TestGoldenReports holds the comment for each recording against testdata/<recording>.md.
+// TestGoldenReports compares the comment for each recording with testdata/<recording>.md.
 // UPDATE_GOLDEN=1 rewrites them; read the difference before you commit it.
 func TestGoldenReports(t *testing.T) {
 	for _, file := range recordings(t) {
@@ -56,7 +56,7 @@ func TestGoldenReports(t *testing.T) {
 	}
 }
 
-// compare holds a text against a file of testdata, or writes it.
+// compare compares a text with a file of testdata, or writes it.
 func compare(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
@@ -76,7 +76,7 @@ func TestGoldenText(t *testing.T) {
 	compare(t, "aks.destroy.txt", New(read(t, "aks.destroy"), Options{}).Text())
 }
 
-// notInRecordings is what would be secret, or of the machine that recorded.
+// notInRecordings matches secrets, and traces of the machine that recorded.
 var notInRecordings = map[string]*regexp.Regexp{
 	"token of Hugging Face": regexp.MustCompile(`hf_`),
 	"JSON web token":        regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10,}\.`),

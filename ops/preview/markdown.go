@@ -172,7 +172,8 @@ func (r *Report) writePolicy(b *strings.Builder) {
 		}
 	}
 	if len(r.Policy.Allowed) > 0 {
-		fmt.Fprintf(b, "\n<details><summary>%s</summary>\n\n", plural(len(r.Policy.Allowed), "violation is allowed by an exception", "violations are allowed by exceptions"))
+		fmt.Fprintf(b, "\n<details><summary>%s</summary>\n\n",
+			plural(len(r.Policy.Allowed), "violation is allowed by an exception", "violations are allowed by exceptions"))
 		for _, v := range r.Policy.Allowed[:min(maxListed, len(r.Policy.Allowed))] {
 			fmt.Fprintf(b, "- %s — allowed: %s\n", violation(v), escaped(v.Reason))
 		}

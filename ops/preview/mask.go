@@ -17,9 +17,11 @@ const (
 var (
 	// secretName matches the last part of a property path whose value is not shown, even if the CLI does not treat it
 	// as secret. Names of secrets are shown, so a suffix such as Name or Ref is not matched.
-	secretName = regexp.MustCompile(`(?i)(passw(or)?d|secret|token|kubeconfig|api[-_]?key|private[-_]?key|credentials?|connection[-_]?string|(client|access)[-_]?key([-_]?data)?|(certificate|authority)[-_]?data)$`)
+	secretName = regexp.MustCompile(`(?i)(passw(or)?d|secret|token|kubeconfig|api[-_]?key|private[-_]?key|credentials?|connection[-_]?string|` +
+		`(client|access)[-_]?key([-_]?data)?|(certificate|authority)[-_]?data)$`)
 	// secretText matches strings inside any text that look like a secret.
-	secretText = regexp.MustCompile(`hf_[A-Za-z0-9]{12,}|(AKIA|ASIA)[A-Z0-9]{16}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+|gh[pousr]_[A-Za-z0-9]{20,}|ya29\.[A-Za-z0-9_-]{20,}|pul-[0-9a-f]{40}`)
+	secretText = regexp.MustCompile(`hf_[A-Za-z0-9]{12,}|(AKIA|ASIA)[A-Z0-9]{16}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+|` +
+		`gh[pousr]_[A-Za-z0-9]{20,}|ya29\.[A-Za-z0-9_-]{20,}|pul-[0-9a-f]{40}`)
 	// keyBlock matches a private key or certificate in PEM.
 	keyBlock = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]+-----.*?(-----END [A-Z ]+-----|$)`)
 	// lastName matches the last part of a path: a name, or a key in brackets.

@@ -105,7 +105,8 @@ func TestDangersComeFirst(t *testing.T) {
 			assert.Empty(t, New(preview(t, "", step{op: op, typ: typ, name: "it", old: `{"a":1}`, new: `{"a":2}`}), Options{}).Dangers, "%s %s", op, typ)
 		}
 	}
-	chart := step{op: plan.OpDelete, typ: "kubernetes:helm.sh/v3:Release", name: "kps", old: `{"values":{"prometheus":{"storageSpec":{"volumeClaimTemplate":{"spec":{}}}}}}`}
+	chart := step{op: plan.OpDelete, typ: "kubernetes:helm.sh/v3:Release", name: "kps",
+		old: `{"values":{"prometheus":{"storageSpec":{"volumeClaimTemplate":{"spec":{}}}}}}`}
 	assert.Equal(t, data, New(preview(t, "", chart), Options{}).Dangers[0].What)
 	chart.old = `{"values":{"grafana":{"persistence":{"enabled":true}}}}`
 	assert.Equal(t, data, New(preview(t, "", chart), Options{}).Dangers[0].What)
@@ -149,7 +150,8 @@ func TestSecretsAreMasked(t *testing.T) {
 			assert.Contains(t, text, hidden, path)
 		}
 	}
-	kube := New(preview(t, "", step{op: plan.OpUpdate, typ: "kubernetes:core/v1:Secret", name: "it", old: `{"data":{"a":"old"},"stringData":{"b":"old"}}`, new: `{"data":{"a":"` + secret + `"},"stringData":{"b":"` + secret + `"}}`}), Options{})
+	kube := New(preview(t, "", step{op: plan.OpUpdate, typ: "kubernetes:core/v1:Secret", name: "it",
+		old: `{"data":{"a":"old"},"stringData":{"b":"old"}}`, new: `{"data":{"a":"` + secret + `"},"stringData":{"b":"` + secret + `"}}`}), Options{})
 	assert.NotContains(t, kube.Markdown(0), secret)
 
 	token := "hf_" + strings.Repeat("aB3", 8)
@@ -162,7 +164,8 @@ func TestSecretsAreMasked(t *testing.T) {
 func TestNamesOfSecretsAreShown(t *testing.T) {
 	report := New(preview(t, "", step{
 		op: plan.OpUpdate, typ: "kubernetes:apps/v1:Deployment", name: "vllm",
-		old: `{"secretName":"a","automountServiceAccountToken":false,"secretKeyRef":{"name":"x"}}`, new: `{"secretName":"b","automountServiceAccountToken":true,"secretKeyRef":{"name":"y"}}`,
+		old: `{"secretName":"a","automountServiceAccountToken":false,"secretKeyRef":{"name":"x"}}`,
+		new: `{"secretName":"b","automountServiceAccountToken":true,"secretKeyRef":{"name":"y"}}`,
 	}), Options{})
 	text := report.Markdown(0)
 	assert.Contains(t, text, "`secretName`: `a` → `b`")
@@ -179,7 +182,7 @@ func TestUnknownValues(t *testing.T) {
 	assert.Contains(t, report.Markdown(0), "`a`: `x` → `"+unknown+"`")
 }
 
-// What a value holds has no effect on the comment around it.
+// The content of a value has no effect on the comment around it.
 func TestMarkupInValues(t *testing.T) {
 	report := New(preview(t, "", step{
 		op: plan.OpUpdate, typ: "aws:x/y:Z", name: "it", old: `{"a":"x"}`, new: "{\"a\":\"`` ` @everyone\\n</details> | <b>\"}",
@@ -191,7 +194,7 @@ func TestMarkupInValues(t *testing.T) {
 	assert.Equal(t, `\*a\* &lt;b&gt; @`+"\u200b"+`c`, escaped("*a* <b>\n@c"))
 }
 
-// many is a preview with more changes than a comment can hold.
+// many is a preview with more changes than fit into a comment.
 func many(t *testing.T, n int) *Report {
 	t.Helper()
 	steps := []step{{op: plan.OpDelete, typ: "kubernetes:core/v1:Namespace", name: "vllm", old: `{}`}}
@@ -241,7 +244,7 @@ func TestEmptyReports(t *testing.T) {
 	assert.Equal(t, "<!-- vllm-autoscaling drift: prod -->", New(nil, Options{Stack: "prod", Mode: Drift}).Marker())
 }
 
-// bin/preview --mode destroy --json-file takes any recording, also one of a stack that is not there yet.
+// bin/preview --mode destroy --json-file accepts any recording, also one of a stack that does not exist yet.
 func TestDestroyOfNothingThatCosts(t *testing.T) {
 	report := New(read(t, "gke.create"), Options{Mode: Destroy})
 	require.Nil(t, report.Before)
@@ -267,7 +270,7 @@ func TestIncompletePreviewsSaySo(t *testing.T) {
 	assert.Equal(t, unchanged, report.Counts[plan.OpSame], "the CLI's own number")
 }
 
-// The stack's configuration, as the preview shows it, decides what is asked of it.
+// The stack's configuration in the preview decides which rules apply.
 func TestSettingsOfTheStack(t *testing.T) {
 	cluster := step{op: plan.OpSame, typ: "gcp:container/cluster:Cluster", name: "cluster",
 		old: `{}`, new: `{"privateClusterConfig":{"enablePrivateNodes":true},"masterAuthorizedNetworksConfig":{"cidrBlocks":[{"cidrBlock":"0.0.0.0/0"}]}}`}

@@ -12,12 +12,13 @@ import (
 	"vllm-autoscaling/providers/accelerators"
 )
 
-// unpriced are the machine types of the catalogue that no source agreed on. A new type has to get a
+// unpriced are the machine types of the catalogue for which the sources differ. A new type must get a
 // price, or be listed here on purpose.
 var unpriced = map[string][]string{
 	accelerators.GKE: {"a3-megagpu-8g", "a3-ultragpu-8g"},
 	accelerators.EKS: {"gr6.4xlarge", "gr6.8xlarge", "p4de.24xlarge", "p5.4xlarge", "p5.48xlarge", "p5en.48xlarge", "p5e.48xlarge"},
-	accelerators.AKS: {"Standard_NC24rs_v3", "Standard_NV36adms_A10_v5", "Standard_NV72ads_A10_v5", "Standard_NC40ads_H100_v5", "Standard_NC80adis_H100_v5", "Standard_ND96isr_H200_v5"},
+	accelerators.AKS: {"Standard_NC24rs_v3", "Standard_NV36adms_A10_v5", "Standard_NV72ads_A10_v5", "Standard_NC40ads_H100_v5",
+		"Standard_NC80adis_H100_v5", "Standard_ND96isr_H200_v5"},
 }
 
 var clouds = []string{accelerators.GKE, accelerators.EKS, accelerators.AKS}
@@ -36,7 +37,7 @@ func TestEveryMachineOfTheCatalogueIsPricedOrListed(t *testing.T) {
 	}
 }
 
-// The machines that the program takes without being told have a price.
+// The default machines of the program have a price.
 func TestDefaultsArePriced(t *testing.T) {
 	for cloud, types := range map[string][]string{
 		accelerators.GKE: {"g2-standard-4", "e2-standard-4"},

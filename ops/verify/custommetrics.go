@@ -155,7 +155,8 @@ func (w *walk) served(ctx context.Context, signal string) (map[string]float64, e
 		w.kubectl(a.Namespace, "get configmap %s -o yaml", a.Name),
 		w.kubectl(a.Namespace, "logs deployment/%s --tail=50", a.Name),
 	}
-	unserved := "Prometheus has it, so the adapter has no rule for it, or has not listed the series yet (it does so every few seconds, and reads its rules at its start only)"
+	unserved := "Prometheus has it, so the adapter has no rule for it, or has not listed the series yet " +
+		"(it does so every few seconds, and reads its rules at startup only)"
 	if w.managed() {
 		look = append(look[:1], w.managedMetricHints()...)
 		unserved = "Cloud Monitoring has no such metric yet, or refuses the adapter"

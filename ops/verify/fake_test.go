@@ -25,7 +25,7 @@ import (
 	"vllm-autoscaling/stacks/outputs"
 )
 
-// fake is a stack that works: an API server, the servers' pages and Prometheus. Tests change it.
+// fake is a working stack: an API server, the servers' pages and Prometheus. Tests change it.
 type fake struct {
 	version    func(http.ResponseWriter)
 	deployment *appsv1.Deployment // nil for none
@@ -176,7 +176,8 @@ func (f *fake) api(w http.ResponseWriter, req *http.Request) {
 	refuse := func(code int, reason metav1.StatusReason, message string) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(code)
-		_ = json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Code: int32(code), Reason: reason, Message: message})
+		_ = json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Code: int32(code),
+			Reason: reason, Message: message})
 	}
 	metric, isMetric := strings.CutPrefix(path, "/apis/custom.metrics.k8s.io/v1beta1/namespaces/vllm/pods/*/")
 	switch {
@@ -236,7 +237,7 @@ func (f *fake) prometheus(w http.ResponseWriter, req *http.Request) {
 		result := []any{}
 		longest := ""
 		for part := range f.samples {
-			// The most telling part: a query of ages also names the series.
+			// The most specific part: a query of ages also names the series.
 			if strings.Contains(query, part) && (len(part) > len(longest) || part == "timestamp(") && longest != "timestamp(" {
 				longest = part
 			}

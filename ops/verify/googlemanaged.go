@@ -124,7 +124,8 @@ func (w *walk) accepted(ctx context.Context, o managedObject) (*managedStatus, e
 		return nil, &failure{
 			measured: fmt.Sprintf("there is no %s: %v", o, err), expected: "the object that the stack created",
 			look: append([]string{"$ pulumi up --refresh --stack " + w.Stack,
-				"is managed collection on in the cluster? Without it not even the kind exists: gcloud container clusters describe CLUSTER --format='value(monitoringConfig.managedPrometheusConfig.enabled)'"},
+				"is managed collection on in the cluster? Without it the kind does not exist: " +
+					"gcloud container clusters describe CLUSTER --format='value(monitoringConfig.managedPrometheusConfig.enabled)'"},
 				w.managedHints(o)...),
 		}
 	}

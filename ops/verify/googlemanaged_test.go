@@ -22,7 +22,7 @@ const (
 	signalRules      = "/apis/monitoring.googleapis.com/v1/clusterrules/vllm-signals"
 )
 
-// newManagedFake is a stack whose metrics Google collects, and that works. There is no Prometheus.
+// newManagedFake is a working stack whose metrics Google collects. There is no Prometheus.
 func newManagedFake() *fake {
 	f := newFake()
 	p := &f.pipeline
@@ -45,7 +45,7 @@ func newManagedFake() *fake {
 	return f
 }
 
-// accepted is an object that the operator has taken.
+// accepted is an object that the operator has accepted.
 func accepted() map[string]any {
 	return map[string]any{
 		"metadata": map[string]any{"generation": 2},
@@ -107,7 +107,7 @@ func TestTheOperatorsReportOnTargets(t *testing.T) {
 	assert.Equal(t, "all up by the operator's report: PodMonitoring vllm/vllm, PodMonitoring vllm/vllm-server", report.Stages[4].Measured)
 }
 
-// An adapter that gives the time of the sample makes its age visible.
+// An adapter that returns the time of the sample makes its age visible.
 func TestAnAdapterThatGivesTheTimeOfTheSample(t *testing.T) {
 	f := newManagedFake()
 	f.stamps = func(pod string) time.Time {
@@ -174,7 +174,8 @@ func TestEachFailureOfAManagedStackNamesItsStageAndWhatToLookAt(t *testing.T) {
 		{"a target is missing", "targets", func(f *fake) { f.withStatus(signalMonitoring, "endpointStatuses", endpoint(1, 0, "")) },
 			"PodMonitoring vllm/vllm has 1 target for 2 pods", "get pods -l app.kubernetes.io/name=collector -o wide"},
 
-		{"no ClusterPodMonitoring", "gpu", remove(gpuMonitoring), "there is no ClusterPodMonitoring vllm-gpu-utilization:", "describe clusterpodmonitorings vllm-gpu-utilization"},
+		{"no ClusterPodMonitoring", "gpu", remove(gpuMonitoring), "there is no ClusterPodMonitoring vllm-gpu-utilization:",
+			"describe clusterpodmonitorings vllm-gpu-utilization"},
 		{"ClusterPodMonitoring refused", "gpu", refused(gpuMonitoring), "ClusterPodMonitoring vllm-gpu-utilization: ConfigurationCreateSuccess is False", operator},
 		{"no ClusterRules", "rules", remove(signalRules), "there is no ClusterRules vllm-signals:", "kubectl --context c describe clusterrules vllm-signals"},
 		{"ClusterRules refused", "rules", func(f *fake) {

@@ -55,7 +55,8 @@ func (w *walk) metrics(ctx context.Context) (string, error) {
 			look: []string{
 				"does the image still export them (a vLLM release may rename series), and are its statistics on (no --disable-log-stats)?",
 				w.kubectl(s.Namespace, "get deployment %s -o jsonpath='{.spec.template.spec.containers[*].image} {.spec.template.spec.containers[*].args}'", s.Deployment),
-				w.kubectl(s.Namespace, "port-forward deployment/%s %d:%d", s.Deployment, s.Port, s.Port) + fmt.Sprintf(", then curl -s localhost:%d/metrics | grep vllm:num_", s.Port),
+				w.kubectl(s.Namespace, "port-forward deployment/%s %d:%d", s.Deployment, s.Port,
+					s.Port) + fmt.Sprintf(", then curl -s localhost:%d/metrics | grep vllm:num_", s.Port),
 			},
 		}
 	}
@@ -165,7 +166,8 @@ func (w *walk) targets(ctx context.Context) (string, error) {
 		w.kubectl(s.Namespace, "get servicemonitors,podmonitors --show-labels"),
 		w.kubectl(s.Namespace, "describe service %s", s.Service),
 		w.kubectl(s.Namespace, "describe networkpolicies"),
-		w.kubectl(w.Pipeline.Prometheus.Namespace, "port-forward service/%s 9090:%d", w.Pipeline.Prometheus.Name, w.Pipeline.Prometheus.Port) + ", then http://localhost:9090/targets",
+		w.kubectl(w.Pipeline.Prometheus.Namespace, "port-forward service/%s 9090:%d", w.Pipeline.Prometheus.Name,
+			w.Pipeline.Prometheus.Port) + ", then http://localhost:9090/targets",
 	}
 	var missing, broken []string
 	var slowest float64
@@ -203,7 +205,8 @@ func (w *walk) targets(ctx context.Context) (string, error) {
 		if without := w.without(stored); len(without) > 0 {
 			return "", &failure{
 				measured: fmt.Sprintf("the targets are up, but %s is not stored for %s", series, shortened(without)),
-				expected: "a sample for each pod", look: append([]string{"is the series dropped by a metricRelabeling of the ServiceMonitor, or by a sample limit?"}, look...),
+				expected: "a sample for each pod",
+				look:     append([]string{"is the series dropped by a metricRelabeling of the ServiceMonitor, or by a sample limit?"}, look...),
 			}
 		}
 	}
@@ -313,7 +316,8 @@ func (w *walk) rules(ctx context.Context) (string, error) {
 			return "", &failure{
 				measured: fmt.Sprintf("rule %s has no sample for %s", name, shortened(without)),
 				expected: "a sample for each ready pod",
-				look: append([]string{"one of the series that it reads is missing: the GPU's, or kube_pod_status_ready, which comes up to one scrape of kube-state-metrics after the pod is ready",
+				look: append([]string{"one of the series that it reads is missing: the GPU's, or kube_pod_status_ready, " +
+					"which comes up to one scrape of kube-state-metrics after the pod is ready",
 					fmt.Sprintf("query kube_pod_status_ready{namespace=%q,condition=\"true\"} in Prometheus", p.Serving.Namespace)}, look...),
 			}
 		}

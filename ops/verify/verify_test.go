@@ -69,7 +69,7 @@ func waiting(name, reason, message string) corev1.Pod {
 	return p
 }
 
-// failsAt holds a report to a failure of one stage, with what it says and shows: those before it ended in one of the
+// failsAt checks that a report has a failure of one stage, with the given texts: those before it ended in one of the
 // ways given, those after it were skipped. It returns the failed stage.
 func failsAt(t *testing.T, report *Report, failing, measured, look string, before ...Status) Result {
 	t.Helper()
@@ -113,7 +113,8 @@ func TestEachFailureNamesItsStageAndWhatToLookAt(t *testing.T) {
 		}, "does not accept the credentials", "auth whoami"},
 
 		{"no Deployment", "pods", func(f *fake) { f.deployment = nil }, "there is no Deployment vllm/vllm", "pulumi up --refresh --stack gke"},
-		{"scaled to 0", "pods", func(f *fake) { f.deployment.Spec.Replicas = new(int32); f.pods = nil }, "scaled to 0", "kubectl --context c -n vllm scale deployment vllm --replicas=1"},
+		{"scaled to 0", "pods", func(f *fake) { f.deployment.Spec.Replicas = new(int32); f.pods = nil }, "scaled to 0",
+			"kubectl --context c -n vllm scale deployment vllm --replicas=1"},
 		{"not allowed", "pods", func(f *fake) { f.forbidden = "/namespaces/vllm/pods" }, `cannot list resource "pods"`, "auth can-i --list -n vllm"},
 		{"fewer pods than replicas", "pods", func(f *fake) {
 			f.pods = f.pods[:1]
@@ -132,25 +133,32 @@ func TestEachFailureNamesItsStageAndWhatToLookAt(t *testing.T) {
 		}, "container vllm ended 4 times, last with exit code 137 (OOMKilled)", "logs deployment/vllm"},
 		{"loads its model", "pods", func(f *fake) {
 			f.pods[1] = waiting("vllm-b", "", "")
-			f.pods[1].Status.ContainerStatuses[0].State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(time.Now().Add(-90 * time.Second))}}
+			started := metav1.NewTime(time.Now().Add(-90 * time.Second))
+			f.pods[1].Status.ContainerStatuses[0].State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: started}}
 		}, "container vllm runs for 1m3", "--wait 15m"},
 
-		{"no port-forward", "metrics", func(f *fake) { f.reachError = errors.New("forbidden") }, "pod vllm-a, port 8000 cannot be read: forbidden", "auth can-i create pods/portforward -n vllm"},
-		{"series renamed", "metrics", func(f *fake) { f.pages["vllm-b"] = "vllm:requests_now 1\n" }, "vllm-b: no series vllm:num_requests_running among 1 names", "--disable-log-stats"},
+		{"no port-forward", "metrics", func(f *fake) { f.reachError = errors.New("forbidden") }, "pod vllm-a, port 8000 cannot be read: forbidden",
+			"auth can-i create pods/portforward -n vllm"},
+		{"series renamed", "metrics", func(f *fake) { f.pages["vllm-b"] = "vllm:requests_now 1\n" },
+			"vllm-b: no series vllm:num_requests_running among 1 names", "--disable-log-stats"},
 		{"no page of metrics", "metrics", func(f *fake) { f.pages["vllm-b"] = "<html>\n" }, "vllm-b: /metrics cannot be read", "get deployment vllm"},
 
-		{"no Prometheus", "prometheus", func(f *fake) { f.monitoring = nil }, "no ready pod behind Service monitoring/kps-prometheus", "kubectl --context c -n monitoring get pods,prometheuses"},
+		{"no Prometheus", "prometheus", func(f *fake) { f.monitoring = nil }, "no ready pod behind Service monitoring/kps-prometheus",
+			"kubectl --context c -n monitoring get pods,prometheuses"},
 		{"Service of Prometheus gone", "prometheus", func(f *fake) { f.service = nil }, "could not find", "describe service kps-prometheus"},
 
-		{"target missing", "targets", func(f *fake) { f.targets = f.targets[:1] }, "Prometheus has no target for 1 of 2 pods: vllm-b", "get servicemonitors,podmonitors"},
+		{"target missing", "targets", func(f *fake) { f.targets = f.targets[:1] }, "Prometheus has no target for 1 of 2 pods: vllm-b",
+			"get servicemonitors,podmonitors"},
 		{"target down", "targets", func(f *fake) {
 			f.targets[1].Health, f.targets[1].LastError = prometheusv1.HealthBad, "context deadline exceeded"
 		}, "target of pod vllm-b is down: context deadline exceeded", "networkpolicies"},
 		{"series dropped", "targets", func(f *fake) { delete(f.samples["vllm:num_requests_running{"], "vllm-a") },
 			"vllm:num_requests_running is not stored for vllm-a", "metricRelabeling"},
 
-		{"no DCGM", "gpu", func(f *fake) { f.samples[gpuSeries+"{"] = nil }, "no series DCGM_FI_DEV_GPU_UTIL with a pod of namespace vllm", "get pods -l app.kubernetes.io/name=dcgm-exporter"},
-		{"no DCGM for one pod", "gpu", func(f *fake) { delete(f.samples[gpuSeries+"{"], "vllm-b") }, "DCGM_FI_DEV_GPU_UTIL is there, but not for vllm-b", "DCGM_EXPORTER_KUBERNETES"},
+		{"no DCGM", "gpu", func(f *fake) { f.samples[gpuSeries+"{"] = nil }, "no series DCGM_FI_DEV_GPU_UTIL with a pod of namespace vllm",
+			"get pods -l app.kubernetes.io/name=dcgm-exporter"},
+		{"no DCGM for one pod", "gpu", func(f *fake) { delete(f.samples[gpuSeries+"{"], "vllm-b") }, "DCGM_FI_DEV_GPU_UTIL is there, but not for vllm-b",
+			"DCGM_EXPORTER_KUBERNETES"},
 
 		{"rule not loaded", "rules", func(f *fake) { f.rules = nil }, "Prometheus has 0 of 1 rule loaded, not vllm:gpu_utilization:guarded", "get prometheusrules"},
 		{"rule fails", "rules", func(f *fake) {
@@ -161,23 +169,31 @@ func TestEachFailureNamesItsStageAndWhatToLookAt(t *testing.T) {
 
 		{"no APIService", "adapter", func(f *fake) { f.apis = nil }, "no APIService of group custom.metrics.k8s.io", "pulumi up --refresh"},
 		{"APIService not available", "adapter", func(f *fake) {
-			f.apis[0].Status.Conditions[0] = apiregistrationv1.APIServiceCondition{Type: apiregistrationv1.Available, Status: apiregistrationv1.ConditionFalse, Reason: "MissingEndpoints", Message: "no addresses"}
+			f.apis[0].Status.Conditions[0] = apiregistrationv1.APIServiceCondition{Type: apiregistrationv1.Available, Status: apiregistrationv1.ConditionFalse,
+				Reason: "MissingEndpoints", Message: "no addresses"}
 		}, "is not available: MissingEndpoints: no addresses", "logs deployment/prometheus-adapter"},
 		{"somebody else's API", "adapter", func(f *fake) { f.apis[0].Spec.Service.Name = "keda" }, "leads to monitoring/keda", "get apiservices"},
 
-		{"signal not served", "custom-metrics", func(f *fake) { delete(f.metrics, "vllm_gpu_utilization") }, "vllm_gpu_utilization is not served: the server could not find the metric", "get configmap prometheus-adapter"},
-		{"signal without a pod", "custom-metrics", func(f *fake) { delete(f.metrics["vllm_gpu_utilization"], "vllm-b") }, "vllm_gpu_utilization has no value for vllm-b", "get --raw '/apis/custom.metrics.k8s.io/v1beta1/namespaces/vllm/pods/*/vllm_gpu_utilization'"},
-		{"signal of another Prometheus", "custom-metrics", func(f *fake) { f.metrics["vllm_requests_running"]["vllm-b"] = "9" }, "vllm_requests_running differs: vllm-b: 9, and 5 to 5 in Prometheus", "QUERY_RUNNING"},
+		{"signal not served", "custom-metrics", func(f *fake) { delete(f.metrics, "vllm_gpu_utilization") },
+			"vllm_gpu_utilization is not served: the server could not find the metric", "get configmap prometheus-adapter"},
+		{"signal without a pod", "custom-metrics", func(f *fake) { delete(f.metrics["vllm_gpu_utilization"], "vllm-b") },
+			"vllm_gpu_utilization has no value for vllm-b", "get --raw '/apis/custom.metrics.k8s.io/v1beta1/namespaces/vllm/pods/*/vllm_gpu_utilization'"},
+		{"signal of another Prometheus", "custom-metrics", func(f *fake) { f.metrics["vllm_requests_running"]["vllm-b"] = "9" },
+			"vllm_requests_running differs: vllm-b: 9, and 5 to 5 in Prometheus", "QUERY_RUNNING"},
 
 		{"no HPA", "hpa", func(f *fake) { f.hpas = nil }, "no HPA vllm/vllm", "get hpa"},
-		{"two HPAs", "hpa", func(f *fake) { f.hpas = append(f.hpas, hpa("keda-hpa-vllm")) }, "2 HPAs scale Deployment vllm: keda-hpa-vllm, vllm", "get hpa keda-hpa-vllm -o yaml"},
+		{"two HPAs", "hpa", func(f *fake) { f.hpas = append(f.hpas, hpa("keda-hpa-vllm")) }, "2 HPAs scale Deployment vllm: keda-hpa-vllm, vllm",
+			"get hpa keda-hpa-vllm -o yaml"},
 		{"HPA inactive", "hpa", func(f *fake) {
-			f.hpas[0].Status.Conditions[1].Status, f.hpas[0].Status.Conditions[1].Reason, f.hpas[0].Status.Conditions[1].Message = corev1.ConditionFalse, "FailedGetPodsMetric", "unable to get metric"
+			f.hpas[0].Status.Conditions[1].Status, f.hpas[0].Status.Conditions[1].Reason, f.hpas[0].Status.Conditions[1].Message = corev1.ConditionFalse,
+				"FailedGetPodsMetric", "unable to get metric"
 		}, "ScalingActive is False: FailedGetPodsMetric: unable to get metric", "describe hpa vllm"},
 		{"HPA not looked at", "hpa", func(f *fake) { f.hpas[0].Status.Conditions = nil }, "no condition AbleToScale yet", "every 15 s"},
-		{"HPA without a metric", "hpa", func(f *fake) { f.hpas[0].Status.CurrentMetrics = f.hpas[0].Status.CurrentMetrics[:1] }, "the HPA has no value of vllm_gpu_utilization", "get events"},
+		{"HPA without a metric", "hpa", func(f *fake) { f.hpas[0].Status.CurrentMetrics = f.hpas[0].Status.CurrentMetrics[:1] },
+			"the HPA has no value of vllm_gpu_utilization", "get events"},
 
-		{"stale", "freshness", func(f *fake) { f.samples["timestamp("]["vllm-b"] = []float64{44} }, "vllm_requests_running of vllm-b is 44 s old", "get servicemonitors"},
+		{"stale", "freshness", func(f *fake) { f.samples["timestamp("]["vllm-b"] = []float64{44} }, "vllm_requests_running of vllm-b is 44 s old",
+			"get servicemonitors"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFake()

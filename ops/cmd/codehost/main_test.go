@@ -32,8 +32,8 @@ func TestCommands(t *testing.T) {
 	require.NoError(t, os.WriteFile(body, []byte("two to update\n"), 0o600))
 	issue := []string{"--marker", "drift: gke", "--label", "drift"}
 	for _, step := range []struct {
-		args []string
-		says string
+		args    []string
+		message string
 	}{
 		{[]string{"comment", "--marker", "preview: gke", "--body", body}, `comment "preview: gke": created https://`},
 		{[]string{"comment", "--marker", "preview: gke", "--body", body, "--number", "7"}, `comment "preview: gke": unchanged https://`},
@@ -43,7 +43,7 @@ func TestCommands(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		require.NoError(t, run(t.Context(), step.args, get, &out), step.args)
-		assert.Contains(t, out.String(), step.says)
+		assert.Contains(t, out.String(), step.message)
 	}
 	require.Len(t, stub.Comments(7), 1)
 	assert.Equal(t, "<!-- vllm-autoscaling preview: gke -->\ntwo to update\n", stub.Comments(7)[0].Body)
@@ -55,14 +55,14 @@ func TestWhatIsRefused(t *testing.T) {
 	stub, get := repository(t)
 	empty := filepath.Join(t.TempDir(), "empty.md")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
-	for says, args := range map[string][]string{
-		"--body is missing or empty":     {"comment", "--marker", "preview: gke", "--body", empty},
-		"gone.md":                  {"comment", "--marker", "preview: gke", "--body", "gone.md"},
-		`unknown argument "more"`: {"comment", "--marker", "preview: gke", "more"},
-		"-nothing":                 {"comment", "--nothing"},
-		"a title and a label":      {"issue", "--marker", "drift: gke", "--body", empty},
+	for message, args := range map[string][]string{
+		"--body is missing or empty": {"comment", "--marker", "preview: gke", "--body", empty},
+		"gone.md":                    {"comment", "--marker", "preview: gke", "--body", "gone.md"},
+		`unknown argument "more"`:    {"comment", "--marker", "preview: gke", "more"},
+		"-nothing":                   {"comment", "--nothing"},
+		"a title and a label":        {"issue", "--marker", "drift: gke", "--body", empty},
 	} {
-		require.ErrorContains(t, run(t.Context(), args, get, &bytes.Buffer{}), says)
+		require.ErrorContains(t, run(t.Context(), args, get, &bytes.Buffer{}), message)
 	}
 	for _, args := range [][]string{nil, {"--help"}, {"merge"}} {
 		require.ErrorIs(t, run(t.Context(), args, get, &bytes.Buffer{}), flag.ErrHelp, args)

@@ -35,8 +35,8 @@ func TestLoads(t *testing.T) {
 	} {
 		t.Run(args, func(t *testing.T) {
 			o, err := parse(append([]string{"-stack", "local"}, strings.Fields(args)...), none, &bytes.Buffer{})
-			if says, bad := strings.CutPrefix(want, "error: "); bad {
-				require.ErrorContains(t, err, says)
+			if message, bad := strings.CutPrefix(want, "error: "); bad {
+				require.ErrorContains(t, err, message)
 				return
 			}
 			require.NoError(t, err)
@@ -49,7 +49,7 @@ func TestLoads(t *testing.T) {
 }
 
 func TestNothingIsLoadedThatWasNotNamed(t *testing.T) {
-	for args, says := range map[string]string{
+	for args, message := range map[string]string{
 		"":                                   "nothing to load: name a stack",
 		"-rate 5":                            "nothing to load: name a stack",
 		"-url localhost:8000":                "is not an address such as",
@@ -78,7 +78,7 @@ func TestNothingIsLoadedThatWasNotNamed(t *testing.T) {
 			assert.Equal(t, exitFailed, realMain(strings.Fields(args), &out))
 			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 			assert.True(t, strings.HasPrefix(lines[len(lines)-1], "load: failed: "), out.String())
-			assert.Contains(t, lines[len(lines)-1], says)
+			assert.Contains(t, lines[len(lines)-1], message)
 			assert.NotContains(t, out.String(), "the-key")
 		})
 	}

@@ -18,7 +18,7 @@ import (
 	"vllm-autoscaling/ops/preview"
 )
 
-// The variables by which this test program plays `pulumi`, as which a link on the PATH starts it.
+// The variables of this test program in the role of `pulumi`, started through a link on the PATH.
 const (
 	playStdout = "PLAY_STDOUT" // file to print
 	playStderr = "PLAY_STDERR" // text
@@ -60,7 +60,7 @@ func playPulumi() int {
 	return status
 }
 
-// fake puts a pulumi on the PATH and returns what reads how it was called.
+// fake puts a pulumi on the PATH and returns a function that returns its arguments.
 func fake(t *testing.T, stdout, stderr string, status int) func() []string {
 	t.Helper()
 	self, err := os.Executable()
@@ -122,7 +122,7 @@ func TestRunsPulumi(t *testing.T) {
 			project := t.TempDir()
 			result := call(t, "--stack", "gke", "--mode", mode, "--project", project, "--", "--config-file", "x.yaml")
 			assert.Zero(t, result.status, result.stderr)
-			assert.Contains(t, result.stderr, "compiling ...", "what the CLI says on the way is passed on")
+			assert.Contains(t, result.stderr, "compiling ...", "progress of the CLI is passed on")
 			assert.NotContains(t, result.stdout, "compiling")
 			where, err := filepath.EvalSymlinks(project)
 			require.NoError(t, err)
@@ -193,11 +193,13 @@ func TestExitStatus(t *testing.T) {
 		args   []string
 		status int
 	}{
-		"changes":                                {[]string{"--stack", "gke", "--json-file", recording("gke.change")}, 0},
-		"changes, to fail on them":               {[]string{"--stack", "gke", "--json-file", recording("gke.change"), "--fail-on", "changes"}, exitChanges},
-		"no changes, to fail on them":            {[]string{"--stack", "gke", "--json-file", recording("gke.noop"), "--fail-on", "policy,changes"}, 0},
-		"drift":                                  {[]string{"--stack", "local", "--json-file", recording("local.drift"), "--mode", "drift", "--fail-on", "changes"}, exitChanges},
-		"no drift":                               {[]string{"--stack", "local", "--json-file", recording("local.nodrift"), "--mode", "drift", "--fail-on", "changes"}, 0},
+		"changes":                     {[]string{"--stack", "gke", "--json-file", recording("gke.change")}, 0},
+		"changes, to fail on them":    {[]string{"--stack", "gke", "--json-file", recording("gke.change"), "--fail-on", "changes"}, exitChanges},
+		"no changes, to fail on them": {[]string{"--stack", "gke", "--json-file", recording("gke.noop"), "--fail-on", "policy,changes"}, 0},
+		"drift": {[]string{"--stack", "local", "--json-file", recording("local.drift"), "--mode", "drift",
+			"--fail-on", "changes"}, exitChanges},
+		"no drift": {[]string{"--stack", "local", "--json-file", recording("local.nodrift"), "--mode", "drift",
+			"--fail-on", "changes"}, 0},
 		"a failed preview":                       {[]string{"--stack", "gke", "--json-file", recording("gke.failed")}, exitFailed},
 		"policy kept":                            {[]string{"--stack", "eks", "--json-file", recording("eks.noop"), "--fail-on", "policy"}, 0},
 		"policy broken":                          {[]string{"--stack", "eks", "--json-file", ceiling, "--fail-on", "policy"}, exitPolicy},
@@ -225,13 +227,13 @@ func TestExitStatus(t *testing.T) {
 			result := call(t, test.args...)
 			assert.Equal(t, test.status, result.status, "%s%s", result.stdout, result.stderr)
 			if test.status == exitUsage || test.status == exitPolicy {
-				assert.NotEmpty(t, result.stderr, "it says why")
+				assert.NotEmpty(t, result.stderr, "the reason")
 			}
 		})
 	}
 }
 
-// A preview that fails is reported too, whatever the CLI printed.
+// A failed preview is reported as well, whatever the CLI printed.
 func TestPulumiFails(t *testing.T) {
 	t.Run("with a preview", func(t *testing.T) {
 		fake(t, recording("gke.failed"), "", 255)

@@ -53,7 +53,7 @@ func TestWhatCannotRunEndsWith2(t *testing.T) {
 
 func TestAFailedStageEndsWith1(t *testing.T) {
 	kubeconfig := filepath.Join(t.TempDir(), "config")
-	// Nobody listens on port 1.
+	// Nothing listens on port 1.
 	require.NoError(t, os.WriteFile(kubeconfig, []byte(`apiVersion: v1
 kind: Config
 clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
@@ -78,7 +78,7 @@ EOT`)
 	}
 }
 
-// Ctrl-C ends the CLI too, and what that then says is not the reason.
+// Ctrl-C also stops the CLI, whose error is then not the reason.
 func TestInterrupt(t *testing.T) {
 	started := filepath.Join(t.TempDir(), "started")
 	pulumi(t, `touch "`+started+`"; exec sleep 60`)

@@ -65,7 +65,7 @@ func TestDrift(t *testing.T) {
 	gone := p.Changes()[0]
 	assert.Equal(t, OpCreate, gone.Op)
 	assert.True(t, gone.Drifted)
-	require.NotNil(t, gone.Old, "what the state says of it")
+	require.NotNil(t, gone.Old, "what the state message of it")
 
 	conflict := recorded(t, "local.drift-conflict")
 	require.Len(t, conflict.Changes(), 1)
@@ -108,8 +108,10 @@ func TestWithoutUnchangedResources(t *testing.T) {
 // The engine may show a replacement as three steps.
 func TestStepsOfOneReplacement(t *testing.T) {
 	const urn = "urn:pulumi:s::p::aws:eks/nodeGroup:NodeGroup::gpu"
+	const state = `{"urn":"` + urn + `","type":"aws:eks/nodeGroup:NodeGroup","custom":true}`
 	p, err := Parse([]byte(`{"steps":[
-		{"op":"create-replacement","urn":"` + urn + `","oldState":{"urn":"` + urn + `","type":"aws:eks/nodeGroup:NodeGroup","custom":true},"newState":{"urn":"` + urn + `","type":"aws:eks/nodeGroup:NodeGroup","custom":true},"replaceReasons":["capacityType"],"detailedDiff":{"capacityType":{"kind":"update-replace","inputDiff":true}}},
+		{"op":"create-replacement","urn":"` + urn + `","oldState":` + state + `,"newState":` + state + `,
+			"replaceReasons":["capacityType"],"detailedDiff":{"capacityType":{"kind":"update-replace","inputDiff":true}}},
 		{"op":"replace","urn":"` + urn + `","detailedDiff":null},
 		{"op":"delete-replaced","urn":"` + urn + `","detailedDiff":null}],"changeSummary":{"replace":1}}`))
 	require.NoError(t, err)
@@ -120,7 +122,7 @@ func TestStepsOfOneReplacement(t *testing.T) {
 }
 
 func TestNotAPreview(t *testing.T) {
-	for name, test := range map[string]struct{ content, says string }{
+	for name, test := range map[string]struct{ content, message string }{
 		"nothing":     {"", "no JSON"},
 		"text":        {"error: no stack named 'x' found", "no JSON"},
 		"other JSON":  {`{"a": 1}`, "without steps"},
@@ -129,7 +131,7 @@ func TestNotAPreview(t *testing.T) {
 	} {
 		_, err := Parse([]byte(test.content))
 		require.Error(t, err, name)
-		assert.Contains(t, err.Error(), test.says, name)
+		assert.Contains(t, err.Error(), test.message, name)
 		assert.Contains(t, err.Error(), "pulumi preview --json", name)
 	}
 	p, err := Parse([]byte("warning: something\n{\"changeSummary\":{\"same\":3},\"config\":{\"p:cloud\":\"\"}}\n"))
