@@ -66,21 +66,36 @@ func ReadTrace(name string, from io.Reader, o TraceOptions) (*Trace, error) {
 	if !(o.Speed > 0) || math.IsInf(o.Speed, 0) || o.Start < 0 || o.Length < 0 || o.MaxInput < 0 || o.MaxOutput < 0 {
 		return nil, fmt.Errorf("trace %s: speed, start, length and caps are numbers from 0 on (speed above it)", name)
 	}
+	all, err := readArrivals(from)
+	if err != nil {
+		return nil, fmt.Errorf("trace %s: %w", name, err)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("trace %s has no row", name)
+	}
+	t := &Trace{name: name, options: o}
+	t.choose(all)
+	if len(t.arrivals) == 0 {
+		to := "its end"
+		if o.Length > 0 {
+			to = fmt.Sprint(o.Start + o.Length)
+		}
+		return nil, fmt.Errorf("trace %s has no request between %s and %s: it lasts %s", name, o.Start, to, all[len(all)-1].At.Round(time.Second))
+	}
+	return t, nil
+}
+
+// readArrivals reads all rows, in the order of the file and with times from an arbitrary zero.
+func readArrivals(from io.Reader) ([]Arrival, error) {
 	reader := csv.NewReader(from)
 	reader.TrimLeadingSpace, reader.ReuseRecord = true, true
 	header, err := reader.Read()
 	if err != nil {
-		return nil, fmt.Errorf("trace %s: header: %w", name, err)
+		return nil, fmt.Errorf("header: %w", err)
 	}
-	var at [3]int
-	for i, names := range columns {
-		at[i] = slices.IndexFunc(header, func(column string) bool {
-			column = strings.ToLower(strings.TrimSpace(strings.TrimPrefix(column, "\ufeff")))
-			return slices.Contains(names, column)
-		})
-		if at[i] < 0 {
-			return nil, fmt.Errorf("trace %s: line 1: no column %s (or %s) in %q", name, names[0], names[1], header)
-		}
+	at, err := findColumns(header)
+	if err != nil {
+		return nil, err
 	}
 	var all []Arrival
 	var problems []error
@@ -112,22 +127,21 @@ func ReadTrace(name string, from io.Reader, o TraceOptions) (*Trace, error) {
 		}
 		all = append(all, arrival)
 	}
-	if len(problems) > 0 {
-		return nil, fmt.Errorf("trace %s: %w", name, errors.Join(problems...))
-	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("trace %s has no row", name)
-	}
-	t := &Trace{name: name, options: o}
-	t.choose(all)
-	if len(t.arrivals) == 0 {
-		to := "its end"
-		if o.Length > 0 {
-			to = fmt.Sprint(o.Start + o.Length)
+	return all, errors.Join(problems...)
+}
+
+// findColumns returns the position of each of columns in a header.
+func findColumns(header []string) (at [3]int, err error) {
+	for i, names := range columns {
+		at[i] = slices.IndexFunc(header, func(column string) bool {
+			column = strings.ToLower(strings.TrimSpace(strings.TrimPrefix(column, "\ufeff")))
+			return slices.Contains(names, column)
+		})
+		if at[i] < 0 {
+			return at, fmt.Errorf("line 1: no column %s (or %s) in %q", names[0], names[1], header)
 		}
-		return nil, fmt.Errorf("trace %s has no request between %s and %s: it lasts %s", name, o.Start, to, all[len(all)-1].At.Round(time.Second))
 	}
-	return t, nil
+	return at, nil
 }
 
 // choose selects the part that is played, with times from its start.

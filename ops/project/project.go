@@ -1,4 +1,3 @@
-// Package project finds the Pulumi project of the working folder.
 package project
 
 import (

@@ -1,5 +1,3 @@
-// Package verify checks the path of a deployed stack from the API server to the HPA, one stage after the other, with a
-// measurement of each. It stops at the first stage that fails: all later ones would fail for the same reason.
 package verify
 
 import (
@@ -142,45 +140,16 @@ func (f *failure) Error() string { return f.measured }
 
 // Run runs the stages once. It returns an error if it could not begin; a failed stage is in the report.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	if len(o.Pipeline.Signals) == 0 || o.Pipeline.Serving.Deployment == "" {
-		return nil, errors.New("the pipeline names no signal or no Deployment: was the stack deployed by this version?")
-	}
-	if o.Kubectl == "" {
-		o.Kubectl = "kubectl"
-	}
-	if o.Timeout <= 0 {
-		o.Timeout = time.Minute
-	}
-	config := rest.CopyConfig(o.Config)
-	// One request at a time, but many of them: client-side throttling would only slow them down.
-	config.QPS, config.Burst = 50, 100
-	if o.Reach == nil {
-		o.Reach = func(ctx context.Context, namespace, pod string, port int) (string, func(), error) {
-			forward, err := portforward.Open(ctx, config, namespace, pod, port)
-			if err != nil {
-				return "", nil, err
-			}
-			return forward.Address, forward.Close, nil
-		}
-	}
-	w := &walk{Options: o, ages: map[string]map[string]time.Duration{}}
-	// A copy, because port-forwards upgrade their connections and must not be wrapped.
-	asked := rest.CopyConfig(config)
-	asked.Wrap(func(next http.RoundTripper) http.RoundTripper { return dated{next, w} })
-	client, err := kubernetes.NewForConfig(asked)
+	w, err := newWalk(o)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the cluster: %w", err)
-	}
-	w.client = client
-	if w.Stack == "" { // outputs from a file; the commands in the report require a name
-		w.Stack = "NAME"
+		return nil, err
 	}
 	defer func() {
 		for _, closeIt := range w.close {
 			closeIt()
 		}
 	}()
-	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("no answer within %s", o.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, w.Timeout, fmt.Errorf("no answer within %s", w.Timeout))
 	defer cancel()
 
 	report := &Report{Stack: o.Stack, Passed: true, Values: []Value{}}
@@ -210,6 +179,45 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return report, nil
 }
 
+// newWalk returns the state before the first stage, with the defaults of the options filled in.
+func newWalk(o Options) (*walk, error) {
+	if len(o.Pipeline.Signals) == 0 || o.Pipeline.Serving.Deployment == "" {
+		return nil, errors.New("the pipeline names no signal or no Deployment: was the stack deployed by this version?")
+	}
+	if o.Kubectl == "" {
+		o.Kubectl = "kubectl"
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = time.Minute
+	}
+	if o.Stack == "" { // outputs from a file; the commands in the report require a name
+		o.Stack = "NAME"
+	}
+	config := rest.CopyConfig(o.Config)
+	// One request at a time, but many of them: client-side throttling would only slow them down.
+	config.QPS, config.Burst = 50, 100
+	if o.Reach == nil {
+		o.Reach = func(ctx context.Context, namespace, pod string, port int) (string, func(), error) {
+			forward, err := portforward.Open(ctx, config, namespace, pod, port)
+			if err != nil {
+				return "", nil, err
+			}
+			return forward.Address, forward.Close, nil
+		}
+	}
+	w := &walk{Options: o, ages: map[string]map[string]time.Duration{}}
+	// A copy, because port-forwards upgrade their connections and must not be wrapped.
+	wrapped := rest.CopyConfig(config)
+	wrapped.Wrap(func(next http.RoundTripper) http.RoundTripper { return dated{next, w} })
+	client, err := kubernetes.NewForConfig(wrapped)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	w.client = client
+	return w, nil
+}
+
+// fail makes a result of a stage's error.
 func (r *Result) fail(ctx context.Context, stage Stage, err error) {
 	r.Status = Failed
 	var known *failure
