@@ -165,7 +165,7 @@ func unencryptedDisks(in *input) []Violation {
 	var found []Violation
 	in.each(launchTemplate, func(r plan.Resource) {
 		if len(r.List("blockDeviceMappings")) == 0 {
-			found = append(found, broken(r, "blockDeviceMappings", "none: the disk is what the image and the account say", "state the disk with ebs.encrypted true"))
+			found = append(found, broken(r, "blockDeviceMappings", "none: the image and the account decide on the disk's encryption", "state the disk with ebs.encrypted true"))
 		}
 		for i := range r.List("blockDeviceMappings") {
 			if property := fmt.Sprintf("blockDeviceMappings[%d].ebs.encrypted", i); !r.Bool(property) {
@@ -175,7 +175,7 @@ func unencryptedDisks(in *input) []Violation {
 	})
 	in.each(eksPool, func(r plan.Resource) {
 		if !r.Has("launchTemplate") {
-			found = append(found, broken(r, "launchTemplate", "none: the disk is what the account's default says", "use a launch template with ebs.encrypted true"))
+			found = append(found, broken(r, "launchTemplate", "none: the account's default decides on the disk's encryption", "use a launch template with ebs.encrypted true"))
 		}
 	})
 	in.each(eksCluster, func(r plan.Resource) {
@@ -238,7 +238,7 @@ func containers(r plan.Resource, pod string, f func(path string)) {
 // network.
 var harmless = []string{"NET_BIND_SERVICE", "CHOWN", "FOWNER", "SETGID", "SETUID", "KILL", "AUDIT_WRITE"}
 
-const privilegedFix = "take it away; if the container cannot do without, add an exception with the reason"
+const privilegedFix = "remove it; if the container needs it, add an exception with the reason"
 
 func privilegedContainers(in *input) []Violation {
 	var found []Violation
@@ -383,9 +383,9 @@ func missingLimits(in *input) []Violation {
 	in.pods(func(r plan.Resource, pod string) {
 		containers(r, pod, func(path string) {
 			for _, needed := range []struct{ property, why string }{
-				{"resources.requests.cpu", "the scheduler does not know what it needs"},
-				{"resources.requests.memory", "the scheduler does not know what it needs"},
-				{"resources.limits.memory", "it can take all memory of its node"},
+				{"resources.requests.cpu", "the scheduler has no number to go by"},
+				{"resources.requests.memory", "the scheduler has no number to go by"},
+				{"resources.limits.memory", "it can use all memory of its node"},
 			} {
 				if !r.Has(path + "." + needed.property) {
 					found = append(found, broken(r, path+"."+needed.property, "not set: "+needed.why, "set it"))

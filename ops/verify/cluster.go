@@ -142,7 +142,7 @@ func (w *walk) servers(ctx context.Context) (string, error) {
 			measured: joined(fmt.Sprintf("%d/%d ready", len(w.pods), total), troubles),
 			expected: fmt.Sprintf("%d/%d ready", total, total),
 			look: append(look, w.kubectl(s.Namespace, "logs deployment/%s --tail=50", s.Deployment),
-				"a new replica takes minutes until its node, image and model are there: --wait 15m waits for it"),
+				"a new replica needs minutes for its node, image and model: --wait 15m waits for it"),
 		}
 	}
 	return fmt.Sprintf("%d/%d ready: %s", total, total, names(w.pods)), nil

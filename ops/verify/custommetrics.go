@@ -63,7 +63,7 @@ func (w *walk) adapter(ctx context.Context) (string, error) {
 				why = service.Status.Conditions[i].Reason + ": " + service.Status.Conditions[i].Message
 			}
 			return "", &failure{
-				measured: fmt.Sprintf("APIService %s (behind it %s) is not available: %s", service.Name, behind, why),
+				measured: fmt.Sprintf("APIService %s (served by %s) is not available: %s", service.Name, behind, why),
 				expected: "Available true", look: look,
 			}
 		}
@@ -75,7 +75,7 @@ func (w *walk) adapter(ctx context.Context) (string, error) {
 		}
 		ours = service.Name
 	}
-	return fmt.Sprintf("%s available, behind it %s/%s", ours, a.Namespace, a.Name), nil
+	return fmt.Sprintf("%s available, served by %s/%s", ours, a.Namespace, a.Name), nil
 }
 
 // metricValues is the part of a MetricValueList that is read here.

@@ -295,7 +295,7 @@ func (w *walk) managedAdapterHints() []string {
 func (w *walk) managedMetricHints() []string {
 	return append([]string{
 		"do the operator, the rule evaluator and a collector on each node run?",
-		"a new pod's first value takes a scrape and Cloud Monitoring's ingestion, a rule's result twice that: --wait 5m",
+		"a new pod's first value needs a scrape and Cloud Monitoring's ingestion, a rule's result twice that: --wait 5m",
 		w.kubectl(collectionNamespace, "get pods -o wide"),
 		w.kubectl(collectionNamespace, "logs deployment/rule-evaluator --all-containers --tail=50"),
 	}, w.managedAdapterHints()...)

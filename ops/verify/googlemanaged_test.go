@@ -81,9 +81,9 @@ func TestAStackWhoseMetricsGoogleCollects(t *testing.T) {
 		" 5 n/a     targets        not visible: Google stores the samples; its operator has accepted PodMonitoring vllm/vllm, PodMonitoring vllm/vllm-server\n",
 		" 6 n/a     gpu            not visible: Google stores the samples; its operator has accepted ClusterPodMonitoring vllm-gpu-utilization\n",
 		" 7 n/a     rules          not visible: Google stores the samples; its operator has accepted ClusterRules vllm-signals\n",
-		" 8 pass    adapter        v1beta1.custom.metrics.k8s.io available, behind it monitoring/custom-metrics-stackdriver-adapter\n",
+		" 8 pass    adapter        v1beta1.custom.metrics.k8s.io available, served by monitoring/custom-metrics-stackdriver-adapter\n",
 		" 9 pass    custom-metrics " + managedRunning + " 3, 5; " + managedGuarded + " 40, 70\n",
-		"10 pass    hpa            2 replicas wanted (1 to 4), " + managedRunning + " 4 of 12",
+		"10 pass    hpa            2 replicas desired (1 to 4), " + managedRunning + " 4 of 12",
 		"11 n/a     freshness      not visible: the adapter returns the time of its answer, not of the sample; it serves none older than 5m0s\n",
 		"verify gke: ok, 11 stages, 5 of them not visible, in ",
 	} {

@@ -29,7 +29,7 @@ func (w *walk) hpa(ctx context.Context) (string, error) {
 		least = *hpa.Spec.MinReplicas
 	}
 	desired := plural(int(hpa.Status.DesiredReplicas), "replica")
-	text := fmt.Sprintf("%s wanted (%d to %d), %s", desired, least, hpa.Spec.MaxReplicas, strings.Join(readings, ", "))
+	text := fmt.Sprintf("%s desired (%d to %d), %s", desired, least, hpa.Spec.MaxReplicas, strings.Join(readings, ", "))
 	for _, c := range hpa.Status.Conditions {
 		if c.Type == autoscalingv2.ScalingLimited && c.Status == corev1.ConditionTrue {
 			text += fmt.Sprintf("; limited: %s", c.Reason)

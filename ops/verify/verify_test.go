@@ -41,9 +41,9 @@ func TestEveryStagePasses(t *testing.T) {
 		" 5 pass    targets        2/2 up, slowest scrape 12 ms\n",
 		" 6 pass    gpu            DCGM_FI_DEV_GPU_UTIL: 3 GPUs of 2 pods: ",
 		" 7 pass    rules          1/1 loaded, healthy, with a sample for 2 pods\n",
-		" 8 pass    adapter        v1beta1.custom.metrics.k8s.io available, behind it monitoring/prometheus-adapter\n",
+		" 8 pass    adapter        v1beta1.custom.metrics.k8s.io available, served by monitoring/prometheus-adapter\n",
 		" 9 pass    custom-metrics vllm_requests_running 3, 5; vllm_gpu_utilization 40, 70\n",
-		"10 pass    hpa            2 replicas wanted (1 to 4), vllm_requests_running 4 of 12, vllm_gpu_utilization 55 of 80; limited: TooFewReplicas\n",
+		"10 pass    hpa            2 replicas desired (1 to 4), vllm_requests_running 4 of 12, vllm_gpu_utilization 55 of 80; limited: TooFewReplicas\n",
 		"11 pass    freshness      oldest sample 2.5 s, allowed 16s\n",
 		"verify gke: ok, 11 stages in ",
 	} {

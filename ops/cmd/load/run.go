@@ -182,7 +182,7 @@ func marks(recorder *report.Recorder) func(report.Sample) {
 	var before *report.Sample
 	return func(now report.Sample) {
 		if before != nil && now.Desired != before.Desired && now.Desired > 0 {
-			recorder.Mark("HPA wants %d", now.Desired)
+			recorder.Mark("%d desired", now.Desired)
 		}
 		if before != nil && now.Ready != before.Ready {
 			recorder.Mark("%d ready", now.Ready)

@@ -170,7 +170,7 @@ func (t *target) findModel(ctx context.Context) (string, error) {
 	}
 	servers, err := t.targets(ctx)
 	if err != nil || len(servers) == 0 {
-		return "", errors.Join(err, errors.New("no ready pod to ask for its model"))
+		return "", errors.Join(err, errors.New("no ready pod to read the model from"))
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -185,15 +185,15 @@ func (t *target) findModel(ctx context.Context) (string, error) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
-		return "", fmt.Errorf("ask %s for its model: %w", servers[0].Name, err)
+		return "", fmt.Errorf("read the model of %s: %w", servers[0].Name, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
-		return "", fmt.Errorf("ask %s for its model: %w", servers[0].Name, err)
+		return "", fmt.Errorf("read the model of %s: %w", servers[0].Name, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("ask %s for its model: %s: %.200s", servers[0].Name, response.Status, body)
+		return "", fmt.Errorf("read the model of %s: %s: %.200s", servers[0].Name, response.Status, body)
 	}
 	var list struct {
 		Data []struct {
@@ -201,7 +201,7 @@ func (t *target) findModel(ctx context.Context) (string, error) {
 		} `json:"data"`
 	}
 	if err := json.Unmarshal(body, &list); err != nil || len(list.Data) == 0 {
-		return "", fmt.Errorf("ask %s for its model: no model in %.200s", servers[0].Name, body)
+		return "", fmt.Errorf("read the model of %s: no model in %.200s", servers[0].Name, body)
 	}
 	return list.Data[0].ID, nil
 }

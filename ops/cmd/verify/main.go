@@ -48,11 +48,11 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.stack, "stack", "", "the Pulumi stack; its outputs are read with `pulumi`, which must be on the PATH")
-	flags.StringVar(&o.outputs, "outputs", "", "a `file` with what `pulumi stack output --json --show-secrets` has written, instead of calling pulumi; - is stdin")
+	flags.StringVar(&o.outputs, "outputs", "", "a `file` with the output of `pulumi stack output --json --show-secrets`, instead of calling pulumi; - is stdin")
 	flags.StringVar(&o.project, "project", ".", "the `folder` of Pulumi.yaml")
 	flags.BoolVar(&o.json, "json", false, "write the report as JSON")
-	flags.DurationVar(&o.timeout, "timeout", time.Minute, "the most that one walk over all stages may take")
-	flags.DurationVar(&o.wait, "wait", 0, "walk again until all stages pass, for so long at most")
+	flags.DurationVar(&o.timeout, "timeout", time.Minute, "limit for one run over all stages")
+	flags.DurationVar(&o.wait, "wait", 0, "repeat until all stages pass, for this long at most")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -62,9 +62,9 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	case o.stack == "" && o.outputs == "":
 		return nil, errors.New("no stack: set --stack NAME (make verify STACK=NAME), or --outputs FILE")
 	case o.timeout <= 0:
-		return nil, fmt.Errorf("--timeout %s not possible (above 0)", o.timeout)
+		return nil, fmt.Errorf("--timeout %s: must be above 0", o.timeout)
 	case o.wait < 0:
-		return nil, fmt.Errorf("--wait %s not possible (0 or more)", o.wait)
+		return nil, fmt.Errorf("--wait %s: must be 0 or more", o.wait)
 	}
 	return o, nil
 }

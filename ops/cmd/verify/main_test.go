@@ -37,8 +37,8 @@ func TestWhatCannotRunEndsWith2(t *testing.T) {
 		"empty stack":      {[]string{"--stack", ""}, "make verify STACK=NAME"},
 		"unknown flag":     {[]string{"--nothing"}, "-nothing"},
 		"unknown argument": {[]string{"--stack", "a", "b"}, `unknown argument "b"`},
-		"no time":          {[]string{"--stack", "a", "--timeout", "0"}, "--timeout 0s not possible"},
-		"negative wait":    {[]string{"--stack", "a", "--wait", "-1s"}, "--wait -1s not possible"},
+		"no time":          {[]string{"--stack", "a", "--timeout", "0"}, "--timeout 0s: must be above 0"},
+		"negative wait":    {[]string{"--stack", "a", "--wait", "-1s"}, "--wait -1s: must be 0 or more"},
 		"unknown stack":    {[]string{"--stack", "a"}, "no stack named 'stack output --json --show-secrets --non-interactive --stack a' found"},
 		"no file":          {[]string{"--outputs", "/nowhere/outputs.json"}, "/nowhere/outputs.json"},
 	} {
