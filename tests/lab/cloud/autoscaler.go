@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,8 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/selection"
 
 	"vllm-autoscaling/tests/lab/controlplane"
 )
@@ -256,81 +253,6 @@ func (c *Cloud) autoscalerTemplate(p *pool, v *view) *corev1.Node {
 	return p.template(tags)
 }
 
-// clusterAutoscalerRuns says whether a ready cluster-autoscaler looks after the pool's cluster, and may change it.
-func (c *Cloud) clusterAutoscalerRuns(p *pool, v *view) bool {
-	for i := range v.deployments {
-		d := &v.deployments[i]
-		spec := &d.Spec.Template.Spec
-		if d.Status.ReadyReplicas < 1 || !runsImage(spec.Containers, "cluster-autoscaler") {
-			continue
-		}
-		command := strings.Join(slices.Concat(spec.Containers[0].Command, spec.Containers[0].Args), " ")
-		discovers := strings.Contains(command, asgTag+"enabled") && strings.Contains(command, asgTag+p.cluster) && strings.Contains(command, "--cloud-provider=aws")
-		if !discovers {
-			continue
-		}
-		if c.mayResize(p.cluster, d.Namespace, spec.ServiceAccountName) {
-			return true
-		}
-		fmt.Fprintf(c.options.Log, "cloud: cluster-autoscaler %s/%s may not resize the groups of cluster %s\n", d.Namespace, d.Name, p.cluster)
-	}
-	return false
-}
-
-// mayResize says whether a service account has a role that permits to resize the cluster's groups.
-func (c *Cloud) mayResize(cluster, namespace, account string) bool {
-	if !c.hasAddon(cluster, "eks-pod-identity-agent") {
-		return false
-	}
-	for _, association := range c.all(awsPodIdentity, func(r *Resource) bool {
-		in := object(r.Inputs)
-		return in.text("clusterName") == cluster && in.text("namespace") == namespace && in.text("serviceAccount") == account
-	}) {
-		role := c.find(AWSRole, "arn", object(association.Inputs).text("roleArn"))
-		if role == nil || !strings.Contains(object(role.Inputs).text("assumeRolePolicy"), "pods.eks.amazonaws.com") {
-			continue
-		}
-		for _, policy := range c.all(awsInlineRole, func(r *Resource) bool { return object(r.Inputs).text("role") == role.ID }) {
-			if permitsResize(object(policy.Inputs).text("policy"), cluster) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// permitsResize reads a policy for what cluster-autoscaler needs to change a group.
-func permitsResize(document, cluster string) bool {
-	var policy struct {
-		Statement []struct {
-			Effect    string
-			Action    []string
-			Condition map[string]map[string]string
-		}
-	}
-	if json.Unmarshal([]byte(document), &policy) != nil {
-		return false
-	}
-	allowed := map[string]bool{}
-	for _, statement := range policy.Statement {
-		for test, value := range statement.Condition["StringEquals"] {
-			// EKS tags the groups of a cluster so; another cluster's tag lets nothing through.
-			if tag, ok := strings.CutPrefix(test, "aws:ResourceTag/"+asgTag); !ok || tag == "enabled" && value != "true" || tag != "enabled" && (tag != cluster || value != "owned") {
-				statement.Effect = "none"
-			}
-		}
-		for _, action := range statement.Action {
-			allowed[action] = allowed[action] || statement.Effect == "Allow"
-		}
-	}
-	for _, action := range []string{"autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup", "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeTags"} {
-		if !allowed[action] {
-			return false
-		}
-	}
-	return true
-}
-
 // shrink removes nodes that have been empty for long enough.
 func (c *Cloud) shrink(v *view) {
 	seen := map[string]time.Time{}
@@ -359,90 +281,4 @@ func (c *Cloud) shrink(v *view) {
 // keepsNode says that a pod is no DaemonSet's: those end with their node.
 func keepsNode(pod *corev1.Pod) bool {
 	return !slices.ContainsFunc(pod.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.Kind == "DaemonSet" })
-}
-
-// hypothetical is a node as an autoscaler plans with it.
-type hypothetical struct {
-	node *corev1.Node
-	free corev1.ResourceList
-}
-
-// occupied is a node with what its pods leave of it.
-func (v *view) occupied(node *corev1.Node) *hypothetical {
-	h := newHypothetical(node)
-	for _, pod := range v.pods[node.Name] {
-		for name, used := range requests(pod) {
-			left := h.free[name]
-			left.Sub(used)
-			h.free[name] = left
-		}
-	}
-	return h
-}
-
-func newHypothetical(node *corev1.Node) *hypothetical {
-	return &hypothetical{node: node, free: node.Status.Allocatable.DeepCopy()}
-}
-
-// take puts a pod on the node if it fits.
-func (h *hypothetical) take(pod *corev1.Pod) bool {
-	if !selects(&pod.Spec, h.node.Labels) || !tolerates(pod.Spec.Tolerations, h.node.Spec.Taints) {
-		return false
-	}
-	left := h.free.DeepCopy()
-	for name, wanted := range requests(pod) {
-		if name == corev1.ResourceEphemeralStorage {
-			continue // disks are not simulated
-		}
-		have := left[name]
-		if have.Cmp(wanted) < 0 {
-			return false
-		}
-		have.Sub(wanted)
-		left[name] = have
-	}
-	h.free = left
-	return true
-}
-
-func requests(pod *corev1.Pod) corev1.ResourceList {
-	total := corev1.ResourceList{corev1.ResourcePods: resource.MustParse("1")}
-	for _, container := range pod.Spec.Containers {
-		for name, quantity := range container.Resources.Requests {
-			sum := total[name]
-			sum.Add(quantity)
-			total[name] = sum
-		}
-	}
-	return total
-}
-
-func tolerates(tolerations []corev1.Toleration, taints []corev1.Taint) bool {
-	return !slices.ContainsFunc(taints, func(taint corev1.Taint) bool {
-		return taint.Effect != corev1.TaintEffectPreferNoSchedule && !slices.ContainsFunc(tolerations, func(t corev1.Toleration) bool {
-			return (t.Key == "" || t.Key == taint.Key) && (t.Effect == "" || t.Effect == taint.Effect) &&
-				(t.Operator == corev1.TolerationOpExists || t.Value == taint.Value)
-		})
-	})
-}
-
-// selects says whether node selector and required node affinity match the labels.
-func selects(spec *corev1.PodSpec, nodeLabels map[string]string) bool {
-	if !labels.SelectorFromSet(spec.NodeSelector).Matches(labels.Set(nodeLabels)) {
-		return false
-	}
-	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil || spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
-		return true
-	}
-	terms := spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
-	return slices.ContainsFunc(terms, func(term corev1.NodeSelectorTerm) bool {
-		return !slices.ContainsFunc(term.MatchExpressions, func(e corev1.NodeSelectorRequirement) bool {
-			operators := map[corev1.NodeSelectorOperator]selection.Operator{
-				corev1.NodeSelectorOpIn: selection.In, corev1.NodeSelectorOpNotIn: selection.NotIn, corev1.NodeSelectorOpExists: selection.Exists,
-				corev1.NodeSelectorOpDoesNotExist: selection.DoesNotExist, corev1.NodeSelectorOpGt: selection.GreaterThan, corev1.NodeSelectorOpLt: selection.LessThan,
-			}
-			requirement, err := labels.NewRequirement(e.Key, operators[e.Operator], e.Values)
-			return err != nil || !requirement.Matches(labels.Set(nodeLabels))
-		})
-	})
 }

@@ -3,7 +3,6 @@ package cloud
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -58,81 +57,6 @@ func (c *Cloud) token(cluster *Resource) string {
 		return "refused-" + randomHex(32)
 	}
 	return c.options.ControlPlane.Config().BearerToken
-}
-
-// gkeToken: the plugin takes no arguments that say which cluster; kubectl tells it when asked to.
-func (c *Cloud) gkeToken(call Call) (string, error) {
-	if len(call.Args) > 0 {
-		return "", fmt.Errorf("unknown argument %q", call.Args[0])
-	}
-	var info struct {
-		Spec struct{ Cluster struct{ Server string } }
-	}
-	if err := json.Unmarshal([]byte(call.Info), &info); err != nil || info.Spec.Cluster.Server == "" {
-		return "", fmt.Errorf("KUBERNETES_EXEC_INFO does not tell the cluster: set provideClusterInfo")
-	}
-	server, err := url.Parse(info.Spec.Cluster.Server)
-	if err != nil {
-		return "", err
-	}
-	cluster := c.clusterAt(server.Host)
-	if cluster != nil && cluster.Token != GKECluster {
-		cluster = nil
-	}
-	return c.token(cluster), nil
-}
-
-// eksToken: the token is signed for a cluster's name in a region, and another cluster refuses it.
-func (c *Cloud) eksToken(call Call) (string, error) {
-	words, flags, err := parseFlags(call.Args, "--region", "--cluster-name", "--output", "--role-arn", "--profile", "--cluster-id")
-	if err != nil {
-		return "", err
-	}
-	if !slices.Equal(words, []string{"eks", "get-token"}) {
-		return "", fmt.Errorf("argument operation: Invalid choice: %s", strings.Join(words, " "))
-	}
-	switch {
-	case flags["--cluster-name"] == "" && flags["--cluster-id"] == "":
-		return "", fmt.Errorf("Either parameter --cluster-name or --cluster-id must be specified") //nolint:staticcheck // the program's words
-	case flags["--region"] == "":
-		return "", fmt.Errorf("You must specify a region. You can also configure your region by running \"aws configure\"") //nolint:staticcheck // the program's words
-	case flags["--output"] != "" && flags["--output"] != "json":
-		return "", fmt.Errorf("output %s is no ExecCredential that kubectl reads", flags["--output"])
-	}
-	cluster := c.find(EKSCluster, "", flags["--cluster-name"])
-	if cluster != nil && cluster.Region != flags["--region"] {
-		cluster = nil
-	}
-	return c.token(cluster), nil
-}
-
-// aksToken: the token is made out to all AKS clusters of a tenant.
-func (c *Cloud) aksToken(call Call) (string, error) {
-	words, flags, err := parseFlags(call.Args, "--login", "--server-id", "--tenant-id", "--environment", "--client-id")
-	if err != nil {
-		return "", err
-	}
-	if !slices.Equal(words, []string{"get-token"}) {
-		return "", fmt.Errorf("unknown command %q", strings.Join(words, " "))
-	}
-	logins := []string{"azurecli", "workloadidentity", "spn", "msi"}
-	switch {
-	case flags["--login"] == "" || flags["--login"] == "devicecode" || flags["--login"] == "interactive":
-		return "", fmt.Errorf("login %q asks a person, and there is none", flags["--login"])
-	case !slices.Contains(logins, flags["--login"]):
-		return "", fmt.Errorf("'%s' is not a supported login method. Supported method is one of devicecode, interactive, %s", flags["--login"], strings.Join(logins, ", "))
-	case flags["--server-id"] == "":
-		return "", fmt.Errorf("--server-id is required")
-	}
-	clusters := c.all(AKSCluster, func(r *Resource) bool {
-		in := object(r.Inputs)
-		tenant := orElse(in.text("aadProfile.tenantID"), AzureTenant)
-		return in.has("aadProfile") && (flags["--tenant-id"] == "" || flags["--tenant-id"] == tenant)
-	})
-	if len(clusters) == 0 || flags["--server-id"] != aksServerApplication {
-		return c.token(nil), nil
-	}
-	return c.token(clusters[0]), nil
 }
 
 // parseFlags divides arguments into words and flags with a value, all of which must be known.

@@ -182,16 +182,6 @@ func (m *Monitoring) allowed(next func(w http.ResponseWriter, r *http.Request) e
 	}
 }
 
-// granted says whether a member has a role in a project.
-func (c *Cloud) granted(project, role, member string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.ContainsFunc(c.resources, func(r *Resource) bool {
-		in := object(r.Inputs)
-		return r.Token == gcpIAMMember && in.text("project") == project && in.text("role") == role && in.text("member") == member
-	})
-}
-
 // condition is one part of a filter: a label and the values that it may have.
 var condition = regexp.MustCompile(`^([a-z_.]+) = (?:"([^"]*)"|one_of\(((?:"[^"]*",?)+)\))$`)
 

@@ -4,25 +4,11 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
 	"vllm-autoscaling/tests/lab/cloud/schema"
 )
-
-// invoke answers a data source. It is called with the lock.
-type invoke func(c *Cloud, s Settings, args object) (object, error)
-
-func allInvokes() map[string]invoke {
-	all := map[string]invoke{}
-	for _, some := range []map[string]invoke{gcpInvokes(), awsInvokes(), azureInvokes()} {
-		for token, f := range some {
-			all[token] = f
-		}
-	}
-	return all
-}
 
 // check lists what the provider refuses in inputs that are all known.
 func (k *kind) check(inputs map[string]any) []schema.Problem {
@@ -92,87 +78,4 @@ func disjoint(networks []string) error {
 		seen = append(seen, prefix)
 	}
 	return nil
-}
-
-func orElse(value, otherwise string) string {
-	if value == "" {
-		return otherwise
-	}
-	return value
-}
-
-// shortened cuts a name as clouds do in the names of nodes.
-func shortened(name string, most int) string {
-	if len(name) > most {
-		name = name[:most]
-	}
-	return strings.Trim(name, "-")
-}
-
-// one is a list of the value, or an empty one.
-func one(value any) []any {
-	if empty(value) {
-		return []any{}
-	}
-	return []any{value}
-}
-
-func orEmpty(value any) any {
-	if list, ok := value.([]any); value == nil || ok && list == nil {
-		return []any{}
-	}
-	return value
-}
-
-// objectAt is the object at a path, nil when there is none.
-func (o object) objectAt(path string) map[string]any {
-	m, _ := o.at(path).(map[string]any)
-	return m
-}
-
-// known are the properties whose values are known, without marks of secrets.
-func known(properties resource.PropertyMap) map[string]any {
-	values := map[string]any{}
-	for key, value := range properties {
-		if v := plain(value); v != nil {
-			values[string(key)] = v
-		}
-	}
-	return values
-}
-
-// plain is a value as JSON has it; nil for what is not known.
-func plain(v resource.PropertyValue) any {
-	v = reveal(v)
-	switch {
-	case v.IsBool():
-		return v.BoolValue()
-	case v.IsNumber():
-		return v.NumberValue()
-	case v.IsString():
-		return v.StringValue()
-	case v.IsArray():
-		list := []any{}
-		for _, element := range v.ArrayValue() {
-			list = append(list, plain(element))
-		}
-		return list
-	case v.IsObject():
-		return known(v.ObjectValue())
-	}
-	return nil
-}
-
-// reveal takes off the secret marks around a value.
-func reveal(v resource.PropertyValue) resource.PropertyValue {
-	for {
-		switch {
-		case v.IsSecret():
-			v = v.SecretValue().Element
-		case v.IsOutput() && v.OutputValue().Known:
-			v = v.OutputValue().Element
-		default:
-			return v
-		}
-	}
 }
