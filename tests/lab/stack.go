@@ -173,14 +173,11 @@ func replaceLink(target, link string) error {
 	return os.Symlink(target, link)
 }
 
-// authPrograms are what the kubeconfigs of the clouds' clusters call.
-var authPrograms = []string{"gke-gcloud-auth-plugin", "aws", "kubelogin"}
-
 // useClouds installs the clouds' providers and, before all other programs, those that their kubeconfigs call.
 func (s *Stack) useClouds(l *Lab) error {
 	home := filepath.Join(l.dir, "pulumi")
 	double := s.programs.Path(tools.CloudDoubles)
-	for name, version := range cloud.Packages {
+	for name, version := range cloud.Plugins() {
 		if err := installProvider(filepath.Join(home, "home"), name, "v"+version, double); err != nil {
 			return err
 		}
@@ -189,7 +186,7 @@ func (s *Stack) useClouds(l *Lab) error {
 	if err := os.MkdirAll(bin, 0o700); err != nil {
 		return err
 	}
-	for _, name := range authPrograms {
+	for _, name := range cloud.Programs() {
 		if err := replaceLink(double, filepath.Join(bin, name)); err != nil {
 			return err
 		}

@@ -230,34 +230,46 @@ func (p *pool) template(tags map[string]string) *corev1.Node {
 	return node
 }
 
-// autoscalerTemplate is what the pool's autoscaler expects of a new node; nil when no autoscaler looks after the pool.
+// installedAutoscaler is a node autoscaler that runs in the cluster as cluster-autoscaler does. Its functions are called
+// with the lock held.
+type installedAutoscaler struct {
+	// runs reports whether it is ready, manages the pool's cluster and is allowed to resize the pool.
+	runs func(c *Cloud, p *pool, v *view) bool
+	// tags are what the autoscaler finds in the cloud about the nodes of a pool that has none, such as their labels.
+	tags func(c *Cloud, p *pool) map[string]string
+}
+
+const (
+	// autoscalerTag begins the tags that cluster-autoscaler reads, nodeTemplate those that describe a pool's nodes.
+	autoscalerTag = "k8s.io/cluster-autoscaler/"
+	nodeTemplate  = autoscalerTag + "node-template/"
+)
+
+// autoscalerTemplate returns the node that the pool's autoscaler expects to get, nil when no autoscaler manages the pool.
 func (c *Cloud) autoscalerTemplate(p *pool, v *view) *corev1.Node {
-	if !p.needsAutoscaler {
+	installed := p.double.autoscaler
+	if installed == nil {
 		return p.template(nil)
 	}
-	if !c.clusterAutoscalerRuns(p, v) {
+	if !installed.runs(c, p, v) {
 		return nil
 	}
 	for _, name := range p.nodes {
 		if node := v.nodes[name]; node != nil && !p.waitsForGPUs(node) {
-			// With a node to look at, it takes that for the next one.
+			// It expects a further node to be like one that is there.
 			copied := node.DeepCopy()
 			copied.Labels[corev1.LabelHostname] = ""
 			return copied
 		}
 	}
-	tags := map[string]string{}
-	for _, r := range c.all(awsTag, func(r *Resource) bool { return object(r.Inputs).text("autoscalingGroupName") == p.asg }) {
-		tags[object(r.Inputs).text("tag.key")] = object(r.Inputs).text("tag.value")
-	}
-	return p.template(tags)
+	return p.template(installed.tags(c, p))
 }
 
 // shrink removes nodes that have been empty for long enough.
 func (c *Cloud) shrink(v *view) {
 	seen := map[string]time.Time{}
 	for _, p := range c.sortedPools() {
-		if p.removed || !p.autoscaled || p.needsAutoscaler && !c.clusterAutoscalerRuns(p, v) {
+		if installed := p.double.autoscaler; p.removed || !p.autoscaled || installed != nil && !installed.runs(c, p, v) {
 			continue
 		}
 		for _, name := range slices.Clone(p.nodes) {

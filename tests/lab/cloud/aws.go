@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 )
@@ -32,10 +33,40 @@ const (
 	// AWSAccount is the account that the simulated AWS belongs to.
 	AWSAccount = "123456789012"
 
-	asgTag        = "k8s.io/cluster-autoscaler/"
-	nodeTemplate  = asgTag + "node-template/"
 	eksKubernetes = "1.34"
 )
+
+// awsDouble describes the simulated AWS.
+func awsDouble() *double {
+	return &double{
+		name: "aws", sdk: "github.com/pulumi/pulumi-aws/sdk/v6", version: "6.83.2",
+		settings:  []string{"region", "profile", "allowedAccountIds", "assumeRole", "defaultTags", "skipCredentialsValidation", "skipRegionValidation"},
+		configure: configureAWS,
+		kinds:     awsKinds(), invokes: awsInvokes(),
+		program: "aws", token: (*Cloud).eksToken,
+		cluster: EKSCluster, machineSize: ec2MachineSize, nodeName: ec2NodeName,
+		storage:     storage{class: "ebs-csi-default-sc", driver: "ebs.csi.aws.com"},
+		storageRuns: (*Cloud).ebsRuns,
+		autoscaler:  &installedAutoscaler{runs: (*Cloud).clusterAutoscalerRuns, tags: (*Cloud).autoscalingTags},
+	}
+}
+
+// configureAWS refuses a configuration without a region and one that does not allow the account.
+func configureAWS(s Settings) error {
+	if s["region"] == "" {
+		return fmt.Errorf("invalid AWS Region: none is set")
+	}
+	var accounts []string
+	if text := s["allowedAccountIds"]; text != "" {
+		if err := json.Unmarshal([]byte(text), &accounts); err != nil {
+			return fmt.Errorf("allowedAccountIds: %w", err)
+		}
+	}
+	if len(accounts) > 0 && !slices.Contains(accounts, AWSAccount) {
+		return fmt.Errorf("AWS account ID not allowed: %s", AWSAccount)
+	}
+	return nil
+}
 
 // awsKinds lists the simulated resource types of AWS.
 func awsKinds() []*kind {

@@ -32,7 +32,7 @@ func (c *Cloud) clusterAutoscalerRuns(p *pool, v *view) bool {
 			continue
 		}
 		command := strings.Join(slices.Concat(spec.Containers[0].Command, spec.Containers[0].Args), " ")
-		discovers := strings.Contains(command, asgTag+"enabled") && strings.Contains(command, asgTag+p.cluster) && strings.Contains(command, "--cloud-provider=aws")
+		discovers := strings.Contains(command, autoscalerTag+"enabled") && strings.Contains(command, autoscalerTag+p.cluster) && strings.Contains(command, "--cloud-provider=aws")
 		if !discovers {
 			continue
 		}
@@ -82,7 +82,7 @@ func permitsResize(document, cluster string) bool {
 	for _, statement := range policy.Statement {
 		for test, value := range statement.Condition["StringEquals"] {
 			// EKS tags the groups of a cluster so; another cluster's tag lets nothing through.
-			if tag, ok := strings.CutPrefix(test, "aws:ResourceTag/"+asgTag); !ok || tag == "enabled" && value != "true" || tag != "enabled" && (tag != cluster || value != "owned") {
+			if tag, ok := strings.CutPrefix(test, "aws:ResourceTag/"+autoscalerTag); !ok || tag == "enabled" && value != "true" || tag != "enabled" && (tag != cluster || value != "owned") {
 				statement.Effect = "none"
 			}
 		}
@@ -96,4 +96,13 @@ func permitsResize(document, cluster string) bool {
 		}
 	}
 	return true
+}
+
+// autoscalingTags returns the tags of a node group's Auto Scaling group.
+func (c *Cloud) autoscalingTags(p *pool) map[string]string {
+	tags := map[string]string{}
+	for _, r := range c.all(awsTag, func(r *Resource) bool { return object(r.Inputs).text("autoscalingGroupName") == p.asg }) {
+		tags[object(r.Inputs).text("tag.key")] = object(r.Inputs).text("tag.value")
+	}
+	return tags
 }

@@ -115,7 +115,7 @@ func eksAddonKind() *kind {
 			if in := object(r.Inputs); in.text("addonName") == "aws-ebs-csi-driver" && !in.flag("preserve") {
 				c.mu.Lock()
 				defer c.mu.Unlock()
-				delete(c.ebsRoles, in.text("clusterName"))
+				delete(c.driverRoles, in.text("clusterName"))
 			}
 			return nil
 		},
@@ -158,10 +158,10 @@ func (c *Cloud) settleAddon(ctx context.Context, r *Resource) error {
 		return nil
 	}
 	c.mu.Lock()
-	c.ebsRoles[cluster.ID] = orElse(in.text("podIdentityAssociations.0.roleArn"), in.text("serviceAccountRoleArn"))
+	c.driverRoles[cluster.ID] = orElse(in.text("podIdentityAssociations.0.roleArn"), in.text("serviceAccountRoleArn"))
 	c.mu.Unlock()
 	if enablesClass(in.text("configurationValues")) {
-		return c.installStorage(ctx, storageOf[EKSCluster])
+		return c.installStorage(ctx, cluster)
 	}
 	return nil
 }
@@ -206,4 +206,27 @@ func eksPodIdentityAssociationKind() *kind {
 			return nil
 		},
 	}
+}
+
+// ebsRuns reports whether the EBS driver runs in a cluster and may do its work. An add-on that was deleted with
+// "preserve" leaves its driver running for as long as there are nodes.
+func (c *Cloud) ebsRuns(cluster string) bool {
+	role := c.driverRoles[cluster]
+	if role == "" || !c.attached(role, "AmazonEBSCSIDriverPolicy") {
+		return false
+	}
+	for _, p := range c.pools {
+		if p.cluster == cluster && len(p.taints) == 0 && len(p.nodes) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// enablesClass reports whether an add-on's configuration asks for a default class.
+func enablesClass(configuration string) bool {
+	var values struct {
+		DefaultStorageClass struct{ Enabled bool } `json:"defaultStorageClass"`
+	}
+	return strings.TrimSpace(configuration) != "" && json.Unmarshal([]byte(configuration), &values) == nil && values.DefaultStorageClass.Enabled
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -147,13 +148,12 @@ func eksPool(c *Cloud, r *Resource) (*pool, error) {
 		instanceType = types[0]
 	}
 	p := &pool{
-		id: r.ID, cluster: cluster.ID, cloud: "aws", name: named(r, "nodeGroupName"), machineType: instanceType, asg: named(r, "asg"),
+		id: r.ID, cluster: cluster.ID, double: c.doubleOf(r.Token), name: named(r, "nodeGroupName"), machineType: instanceType, asg: named(r, "asg"),
 		machine:    fmt.Sprint(in.at("launchTemplate")),
 		nodeSuffix: "." + r.Region + ".compute.internal", namePrefix: "ip-10-0-" + digits(randomHex(40))[:2] + "-",
 		min: in.number("scalingConfig.minSize"), max: in.number("scalingConfig.maxSize"),
 		labels: in.labels("labels"), acceleratorLabel: "k8s.amazonaws.com/accelerator",
-		// EKS has no autoscaler of its own: cluster-autoscaler in the cluster has to be there.
-		autoscaled: true, needsAutoscaler: true,
+		autoscaled: true,
 	}
 	if p.max < 1 || p.min > p.max || in.number("scalingConfig.desiredSize") > p.max || in.number("scalingConfig.desiredSize") < p.min {
 		return nil, fmt.Errorf("api error InvalidParameterException: desired capacity %d must be between minimum %d and maximum %d, and the maximum at least 1",
@@ -170,7 +170,7 @@ func eksPool(c *Cloud, r *Resource) (*pool, error) {
 		}
 	}
 	for _, taint := range in.objects("taints") {
-		if err := p.taint(taint.text("key"), taint.text("value"), gcpEffects[taint.text("effect")]); err != nil {
+		if err := p.taint(taint.text("key"), taint.text("value"), taintEffects[taint.text("effect")]); err != nil {
 			return nil, fmt.Errorf("api error InvalidParameterException: %w", err)
 		}
 	}
@@ -187,4 +187,21 @@ func eksPool(c *Cloud, r *Resource) (*pool, error) {
 	}
 	p.gpuCount = gpusByEC2Type(instanceType)
 	return p, nil
+}
+
+// ec2MachineSize returns the size of an instance type: 16 GiB for 4 vCPUs.
+func ec2MachineSize(instanceType string) (cpus, memoryGiB int) {
+	_, size, _ := strings.Cut(instanceType, ".")
+	if size == "large" {
+		return 2, 8
+	}
+	if n, err := strconv.Atoi(strings.TrimSuffix(size, "xlarge")); err == nil {
+		return 4 * n, 16 * n
+	}
+	return defaultCPUs, defaultMemoryGiB
+}
+
+// ec2NodeName is the private DNS name of an instance, which is its node's name.
+func ec2NodeName(p *pool, index int) string {
+	return fmt.Sprintf("%s%d%s", p.namePrefix, 10+index, p.nodeSuffix)
 }

@@ -22,6 +22,19 @@ const (
 	aksVersion = "1.34.1"
 )
 
+// azureDouble describes the simulated Azure.
+func azureDouble() *double {
+	return &double{
+		name: "azure-native", sdk: "github.com/pulumi/pulumi-azure-native-sdk/v2", version: "2.82.0",
+		settings:      []string{"subscriptionId", "tenantId", "location", "environment", "useOidc", "useMsi", "clientId"},
+		updateForgets: true,
+		kinds:         azureKinds(), invokes: azureInvokes(),
+		program: "kubelogin", token: (*Cloud).aksToken,
+		cluster: AKSCluster, machineSize: azureMachineSize,
+		storage: storage{class: "default", driver: "disk.csi.azure.com"},
+	}
+}
+
 // azureKinds lists the simulated resource types of Azure.
 func azureKinds() []*kind {
 	return slices.Concat(azureResourcesKinds(), azureAuthorizationKinds(), azureContainerServiceKinds())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -20,7 +21,7 @@ func aksAgentPoolKind() *kind {
 		create: createAgentPool,
 		settle: func(ctx context.Context, c *Cloud, r *Resource) error { return c.waitForPool(ctx, r.ID) },
 		update: func(c *Cloud, r *Resource, _ object) error {
-			p, err := aksPool(r.ID[:strings.LastIndex(r.ID, "/")+1], c.aksClusterOf(r), aksPoolInputs(r))
+			p, err := aksPool(c, r.ID[:strings.LastIndex(r.ID, "/")+1], c.aksClusterOf(r), aksPoolInputs(r))
 			if err != nil {
 				return err
 			}
@@ -41,7 +42,7 @@ func createAgentPool(c *Cloud, r *Resource, _ Settings) error {
 	if c.find(AKSAgentPool, "", r.ID) != nil || c.pools[r.ID] != nil {
 		return fmt.Errorf("cannot create already existing resource '%s'", r.ID)
 	}
-	p, err := aksPool(cluster.ID+"/agentPools/", cluster, aksPoolInputs(r))
+	p, err := aksPool(c, cluster.ID+"/agentPools/", cluster, aksPoolInputs(r))
 	if err != nil {
 		return err
 	}
@@ -76,13 +77,13 @@ var gpusByVMSize = map[string]int{
 }
 
 // aksPool works out the nodes of a pool. prefix is what its id begins with.
-func aksPool(prefix string, cluster *Resource, in object) (*pool, error) {
+func aksPool(c *Cloud, prefix string, cluster *Resource, in object) (*pool, error) {
 	name := in.text("name")
 	if !aksPoolName.MatchString(name) {
 		return nil, azureError("InvalidParameter", fmt.Sprintf("The value of parameter agentPoolProfile.name is invalid: %q must be 1 to 12 lower-case letters and digits, a letter first", name))
 	}
 	p := &pool{
-		id: prefix + name, cluster: cluster.ID, cloud: "azure", name: name, machineType: in.text("vmSize"),
+		id: prefix + name, cluster: cluster.ID, double: c.doubleOf(cluster.Token), name: name, machineType: in.text("vmSize"),
 		namePrefix: fmt.Sprintf("aks-%s-%s-vmss", name, digits(randomHex(60))[:8]), autoscaled: in.flag("enableAutoScaling"),
 		min: in.number("minCount"), max: in.number("maxCount"), labels: in.labels("nodeLabels"), acceleratorLabel: "kubernetes.azure.com/accelerator",
 	}
@@ -134,4 +135,15 @@ func aksPool(prefix string, cluster *Resource, in object) (*pool, error) {
 		p.labels["accelerator"] = "nvidia" // deprecated, still set
 	}
 	return p, nil
+}
+
+var azureCPUs = regexp.MustCompile(`^Standard_[A-Z]+(\d+)`)
+
+// azureMachineSize returns the size of a VM size: the first number counts the vCPUs, each with 4 GiB.
+func azureMachineSize(size string) (cpus, memoryGiB int) {
+	if m := azureCPUs.FindStringSubmatch(size); m != nil {
+		n, _ := strconv.Atoi(m[1])
+		return n, 4 * n
+	}
+	return defaultCPUs, defaultMemoryGiB
 }

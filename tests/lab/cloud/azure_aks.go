@@ -23,7 +23,7 @@ func aksClusterKind() *kind {
 		references: []reference{azureGroupReference},
 		create:     createAKSCluster,
 		settle: func(ctx context.Context, c *Cloud, r *Resource) error {
-			if err := c.installStorage(ctx, storageOf[AKSCluster]); err != nil {
+			if err := c.installStorage(ctx, r); err != nil {
 				return err
 			}
 			return c.waitForPool(ctx, r.ID+"/agentPools/"+object(r.Inputs).text("agentPoolProfiles.0.name"))
@@ -32,7 +32,7 @@ func aksClusterKind() *kind {
 			if len(object(r.Inputs).list("agentPoolProfiles")) != len(old.list("agentPoolProfiles")) {
 				return azureError("ChangeNotAllowed", "Agent pools cannot be added or removed through the managed cluster: use the agent pool API")
 			}
-			p, err := aksPool(r.ID+"/agentPools/", r, object(object(r.Inputs).objectAt("agentPoolProfiles.0")))
+			p, err := aksPool(c, r.ID+"/agentPools/", r, object(object(r.Inputs).objectAt("agentPoolProfiles.0")))
 			if err != nil {
 				return err
 			}
@@ -78,7 +78,7 @@ func createAKSCluster(c *Cloud, r *Resource, s Settings) error {
 	if err := disjoint([]string{in.text("networkProfile.podCidr"), in.text("networkProfile.serviceCidr")}); in.has("networkProfile.podCidr") && err != nil {
 		return azureError("InvalidParameter", err.Error())
 	}
-	p, err := aksPool(r.ID+"/agentPools/", r, pools[0])
+	p, err := aksPool(c, r.ID+"/agentPools/", r, pools[0])
 	if err != nil {
 		return err
 	}

@@ -67,7 +67,8 @@ type Options struct {
 // Cloud is the simulated clouds of one lab.
 type Cloud struct {
 	options Options
-	kinds   map[string]*kind
+	doubles map[string]*double // by name
+	kinds   map[string]*kind   // by token
 	ctx     context.Context
 	cancel  context.CancelFunc
 	working sync.WaitGroup
@@ -81,8 +82,8 @@ type Cloud struct {
 	// gates are the API servers' addresses by the id of the cluster.
 	gates map[string]*gate
 	pools map[string]*pool
-	// ebsRoles are the ARNs of the EBS drivers' roles by cluster.
-	ebsRoles map[string]string
+	// driverRoles are the roles of the CSI drivers that need one, by cluster.
+	driverRoles map[string]string
 	// incidents are what should not have happened.
 	incidents []string
 	// operations counts what the clouds were asked to do.
@@ -102,15 +103,19 @@ func Start(o Options) (*Cloud, error) {
 	if o.Log == nil {
 		o.Log = io.Discard
 	}
-	kinds, err := allKinds()
+	clouds := doubles()
+	kinds, err := allKinds(clouds)
 	if err != nil {
 		return nil, fmt.Errorf("cloud: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Cloud{
-		options: o, kinds: kinds, ctx: ctx, cancel: cancel,
-		gates: map[string]*gate{}, pools: map[string]*pool{}, ebsRoles: map[string]string{},
+		options: o, doubles: map[string]*double{}, kinds: kinds, ctx: ctx, cancel: cancel,
+		gates: map[string]*gate{}, pools: map[string]*pool{}, driverRoles: map[string]string{},
 		idleSince: map[string]time.Time{}, stuckSince: map[string]time.Time{},
+	}
+	for _, d := range clouds {
+		c.doubles[d.name] = d
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 
 // Call is a call of an authentication program.
 type Call struct {
-	// Program is gke-gcloud-auth-plugin, aws or kubelogin.
+	// Program is one of Programs.
 	Program string
 	// Args are its arguments, Info the value of KUBERNETES_EXEC_INFO.
 	Args []string
@@ -28,16 +28,11 @@ func (c *Cloud) credentials(call Call) Answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var token string
-	var err error
-	switch call.Program {
-	case "gke-gcloud-auth-plugin":
-		token, err = c.gkeToken(call)
-	case "aws":
-		token, err = c.eksToken(call)
-	case "kubelogin":
-		token, err = c.aksToken(call)
-	default:
-		err = fmt.Errorf("no program %q in the lab", call.Program)
+	err := fmt.Errorf("no program %q in the lab", call.Program)
+	for _, d := range c.doubles {
+		if d.program == call.Program {
+			token, err = d.token(c, call)
+		}
 	}
 	if err != nil {
 		return Answer{Stderr: fmt.Sprintf("%s: %v\n", call.Program, err), Code: 1}

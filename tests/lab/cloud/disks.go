@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -25,13 +24,6 @@ type storage struct {
 	class, driver string
 }
 
-// The clouds' drivers and their default classes.
-var storageOf = map[string]storage{
-	GKECluster: {class: "standard-rwo", driver: "pd.csi.storage.gke.io"},
-	AKSCluster: {class: "default", driver: "disk.csi.azure.com"},
-	EKSCluster: {class: "ebs-csi-default-sc", driver: "ebs.csi.aws.com"},
-}
-
 const (
 	defaultClass    = "storageclass.kubernetes.io/is-default-class"
 	selectedNode    = "volume.kubernetes.io/selected-node"
@@ -40,8 +32,9 @@ const (
 	zoneUnspecified = "0"
 )
 
-// installStorage makes the cloud's default class.
-func (c *Cloud) installStorage(ctx context.Context, s storage) error {
+// installStorage installs the CSI driver and the default class of a cluster's cloud.
+func (c *Cloud) installStorage(ctx context.Context, cluster *Resource) error {
+	s := c.doubleOf(cluster.Token).storage
 	storageAPI := c.options.ControlPlane.Client().StorageV1()
 	managed := map[string]string{ManagedLabel: "true"}
 	no, wait := false, storagev1.VolumeBindingWaitForFirstConsumer
@@ -63,33 +56,17 @@ func (c *Cloud) installStorage(ctx context.Context, s storage) error {
 	return nil
 }
 
-// driverRuns says which cluster's driver serves a class, nil for none.
+// driverRuns returns the cluster in which a CSI driver runs, nil for none.
 func (c *Cloud) driverRuns(driver string) *Resource {
 	for _, r := range c.resources {
-		if c.gates[r.ID] == nil || storageOf[r.Token].driver != driver {
+		if c.gates[r.ID] == nil {
 			continue
 		}
-		if r.Token == EKSCluster && !c.ebsWorks(r.ID) {
-			continue
+		if d := c.doubleOf(r.Token); d.storage.driver == driver && (d.storageRuns == nil || d.storageRuns(c, r.ID)) {
+			return r
 		}
-		return r
 	}
 	return nil
-}
-
-// ebsWorks says whether the EBS driver runs in a cluster and may do its work. An add-on that was deleted with
-// "preserve" leaves its driver running for as long as there are nodes.
-func (c *Cloud) ebsWorks(cluster string) bool {
-	role := c.ebsRoles[cluster]
-	if role == "" || !c.attached(role, "AmazonEBSCSIDriverPolicy") {
-		return false
-	}
-	for _, p := range c.pools {
-		if p.cluster == cluster && len(p.taints) == 0 && len(p.nodes) > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // provision makes and deletes disks as the claims ask for.
@@ -215,12 +192,4 @@ func (c *Cloud) deleteDisks(condition func(*Resource) bool) {
 		}
 		return gone
 	})
-}
-
-// enablesClass says whether an add-on's configuration asks for a default class.
-func enablesClass(configuration string) bool {
-	var values struct {
-		DefaultStorageClass struct{ Enabled bool } `json:"defaultStorageClass"`
-	}
-	return strings.TrimSpace(configuration) != "" && json.Unmarshal([]byte(configuration), &values) == nil && values.DefaultStorageClass.Enabled
 }

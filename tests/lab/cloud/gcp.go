@@ -18,6 +18,18 @@ const (
 	driverDisabled = "INSTALLATION_DISABLED"
 )
 
+// gcpDouble describes the simulated Google Cloud.
+func gcpDouble() *double {
+	return &double{
+		name: "gcp", sdk: "github.com/pulumi/pulumi-gcp/sdk/v7", version: "7.38.0",
+		settings: []string{"project", "region", "zone", "userProjectOverride", "billingProject"},
+		kinds:    gcpKinds(), invokes: gcpInvokes(),
+		program: "gke-gcloud-auth-plugin", token: (*Cloud).gkeToken,
+		cluster: GKECluster, machineSize: gceMachineSize,
+		storage: storage{class: "standard-rwo", driver: "pd.csi.storage.gke.io"},
+	}
+}
+
 // gcpKinds lists the simulated resource types of Google Cloud.
 func gcpKinds() []*kind {
 	return slices.Concat(gcpComputeKinds(), gcpIAMKinds(), gcpContainerKinds())

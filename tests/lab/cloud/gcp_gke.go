@@ -81,7 +81,7 @@ func createGKECluster(c *Cloud, r *Resource, s Settings) error {
 
 // settleGKECluster starts what GKE runs in a cluster.
 func (c *Cloud) settleGKECluster(ctx context.Context, r *Resource) error {
-	if err := c.installStorage(ctx, storageOf[GKECluster]); err != nil {
+	if err := c.installStorage(ctx, r); err != nil {
 		return err
 	}
 	if object(r.Inputs).flag("monitoringConfig.managedPrometheus.enabled") && c.monitoring != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,7 +135,7 @@ func gkePool(c *Cloud, r *Resource) (*pool, error) {
 	config := object(in.objectAt("nodeConfig"))
 	machineType := orElse(config.text("machineType"), "e2-medium")
 	p := &pool{
-		id: r.ID, cluster: cluster.ID, cloud: "gcp", name: in.text("name"), machineType: machineType,
+		id: r.ID, cluster: cluster.ID, double: c.doubleOf(r.Token), name: in.text("name"), machineType: machineType,
 		// Changed in place since version 5.10 of the provider that Pulumi's is made from.
 		machine:    fmt.Sprint(machineType, config.at("diskSizeGb"), config.at("diskType")),
 		namePrefix: fmt.Sprintf("gke-%s-%s-%s-", shortened(named(cluster, "name"), 18), shortened(in.text("name"), 12), randomHex(8)),
@@ -171,7 +172,7 @@ func gkePool(c *Cloud, r *Resource) (*pool, error) {
 		p.labels["cloud.google.com/gke-provisioning"] = "spot"
 	}
 	for _, taint := range config.objects("taints") {
-		if err := p.taint(taint.text("key"), taint.text("value"), gcpEffects[taint.text("effect")]); err != nil {
+		if err := p.taint(taint.text("key"), taint.text("value"), taintEffects[taint.text("effect")]); err != nil {
 			return nil, fmt.Errorf("googleapi: Error 400: %w", err)
 		}
 	}
@@ -221,4 +222,23 @@ func zonesOf(location string) []string {
 		return []string{location}
 	}
 	return []string{location + "-a", location + "-b", location + "-c"}
+}
+
+var (
+	gceCPUs = regexp.MustCompile(`-(\d+)$`)
+	gceGPUs = regexp.MustCompile(`-(\d+)g$`)
+)
+
+// gceMachineSize returns the size of a machine type of Compute Engine. The number at the end counts the vCPUs, each with
+// 4 GiB; in types such as a2-highgpu-1g it counts the GPUs.
+func gceMachineSize(machineType string) (cpus, memoryGiB int) {
+	if m := gceCPUs.FindStringSubmatch(machineType); m != nil {
+		n, _ := strconv.Atoi(m[1])
+		return n, 4 * n
+	}
+	if m := gceGPUs.FindStringSubmatch(machineType); m != nil {
+		n, _ := strconv.Atoi(m[1])
+		return 12 * n, 85 * n
+	}
+	return defaultCPUs, defaultMemoryGiB
 }

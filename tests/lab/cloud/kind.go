@@ -3,7 +3,6 @@ package cloud
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"vllm-autoscaling/tests/lab/cloud/schema"
@@ -70,26 +69,31 @@ const (
 	stays
 )
 
-// allKinds are the types of all clouds with what the SDKs say about their inputs.
-func allKinds() (map[string]*kind, error) {
+// allKinds returns the types of the given clouds by token, with the schemas of their inputs.
+func allKinds(clouds []*double) (map[string]*kind, error) {
 	generated, err := schema.All()
 	if err != nil {
 		return nil, err
 	}
 	kinds := map[string]*kind{}
-	for _, k := range slices.Concat(gcpKinds(), awsKinds(), azureKinds()) {
-		if k.schema == nil {
-			if k.schema = generated[k.token]; k.schema == nil {
-				return nil, fmt.Errorf("no schema for %s: add it to schema/generate", k.token)
+	for _, d := range clouds {
+		for _, k := range d.kinds {
+			if k.schema == nil {
+				if k.schema = generated[k.token]; k.schema == nil {
+					return nil, fmt.Errorf("no schema for %s: add it to schema/generate", k.token)
+				}
 			}
+			kinds[k.token] = k
 		}
-		kinds[k.token] = k
 	}
 	return kinds, nil
 }
 
-// cloudOf is the provider's package in a token.
-func cloudOf(token string) string {
+// invoke is a function of a provider, a data source. It is called with the lock held.
+type invoke func(c *Cloud, s Settings, args object) (object, error)
+
+// packageOf returns the provider's package, with which a token begins.
+func packageOf(token string) string {
 	name, _, _ := strings.Cut(token, ":")
 	return name
 }

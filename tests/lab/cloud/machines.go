@@ -58,8 +58,8 @@ func (c *Cloud) startMachine(p *pool) {
 	index := p.made
 	p.made++
 	name := fmt.Sprintf("%s%06x", p.namePrefix, index)
-	if p.cloud == "aws" {
-		name = fmt.Sprintf("%s%d%s", p.namePrefix, 10+index, p.nodeSuffix)
+	if p.double.nodeName != nil {
+		name = p.double.nodeName(p, index)
 	}
 	if p.starting == nil {
 		p.starting = map[string]bool{}

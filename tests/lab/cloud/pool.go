@@ -7,8 +7,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -35,8 +33,9 @@ const poolLabel = "lab.vllm-autoscaling/pool"
 
 // pool is a group of equal machines.
 type pool struct {
-	id, cluster, cloud, name string
-	machineType              string
+	double            *double
+	id, cluster, name string
+	machineType       string
 	// machine is everything that a node is made from and that can change while the pool stays.
 	machine  string
 	zones    []string
@@ -49,8 +48,8 @@ type pool struct {
 	namePrefix, nodeSuffix string
 	asg                    string
 	min, max, desired      int
-	// autoscaled says that a node autoscaler looks after it; needsAutoscaler that the cloud runs none.
-	autoscaled, needsAutoscaler bool
+	// autoscaled reports whether a node autoscaler changes its size.
+	autoscaled bool
 
 	made  int
 	nodes []string
@@ -78,42 +77,9 @@ func (p *pool) taint(key, value, effect string) error {
 	return nil
 }
 
-// size is CPU and memory that a node leaves to pods, of the machine type.
-func (p *pool) size() (cpus int, memoryGiB int) {
-	cpus, memoryGiB = 4, 16
-	switch p.cloud {
-	case "gcp":
-		// The number at the end counts the vCPUs, each with 4 GiB; sizes such as a2-highgpu-1g count GPUs.
-		if m := regexp.MustCompile(`-(\d+)$`).FindStringSubmatch(p.machineType); m != nil {
-			cpus, _ = strconv.Atoi(m[1])
-			memoryGiB = 4 * cpus
-		} else if m := regexp.MustCompile(`-(\d+)g$`).FindStringSubmatch(p.machineType); m != nil {
-			n, _ := strconv.Atoi(m[1])
-			cpus, memoryGiB = 12*n, 85*n
-		}
-	case "aws":
-		_, size, _ := strings.Cut(p.machineType, ".")
-		switch size {
-		case "large":
-			cpus, memoryGiB = 2, 8
-		case "xlarge":
-		default:
-			if n, err := strconv.Atoi(strings.TrimSuffix(size, "xlarge")); err == nil {
-				cpus, memoryGiB = 4*n, 16*n
-			}
-		}
-	case "azure":
-		if m := regexp.MustCompile(`^Standard_[A-Z]+(\d+)`).FindStringSubmatch(p.machineType); m != nil {
-			cpus, _ = strconv.Atoi(m[1])
-			memoryGiB = 4 * cpus
-		}
-	}
-	return cpus, memoryGiB
-}
-
 // allocatable is what pods can use. The kubelet and the system keep about 100m and a tenth of the memory.
 func (p *pool) allocatable() corev1.ResourceList {
-	cpus, memory := p.size()
+	cpus, memory := p.double.machineSize(p.machineType)
 	list := corev1.ResourceList{
 		corev1.ResourceCPU:    *resource.NewMilliQuantity(int64(cpus)*1000-100, resource.DecimalSI),
 		corev1.ResourceMemory: *resource.NewQuantity(int64(memory)*(1<<30)/10*9, resource.BinarySI),
@@ -256,4 +222,11 @@ func (c *Cloud) Pools() []string {
 	return names
 }
 
-var gcpEffects = map[string]string{"NO_SCHEDULE": "NoSchedule", "PREFER_NO_SCHEDULE": "PreferNoSchedule", "NO_EXECUTE": "NoExecute"}
+// defaultCPUs and defaultMemoryGiB are the size of a machine whose type does not tell it.
+const (
+	defaultCPUs      = 4
+	defaultMemoryGiB = 16
+)
+
+// taintEffects are the effects of taints by the names that GKE and EKS give them.
+var taintEffects = map[string]string{"NO_SCHEDULE": "NoSchedule", "PREFER_NO_SCHEDULE": "PreferNoSchedule", "NO_EXECUTE": "NoExecute"}

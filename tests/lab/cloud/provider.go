@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,33 +16,31 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// Packages are the providers by name, with the version of the SDK that the program is built with.
-var Packages = map[string]string{"gcp": "7.38.0", "aws": "6.83.2", "azure-native": "2.82.0"}
-
 // Provider serves one of the clouds to the Pulumi engine, as the provider of that name does.
 type Provider struct {
 	pulumirpc.UnimplementedResourceProviderServer
 	cloud    *Cloud
-	name     string
+	double   *double
 	settings Settings
 }
 
-// Provider returns an instance of a provider of Packages.
+// Provider returns a new instance of one of Plugins.
 func (c *Cloud) Provider(name string) (*Provider, error) {
-	if Packages[name] == "" {
+	d := c.doubles[name]
+	if d == nil {
 		return nil, fmt.Errorf("cloud: no provider %q", name)
 	}
-	return &Provider{cloud: c, name: name, settings: Settings{}}, nil
+	return &Provider{cloud: c, double: d, settings: Settings{}}, nil
 }
 
 // GetPluginInfo tells the version that the engine records in the state.
 func (p *Provider) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
-	return &pulumirpc.PluginInfo{Version: Packages[p.name]}, nil
+	return &pulumirpc.PluginInfo{Version: p.double.version}, nil
 }
 
 // GetSchema returns the smallest schema that the engine takes: the program brings its own types.
 func (p *Provider) GetSchema(context.Context, *pulumirpc.GetSchemaRequest) (*pulumirpc.GetSchemaResponse, error) {
-	return &pulumirpc.GetSchemaResponse{Schema: fmt.Sprintf(`{"name":%q,"version":%q}`, p.name, Packages[p.name])}, nil
+	return &pulumirpc.GetSchemaResponse{Schema: fmt.Sprintf(`{"name":%q,"version":%q}`, p.double.name, p.double.version)}, nil
 }
 
 // Attach does nothing: nothing is logged to the engine.
@@ -56,13 +53,6 @@ func (p *Provider) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, erro
 	return &emptypb.Empty{}, nil
 }
 
-// providerKeys are the settings of each provider that a stack may use.
-var providerKeys = map[string][]string{
-	"gcp":          {"project", "region", "zone", "userProjectOverride", "billingProject"},
-	"aws":          {"region", "profile", "allowedAccountIds", "assumeRole", "defaultTags", "skipCredentialsValidation", "skipRegionValidation"},
-	"azure-native": {"subscriptionId", "tenantId", "location", "environment", "useOidc", "useMsi", "clientId"},
-}
-
 // CheckConfig refuses settings that the provider does not know.
 func (p *Provider) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	news, err := unmarshal(req.GetNews())
@@ -71,8 +61,8 @@ func (p *Provider) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (
 	}
 	response := &pulumirpc.CheckResponse{Inputs: req.GetNews()}
 	for _, key := range news.StableKeys() {
-		if !slices.Contains(providerKeys[p.name], string(key)) && key != "version" && !strings.HasPrefix(string(key), "__") {
-			response.Failures = append(response.Failures, &pulumirpc.CheckFailure{Property: string(key), Reason: fmt.Sprintf("provider %s has no setting %q in the lab", p.name, key)})
+		if !slices.Contains(p.double.settings, string(key)) && key != "version" && !strings.HasPrefix(string(key), "__") {
+			response.Failures = append(response.Failures, &pulumirpc.CheckFailure{Property: string(key), Reason: fmt.Sprintf("provider %s has no setting %q in the lab", p.double.name, key)})
 		}
 	}
 	return response, nil
@@ -95,18 +85,9 @@ func (p *Provider) Configure(_ context.Context, req *pulumirpc.ConfigureRequest)
 			settings[string(key)] = v.StringValue()
 		}
 	}
-	if p.name == "aws" {
-		if settings["region"] == "" {
-			return nil, fmt.Errorf("invalid AWS Region: none is set")
-		}
-		var accounts []string
-		if text := settings["allowedAccountIds"]; text != "" {
-			if err := json.Unmarshal([]byte(text), &accounts); err != nil {
-				return nil, fmt.Errorf("allowedAccountIds: %w", err)
-			}
-		}
-		if len(accounts) > 0 && !slices.Contains(accounts, AWSAccount) {
-			return nil, fmt.Errorf("AWS account ID not allowed: %s", AWSAccount)
+	if p.double.configure != nil {
+		if err := p.double.configure(settings); err != nil {
+			return nil, err
 		}
 	}
 	p.settings = settings
@@ -115,9 +96,9 @@ func (p *Provider) Configure(_ context.Context, req *pulumirpc.ConfigureRequest)
 
 // Invoke answers a data source.
 func (p *Provider) Invoke(_ context.Context, req *pulumirpc.InvokeRequest) (*pulumirpc.InvokeResponse, error) {
-	f, ok := allInvokes()[req.GetTok()]
-	if !ok || cloudOf(req.GetTok()) != p.name {
-		return nil, status.Errorf(codes.Unimplemented, "the lab's provider %s has no function %q", p.name, req.GetTok())
+	f, ok := p.double.invokes[req.GetTok()]
+	if !ok {
+		return nil, status.Errorf(codes.Unimplemented, "the lab's provider %s has no function %q", p.double.name, req.GetTok())
 	}
 	args, err := unmarshal(req.GetArgs())
 	if err != nil {
@@ -137,8 +118,8 @@ func (p *Provider) Invoke(_ context.Context, req *pulumirpc.InvokeRequest) (*pul
 func (p *Provider) kind(u string) (*kind, error) {
 	token := string(urn.URN(u).Type())
 	k, ok := p.cloud.kinds[token]
-	if !ok || cloudOf(token) != p.name {
-		return nil, fmt.Errorf("the lab's provider %s has no resource type %q", p.name, token)
+	if !ok || p.cloud.doubleOf(token) != p.double {
+		return nil, fmt.Errorf("the lab's provider %s has no resource type %q", p.double.name, token)
 	}
 	return k, nil
 }
@@ -255,8 +236,7 @@ func (p *Provider) Update(_ context.Context, req *pulumirpc.UpdateRequest) (*pul
 	}
 	if req.GetPreview() {
 		outputs := inputs.Copy()
-		if p.name == "azure-native" {
-			// This provider tells nothing but the inputs in the preview of an update.
+		if p.double.updateForgets {
 			unknownOutputs(outputs, k.computed)
 		} else {
 			olds, err := unmarshal(req.GetOlds())
