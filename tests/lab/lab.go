@@ -11,16 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/api"
-	prometheusv1 "github.com/prometheus/client_golang/api/prometheus/v1"
-	"github.com/prometheus/common/model"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -75,9 +68,6 @@ type Lab struct {
 	stopped  bool
 	swept    []Object
 }
-
-// systemNode is the node without taints that every cluster has for what needs no GPU.
-const systemNode = "system-1"
 
 // Start starts a cluster with one node that has no GPU, the stand-in chart repository, and what runs
 // the pods' programs. On an error nothing is left behind. The context bounds the start only: end the
@@ -279,148 +269,6 @@ func (l *Lab) Failures() []podruntime.Failure { return l.runtime.Failures() }
 
 // ChartRepository is the URL of the Helm repository with the stand-in charts.
 func (l *Lab) ChartRepository() string { return l.charts }
-
-// AddGPUNodes adds nodes labelled and tainted as clouds do for GPUs, named gpu-1, gpu-2 and so on.
-func (l *Lab) AddGPUNodes(ctx context.Context, n, gpusPerNode int) error {
-	for range n {
-		l.mu.Lock()
-		l.gpuNodes++
-		name := fmt.Sprintf("gpu-%d", l.gpuNodes)
-		l.mu.Unlock()
-		err := l.controlPlane.AddNode(ctx, controlplane.Node{
-			Name: name, GPUs: gpusPerNode,
-			Labels: map[string]string{"nvidia.com/gpu.present": "true"},
-			Taints: []corev1.Taint{{Key: "nvidia.com/gpu", Value: "present", Effect: corev1.TaintEffectNoSchedule}},
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// AddNode adds a node of any kind.
-func (l *Lab) AddNode(ctx context.Context, n controlplane.Node) error {
-	return l.controlPlane.AddNode(ctx, n)
-}
-
-// RemoveNode removes a node and its pods.
-func (l *Lab) RemoveNode(ctx context.Context, name string) error {
-	return l.controlPlane.RemoveNode(ctx, name)
-}
-
-// PodURL is where a pod's port is reached from this machine, without a slash at the end.
-func (l *Lab) PodURL(namespace, pod string, port int) string {
-	return l.runtime.PodURL(namespace, pod, port)
-}
-
-// ServiceURL is where a Service's port is reached from this machine, without a slash at the end;
-// requests go to its ready pods in turn.
-func (l *Lab) ServiceURL(namespace, service string, port int) string {
-	return l.runtime.ServiceURL(namespace, service, port)
-}
-
-// ReadyPodURLs are the URLs of a port of all ready pods with the labels, ordered by pod name. No pod is
-// no error.
-func (l *Lab) ReadyPodURLs(ctx context.Context, namespace, labelSelector string, port int) ([]string, error) {
-	pods, err := l.readyPods(ctx, namespace, labelSelector)
-	if err != nil {
-		return nil, err
-	}
-	var urls []string
-	for _, pod := range pods {
-		urls = append(urls, l.PodURL(pod.Namespace, pod.Name, port))
-	}
-	return urls, nil
-}
-
-func (l *Lab) readyPods(ctx context.Context, namespace, labelSelector string) ([]corev1.Pod, error) {
-	list, err := l.Client().CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: labelSelector})
-	if err != nil {
-		return nil, fmt.Errorf("list pods %s in %q: %w", labelSelector, namespace, err)
-	}
-	pods := slices.DeleteFunc(list.Items, func(pod corev1.Pod) bool {
-		return pod.DeletionTimestamp != nil || !slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-		})
-	})
-	slices.SortFunc(pods, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
-	return pods, nil
-}
-
-// SetGPUUtilization replaces how busy GPUs are, in percent, given a pod and the number of requests that
-// it is answering. Nil goes back to the default: 0 when idle, else 92 to 99.
-func (l *Lab) SetGPUUtilization(f func(pod string, running int) float64) {
-	l.runtime.SetGPUUtilization(f)
-}
-
-// prometheusPods are the pods that the operator makes for a Prometheus object.
-const (
-	prometheusPods = "app.kubernetes.io/name=prometheus,operator.prometheus.io/name"
-	prometheusPort = 9090
-)
-
-// google is Google Cloud to the pods: the simulated clouds, which start after what runs the pods.
-type google struct{ lab *Lab }
-
-func (g google) MetadataServer(namespace, serviceAccount string) (string, error) {
-	if g.lab.clouds == nil {
-		return "", errors.New("the lab simulates no cloud")
-	}
-	return g.lab.clouds.MetadataServer(namespace, serviceAccount)
-}
-
-func (g google) MonitoringURL() string {
-	if g.lab.clouds == nil {
-		return ""
-	}
-	return g.lab.clouds.MonitoringURL()
-}
-
-// collected asks the managed collection's collector.
-func (l *Lab) collected(ctx context.Context, promql string, at time.Time) (model.Vector, error) {
-	pods, err := l.readyPods(ctx, cloud.CollectionNamespace, labels.SelectorFromSet(cloud.CollectorLabels).String())
-	if err != nil {
-		return nil, err
-	}
-	if len(pods) == 0 {
-		return nil, fmt.Errorf("query %s: no ready collector in %s", promql, cloud.CollectionNamespace)
-	}
-	value, err := query(ctx, l.PodURL(pods[0].Namespace, pods[0].Name, cloud.CollectorPort), promql, at)
-	if err != nil {
-		return nil, err
-	}
-	vector, ok := value.(model.Vector)
-	if !ok {
-		return nil, fmt.Errorf("query %s: a %s, not a vector", promql, value.Type())
-	}
-	return vector, nil
-}
-
-// Metric asks the Prometheus in the cluster for the value of an expression now.
-func (l *Lab) Metric(ctx context.Context, promql string) (model.Value, error) {
-	pods, err := l.readyPods(ctx, metav1.NamespaceAll, prometheusPods)
-	if err != nil {
-		return nil, err
-	}
-	if len(pods) == 0 {
-		return nil, fmt.Errorf("query %s: no ready Prometheus in the cluster (pods with labels %s)", promql, prometheusPods)
-	}
-	return query(ctx, l.PodURL(pods[0].Namespace, pods[0].Name, prometheusPort), promql, time.Time{})
-}
-
-// query asks a Prometheus; the zero time is now.
-func query(ctx context.Context, address, promql string, at time.Time) (model.Value, error) {
-	client, err := api.NewClient(api.Config{Address: address})
-	if err != nil {
-		return nil, fmt.Errorf("query %s: %w", promql, err)
-	}
-	value, _, err := prometheusv1.NewAPI(client).Query(ctx, promql, at)
-	if err != nil {
-		return nil, fmt.Errorf("query %s: %w", promql, err)
-	}
-	return value, nil
-}
 
 // lines passes on one write at a time: many parts of the lab write to one log.
 type lines struct {

@@ -129,3 +129,40 @@ func TestBusyUtilization(t *testing.T) {
 		assert.Equal(t, want, busyUtilization("", running), "%d running", running)
 	}
 }
+
+func TestGPUExporterFollowsTheServers(t *testing.T) {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "gpu-1", Labels: map[string]string{gpuModelLabel: "NVIDIA-H100"}}}
+	node.Status.Capacity = gpuPod("x", 2, 0).Spec.Containers[1].Resources.Limits
+	server := serverPod("server", "--model=m")
+	server.Spec.Containers[0].Resources.Limits = gpuPod("x", 1, 0).Spec.Containers[1].Resources.Limits
+	exporter := serverPod("exporter")
+	exporter.Spec.Containers[0].Image = "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3"
+	exporter.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "DCGM_EXPORTER_INTERVAL", Value: "20"}}
+	r, client, _ := startRuntime(t, nil, node, server, exporter)
+	sees := func(want ...string) {
+		t.Helper()
+		eventually(t, func() string {
+			if annotation(t, client, "exporter") != "true" {
+				return "not ready"
+			}
+			_, body := get(t, r.PodURL("vllm", "exporter", 9400)+"/metrics")
+			for _, w := range want {
+				if !strings.Contains(body, w) {
+					return body
+				}
+			}
+			return ""
+		})
+	}
+	sees(
+		`DCGM_FI_DEV_GPU_UTIL{gpu="0",UUID="GPU-lab-gpu-1-0",pci_bus_id="00000000:03:00.0",device="nvidia0",modelName="NVIDIA-H100",Hostname="gpu-1",container="server",namespace="vllm",pod="server"} 96`,
+		`DCGM_FI_DEV_GPU_UTIL{gpu="1",UUID="GPU-lab-gpu-1-1",pci_bus_id="00000000:04:00.0",device="nvidia1",modelName="NVIDIA-H100",Hostname="gpu-1"} 0`,
+	)
+	r.SetGPUUtilization(func(pod string, running int) float64 {
+		assert.Equal(t, "server", pod)
+		return float64(10 * running)
+	})
+	sees(`pod="server"} 50`)
+	r.SetGPUUtilization(nil)
+	sees(`pod="server"} 96`)
+}
