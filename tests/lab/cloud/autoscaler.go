@@ -16,7 +16,7 @@ import (
 	"vllm-autoscaling/tests/lab/controlplane"
 )
 
-// look looks at the cluster as the clouds' node autoscalers and the kubelets of GPU nodes do.
+// look runs one round of the kubelets of GPU nodes, the CSI drivers and the node autoscalers.
 func (c *Cloud) look(ctx context.Context) error {
 	c.mu.Lock()
 	idle := len(c.pools) == 0
@@ -25,7 +25,7 @@ func (c *Cloud) look(ctx context.Context) error {
 		return nil
 	}
 	core := c.options.ControlPlane.Client().CoreV1()
-	// From the API server's cache: this happens every second.
+	// From the API server's cache, because this happens every second.
 	cached := metav1.ListOptions{ResourceVersion: "0"}
 	pods, err := core.Pods("").List(ctx, cached)
 	if err != nil {
@@ -70,7 +70,7 @@ type view struct {
 	deployments []appsv1.Deployment
 }
 
-// kubelets advertise GPUs where a device plugin runs.
+// kubelets updates the GPUs of each node that has a driver.
 func (c *Cloud) kubelets(ctx context.Context, v *view) error {
 	c.mu.Lock()
 	type machine struct {
@@ -119,7 +119,7 @@ func (c *Cloud) grow(v *view) {
 	if len(stuck) == 0 {
 		return
 	}
-	// Room on nodes that are there, or on their way, comes first: the scheduler needs a moment to find it.
+	// Room on existing and starting nodes is used first: the scheduler needs a moment to find it.
 	var coming []*hypothetical
 	for _, p := range c.sortedPools() {
 		upcoming := p.desired - len(p.nodes)
@@ -158,12 +158,12 @@ func (c *Cloud) grow(v *view) {
 	}
 }
 
-// sortedPools are in the order of their names, so that equal choices are always made the same way.
+// sortedPools returns the pools in a fixed order, so that equal choices are always made the same way.
 func (c *Cloud) sortedPools() []*pool {
 	return slices.SortedFunc(maps.Values(c.pools), func(a, b *pool) int { return strings.Compare(a.id, b.id) })
 }
 
-// stuckPods are those that have been unschedulable for long enough.
+// stuckPods returns the pods that have been unschedulable for Options.ScaleUpDelay.
 func (c *Cloud) stuckPods(v *view) []*corev1.Pod {
 	var stuck []*corev1.Pod
 	seen := map[string]time.Time{}
@@ -186,14 +186,14 @@ func (c *Cloud) stuckPods(v *view) []*corev1.Pod {
 	return stuck
 }
 
-// waitsForGPUs says that a node is known to get GPUs and has none yet. An autoscaler knows by a label.
+// waitsForGPUs reports whether a node has no GPUs yet but is labeled as one that gets them.
 func (p *pool) waitsForGPUs(node *corev1.Node) bool {
 	gpus := node.Status.Allocatable[controlplane.GPUResource]
 	return p.gpuCount > 0 && p.gpus != gpusNever && gpus.IsZero() && node.Labels[p.acceleratorLabel] != ""
 }
 
-// template is a node of the pool as an autoscaler imagines it; tags, unless nil, are all that it knows of labels and
-// taints.
+// template returns the node that an autoscaler expects from the pool. tags, unless nil, replace the labels and taints of
+// the pool, which the autoscaler then does not read.
 func (p *pool) template(tags map[string]string) *corev1.Node {
 	node := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Labels: p.nodeLabels(0)},
@@ -240,7 +240,7 @@ type installedAutoscaler struct {
 }
 
 const (
-	// autoscalerTag begins the tags that cluster-autoscaler reads, nodeTemplate those that describe a pool's nodes.
+	// autoscalerTag is the prefix of the tags that cluster-autoscaler reads, nodeTemplate of those that describe nodes.
 	autoscalerTag = "k8s.io/cluster-autoscaler/"
 	nodeTemplate  = autoscalerTag + "node-template/"
 )
@@ -256,7 +256,7 @@ func (c *Cloud) autoscalerTemplate(p *pool, v *view) *corev1.Node {
 	}
 	for _, name := range p.nodes {
 		if node := v.nodes[name]; node != nil && !p.waitsForGPUs(node) {
-			// It expects a further node to be like one that is there.
+			// A further node is expected to be like an existing one.
 			copied := node.DeepCopy()
 			copied.Labels[corev1.LabelHostname] = ""
 			return copied
@@ -290,7 +290,7 @@ func (c *Cloud) shrink(v *view) {
 	c.idleSince = seen
 }
 
-// keepsNode says that a pod is no DaemonSet's: those end with their node.
+// keepsNode reports whether a pod prevents the removal of its node: the pods of DaemonSets do not.
 func keepsNode(pod *corev1.Pod) bool {
 	return !slices.ContainsFunc(pod.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.Kind == "DaemonSet" })
 }

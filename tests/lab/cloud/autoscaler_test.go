@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// modelPod asks for a GPU as the server does.
+// modelPod returns a pod that requests a GPU like the model server.
 func modelPod(name string, change func(*corev1.Pod)) *corev1.Pod {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "vllm", UID: types.UID(name)},
@@ -39,7 +39,7 @@ const resizePolicy = `{"Statement":[{"Effect":"Allow","Action":["autoscaling:Des
 
 const podTrust = `{"Statement":[{"Effect":"Allow","Action":["sts:AssumeRole","sts:TagSession"],"Principal":{"Service":"pods.eks.amazonaws.com"}}]}`
 
-// autoscaledGroup is a group that grows from zero: with tags, permissions and the autoscaler itself.
+// autoscaledGroup is a node group with everything that it needs to grow from zero.
 type autoscaledGroup struct {
 	policy, ami string
 	tags        map[string]string
@@ -84,7 +84,7 @@ func (g autoscaledGroup) make(t *testing.T, c *Cloud) *pool {
 	return c.pools[group.ID]
 }
 
-// grown is by how many nodes a pool wants to grow for pods.
+// grown returns the number of nodes that the autoscaler adds to a pool for pods.
 func grown(c *Cloud, p *pool, v *view) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,7 +95,7 @@ func grown(c *Cloud, p *pool, v *view) int {
 	return p.desired - before
 }
 
-// TestEKSGrowsOnlyWithEverythingInPlace: each of these is a way in which a real group stays at zero.
+// TestEKSGrowsOnlyWithEverythingInPlace checks the ways in which a real group stays at zero.
 func TestEKSGrowsOnlyWithEverythingInPlace(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*autoscaledGroup)
@@ -136,7 +136,7 @@ func TestEKSGrowsOnlyWithEverythingInPlace(t *testing.T) {
 	}
 }
 
-// TestGrowsForWhatDoesNotFitOnly: room on nodes that are there, or on their way, comes first.
+// TestGrowsForWhatDoesNotFitOnly checks that room on existing and starting nodes is used first.
 func TestGrowsForWhatDoesNotFitOnly(t *testing.T) {
 	c, plane := newTestCloud(t)
 	gkeScene(t, c)

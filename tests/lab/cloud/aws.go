@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Types of AWS' resources.
+// The types of AWS' resources.
 const (
 	EKSCluster     = "aws:eks/cluster:Cluster"
 	EKSNodeGroup   = "aws:eks/nodeGroup:NodeGroup"
@@ -30,7 +30,7 @@ const (
 	awsKey         = "aws:kms/key:Key"
 	awsLogGroup    = "aws:cloudwatch/logGroup:LogGroup"
 
-	// AWSAccount is the account that the simulated AWS belongs to.
+	// AWSAccount is the account of the simulated AWS.
 	AWSAccount = "123456789012"
 
 	eksKubernetes = "1.34"
@@ -73,7 +73,7 @@ func awsKinds() []*kind {
 	return slices.Concat(awsEC2Kinds(), awsIAMKinds(), awsKMSKinds(), awsLogsKinds(), awsEKSKinds(), awsAutoscalingKinds())
 }
 
-// awsID gives a resource an id such as vpc-0123 and an ARN.
+// awsID sets the id of a resource, such as vpc-0123, and its ARN.
 func awsID(r *Resource, s Settings, prefix, service, path string) error {
 	r.Region = s["region"]
 	r.ID = prefix + "-0" + randomHex(16)

@@ -23,7 +23,7 @@ func awsAutoscalingTagKind() *kind {
 	}
 }
 
-// clusterAutoscalerRuns says whether a ready cluster-autoscaler looks after the pool's cluster, and may change it.
+// clusterAutoscalerRuns reports whether a ready cluster-autoscaler manages the pool's cluster and is allowed to resize it.
 func (c *Cloud) clusterAutoscalerRuns(p *pool, v *view) bool {
 	for i := range v.deployments {
 		d := &v.deployments[i]
@@ -44,7 +44,7 @@ func (c *Cloud) clusterAutoscalerRuns(p *pool, v *view) bool {
 	return false
 }
 
-// mayResize says whether a service account has a role that permits to resize the cluster's groups.
+// mayResize reports whether a service account has a role that permits it to resize the cluster's groups.
 func (c *Cloud) mayResize(cluster, namespace, account string) bool {
 	if !c.hasAddon(cluster, "eks-pod-identity-agent") {
 		return false
@@ -66,7 +66,7 @@ func (c *Cloud) mayResize(cluster, namespace, account string) bool {
 	return false
 }
 
-// permitsResize reads a policy for what cluster-autoscaler needs to change a group.
+// permitsResize reports whether a policy permits the actions with which cluster-autoscaler resizes a group.
 func permitsResize(document, cluster string) bool {
 	var policy struct {
 		Statement []struct {
@@ -81,7 +81,7 @@ func permitsResize(document, cluster string) bool {
 	allowed := map[string]bool{}
 	for _, statement := range policy.Statement {
 		for test, value := range statement.Condition["StringEquals"] {
-			// EKS tags the groups of a cluster so; another cluster's tag lets nothing through.
+			// EKS tags the groups of a cluster with its name; a condition on another cluster's tag matches none of them.
 			if tag, ok := strings.CutPrefix(test, "aws:ResourceTag/"+autoscalerTag); !ok || tag == "enabled" && value != "true" || tag != "enabled" && (tag != cluster || value != "owned") {
 				statement.Effect = "none"
 			}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// eksToken: the token is signed for a cluster's name in a region, and another cluster refuses it.
+// eksToken returns a token as "aws eks get-token" does: signed for a cluster's name in a region, and refused elsewhere.
 func (c *Cloud) eksToken(call Call) (string, error) {
 	words, flags, err := parseFlags(call.Args, "--region", "--cluster-name", "--output", "--role-arn", "--profile", "--cluster-id")
 	if err != nil {

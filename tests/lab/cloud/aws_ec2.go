@@ -17,7 +17,7 @@ func awsVPCReference(path string, then deletion) reference {
 	return reference{path: path, token: AWSVpc, by: []string{"id"}, then: then}
 }
 
-// awsSubnetReference is an input that names subnets, which cannot be deleted while it does.
+// awsSubnetReference is an input that names subnets, and keeps them from being deleted.
 func awsSubnetReference(path string) reference {
 	return reference{path: path, token: AWSSubnet, by: []string{"id"}}
 }
@@ -169,7 +169,7 @@ func validateTemplate(in object) []string {
 	var wrong []string
 	for _, device := range in.objects("blockDeviceMappings") {
 		wrong = append(wrong, oneOf(device, "ebs.volumeType", "standard", "io1", "io2", "gp2", "gp3", "sc1", "st1")...)
-		// gp3 allows a quarter of a MiB/s for each I/O operation, of which it has 3000 unless told otherwise.
+		// gp3 allows a quarter of a MiB/s for each I/O operation a second, of which it has 3000 by default.
 		if most := max(device.number("ebs.iops"), 3000) / 4; device.number("ebs.throughput") > most {
 			wrong = append(wrong, fmt.Sprintf("throughput %d is more than the %d that the volume's I/O operations allow", device.number("ebs.throughput"), most))
 		}

@@ -79,7 +79,7 @@ func createEKSCluster(c *Cloud, r *Resource, s Settings) error {
 	if version := in.text("version"); version != "" && !strings.HasPrefix(version, "1.3") {
 		return fmt.Errorf("api error InvalidParameterException: unsupported Kubernetes version %s", version)
 	}
-	// EKS makes the group itself when it is missing, and nobody deletes it then.
+	// EKS creates a missing log group itself, and nothing deletes it then.
 	if len(in.list("enabledClusterLogTypes")) > 0 {
 		if name := "/aws/eks/" + r.ID + "/cluster"; c.find(awsLogGroup, "", name) == nil {
 			c.resources = append(c.resources, &Resource{Token: awsLogGroup, ID: name, Region: r.Region,
@@ -139,7 +139,7 @@ func createAddon(c *Cloud, r *Resource, s Settings) error {
 	return nil
 }
 
-// settleAddon waits as EKS does: an add-on made of Deployments becomes active on nodes only.
+// settleAddon fails where EKS waits in vain: an add-on made of Deployments becomes active only when there are nodes.
 func (c *Cloud) settleAddon(ctx context.Context, r *Resource) error {
 	in := object(r.Inputs)
 	if name := in.text("addonName"); name != "coredns" && name != "aws-ebs-csi-driver" && name != "metrics-server" {
@@ -208,8 +208,8 @@ func eksPodIdentityAssociationKind() *kind {
 	}
 }
 
-// ebsRuns reports whether the EBS driver runs in a cluster and may do its work. An add-on that was deleted with
-// "preserve" leaves its driver running for as long as there are nodes.
+// ebsRuns reports whether the EBS driver runs in a cluster and has its permissions. An add-on that was deleted with
+// "preserve" leaves its driver running as long as there are nodes.
 func (c *Cloud) ebsRuns(cluster string) bool {
 	role := c.driverRoles[cluster]
 	if role == "" || !c.attached(role, "AmazonEBSCSIDriverPolicy") {

@@ -61,11 +61,11 @@ func awsRolePolicyAttachmentKind() *kind {
 	}
 }
 
-// awsPolicies are policies that AWS manages.
+// awsPolicies are the policies managed by AWS.
 var awsPolicies = []string{"AmazonEKSClusterPolicy", "AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly",
 	"AmazonEC2ContainerRegistryReadOnly", "AmazonEKS_CNI_Policy", "AmazonSSMManagedInstanceCore", "service-role/AmazonEBSCSIDriverPolicy"}
 
-// policyProblems says what is wrong with a policy document.
+// policyProblems lists what is wrong with a policy document.
 func policyProblems(in object, path, needed string) []string {
 	text := in.text(path)
 	if text == "" {
@@ -83,7 +83,7 @@ func policyProblems(in object, path, needed string) []string {
 	return nil
 }
 
-// attached says whether a policy of AWS is attached to a role.
+// attached reports whether a policy managed by AWS is attached to a role.
 func (c *Cloud) attached(roleArn, policy string) bool {
 	role := c.find(AWSRole, "arn", roleArn)
 	return role != nil && len(c.all(AWSRolePolicy, func(a *Resource) bool {

@@ -2,7 +2,7 @@ package cloud
 
 import "fmt"
 
-// awsInvokes are AWS' data sources.
+// awsInvokes returns AWS' data sources by token.
 func awsInvokes() map[string]invoke {
 	missing := func(kind, name string) error {
 		return fmt.Errorf("reading EKS %s (%s): couldn't find resource", kind, name)

@@ -24,7 +24,7 @@ func awsLogGroupKind() *kind {
 			return nil
 		},
 		refuseDelete: func(c *Cloud, r *Resource) error {
-			// EKS would make it again, outside of the stack and for ever.
+			// EKS would create it again, outside of the stack.
 			name := strings.TrimSuffix(strings.TrimPrefix(r.ID, "/aws/eks/"), "/cluster")
 			if cluster := c.find(EKSCluster, "name", name); cluster != nil && len(object(cluster.Inputs).list("enabledClusterLogTypes")) > 0 {
 				return fmt.Errorf("cluster %s still writes to it", name)

@@ -43,7 +43,7 @@ func eksNodeGroupKind() *kind {
 				p.desired = current.desired
 			}
 			if in := object(r.Inputs); !equal(old.at("scalingConfig"), in.at("scalingConfig")) {
-				// The three sizes are sent together, whoever has changed the desired one meanwhile.
+				// The three sizes are sent together, which overwrites a desired size that was changed meanwhile.
 				p.desired = in.number("scalingConfig.desiredSize")
 			}
 			r.Outputs["nodeGroupName"] = p.name
@@ -97,7 +97,7 @@ func createNodeGroup(c *Cloud, r *Resource, s Settings) error {
 	return nil
 }
 
-// joinable says why nodes could not join the cluster.
+// joinable returns an error with the reason why nodes could not join the cluster.
 func (c *Cloud) joinable(in object) error {
 	cluster := object(c.find(EKSCluster, "name", in.text("clusterName")).Inputs)
 	if cluster.has("bootstrapSelfManagedAddons") && !cluster.flag("bootstrapSelfManagedAddons") && !c.hasAddon(in.text("clusterName"), "vpc-cni") {
@@ -119,7 +119,7 @@ func (c *Cloud) joinable(in object) error {
 	return nil
 }
 
-// gpusByEC2Type are the numbers of GPUs of instance types; sizes of the g families from g5 on are alike.
+// gpusByEC2Type returns the number of GPUs of an instance type; the g families have the same sizes.
 func gpusByEC2Type(instanceType string) int {
 	family, size, _ := strings.Cut(instanceType, ".")
 	switch family {
@@ -136,7 +136,7 @@ func gpusByEC2Type(instanceType string) int {
 	return 0
 }
 
-// eksPool works out the nodes of a group.
+// eksPool returns the pool of a node group.
 func eksPool(c *Cloud, r *Resource) (*pool, error) {
 	in := object(r.Inputs)
 	cluster := c.find(EKSCluster, "name", in.text("clusterName"))

@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// Types of Azure's resources.
+// The types of Azure's resources.
 const (
 	AKSCluster         = "azure-native:containerservice/v20240901:ManagedCluster"
 	AKSAgentPool       = "azure-native:containerservice/v20240901:AgentPool"
 	AzureResourceGroup = "azure-native:resources:ResourceGroup"
 	azureLock          = "azure-native:authorization:ManagementLockByScope"
 
-	// AzureSubscription and AzureTenant are those that the simulated Azure belongs to.
+	// AzureSubscription and AzureTenant are those of the simulated Azure.
 	AzureSubscription = "00000000-0000-4000-8000-00000000000a"
 	AzureTenant       = "00000000-0000-4000-8000-00000000000b"
 
@@ -44,7 +44,7 @@ func azureError(code, message string) error {
 	return fmt.Errorf("code=%q message=%q", code, message)
 }
 
-// azureID is a resource's id in a group.
+// azureID returns the id of a resource in a group.
 func azureID(s Settings, group, rest string) string {
 	return fmt.Sprintf("/subscriptions/%s/resourceGroups/%s%s", orElse(s["subscriptionId"], AzureSubscription), group, rest)
 }

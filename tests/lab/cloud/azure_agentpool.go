@@ -52,7 +52,7 @@ func createAgentPool(c *Cloud, r *Resource, _ Settings) error {
 	return nil
 }
 
-// aksPoolInputs are the inputs of a pool of its own, in the words of one that is part of a cluster.
+// aksPoolInputs returns the inputs of a separate agent pool with the names that they have inside a cluster's.
 func aksPoolInputs(r *Resource) object {
 	in := object{}
 	for key, value := range r.Inputs {
@@ -69,14 +69,14 @@ var (
 	azureGPUSize = regexp.MustCompile(`^Standard_N[CDV]`)
 )
 
-// gpusByVMSize are the numbers of GPUs of Azure's sizes (Azure's list of accelerated VM sizes); other N sizes have
-// one.
+// gpusByVMSize are the numbers of GPUs of VM sizes (Azure's list of accelerated VM sizes). Other sizes of the N family
+// have one.
 var gpusByVMSize = map[string]int{
 	"standard_nc48ads_a100_v4": 2, "standard_nc96ads_a100_v4": 4, "standard_nd96amsr_a100_v4": 8, "standard_nd96asr_v4": 8,
 	"standard_nc64as_t4_v3": 4, "standard_nv72ads_a10_v5": 2, "standard_nc80adis_h100_v5": 2, "standard_nd96isr_h100_v5": 8,
 }
 
-// aksPool works out the nodes of a pool. prefix is what its id begins with.
+// aksPool returns the pool of an agent pool, whose id begins with the prefix.
 func aksPool(c *Cloud, prefix string, cluster *Resource, in object) (*pool, error) {
 	name := in.text("name")
 	if !aksPoolName.MatchString(name) {

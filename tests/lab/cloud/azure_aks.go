@@ -44,7 +44,7 @@ func aksClusterKind() *kind {
 				c.closeGate(ctx, r.ID))
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			// They lie in the group of the nodes, which goes with the cluster.
+			// The disks are in the group of the nodes, which is deleted with the cluster.
 			c.deleteDisks(func(disk *Resource) bool { return object(disk.Outputs).text("cluster") == r.ID })
 			return err
 		},
@@ -56,7 +56,7 @@ func createAKSCluster(c *Cloud, r *Resource, s Settings) error {
 	name := in.text("resourceName")
 	r.ID, r.Region = azureID(s, in.text("resourceGroupName"), "/providers/Microsoft.ContainerService/managedClusters/"+name), in.text("location")
 	if c.find(AKSCluster, "", r.ID) != nil {
-		// A PUT of Azure would change it; the provider asks first and refuses.
+		// Azure's PUT would change it; the provider looks first and refuses.
 		return fmt.Errorf("cannot create already existing resource '%s'", r.ID)
 	}
 	pools := in.objects("agentPoolProfiles")
@@ -97,7 +97,7 @@ func createAKSCluster(c *Cloud, r *Resource, s Settings) error {
 	return nil
 }
 
-// aksClusterOf is the cluster that a pool belongs to.
+// aksClusterOf returns the cluster of an agent pool, nil for none.
 func (c *Cloud) aksClusterOf(r *Resource) *Resource {
 	in := object(r.Inputs)
 	found := c.all(AKSCluster, func(cluster *Resource) bool {

@@ -26,7 +26,7 @@ func azureLockKind() *kind {
 	}
 }
 
-// azureLocked says that a lock keeps an id from being deleted.
+// azureLocked returns an error when a lock keeps an id from being deleted.
 func (c *Cloud) azureLocked(id string) error {
 	for _, lock := range c.all(azureLock, func(l *Resource) bool {
 		scope := object(l.Inputs).text("scope")

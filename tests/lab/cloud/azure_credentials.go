@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// aksToken: the token is made out to all AKS clusters of a tenant.
+// aksToken returns a token as kubelogin does: valid for all AKS clusters of a tenant.
 func (c *Cloud) aksToken(call Call) (string, error) {
 	words, flags, err := parseFlags(call.Args, "--login", "--server-id", "--tenant-id", "--environment", "--client-id")
 	if err != nil {
@@ -18,7 +18,7 @@ func (c *Cloud) aksToken(call Call) (string, error) {
 	logins := []string{"azurecli", "workloadidentity", "spn", "msi"}
 	switch {
 	case flags["--login"] == "" || flags["--login"] == "devicecode" || flags["--login"] == "interactive":
-		return "", fmt.Errorf("login %q asks a person, and there is none", flags["--login"])
+		return "", fmt.Errorf("login %q is interactive", flags["--login"])
 	case !slices.Contains(logins, flags["--login"]):
 		return "", fmt.Errorf("'%s' is not a supported login method. Supported method is one of devicecode, interactive, %s", flags["--login"], strings.Join(logins, ", "))
 	case flags["--server-id"] == "":

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// azureInvokes are Azure's data sources and listings.
+// azureInvokes returns Azure's data sources and listings by token.
 func azureInvokes() map[string]invoke {
 	const version = "azure-native:containerservice/v20240901:"
 	get := func(c *Cloud, args object) (*Resource, error) {
@@ -58,8 +58,8 @@ func azureInvokes() map[string]invoke {
 	}
 }
 
-// aksKubeconfig is what AKS lists: with Entra an exec plugin that asks a person, else a certificate, with a token
-// beside it that nobody should keep.
+// aksKubeconfig returns the kubeconfig that AKS lists: with Entra, an exec plugin with an interactive login; otherwise a
+// certificate, and a token that must not be kept.
 func (c *Cloud) aksKubeconfig(r *Resource, name string, entra bool) (object, error) {
 	g := c.gates[r.ID]
 	if g == nil {

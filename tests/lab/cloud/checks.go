@@ -15,7 +15,7 @@ func (k *kind) check(inputs map[string]any) []schema.Problem {
 	return k.checkProperties(resource.NewPropertyMapFromMap(inputs))
 }
 
-// checkProperties lists what the provider refuses. What is unknown yet passes.
+// checkProperties lists what the provider refuses. Unknown values are accepted.
 func (k *kind) checkProperties(inputs resource.PropertyMap) []schema.Problem {
 	problems := k.schema.Check(inputs)
 	for _, name := range k.needs {
@@ -31,7 +31,7 @@ func (k *kind) checkProperties(inputs resource.PropertyMap) []schema.Problem {
 	return problems
 }
 
-// oneOf says that a text is none of the allowed ones.
+// oneOf lists a problem when the text at a path is not one of the allowed ones.
 func oneOf(in object, path string, allowed ...string) []string {
 	if value := in.text(path); in.has(path) && value != "" && !slices.Contains(allowed, value) {
 		return []string{fmt.Sprintf("expected %s to be one of %q, got %s", path, allowed, value)}
@@ -49,7 +49,7 @@ func eachOneOf(in object, path string, allowed ...string) []string {
 	return wrong
 }
 
-// cidrs lists what is no network in CIDR notation.
+// cidrs lists a problem for each value that is not a network in CIDR notation.
 func cidrs(values []string) []string {
 	var wrong []string
 	for _, value := range values {
@@ -62,7 +62,7 @@ func cidrs(values []string) []string {
 	return wrong
 }
 
-// disjoint says which two networks overlap.
+// disjoint returns an error when two networks overlap.
 func disjoint(networks []string) error {
 	var seen []netip.Prefix
 	for _, text := range networks {

@@ -1,11 +1,3 @@
-// Package cloud simulates the parts of Google Cloud, AWS and Azure that the stacks use, on the lab's control
-// plane: creating a cluster hands out the lab's API server, a node pool is simulated nodes with the labels, taints
-// and GPUs that the cloud gives them, and the cloud's node autoscaler adds and removes them.
-//
-// The state is kept in the lab's process, because a cloud goes on when the program that called it is killed: an
-// operation that was begun is completed, and what it made is there whether or not anyone was told. Three providers
-// (see Provider) let the Pulumi engine act on it, and three stand-ins for the clouds' authentication plugins hand
-// out the lab's credentials.
 package cloud
 
 import (
@@ -27,44 +19,44 @@ import (
 	"vllm-autoscaling/tests/lab/controlplane"
 )
 
-// ControlPlane is what the clouds need of the lab's cluster.
+// ControlPlane is the lab's cluster, as far as the clouds use it.
 type ControlPlane interface {
-	// Config is the administrator's client configuration.
+	// Config returns the administrator's client configuration.
 	Config() *rest.Config
-	// Client acts as the administrator.
+	// Client returns a client of the administrator.
 	Client() kubernetes.Interface
 	// AddNode adds a node and returns when it is ready.
 	AddNode(ctx context.Context, n controlplane.Node) error
 	// RemoveNode removes a node and its pods.
 	RemoveNode(ctx context.Context, name string) error
-	// AdminCertificate is a client certificate of an administrator with its key, in PEM.
+	// AdminCertificate returns a client certificate of an administrator and its key, in PEM.
 	AdminCertificate() (certificate, key []byte, err error)
 }
 
-// Options for the clouds. Zero values mean the defaults that are named.
+// Options configure the clouds. A zero value means the stated default.
 type Options struct {
-	// ControlPlane is the cluster that every simulated cluster is made of. Required.
+	// ControlPlane is the cluster behind every simulated cluster. Required.
 	ControlPlane ControlPlane
-	// OperationTime is how long a cloud works on a cluster or node pool. Default 200 ms; minutes in reality.
+	// OperationTime is how long an operation on a cluster or node pool takes. Default 200 ms; minutes in a real cloud.
 	OperationTime time.Duration
-	// NodeStartTime is how long a machine takes to join. Default 1 s; 1 to 20 minutes in reality.
+	// NodeStartTime is how long a machine takes to join. Default 1 s; 1 to 20 minutes in a real cloud.
 	NodeStartTime time.Duration
 	// ScaleUpDelay is how long a pod stays unschedulable before a node autoscaler adds a node for it. Default 2 s;
-	// 30 s in reality for pods with GPUs.
+	// 30 s in a real cloud for pods with GPUs.
 	ScaleUpDelay time.Duration
-	// IdleTime is how long a node without pods is kept. Default 10 s; 10 minutes in reality.
+	// IdleTime is how long a node without pods is kept. Default 10 s; 10 minutes in a real cloud.
 	IdleTime time.Duration
-	// Wipe removes everything from the cluster that was not there at the lab's start: it goes with a cluster that
-	// is deleted. Nil keeps it.
+	// Wipe removes everything from the cluster that was not there at the lab's start. It is called when the last simulated
+	// cluster is deleted. Nil keeps everything.
 	Wipe func(ctx context.Context) error
-	// Collected asks what the managed collection's collector has stored for the value of a PromQL expression at a
-	// time. Nil leaves Cloud Monitoring and the managed collection out.
+	// Collected evaluates a PromQL expression at a time on what the managed collection's collector has stored. Nil leaves
+	// Cloud Monitoring and the managed collection out.
 	Collected func(ctx context.Context, promql string, at time.Time) (model.Vector, error)
-	// Log gets a line for each thing that a cloud does; nil for none.
+	// Log receives a line for each action of a cloud; nil for none.
 	Log io.Writer
 }
 
-// Cloud is the simulated clouds of one lab.
+// Cloud holds the simulated clouds of one lab.
 type Cloud struct {
 	options Options
 	doubles map[string]*double // by name
@@ -79,14 +71,14 @@ type Cloud struct {
 
 	mu        sync.Mutex
 	resources []*Resource
-	// gates are the API servers' addresses by the id of the cluster.
+	// gates are the clusters' addresses by cluster id, pools the node pools by id.
 	gates map[string]*gate
 	pools map[string]*pool
 	// driverRoles are the roles of the CSI drivers that need one, by cluster.
 	driverRoles map[string]string
-	// incidents are what should not have happened.
+	// incidents are errors that no cloud would report; see Incidents.
 	incidents []string
-	// operations counts what the clouds were asked to do.
+	// operations counts the requests to create, change or delete a resource.
 	operations int
 	// idleSince is when a node was first seen without a pod.
 	idleSince map[string]time.Time
@@ -94,7 +86,7 @@ type Cloud struct {
 	stuckSince map[string]time.Time
 }
 
-// Start starts the clouds, empty. End them with Stop.
+// Start starts the clouds, without any resource. Stop ends them.
 func Start(o Options) (*Cloud, error) {
 	setDefault(&o.OperationTime, 200*time.Millisecond)
 	setDefault(&o.NodeStartTime, time.Second)
@@ -130,7 +122,7 @@ func Start(o Options) (*Cloud, error) {
 	}
 	c.address = listener.Addr().String()
 	c.server = &http.Server{Handler: c.handler(), ReadHeaderTimeout: 10 * time.Second}
-	// The only error after a successful listen is the one that closing gives.
+	// After a successful listen the only error is that of closing.
 	go func() { _ = c.server.Serve(listener) }()
 	c.working.Go(c.runMachines)
 	return c, nil
@@ -142,7 +134,7 @@ func setDefault(d *time.Duration, value time.Duration) {
 	}
 }
 
-// Stop ends everything that the clouds do. Nodes stay: they go with the lab.
+// Stop ends all operations of the clouds. Nodes stay, because they end with the lab.
 func (c *Cloud) Stop() error {
 	c.cancel()
 	err := c.server.Close()
@@ -159,27 +151,27 @@ func (c *Cloud) Stop() error {
 	return err
 }
 
-// Environment is what the plugins and the authentication stand-ins need to find the clouds, as NAME=value.
+// Environment returns the environment variables with which the plugins and the authentication programs find the clouds.
 func (c *Cloud) Environment() []string { return []string{AddressVariable + "=" + c.address} }
 
-// AddressVariable names the environment variable with the clouds' address.
+// AddressVariable is the name of the environment variable with the clouds' address.
 const AddressVariable = "VLLM_LAB_CLOUD"
 
-// Incidents are what went wrong in ways that the cloud does not report, such as two device plugins on one node.
+// Incidents returns errors that no cloud would report, such as two device plugins on one node.
 func (c *Cloud) Incidents() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.incidents)
 }
 
-// Operations counts what the clouds were asked to create, change or delete.
+// Operations returns the number of requests to create, change or delete a resource.
 func (c *Cloud) Operations() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.operations
 }
 
-// incident notes what a cloud would not report.
+// incident records an error that no cloud would report.
 func (c *Cloud) incident(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	c.mu.Lock()
@@ -190,7 +182,7 @@ func (c *Cloud) incident(format string, args ...any) {
 	}
 }
 
-// pause lets time pass, less when the clouds end.
+// pause waits for d, or until the clouds end.
 func (c *Cloud) pause(d time.Duration) {
 	select {
 	case <-c.ctx.Done():

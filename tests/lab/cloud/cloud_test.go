@@ -23,7 +23,7 @@ import (
 	"vllm-autoscaling/tests/lab/controlplane"
 )
 
-// fakeControlPlane takes nodes and has no API server.
+// fakeControlPlane stores nodes and has no API server.
 type fakeControlPlane struct {
 	client kubernetes.Interface
 	mu     sync.Mutex
@@ -58,7 +58,7 @@ func (f *fakeControlPlane) all() []controlplane.Node {
 	return slices.Collect(maps.Values(f.nodes))
 }
 
-// newTestCloud has clouds whose operations take no time.
+// newTestCloud starts clouds whose operations take no time.
 func newTestCloud(t *testing.T) (*Cloud, *fakeControlPlane) {
 	t.Helper()
 	plane := &fakeControlPlane{client: fake.NewClientset(), nodes: map[string]controlplane.Node{}}
@@ -77,7 +77,7 @@ func mustMake(t *testing.T, c *Cloud, token string, inputs map[string]any) *Reso
 	return r
 }
 
-// with is a copy of inputs with changes; nil takes one away.
+// with returns a copy of inputs with changes; nil removes an input.
 func with(inputs map[string]any, changes map[string]any) map[string]any {
 	all := maps.Clone(inputs)
 	for key, value := range changes {
@@ -89,7 +89,7 @@ func with(inputs map[string]any, changes map[string]any) map[string]any {
 	return all
 }
 
-// TestVersionsAreThoseOfTheProgram: the engine asks for the plugin of the SDK's version.
+// TestVersionsAreThoseOfTheProgram checks the providers' versions: the engine requires the plugin of the SDK's version.
 func TestVersionsAreThoseOfTheProgram(t *testing.T) {
 	goMod, err := os.ReadFile("../../../go.mod")
 	require.NoError(t, err)
@@ -123,7 +123,7 @@ var (
 
 func TestGKENodes(t *testing.T) {
 	for name, test := range map[string]struct {
-		// before says that a pool without GPUs is there.
+		// before reports whether there is already a pool without GPUs.
 		before bool
 		config map[string]any
 		taints []string
@@ -174,7 +174,7 @@ func taintTexts(n controlplane.Node) []string {
 	return all
 }
 
-// scene makes what a test needs around the resource that it is about.
+// scene creates the resources that the tested one depends on.
 type scene func(t *testing.T, c *Cloud)
 
 func gkeScene(t *testing.T, c *Cloud) { mustMake(t, c, GKECluster, gkeCluster) }
@@ -234,7 +234,7 @@ func nodeGroup(c *Cloud) map[string]any {
 		"labels": map[string]any{"nvidia.com/gpu.present": "true"}, "taints": []any{gpuTaint}}
 }
 
-// TestRefusedCreations are inputs that the cloud's API, or its provider, refuses.
+// TestRefusedCreations checks inputs that the cloud's API or its provider refuses.
 func TestRefusedCreations(t *testing.T) {
 	fixed := func(inputs map[string]any) func(*Cloud) map[string]any {
 		return func(*Cloud) map[string]any { return inputs }
@@ -306,7 +306,7 @@ func TestRefusedCreations(t *testing.T) {
 	}
 }
 
-// TestRefusedDeletions are deletions that the cloud refuses until something else is gone.
+// TestRefusedDeletions checks deletions that the cloud refuses until something else is deleted.
 func TestRefusedDeletions(t *testing.T) {
 	for name, test := range map[string]struct {
 		scene          scene
@@ -351,7 +351,7 @@ func TestRefusedDeletions(t *testing.T) {
 	}
 }
 
-// TestWhatGoesWithACluster: pools, their nodes and what is bound to the cluster.
+// TestWhatGoesWithACluster checks that a deleted cluster takes its pools, their nodes and what is bound to it along.
 func TestWhatGoesWithACluster(t *testing.T) {
 	c, plane := newTestCloud(t)
 	aksScene(t, c)
@@ -376,7 +376,7 @@ func TestAKSNodes(t *testing.T) {
 	assert.Zero(t, node.GPUs, "until the device plugin runs on it")
 }
 
-// TestCloudCompletesWhatItHasBegun: the caller is gone, the resource is there.
+// TestCloudCompletesWhatItHasBegun checks that a resource is created also when its caller has ended.
 func TestCloudCompletesWhatItHasBegun(t *testing.T) {
 	c, _ := newTestCloud(t)
 	provider, err := c.Provider("gcp")

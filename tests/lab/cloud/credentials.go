@@ -11,19 +11,19 @@ import (
 type Call struct {
 	// Program is one of Programs.
 	Program string
-	// Args are its arguments, Info the value of KUBERNETES_EXEC_INFO.
+	// Args are its arguments, Info is the value of KUBERNETES_EXEC_INFO.
 	Args []string
 	Info string
 }
 
-// Answer is what the program prints and how it ends.
+// Answer is the output of the program and its exit status.
 type Answer struct {
 	Stdout, Stderr string
 	Code           int
 }
 
-// credentials answers as the program would, with the lab's credentials for the cluster that is meant. Where the real
-// program hands out a token that the cluster then refuses, so does this one.
+// credentials returns the program's output, with the lab's credentials for the cluster. Where the real program would
+// print a token that the cluster then refuses, so does this one.
 func (c *Cloud) credentials(call Call) Answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,7 +46,7 @@ func (c *Cloud) credentials(call Call) Answer {
 	return Answer{Stdout: string(credential) + "\n"}
 }
 
-// token is the administrator's, or for a cluster that there is not one that no API server takes.
+// token returns the administrator's token, or for no cluster one that every API server refuses.
 func (c *Cloud) token(cluster *Resource) string {
 	if cluster == nil {
 		return "refused-" + randomHex(32)
@@ -54,7 +54,7 @@ func (c *Cloud) token(cluster *Resource) string {
 	return c.options.ControlPlane.Config().BearerToken
 }
 
-// parseFlags divides arguments into words and flags with a value, all of which must be known.
+// parseFlags divides arguments into words and flags with values. An unknown flag is an error.
 func parseFlags(args []string, known ...string) (words []string, flags map[string]string, err error) {
 	flags = map[string]string{}
 	for i := 0; i < len(args); i++ {

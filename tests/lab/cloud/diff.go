@@ -10,7 +10,7 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 )
 
-// Diff compares the inputs, and what the server filled in where this version of the provider does.
+// Diff compares the inputs and, where this version of the provider does, the values filled in by the server.
 func (p *Provider) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
 	k, err := p.kind(req.GetUrn())
 	if err != nil {
@@ -65,7 +65,7 @@ func diff(req *pulumirpc.DiffRequest, replace, drifts []string, k *kind) (*pulum
 		}
 	}
 	if k != nil && k.name != "" && len(response.Replaces) > 0 {
-		// A name of its own choice cannot exist twice.
+		// A resource with a fixed name cannot exist twice.
 		was, now := before[resource.PropertyKey(k.name)], after[resource.PropertyKey(k.name)]
 		response.DeleteBeforeReplace = was.IsString() && now.IsString() && was.StringValue() == now.StringValue()
 	}
@@ -78,7 +78,7 @@ var rpcKinds = map[plugin.DiffKind]pulumirpc.PropertyDiff_Kind{
 	plugin.DiffUpdate: pulumirpc.PropertyDiff_UPDATE, plugin.DiffUpdateReplace: pulumirpc.PropertyDiff_UPDATE_REPLACE,
 }
 
-// covered says whether a path, list indices aside, is one of the fields or below one.
+// covered reports whether a path, without its list indices, is one of the fields or below one.
 func covered(path string, fields []string) bool {
 	parsed, err := resource.ParsePropertyPath(path)
 	if err != nil {
@@ -92,12 +92,12 @@ func covered(path string, fields []string) bool {
 	}
 	joined := strings.Join(names, ".")
 	return slices.ContainsFunc(fields, func(field string) bool {
-		// A change of a whole object is a change of the field in it.
+		// A change of a whole object changes the field in it.
 		return joined == field || strings.HasPrefix(joined, field+".") || strings.HasPrefix(field, joined+".")
 	})
 }
 
-// revealed is a copy without the marks of secrets.
+// revealed returns a copy without the marks of secrets.
 func revealed(m resource.PropertyMap) resource.PropertyMap {
 	copied := resource.PropertyMap{}
 	for key, value := range m {

@@ -12,14 +12,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ManagedLabel is on the objects that a cloud keeps in a cluster of its own accord. They are none of a stack's.
+// ManagedLabel marks the objects that a cloud itself creates in a cluster. They belong to no stack.
 const ManagedLabel = "lab.vllm-autoscaling/cloud"
 
-// Disk is the type of a volume that a cloud made for a claim. Nothing but the claim's end deletes it: a cluster that
-// is deleted first leaves it behind, except on Azure, where it lies in the cluster's own group.
+// Disk is the type of a volume that a cloud created for a claim. It is deleted only with the claim: a cluster that is
+// deleted first leaves it behind, except on Azure, where it is in the group of the cluster's nodes.
 const Disk = "lab:cloud:Disk"
 
-// storage is how a cloud makes volumes.
+// storage is a cloud's default StorageClass and its CSI driver.
 type storage struct {
 	class, driver string
 }
@@ -40,7 +40,7 @@ func (c *Cloud) installStorage(ctx context.Context, cluster *Resource) error {
 	no, wait := false, storagev1.VolumeBindingWaitForFirstConsumer
 	driver := &storagev1.CSIDriver{
 		ObjectMeta: metav1.ObjectMeta{Name: s.driver, Labels: managed},
-		// Simulated nodes attach nothing.
+		// Simulated nodes do not attach volumes.
 		Spec: storagev1.CSIDriverSpec{AttachRequired: &no},
 	}
 	if _, err := storageAPI.CSIDrivers().Create(ctx, driver, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
@@ -69,7 +69,7 @@ func (c *Cloud) driverRuns(driver string) *Resource {
 	return nil
 }
 
-// provision makes and deletes disks as the claims ask for.
+// provision creates disks for new claims and deletes those of deleted claims.
 func (c *Cloud) provision(ctx context.Context) error {
 	client := c.options.ControlPlane.Client()
 	cached := metav1.ListOptions{ResourceVersion: "0"}
@@ -110,7 +110,7 @@ func (c *Cloud) provision(ctx context.Context) error {
 	return nil
 }
 
-// makeDisk makes a disk for a claim, in the zone of the node that the scheduler has chosen.
+// makeDisk creates a disk for a claim in the zone of the node that the scheduler has chosen.
 func (c *Cloud) makeDisk(ctx context.Context, claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, nodeName string) error {
 	client := c.options.ControlPlane.Client()
 	c.mu.Lock()
@@ -153,7 +153,7 @@ func (c *Cloud) makeDisk(ctx context.Context, claim *corev1.PersistentVolumeClai
 	return nil
 }
 
-// releaseDisk deletes the disk of a claim that is gone.
+// releaseDisk deletes the disk of a deleted claim.
 func (c *Cloud) releaseDisk(ctx context.Context, volume *corev1.PersistentVolume) error {
 	if volume.Spec.CSI == nil || volume.Status.Phase != corev1.VolumeReleased && volume.DeletionTimestamp == nil ||
 		volume.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
@@ -183,7 +183,7 @@ func (c *Cloud) releaseDisk(ctx context.Context, volume *corev1.PersistentVolume
 	return nil
 }
 
-// deleteDisks deletes the disks that satisfy a condition. The caller has the lock.
+// deleteDisks deletes the disks that satisfy a condition. The caller holds the lock.
 func (c *Cloud) deleteDisks(condition func(*Resource) bool) {
 	c.resources = slices.DeleteFunc(c.resources, func(r *Resource) bool {
 		gone := r.Token == Disk && condition(r)

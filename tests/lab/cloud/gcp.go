@@ -2,7 +2,7 @@ package cloud
 
 import "slices"
 
-// Types of Google Cloud's resources.
+// The types of Google Cloud's resources.
 const (
 	GKECluster     = "gcp:container/cluster:Cluster"
 	GKENodePool    = "gcp:container/nodePool:NodePool"

@@ -14,10 +14,10 @@ func gcpComputeKinds() []*kind {
 	return []*kind{gcpNetworkKind(), gcpSubnetworkKind(), gcpRouterKind(), gcpRouterNATKind()}
 }
 
-// gcpLinks are the outputs that a network or subnetwork is named by.
+// gcpLinks are the outputs by which other resources name a network or subnetwork.
 var gcpLinks = []string{"selfLink", "name"}
 
-// gcpCompute creates a resource that has no more than a name in a project, and often a region.
+// gcpCompute returns the creation of a resource that has only a name in a project and perhaps a region.
 func gcpCompute(collection string) func(*Cloud, *Resource, Settings) error {
 	return func(_ *Cloud, r *Resource, s Settings) error {
 		in := object(r.Inputs)

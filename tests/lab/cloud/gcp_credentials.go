@@ -6,7 +6,7 @@ import (
 	"net/url"
 )
 
-// gkeToken: the plugin takes no arguments that say which cluster; kubectl tells it when asked to.
+// gkeToken returns a token as Google's plugin does, which reads the cluster from KUBERNETES_EXEC_INFO, not from arguments.
 func (c *Cloud) gkeToken(call Call) (string, error) {
 	if len(call.Args) > 0 {
 		return "", fmt.Errorf("unknown argument %q", call.Args[0])
@@ -15,7 +15,7 @@ func (c *Cloud) gkeToken(call Call) (string, error) {
 		Spec struct{ Cluster struct{ Server string } }
 	}
 	if err := json.Unmarshal([]byte(call.Info), &info); err != nil || info.Spec.Cluster.Server == "" {
-		return "", fmt.Errorf("KUBERNETES_EXEC_INFO does not tell the cluster: set provideClusterInfo")
+		return "", fmt.Errorf("KUBERNETES_EXEC_INFO does not contain the cluster: set provideClusterInfo")
 	}
 	server, err := url.Parse(info.Spec.Cluster.Server)
 	if err != nil {

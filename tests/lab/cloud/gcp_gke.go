@@ -79,7 +79,7 @@ func createGKECluster(c *Cloud, r *Resource, s Settings) error {
 	return nil
 }
 
-// settleGKECluster starts what GKE runs in a cluster.
+// settleGKECluster installs what GKE runs in a cluster.
 func (c *Cloud) settleGKECluster(ctx context.Context, r *Resource) error {
 	if err := c.installStorage(ctx, r); err != nil {
 		return err
@@ -105,7 +105,7 @@ func refuseDeleteGKECluster(_ *Cloud, r *Resource) error {
 	return nil
 }
 
-// Unprotect takes the deletion protection of a GKE cluster away.
+// Unprotect removes the deletion protection of a GKE cluster.
 func (c *Cloud) Unprotect(id string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -46,7 +46,7 @@ func gcpIAMMemberKind() *kind {
 		},
 		create: func(c *Cloud, r *Resource, _ Settings) error {
 			in := object(r.Inputs)
-			// A project's pool appears with its first cluster that has workload identity.
+			// The identity pool of a project exists from its first cluster with workload identity on.
 			if _, rest, ok := strings.Cut(in.text("member"), "/workloadIdentityPools/"); ok {
 				pool, _, _ := strings.Cut(rest, "/")
 				if len(c.all(GKECluster, func(r *Resource) bool { return object(r.Outputs).text("workloadIdentityConfig.workloadPool") == pool })) == 0 {
@@ -59,7 +59,7 @@ func gcpIAMMemberKind() *kind {
 	}
 }
 
-// granted says whether a member has a role in a project.
+// granted reports whether a member has a role in a project.
 func (c *Cloud) granted(project, role, member string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

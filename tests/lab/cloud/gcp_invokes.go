@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// gcpInvokes are Google's data sources.
+// gcpInvokes returns Google Cloud's data sources by token.
 func gcpInvokes() map[string]invoke {
 	return map[string]invoke{"gcp:projects/getProject:getProject": func(_ *Cloud, _ Settings, args object) (object, error) {
 		id, ok := strings.CutPrefix(args.text("filter"), "id:")

@@ -73,7 +73,7 @@ func bearerOf(t *testing.T, host string) []string {
 	return []string{"Authorization", "Bearer " + token.AccessToken}
 }
 
-// Only the ServiceAccount that the project's grant names may read, and what it gets has Cloud Monitoring's shape.
+// TestMonitoringTakesTheGrant checks that only the ServiceAccount in the project's grant can read, and the shape of the answer.
 func TestMonitoringTakesTheGrant(t *testing.T) {
 	var asked []string
 	c, err := Start(Options{ControlPlane: &fakeControlPlane{client: fake.NewClientset(), nodes: map[string]controlplane.Node{}}, Collected: func(_ context.Context, promql string, _ time.Time) (model.Vector, error) {

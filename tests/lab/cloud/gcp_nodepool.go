@@ -76,7 +76,7 @@ func createGKENodePool(c *Cloud, r *Resource, s Settings) error {
 		return err
 	}
 	r.Outputs["project"], r.Outputs["location"], r.Outputs["version"] = s["project"], cluster.Region, gkeVersion
-	// What the server adds, and this version of the provider takes for a change.
+	// The server adds these, and this version of the provider reports them as a change.
 	config := map[string]any{}
 	for key, value := range in.objectAt("nodeConfig") {
 		config[key] = value
@@ -99,7 +99,7 @@ func createGKENodePool(c *Cloud, r *Resource, s Settings) error {
 	return nil
 }
 
-// gkeClusterOf is the cluster that a node pool belongs to.
+// gkeClusterOf returns the cluster of a node pool, nil for none.
 func (c *Cloud) gkeClusterOf(r *Resource) *Resource {
 	in := object(r.Inputs)
 	found := c.all(GKECluster, func(cluster *Resource) bool {
@@ -112,8 +112,7 @@ func (c *Cloud) gkeClusterOf(r *Resource) *Resource {
 	return found[0]
 }
 
-// gpusByGKEMachine are machine types that bring their GPUs with them: type and number (Google's list of GPU machine
-// types).
+// gpusByGKEMachine are the GPUs of machine types with attached ones (Google's list of GPU machine types).
 var gpusByGKEMachine = map[string]struct {
 	accelerator string
 	count       int
@@ -126,7 +125,7 @@ var gpusByGKEMachine = map[string]struct {
 	"a3-highgpu-1g": {"nvidia-h100-80gb", 1}, "a3-highgpu-8g": {"nvidia-h100-80gb", 8},
 }
 
-// gkePool works out the nodes of a pool.
+// gkePool returns the pool of a GKE node pool.
 func gkePool(c *Cloud, r *Resource) (*pool, error) {
 	in, cluster := object(r.Inputs), c.gkeClusterOf(r)
 	if cluster == nil {
@@ -136,7 +135,7 @@ func gkePool(c *Cloud, r *Resource) (*pool, error) {
 	machineType := orElse(config.text("machineType"), "e2-medium")
 	p := &pool{
 		id: r.ID, cluster: cluster.ID, double: c.doubleOf(r.Token), name: in.text("name"), machineType: machineType,
-		// Changed in place since version 5.10 of the provider that Pulumi's is made from.
+		// Changed in place since version 5.10 of the Terraform provider, which Pulumi's is made from.
 		machine:    fmt.Sprint(machineType, config.at("diskSizeGb"), config.at("diskType")),
 		namePrefix: fmt.Sprintf("gke-%s-%s-%s-", shortened(named(cluster, "name"), 18), shortened(in.text("name"), 12), randomHex(8)),
 		autoscaled: in.has("autoscaling"), acceleratorLabel: "cloud.google.com/gke-accelerator", gpus: gpusAtOnce,
@@ -179,7 +178,7 @@ func gkePool(c *Cloud, r *Resource) (*pool, error) {
 	return p, c.gkeGPUs(p, config)
 }
 
-// gkeGPUs adds what GKE does for a pool with GPUs.
+// gkeGPUs sets the labels, the taint and the driver of a pool with GPUs, as GKE does.
 func (c *Cloud) gkeGPUs(p *pool, config object) error {
 	built := gpusByGKEMachine[p.machineType]
 	accelerators := config.objects("guestAccelerators")
@@ -206,7 +205,7 @@ func (c *Cloud) gkeGPUs(p *pool, config object) error {
 	} else {
 		p.labels["cloud.google.com/gke-gpu-driver-version"] = strings.ToLower(driver)
 	}
-	// GKE's own taint, if there is another pool for its pods to run on.
+	// GKE adds its own taint if there is another pool for the pods that do not tolerate it.
 	others := c.all(GKENodePool, func(r *Resource) bool {
 		return strings.HasPrefix(r.ID, p.cluster+"/") && len(object(r.Inputs).objects("nodeConfig.guestAccelerators")) == 0
 	})
@@ -216,7 +215,7 @@ func (c *Cloud) gkeGPUs(p *pool, config object) error {
 	return nil
 }
 
-// zonesOf are the zones that GKE gives to a pool in a location.
+// zonesOf returns the zones of a GKE pool in a location.
 func zonesOf(location string) []string {
 	if strings.Count(location, "-") > 1 {
 		return []string{location}

@@ -9,13 +9,13 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 )
 
-// hypothetical is a node as an autoscaler plans with it.
+// hypothetical is a node in an autoscaler's simulation.
 type hypothetical struct {
 	node *corev1.Node
 	free corev1.ResourceList
 }
 
-// occupied is a node with what its pods leave of it.
+// occupied returns a node with the resources that its pods leave free.
 func (v *view) occupied(node *corev1.Node) *hypothetical {
 	h := newHypothetical(node)
 	for _, pod := range v.pods[node.Name] {
@@ -32,7 +32,7 @@ func newHypothetical(node *corev1.Node) *hypothetical {
 	return &hypothetical{node: node, free: node.Status.Allocatable.DeepCopy()}
 }
 
-// take puts a pod on the node if it fits.
+// take adds a pod to the node and reports whether it fits.
 func (h *hypothetical) take(pod *corev1.Pod) bool {
 	if !selects(&pod.Spec, h.node.Labels) || !tolerates(pod.Spec.Tolerations, h.node.Spec.Taints) {
 		return false
@@ -74,7 +74,7 @@ func tolerates(tolerations []corev1.Toleration, taints []corev1.Taint) bool {
 	})
 }
 
-// selects says whether node selector and required node affinity match the labels.
+// selects reports whether the node selector and the required node affinity match the labels.
 func selects(spec *corev1.PodSpec, nodeLabels map[string]string) bool {
 	if !labels.SelectorFromSet(spec.NodeSelector).Matches(labels.Set(nodeLabels)) {
 		return false

@@ -8,7 +8,7 @@ import (
 	"vllm-autoscaling/tests/lab/cloud/schema"
 )
 
-// Settings are the provider's configuration that a resource is created with.
+// Settings are the configuration of the provider that creates a resource.
 type Settings map[string]string
 
 // kind is a type of resource and the rules of its cloud.
@@ -17,55 +17,55 @@ type kind struct {
 	schema *schema.Type
 	// needs are inputs that the schema cannot mark as required.
 	needs []string
-	// name is the input that is made up when it is missing; "" for none.
+	// name is the input that gets a random value when it is missing; "" for none.
 	name string
-	// replace are the inputs, with all below them, that cannot be changed in place.
+	// replace are the inputs that cannot be changed in place, with everything below them.
 	replace []string
-	// fixed are the inputs that the cloud refuses to change although its provider tries.
+	// fixed are the inputs that the provider tries to change in place and the cloud refuses to.
 	fixed []string
 	// drifts are inputs that the server fills in and that this version of the provider reports as a difference.
 	drifts []string
-	// computed are outputs beside the inputs, volatile those of them that an update changes.
+	// computed are the outputs beside the inputs, volatile those of them that an update changes.
 	computed, volatile []string
-	// validate finds what is wrong with the values as far as the provider can see.
+	// validate lists the values that the provider refuses.
 	validate func(in object) []string
 	// references are the inputs that name other resources.
 	references []reference
-	// create works out id and outputs, or refuses. It is called with the lock.
+	// create sets the id and the outputs, or refuses. It is called with the lock held.
 	create func(c *Cloud, r *Resource, s Settings) error
-	// settle makes it happen outside the lock; nil for nothing.
+	// settle completes the creation without the lock; nil for nothing.
 	settle func(ctx context.Context, c *Cloud, r *Resource) error
-	// update refuses or takes over the new inputs into the outputs. It is called with the lock.
+	// update applies the new inputs to the outputs, or refuses. It is called with the lock held.
 	update func(c *Cloud, r *Resource, old object) error
-	// refuseDelete says why it cannot be deleted now. It is called with the lock.
+	// refuseDelete returns why it cannot be deleted now. It is called with the lock held.
 	refuseDelete func(c *Cloud, r *Resource) error
-	// vanish ends what settle made, outside the lock.
+	// vanish removes what settle created, without the lock.
 	vanish func(ctx context.Context, c *Cloud, r *Resource) error
-	// slow says that the cloud takes OperationTime for it.
+	// slow reports whether an operation takes Options.OperationTime.
 	slow bool
 }
 
 // reference is an input that names another resource.
 type reference struct {
-	// path of the input; a list is followed into its elements.
+	// path is that of the input; a list stands for its elements.
 	path string
-	// token and by are the type referred to and the outputs that it is named by.
+	// token is the type referred to, by are the outputs that the input can contain.
 	token string
 	by    []string
-	// besides says which values name something else, with rules in create; nil for none.
+	// besides reports whether a value names something else, which create then checks; nil for none.
 	besides func(value string) bool
-	// then is what becomes of the resource when the one that it refers to is deleted.
+	// then is what happens to the resource when the one that it refers to is deleted.
 	then deletion
 }
 
 type deletion int
 
 const (
-	// blocks: what is referred to cannot be deleted.
+	// blocks: the deletion is refused.
 	blocks deletion = iota
-	// follows: it is deleted with what it refers to.
+	// follows: the resource is deleted as well.
 	follows
-	// stays: it stays, and does not work any more.
+	// stays: the resource stays, and no longer works.
 	stays
 )
 

@@ -15,7 +15,7 @@ import (
 	"vllm-autoscaling/tests/lab/controlplane"
 )
 
-// runMachines keeps every pool at its size, until the clouds end.
+// runMachines keeps every pool at its size until the clouds end.
 func (c *Cloud) runMachines() {
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
@@ -30,12 +30,12 @@ func (c *Cloud) runMachines() {
 			continue
 		}
 		if err := c.look(c.ctx); err != nil && c.ctx.Err() == nil {
-			fmt.Fprintf(c.options.Log, "cloud: looking at the cluster: %v\n", err)
+			fmt.Fprintf(c.options.Log, "cloud: reading the cluster: %v\n", err)
 		}
 	}
 }
 
-// resize starts the machines that pools lack and ends those that they have too many of.
+// resize starts and ends machines until each pool has its desired number.
 func (c *Cloud) resize() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,14 +46,14 @@ func (c *Cloud) resize() {
 		for !p.removed && len(p.nodes) > p.desired && len(p.starting) == 0 {
 			c.endMachine(p, p.nodes[len(p.nodes)-1])
 		}
-		// One at a time goes out of service, without a spare one, as the program asks for.
+		// The program configures upgrades of one node at a time, without a spare one.
 		if !p.removed && len(p.outdated) > 0 && len(p.nodes) == p.desired && len(p.starting) == 0 {
 			c.endMachine(p, p.outdated[0])
 		}
 	}
 }
 
-// startMachine adds a node to a pool. The caller has the lock.
+// startMachine adds a node to a pool. The caller holds the lock.
 func (c *Cloud) startMachine(p *pool) {
 	index := p.made
 	p.made++
@@ -94,7 +94,7 @@ func (c *Cloud) startMachine(p *pool) {
 	})
 }
 
-// poolHash fits into a label.
+// poolHash returns a hash of a pool's id that is a valid label value.
 func poolHash(id string) string {
 	var sum uint64 = 14695981039346656037 // FNV-1a
 	for _, b := range []byte(id) {
@@ -103,7 +103,7 @@ func poolHash(id string) string {
 	return strconv.FormatUint(sum, 16)
 }
 
-// endMachine removes a node from a pool. The caller has the lock.
+// endMachine removes a node from a pool. The caller holds the lock.
 func (c *Cloud) endMachine(p *pool, name string) {
 	p.nodes = slices.DeleteFunc(p.nodes, func(n string) bool { return n == name })
 	p.outdated = slices.DeleteFunc(p.outdated, func(n string) bool { return n == name })
@@ -115,7 +115,7 @@ func (c *Cloud) endMachine(p *pool, name string) {
 	})
 }
 
-// drainTime is how long the pods of a node may take to end; GKE and EKS give them an hour and 15 minutes.
+// drainTime is how long the pods of a node may take to end. GKE allows an hour, EKS 15 minutes.
 const drainTime = 90 * time.Second
 
 // drain ends the pods of a node, waits for them and removes the node.
@@ -147,8 +147,8 @@ func (c *Cloud) drain(ctx context.Context, name string) error {
 	if err := c.options.ControlPlane.RemoveNode(ctx, name); err != nil {
 		return err
 	}
-	// The pods of DaemonSets go with the machine. Nobody would say that they have ended, and the cluster would wait
-	// most of a minute before it takes that for granted.
+	// The pods of DaemonSets end with the machine. Nothing reports that, and the cluster would wait most of a minute before
+	// it assumes so.
 	pods, err := core.Pods("").List(ctx, onNode)
 	if err != nil {
 		return fmt.Errorf("drain node %s: %w", name, err)
@@ -162,7 +162,7 @@ func (c *Cloud) drain(ctx context.Context, name string) error {
 	return nil
 }
 
-// advertise makes the node's GPUs follow the device plugin's pods.
+// advertise sets the allocatable GPUs of a node by the number of its running device plugins.
 func (c *Cloud) advertise(ctx context.Context, p *pool, node *corev1.Node, plugins int) error {
 	if p.gpuCount == 0 {
 		return nil

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// randomHex is made of n random hexadecimal digits.
+// randomHex returns n random hexadecimal digits.
 func randomHex(n int) string {
 	b := make([]byte, (n+1)/2)
 	_, _ = rand.Read(b) // never fails since Go 1.24
@@ -22,7 +22,7 @@ func digits(s string) string {
 	}, s)
 }
 
-// shortened cuts a name as clouds do in the names of nodes.
+// shortened truncates a name as clouds do in the names of nodes.
 func shortened(name string, most int) string {
 	if len(name) > most {
 		name = name[:most]

@@ -7,8 +7,7 @@ import (
 	"slices"
 )
 
-// Make creates a resource as someone outside of Pulumi would, for a stack to find it there. The inputs are those of
-// the Pulumi type.
+// Make creates a resource outside of Pulumi, such as one that a stack is to find. The inputs are those of the Pulumi type.
 func (c *Cloud) Make(token string, settings Settings, inputs map[string]any) (*Resource, error) {
 	k, ok := c.kinds[token]
 	if !ok {
@@ -20,7 +19,7 @@ func (c *Cloud) Make(token string, settings Settings, inputs map[string]any) (*R
 	return c.create(k, settings, inputs, "")
 }
 
-// Remove deletes a resource as someone outside of Pulumi would.
+// Remove deletes a resource outside of Pulumi.
 func (c *Cloud) Remove(token, id string) error {
 	if token == Disk {
 		c.mu.Lock()
@@ -35,7 +34,7 @@ func (c *Cloud) Remove(token, id string) error {
 	return c.remove(k, id)
 }
 
-// create makes a resource. It is not given the caller's context: a cloud completes what it has begun.
+// create creates a resource. It takes no context, because a cloud completes an operation also when its caller ends.
 func (c *Cloud) create(k *kind, s Settings, inputs map[string]any, urn string) (*Resource, error) {
 	r := &Resource{Token: k.token, Inputs: inputs, Outputs: maps.Clone(inputs), URN: urn, busy: true}
 	if err := c.enter(k, r, s); err != nil {
@@ -58,7 +57,7 @@ func (c *Cloud) create(k *kind, s Settings, inputs map[string]any, urn string) (
 	return r, nil
 }
 
-// enter makes the resource known.
+// enter validates a new resource and adds it to the cloud.
 func (c *Cloud) enter(k *kind, r *Resource, s Settings) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,7 +122,7 @@ func (c *Cloud) change(k *kind, id string, inputs map[string]any) (*Resource, er
 	return r, nil
 }
 
-// remove deletes a resource and what goes with it. One that is gone is no error, as with the real providers.
+// remove deletes a resource and what follows it. A missing one is no error, as with the real providers.
 func (c *Cloud) remove(k *kind, id string) error {
 	c.mu.Lock()
 	c.operations++
@@ -157,7 +156,7 @@ func (c *Cloud) remove(k *kind, id string) error {
 	return nil
 }
 
-// refuse says why a resource cannot be deleted.
+// refuse returns why a resource cannot be deleted now, nil if it can be.
 func (c *Cloud) refuse(k *kind, r *Resource) error {
 	if r.busy {
 		return fmt.Errorf("an operation on it is under way: try again later")
@@ -175,7 +174,7 @@ func (c *Cloud) refuse(k *kind, r *Resource) error {
 	return nil
 }
 
-// followers are deleted with the resource.
+// followers returns the resources that are deleted with one.
 func (c *Cloud) followers(r *Resource) []*Resource {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,7 +187,7 @@ func (c *Cloud) followers(r *Resource) []*Resource {
 	return found
 }
 
-// refersTo is the strongest reference from one resource to another; nil for none.
+// refersTo returns the strongest reference from one resource to another, nil for none.
 func (c *Cloud) refersTo(from, to *Resource) *reference {
 	var strongest *reference
 	k := c.kinds[from.Token]

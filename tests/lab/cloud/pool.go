@@ -16,19 +16,19 @@ import (
 	"vllm-autoscaling/tests/lab/controlplane"
 )
 
-// gpuAdvertising says when a node tells the API server of its GPUs.
+// gpuAdvertising is when a node reports its GPUs to the API server.
 type gpuAdvertising int
 
 const (
-	// gpusNever: it has no driver.
+	// gpusNever: the node has no driver.
 	gpusNever gpuAdvertising = iota
-	// gpusAtOnce: its image brings driver and device plugin.
+	// gpusAtOnce: the node's image contains driver and device plugin.
 	gpusAtOnce
-	// gpusByPlugin: its image brings the driver; a pod of the device plugin has to run on it.
+	// gpusByPlugin: the node's image contains the driver; a pod of the device plugin has to run on the node.
 	gpusByPlugin
 )
 
-// poolLabel is on every node that a cloud made, with the hash of its pool's id.
+// poolLabel is the label of a cloud's nodes with the hash of their pool's id.
 const poolLabel = "lab.vllm-autoscaling/pool"
 
 // pool is a group of equal machines.
@@ -36,14 +36,14 @@ type pool struct {
 	double            *double
 	id, cluster, name string
 	machineType       string
-	// machine is everything that a node is made from and that can change while the pool stays.
+	// machine identifies the machine properties that can change in place; a change replaces the nodes.
 	machine  string
 	zones    []string
 	labels   map[string]string
 	taints   []corev1.Taint
 	gpuCount int
 	gpus     gpuAdvertising
-	// acceleratorLabel tells an autoscaler that a node without GPUs is about to get some.
+	// acceleratorLabel is the label of nodes that get GPUs, also before they report them.
 	acceleratorLabel       string
 	namePrefix, nodeSuffix string
 	asg                    string
@@ -53,7 +53,7 @@ type pool struct {
 
 	made  int
 	nodes []string
-	// outdated are those of the nodes that were made from another machine, and are to be replaced.
+	// outdated are the nodes that were created with another machine and are to be replaced.
 	outdated  []string
 	starting  map[string]bool
 	removed   bool
@@ -77,7 +77,7 @@ func (p *pool) taint(key, value, effect string) error {
 	return nil
 }
 
-// allocatable is what pods can use. The kubelet and the system keep about 100m and a tenth of the memory.
+// allocatable returns the resources for pods. The kubelet and the system reserve about 100m and a tenth of the memory.
 func (p *pool) allocatable() corev1.ResourceList {
 	cpus, memory := p.double.machineSize(p.machineType)
 	list := corev1.ResourceList{
@@ -91,7 +91,7 @@ func (p *pool) allocatable() corev1.ResourceList {
 	return list
 }
 
-// nodeLabels are all labels of a node in one of the pool's zones.
+// nodeLabels returns the labels of the pool's node with that index, which selects its zone.
 func (p *pool) nodeLabels(index int) map[string]string {
 	labels := maps.Clone(p.labels)
 	labels[corev1.LabelInstanceTypeStable] = p.machineType
@@ -103,12 +103,12 @@ func (p *pool) nodeLabels(index int) map[string]string {
 	return labels
 }
 
-// regionOf a zone: us-central1-a, eu-central-1a or eastus-1.
+// regionOf returns the region of a zone such as us-central1-a, eu-central-1a or eastus-1.
 func regionOf(zone string) string {
 	return regexp.MustCompile(`(-[a-z]|-\d+|[a-z])$`).ReplaceAllString(zone, "")
 }
 
-// changePool takes a pool's new settings over. The caller has the lock.
+// changePool applies new settings to a pool. The caller holds the lock.
 func (c *Cloud) changePool(p *pool) error {
 	old := c.pools[p.id]
 	if old == nil {
@@ -126,7 +126,7 @@ func (c *Cloud) changePool(p *pool) error {
 	return nil
 }
 
-// waitForPool returns when a new pool has its nodes.
+// waitForPool waits until a new pool has its nodes.
 func (c *Cloud) waitForPool(ctx context.Context, id string) error {
 	for {
 		c.mu.Lock()
@@ -198,7 +198,7 @@ func (c *Cloud) untaintedNodes(_ context.Context, cluster string) int {
 	return n
 }
 
-// Nodes are the names of a pool's nodes, by the pool's name in the cloud.
+// Nodes returns the names of a pool's nodes, by the pool's name in the cloud.
 func (c *Cloud) Nodes(pool string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -210,7 +210,7 @@ func (c *Cloud) Nodes(pool string) []string {
 	return nil
 }
 
-// Pools are the names of all pools.
+// Pools returns the names of all pools, sorted.
 func (c *Cloud) Pools() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -222,11 +222,11 @@ func (c *Cloud) Pools() []string {
 	return names
 }
 
-// defaultCPUs and defaultMemoryGiB are the size of a machine whose type does not tell it.
+// defaultCPUs and defaultMemoryGiB are the size of a machine whose type does not contain one.
 const (
 	defaultCPUs      = 4
 	defaultMemoryGiB = 16
 )
 
-// taintEffects are the effects of taints by the names that GKE and EKS give them.
+// taintEffects are the effects of taints by their names in GKE's and EKS' API.
 var taintEffects = map[string]string{"NO_SCHEDULE": "NoSchedule", "PREFER_NO_SCHEDULE": "PreferNoSchedule", "NO_EXECUTE": "NoExecute"}

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// Provider serves one of the clouds to the Pulumi engine, as the provider of that name does.
+// Provider simulates the Pulumi provider of one cloud.
 type Provider struct {
 	pulumirpc.UnimplementedResourceProviderServer
 	cloud    *Cloud
@@ -33,27 +33,27 @@ func (c *Cloud) Provider(name string) (*Provider, error) {
 	return &Provider{cloud: c, double: d, settings: Settings{}}, nil
 }
 
-// GetPluginInfo tells the version that the engine records in the state.
+// GetPluginInfo returns the version that the engine records in the state.
 func (p *Provider) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
 	return &pulumirpc.PluginInfo{Version: p.double.version}, nil
 }
 
-// GetSchema returns the smallest schema that the engine takes: the program brings its own types.
+// GetSchema returns the smallest schema that the engine accepts; the program has its own types.
 func (p *Provider) GetSchema(context.Context, *pulumirpc.GetSchemaRequest) (*pulumirpc.GetSchemaResponse, error) {
 	return &pulumirpc.GetSchemaResponse{Schema: fmt.Sprintf(`{"name":%q,"version":%q}`, p.double.name, p.double.version)}, nil
 }
 
-// Attach does nothing: nothing is logged to the engine.
+// Attach does nothing, because nothing is logged to the engine.
 func (p *Provider) Attach(context.Context, *pulumirpc.PluginAttach) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, nil
 }
 
-// Cancel does nothing: a cloud goes on with what it has begun.
+// Cancel does nothing, because a cloud completes what it has begun.
 func (p *Provider) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, nil
 }
 
-// CheckConfig refuses settings that the provider does not know.
+// CheckConfig refuses unknown settings.
 func (p *Provider) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	news, err := unmarshal(req.GetNews())
 	if err != nil {
@@ -73,7 +73,7 @@ func (p *Provider) DiffConfig(_ context.Context, req *pulumirpc.DiffRequest) (*p
 	return diff(req, nil, nil, nil)
 }
 
-// Configure takes the settings and refuses another account than the one there is.
+// Configure stores the settings, or refuses them.
 func (p *Provider) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
 	args, err := unmarshal(req.GetArgs())
 	if err != nil {
@@ -94,7 +94,7 @@ func (p *Provider) Configure(_ context.Context, req *pulumirpc.ConfigureRequest)
 	return &pulumirpc.ConfigureResponse{AcceptSecrets: true, SupportsPreview: true, AcceptResources: true}, nil
 }
 
-// Invoke answers a data source.
+// Invoke returns the result of a data source.
 func (p *Provider) Invoke(_ context.Context, req *pulumirpc.InvokeRequest) (*pulumirpc.InvokeResponse, error) {
 	f, ok := p.double.invokes[req.GetTok()]
 	if !ok {
@@ -114,7 +114,7 @@ func (p *Provider) Invoke(_ context.Context, req *pulumirpc.InvokeRequest) (*pul
 	return &pulumirpc.InvokeResponse{Return: answer}, err
 }
 
-// kind finds the rules of a resource.
+// kind returns the rules of a resource's type.
 func (p *Provider) kind(u string) (*kind, error) {
 	token := string(urn.URN(u).Type())
 	k, ok := p.cloud.kinds[token]
@@ -124,7 +124,7 @@ func (p *Provider) kind(u string) (*kind, error) {
 	return k, nil
 }
 
-// Check refuses unknown, missing and wrong inputs, and names what has no name.
+// Check refuses unknown, missing and invalid inputs, and sets a missing name.
 func (p *Provider) Check(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	k, err := p.kind(req.GetUrn())
 	if err != nil {
@@ -139,7 +139,7 @@ func (p *Provider) Check(_ context.Context, req *pulumirpc.CheckRequest) (*pulum
 		return nil, err
 	}
 	response := &pulumirpc.CheckResponse{}
-	// What the engine checks again before a replacement has no olds, and gets another name.
+	// A replacement is checked without old inputs and gets another name.
 	if key := resource.PropertyKey(k.name); k.name != "" && news[key].IsNull() && news["namePrefix"].IsNull() {
 		if old := olds[key]; old.IsString() {
 			news[key] = old
@@ -154,7 +154,7 @@ func (p *Provider) Check(_ context.Context, req *pulumirpc.CheckRequest) (*pulum
 	return response, err
 }
 
-// suffix is seven hexadecimal digits of a seed that is the same in a preview and the update after it.
+// suffix returns seven hexadecimal digits of a seed, which is the same in a preview and the update after it.
 func suffix(seed []byte) string {
 	if len(seed) == 0 {
 		return randomHex(7)
@@ -162,7 +162,7 @@ func suffix(seed []byte) string {
 	return fmt.Sprintf("%x", seed)[:7]
 }
 
-// Create makes the resource in the cloud. A preview tells what is known of it before.
+// Create creates the resource in the cloud. A preview returns the outputs that are known before.
 func (p *Provider) Create(_ context.Context, req *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
 	k, err := p.kind(req.GetUrn())
 	if err != nil {
@@ -185,7 +185,7 @@ func (p *Provider) Create(_ context.Context, req *pulumirpc.CreateRequest) (*pul
 		return nil, failed
 	}
 	if err != nil {
-		// It is there, but does not work: the engine has to know of it to delete it.
+		// The resource exists but does not work. The engine has to record it, to delete it later.
 		return nil, initFailed(r.ID, outputs, req.GetProperties(), err)
 	}
 	return &pulumirpc.CreateResponse{Id: r.ID, Properties: outputs}, nil
@@ -201,7 +201,7 @@ func initFailed(id string, outputs, inputs *structpb.Struct, cause error) error 
 	return failed.Err()
 }
 
-// unknownOutputs adds the outputs that only the cloud knows.
+// unknownOutputs adds the outputs that the cloud sets, as unknown.
 func unknownOutputs(properties resource.PropertyMap, names []string) resource.PropertyMap {
 	for _, name := range names {
 		if _, given := properties[resource.PropertyKey(name)]; !given {
@@ -211,7 +211,7 @@ func unknownOutputs(properties resource.PropertyMap, names []string) resource.Pr
 	return properties
 }
 
-// outputs are the resource's, with the marks of secrets that the inputs have.
+// outputs returns a resource's outputs, with the inputs' marks of secrets.
 func (p *Provider) outputs(r *Resource, inputs resource.PropertyMap) (*structpb.Struct, error) {
 	p.cloud.mu.Lock()
 	all := resource.NewPropertyMapFromMap(r.Outputs)
@@ -224,7 +224,7 @@ func (p *Provider) outputs(r *Resource, inputs resource.PropertyMap) (*structpb.
 	return marshal(all)
 }
 
-// Update changes the resource in place. A preview tells what stays known.
+// Update changes the resource in place. A preview returns the outputs that stay known.
 func (p *Provider) Update(_ context.Context, req *pulumirpc.UpdateRequest) (*pulumirpc.UpdateResponse, error) {
 	k, err := p.kind(req.GetUrn())
 	if err != nil {
@@ -261,7 +261,7 @@ func (p *Provider) Update(_ context.Context, req *pulumirpc.UpdateRequest) (*pul
 	return &pulumirpc.UpdateResponse{Properties: outputs}, err
 }
 
-// Read tells what is there; an empty id says that nothing is.
+// Read returns the resource as it is; an empty id means that it does not exist.
 func (p *Provider) Read(_ context.Context, req *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
 	k, err := p.kind(req.GetUrn())
 	if err != nil {

@@ -82,7 +82,7 @@ func TestCheck(t *testing.T) {
 	}
 	assert.ElementsMatch(t, []string{`invalid or unknown key "colour"`, `scalingConfig lacks the required property "desiredSize"`, `missing required property "subnetIds"`}, reasons)
 
-	// What a preview does not know yet is right until it is known.
+	// Values that are unknown in a preview are accepted.
 	unknown, err := marshal(resource.PropertyMap{
 		"assumeRolePolicy": resource.MakeComputed(resource.NewStringProperty("")), "description": resource.MakeSecret(resource.NewStringProperty("x")),
 	})
@@ -92,7 +92,7 @@ func TestCheck(t *testing.T) {
 	assert.Empty(t, response.GetFailures())
 }
 
-// TestDiffReplacesWhatTheCloudCannotChange holds the doubles against what is known of the real providers.
+// TestDiffReplacesWhatTheCloudCannotChange compares the doubles with the documented behavior of the real providers.
 func TestDiffReplacesWhatTheCloudCannotChange(t *testing.T) {
 	gke := func(config map[string]any) map[string]any { return gkePoolOf("p", config) }
 	for name, test := range map[string]struct {
@@ -119,7 +119,7 @@ func TestDiffReplacesWhatTheCloudCannotChange(t *testing.T) {
 		"public networks": {"aws", EKSCluster, map[string]any{"vpcConfig": map[string]any{"publicAccessCidrs": []any{"10.0.0.0/8"}}},
 			map[string]any{"vpcConfig": map[string]any{"publicAccessCidrs": []any{"10.0.0.0/9"}}}, nil},
 
-		// Azure's provider tries, and Azure refuses.
+		// Azure's provider tries to change it, and Azure refuses.
 		"VM size": {"azure-native", AKSAgentPool, agentPool, with(agentPool, map[string]any{"vmSize": "Standard_NV36ads_A10_v5"}), nil},
 		"name":    {"azure-native", AKSAgentPool, agentPool, with(agentPool, map[string]any{"agentPoolName": "other"}), []string{"agentPoolName"}},
 	} {
@@ -137,7 +137,7 @@ func TestDiffReplacesWhatTheCloudCannotChange(t *testing.T) {
 	}
 }
 
-// TestPermanentDifference: this version of the provider reports what GKE fills in, unless it is told to ignore it.
+// TestPermanentDifference checks that values filled in by GKE are reported as a change unless they are ignored.
 func TestPermanentDifference(t *testing.T) {
 	c, _ := newTestCloud(t)
 	gkeScene(t, c)
@@ -168,7 +168,7 @@ func TestAzureRefusesWhatItCannotChange(t *testing.T) {
 	assert.EqualValues(t, 5, c.Find(AKSAgentPool, "name", "gpu").Inputs["maxCount"])
 }
 
-// TestPreviews: what a preview says is known stays what it is.
+// TestPreviews checks that the outputs which a preview shows as known do not change.
 func TestPreviews(t *testing.T) {
 	c, _ := newTestCloud(t)
 	aws := newProvider(t, c, "aws", map[string]any{"region": "eu-west-1"})
@@ -218,7 +218,7 @@ func TestReadTellsWhatIsThere(t *testing.T) {
 	require.NoError(t, err, "what is gone is deleted")
 }
 
-// TestSecretsStaySecret: in the outputs as in the inputs.
+// TestSecretsStaySecret checks that secret inputs are secret outputs.
 func TestSecretsStaySecret(t *testing.T) {
 	c, _ := newTestCloud(t)
 	p := newProvider(t, c, "aws", map[string]any{"region": "eu-west-1"})
@@ -246,7 +246,7 @@ func TestCredentials(t *testing.T) {
 	const good, refused = "admin-token", "refused-"
 	for name, test := range map[string]struct {
 		call Call
-		// token is in the credential; says is in the error.
+		// token is in the credential, says in the error.
 		token, says string
 	}{
 		"gke":                      {Call{Program: "gke-gcloud-auth-plugin", Info: info("https://" + endpoint)}, good, ""},
@@ -265,7 +265,7 @@ func TestCredentials(t *testing.T) {
 		"aks":                      {Call{Program: "kubelogin", Args: kubelogin("--login", "azurecli", "--server-id", aksServerApplication, "--tenant-id", AzureTenant)}, good, ""},
 		"aks, another tenant":      {Call{Program: "kubelogin", Args: kubelogin("--login", "spn", "--server-id", aksServerApplication, "--tenant-id", "x")}, refused, ""},
 		"aks, another application": {Call{Program: "kubelogin", Args: kubelogin("--login", "msi", "--server-id", "x")}, refused, ""},
-		"aks, asks a person":       {Call{Program: "kubelogin", Args: kubelogin("--login", "devicecode", "--server-id", aksServerApplication)}, "", "asks a person"},
+		"aks, interactive login":   {Call{Program: "kubelogin", Args: kubelogin("--login", "devicecode", "--server-id", aksServerApplication)}, "", "is interactive"},
 		"aks, no server":           {Call{Program: "kubelogin", Args: kubelogin("--login", "azurecli")}, "", "--server-id is required"},
 		"aks, a login too few":     {Call{Program: "kubelogin", Args: kubelogin("--login")}, "", "flag needs an argument"},
 		"another program":          {Call{Program: "gcloud"}, "", "no program"},
@@ -284,7 +284,7 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// TestAKSListings: with local accounts disabled there is no administrator, with Entra a plugin that asks a person.
+// TestAKSListings checks that there are no administrator's credentials with local accounts disabled, and a plugin with Entra.
 func TestAKSListings(t *testing.T) {
 	c, _ := newTestCloud(t)
 	aksScene(t, c)

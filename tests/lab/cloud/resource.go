@@ -8,24 +8,24 @@ import (
 
 // Resource is something in a cloud.
 type Resource struct {
-	// Token is its Pulumi type, ID the cloud's name of it.
+	// Token is its Pulumi type, ID its name in the cloud.
 	Token, ID string
-	// Inputs are what was asked for.
+	// Inputs are the requested properties.
 	Inputs map[string]any
-	// Outputs are the inputs and what the cloud added.
+	// Outputs are the inputs and the properties that the cloud added.
 	Outputs map[string]any
-	// Region or location; "" for global ones.
+	// Region is its region or location; "" for a global resource.
 	Region string
-	// URN of the Pulumi resource that it was made for; "" for what was made otherwise. No cloud knows it: it stands for
-	// the names and tags by which people would find the resource.
+	// URN is that of its Pulumi resource; "" if it was created otherwise. No cloud stores it: it stands for the names and
+	// tags by which people would find the resource.
 	URN string
-	// busy says that an operation on it is under way.
+	// busy reports whether an operation on it is in progress.
 	busy bool
 }
 
 func (r *Resource) String() string { return r.Token + " " + r.ID }
 
-// Resources are what is in the clouds, oldest first.
+// Resources returns the resources of all clouds, oldest first.
 func (c *Cloud) Resources() []Resource {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -36,7 +36,7 @@ func (c *Cloud) Resources() []Resource {
 	return all
 }
 
-// Settled waits until the clouds have done what they were asked for and returns what is in them then.
+// Settled waits until no operation is in progress and returns the resources of all clouds.
 func (c *Cloud) Settled(ctx context.Context) []Resource {
 	for {
 		c.mu.Lock()
@@ -49,7 +49,7 @@ func (c *Cloud) Settled(ctx context.Context) []Resource {
 	}
 }
 
-// Find is the resource of a type whose property has a value, such as its name; nil for none.
+// Find returns the resource of a type whose property has a value, such as its name; nil for none.
 func (c *Cloud) Find(token, property, value string) *Resource {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,7 +60,7 @@ func (c *Cloud) Find(token, property, value string) *Resource {
 	return nil
 }
 
-// find is the resource of a type with an output; "" means its id. The caller has the lock.
+// find returns the resource of a type whose output has a value, nil for none; the property "" is the id. The caller holds the lock.
 func (c *Cloud) find(token, property, value string) *Resource {
 	for _, r := range c.resources {
 		if r.Token == token && named(r, property) == value {
@@ -79,7 +79,7 @@ func (c *Cloud) findBy(token string, by []string, value string) *Resource {
 	return nil
 }
 
-// all are the resources of a type that satisfy a condition.
+// all returns the resources of a type that satisfy a condition. The caller holds the lock.
 func (c *Cloud) all(token string, condition func(*Resource) bool) []*Resource {
 	var found []*Resource
 	for _, r := range c.resources {

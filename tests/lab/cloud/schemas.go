@@ -6,7 +6,7 @@ import (
 	"vllm-autoscaling/tests/lab/cloud/schema"
 )
 
-// computeSchema describes inputs whose SDK package is too large to compile for six properties.
+// computeSchema returns the schema of inputs whose SDK package is too large to compile for a few properties.
 func computeSchema(required string, properties map[string]*schema.Type) *schema.Type {
 	t := &schema.Type{Kind: schema.Object, Properties: properties}
 	for name := range strings.SplitSeq(required, " ") {
