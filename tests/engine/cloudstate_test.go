@@ -82,21 +82,20 @@ func TestCloudResourceOptions(t *testing.T) {
 					}
 				}
 			}
-			assert.ElementsMatch(t, []string{"kubernetes", map[string]string{"gke": "gcp", "eks": "aws", "aks": "azure-native"}[cloud]}, providersSeen)
+			assert.ElementsMatch(t, []string{"kubernetes", string(doubleOf(t, cloud).provider)}, providersSeen)
 			assert.GreaterOrEqual(t, len(cloudSeen), 3)
 			kubernetes := s.state.Resources[slices.IndexFunc(s.state.Resources, func(r *resource.State) bool {
 				return r.Type == providers.MakeProviderType("kubernetes")
 			})]
 			assert.NotEmpty(t, text(kubernetes.Inputs, "clusterIdentifier"), "or a new kubeconfig would replace every object")
 			assert.True(t, kubernetes.Inputs["kubeconfig"].IsSecret())
-			assert.True(t, s.find(map[string]string{"gke": "GKECluster", "eks": "EKSCluster", "aks": "AKSCluster"}[cloud], "cluster").Outputs["kubeconfig"].IsSecret())
+			assert.True(t, s.find(doubleOf(t, cloud).component, "cluster").Outputs["kubeconfig"].IsSecret())
 		}
 	})
 }
 
 // A kubeconfig is a secret wherever it goes, and holds nobody's token.
 func TestCloudKubeconfig(t *testing.T) {
-	plugins := map[string]string{"gke": "gke-gcloud-auth-plugin", "eks": "command: aws", "aks": "client-certificate-data"}
 	eachCloud(t, func(t *testing.T, cloud string) {
 		s := newCloudStack(t, cloud, nil)
 		rendered := s.rendered()
@@ -104,7 +103,7 @@ func TestCloudKubeconfig(t *testing.T) {
 		kubeconfig := s.find("Stack", project+"-"+cloud).Outputs["kubeconfig"]
 		require.True(t, kubeconfig.IsSecret())
 		content := kubeconfig.SecretValue().Element.StringValue()
-		assert.Contains(t, content, plugins[cloud])
+		assert.Contains(t, content, doubleOf(t, cloud).credentials)
 		assert.Contains(t, content, caCertificate)
 		assert.NotContains(t, content, "token:")
 
@@ -134,34 +133,28 @@ func TestCloudKubeconfig(t *testing.T) {
 
 // The commands that people copy use the cloud's own way to get at the cluster.
 func TestCloudOutputs(t *testing.T) {
-	for cloud, login := range map[string]string{
-		"gke": "gcloud container clusters get-credentials vllm-autoscaling-gke --project my-project --location us-central1-a && " +
-			"kubectl --context gke_my-project_us-central1-a_vllm-autoscaling-gke",
-		"eks": "aws eks update-kubeconfig --region us-east-1 --name vllm-autoscaling-eks --alias vllm-autoscaling-eks && kubectl --context vllm-autoscaling-eks",
-		"aks": "az aks get-credentials --resource-group vllm-autoscaling-aks-rg --name vllm-autoscaling-aks && kubectl --context vllm-autoscaling-aks",
-	} {
-		t.Run(cloud, func(t *testing.T) {
-			s := newCloudStack(t, cloud, nil)
-			s.deploy()
-			plain := s.find("Stack", project+"-"+cloud).Outputs.Mappable()
-			delete(plain, "grafanaPassword")
-			delete(plain, "kubeconfig")
-			want := defaultPipeline()
-			if cloud == "gke" {
-				want.GPUMetrics = "managed"
-			}
-			assert.Equal(t, want, pipelineOf(t, plain))
-			assert.Equal(t, map[string]any{
-				"apiUrl":             "http://vllm.vllm.svc:8000",
-				"apiPortForward":     login + " --namespace vllm port-forward service/vllm 8000:8000",
-				"grafanaPortForward": login + " --namespace monitoring port-forward service/kps-grafana 3000:80",
-				"grafanaUser":        "admin",
-				"hpaName":            "vllm",
-				"metrics":            []any{"vllm_requests_running", "vllm_requests_waiting", "vllm_gpu_utilization"},
-				"namespaces":         map[string]any{"monitoring": "monitoring", "serving": "vllm"},
-			}, plain)
-		})
-	}
+	eachCloud(t, func(t *testing.T, cloud string) {
+		double := doubleOf(t, cloud)
+		s := newCloudStack(t, cloud, nil)
+		s.deploy()
+		plain := s.find("Stack", project+"-"+cloud).Outputs.Mappable()
+		delete(plain, "grafanaPassword")
+		delete(plain, "kubeconfig")
+		want := defaultPipeline()
+		if double.managedGPUMetrics {
+			want.GPUMetrics = "managed"
+		}
+		assert.Equal(t, want, pipelineOf(t, plain))
+		assert.Equal(t, map[string]any{
+			"apiUrl":             "http://vllm.vllm.svc:8000",
+			"apiPortForward":     double.login + " --namespace vllm port-forward service/vllm 8000:8000",
+			"grafanaPortForward": double.login + " --namespace monitoring port-forward service/kps-grafana 3000:80",
+			"grafanaUser":        "admin",
+			"hpaName":            "vllm",
+			"metrics":            []any{"vllm_requests_running", "vllm_requests_waiting", "vllm_gpu_utilization"},
+			"namespaces":         map[string]any{"monitoring": "monitoring", "serving": "vllm"},
+		}, plain)
+	})
 }
 
 // A pod gets its GPU the way its cloud wants it.
