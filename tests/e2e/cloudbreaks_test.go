@@ -99,10 +99,10 @@ func destroyWithoutAPIServer(t *testing.T, l *lab.Lab, c onCloud, stack *deploym
 			// Nobody was left to tell the driver: the one thing that has to be deleted by hand.
 			require.NoError(t, l.Clouds().Remove(r.Token, r.ID))
 		}
-		if c.stack == "aks" {
-			assert.Empty(t, left, "volumes lie in the group of the nodes")
-		} else {
+		if c.keepsDisks {
 			assert.Equal(t, []string{cloud.Disk}, left)
+		} else {
+			assert.Empty(t, left, "volumes lie in the group of the nodes")
 		}
 		nothingInTheCloud(ctx, t, l)
 	})
