@@ -15,14 +15,14 @@ import (
 	"vllm-autoscaling/tests/lab/tools"
 )
 
-// How long the CLI gets after an interrupt. At the first it waits for the operations that it has begun,
-// at the second it gives up on them.
+// How long the CLI may take after an interrupt. At the first it completes the operations that it has begun, at the
+// second it abandons them.
 const (
 	firstInterrupt  = 20 * time.Second
 	secondInterrupt = 5 * time.Second
 )
 
-// CommandLine is how the CLI is called for a command of this stack.
+// CommandLine returns the command line of the CLI for a command on this stack.
 func (s *Stack) CommandLine(command string, args ...string) []string {
 	return append([]string{tools.Pulumi, command, "--stack", s.name, "--config-file", s.configFile, "--non-interactive"}, args...)
 }
@@ -36,12 +36,11 @@ type call struct {
 	dir   string
 	args  []string
 	stdin string
-	// quiet keeps the call and its output off the screen.
+	// quiet keeps the call and its output out of StackOptions.Output.
 	quiet bool
 }
 
-// newLog makes the next log file, also after those of an earlier Stack of the same name: what a command
-// printed is read from a file of its own.
+// newLog creates the next log file; every command has one, also after those of an earlier Stack of the same name.
 func (s *Stack) newLog(command string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,8 +85,8 @@ func (s *Stack) start(ctx context.Context, c call) (*process.Process, error) {
 	return p, nil
 }
 
-// run runs the CLI to its end and returns what it printed. When the context ends it interrupts the CLI
-// as a user would, and kills it if that does not help.
+// run runs the CLI and returns its output. When the context ends, it interrupts the CLI as a user would, and kills it if
+// the CLI still runs after that.
 func (s *Stack) run(ctx context.Context, c call) (string, error) {
 	p, err := s.start(ctx, c)
 	if err != nil {
@@ -108,17 +107,17 @@ func (s *Stack) run(ctx context.Context, c call) (string, error) {
 	return string(content), nil
 }
 
-// CommandError says that a command of the CLI failed.
+// CommandError is the failure of a command of the CLI.
 type CommandError struct {
-	// Command is what was run, such as "pulumi up --stack local".
+	// Command is the command line, such as "pulumi up --stack local".
 	Command string
 	// Code is the exit status, -1 when a signal ended it.
 	Code int
-	// Output is everything that it printed.
+	// Output is its whole output.
 	Output string
 }
 
-// Error holds the part of the output that says why: the diagnostics, or else the last lines.
+// Error returns the command and the part of the output with the cause: the diagnostics, or else the last lines.
 func (e *CommandError) Error() string {
 	const most = 60
 	lines := strings.Split(strings.TrimSpace(e.Output), "\n")

@@ -1,6 +1,3 @@
-// Package lab runs a Kubernetes cluster with simulated GPUs on this machine, and the real Pulumi CLI
-// against it: control plane, metrics pipeline and autoscaler are the upstream programs, nodes and pods
-// are simulated, and what pods stand for runs as local processes.
 package lab
 
 import (
@@ -25,27 +22,27 @@ import (
 	"vllm-autoscaling/tests/lab/tools"
 )
 
-// Tools says where the programs are that the lab runs; BuildTools returns it.
+// Tools are the paths of the programs that the lab runs; see BuildTools.
 type Tools = tools.Tools
 
-// BuildTools builds the programs that are missing, with progress to log, and returns where all are.
+// BuildTools builds the missing programs, reports progress to log, and returns the paths of all.
 func BuildTools(ctx context.Context, log io.Writer) (Tools, error) { return tools.Build(ctx, log) }
 
-// Options for a lab.
+// Options configure a lab.
 type Options struct {
-	// Dir is the lab's folder: made by Start, removed by Stop. It must not exist or be empty. Empty makes
-	// one in the system's folder for temporary files.
+	// Dir is the lab's folder. Start creates it, Stop removes it; it must not exist, or be empty. "" creates one in the
+	// system's folder for temporary files.
 	Dir string
-	// Tools are the programs; the zero value builds what is missing.
+	// Tools are the programs; the zero value builds the missing ones.
 	Tools Tools
-	// Log gets one line for each thing that the lab does; nil for none.
+	// Log receives a line for each action of the lab; nil for none.
 	Log io.Writer
-	// ModelLoadDelay passes before a model server listens, as the real one's model download and load do.
+	// ModelLoadDelay is the time before a model server listens, for the download and loading of a real model.
 	ModelLoadDelay time.Duration
-	// Latency is how fast model servers answer; the zero value means podruntime's defaults.
+	// Latency is that of the model servers; the zero value means podruntime's defaults.
 	Latency podruntime.Latency
-	// Clouds simulates Google Cloud, AWS and Azure; nodes are then made by them only, and none is there at the
-	// start. ControlPlane, Wipe and Log are filled in by the lab. Nil simulates no cloud.
+	// Clouds simulates Google Cloud, AWS and Azure. Then only they create nodes, and there is none at the start. The lab
+	// sets ControlPlane, Wipe, Collected and Log. Nil simulates no cloud.
 	Clouds *cloud.Options
 }
 
@@ -69,9 +66,8 @@ type Lab struct {
 	swept    []Object
 }
 
-// Start starts a cluster with one node that has no GPU, the stand-in chart repository, and what runs
-// the pods' programs. On an error nothing is left behind. The context bounds the start only: end the
-// lab with Stop.
+// Start starts a cluster with one node without GPUs, the chart repository and the pod runtime. After an error nothing is
+// left. The context limits only the start; Stop ends the lab.
 func Start(ctx context.Context, o Options) (*Lab, error) {
 	if o.Log == nil {
 		o.Log = io.Discard
@@ -94,7 +90,7 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 	return l, nil
 }
 
-// newFolder makes the lab's folder, and refuses one that holds something: Stop removes all of it.
+// newFolder creates the lab's folder. It refuses one that is not empty, because Stop removes everything in it.
 func newFolder(dir string) (string, error) {
 	if dir == "" {
 		return os.MkdirTemp("", "vllm-lab-")
@@ -176,10 +172,10 @@ func (l *Lab) startClouds(o cloud.Options) error {
 	return err
 }
 
-// Clouds are the simulated clouds, nil when the lab was started without.
+// Clouds returns the simulated clouds, nil when the lab was started without.
 func (l *Lab) Clouds() *cloud.Cloud { return l.clouds }
 
-// podPrograms are the programs that pods stand for, by the pod runtime's names.
+// podPrograms returns the paths of the programs that run in pods, by the pod runtime's names.
 func podPrograms(t Tools) map[string]string {
 	return map[string]string{
 		string(podruntime.Simulator):        t.Path(tools.InferenceSim),
@@ -194,8 +190,8 @@ func podPrograms(t Tools) map[string]string {
 	}
 }
 
-// Stop ends every process that the lab has started and removes its folder. It goes on after an error
-// and returns all of them; calling it again does nothing.
+// Stop ends every process that the lab has started and removes its folder. It continues after an error and returns all of
+// them; a second call does nothing.
 func (l *Lab) Stop() error {
 	l.mu.Lock()
 	again := l.stopped
@@ -228,7 +224,7 @@ func (l *Lab) Stop() error {
 	return errors.Join(append(errs, os.RemoveAll(l.dir))...)
 }
 
-// remember keeps a command of the CLI to end it with the lab.
+// remember stores a command of the CLI, so that Stop ends it.
 func (l *Lab) remember(p *process.Process) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -243,34 +239,34 @@ func (l *Lab) remember(p *process.Process) {
 	l.commands = append(l.commands, p)
 }
 
-// Dir is the lab's folder; logs of all programs are below it.
+// Dir returns the lab's folder, which contains the logs of all programs.
 func (l *Lab) Dir() string { return l.dir }
 
-// Tools are the programs that the lab runs.
+// Tools returns the paths of the programs that the lab runs.
 func (l *Lab) Tools() Tools { return l.programs }
 
-// Kubeconfig is the administrator's kubeconfig file.
+// Kubeconfig returns the path of the administrator's kubeconfig.
 func (l *Lab) Kubeconfig() string { return l.controlPlane.Kubeconfig() }
 
-// ContextName is the context in Kubeconfig.
+// ContextName returns the name of the context in Kubeconfig.
 func (l *Lab) ContextName() string { return controlplane.ContextName }
 
-// Config is the administrator's client configuration; copy it to change it.
+// Config returns the administrator's client configuration. Callers that change it must copy it.
 func (l *Lab) Config() *rest.Config { return l.controlPlane.Config() }
 
-// Client acts as the administrator.
+// Client returns a client of the administrator.
 func (l *Lab) Client() kubernetes.Interface { return l.controlPlane.Client() }
 
-// Crashed delivers the error of a part of the control plane that ended without being asked to.
+// Crashed returns a channel with the error of a part of the control plane that ended unexpectedly.
 func (l *Lab) Crashed() <-chan error { return l.controlPlane.Crashed() }
 
-// Failures is what is wrong now with the programs that pods stand for.
+// Failures returns the current failures of the programs in pods.
 func (l *Lab) Failures() []podruntime.Failure { return l.runtime.Failures() }
 
-// ChartRepository is the URL of the Helm repository with the stand-in charts.
+// ChartRepository returns the URL of the lab's Helm repository.
 func (l *Lab) ChartRepository() string { return l.charts }
 
-// lines passes on one write at a time: many parts of the lab write to one log.
+// lines serializes the writes of many parts of the lab to one log.
 type lines struct {
 	mu sync.Mutex
 	to io.Writer

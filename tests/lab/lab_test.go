@@ -28,7 +28,7 @@ import (
 	"vllm-autoscaling/tests/podforward"
 )
 
-// eventually polls until seen returns "", and prints what it returned last when it never does.
+// eventually polls until seen returns "", and fails with its last result when the time is over.
 func eventually(t *testing.T, timeout time.Duration, seen func() string) {
 	t.Helper()
 	last := ""
@@ -40,7 +40,7 @@ func eventually(t *testing.T, timeout time.Duration, seen func() string) {
 	require.Failf(t, "not in time", "after %s: %s", timeout, last)
 }
 
-// deployment is one with an image that the lab has no program for, unless given.
+// deployment returns a Deployment with one container and that many GPUs.
 func deployment(name, image string, gpus int64) *appsv1.Deployment {
 	labels := map[string]string{"app": name}
 	container := corev1.Container{Name: "main", Image: image}
@@ -95,8 +95,8 @@ func processesNaming(t *testing.T, dir string) []string {
 	return found
 }
 
-// forwardsFollowPods: a forward opens with each ready pod, carries requests, breaks off no answer of a
-// pod that is being deleted, and is opened again when it broke.
+// forwardsFollowPods checks that each ready pod gets a forward, which carries requests, does not break off an answer when
+// its pod is deleted, and is reopened when it breaks.
 func forwardsFollowPods(t *testing.T, l *Lab) {
 	forwards, err := podforward.Start(t.Context(), podforward.Options{
 		Config: l.Config(), Namespace: "default", Selector: "app=model", Port: 8000, Log: t.Logf,
@@ -137,7 +137,7 @@ func forwardsFollowPods(t *testing.T, l *Lab) {
 		require.NoError(t, err)
 		assert.Contains(t, metrics, "vllm:num_requests_running")
 	}
-	// Many at once over one forward.
+	// Many requests at once use one forward.
 	results := make(chan error, 40)
 	for range cap(results) {
 		go func() { _, err := get(pods[0].URL + "/v1/models"); results <- err }()

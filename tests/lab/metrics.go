@@ -15,7 +15,7 @@ import (
 	"vllm-autoscaling/tests/lab/cloud"
 )
 
-// google is Google Cloud to the pods: the simulated clouds, which start after what runs the pods.
+// google provides Google Cloud's endpoints to the pod runtime, which starts before the simulated clouds.
 type google struct{ lab *Lab }
 
 func (g google) MetadataServer(namespace, serviceAccount string) (string, error) {
@@ -32,7 +32,7 @@ func (g google) MonitoringURL() string {
 	return g.lab.clouds.MonitoringURL()
 }
 
-// collected asks the managed collection's collector.
+// collected evaluates an expression on the managed collection's collector.
 func (l *Lab) collected(ctx context.Context, promql string, at time.Time) (model.Vector, error) {
 	pods, err := l.readyPods(ctx, cloud.CollectionNamespace, labels.SelectorFromSet(cloud.CollectorLabels).String())
 	if err != nil {
@@ -52,13 +52,13 @@ func (l *Lab) collected(ctx context.Context, promql string, at time.Time) (model
 	return vector, nil
 }
 
-// prometheusPods are the pods that the operator makes for a Prometheus object.
+// prometheusPods selects the pods that the operator creates for a Prometheus object.
 const (
 	prometheusPods = "app.kubernetes.io/name=prometheus,operator.prometheus.io/name"
 	prometheusPort = 9090
 )
 
-// Metric asks the Prometheus in the cluster for the value of an expression now.
+// Metric returns the current value of an expression in the cluster's Prometheus.
 func (l *Lab) Metric(ctx context.Context, promql string) (model.Value, error) {
 	pods, err := l.readyPods(ctx, metav1.NamespaceAll, prometheusPods)
 	if err != nil {
@@ -70,7 +70,7 @@ func (l *Lab) Metric(ctx context.Context, promql string) (model.Value, error) {
 	return query(ctx, l.PodURL(pods[0].Namespace, pods[0].Name, prometheusPort), promql, time.Time{})
 }
 
-// query asks a Prometheus; the zero time is now.
+// query evaluates an expression on a Prometheus; the zero time means now.
 func query(ctx context.Context, address, promql string, at time.Time) (model.Value, error) {
 	client, err := api.NewClient(api.Config{Address: address})
 	if err != nil {
@@ -83,8 +83,8 @@ func query(ctx context.Context, address, promql string, at time.Time) (model.Val
 	return value, nil
 }
 
-// SetGPUUtilization replaces how busy GPUs are, in percent, given a pod and the number of requests that
-// it is answering. Nil goes back to the default: 0 when idle, else 92 to 99.
+// SetGPUUtilization sets the utilization of GPUs in percent as a function of a pod and its number of running requests. Nil
+// restores the default: 0 without requests, otherwise 92 to 99.
 func (l *Lab) SetGPUUtilization(f func(pod string, running int) float64) {
 	l.runtime.SetGPUUtilization(f)
 }

@@ -9,10 +9,10 @@ import (
 	"vllm-autoscaling/tests/lab/controlplane"
 )
 
-// systemNode is the node without taints that every cluster has for what needs no GPU.
+// systemNode is the name of the node without taints, for pods that need no GPU.
 const systemNode = "system-1"
 
-// AddGPUNodes adds nodes labelled and tainted as clouds do for GPUs, named gpu-1, gpu-2 and so on.
+// AddGPUNodes adds nodes with the labels and taints that clouds set for GPUs, named gpu-1, gpu-2 and so on.
 func (l *Lab) AddGPUNodes(ctx context.Context, n, gpusPerNode int) error {
 	for range n {
 		l.mu.Lock()

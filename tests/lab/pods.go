@@ -10,19 +10,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// PodURL is where a pod's port is reached from this machine, without a slash at the end.
+// PodURL returns the URL of a pod's port on this machine, without a slash at the end.
 func (l *Lab) PodURL(namespace, pod string, port int) string {
 	return l.runtime.PodURL(namespace, pod, port)
 }
 
-// ServiceURL is where a Service's port is reached from this machine, without a slash at the end;
-// requests go to its ready pods in turn.
+// ServiceURL returns the URL of a Service's port on this machine, without a slash at the end. Requests go to its ready
+// pods in turn.
 func (l *Lab) ServiceURL(namespace, service string, port int) string {
 	return l.runtime.ServiceURL(namespace, service, port)
 }
 
-// ReadyPodURLs are the URLs of a port of all ready pods with the labels, ordered by pod name. No pod is
-// no error.
+// ReadyPodURLs returns the URLs of a port of all ready pods with the labels, ordered by pod name. No pod is no error.
 func (l *Lab) ReadyPodURLs(ctx context.Context, namespace, labelSelector string, port int) ([]string, error) {
 	pods, err := l.readyPods(ctx, namespace, labelSelector)
 	if err != nil {

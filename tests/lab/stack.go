@@ -16,22 +16,22 @@ import (
 	"vllm-autoscaling/tests/lab/tools"
 )
 
-// buildFlags are those of the Makefile: the language host then finds the program built.
+// buildFlags are those of the Makefile, so that the language host uses the cached build.
 var buildFlags = []string{"CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false", "GOWORK=off"}
 
-// StackOptions say which program is deployed and how it is configured.
+// StackOptions select the program and its configuration.
 type StackOptions struct {
-	// Name of the stack, such as local.
+	// Name is that of the stack, such as local.
 	Name string
 	// ProjectDir is the folder of Pulumi.yaml. Nothing is written there.
 	ProjectDir string
-	// Config are the stack's values by key, laid over those of the project's own file for a stack of that
-	// name, where there is one: objects are merged, anything else is replaced. A key without a namespace
-	// gets the project's name. A value can be anything that can be written as JSON.
+	// Config are the stack's values by key. They override those of the project's own file for a stack of that name, if there
+	// is one: objects are merged, other values are replaced. A key without a namespace gets the project's name. A value can
+	// be anything that JSON can represent.
 	Config map[string]any
-	// Secrets are stored encrypted; a nested key is a path, such as gpu.token.
+	// Secrets are values that are stored encrypted, by key. A nested key is a path, such as gpu.token.
 	Secrets map[string]string
-	// Output gets each command line and what the CLI prints; nil for nothing.
+	// Output receives each command line and the CLI's output; nil for none.
 	Output io.Writer
 	// Env is added to the environment of the CLI, as NAME=value.
 	Env []string
@@ -56,8 +56,8 @@ type Stack struct {
 	runs int
 }
 
-// Stack creates a stack and stores its configuration. A second call with the same name starts from the
-// state that the first one left and replaces the configuration.
+// Stack creates a stack and stores its configuration. A second call with the same name continues from the state of the
+// first one and replaces the configuration.
 func (l *Lab) Stack(ctx context.Context, o StackOptions) (*Stack, error) {
 	s, err := newStack(filepath.Join(l.dir, "pulumi"), l.programs, o)
 	if err != nil {
@@ -75,7 +75,7 @@ func (l *Lab) Stack(ctx context.Context, o StackOptions) (*Stack, error) {
 	return s, nil
 }
 
-// newStack prepares the CLI's folders below home.
+// newStack creates the CLI's folders below home.
 func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error) {
 	dir, err := filepath.Abs(o.ProjectDir)
 	if err != nil {
@@ -113,16 +113,15 @@ func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error)
 	}
 	s.env = append(stackEnvironment(os.Environ()),
 		"PULUMI_HOME="+cliHome,
-		// Without a file of attributes beside the state: a CLI that is killed while it writes one leaves a state that
-		// cannot be read.
+		// Without a metadata file beside the state: a CLI that is killed while it writes one leaves an unreadable state.
 		"PULUMI_BACKEND_URL=file://"+s.state+"?metadata=skip",
-		// The state and its key are thrown away together.
+		// The state and its key are deleted together.
 		"PULUMI_CONFIG_PASSPHRASE=lab",
 		"PULUMI_SKIP_UPDATE_CHECK=true",
 		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
-		// The plugins of this lab, not others that happen to be on PATH.
+		// Only the lab's plugins, not others on the PATH.
 		"PULUMI_IGNORE_AMBIENT_PLUGINS=true",
-		// A language host that is killed leaves the program that it compiled.
+		// A killed language host leaves the program that it compiled here.
 		"TMPDIR="+temporary,
 		"PATH="+filepath.Dir(programs.Path(tools.Pulumi))+string(os.PathListSeparator)+os.Getenv("PATH"),
 	)
@@ -132,7 +131,7 @@ func newStack(home string, programs tools.Tools, o StackOptions) (*Stack, error)
 	return s, nil
 }
 
-// create makes the stack, from a copy of the project: the CLI writes the key's salt beside Pulumi.yaml.
+// create creates the stack in a copy of the project, because the CLI writes the key's salt beside Pulumi.yaml.
 func (s *Stack) create(ctx context.Context, o StackOptions) error {
 	if _, err := os.Stat(s.configFile); errors.Is(err, os.ErrNotExist) {
 		if _, err := s.run(ctx, call{dir: s.scratch, args: []string{"stack", "init", s.name, "--non-interactive"}, quiet: true}); err != nil {
@@ -149,7 +148,7 @@ func (s *Stack) create(ctx context.Context, o StackOptions) error {
 	slices.Sort(keys)
 	for _, key := range keys {
 		args := []string{"config", "set", "--secret", "--path", s.qualified(key), "--stack", s.name, "--non-interactive"}
-		// On stdin, so that it is in no process list.
+		// On stdin, so that no process list shows it.
 		if _, err := s.run(ctx, call{dir: s.scratch, args: args, stdin: o.Secrets[key], quiet: true}); err != nil {
 			return err
 		}
@@ -157,18 +156,18 @@ func (s *Stack) create(ctx context.Context, o StackOptions) error {
 	return nil
 }
 
-// Name is the stack's name.
+// Name returns the stack's name.
 func (s *Stack) Name() string { return s.name }
 
-// ConfigFile is the stack's configuration, outside the project's folder.
+// ConfigFile returns the path of the stack's configuration, outside the project's folder.
 func (s *Stack) ConfigFile() string { return s.configFile }
 
-// StateFile is where the CLI keeps the stack's state, and what it has begun.
+// StateFile returns the path of the stack's state, which includes pending operations.
 func (s *Stack) StateFile() string {
 	return filepath.Join(s.state, ".pulumi", "stacks", s.project, s.name+".json")
 }
 
-// Environment is that of the CLI, for a user who wants to run it by hand.
+// Environment returns the CLI's environment, for running it by hand.
 func (s *Stack) Environment() []string { return slices.Clone(s.env) }
 
 func interrupt(p *process.Process) error {

@@ -33,7 +33,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// trivialProject is a Pulumi program without resources, with the versions that the real one pins.
+// trivialProject writes a Pulumi program without resources, with the versions that the real one pins.
 func trivialProject(t *testing.T) string {
 	t.Helper()
 	module, err := tools.ModuleRoot()
@@ -67,7 +67,7 @@ func files(t *testing.T, dir string) []string {
 func TestStackRunsTheRealCLI(t *testing.T) {
 	programs, err := tools.Build(t.Context(), os.Stderr)
 	require.NoError(t, err)
-	// A CLI that hangs must not take the whole run with it.
+	// A CLI that hangs must not block the whole test run.
 	bounded, end := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer end()
 	project := trivialProject(t)
@@ -160,7 +160,7 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 	assert.Equal(t, before, files(t, project), "nothing is written to the project")
 }
 
-// hasFile says whether there is any file below the folder.
+// hasFile reports whether there is any file below the folder.
 func hasFile(dir string) bool {
 	found := false
 	_ = filepath.WalkDir(dir, func(_ string, entry os.DirEntry, err error) error {

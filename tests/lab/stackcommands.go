@@ -14,7 +14,7 @@ func (s *Stack) Up(ctx context.Context, args ...string) error {
 	return err
 }
 
-// Preview shows what Up would do; with expectNoChanges it is an error if that is anything.
+// Preview shows what Up would do. With expectNoChanges, any change is an error.
 func (s *Stack) Preview(ctx context.Context, expectNoChanges bool, args ...string) error {
 	if expectNoChanges {
 		args = append([]string{"--expect-no-changes"}, args...)
@@ -23,7 +23,7 @@ func (s *Stack) Preview(ctx context.Context, expectNoChanges bool, args ...strin
 	return err
 }
 
-// Refresh reads what is really there into the state.
+// Refresh updates the state from the existing resources.
 func (s *Stack) Refresh(ctx context.Context, args ...string) error {
 	_, err := s.command(ctx, "refresh", append([]string{"--yes"}, args...)...)
 	return err
@@ -35,20 +35,20 @@ func (s *Stack) Destroy(ctx context.Context, args ...string) error {
 	return err
 }
 
-// StartUp starts `pulumi up` and returns while it works, for a caller that ends it half-way with Kill.
-// After that the state is locked: call Cancel before the next command.
+// StartUp starts `pulumi up` and returns while it runs, for a caller that interrupts it with Kill. After that the state is
+// locked: call Cancel before the next command.
 func (s *Stack) StartUp(ctx context.Context, args ...string) (*process.Process, error) {
 	return s.start(ctx, call{dir: s.dir, args: s.CommandLine("up", append([]string{"--yes"}, args...)...)[1:]})
 }
 
-// Cancel removes the lock that a killed command left on the state. What the killed command was doing is
-// in the state as pending; the next Up says so and completes it.
+// Cancel removes the lock that a killed command left on the state. Its unfinished operations are pending in the state; the
+// next Up reports and completes them.
 func (s *Stack) Cancel(ctx context.Context) error {
 	_, err := s.run(ctx, call{dir: s.scratch, args: []string{"cancel", s.name, "--yes", "--non-interactive"}})
 	return err
 }
 
-// Outputs are the stack's outputs; secrets are shown as "[secret]" unless asked for.
+// Outputs returns the stack's outputs. Secrets are "[secret]" unless showSecrets is set.
 func (s *Stack) Outputs(ctx context.Context, showSecrets bool) (map[string]any, error) {
 	args := []string{"stack", "output", "--json", "--stack", s.name, "--non-interactive"}
 	if showSecrets {
@@ -65,12 +65,12 @@ func (s *Stack) Outputs(ctx context.Context, showSecrets bool) (map[string]any, 
 	return outputs, nil
 }
 
-// Export is the stack's state, as JSON with secrets encrypted.
+// Export returns the stack's state as JSON, with encrypted secrets.
 func (s *Stack) Export(ctx context.Context) (string, error) {
 	return s.run(ctx, call{dir: s.scratch, args: []string{"stack", "export", "--stack", s.name, "--non-interactive"}, quiet: true})
 }
 
-// Import replaces the stack's state by one that Export has returned, or what was made of it.
+// Import replaces the stack's state by a result of Export, perhaps changed.
 func (s *Stack) Import(ctx context.Context, state string) error {
 	_, err := s.run(ctx, call{dir: s.scratch, args: []string{"stack", "import", "--stack", s.name, "--non-interactive"}, stdin: state, quiet: true})
 	return err

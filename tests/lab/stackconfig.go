@@ -10,8 +10,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// projectConfig reads the plain values of a stack's file in the project; no file is no error. What is
-// encrypted there is left out: it has another key.
+// projectConfig reads the plain values of a stack's file in the project; a missing file is no error. Encrypted values are
+// left out, because they have another key.
 func projectConfig(file string) (map[string]any, error) {
 	content, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -43,7 +43,7 @@ func withoutSecrets(config map[string]any) map[string]any {
 	return plain
 }
 
-// SetConfig replaces what StackOptions.Config has set; secrets and the project's own values stay.
+// SetConfig replaces the values of StackOptions.Config. Secrets and the project's own values stay.
 func (s *Stack) SetConfig(values map[string]any) error {
 	content, err := os.ReadFile(s.configFile)
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Stack) SetConfig(values map[string]any) error {
 	for key, value := range values {
 		qualified[s.qualified(key)] = value
 	}
-	// Through JSON, so that objects are maps of one type whatever the caller used.
+	// Through JSON, so that all objects are maps of one type.
 	text, err := json.Marshal(qualified)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
@@ -82,7 +82,7 @@ func (s *Stack) SetConfig(values map[string]any) error {
 	return os.WriteFile(s.configFile, content, 0o600)
 }
 
-// merged lays over onto base; neither is changed.
+// merged returns base with the values of over. Objects are merged; neither argument is changed.
 func merged(base, over map[string]any) map[string]any {
 	result := map[string]any{}
 	for key, value := range base {

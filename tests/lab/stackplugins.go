@@ -11,8 +11,8 @@ import (
 	"vllm-autoscaling/tests/lab/tools"
 )
 
-// stackEnvironment is the user's environment without what would lead the CLI to the user's own stacks
-// and clusters.
+// stackEnvironment returns the user's environment without variables that would make the CLI use the user's own stacks and
+// clusters.
 func stackEnvironment(user []string) []string {
 	return slices.DeleteFunc(slices.Clone(user), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
@@ -24,7 +24,7 @@ func stackEnvironment(user []string) []string {
 	})
 }
 
-// installProvider puts a plugin where the CLI looks for the version that the program asks for.
+// installProvider links a plugin to the folder in which the CLI looks for that version.
 func installProvider(cliHome, name, version, plugin string) error {
 	folder := filepath.Join(cliHome, "plugins", "resource-"+name+"-"+version)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -40,7 +40,7 @@ func replaceLink(target, link string) error {
 	return os.Symlink(target, link)
 }
 
-// useClouds installs the clouds' providers and, before all other programs, those that their kubeconfigs call.
+// useClouds installs the clouds' providers and, first on the PATH, the authentication programs of their kubeconfigs.
 func (s *Stack) useClouds(l *Lab) error {
 	home := filepath.Join(l.dir, "pulumi")
 	double := s.programs.Path(tools.CloudDoubles)
@@ -64,7 +64,7 @@ func (s *Stack) useClouds(l *Lab) error {
 		}
 	}
 	s.env = append(s.env, l.clouds.Environment()...)
-	// Whoever forgets the cloud's kubeconfig shall not find another one.
+	// A command without the cloud's kubeconfig must not find another one.
 	s.env = append(s.env, "KUBECONFIG="+filepath.Join(home, "no-kubeconfig"))
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// rendered is what a chart makes: "Kind namespace/name" to object. Hooks carry a "hook " before it.
+// rendered are the objects of a chart by "Kind namespace/name"; hooks have the prefix "hook ".
 type rendered map[string]*unstructured.Unstructured
 
 // render renders a chart with Helm's own engine, as an install would.
@@ -80,7 +80,7 @@ func keys(r rendered) []string {
 	return out
 }
 
-// programValues are values of the shape that the program gives to kube-prometheus-stack.
+// programValues are values like those that the program sets for kube-prometheus-stack.
 func programValues() map[string]any {
 	return map[string]any{
 		"fullnameOverride": "kps",
@@ -401,7 +401,7 @@ func TestUnknownChart(t *testing.T) {
 	require.ErrorContains(t, err, `"nope"`)
 }
 
-// normal sends a value through YAML, so that numbers compare whatever type they were parsed to.
+// normal converts a value through YAML, so that equal numbers have equal types.
 func normal(t *testing.T, v any) map[string]any {
 	t.Helper()
 	text, err := yaml.Marshal(v)

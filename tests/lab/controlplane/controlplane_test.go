@@ -41,7 +41,7 @@ func newControlPlane(t *testing.T) *ControlPlane {
 	return c
 }
 
-// eventually polls until seen returns "", and prints what it returned last when it never does.
+// eventually polls until seen returns "", and fails with its last result when the time is over.
 func eventually(t *testing.T, timeout time.Duration, seen func() string) {
 	t.Helper()
 	last := ""
@@ -59,7 +59,7 @@ func createPod(t *testing.T, c *ControlPlane, pod *corev1.Pod) {
 	if len(pod.Spec.Containers) == 0 {
 		pod.Spec.Containers = []corev1.Container{{Name: "main", Image: "example.invalid/anything:v1"}}
 	}
-	// The controller that makes the default service account may be a moment behind.
+	// The controller that creates the default service account may need a moment.
 	eventually(t, 10*time.Second, func() string {
 		_, err := c.Client().CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{})
 		if err != nil {
@@ -156,7 +156,7 @@ func testReadiness(t *testing.T, c *ControlPlane) {
 
 func testJob(t *testing.T, c *ControlPlane) {
 	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "hook"}, Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{
-		// As the lab does for every program that it does not run.
+		// The lab sets it on every pod whose program it does not run.
 		ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{ReadyAnnotation: "true"}},
 		Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever,
 			Containers: []corev1.Container{{Name: "main", Image: "example.invalid/hook:v1"}}},
@@ -213,7 +213,7 @@ func testGPUScheduling(t *testing.T, c *ControlPlane) {
 	eventually(t, 20*time.Second, unschedulable("intolerant"))
 	require.NoError(t, c.RemoveNode(t.Context(), "gpu-1"))
 	require.NoError(t, c.RemoveNode(t.Context(), "gpu-1"), "a second time is no error")
-	// The cluster's garbage collection looks every 20 s, and believes that a node is gone after 40 s.
+	// The pod garbage collector runs every 20 s and assumes after 40 s that a node is gone.
 	eventually(t, 2*time.Minute, func() string {
 		_, err := c.Client().CoreV1().Pods("default").Get(t.Context(), "first", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
@@ -224,7 +224,7 @@ func testGPUScheduling(t *testing.T, c *ControlPlane) {
 }
 
 func testLease(t *testing.T, c *ControlPlane) {
-	// Without that the node and its pods are NotReady after a minute.
+	// Without a lease the node and its pods are NotReady after a minute.
 	renewed := func() time.Time {
 		lease, err := c.Client().CoordinationV1().Leases("kube-node-lease").Get(t.Context(), "system-1", metav1.GetOptions{})
 		if err != nil || lease.Spec.RenewTime == nil {

@@ -15,7 +15,7 @@ import (
 	"vllm-autoscaling/tests/lab/orphan"
 )
 
-// role turns the test's own binary into a parent that starts a child, or into that child.
+// role is the variable that runs the test's own binary as a parent that starts a child, or as that child.
 const role = "ORPHAN_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -52,7 +52,7 @@ func TestContextEndsWithTheParent(t *testing.T) {
 	_, err = io.ReadFull(output, began)
 	require.NoError(t, errors.Join(err, parent.Process.Kill()))
 	require.Equal(t, "watching", string(began))
-	// The child has the other end of the pipe, too: all is read when both have ended.
+	// The child inherits the pipe, so that reading ends only when both have ended.
 	rest, err := io.ReadAll(output)
 	require.NoError(t, err)
 	require.Equal(t, ", orphaned", string(rest))

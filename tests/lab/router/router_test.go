@@ -19,8 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// table is a Resolver of fixed answers; a key that is absent is not found, an empty answer is known
-// but not served.
+// table is a Resolver with fixed answers. A missing key is not found; an empty answer is known but not served.
 type table map[string][]Backend
 
 func (t table) lookup(key string) ([]Backend, error) {
@@ -162,7 +161,7 @@ func TestRouterPassesEventsOnAtOnce(t *testing.T) {
 
 func egressFor(t *testing.T, resolver Resolver) string {
 	t.Helper()
-	// A test's own temporary folder can be longer than a socket address may be.
+	// The path of t.TempDir can be too long for a socket address.
 	dir, err := os.MkdirTemp("", "egress")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
