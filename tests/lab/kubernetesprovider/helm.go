@@ -26,7 +26,7 @@ func (p *Provider) helm(c *cluster, s releaseSpec, urn string) (*action.Configur
 	}
 	access := &clusterAccess{config: c.config, loader: loader, discovery: memory.NewMemCacheClient(client)}
 	access.mapper = restmapper.NewDeferredDiscoveryRESTMapper(access.discovery)
-	// Without this Helm owns fields under the name of the binary, which is not Helm's.
+	// Otherwise the owner of Helm's fields would be the name of this binary.
 	kube.ManagedFieldsManager = "helm"
 	config := &action.Configuration{}
 	err = config.Init(access, s.namespace, "secrets", func(format string, args ...any) {
@@ -38,7 +38,7 @@ func (p *Provider) helm(c *cluster, s releaseSpec, urn string) (*action.Configur
 	return config, nil
 }
 
-// clusterAccess is how Helm reaches the cluster.
+// clusterAccess provides the cluster's clients to Helm.
 type clusterAccess struct {
 	config    *rest.Config
 	loader    clientcmd.ClientConfig

@@ -14,15 +14,14 @@ import (
 	"helm.sh/helm/v3/pkg/storage/driver"
 )
 
-// releaseTimeout is how long Helm waits for a release when the program states nothing, as in the upstream
-// provider.
+// releaseTimeout is how long Helm waits for a release by default, as in the upstream provider.
 const releaseTimeout = 300 * time.Second
 
-// maxRevisions is how many revisions of a release are kept when the program states nothing: Helm's own default.
+// maxRevisions is the default number of kept revisions of a release, which is Helm's.
 const maxRevisions = 10
 
-// ownerLabel on a stored release names the resource it belongs to, so that a release which a killed update left
-// is told from one of somebody else.
+// ownerLabel is the label of a stored release with the resource that it belongs to. It distinguishes a release that a killed
+// update has left from one of another owner.
 const ownerLabel = "vllm-autoscaling-lab/owner"
 
 // releaseInputs are the inputs of a Release. Those marked false have no effect here.
@@ -36,7 +35,7 @@ var releaseInputs = map[resource.PropertyKey]bool{
 	"resetValues": false, "resourceNames": false, "verify": false,
 }
 
-// releaseSpec is a Helm release as the program asks for it.
+// releaseSpec is the program's specification of a Helm release.
 type releaseSpec struct {
 	name, namespace string
 	source          chartSource
@@ -103,7 +102,7 @@ func (s releaseSpec) id() string { return identify(s.namespace, s.name) }
 
 func (s releaseSpec) String() string { return fmt.Sprintf("Helm release %q", s.id()) }
 
-// checkRelease names the release, resolves the chart's version and sees that the chart can be had.
+// checkRelease sets the release's name, resolves the chart's version and checks that the chart can be loaded.
 func (p *Provider) checkRelease(ctx context.Context, n names, olds, news resource.PropertyMap) (resource.PropertyMap, []*pulumirpc.CheckFailure, error) {
 	c, err := p.reach(ctx)
 	if err != nil {
@@ -153,7 +152,7 @@ func (p *Provider) checkRelease(ctx context.Context, n names, olds, news resourc
 	return inputs, failures, nil
 }
 
-// createRelease installs the chart, or goes on with what a killed or failed update of this resource left.
+// createRelease installs the chart, or continues from what a killed or failed update of this resource has left.
 func (p *Provider) createRelease(ctx context.Context, op change) (outcome, error) {
 	c, err := p.reach(ctx)
 	if err != nil {
@@ -165,7 +164,7 @@ func (p *Provider) createRelease(ctx context.Context, op change) (outcome, error
 	return p.converge(ctx, c, op)
 }
 
-// updateRelease upgrades the release, or installs it when somebody uninstalled it.
+// updateRelease upgrades the release, or installs it when it was uninstalled.
 func (p *Provider) updateRelease(ctx context.Context, op change) (outcome, error) {
 	c, err := p.reach(ctx)
 	if err != nil {
@@ -177,7 +176,7 @@ func (p *Provider) updateRelease(ctx context.Context, op change) (outcome, error
 	return p.converge(ctx, c, op)
 }
 
-// previewRelease renders the chart with its values, which finds values that the chart refuses.
+// previewRelease renders the chart with its values, which fails for values that the chart refuses.
 func (p *Provider) previewRelease(c *cluster, op change) (outcome, error) {
 	s := releaseFrom(op)
 	expected := outcome{id: op.id, outputs: op.inputs}
@@ -209,7 +208,7 @@ func (p *Provider) previewRelease(c *cluster, op change) (outcome, error) {
 	return expected, nil
 }
 
-// readRelease reports the release that Helm has stored.
+// readRelease returns the release that Helm has stored.
 func (p *Provider) readRelease(ctx context.Context, op change) (outcome, error) {
 	c, err := p.reach(ctx)
 	if err != nil {
@@ -238,7 +237,7 @@ func (p *Provider) readRelease(ctx context.Context, op change) (outcome, error) 
 	return outcome{id: op.id, outputs: releaseOutputs(inputs, last), inputs: inputs}, nil
 }
 
-// deleteRelease uninstalls the release and waits until its objects are gone.
+// deleteRelease uninstalls the release and waits until its objects are deleted.
 func (p *Provider) deleteRelease(ctx context.Context, op change) error {
 	c, err := p.reach(ctx)
 	if err != nil {

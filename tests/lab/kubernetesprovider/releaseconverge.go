@@ -23,8 +23,8 @@ const (
 	unblock   helmStep = "unblock"   // undo an interrupted upgrade first
 )
 
-// nextStep decides by the last revision in the cluster, nil when there is none. known says that the engine has
-// the release in its state.
+// nextStep returns the next step for the last revision in the cluster, nil for none. known reports whether the release is in
+// the engine's state.
 func nextStep(last *release.Release, s releaseSpec, known bool) (helmStep, error) {
 	if last == nil {
 		return install, nil
@@ -44,11 +44,11 @@ func nextStep(last *release.Release, s releaseSpec, known bool) (helmStep, error
 	case status == release.StatusPendingUpgrade, status == release.StatusPendingRollback:
 		return unblock, nil
 	}
-	// An install or uninstall that was cut short.
+	// An install or uninstall was interrupted.
 	return reinstall, nil
 }
 
-// converge brings the cluster to the release that the program asks for, from whatever state it finds.
+// converge brings the cluster from any state to the release in the program.
 func (p *Provider) converge(ctx context.Context, c *cluster, op change) (outcome, error) {
 	s := releaseFrom(op)
 	ch, err := p.charts.load(s.source)
@@ -97,8 +97,8 @@ func (p *Provider) converge(ctx context.Context, c *cluster, op change) (outcome
 		step, s, time.Since(started).Round(time.Second), err)))
 }
 
-// failedRelease says why, then either undoes the attempt (atomic) or tells the engine that the release exists
-// but is not what was asked for.
+// failedRelease returns the reasons of a failure. It undoes the attempt (atomic), or reports that the release exists in
+// another state than requested.
 func (p *Provider) failedRelease(ctx context.Context, c *cluster, config *action.Configuration, s releaseSpec, op change, attempt *release.Release, step helmStep, cause error) (outcome, error) {
 	ctx = context.WithoutCancel(ctx)
 	reasons := []string{cause.Error()}
@@ -131,8 +131,8 @@ func (p *Provider) failedRelease(ctx context.Context, c *cluster, config *action
 	return outcome{}, errors.New(strings.Join(append(reasons, "the attempt was undone"), "\n"))
 }
 
-// undoInterrupted goes back to the revision before an upgrade that was cut short. An upgrade from there would
-// compare that revision with the new one and so keep whatever only the interrupted one had set.
+// undoInterrupted rolls back to the revision before an interrupted upgrade. A direct upgrade would compare that revision
+// with the new one, and so keep what only the interrupted one has set.
 func (s releaseSpec) undoInterrupted(config *action.Configuration, last *release.Release) error {
 	last.SetStatus(release.StatusFailed, "the update was interrupted")
 	if err := config.Releases.Update(last); err != nil {

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// releaseOutputs are the inputs and what Helm knows of the release.
+// releaseOutputs returns the inputs and Helm's status of the release.
 func releaseOutputs(inputs resource.PropertyMap, r *release.Release) resource.PropertyMap {
 	outputs := inputs.Copy()
 	status := map[string]any{
@@ -69,7 +69,7 @@ func manifestObjects(manifest string) []*unstructured.Unstructured {
 	return objects
 }
 
-// releaseTroubles names the workloads and hook Jobs of a release that are not ready, and why.
+// releaseTroubles lists the workloads and hook Jobs of a release that are not ready, with the reasons.
 func releaseTroubles(ctx context.Context, c *cluster, r *release.Release) []string {
 	objects := manifestObjects(r.Manifest)
 	for _, h := range r.Hooks {

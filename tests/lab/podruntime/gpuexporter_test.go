@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// gpuPod is a pod on node gpu-1 that holds GPUs since so many seconds after some moment.
+// gpuPod returns a pod on node gpu-1 with GPUs that started at that second.
 func gpuPod(name string, gpus int64, started int) *corev1.Pod {
 	start := metav1.NewTime(time.Unix(1_000_000+int64(started), 0))
 	return &corev1.Pod{

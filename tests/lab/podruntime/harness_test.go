@@ -22,7 +22,7 @@ import (
 	"vllm-autoscaling/tests/lab/router"
 )
 
-// serverVariable turns the test's own binary into a model server, see fakeTool.
+// serverVariable is the variable that runs the test's own binary as a model server, see fakeTool.
 const serverVariable = "PODRUNTIME_TEST_SERVER"
 
 func TestMain(m *testing.M) {
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serve is a model server on the --port of its command line: POST /die ends it with status 3.
+// serve runs a model server on the --port of its command line. POST /die ends it with status 3.
 func serve() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/health", func(http.ResponseWriter, *http.Request) {})
@@ -52,7 +52,7 @@ func serve() {
 	}
 }
 
-// fakeTool is a program that runs the test's own binary as a model server.
+// fakeTool writes a program that runs the test's own binary as a model server.
 func fakeTool(t *testing.T) string {
 	t.Helper()
 	self, err := os.Executable()
@@ -80,7 +80,7 @@ func (l *logged) String() string {
 	return l.buf.String()
 }
 
-// startRuntime runs a runtime on an API server that is only a store of objects.
+// startRuntime starts a runtime on a fake API server with the objects.
 func startRuntime(t *testing.T, change func(*Config), objects ...runtime.Object) (*Runtime, *fake.Clientset, *logged) {
 	t.Helper()
 	log := &logged{}

@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// What Google's operator writes for its collectors, shortened.
+// generatedForCollectors is what Google's operator writes for its collectors, shortened.
 const generatedForCollectors = `
 global: {scrape_interval: 1m}
 google_cloud: {export: {compression: gzip}}

@@ -83,7 +83,7 @@ func startPipeline(t *testing.T) *pipeline {
 	}
 }
 
-// eventually polls until seen returns "", and prints what it returned last when it never does.
+// eventually polls until seen returns "", and fails with its last result when the time is over.
 func eventually(t *testing.T, timeout time.Duration, seen func(ctx context.Context) string) {
 	t.Helper()
 	last := ""
@@ -95,13 +95,13 @@ func eventually(t *testing.T, timeout time.Duration, seen func(ctx context.Conte
 	require.Failf(t, "not in time", "after %s: %s", timeout, last)
 }
 
-// monitoringKinds are the operator's; it waits for all of them.
+// monitoringKinds are the operator's kinds; it waits for all of them.
 var monitoringKinds = map[string][]string{
 	"v1":       {"Prometheus", "Alertmanager", "ServiceMonitor", "PodMonitor", "Probe", "PrometheusRule", "ThanosRuler"},
 	"v1alpha1": {"PrometheusAgent", "ScrapeConfig", "AlertmanagerConfig"},
 }
 
-// createMonitoringKinds defines the operator's kinds without a schema: the operator checks what it reads.
+// createMonitoringKinds defines the operator's kinds without a schema, because the operator validates them itself.
 func (p *pipeline) createMonitoringKinds(t *testing.T) {
 	t.Helper()
 	for version, kinds := range monitoringKinds {
@@ -167,7 +167,7 @@ func (p *pipeline) createAll(t *testing.T, file string) {
 	}
 }
 
-// query returns a PromQL query's values by the given label, from the Prometheus that the operator made.
+// query returns a PromQL query's values by the given label, from the Prometheus that the operator created.
 func (p *pipeline) query(ctx context.Context, expression, label string) (map[string]string, error) {
 	address := p.pods.ServiceURL("monitoring", "prometheus", 9090) + "/api/v1/query?query=" + url.QueryEscape(expression)
 	body, err := fetch(ctx, address)
@@ -226,7 +226,7 @@ func isReady(pod *corev1.Pod) bool {
 	return false
 }
 
-// readyPods is the number of pods of all namespaces, and the names of those that are not ready.
+// readyPods returns the number of pods of all namespaces, and the names of those that are not ready.
 func (p *pipeline) readyPods(ctx context.Context) (count int, unready []string, err error) {
 	all, err := p.podsOf(ctx, "", "")
 	for i := range all {
@@ -237,7 +237,7 @@ func (p *pipeline) readyPods(ctx context.Context) (count int, unready []string, 
 	return len(all), unready, err
 }
 
-// customMetric is the value of vllm_requests_running for each pod as the HPA controller would get it.
+// customMetric returns the value of vllm_requests_running for each pod as the HPA controller would get it.
 func (p *pipeline) customMetric(ctx context.Context) (map[string]string, error) {
 	body, err := p.Client().CoreV1().RESTClient().Get().
 		AbsPath("/apis/custom.metrics.k8s.io/v1beta1/namespaces/vllm/pods/*/vllm_requests_running").DoRaw(ctx)

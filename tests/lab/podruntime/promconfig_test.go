@@ -17,8 +17,8 @@ import (
 
 const testRouter = "127.0.0.1:40000"
 
-// adapted is the configuration in testdata, which has the form that prometheus-operator v0.85.0
-// generates for kube-prometheus-stack, adapted to a machine where only the given files exist.
+// adapted returns the configuration in testdata, in the form that prometheus-operator v0.85.0 generates for
+// kube-prometheus-stack, adapted to a machine with only the given files.
 func adapted(t *testing.T, files map[string]string) (text string, config map[string]any, dropped []string) {
 	t.Helper()
 	generated, err := os.ReadFile(filepath.Join("testdata", "generated.yaml"))
@@ -89,7 +89,7 @@ func TestAdaptPrometheusConfigNamesWhatIsMissing(t *testing.T) {
 	assert.ErrorContains(t, err, "the generated configuration")
 }
 
-// The relabelings are Prometheus' own, applied to what service discovery finds.
+// The relabelings are applied with Prometheus' own code to the result of service discovery.
 func TestTargetsGoThroughTheRouter(t *testing.T) {
 	_, config, _ := adapted(t, nil)
 	pod := map[string]string{

@@ -16,7 +16,7 @@ import (
 	"vllm-autoscaling/tests/lab/router"
 )
 
-// serving makes a runtime believe that a pod's port 8000 is served at that address.
+// serving records in a runtime that a pod's port 8000 is served at that address.
 func serving(r *Runtime, pod *corev1.Pod, address string, secure bool) {
 	_, port, _ := net.SplitHostPort(address)
 	number, _ := net.LookupPort("tcp", port)
@@ -59,7 +59,7 @@ func TestResolve(t *testing.T) {
 		name string
 		ask  func() ([]router.Backend, error)
 		want []router.Backend
-		// err is part of the error's text; notFound says that it is router.ErrNotFound.
+		// err is part of the error's text; notFound reports whether it is router.ErrNotFound.
 		err      string
 		notFound bool
 	}{

@@ -13,7 +13,7 @@ import (
 	"vllm-autoscaling/tests/lab/chartrepository"
 )
 
-// release are the inputs of a release of a stand-in chart.
+// release returns the inputs of a release of one of the lab's charts.
 func release(repository, chart, namespace string, values map[string]any) map[string]any {
 	versions := map[string]string{"kube-prometheus-stack": "88.5.3", "prometheus-adapter": "5.3.0", "dcgm-exporter": "4.8.2"}
 	return map[string]any{
@@ -83,7 +83,7 @@ func testChart(t *testing.T, c cluster) {
 		assert.NotContains(t, o, "grafana")
 	}
 
-	// Uninstalled behind our back: the next update installs it again.
+	// After an uninstall outside of Pulumi, the next update installs it again.
 	started = time.Now()
 	e.delete(s)
 	t.Logf("uninstalled in %s", time.Since(started).Round(100*time.Millisecond))
@@ -99,7 +99,7 @@ func testChart(t *testing.T, c cluster) {
 	t.Run("bad charts", func(t *testing.T) { testBadCharts(t, e, repository) })
 }
 
-// testBadCharts: releases that cannot be installed are refused before anything is changed.
+// testBadCharts checks that releases which cannot be installed are refused before anything is changed.
 func testBadCharts(t *testing.T, e *engine, repository string) {
 	urn := urnOf("helm.sh/v3:Release", "bad")
 	for name, change := range map[string]func(map[string]any){

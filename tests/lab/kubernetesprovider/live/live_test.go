@@ -25,7 +25,7 @@ import (
 	"vllm-autoscaling/tests/lab/chartrepository"
 )
 
-// One control plane serves every test here: they use namespaces of their own.
+// All tests share one control plane and use separate namespaces.
 func TestLive(t *testing.T) {
 	c := startCluster(t)
 	t.Run("plugin protocol", func(t *testing.T) { testProtocol(t, c) })
@@ -48,7 +48,7 @@ func testProtocol(t *testing.T, c cluster) {
 	require.NoError(t, err)
 	assert.True(t, json.Valid([]byte(sch.GetSchema())))
 
-	// Interrupted as the engine does it, the plugin ends by itself.
+	// Interrupted as by the engine, the plugin ends by itself.
 	require.NoError(t, e.process.Process.Signal(os.Interrupt))
 	select {
 	case err := <-e.exited:
@@ -59,7 +59,7 @@ func testProtocol(t *testing.T, c cluster) {
 	}
 }
 
-// testOrphan kills the process that started the plugin, as a killed engine would leave it.
+// testOrphan kills the process that started the plugin, like a killed engine.
 func testOrphan(t *testing.T, c cluster) {
 	parent := exec.Command("sh", "-c", `"$0" & wait`, c.plugin) //nolint:noctx // ended by its own handle below
 	parent.Stderr = os.Stderr
@@ -173,7 +173,7 @@ func testNotReady(t *testing.T, c cluster) {
 	assert.Contains(t, reasons(t, err), `pod "notready/web-`, "the pods are named")
 	assert.Equal(t, "notready/web", s.id)
 
-	// The next update mends it.
+	// The next update repairs it.
 	template["metadata"] = map[string]any{"labels": map[string]any{"app": "web"}}
 	inputs["metadata"].(map[string]any)["annotations"] = map[string]any{"pulumi.com/timeoutSeconds": "60"}
 	s = e.update(s, inputs)
@@ -240,7 +240,7 @@ func testExisting(t *testing.T, c cluster) {
 	_, err = e.tryCreate(urnOf("core/v1:ConfigMap", "other"), inputs("ours"))
 	require.ErrorContains(t, err, "already exists", "another resource's object is not ours")
 
-	// Somebody deleted it and made one of the same name: that one stays.
+	// It was deleted and replaced by one of the same name, which stays.
 	require.NoError(t, c.client.CoreV1().ConfigMaps("existing").Delete(t.Context(), "ours", metav1.DeleteOptions{}))
 	_, err = c.client.CoreV1().ConfigMaps("existing").Create(t.Context(),
 		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "ours"}}, metav1.CreateOptions{})
@@ -335,7 +335,7 @@ func testKilled(t *testing.T, c cluster) {
 	third.delete(s)
 	nothingLeft(t, c, "killed")
 
-	// Killed in the middle, destroyed right away: nothing stays behind.
+	// Killed in the middle and destroyed right away, it leaves nothing behind.
 	fourth := startEngine(t, c)
 	checked = fourth.check(urn, nil, inputs(true))
 	interrupt(fourth, "pending-install", func(ctx context.Context) {
