@@ -73,7 +73,7 @@ func azureID(in resource.PropertyMap) string {
 	return "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/" + text(in, "resourceGroupName")
 }
 
-// azureKubeconfig lists a kubeconfig with these credentials.
+// azureKubeconfig answers a listing with a kubeconfig that has these credentials.
 func azureKubeconfig(name, user string) func(resource.PropertyMap) (map[string]any, error) {
 	return func(args resource.PropertyMap) (map[string]any, error) {
 		kubeconfig := fmt.Sprintf(`{"clusters": [{"name": "c", "cluster": {"server": "https://%s.hcp.eastus.azmk8s.io:443", "certificate-authority-data": %q}}],

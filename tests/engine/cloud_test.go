@@ -14,37 +14,36 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 )
 
-// caCertificate stands for any certificate, in base64.
+// caCertificate is a placeholder for a certificate, in base64.
 const caCertificate = "Y2VydGlmaWNhdGU="
 
-// cloudKind is what a cloud does with one type of resource.
+// cloudKind describes how a cloud handles one type of resource.
 type cloudKind struct {
 	// replaces are the inputs, with everything below them, that the provider cannot change in place.
 	replaces []string
-	// id is the cloud's name of the resource; nil means one made up from type and name.
+	// id returns the resource's id in the cloud; nil generates one from type and name.
 	id func(in resource.PropertyMap) string
-	// outputs are what the cloud adds to the inputs. While a creation is planned they are unknown.
+	// outputs returns the properties that the cloud adds to the inputs. They are unknown in the preview of a creation.
 	outputs func(in resource.PropertyMap, name string) map[string]any
-	// outlives says that there must be nothing in the cluster any more when it is deleted.
+	// outlives reports whether the cluster must be empty when the resource is deleted.
 	outlives bool
-	// autonamed is the input that gets a random name when it is not given.
+	// autonamed is the input that gets a random name when it is missing.
 	autonamed resource.PropertyKey
 }
 
-// fakeCloud is what the doubles of the clouds' providers act on. Beside the rules of each kind it
-// keeps the one that costs people their evenings: nothing that runs a cluster goes before what runs
-// in it.
+// fakeCloud holds the resources of the doubles of the clouds' providers. Beside the rules of each kind it enforces one for
+// all: what runs a cluster is not deleted before what runs in it.
 type fakeCloud struct {
 	mutex   sync.Mutex
 	inside  *fakeCluster
 	things  map[resource.ID]tokens.Type
 	created []string
 	deleted []string
-	// answers are those to look-ups, by token.
+	// answers are the results of look-ups, by token.
 	answers map[tokens.ModuleMember]func(args resource.PropertyMap) (map[string]any, error)
 	// failAt makes the n-th change from now fail, counted from 1; 0 makes none fail.
 	failAt int
-	// destroying says that everything is meant to go; a pool alone may be replaced at any time.
+	// destroying reports whether everything is being deleted; a pool alone may be replaced at any time.
 	destroying bool
 }
 
@@ -59,7 +58,7 @@ func newFakeCloud(inside *fakeCluster) *fakeCloud {
 	return c
 }
 
-// loaders are the doubles of all clouds' providers.
+// loaders returns the doubles of all clouds' providers.
 func (c *fakeCloud) loaders() []*deploytest.ProviderLoader {
 	var loaders []*deploytest.ProviderLoader
 	for _, double := range clouds {
@@ -124,7 +123,7 @@ func (c *fakeCloud) diff(_ context.Context, req plugin.DiffRequest) (plugin.Diff
 		}
 		path.Reset(old, inputs)
 	}
-	// Whether the new one may come first is for the program to say.
+	// The program decides whether the replacement is created first.
 	result := diffInputs(old, inputs, nil)
 	for path, change := range result.DetailedDiff {
 		for _, field := range cloudKinds[req.URN.Type()].replaces {
@@ -138,7 +137,7 @@ func (c *fakeCloud) diff(_ context.Context, req plugin.DiffRequest) (plugin.Diff
 	return result, nil
 }
 
-// complete are a resource's outputs.
+// complete returns a resource's outputs.
 func complete(kind cloudKind, inputs resource.PropertyMap, name string) resource.PropertyMap {
 	outputs := maps.Clone(inputs)
 	if kind.outputs != nil {
@@ -147,7 +146,7 @@ func complete(kind cloudKind, inputs resource.PropertyMap, name string) resource
 	return outputs
 }
 
-// planned are the outputs as far as a preview knows them.
+// planned returns the outputs in a preview.
 func planned(kind cloudKind, inputs resource.PropertyMap) resource.PropertyMap {
 	outputs := maps.Clone(inputs)
 	if kind.outputs != nil {
@@ -199,7 +198,7 @@ func (c *fakeCloud) update(double *cloudDouble, req plugin.UpdateRequest) (plugi
 	if req.Preview {
 		outputs := planned(kind, req.NewInputs)
 		if !double.updateForgets {
-			// Providers that are bridged keep what they have, but for what the update may change.
+			// Bridged providers keep the outputs that the update cannot change.
 			for key, value := range req.OldOutputs {
 				if v, ok := outputs[key]; ok && v.IsComputed() && req.URN.Type() != "aws:ec2/launchTemplate:LaunchTemplate" {
 					outputs[key] = value
@@ -250,7 +249,7 @@ func (c *fakeCloud) invoke(_ context.Context, req plugin.InvokeRequest) (plugin.
 	return plugin.InvokeResponse{Properties: resource.NewPropertyMapFromMap(values)}, nil
 }
 
-// answer sets what a look-up finds; nil is nothing.
+// answer sets the result of a look-up; nil means not found.
 func (s *cloudStack) answer(token string, found map[string]any) {
 	s.cloud.answers[tokens.ModuleMember(token)] = func(resource.PropertyMap) (map[string]any, error) {
 		if found == nil {

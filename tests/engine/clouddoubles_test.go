@@ -9,8 +9,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 )
 
-// cloudDouble is everything that these tests know about one cloud: the double of its provider and what the stack of the
-// cloud registers. A further cloud is one of these in a file of its own and a row in clouds.
+// cloudDouble describes one cloud to these tests: the double of its provider, and what the stack of the cloud registers. A
+// further cloud is one of these in a file of its own and a row in clouds.
 type cloudDouble struct {
 	// stack is the name of the stack and of the cloud in the configuration.
 	stack string

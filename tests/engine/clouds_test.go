@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// cloudStack is a stack that makes its cluster in a cloud.
+// cloudStack is a stack that creates its cluster in a cloud.
 type cloudStack struct {
 	*stack
 	cloud *fakeCloud
@@ -34,7 +34,7 @@ func newCloudStack(t *testing.T, cloud string, keys map[string]any) *cloudStack 
 	return s
 }
 
-// destroy destroys, and has to succeed.
+// destroy runs a destroy, which must succeed.
 func (s *cloudStack) destroy() operation {
 	s.t.Helper()
 	s.cloud.destroying = true
@@ -42,7 +42,7 @@ func (s *cloudStack) destroy() operation {
 	return s.stack.destroy()
 }
 
-// deploy is an up without the preview before it, and has to succeed.
+// deploy runs an up without a preview, which must succeed.
 func (s *cloudStack) deploy() operation {
 	s.t.Helper()
 	done := s.run(engine.Update, false)
@@ -50,7 +50,7 @@ func (s *cloudStack) deploy() operation {
 	return done
 }
 
-// planned lists what a preview announces, each resource once: "update Deployment vllm".
+// planned lists the changes in a preview, each resource once, such as "update Deployment vllm".
 func (o operation) planned() []string {
 	var all []string
 	for _, event := range o.events {
@@ -69,7 +69,7 @@ func (o operation) planned() []string {
 func TestCloudLifecycle(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
 		s := newCloudStack(t, cloud, nil)
-		// The cluster is unknown yet, and so is everything about it.
+		// The cluster and everything about it is still unknown.
 		require.NoError(t, s.preview().err)
 		assert.Empty(t, s.cloud.remaining())
 		assert.Empty(t, s.cluster.remaining())
@@ -90,10 +90,10 @@ func TestCloudLifecycle(t *testing.T) {
 	})
 }
 
-// A change of one setting changes exactly what it must. Where a cloud cannot change something in
-// place, the preview says so, and the up does what the preview said.
+// TestCloudChangesOnlyWhatItMust checks the changes that one setting causes. Where a cloud cannot change a resource in
+// place, the preview shows the replacement, and the up does the same.
 func TestCloudChangesOnlyWhatItMust(t *testing.T) {
-	// The chain of what hangs on a node group of EKS by its generated name.
+	// The tags that depend on the generated name of an EKS node group.
 	tags := func(op string) []string {
 		var all []string
 		for _, tag := range []string{"autoscaling-options-scaledownunneededtime", "label-k8s-amazonaws-com-accelerator", "label-nvidia-com-gpu-present",
@@ -183,7 +183,7 @@ func choose[T any](condition bool, yes, no T) T {
 	return no
 }
 
-// Some settings make another cluster. The preview says so: everything in it is made anew, too.
+// TestCloudSettingsThatReplaceTheCluster checks that the preview of a new cluster also shows everything in it as replaced.
 func TestCloudSettingsThatReplaceTheCluster(t *testing.T) {
 	for name, test := range map[string]struct {
 		cloud, key string
@@ -218,17 +218,17 @@ func TestCloudSettingsThatReplaceTheCluster(t *testing.T) {
 	}
 }
 
-// With deletion protection, a destroy takes an up without it before.
+// TestCloudDeletionProtection checks that a destroy fails until an up has removed the protection.
 func TestCloudDeletionProtection(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
 		s := newCloudStack(t, cloud, map[string]any{"cluster.deletionProtection": true})
 		s.deploy()
 		if doubleOf(t, cloud).providerProtects {
-			// This provider refuses by itself; here a double is in its place.
+			// This provider refuses by itself, but is a double here.
 			assert.True(t, s.find("Cluster", "cluster").Inputs["deletionProtection"].BoolValue())
 			return
 		}
-		// The preview, with which every destroy begins, is where it ends.
+		// Every destroy begins with a preview, which fails.
 		require.ErrorContains(t, s.run(engine.Destroy, true).err, "protected")
 
 		s.set("cluster.deletionProtection", false)
@@ -238,8 +238,8 @@ func TestCloudDeletionProtection(t *testing.T) {
 	})
 }
 
-// What runs nodes goes after what runs on them: pods whose nodes went first are never seen to end,
-// volumes whose driver went first stay and cost.
+// TestCloudOrder checks that nodes are deleted after what runs on them: pods without nodes never end, and volumes without
+// their driver stay and cost money.
 func TestCloudOrder(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
 		double := doubleOf(t, cloud)
@@ -258,8 +258,8 @@ func TestCloudOrder(t *testing.T) {
 	})
 }
 
-// An up that breaks off at any change, in the cloud or in the cluster, is completed by the next one,
-// and can also be destroyed.
+// TestCloudBrokenOffUp checks that an up which fails at any change, in the cloud or in the cluster, is completed by the next
+// one, and can also be destroyed.
 func TestCloudBrokenOffUp(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
 		whole := newCloudStack(t, cloud, nil)
@@ -297,7 +297,7 @@ func TestCloudBrokenOffUp(t *testing.T) {
 	})
 }
 
-// A destroy that breaks off at any change is completed by the next one.
+// A destroy that fails at any change is completed by the next one.
 func TestCloudBrokenOffDestroy(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
 		whole := newCloudStack(t, cloud, nil)
@@ -315,7 +315,7 @@ func TestCloudBrokenOffDestroy(t *testing.T) {
 	})
 }
 
-// An attached cluster keeps its owner: the stack adds a pool, and takes only that away again.
+// TestAttached checks that a stack on an existing cluster adds a pool and deletes only that.
 func TestAttached(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
 		s := newAttachedStack(t, cloud, nil)
@@ -341,7 +341,7 @@ func TestAttached(t *testing.T) {
 	})
 }
 
-// newAttachedStack is a stack on the existing cluster "theirs".
+// newAttachedStack returns a stack on the existing cluster "theirs".
 func newAttachedStack(t *testing.T, cloud string, keys map[string]any) *cloudStack {
 	t.Helper()
 	double := doubleOf(t, cloud)
@@ -355,14 +355,14 @@ func newAttachedStack(t *testing.T, cloud string, keys map[string]any) *cloudSta
 	return s
 }
 
-// A cluster that lacks something, or a setting that cannot work, ends with one message in terms of
-// the configuration, before anything is registered in the cloud.
+// TestCloudRefused checks that a cluster that lacks something, or an invalid setting, ends with one message in terms of the
+// configuration, before anything is registered in the cloud.
 func TestCloudRefused(t *testing.T) {
 	const gkeCluster, eksCluster, aksCluster = "gcp:container/getCluster:getCluster", "aws:eks/getCluster:getCluster", "azure-native:containerservice/v20240901:getManagedCluster"
 	for name, test := range map[string]struct {
 		cloud string
 		keys  map[string]any
-		// token and lacking change what the look-up finds; without a token the cluster is created.
+		// lacking changes the result of the look-up with that token; without a token the cluster is created.
 		token   string
 		lacking map[string]any
 		says    []string

@@ -17,27 +17,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ignored are the inputs that belong to someone else once a resource is there, by type; no other
-// type ignores any.
+// ignored are the inputs that others manage once a resource exists, by type. No other type ignores inputs.
 var ignored = map[tokens.Type][]string{
-	// The default pool is gone; what GKE reports of it would replace the cluster.
+	// The default pool is deleted; what GKE reports of it would replace the cluster.
 	"gcp:container/cluster:Cluster": {"nodeConfig", "initialNodeCount"},
-	// GKE fills them in, or they only mean something at creation.
+	// GKE fills them in, or they have an effect only at creation.
 	"gcp:container/nodePool:NodePool": {"nodeConfig.resourceLabels", "nodeConfig.kubeletConfig", "initialNodeCount"},
-	// The node autoscalers own the number of nodes.
+	// The node autoscalers manage the number of nodes.
 	"aws:eks/nodeGroup:NodeGroup":                            {"scalingConfig.desiredSize"},
 	"azure-native:containerservice/v20240901:ManagedCluster": {"agentPoolProfiles[0].count"},
 	"azure-native:containerservice/v20240901:AgentPool":      {"count"},
-	// The password is made once.
+	// The password is generated once.
 	"kubernetes:core/v1:Secret": {"data", "stringData"},
 }
 
-// keptBack may hold back a destroy, where deletion protection is on.
+// keptBack are the types that deletion protection protects.
 var keptBack = []tokens.Type{
 	"aws:eks/cluster:Cluster", "aws:kms/key:Key", "azure-native:containerservice/v20240901:ManagedCluster",
 }
 
-// Every resource of every stack names its parent and its provider, is deleted itself, and ignores
+// TestCloudResourceOptions checks that every resource has a parent and an explicit provider, is deleted itself, and ignores
 // only what is documented.
 func TestCloudResourceOptions(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
@@ -94,7 +93,7 @@ func TestCloudResourceOptions(t *testing.T) {
 	})
 }
 
-// A kubeconfig is a secret wherever it goes, and holds nobody's token.
+// TestCloudKubeconfig checks that the kubeconfig is secret everywhere and contains no token.
 func TestCloudKubeconfig(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
 		s := newCloudStack(t, cloud, nil)
@@ -131,7 +130,7 @@ func TestCloudKubeconfig(t *testing.T) {
 	})
 }
 
-// The commands that people copy use the cloud's own way to get at the cluster.
+// TestCloudOutputs checks the outputs, whose commands use the cloud's own login.
 func TestCloudOutputs(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
 		double := doubleOf(t, cloud)
@@ -157,7 +156,7 @@ func TestCloudOutputs(t *testing.T) {
 	})
 }
 
-// A pod gets its GPU the way its cloud wants it.
+// TestCloudServer checks how the server's pod gets its GPU on each cloud.
 func TestCloudServer(t *testing.T) {
 	for name, test := range map[string]struct {
 		cloud       string
@@ -197,8 +196,8 @@ func TestCloudServer(t *testing.T) {
 
 var gpuToleration = map[string]any{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 
-// TestCloudGoldenPreviews holds what a reader of the first preview of each cloud's stack sees against
-// testdata/<cloud>.preview.txt; see TestGoldenPreviews.
+// TestCloudGoldenPreviews compares the first preview of each cloud's stack with testdata/<cloud>.preview.txt; see
+// TestGoldenPreviews.
 func TestCloudGoldenPreviews(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
 		compareWithGolden(t, cloud, newCloudStack(t, cloud, nil).rendered())
