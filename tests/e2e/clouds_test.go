@@ -19,16 +19,16 @@ import (
 	"vllm-autoscaling/tests/report"
 )
 
-// onCloud is what a stack on a simulated cloud is configured with, on top of the file that the project ships for it,
-// and what the cloud then has to look like.
+// onCloud is the configuration of a stack on a simulated cloud, beside the file that the project ships for it, and the
+// expected resources.
 type onCloud struct {
 	stack  string
 	config map[string]any
-	// cluster is the type of the cluster, pool that of the GPU pool, poolName its name or what that begins with.
+	// cluster is the type of the cluster, pool that of the GPU pool, poolName the pool's name or its prefix.
 	cluster, pool, poolName string
-	// clusterName is the program's default.
+	// clusterName is the program's default name of the cluster.
 	clusterName string
-	// labels and taints of a GPU node, all but those that differ from node to node.
+	// labels and taints are those of a GPU node, except for those that differ between nodes.
 	labels map[string]string
 	taints []string
 	// managed is the namespace of a GPU exporter that the cloud runs; "" for that of the chart.
@@ -43,7 +43,7 @@ type onCloud struct {
 	runsWorkflows bool
 }
 
-// gpuNodes starts from none, and lets every replica have a node.
+// gpuNodes starts without GPU nodes and allows one for every replica.
 var gpuNodes = map[string]any{"nodePools": map[string]any{"gpu": map[string]any{"minNodes": 0, "maxNodes": 3}},
 	"autoscaling": map[string]any{"maxReplicas": 3}}
 
@@ -89,19 +89,19 @@ var onClouds = []onCloud{
 	},
 }
 
-// startCloudLab gives the test simulated clouds, with no node but theirs.
+// startCloudLab starts a lab with simulated clouds, which create all nodes.
 func startCloudLab(t *testing.T) *lab.Lab {
 	t.Helper()
 	return newLab(t, &cloud.Options{})
 }
 
-// newCloudStack makes a stack with the shipped configuration of its cloud.
+// newCloudStack creates a stack with the shipped configuration of its cloud.
 func newCloudStack(t *testing.T, l *lab.Lab, name string, objects ...map[string]any) *deployment {
 	t.Helper()
 	return makeStack(t, l, name, merged(append([]map[string]any{cloudLabConfig(l)}, objects...)...), token)
 }
 
-// cloudLabConfig takes the charts from the lab.
+// cloudLabConfig returns the configuration with the lab's charts.
 func cloudLabConfig(l *lab.Lab) map[string]any {
 	chart := map[string]any{"repository": l.ChartRepository()}
 	charts := map[string]any{}
@@ -111,7 +111,7 @@ func cloudLabConfig(l *lab.Lab) map[string]any {
 	return map[string]any{"charts": charts}
 }
 
-// TestClouds runs each cloud's stack from a first preview to nothing.
+// TestClouds runs each cloud's stack from the first preview to the destroy.
 func TestClouds(t *testing.T) {
 	for _, c := range onClouds {
 		t.Run(c.stack, func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestClouds(t *testing.T) {
 				}
 				assert.Zero(t, l.Clouds().Operations(), "a preview changes nothing")
 			})
-			// The workflows of the repository are run on one of the clouds.
+			// The workflows of the repository are tested on one of the clouds.
 			var ci *pipeline
 			if c.runsWorkflows {
 				ci = newPipeline(t, stack)
@@ -168,7 +168,7 @@ func TestClouds(t *testing.T) {
 	}
 }
 
-// shown is how the CLI prints a type: without the part of its module that repeats the name.
+// shown returns a type as the CLI prints it, without the part of its module that repeats the name.
 func shown(typ string) string {
 	parts := strings.Split(typ, ":")
 	if module, name, ok := strings.Cut(parts[1], "/"); ok && strings.EqualFold(name, parts[2]) {
@@ -177,7 +177,7 @@ func shown(typ string) string {
 	return strings.Join(parts, ":")
 }
 
-// gpuPool is the pool's full name.
+// gpuPool returns the full name of the GPU pool.
 func (c onCloud) gpuPool(t *testing.T, l *lab.Lab) string {
 	t.Helper()
 	for _, name := range l.Clouds().Pools() {
@@ -189,7 +189,7 @@ func (c onCloud) gpuPool(t *testing.T, l *lab.Lab) string {
 	return ""
 }
 
-// nodesAreTheClouds: the server runs on a node of the GPU pool, which has exactly what the cloud gives it.
+// nodesAreTheClouds checks that the server runs on a node of the GPU pool, with the labels and taints of the cloud.
 func nodesAreTheClouds(t *testing.T, l *lab.Lab, c onCloud) {
 	t.Helper()
 	ctx := testContext(t)
@@ -219,14 +219,14 @@ func nodesAreTheClouds(t *testing.T, l *lab.Lab, c onCloud) {
 	gpus := node.Status.Allocatable["nvidia.com/gpu"]
 	assert.EqualValues(t, 1, gpus.Value())
 
-	// Nothing but what belongs to GPU nodes is there.
+	// Only pods that belong on GPU nodes run there.
 	all, err := l.Client().CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + name})
 	require.NoError(t, err)
 	for _, pod := range all.Items {
 		daemon := slices.ContainsFunc(pod.OwnerReferences, func(o metav1.OwnerReference) bool { return o.Kind == "DaemonSet" })
 		assert.True(t, daemon || pod.Namespace == serving, "%s/%s", pod.Namespace, pod.Name)
 	}
-	// Nobody waits for that of GKE.
+	// Nothing waits for GKE's exporter.
 	eventuallyNoError(t, time.Minute, func(ctx context.Context) error {
 		exporters, err := l.Client().CoreV1().Pods(orDefault(c.managed, monitoring)).List(ctx, listAll)
 		if err == nil && !slices.ContainsFunc(exporters.Items, func(pod corev1.Pod) bool {
@@ -245,7 +245,7 @@ func orDefault(value, otherwise string) string {
 	return value
 }
 
-// kubeconfigIsTheClouds: the exported kubeconfig calls the cloud's program and holds no token.
+// kubeconfigIsTheClouds checks that the exported kubeconfig uses the cloud's authentication and contains no token.
 func kubeconfigIsTheClouds(t *testing.T, l *lab.Lab, c onCloud, stack *deployment) {
 	t.Helper()
 	hidden, err := stack.Outputs(testContext(t), false)
@@ -260,7 +260,7 @@ func kubeconfigIsTheClouds(t *testing.T, l *lab.Lab, c onCloud, stack *deploymen
 	assert.Contains(t, kubeconfig, c.program)
 }
 
-// nodesFollow: load needs more GPUs than there are, the pool grows, and shrinks again when it is over.
+// nodesFollow checks that the pool grows when load needs more GPUs, and shrinks after it.
 func nodesFollow(t *testing.T, l *lab.Lab, c onCloud) {
 	pool := c.gpuPool(t, l)
 	w := newWatch(t, l)
@@ -288,7 +288,7 @@ func nodesFollow(t *testing.T, l *lab.Lab, c onCloud) {
 	})
 }
 
-// cloudDestroyLeavesNothing destroys the stack and looks for cloud resources, nodes and objects.
+// cloudDestroyLeavesNothing destroys the stack and checks that no cloud resources, nodes and objects are left.
 func cloudDestroyLeavesNothing(t *testing.T, l *lab.Lab, stack *deployment) {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(testContext(t), 4*time.Minute, fmt.Errorf("destroy took 4 minutes"))
@@ -301,7 +301,7 @@ func cloudDestroyLeavesNothing(t *testing.T, l *lab.Lab, stack *deployment) {
 	}
 }
 
-// swept says that an object may go with the cluster: Helm keeps a chart's CRDs, and controllers need a moment.
+// swept reports whether an object may be deleted with the cluster: Helm keeps a chart's CRDs, and controllers need a moment.
 func swept(object lab.Object) bool {
 	return object.Kind == "CustomResourceDefinition" || object.Kind == "Pod" || object.Kind == "ReplicaSet" || object.Kind == "ControllerRevision" ||
 		object.Kind == "EndpointSlice"
