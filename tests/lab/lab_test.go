@@ -207,7 +207,8 @@ func TestLab(t *testing.T) {
 
 		_, err = l.Client().CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "forgotten"}}, metav1.CreateOptions{})
 		require.NoError(t, err)
-		_, err = l.Client().CoreV1().ConfigMaps("kube-system").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "hidden"}}, metav1.CreateOptions{})
+		_, err = l.Client().CoreV1().ConfigMaps("kube-system").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "hidden"}},
+			metav1.CreateOptions{})
 		require.NoError(t, err)
 		createCRD(t, l)
 		left, err = l.leftovers(t.Context())

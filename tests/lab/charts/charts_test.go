@@ -294,7 +294,8 @@ func TestPrometheusAdapterServesOnlyWhatHasRules(t *testing.T) {
 		"defaults":        {nil, []string{"APIService v1beta1.custom.metrics.k8s.io"}},
 		"none":            {map[string]any{"default": false}, nil},
 		"rules elsewhere": {map[string]any{"default": false, "existing": "rules"}, nil},
-		"external only":   {map[string]any{"default": false, "external": []any{map[string]any{"seriesQuery": "x"}}}, []string{"APIService v1beta1.external.metrics.k8s.io"}},
+		"external only": {map[string]any{"default": false, "external": []any{map[string]any{"seriesQuery": "x"}}},
+			[]string{"APIService v1beta1.external.metrics.k8s.io"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -25,7 +25,8 @@ func modelPod(name string, change func(*corev1.Pod)) *corev1.Pod {
 			Containers: []corev1.Container{{Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
 				"nvidia.com/gpu": resource.MustParse("1"), corev1.ResourceCPU: resource.MustParse("2"), corev1.ResourceMemory: resource.MustParse("10Gi")}}}},
 		},
-		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable}}},
+		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse,
+			Reason: corev1.PodReasonUnschedulable}}},
 	}
 	if change != nil {
 		change(pod)
@@ -61,7 +62,8 @@ func autoscalerDeployment(cluster string, ready int32) appsv1.Deployment {
 		Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
 			ServiceAccountName: "cluster-autoscaler",
 			Containers: []corev1.Container{{Image: "registry.k8s.io/autoscaling/cluster-autoscaler:v1.34.0", Command: []string{
-				"./cluster-autoscaler", "--cloud-provider=aws", "--node-group-auto-discovery=asg:tag=k8s.io/cluster-autoscaler/enabled,k8s.io/cluster-autoscaler/" + cluster,
+				"./cluster-autoscaler", "--cloud-provider=aws",
+				"--node-group-auto-discovery=asg:tag=k8s.io/cluster-autoscaler/enabled,k8s.io/cluster-autoscaler/" + cluster,
 			}}},
 		}}},
 		Status: appsv1.DeploymentStatus{ReadyReplicas: ready},
@@ -73,11 +75,13 @@ func (g autoscaledGroup) make(t *testing.T, c *Cloud) *pool {
 	eksScene(t, c)
 	group := mustMake(t, c, EKSNodeGroup, with(nodeGroup(c), map[string]any{"amiType": g.ami}))
 	for key, value := range g.tags {
-		mustMake(t, c, awsTag, map[string]any{"autoscalingGroupName": group.Outputs["asg"], "tag": map[string]any{"key": nodeTemplate + key, "value": value, "propagateAtLaunch": false}})
+		mustMake(t, c, awsTag, map[string]any{"autoscalingGroupName": group.Outputs["asg"], "tag": map[string]any{"key": nodeTemplate + key,
+			"value": value, "propagateAtLaunch": false}})
 	}
 	mustMake(t, c, AWSRole, map[string]any{"name": "scaler", "assumeRolePolicy": podTrust})
 	mustMake(t, c, awsInlineRole, map[string]any{"name": "scaler", "role": "scaler", "policy": g.policy})
-	mustMake(t, c, awsPodIdentity, map[string]any{"clusterName": "c", "namespace": "kube-system", "serviceAccount": "cluster-autoscaler", "roleArn": roleArn("scaler")})
+	mustMake(t, c, awsPodIdentity, map[string]any{"clusterName": "c", "namespace": "kube-system", "serviceAccount": "cluster-autoscaler",
+		"roleArn": roleArn("scaler")})
 	if g.agent {
 		mustMake(t, c, EKSAddon, map[string]any{"clusterName": "c", "addonName": "eks-pod-identity-agent"})
 	}

@@ -32,7 +32,8 @@ func (c *Cloud) clusterAutoscalerRuns(p *pool, v *view) bool {
 			continue
 		}
 		command := strings.Join(slices.Concat(spec.Containers[0].Command, spec.Containers[0].Args), " ")
-		discovers := strings.Contains(command, autoscalerTag+"enabled") && strings.Contains(command, autoscalerTag+p.cluster) && strings.Contains(command, "--cloud-provider=aws")
+		discovers := strings.Contains(command, autoscalerTag+"enabled") && strings.Contains(command, autoscalerTag+p.cluster) &&
+			strings.Contains(command, "--cloud-provider=aws")
 		if !discovers {
 			continue
 		}
@@ -82,7 +83,8 @@ func permitsResize(document, cluster string) bool {
 	for _, statement := range policy.Statement {
 		for test, value := range statement.Condition["StringEquals"] {
 			// EKS tags the groups of a cluster with its name; a condition on another cluster's tag matches none of them.
-			if tag, ok := strings.CutPrefix(test, "aws:ResourceTag/"+autoscalerTag); !ok || tag == "enabled" && value != "true" || tag != "enabled" && (tag != cluster || value != "owned") {
+			tag, ok := strings.CutPrefix(test, "aws:ResourceTag/"+autoscalerTag)
+			if !ok || tag == "enabled" && value != "true" || tag != "enabled" && (tag != cluster || value != "owned") {
 				statement.Effect = "none"
 			}
 		}
@@ -90,7 +92,8 @@ func permitsResize(document, cluster string) bool {
 			allowed[action] = allowed[action] || statement.Effect == "Allow"
 		}
 	}
-	for _, action := range []string{"autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup", "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeTags"} {
+	for _, action := range []string{"autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup",
+		"autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeTags"} {
 		if !allowed[action] {
 			return false
 		}

@@ -9,7 +9,8 @@ import (
 
 // awsEC2Kinds lists the simulated resource types of Amazon EC2.
 func awsEC2Kinds() []*kind {
-	return []*kind{awsVPCKind(), awsInternetGatewayKind(), awsSubnetKind(), awsRouteTableKind(), awsRouteKind(), awsRouteTableAssociationKind(), awsElasticIPKind(), awsNATGatewayKind(), awsLaunchTemplateKind()}
+	return []*kind{awsVPCKind(), awsInternetGatewayKind(), awsSubnetKind(), awsRouteTableKind(), awsRouteKind(), awsRouteTableAssociationKind(),
+		awsElasticIPKind(), awsNATGatewayKind(), awsLaunchTemplateKind()}
 }
 
 // awsVPCReference is an input that names a VPC.
@@ -52,7 +53,8 @@ func awsInternetGatewayKind() *kind {
 
 func awsSubnetKind() *kind {
 	return &kind{
-		token: AWSSubnet, replace: []string{"vpcId", "availabilityZone", "cidrBlock", "ipv6CidrBlock", "outpostArn"}, computed: []string{"arn", "availabilityZoneId", "ownerId"},
+		token: AWSSubnet, replace: []string{"vpcId", "availabilityZone", "cidrBlock", "ipv6CidrBlock", "outpostArn"},
+		computed:   []string{"arn", "availabilityZoneId", "ownerId"},
 		validate:   func(in object) []string { return cidrs(in.texts("cidrBlock")) },
 		references: []reference{awsVPCReference("vpcId", blocks)},
 		create:     createSubnet,
@@ -133,7 +135,8 @@ func awsElasticIPKind() *kind {
 
 func awsNATGatewayKind() *kind {
 	return &kind{
-		token: awsNAT, slow: true, replace: []string{"subnetId", "allocationId", "connectivityType", "privateIp"}, computed: []string{"publicIp", "networkInterfaceId"},
+		token: awsNAT, slow: true, replace: []string{"subnetId", "allocationId", "connectivityType", "privateIp"},
+		computed:   []string{"publicIp", "networkInterfaceId"},
 		references: []reference{awsSubnetReference("subnetId"), {path: "allocationId", token: awsEIP, by: []string{"id"}}},
 		create: func(c *Cloud, r *Resource, s Settings) error {
 			in := object(r.Inputs)
@@ -148,7 +151,8 @@ func awsNATGatewayKind() *kind {
 
 func awsLaunchTemplateKind() *kind {
 	return &kind{
-		token: awsTemplate, name: "name", replace: []string{"name", "namePrefix"}, computed: []string{"arn", "latestVersion", "defaultVersion"}, volatile: []string{"latestVersion", "defaultVersion"},
+		token: awsTemplate, name: "name", replace: []string{"name", "namePrefix"}, computed: []string{"arn", "latestVersion", "defaultVersion"},
+		volatile: []string{"latestVersion", "defaultVersion"},
 		validate: validateTemplate,
 		create: func(_ *Cloud, r *Resource, s Settings) error {
 			r.Outputs["latestVersion"], r.Outputs["defaultVersion"] = 1.0, 1.0

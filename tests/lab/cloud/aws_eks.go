@@ -24,8 +24,9 @@ func eksClusterKind() *kind {
 		token: EKSCluster, name: "name", slow: true,
 		replace: []string{"name", "roleArn", "bootstrapSelfManagedAddons", "accessConfig.bootstrapClusterCreatorAdminPermissions",
 			"encryptionConfig", "kubernetesNetworkConfig", "outpostConfig"},
-		computed:   []string{"arn", "endpoint", "certificateAuthority", "status", "platformVersion", "identities", "version", "clusterId", "createdAt"},
-		references: []reference{awsSubnetReference("vpcConfig.subnetIds"), awsRoleReference("roleArn", stays), {path: "encryptionConfig.provider.keyArn", token: awsKey, by: []string{"arn"}, then: stays}},
+		computed: []string{"arn", "endpoint", "certificateAuthority", "status", "platformVersion", "identities", "version", "clusterId", "createdAt"},
+		references: []reference{awsSubnetReference("vpcConfig.subnetIds"), awsRoleReference("roleArn", stays),
+			{path: "encryptionConfig.provider.keyArn", token: awsKey, by: []string{"arn"}, then: stays}},
 		validate: func(in object) []string {
 			return slices.Concat(
 				oneOf(in, "accessConfig.authenticationMode", "API", "API_AND_CONFIG_MAP", "CONFIG_MAP"),
@@ -152,7 +153,8 @@ func (c *Cloud) settleAddon(ctx context.Context, r *Resource) error {
 		return errors.New("api error ResourceNotFoundException: No cluster found")
 	}
 	if c.untaintedNodes(ctx, cluster.ID) == 0 {
-		return fmt.Errorf("unexpected state 'DEGRADED', wanted target 'ACTIVE'. last error: %s: InsufficientNumberOfReplicas: The add-on is unhealthy because it doesn't have the desired number of replicas", r.ID)
+		return fmt.Errorf("unexpected state 'DEGRADED', wanted target 'ACTIVE'. last error: %s: "+
+			"InsufficientNumberOfReplicas: The add-on is unhealthy because it doesn't have the desired number of replicas", r.ID)
 	}
 	if in.text("addonName") != "aws-ebs-csi-driver" {
 		return nil
@@ -172,7 +174,8 @@ func (c *Cloud) hasAddon(cluster, name string) bool {
 
 func eksAccessEntryKind() *kind {
 	return &kind{
-		token: awsEntry, replace: []string{"clusterName", "principalArn", "type"}, computed: []string{"accessEntryArn", "createdAt"}, references: []reference{eksClusterReference},
+		token: awsEntry, replace: []string{"clusterName", "principalArn", "type"}, computed: []string{"accessEntryArn", "createdAt"},
+		references: []reference{eksClusterReference},
 		create: func(c *Cloud, r *Resource, _ Settings) error {
 			in := object(r.Inputs)
 			cluster := object(c.find(EKSCluster, "name", in.text("clusterName")).Inputs)

@@ -29,7 +29,8 @@ func awsInvokes() map[string]invoke {
 			if r == nil {
 				return nil, missing("Add-On", id)
 			}
-			return object{"id": id, "addonName": args["addonName"], "clusterName": args["clusterName"], "arn": r.Outputs["arn"], "addonVersion": r.Outputs["addonVersion"]}, nil
+			return object{"id": id, "addonName": args["addonName"], "clusterName": args["clusterName"], "arn": r.Outputs["arn"],
+				"addonVersion": r.Outputs["addonVersion"]}, nil
 		},
 		"aws:eks/getNodeGroups:getNodeGroups": func(c *Cloud, _ Settings, args object) (object, error) {
 			names := []any{}

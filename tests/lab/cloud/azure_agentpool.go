@@ -80,7 +80,8 @@ var gpusByVMSize = map[string]int{
 func aksPool(c *Cloud, prefix string, cluster *Resource, in object) (*pool, error) {
 	name := in.text("name")
 	if !aksPoolName.MatchString(name) {
-		return nil, azureError("InvalidParameter", fmt.Sprintf("The value of parameter agentPoolProfile.name is invalid: %q must be 1 to 12 lower-case letters and digits, a letter first", name))
+		return nil, azureError("InvalidParameter", fmt.Sprintf("The value of parameter agentPoolProfile.name is invalid: "+
+			"%q must be 1 to 12 lower-case letters and digits, a letter first", name))
 	}
 	p := &pool{
 		id: prefix + name, cluster: cluster.ID, double: c.doubleOf(cluster.Token), name: name, machineType: in.text("vmSize"),

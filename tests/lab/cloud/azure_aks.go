@@ -19,7 +19,8 @@ func aksClusterKind() *kind {
 			"networkProfile.serviceCidr", "networkProfile.dnsServiceIP", "networkProfile.networkPlugin", "agentPoolProfiles.0.vmSize",
 			"agentPoolProfiles.0.osDiskSizeGB", "agentPoolProfiles.0.availabilityZones", "agentPoolProfiles.0.vnetSubnetID",
 			"agentPoolProfiles.0.enableEncryptionAtHost"},
-		computed:   []string{"name", "fqdn", "provisioningState", "powerState", "currentKubernetesVersion", "type", "azurePortalFQDN", "privateFQDN", "systemData", "maxAgentPools"},
+		computed: []string{"name", "fqdn", "provisioningState", "powerState", "currentKubernetesVersion", "type", "azurePortalFQDN", "privateFQDN",
+			"systemData", "maxAgentPools"},
 		references: []reference{azureGroupReference},
 		create:     createAKSCluster,
 		settle: func(ctx context.Context, c *Cloud, r *Resource) error {

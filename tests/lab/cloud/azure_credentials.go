@@ -20,7 +20,8 @@ func (c *Cloud) aksToken(call Call) (string, error) {
 	case flags["--login"] == "" || flags["--login"] == "devicecode" || flags["--login"] == "interactive":
 		return "", fmt.Errorf("login %q is interactive", flags["--login"])
 	case !slices.Contains(logins, flags["--login"]):
-		return "", fmt.Errorf("'%s' is not a supported login method. Supported method is one of devicecode, interactive, %s", flags["--login"], strings.Join(logins, ", "))
+		return "", fmt.Errorf("'%s' is not a supported login method. Supported method is one of devicecode, interactive, %s", flags["--login"],
+			strings.Join(logins, ", "))
 	case flags["--server-id"] == "":
 		return "", fmt.Errorf("--server-id is required")
 	}

@@ -15,7 +15,8 @@ func azureInvokes() map[string]invoke {
 	get := func(c *Cloud, args object) (*Resource, error) {
 		r := c.aksClusterOf(&Resource{Inputs: args})
 		if r == nil {
-			return nil, azureError("ResourceNotFound", fmt.Sprintf("The Resource 'Microsoft.ContainerService/managedClusters/%s' under resource group '%s' was not found",
+			return nil, azureError("ResourceNotFound", fmt.Sprintf("The Resource 'Microsoft.ContainerService/managedClusters/%s' "+
+				"under resource group '%s' was not found",
 				args.text("resourceName"), args.text("resourceGroupName")))
 		}
 		return r, nil

@@ -100,7 +100,9 @@ func refuseDeleteGKECluster(_ *Cloud, r *Resource) error {
 	in := object(r.Inputs)
 	// The provider's default is true.
 	if protection, given := in["deletionProtection"]; !given || protection == true {
-		return errors.New("Cannot destroy cluster because deletion_protection is set to true. Set it to false to proceed with cluster deletion") //nolint:staticcheck // the provider's words
+		//nolint:staticcheck // the provider's words
+		return errors.New("Cannot destroy cluster because deletion_protection is set to true. " +
+			"Set it to false to proceed with cluster deletion")
 	}
 	return nil
 }

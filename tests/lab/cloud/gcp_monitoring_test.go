@@ -76,12 +76,13 @@ func bearerOf(t *testing.T, host string) []string {
 // TestMonitoringTakesTheGrant checks that only the ServiceAccount in the project's grant can read, and the shape of the answer.
 func TestMonitoringTakesTheGrant(t *testing.T) {
 	var asked []string
-	c, err := Start(Options{ControlPlane: &fakeControlPlane{client: fake.NewClientset(), nodes: map[string]controlplane.Node{}}, Collected: func(_ context.Context, promql string, _ time.Time) (model.Vector, error) {
-		asked = append(asked, promql)
-		return model.Vector{&model.Sample{Value: 3, Metric: model.Metric{
-			"__name__": "vllm:num_requests_running", "namespace": "vllm", "project_id": "p", "pod": "a", "engine": "0",
-		}}}, nil
-	}})
+	c, err := Start(Options{ControlPlane: &fakeControlPlane{client: fake.NewClientset(), nodes: map[string]controlplane.Node{}},
+		Collected: func(_ context.Context, promql string, _ time.Time) (model.Vector, error) {
+			asked = append(asked, promql)
+			return model.Vector{&model.Sample{Value: 3, Metric: model.Metric{
+				"__name__": "vllm:num_requests_running", "namespace": "vllm", "project_id": "p", "pod": "a", "engine": "0",
+			}}}, nil
+		}})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, c.Stop()) })
 	c.mu.Lock()
@@ -116,7 +117,8 @@ func TestMonitoringTakesTheGrant(t *testing.T) {
 	c.mu.Lock()
 	c.resources = append(c.resources, &Resource{Token: gcpIAMMember, Inputs: map[string]any{
 		"project": "p", "role": viewerRole,
-		"member": "principal://iam.googleapis.com/projects/" + projectNumber + "/locations/global/workloadIdentityPools/p.svc.id.goog/subject/ns/monitoring/sa/adapter",
+		"member": "principal://iam.googleapis.com/projects/" + projectNumber +
+			"/locations/global/workloadIdentityPools/p.svc.id.goog/subject/ns/monitoring/sa/adapter",
 	}})
 	c.mu.Unlock()
 	status, body = get(t, c.MonitoringURL(), query, bearer...)

@@ -192,7 +192,8 @@ func (c *Cloud) gkeGPUs(p *pool, config object) error {
 	p.gpuCount = gpu.number("count")
 	switch {
 	case built.count > 0 && (gpu.text("type") != built.accelerator || p.gpuCount != built.count):
-		return fmt.Errorf("googleapi: Error 400: machine type %s carries %d %s, not %d %s", p.machineType, built.count, built.accelerator, p.gpuCount, gpu.text("type"))
+		return fmt.Errorf("googleapi: Error 400: machine type %s carries %d %s, not %d %s", p.machineType, built.count, built.accelerator, p.gpuCount,
+			gpu.text("type"))
 	case built.count == 0 && !strings.HasPrefix(p.machineType, "n1-"):
 		return fmt.Errorf("googleapi: Error 400: accelerators cannot be attached to machine type %s", p.machineType)
 	}

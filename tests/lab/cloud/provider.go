@@ -62,7 +62,8 @@ func (p *Provider) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (
 	response := &pulumirpc.CheckResponse{Inputs: req.GetNews()}
 	for _, key := range news.StableKeys() {
 		if !slices.Contains(p.double.settings, string(key)) && key != "version" && !strings.HasPrefix(string(key), "__") {
-			response.Failures = append(response.Failures, &pulumirpc.CheckFailure{Property: string(key), Reason: fmt.Sprintf("provider %s has no setting %q in the lab", p.double.name, key)})
+			response.Failures = append(response.Failures, &pulumirpc.CheckFailure{Property: string(key),
+				Reason: fmt.Sprintf("provider %s has no setting %q in the lab", p.double.name, key)})
 		}
 	}
 	return response, nil

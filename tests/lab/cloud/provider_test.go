@@ -75,12 +75,14 @@ func TestCheck(t *testing.T) {
 	assert.Equal(t, name, check(AWSRole, role, nil, []byte{1, 2, 3, 4}).GetInputs().GetFields()["name"].GetStringValue(), "the same in preview and update")
 	assert.Equal(t, "kept-1", check(AWSRole, role, map[string]any{"name": "kept-1"}, []byte{9, 9, 9, 9}).GetInputs().GetFields()["name"].GetStringValue())
 
-	failures := check(EKSNodeGroup, map[string]any{"clusterName": "c", "nodeRoleArn": "r", "scalingConfig": map[string]any{"minSize": 0, "maxSize": 1}, "colour": "red"}, nil, nil).GetFailures()
+	failures := check(EKSNodeGroup, map[string]any{"clusterName": "c", "nodeRoleArn": "r", "scalingConfig": map[string]any{"minSize": 0, "maxSize": 1},
+		"colour": "red"}, nil, nil).GetFailures()
 	var reasons []string
 	for _, failure := range failures {
 		reasons = append(reasons, failure.GetReason())
 	}
-	assert.ElementsMatch(t, []string{`invalid or unknown key "colour"`, `scalingConfig lacks the required property "desiredSize"`, `missing required property "subnetIds"`}, reasons)
+	assert.ElementsMatch(t, []string{`invalid or unknown key "colour"`, `scalingConfig lacks the required property "desiredSize"`,
+		`missing required property "subnetIds"`}, reasons)
 
 	// Values that are unknown in a preview are accepted.
 	unknown, err := marshal(resource.PropertyMap{
@@ -100,22 +102,30 @@ func TestDiffReplacesWhatTheCloudCannotChange(t *testing.T) {
 		before, after   map[string]any
 		replaces        []string
 	}{
-		"limits of a GKE pool": {"gcp", GKENodePool, gke(nil), with(gke(nil), map[string]any{"autoscaling": map[string]any{"totalMinNodeCount": 0.0, "totalMaxNodeCount": 9.0}}), nil},
-		"taint":                {"gcp", GKENodePool, gke(map[string]any{"taints": []any{gpuTaint}}), gke(map[string]any{"taints": []any{otherTaint}}), []string{"nodeConfig"}},
-		"driver":               {"gcp", GKENodePool, gke(map[string]any{"guestAccelerators": l4("DEFAULT")}), gke(map[string]any{"guestAccelerators": l4("LATEST")}), []string{"nodeConfig"}},
-		"spot":                 {"gcp", GKENodePool, gke(map[string]any{"spot": false}), gke(map[string]any{"spot": true}), []string{"nodeConfig"}},
-		"labels":               {"gcp", GKENodePool, gke(map[string]any{"labels": map[string]any{"a": "b"}}), gke(map[string]any{"labels": map[string]any{"a": "c"}}), nil},
+		"limits of a GKE pool": {"gcp", GKENodePool, gke(nil), with(gke(nil),
+			map[string]any{"autoscaling": map[string]any{"totalMinNodeCount": 0.0, "totalMaxNodeCount": 9.0}}), nil},
+		"taint": {"gcp", GKENodePool, gke(map[string]any{"taints": []any{gpuTaint}}), gke(map[string]any{"taints": []any{otherTaint}}),
+			[]string{"nodeConfig"}},
+		"driver": {"gcp", GKENodePool, gke(map[string]any{"guestAccelerators": l4("DEFAULT")}),
+			gke(map[string]any{"guestAccelerators": l4("LATEST")}), []string{"nodeConfig"}},
+		"spot": {"gcp", GKENodePool, gke(map[string]any{"spot": false}), gke(map[string]any{"spot": true}), []string{"nodeConfig"}},
+		"labels": {"gcp", GKENodePool, gke(map[string]any{"labels": map[string]any{"a": "b"}}),
+			gke(map[string]any{"labels": map[string]any{"a": "c"}}), nil},
 		"monitoring of a cluster": {"gcp", GKECluster, with(gkeCluster, map[string]any{"monitoringConfig": map[string]any{"enableComponents": []any{"DCGM"}}}),
 			with(gkeCluster, map[string]any{"monitoringConfig": map[string]any{"enableComponents": []any{"HPA"}}}), nil},
 		"place of a cluster": {"gcp", GKECluster, gkeCluster, with(gkeCluster, map[string]any{"location": "x"}), []string{"location"}},
 
-		"size of a node group":  {"aws", EKSNodeGroup, map[string]any{"scalingConfig": map[string]any{"maxSize": 1.0}}, map[string]any{"scalingConfig": map[string]any{"maxSize": 2.0}}, nil},
+		"size of a node group": {"aws", EKSNodeGroup, map[string]any{"scalingConfig": map[string]any{"maxSize": 1.0}},
+			map[string]any{"scalingConfig": map[string]any{"maxSize": 2.0}}, nil},
 		"image of a node group": {"aws", EKSNodeGroup, map[string]any{"amiType": "a"}, map[string]any{"amiType": "b"}, []string{"amiType"}},
 		"template's version": {"aws", EKSNodeGroup, map[string]any{"launchTemplate": map[string]any{"id": "l", "version": "1"}},
 			map[string]any{"launchTemplate": map[string]any{"id": "l", "version": "2"}}, nil},
-		"another template": {"aws", EKSNodeGroup, map[string]any{"launchTemplate": map[string]any{"id": "l"}}, map[string]any{"launchTemplate": map[string]any{"id": "m"}}, []string{"launchTemplate"}},
-		"key of a cluster": {"aws", EKSCluster, map[string]any{"name": "c", "encryptionConfig": map[string]any{"resources": []any{"secrets"}, "provider": map[string]any{"keyArn": "a"}}},
-			map[string]any{"name": "c", "encryptionConfig": map[string]any{"resources": []any{"secrets"}, "provider": map[string]any{"keyArn": "b"}}}, []string{"encryptionConfig"}},
+		"another template": {"aws", EKSNodeGroup, map[string]any{"launchTemplate": map[string]any{"id": "l"}},
+			map[string]any{"launchTemplate": map[string]any{"id": "m"}}, []string{"launchTemplate"}},
+		"key of a cluster": {"aws", EKSCluster, map[string]any{"name": "c", "encryptionConfig": map[string]any{"resources": []any{"secrets"},
+			"provider": map[string]any{"keyArn": "a"}}},
+			map[string]any{"name": "c", "encryptionConfig": map[string]any{"resources": []any{"secrets"}, "provider": map[string]any{"keyArn": "b"}}},
+			[]string{"encryptionConfig"}},
 		"public networks": {"aws", EKSCluster, map[string]any{"vpcConfig": map[string]any{"publicAccessCidrs": []any{"10.0.0.0/8"}}},
 			map[string]any{"vpcConfig": map[string]any{"publicAccessCidrs": []any{"10.0.0.0/9"}}}, nil},
 
@@ -126,11 +136,13 @@ func TestDiffReplacesWhatTheCloudCannotChange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, _ := newTestCloud(t)
 			p := newProvider(t, c, test.provider, map[string]any{"region": "eu-west-1"})
-			d, err := p.Diff(t.Context(), &pulumirpc.DiffRequest{Urn: urnOf(test.token), OldInputs: properties(t, test.before), News: properties(t, test.after), Olds: properties(t, test.before)})
+			d, err := p.Diff(t.Context(), &pulumirpc.DiffRequest{Urn: urnOf(test.token), OldInputs: properties(t, test.before),
+				News: properties(t, test.after), Olds: properties(t, test.before)})
 			require.NoError(t, err)
 			assert.Equal(t, pulumirpc.DiffResponse_DIFF_SOME, d.GetChanges())
 			assert.Equal(t, test.replaces, d.GetReplaces())
-			same, err := p.Diff(t.Context(), &pulumirpc.DiffRequest{Urn: urnOf(test.token), OldInputs: properties(t, test.before), News: properties(t, test.before), Olds: properties(t, test.before)})
+			same, err := p.Diff(t.Context(), &pulumirpc.DiffRequest{Urn: urnOf(test.token), OldInputs: properties(t, test.before),
+				News: properties(t, test.before), Olds: properties(t, test.before)})
 			require.NoError(t, err)
 			assert.Equal(t, pulumirpc.DiffResponse_DIFF_NONE, same.GetChanges())
 		})
@@ -143,7 +155,8 @@ func TestPermanentDifference(t *testing.T) {
 	gkeScene(t, c)
 	pool := mustMake(t, c, GKENodePool, gkePoolOf("p", map[string]any{"machineType": "e2-standard-4"}))
 	p := newProvider(t, c, "gcp", map[string]any{"project": "p"})
-	request := &pulumirpc.DiffRequest{Urn: urnOf(GKENodePool), OldInputs: properties(t, pool.Inputs), News: properties(t, pool.Inputs), Olds: properties(t, pool.Outputs)}
+	request := &pulumirpc.DiffRequest{Urn: urnOf(GKENodePool), OldInputs: properties(t, pool.Inputs), News: properties(t, pool.Inputs),
+		Olds: properties(t, pool.Outputs)}
 	d, err := p.Diff(t.Context(), request)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"nodeConfig"}, d.GetDiffs())
@@ -160,7 +173,8 @@ func TestAzureRefusesWhatItCannotChange(t *testing.T) {
 	pool := mustMake(t, c, AKSAgentPool, agentPool)
 	p := newProvider(t, c, "azure-native", nil)
 	update := func(changes map[string]any) error {
-		_, err := p.Update(t.Context(), &pulumirpc.UpdateRequest{Urn: urnOf(AKSAgentPool), Id: pool.ID, Olds: properties(t, pool.Outputs), News: properties(t, with(agentPool, changes))})
+		_, err := p.Update(t.Context(), &pulumirpc.UpdateRequest{Urn: urnOf(AKSAgentPool), Id: pool.ID, Olds: properties(t, pool.Outputs),
+			News: properties(t, with(agentPool, changes))})
 		return err
 	}
 	require.ErrorContains(t, update(map[string]any{"vmSize": "Standard_NV36ads_A10_v5"}), "PropertyChangeNotAllowed")
@@ -172,7 +186,8 @@ func TestAzureRefusesWhatItCannotChange(t *testing.T) {
 func TestPreviews(t *testing.T) {
 	c, _ := newTestCloud(t)
 	aws := newProvider(t, c, "aws", map[string]any{"region": "eu-west-1"})
-	created, err := aws.Create(t.Context(), &pulumirpc.CreateRequest{Urn: urnOf(awsTemplate), Properties: properties(t, map[string]any{"name": "t"}), Preview: true})
+	created, err := aws.Create(t.Context(), &pulumirpc.CreateRequest{Urn: urnOf(awsTemplate), Properties: properties(t, map[string]any{"name": "t"}),
+		Preview: true})
 	require.NoError(t, err)
 	outputs, err := unmarshal(created.GetProperties())
 	require.NoError(t, err)
@@ -223,7 +238,8 @@ func TestSecretsStaySecret(t *testing.T) {
 	c, _ := newTestCloud(t)
 	p := newProvider(t, c, "aws", map[string]any{"region": "eu-west-1"})
 	inputs, err := marshal(resource.PropertyMap{
-		"name": resource.NewStringProperty("r"), "assumeRolePolicy": resource.NewStringProperty(trust), "description": resource.MakeSecret(resource.NewStringProperty("hidden")),
+		"name": resource.NewStringProperty("r"), "assumeRolePolicy": resource.NewStringProperty(trust),
+		"description": resource.MakeSecret(resource.NewStringProperty("hidden")),
 	})
 	require.NoError(t, err)
 	created, err := p.Create(t.Context(), &pulumirpc.CreateRequest{Urn: urnOf(AWSRole), Properties: inputs})
@@ -249,21 +265,25 @@ func TestCredentials(t *testing.T) {
 		// token is in the credential, says in the error.
 		token, says string
 	}{
-		"gke":                      {Call{Program: "gke-gcloud-auth-plugin", Info: info("https://" + endpoint)}, good, ""},
-		"gke, another cluster":     {Call{Program: "gke-gcloud-auth-plugin", Info: info("https://192.0.2.1")}, refused, ""},
-		"gke, no cluster info":     {Call{Program: "gke-gcloud-auth-plugin"}, "", "provideClusterInfo"},
-		"gke, arguments":           {Call{Program: "gke-gcloud-auth-plugin", Args: []string{"--cluster=c"}, Info: info("https://" + endpoint)}, "", "unknown argument"},
-		"eks":                      {Call{Program: "aws", Args: append([]string{"--region", "eu-west-1"}, eks("--cluster-name", "c", "--output", "json")...)}, good, ""},
-		"eks, joined flags":        {Call{Program: "aws", Args: eks("--cluster-name=c", "--region=eu-west-1", "--profile=p")}, good, ""},
-		"eks, another cluster":     {Call{Program: "aws", Args: eks("--cluster-name", "d", "--region", "eu-west-1")}, refused, ""},
-		"eks, another region":      {Call{Program: "aws", Args: eks("--cluster-name", "c", "--region", "us-east-1")}, refused, ""},
-		"eks, no region":           {Call{Program: "aws", Args: eks("--cluster-name", "c")}, "", "specify a region"},
-		"eks, no name":             {Call{Program: "aws", Args: eks("--region", "eu-west-1")}, "", "--cluster-name"},
-		"eks, another output":      {Call{Program: "aws", Args: eks("--cluster-name", "c", "--region", "eu-west-1", "--output", "text")}, "", "text"},
-		"eks, another command":     {Call{Program: "aws", Args: []string{"sts", "get-caller-identity"}}, "", "Invalid choice"},
-		"eks, an unknown flag":     {Call{Program: "aws", Args: eks("--cluster", "c")}, "", "unknown flag: --cluster"},
-		"aks":                      {Call{Program: "kubelogin", Args: kubelogin("--login", "azurecli", "--server-id", aksServerApplication, "--tenant-id", AzureTenant)}, good, ""},
-		"aks, another tenant":      {Call{Program: "kubelogin", Args: kubelogin("--login", "spn", "--server-id", aksServerApplication, "--tenant-id", "x")}, refused, ""},
+		"gke":                  {Call{Program: "gke-gcloud-auth-plugin", Info: info("https://" + endpoint)}, good, ""},
+		"gke, another cluster": {Call{Program: "gke-gcloud-auth-plugin", Info: info("https://192.0.2.1")}, refused, ""},
+		"gke, no cluster info": {Call{Program: "gke-gcloud-auth-plugin"}, "", "provideClusterInfo"},
+		"gke, arguments": {Call{Program: "gke-gcloud-auth-plugin", Args: []string{"--cluster=c"}, Info: info("https://" + endpoint)}, "",
+			"unknown argument"},
+		"eks": {Call{Program: "aws", Args: append([]string{"--region", "eu-west-1"},
+			eks("--cluster-name", "c", "--output", "json")...)}, good, ""},
+		"eks, joined flags":    {Call{Program: "aws", Args: eks("--cluster-name=c", "--region=eu-west-1", "--profile=p")}, good, ""},
+		"eks, another cluster": {Call{Program: "aws", Args: eks("--cluster-name", "d", "--region", "eu-west-1")}, refused, ""},
+		"eks, another region":  {Call{Program: "aws", Args: eks("--cluster-name", "c", "--region", "us-east-1")}, refused, ""},
+		"eks, no region":       {Call{Program: "aws", Args: eks("--cluster-name", "c")}, "", "specify a region"},
+		"eks, no name":         {Call{Program: "aws", Args: eks("--region", "eu-west-1")}, "", "--cluster-name"},
+		"eks, another output":  {Call{Program: "aws", Args: eks("--cluster-name", "c", "--region", "eu-west-1", "--output", "text")}, "", "text"},
+		"eks, another command": {Call{Program: "aws", Args: []string{"sts", "get-caller-identity"}}, "", "Invalid choice"},
+		"eks, an unknown flag": {Call{Program: "aws", Args: eks("--cluster", "c")}, "", "unknown flag: --cluster"},
+		"aks": {Call{Program: "kubelogin", Args: kubelogin("--login", "azurecli", "--server-id", aksServerApplication, "--tenant-id",
+			AzureTenant)}, good, ""},
+		"aks, another tenant": {Call{Program: "kubelogin", Args: kubelogin("--login", "spn", "--server-id", aksServerApplication, "--tenant-id",
+			"x")}, refused, ""},
 		"aks, another application": {Call{Program: "kubelogin", Args: kubelogin("--login", "msi", "--server-id", "x")}, refused, ""},
 		"aks, interactive login":   {Call{Program: "kubelogin", Args: kubelogin("--login", "devicecode", "--server-id", aksServerApplication)}, "", "is interactive"},
 		"aks, no server":           {Call{Program: "kubelogin", Args: kubelogin("--login", "azurecli")}, "", "--server-id is required"},
@@ -288,7 +308,8 @@ func TestCredentials(t *testing.T) {
 func TestAKSListings(t *testing.T) {
 	c, _ := newTestCloud(t)
 	aksScene(t, c)
-	mustMake(t, c, AKSCluster, with(aksInputs, map[string]any{"resourceName": "closed", "disableLocalAccounts": true, "aadProfile": map[string]any{"managed": true}}))
+	mustMake(t, c, AKSCluster, with(aksInputs, map[string]any{"resourceName": "closed", "disableLocalAccounts": true,
+		"aadProfile": map[string]any{"managed": true}}))
 	p := newProvider(t, c, "azure-native", nil)
 	list := func(function, cluster string) (*pulumirpc.InvokeResponse, error) {
 		return p.Invoke(t.Context(), &pulumirpc.InvokeRequest{Tok: "azure-native:containerservice/v20240901:" + function,

@@ -84,7 +84,8 @@ type ControlPlane struct {
 // Start starts the control plane, without nodes (see AddNode), and returns when it is ready. After an error nothing runs.
 func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	if len(o.EgressSocket) > maxSocketPath {
-		return nil, fmt.Errorf("control plane: the path of socket %s is longer than the %d bytes that the system allows: use a shorter folder", o.EgressSocket, maxSocketPath)
+		return nil, fmt.Errorf("control plane: the path of socket %s is longer than the %d bytes that the system allows: use a shorter folder",
+			o.EgressSocket, maxSocketPath)
 	}
 	if o.Log == nil {
 		o.Log = io.Discard

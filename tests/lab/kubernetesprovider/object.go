@@ -27,7 +27,9 @@ const operationTimeout = 10 * time.Minute
 const managerKey = "__fieldManager"
 
 // checkObject sets apiVersion, kind, name and, if the provider has one, the namespace.
-func (p *Provider) checkObject(ctx context.Context, t token, n names, olds, news resource.PropertyMap) (resource.PropertyMap, []*pulumirpc.CheckFailure, error) {
+func (p *Provider) checkObject(
+	ctx context.Context, t token, n names, olds, news resource.PropertyMap,
+) (resource.PropertyMap, []*pulumirpc.CheckFailure, error) {
 	c, err := p.reach(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -67,7 +69,9 @@ func (p *Provider) checkObject(ctx context.Context, t token, n names, olds, news
 }
 
 // nameObject sets the name of an object without one, and keeps an earlier generated name.
-func nameObject(metadata resource.PropertyMap, n names, olds resource.PropertyMap, failures []*pulumirpc.CheckFailure) (resource.PropertyMap, []*pulumirpc.CheckFailure) {
+func nameObject(
+	metadata resource.PropertyMap, n names, olds resource.PropertyMap, failures []*pulumirpc.CheckFailure,
+) (resource.PropertyMap, []*pulumirpc.CheckFailure) {
 	name := text(object(olds, "metadata"), "name")
 	if name == "" || annotation(olds, autonamedAnnotation) != "true" {
 		if n.disabled {

@@ -99,7 +99,9 @@ func (p *Provider) converge(ctx context.Context, c *cluster, op change) (outcome
 
 // failedRelease returns the reasons of a failure. It undoes the attempt (atomic), or reports that the release exists in
 // another state than requested.
-func (p *Provider) failedRelease(ctx context.Context, c *cluster, config *action.Configuration, s releaseSpec, op change, attempt *release.Release, step helmStep, cause error) (outcome, error) {
+func (p *Provider) failedRelease(
+	ctx context.Context, c *cluster, config *action.Configuration, s releaseSpec, op change, attempt *release.Release, step helmStep, cause error,
+) (outcome, error) {
 	ctx = context.WithoutCancel(ctx)
 	reasons := []string{cause.Error()}
 	if attempt != nil {

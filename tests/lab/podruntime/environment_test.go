@@ -15,7 +15,8 @@ func TestEnvironment(t *testing.T) {
 	pod.Spec.NodeName = ""
 	pod.Labels = map[string]string{"app": "x"}
 	key := func(secret, name string, optional *bool) *corev1.EnvVarSource {
-		return &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: secret}, Key: name, Optional: optional}}
+		return &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: secret}, Key: name,
+			Optional: optional}}
 	}
 	field := func(path string) *corev1.EnvVarSource {
 		return &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: path}}

@@ -25,7 +25,8 @@ scrape_configs:
 `
 
 func TestCollectorConfig(t *testing.T) {
-	adapted, err := collectorConfig([]byte(generatedForCollectors), promPlace{router: "127.0.0.1:1", kubeconfig: "/k", local: func(string) (string, bool) { return "", false }}, "/rules")
+	adapted, err := collectorConfig([]byte(generatedForCollectors), promPlace{router: "127.0.0.1:1", kubeconfig: "/k",
+		local: func(string) (string, bool) { return "", false }}, "/rules")
 	require.NoError(t, err)
 	var config struct {
 		Google    any      `json:"google_cloud"`

@@ -65,7 +65,8 @@ func startPipeline(t *testing.T) *pipeline {
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, plane.Stop()) })
 	paths := map[string]string{}
-	for _, program := range []podruntime.Program{podruntime.Simulator, podruntime.Operator, podruntime.Prometheus, podruntime.Adapter, podruntime.KubeStateMetrics} {
+	for _, program := range []podruntime.Program{podruntime.Simulator, podruntime.Operator, podruntime.Prometheus, podruntime.Adapter,
+		podruntime.KubeStateMetrics} {
 		paths[string(program)] = programs.Path(string(program))
 	}
 	pods, err := podruntime.New(podruntime.Config{

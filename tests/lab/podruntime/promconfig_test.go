@@ -130,7 +130,8 @@ func TestTargetsGoThroughTheRouter(t *testing.T) {
 		{"a kubelet", "serviceMonitor/monitoring/kps-kubelet/0", node, map[string]string{
 			"__address__": testRouter, "__scheme__": "http", "__metrics_path__": "/outside/10.99.0.1:10250/metrics", "instance": "10.99.0.1:10250",
 		}},
-		{"a static target on this machine", "additional", map[string]string{"__scheme__": "https", "__metrics_path__": "/m", "__address__": "127.0.0.1:9"}, map[string]string{
+		{"a static target on this machine", "additional", map[string]string{"__scheme__": "https", "__metrics_path__": "/m",
+			"__address__": "127.0.0.1:9"}, map[string]string{
 			"__address__": "127.0.0.1:9", "__scheme__": "https", "__metrics_path__": "/m", "instance": "127.0.0.1:9",
 		}},
 	}

@@ -65,7 +65,8 @@ func TestResolve(t *testing.T) {
 	}{
 		{name: "pod by number", ask: func() ([]router.Backend, error) { return only(r.Pod("vllm", "a", "8000")) }, want: []router.Backend{a}},
 		{name: "pod by port name", ask: func() ([]router.Backend, error) { return only(r.Pod("vllm", "b", "http")) }, want: []router.Backend{b}},
-		{name: "pod without that port name", ask: func() ([]router.Backend, error) { return only(r.Pod("vllm", "a", "web")) }, err: `no port named "web"`, notFound: true},
+		{name: "pod without that port name", ask: func() ([]router.Backend, error) { return only(r.Pod("vllm", "a", "web")) }, err: `no port named "web"`,
+			notFound: true},
 		{name: "pod that does not serve the port", ask: func() ([]router.Backend, error) { return only(r.Pod("vllm", "a", "9")) }, err: "no process serves it"},
 		{name: "no such pod", ask: func() ([]router.Backend, error) { return only(r.Pod("vllm", "zzz", "8000")) }, err: "pod vllm/zzz", notFound: true},
 		{name: "service by number", ask: func() ([]router.Backend, error) { return r.Service("vllm", "vllm", "80") }, want: both},

@@ -19,7 +19,8 @@ func TestVolumes(t *testing.T) {
 	yes := true
 	pod.Spec.Volumes = []corev1.Volume{
 		{Name: "all", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "c"}}}},
-		{Name: "some", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "s", Items: []corev1.KeyToPath{{Key: "k", Path: "deep/er"}}}}},
+		{Name: "some", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "s",
+			Items: []corev1.KeyToPath{{Key: "k", Path: "deep/er"}}}}},
 		{Name: "mixed", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
 			{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token"}},
 			{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "kube-root-ca.crt"}}},
@@ -84,7 +85,9 @@ func TestVolumes(t *testing.T) {
 
 func TestPodWaitsForWhatItMounts(t *testing.T) {
 	pod := serverPod("a", "--model=m", "--config=/config/sim.yaml")
-	pod.Spec.Volumes = []corev1.Volume{{Name: "c", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "sim"}}}}}
+	pod.Spec.Volumes = []corev1.Volume{{Name: "c", VolumeSource: corev1.VolumeSource{
+		ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "sim"}},
+	}}}
 	pod.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "c", MountPath: "/config"}}
 	r, client, _ := startRuntime(t, nil, pod)
 	eventually(t, func() string {
@@ -93,7 +96,8 @@ func TestPodWaitsForWhatItMounts(t *testing.T) {
 		}
 		return ""
 	})
-	_, err := client.CoreV1().ConfigMaps("vllm").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "vllm", Name: "sim"}, Data: map[string]string{"sim.yaml": "one"}}, metav1.CreateOptions{})
+	_, err := client.CoreV1().ConfigMaps("vllm").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "vllm", Name: "sim"},
+		Data: map[string]string{"sim.yaml": "one"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	eventually(t, func() string { return missingIf(annotation(t, client, "a")) })
 	assert.Empty(t, r.Failures())

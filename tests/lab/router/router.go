@@ -136,7 +136,8 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	parts := strings.SplitN(strings.TrimPrefix(req.URL.EscapedPath(), "/"), "/", 5)
 	if len(parts) < 4 || (parts[0] != "pods" && parts[0] != "services") {
-		http.Error(w, fmt.Sprintf("lab router: %q is not /pods/<namespace>/<pod>/<port>/... or /services/<namespace>/<service>/<port>/...", req.URL.Path), http.StatusNotFound)
+		http.Error(w, fmt.Sprintf("lab router: %q is not /pods/<namespace>/<pod>/<port>/... or /services/<namespace>/<service>/<port>/...", req.URL.Path),
+			http.StatusNotFound)
 		return
 	}
 	backend, err := r.resolve(parts[0], parts[1], parts[2], parts[3])
