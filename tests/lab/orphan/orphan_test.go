@@ -26,7 +26,8 @@ func TestMain(m *testing.M) {
 		if err := child.Start(); err != nil {
 			fmt.Println(err)
 		}
-		select {} // until it is killed
+		// Until it is killed. An empty select would be a deadlock, because there is no other goroutine.
+		time.Sleep(time.Minute)
 	case "child":
 		ctx, cancel := orphan.Context(context.Background())
 		defer cancel()
