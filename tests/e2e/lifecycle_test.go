@@ -55,8 +55,8 @@ func TestSimulatedStack(t *testing.T) {
 		t.Run("load interrupted writes its report", func(t *testing.T) { loadInterrupted(t, w, stack) })
 
 		// The utilization of a decoding GPU is near 100 % with any number of requests, which is no reason for another replica.
-		// The test starts at rest, because the simulated server completes canceled requests. The requests are so few that the
-		// guard is not reached when canceled ones are counted beside their successors.
+		// The test starts at rest, because the simulated server completes canceled requests. The requests are so few that they
+		// need no second replica even when canceled ones are counted beside their successors.
 		w.rest(t)
 		w.step(5)
 		w.until(t, decision, "the HPA sees the busy GPU", func(s report.Sample) bool {
