@@ -60,7 +60,8 @@ var aks = &cloudDouble{
 	existingKeys: map[string]any{"aks.location": nil, "aks.resourceGroup": "theirs-rg"},
 	attached:     []string{"AgentPool cluster-gpu"},
 	order: [][][2]string{
-		{{"ResourceGroup", "cluster"}, {"ManagedCluster", "cluster"}, {"AgentPool", "cluster-gpu"}, {"Release", "nvidia-device-plugin"}, {"Release", "dcgm-exporter"}},
+		{{"ResourceGroup", "cluster"}, {"ManagedCluster", "cluster"}, {"AgentPool", "cluster-gpu"}, {"Release", "nvidia-device-plugin"},
+			{"Release", "dcgm-exporter"}},
 		{{"AgentPool", "cluster-gpu"}, {"Namespace", "vllm"}, {"Deployment", "vllm"}},
 		{{"Release", "nvidia-device-plugin"}, {"Deployment", "vllm"}},
 		{{"AgentPool", "cluster-gpu"}, {"kubernetes", "cluster-kubernetes"}},

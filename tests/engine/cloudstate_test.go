@@ -165,7 +165,8 @@ func TestCloudServer(t *testing.T) {
 		tolerations []any
 		environment []string
 	}{
-		"gke": {"gke", nil, map[string]any{"nvidia.com/gpu.present": "true", "cloud.google.com/gke-accelerator": "nvidia-l4"}, []any{gpuToleration}, []string{"LD_LIBRARY_PATH"}},
+		"gke": {"gke", nil, map[string]any{"nvidia.com/gpu.present": "true", "cloud.google.com/gke-accelerator": "nvidia-l4"}, []any{gpuToleration},
+			[]string{"LD_LIBRARY_PATH"}},
 		"eks": {"eks", nil, map[string]any{"nvidia.com/gpu.present": "true", "k8s.amazonaws.com/accelerator": "nvidia-l4"}, []any{gpuToleration}, nil},
 		"aks": {"aks", nil, map[string]any{"nvidia.com/gpu.present": "true"}, []any{gpuToleration}, nil},
 		"aks spot": {"aks", map[string]any{"nodePools.gpu.spot": true}, map[string]any{"nvidia.com/gpu.present": "true"}, []any{gpuToleration,

@@ -50,7 +50,8 @@ var eks = &cloudDouble{
 		"aws:eks/addon:Addon": {replaces: []string{"clusterName", "addonName"}},
 		"aws:eks/nodeGroup:NodeGroup": {
 			outlives: true,
-			replaces: []string{"clusterName", "nodeGroupNamePrefix", "nodeRoleArn", "subnetIds", "amiType", "capacityType", "instanceTypes", "diskSize", "launchTemplate.id"},
+			replaces: []string{"clusterName", "nodeGroupNamePrefix", "nodeRoleArn", "subnetIds", "amiType", "capacityType", "instanceTypes", "diskSize",
+				"launchTemplate.id"},
 			outputs: func(_ resource.PropertyMap, name string) map[string]any {
 				return map[string]any{"resources": []any{map[string]any{"autoscalingGroups": []any{map[string]any{"name": "eks-" + name}}}}}
 			},
@@ -76,8 +77,10 @@ var eks = &cloudDouble{
 	existingKeys: map[string]any{"eks.zones": nil},
 	attached:     []string{"NodeGroup cluster-gpu", "LaunchTemplate cluster-gpu", "PodIdentityAssociation cluster-autoscaler"},
 	order: [][][2]string{
-		{{"Cluster", "cluster-cluster"}, {"NodeGroup", "cluster-system"}, {"Addon", "cluster-aws-ebs-csi-driver"}, {"Release", "cluster-autoscaler"}, {"Namespace", "monitoring"}, {"Release", "kps"}},
-		{{"NodeGroup", "cluster-gpu"}, {"Tag", "cluster-gpu-taint-nvidia-com-gpu"}, {"Release", "cluster-autoscaler"}, {"Release", "nvidia-device-plugin"}, {"Release", "dcgm-exporter"}},
+		{{"Cluster", "cluster-cluster"}, {"NodeGroup", "cluster-system"}, {"Addon", "cluster-aws-ebs-csi-driver"}, {"Release", "cluster-autoscaler"},
+			{"Namespace", "monitoring"}, {"Release", "kps"}},
+		{{"NodeGroup", "cluster-gpu"}, {"Tag", "cluster-gpu-taint-nvidia-com-gpu"}, {"Release", "cluster-autoscaler"},
+			{"Release", "nvidia-device-plugin"}, {"Release", "dcgm-exporter"}},
 		{{"PodIdentityAssociation", "cluster-autoscaler"}, {"Release", "cluster-autoscaler"}, {"Namespace", "vllm"}, {"Deployment", "vllm"}},
 		{{"Release", "nvidia-device-plugin"}, {"Deployment", "vllm"}},
 		{{"NodeGroup", "cluster-gpu"}, {"kubernetes", "cluster-kubernetes"}},

@@ -62,7 +62,8 @@ var gke = &cloudDouble{
 	}},
 	attached: []string{"Account cluster-nodes", "NodePool cluster-gpu"},
 	order: [][][2]string{
-		{{"RouterNat", "cluster"}, {"Cluster", "cluster"}, {"NodePool", "cluster-system"}, {"NodePool", "cluster-gpu"}, {"Namespace", "vllm"}, {"Deployment", "vllm"}},
+		{{"RouterNat", "cluster"}, {"Cluster", "cluster"}, {"NodePool", "cluster-system"}, {"NodePool", "cluster-gpu"}, {"Namespace", "vllm"},
+			{"Deployment", "vllm"}},
 		{{"NodePool", "cluster-gpu"}, {"kubernetes", "cluster"}},
 		{{"IAMMember", "cluster-nodes-monitoring.metricWriter"}, {"NodePool", "cluster-gpu"}},
 	},
