@@ -15,7 +15,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 )
 
-// kubernetesVersion is that of the SDK in the program's go.mod; the engine asks for this plugin.
+// kubernetesVersion is that of the SDK in the program's go.mod; the engine requires this plugin.
 var kubernetesVersion = semver.MustParse("4.30.0")
 
 const (

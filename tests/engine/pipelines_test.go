@@ -101,7 +101,7 @@ func TestSwitchOfPipelines(t *testing.T) {
 			s.set("metrics", test.to)
 			changes := s.deploy().changes()
 			handover, asks := position(t, changes, "update APIService "+apiName), position(t, changes, "update HorizontalPodAutoscaler vllm")
-			assert.Less(t, position(t, changes, test.started), handover, "nobody would answer: %v", changes)
+			assert.Less(t, position(t, changes, test.started), handover, "nothing would serve the API: %v", changes)
 			assert.Less(t, handover, asks, "the new names are known to the new adapter only: %v", changes)
 			assert.Less(t, asks, position(t, changes, test.ended), "%v", changes)
 			for _, change := range changes {

@@ -230,7 +230,7 @@ func TestLab(t *testing.T) {
 		assert.Empty(t, left.CRDs)
 	})
 
-	t.Run("Metric says that there is no Prometheus", func(t *testing.T) {
+	t.Run("Metric fails without a Prometheus", func(t *testing.T) {
 		_, err := l.Metric(t.Context(), "up")
 		require.ErrorContains(t, err, "no ready Prometheus")
 	})

@@ -50,7 +50,7 @@ type Stack struct {
 	output     io.Writer
 	logs       string
 	state      string                 // the backend's folder
-	began      func(*process.Process) // tells the lab what runs, so that it can end it
+	began      func(*process.Process) // reports a running command to the lab, which ends it
 
 	mu   sync.Mutex
 	runs int

@@ -108,7 +108,7 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 	assert.NotContains(t, string(config), "hf_very_secret")
 	assert.Equal(t, before, files(t, project), "nothing is written to the project")
 
-	t.Run("an error says why", func(t *testing.T) {
+	t.Run("an error contains the cause", func(t *testing.T) {
 		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 3}, "fail": true}))
 		err := s.Up(bounded)
 		var failed *CommandError
@@ -124,7 +124,7 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 	})
 
 	locks := filepath.Join(home, "state", ".pulumi", "locks") // the CLI locks the state while it works
-	t.Run("killed half-way, it goes on after a cancel", func(t *testing.T) {
+	t.Run("killed half-way, it continues after a cancel", func(t *testing.T) {
 		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "60s"}))
 		up, err := s.StartUp(bounded, "--skip-preview")
 		require.NoError(t, err)

@@ -159,7 +159,7 @@ func TestGrowsForWhatDoesNotFitOnly(t *testing.T) {
 	assert.Equal(t, 1, grown(c, p, v))
 	delete(node.Status.Allocatable, "nvidia.com/gpu")
 	delete(v.pods, node.Name)
-	assert.Zero(t, grown(c, p, v), "the label says that the node is about to get GPUs")
+	assert.Zero(t, grown(c, p, v), "the label shows that the node is about to get GPUs")
 }
 
 func TestShrinksToItsMinimumOnly(t *testing.T) {
@@ -206,7 +206,7 @@ func TestAnotherMachineTypeReplacesTheNodesOneByOne(t *testing.T) {
 		c.mu.Lock()
 		left := len(c.pools[r.ID].nodes)
 		c.mu.Unlock()
-		assert.GreaterOrEqual(t, left, 1, "the other one goes on")
+		assert.GreaterOrEqual(t, left, 1, "the other one stays")
 		var types []string
 		for _, n := range plane.all() {
 			types = append(types, n.Labels["node.kubernetes.io/instance-type"])

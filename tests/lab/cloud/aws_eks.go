@@ -226,7 +226,7 @@ func (c *Cloud) ebsRuns(cluster string) bool {
 	return false
 }
 
-// enablesClass reports whether an add-on's configuration asks for a default class.
+// enablesClass reports whether an add-on's configuration enables the default class.
 func enablesClass(configuration string) bool {
 	var values struct {
 		DefaultStorageClass struct{ Enabled bool } `json:"defaultStorageClass"`

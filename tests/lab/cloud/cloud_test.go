@@ -248,10 +248,10 @@ func TestRefusedCreations(t *testing.T) {
 		return func(c *Cloud) map[string]any { return with(nodeGroup(c), changes) }
 	}
 	for name, test := range map[string]struct {
-		scene  scene
-		token  string
-		inputs func(*Cloud) map[string]any
-		says   string
+		scene   scene
+		token   string
+		inputs  func(*Cloud) map[string]any
+		message string
 	}{
 		"an unknown input":         {nil, GKECluster, fixed(with(gkeCluster, map[string]any{"colour": "red"})), `unknown key "colour"`},
 		"an input of another type": {nil, GKECluster, fixed(with(gkeCluster, map[string]any{"initialNodeCount": "one"})), "initialNodeCount must be of type integer"},
@@ -316,7 +316,7 @@ func TestRefusedCreations(t *testing.T) {
 				test.scene(t, c)
 			}
 			_, err := c.Make(test.token, settings, test.inputs(c))
-			require.ErrorContains(t, err, test.says)
+			require.ErrorContains(t, err, test.message)
 		})
 	}
 }
@@ -326,7 +326,7 @@ func TestRefusedDeletions(t *testing.T) {
 	for name, test := range map[string]struct {
 		scene          scene
 		token, by, key string
-		says           string
+		message        string
 	}{
 		"a protected cluster": {func(t *testing.T, c *Cloud) {
 			mustMake(t, c, GKECluster, with(gkeCluster, map[string]any{"deletionProtection": nil}))
@@ -360,7 +360,7 @@ func TestRefusedDeletions(t *testing.T) {
 			test.scene(t, c)
 			r := c.Find(test.token, test.by, test.key)
 			require.NotNil(t, r)
-			require.ErrorContains(t, c.Remove(test.token, r.ID), test.says)
+			require.ErrorContains(t, c.Remove(test.token, r.ID), test.message)
 			assert.NotNil(t, c.Find(test.token, test.by, test.key))
 		})
 	}

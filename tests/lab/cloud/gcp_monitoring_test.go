@@ -27,7 +27,7 @@ func TestFilterBecomesPromQL(t *testing.T) {
 	assert.Equal(t, "vllm:num_requests_running", series)
 	assert.Equal(t, `vllm:num_requests_running{pod=~"a|b\\.c",cluster=~"c",namespace=~"vllm"}`, promql)
 
-	for filter, says := range map[string]string{
+	for filter, message := range map[string]string{
 		`metric.type : "x"`:         "cannot read",
 		`resource.type = "k8s_pod"`: "not simulated",
 		`metric.type = "prometheus.googleapis.com/x/counter" AND resource.type = "prometheus_target"`:                                     "NAME/gauge",
@@ -40,7 +40,7 @@ func TestFilterBecomesPromQL(t *testing.T) {
 		if err == nil {
 			_, _, err = selector(conditions)
 		}
-		assert.ErrorContains(t, err, says, filter)
+		assert.ErrorContains(t, err, message, filter)
 	}
 }
 

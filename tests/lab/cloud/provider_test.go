@@ -46,12 +46,12 @@ func TestConfiguration(t *testing.T) {
 	c, _ := newTestCloud(t)
 	p, err := c.Provider("aws")
 	require.NoError(t, err)
-	for says, config := range map[string]map[string]any{
+	for message, config := range map[string]map[string]any{
 		"Region":                     {},
 		"AWS account ID not allowed": {"region": "eu-west-1", "allowedAccountIds": `["000000000000"]`},
 	} {
 		_, err := p.Configure(t.Context(), &pulumirpc.ConfigureRequest{Args: properties(t, config)})
-		require.ErrorContains(t, err, says)
+		require.ErrorContains(t, err, message)
 	}
 	checked, err := p.CheckConfig(t.Context(), &pulumirpc.CheckRequest{News: properties(t, map[string]any{"region": "eu-west-1", "regoin": "x"})})
 	require.NoError(t, err)
@@ -212,7 +212,7 @@ func TestPreviews(t *testing.T) {
 	require.NoError(t, err)
 	outputs, err = unmarshal(updated.GetProperties())
 	require.NoError(t, err)
-	assert.True(t, outputs["fqdn"].IsComputed(), "azure-native knows no output in the preview of an update")
+	assert.True(t, outputs["fqdn"].IsComputed(), "azure-native returns no outputs in the preview of an update")
 }
 
 func TestReadTellsWhatIsThere(t *testing.T) {
@@ -262,8 +262,8 @@ func TestCredentials(t *testing.T) {
 	const good, refused = "admin-token", "refused-"
 	for name, test := range map[string]struct {
 		call Call
-		// token is in the credential, says in the error.
-		token, says string
+		// token is in the credential, message in the error.
+		token, message string
 	}{
 		"gke":                  {Call{Program: "gke-gcloud-auth-plugin", Info: info("https://" + endpoint)}, good, ""},
 		"gke, another cluster": {Call{Program: "gke-gcloud-auth-plugin", Info: info("https://192.0.2.1")}, refused, ""},
@@ -292,9 +292,9 @@ func TestCredentials(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := c.credentials(test.call)
-			if test.says != "" {
+			if test.message != "" {
 				assert.NotZero(t, answer.Code)
-				assert.Contains(t, answer.Stderr, test.says)
+				assert.Contains(t, answer.Stderr, test.message)
 				assert.Empty(t, answer.Stdout)
 				return
 			}

@@ -100,9 +100,9 @@ func TestControlPlane(t *testing.T) {
 		run  func(*testing.T, *ControlPlane)
 	}{
 		{"reports the version of a release build", testVersion},
-		{"a pod is ready when the annotation says so, and only then", testReadiness},
+		{"a pod is ready when its annotation is true, and only then", testReadiness},
 		{"a Job completes", testJob},
-		{"a pod that asks for a GPU runs on a GPU node only", testGPUScheduling},
+		{"a pod that requests a GPU runs only on a GPU node", testGPUScheduling},
 		{"a node renews its lease", testLease},
 		{"an impersonating kubeconfig can do what RBAC grants and nothing else", testImpersonation},
 		{"a part that crashes is reported", testCrash},
@@ -128,7 +128,7 @@ func testReadiness(t *testing.T, c *ControlPlane) {
 	})
 	time.Sleep(2 * time.Second) // longer than any stage takes
 	pod := getPod(t, c, "gated")
-	assert.False(t, ready(pod), "nobody said that it is ready: %+v", pod.Status)
+	assert.False(t, ready(pod), "it has no annotation: %+v", pod.Status)
 	_, pods, err := net.ParseCIDR(podCIDR)
 	require.NoError(t, err)
 	assert.True(t, pods.Contains(net.ParseIP(pod.Status.PodIP)), "address %s", pod.Status.PodIP)

@@ -20,7 +20,7 @@ import (
 // chartSource is the location of a chart.
 type chartSource struct {
 	chart      string // name in the repository, path, URL or oci:// reference
-	repository string // URL of a Helm repository, or oci://; "" when chart says it all
+	repository string // URL of a Helm repository, or oci://; "" when chart is complete
 	version    string // exact version or range; "" is the newest
 	username   string
 	password   string

@@ -275,7 +275,7 @@ func (p *Provider) readObject(ctx context.Context, op change) (outcome, error) {
 // reapplied returns the object as it would be if the inputs were applied again, nil when nothing would change or there is no
 // permission for a dry run.
 func (t target) reapplied(ctx context.Context, live *unstructured.Unstructured) map[string]any {
-	t.force = true // a field that somebody else has taken over is drift, not a conflict
+	t.force = true // a field that another manager has taken over is drift, not a conflict
 	again, err := t.apply(ctx, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil || reflect.DeepEqual(stable(live), stable(again)) {
 		return nil

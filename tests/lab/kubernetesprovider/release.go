@@ -118,7 +118,7 @@ func (p *Provider) checkRelease(ctx context.Context, n names, olds, news resourc
 			continue
 		}
 		if _, known := releaseInputs[k]; !known {
-			fail(string(k), "%s is not an input of a Helm release that the lab's Kubernetes provider knows", k)
+			fail(string(k), "%s is not an input of a Helm release in the lab's Kubernetes provider", k)
 		}
 	}
 	if inputs["name"].IsNull() {

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		select {
 		case <-ctx.Done():
 			fmt.Print(", orphaned")
-		case <-time.After(time.Minute): // nobody is left to end it
+		case <-time.After(time.Minute): // or the child would never end
 			fmt.Print(", forgotten")
 		}
 	default:

@@ -37,10 +37,10 @@ func TestAllocationGivesGPUsInStartOrderAndKeepsThem(t *testing.T) {
 		pods []*corev1.Pod
 		want []types.UID
 	}{
-		{"nobody", nil, []types.UID{"", "", ""}},
+		{"no pod", nil, []types.UID{"", "", ""}},
 		{"in the order of their start", []*corev1.Pod{second, first}, []types.UID{"first", "second", "second"}},
 		{"none left", []*corev1.Pod{first, second, third}, []types.UID{"first", "second", "second"}},
-		{"what is given back goes to who waits, the others keep theirs", []*corev1.Pod{second, third}, []types.UID{"third", "second", "second"}},
+		{"a freed GPU is allocated to a waiting pod, the others keep theirs", []*corev1.Pod{second, third}, []types.UID{"third", "second", "second"}},
 		{"a hole", []*corev1.Pod{second}, []types.UID{"", "second", "second"}},
 	}
 	for _, step := range steps {
@@ -88,7 +88,7 @@ func TestWriteGPUMetrics(t *testing.T) {
 			"gpu": "0", "UUID": "GPU-lab-gpu-1-0", "pci_bus_id": "00000000:03:00.0", "device": "nvidia0", "modelName": `NVIDIA "L4"`,
 			"Hostname": "gpu-1", "namespace": "vllm", "pod": "a", "container": "server",
 		}, labels(family.GetMetric()[0]))
-		assert.NotContains(t, labels(family.GetMetric()[1]), "pod", "an idle GPU belongs to nobody")
+		assert.NotContains(t, labels(family.GetMetric()[1]), "pod", "a free GPU has no holder")
 	}
 
 	text.Reset()

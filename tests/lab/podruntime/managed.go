@@ -15,7 +15,7 @@ import (
 )
 
 // errNoGoogle is the error of programs that run only on GKE, in a lab without Google Cloud.
-var errNoGoogle = errors.New("it asks Google's metadata server, and the lab simulates no cloud")
+var errNoGoogle = errors.New("it needs Google's metadata server, and the lab simulates no cloud")
 
 // onGoogle returns the variables with which Google's client libraries find the metadata server.
 func (l *launcher) onGoogle() ([]string, error) {

@@ -38,7 +38,7 @@ func TestCollectorConfig(t *testing.T) {
 		} `json:"scrape_configs"`
 	}
 	require.NoError(t, yaml.Unmarshal(adapted, &config))
-	assert.Nil(t, config.Google, "an upstream Prometheus knows no such section")
+	assert.Nil(t, config.Google, "an upstream Prometheus has no such section")
 	assert.Equal(t, []string{"/rules/*rules__*.yaml"}, config.RuleFiles)
 	require.Len(t, config.Jobs, 1)
 	assert.Equal(t, "5s", config.Jobs[0].Interval)

@@ -412,7 +412,7 @@ func (p *pipeline) deletedPodFinishes(t *testing.T) {
 	require.NoError(t, <-last)
 	eventually(t, 30*time.Second, func(ctx context.Context) string {
 		if _, ok := p.pods.Endpoint("vllm", p.idle.Name, 8000); ok {
-			return "the runtime still knows the process"
+			return "the runtime still has the process"
 		}
 		if _, err := fetch(ctx, "http://"+direct+"/health"); err == nil {
 			return "the process still answers"

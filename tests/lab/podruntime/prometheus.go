@@ -117,7 +117,7 @@ func (l *launcher) writePrometheusConfig(file string, first bool) error {
 	}
 	// Logged once, because every reload drops the same.
 	if first && len(dropped) > 0 {
-		l.runtime.logf("%s/%s: nothing in the lab stands for %s", l.pod.Namespace, l.pod.Name, strings.Join(dropped, "; "))
+		l.runtime.logf("%s/%s: the lab has no counterpart of %s", l.pod.Namespace, l.pod.Name, strings.Join(dropped, "; "))
 	}
 	_, err = writeFile(file, adapted)
 	return err

@@ -65,7 +65,7 @@ func TestServerPodRunsDiesAndEnds(t *testing.T) {
 	require.NoError(t, client.CoreV1().Pods("vllm").Delete(t.Context(), "a", metav1.DeleteOptions{}))
 	eventually(t, func() string {
 		if _, ok := r.Endpoint("vllm", "a", 8000); ok {
-			return "the runtime still knows the pod"
+			return "the runtime still has the pod"
 		}
 		if conn, err := net.Dial("tcp", again); err == nil {
 			_ = conn.Close()

@@ -198,7 +198,7 @@ func simulatorArgs(words []string, localPort int, latency Latency) (args []strin
 	}
 	flags, positional, err := parseFlags(modelServerArgs(words), known)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w to vLLM as far as the lab knows: remove it, or add it to the lab's list of flags", err)
+		return nil, 0, fmt.Errorf("%w to vLLM: remove it, or add it to the lab's list of vLLM's flags", err)
 	}
 	containerPort = defaultModelPort
 	given := map[string]bool{}

@@ -93,7 +93,7 @@ func TestStopEndsTheProgram(t *testing.T) {
 			p := start(t, spec)
 			require.NoError(t, p.Stop())
 			assertGone(t, p.Pid())
-			assert.NoError(t, p.Err(), "an end that was asked for is no error")
+			assert.NoError(t, p.Err(), "a requested end is no error")
 			assert.NoError(t, p.Stop(), "a second Stop does nothing")
 		})
 	}

@@ -139,7 +139,7 @@ func testFailingChart(t *testing.T, c cluster) {
 		return in
 	}
 	_, err = e.tryCreate(urn, inputs(true, true))
-	require.ErrorContains(t, err, "0 of 1 pods available", "Helm says only that the time is over")
+	require.ErrorContains(t, err, "0 of 1 pods available", "Helm reports only that the time is over")
 	require.Nil(t, initFailed(err), "nothing is left to keep in the state")
 	nothingLeft(t, c, "failing")
 
@@ -147,7 +147,7 @@ func testFailingChart(t *testing.T, c cluster) {
 	assert.Contains(t, reasons(t, err), `Deployment "failing/prometheus-adapter": 0 of 1 pods available`)
 	assert.Equal(t, "failing/prometheus-adapter", s.id)
 	s = e.update(s, inputs(false, false))
-	assert.Equal(t, "deployed", e.unpack(s.outputs)["status"].ObjectValue()["status"].StringValue(), "the next update mends it")
+	assert.Equal(t, "deployed", e.unpack(s.outputs)["status"].ObjectValue()["status"].StringValue(), "the next update repairs it")
 
 	_, err = e.tryUpdate(s, inputs(true, true), false)
 	require.ErrorContains(t, err, "the attempt was undone")

@@ -145,7 +145,7 @@ func testDeployment(t *testing.T, c cluster) {
 	})
 	t.Run("conflict", func(t *testing.T) {
 		_, err := e.tryUpdate(s, deployment("later", "nginx:3"), false)
-		require.ErrorContains(t, err, "somebody", "who owns the field is named")
+		require.ErrorContains(t, err, "somebody", "the error contains the owner of the field")
 		require.ErrorContains(t, err, "pulumi.com/patchForce")
 		forced := deployment("later", "nginx:3")
 		forced["metadata"].(map[string]any)["annotations"] = map[string]any{"pulumi.com/patchForce": "true"}
@@ -212,7 +212,7 @@ func testSecret(t *testing.T, c cluster) {
 	s = e.update(s, inputs(nil))
 	live, err = c.client.CoreV1().Secrets("secrets").Get(t.Context(), "token", metav1.GetOptions{})
 	require.NoError(t, err)
-	assert.Equal(t, map[string][]byte{"a": []byte("A")}, live.Data, "what the program no longer states goes away")
+	assert.Equal(t, map[string][]byte{"a": []byte("A")}, live.Data, "what the program no longer sets is removed")
 	e.delete(s)
 
 	auto := e.create(urnOf("core/v1:ConfigMap", "settings"), map[string]any{"metadata": map[string]any{"namespace": "secrets"}, "data": map[string]any{"a": "b"}})
