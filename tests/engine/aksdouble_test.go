@@ -46,6 +46,7 @@ var aks = &cloudDouble{
 		"azure-native:containerservice/v20240901:listManagedClusterUserCredentials": azureKubeconfig("clusterUser",
 			`"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "kubelogin", "args": ["get-token", "--tenant-id", "t", "--server-id", "s"]}`),
 	},
+	cluster: "ManagedCluster cluster", kubernetes: "kubernetes cluster-kubernetes", gpuPool: "AgentPool cluster-gpu",
 	component: "AKSCluster", credentials: "client-certificate-data",
 	login: "az aks get-credentials --resource-group vllm-autoscaling-aks-rg --name vllm-autoscaling-aks && kubectl --context vllm-autoscaling-aks",
 	existing: map[string]map[string]any{"azure-native:containerservice/v20240901:getManagedCluster": {

@@ -29,6 +29,9 @@ type cloudDouble struct {
 
 	// component is the type of the cluster's component.
 	component string
+	// cluster, kubernetes, systemPool and gpuPool are the resources of the cluster, of the Kubernetes provider for it and
+	// of its node pools, by type and name. systemPool is "" when that pool is part of the cluster.
+	cluster, kubernetes, systemPool, gpuPool string
 	// credentials is what its kubeconfig contains about authentication, login the command that the outputs start with.
 	credentials, login string
 	// existing are the results of the look-ups on an existing cluster that meets every requirement, by token;

@@ -188,25 +188,24 @@ func TestCloudSettingsThatReplaceTheCluster(t *testing.T) {
 	for name, test := range map[string]struct {
 		cloud, key string
 		value      any
-		cluster    string
-		provider   string
 	}{
-		"gke, name":          {"gke", "cluster.name", "other", "Cluster cluster", "kubernetes cluster"},
-		"gke, location":      {"gke", "gke.location", "us-central1-b", "Cluster cluster", "kubernetes cluster"},
-		"gke, control plane": {"gke", "gke.controlPlaneCidr", "172.16.9.0/28", "Cluster cluster", "kubernetes cluster"},
-		"eks, name":          {"eks", "cluster.name", "other", "Cluster cluster-cluster", "kubernetes cluster-kubernetes"},
-		"aks, name":          {"aks", "cluster.name", "other", "ManagedCluster cluster", "kubernetes cluster-kubernetes"},
-		"aks, location":      {"aks", "aks.location", "westus", "ManagedCluster cluster", "kubernetes cluster-kubernetes"},
-		"aks, system disk":   {"aks", "nodePools.system.diskGiB", 128, "ManagedCluster cluster", "kubernetes cluster-kubernetes"},
-		"aks, pod network":   {"aks", "aks.podCidr", "10.200.0.0/16", "ManagedCluster cluster", "kubernetes cluster-kubernetes"},
+		"gke, name":          {"gke", "cluster.name", "other"},
+		"gke, location":      {"gke", "gke.location", "us-central1-b"},
+		"gke, control plane": {"gke", "gke.controlPlaneCidr", "172.16.9.0/28"},
+		"eks, name":          {"eks", "cluster.name", "other"},
+		"aks, name":          {"aks", "cluster.name", "other"},
+		"aks, location":      {"aks", "aks.location", "westus"},
+		"aks, system disk":   {"aks", "nodePools.system.diskGiB", 128},
+		"aks, pod network":   {"aks", "aks.podCidr", "10.200.0.0/16"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			double := doubleOf(t, test.cloud)
 			s := newCloudStack(t, test.cloud, nil)
 			s.deploy()
 			s.set(test.key, test.value)
 			plan := s.preview()
 			require.NoError(t, plan.err)
-			for _, want := range []string{test.cluster, test.provider, "Deployment vllm", "Release kps", "Namespace vllm"} {
+			for _, want := range []string{double.cluster, double.kubernetes, "Deployment vllm", "Release kps", "Namespace vllm"} {
 				assert.Contains(t, plan.planned(), "replace "+want)
 			}
 			s.deploy()

@@ -184,7 +184,7 @@ func effectOf(t *testing.T, deployed map[string]*stack, cloud string, key *confi
 		maps.DeleteFunc(s.keys, func(_ string, value any) bool { return value == nil })
 		plan := s.preview()
 		if plan.err == nil {
-			return effect(cloud, plan.planned())
+			return effect(plan.planned())
 		}
 		refusals = append(refusals, fmt.Sprintf("%v: %v", value, plan.err))
 	}
@@ -210,31 +210,28 @@ func deployIn(t *testing.T, cloud string, at situation) *stack {
 }
 
 // effect returns the text of a plan's effect, the gravest part first.
-func effect(cloud string, plan []string) string {
+func effect(plan []string) string {
 	on := map[string][]string{}
 	for _, step := range plan {
 		op, what, _ := strings.Cut(step, " ")
 		on[op] = append(on[op], what)
 	}
 	replaces := func(object string) bool { return slices.Contains(on[string(deploy.OpReplace)], object) }
-	switch {
-	case replaces("Cluster cluster"), replaces("Cluster cluster-cluster"), replaces("ManagedCluster cluster"):
+	// The clouds' clusters come first: a new cluster also has a new provider.
+	if slices.ContainsFunc(clouds, func(c *cloudDouble) bool { return replaces(c.cluster) }) {
 		return "**replaces the cluster** and everything in it"
-	case replaces("kubernetes cluster"), replaces("kubernetes cluster-kubernetes"):
+	}
+	if slices.ContainsFunc(clouds, func(c *cloudDouble) bool { return replaces(c.kubernetes) }) {
 		return "**replaces everything in the cluster**"
 	}
 	var parts []string
-	for object, words := range map[string]string{
-		"NodePool cluster-system": "**replaces the system nodes**", "NodeGroup cluster-system": "**replaces the system nodes**",
-	} {
-		if replaces(object) {
-			parts = append(parts, words)
+	for _, c := range clouds {
+		if replaces(c.systemPool) {
+			parts = append(parts, "**replaces the system nodes**")
 		}
-	}
-	for _, pool := range []string{"NodePool", "NodeGroup", "AgentPool"} {
-		if replaces(pool + " cluster-gpu") {
-			// EKS' generated names permit two at a time; see TestCloudChangesOnlyWhatItMust.
-			parts = append(parts, choose(cloud == stacks.CloudEKS, "**replaces the GPU nodes**, new ones first", "**replaces the GPU nodes**: down until new ones are there"))
+		if replaces(c.gpuPool) {
+			parts = append(parts, choose(c.newPoolFirst, "**replaces the GPU nodes**, new ones first",
+				"**replaces the GPU nodes**: down until new ones are there"))
 		}
 	}
 	// Its name is also the resource's, so that the new one is created beside the old one.

@@ -61,6 +61,8 @@ var eks = &cloudDouble{
 		"aws:eks/accessPolicyAssociation:AccessPolicyAssociation": {replaces: []string{"clusterName", "principalArn", "policyArn"}},
 		"aws:autoscaling/tag:Tag":                                 {replaces: []string{"autoscalingGroupName", "tag.key"}},
 	},
+	cluster: "Cluster cluster-cluster", kubernetes: "kubernetes cluster-kubernetes",
+	systemPool: "NodeGroup cluster-system", gpuPool: "NodeGroup cluster-gpu",
 	component: "EKSCluster", credentials: "command: aws",
 	login: "aws eks update-kubeconfig --region us-east-1 --name vllm-autoscaling-eks --alias vllm-autoscaling-eks && kubectl --context vllm-autoscaling-eks",
 	existing: map[string]map[string]any{

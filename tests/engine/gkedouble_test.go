@@ -46,6 +46,7 @@ var gke = &cloudDouble{
 			return map[string]any{"projects": []any{map[string]any{"projectId": "my-project", "number": "123456789012"}}}, nil
 		},
 	},
+	cluster: "Cluster cluster", kubernetes: "kubernetes cluster", systemPool: "NodePool cluster-system", gpuPool: "NodePool cluster-gpu",
 	component: "GKECluster", credentials: "gke-gcloud-auth-plugin",
 	login: "gcloud container clusters get-credentials vllm-autoscaling-gke --project my-project --location us-central1-a && " +
 		"kubectl --context gke_my-project_us-central1-a_vllm-autoscaling-gke",
