@@ -19,37 +19,37 @@ import (
 )
 
 const (
-	// prometheusTypes begins the metric types of the managed collection.
+	// prometheusTypes is the prefix of the metric types of the managed collection.
 	prometheusTypes = "prometheus.googleapis.com/"
-	// viewerRole is what reading from Cloud Monitoring takes.
+	// viewerRole is the role that reading from Cloud Monitoring requires.
 	viewerRole = "roles/monitoring.viewer"
-	// projectNumber is that of every project.
+	// projectNumber is the number of every project.
 	projectNumber = "123456789012"
 )
 
-// Monitoring stands for Cloud Monitoring's time-series API and for the metadata server of GKE's nodes, as far as the
-// Custom Metrics Stackdriver Adapter uses them. What the collector has stored is read with the names that the managed
-// collection gives it in Cloud Monitoring: the metric type prometheus.googleapis.com/NAME/gauge, the resource
-// prometheus_target, and every other label as one of the metric. Gauges only.
+// Monitoring simulates Cloud Monitoring's time-series API and the metadata server of GKE's nodes, as far as the Custom
+// Metrics Stackdriver Adapter uses them. Series of the collector have the names that the managed collection gives them in
+// Cloud Monitoring: the metric type prometheus.googleapis.com/NAME/gauge, the resource prometheus_target, and every other
+// label as a label of the metric. Only gauges are simulated.
 type Monitoring struct {
 	cloud *Cloud
-	// query asks the collector.
+	// query evaluates an expression on the collector.
 	query  func(ctx context.Context, promql string, at time.Time) (model.Vector, error)
 	server *http.Server
 	url    string
 
 	mu sync.Mutex
-	// metadata are the addresses of the metadata server by the ServiceAccount that it answers.
+	// metadata are the addresses of the metadata server by the ServiceAccount that it serves.
 	metadata map[string]string
-	// metadataServers are what listens there.
+	// metadataServers are the servers at these addresses.
 	metadataServers []*http.Server
 	reads           int
 }
 
-// IngestDelay is the age that a point has before Cloud Monitoring shows it. Google publishes no figure.
+// IngestDelay is the age at which Cloud Monitoring shows a point. Google publishes no number.
 const IngestDelay = 3 * time.Second
 
-// startMonitoring starts the stand-ins. The query is that of Options.
+// startMonitoring starts Cloud Monitoring's API. The query is Options.Collected.
 func (c *Cloud) startMonitoring(query func(context.Context, string, time.Time) (model.Vector, error)) (*Monitoring, error) {
 	m := &Monitoring{cloud: c, query: query, metadata: map[string]string{}}
 	mux := http.NewServeMux()
@@ -76,7 +76,7 @@ func (m *Monitoring) stop() error {
 	return errors.Join(errs...)
 }
 
-// MonitoringURL is Cloud Monitoring's address, without a slash at the end; "" without Options.Collected.
+// MonitoringURL returns Cloud Monitoring's address, without a slash at the end; "" without Options.Collected.
 func (c *Cloud) MonitoringURL() string {
 	if c.monitoring == nil {
 		return ""
@@ -84,7 +84,7 @@ func (c *Cloud) MonitoringURL() string {
 	return c.monitoring.url
 }
 
-// MonitoringReads counts the time series that Cloud Monitoring has handed out, which is what Google charges for.
+// MonitoringReads returns the number of time series that Cloud Monitoring has returned, which is what Google charges for.
 func (c *Cloud) MonitoringReads() int {
 	if c.monitoring == nil {
 		return 0
@@ -94,7 +94,7 @@ func (c *Cloud) MonitoringReads() int {
 	return c.monitoring.reads
 }
 
-// MetadataServer is the host:port of the metadata server that answers the pods of a ServiceAccount of the cluster.
+// MetadataServer returns the host:port of the metadata server for the pods of a ServiceAccount of the cluster.
 func (c *Cloud) MetadataServer(namespace, serviceAccount string) (string, error) {
 	m := c.monitoring
 	if m == nil {
@@ -117,7 +117,7 @@ func (c *Cloud) MetadataServer(namespace, serviceAccount string) (string, error)
 	return m.metadata[account], nil
 }
 
-// gkeCluster is the cluster that pods run in; nil while there is none.
+// gkeCluster returns the cluster that pods run in, nil for none.
 func (c *Cloud) gkeCluster() *Resource {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -130,7 +130,7 @@ func (c *Cloud) gkeCluster() *Resource {
 	return nil
 }
 
-// metadataOf answers as GKE's metadata server does in the pods of one ServiceAccount.
+// metadataOf serves GKE's metadata server for the pods of one ServiceAccount.
 func (m *Monitoring) metadataOf(account string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Metadata-Flavor") != "Google" {
@@ -156,7 +156,7 @@ func (m *Monitoring) metadataOf(account string) http.Handler {
 				http.Error(w, "the cluster has no workload identity", http.StatusNotFound)
 				return
 			}
-			// The token says whose it is; what that one may do is looked up when it is used.
+			// The token names its account, whose roles are looked up when it is used.
 			_ = json.NewEncoder(w).Encode(map[string]any{"access_token": "lab:" + account, "expires_in": 3600, "token_type": "Bearer"})
 		default:
 			http.NotFound(w, r)
@@ -164,7 +164,7 @@ func (m *Monitoring) metadataOf(account string) http.Handler {
 	})
 }
 
-// allowed lets those through whose ServiceAccount has the role, in the project's workload identity pool.
+// allowed serves requests whose ServiceAccount has viewerRole in the project, by its workload identity.
 func (m *Monitoring) allowed(next func(w http.ResponseWriter, r *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		project := r.PathValue("project")
@@ -182,20 +182,10 @@ func (m *Monitoring) allowed(next func(w http.ResponseWriter, r *http.Request) e
 	}
 }
 
-// granted says whether a member has a role in a project.
-func (c *Cloud) granted(project, role, member string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.ContainsFunc(c.resources, func(r *Resource) bool {
-		in := object(r.Inputs)
-		return r.Token == gcpIAMMember && in.text("project") == project && in.text("role") == role && in.text("member") == member
-	})
-}
-
-// condition is one part of a filter: a label and the values that it may have.
+// condition is one part of a filter: a label and its allowed values.
 var condition = regexp.MustCompile(`^([a-z_.]+) = (?:"([^"]*)"|one_of\(((?:"[^"]*",?)+)\))$`)
 
-// parseFilter reads a filter of conditions joined by AND.
+// parseFilter parses a filter of conditions joined by AND.
 func parseFilter(filter string) (map[string][]string, error) {
 	conditions := map[string][]string{}
 	for part := range strings.SplitSeq(filter, " AND ") {
@@ -215,10 +205,10 @@ func parseFilter(filter string) (map[string][]string, error) {
 	return conditions, nil
 }
 
-// resourceLabels are those of prometheus_target; every other label is one of the metric.
+// resourceLabels are the labels of prometheus_target; every other label belongs to the metric.
 var resourceLabels = []string{"project_id", "location", "cluster", "namespace", "job", "instance"}
 
-// selector turns a filter's conditions into PromQL; series is the metric's name in Prometheus.
+// selector translates a filter's conditions to PromQL; series is the metric's name in Prometheus.
 func selector(conditions map[string][]string) (series, promql string, err error) {
 	if got := conditions["resource.type"]; !slices.Equal(got, []string{"prometheus_target"}) {
 		return "", "", fmt.Errorf("resource type %v is not simulated", got)
@@ -254,7 +244,7 @@ func selector(conditions map[string][]string) (series, promql string, err error)
 	return series, fmt.Sprintf("%s{%s}", series, strings.Join(matchers, ",")), nil
 }
 
-// seriesOf is the name in Prometheus of a metric type.
+// seriesOf returns the name of a metric type in Prometheus.
 func seriesOf(metricType string) (string, error) {
 	name, ok := strings.CutPrefix(metricType, prometheusTypes)
 	name, gauge := strings.CutSuffix(name, "/gauge")
@@ -323,7 +313,7 @@ func (m *Monitoring) getDescriptor(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	// A descriptor is there from a type's first point on.
+	// A descriptor exists from the first point of its type.
 	vector, err := m.query(r.Context(), fmt.Sprintf("count(last_over_time(%s[1h]))", series), time.Now().Add(-IngestDelay))
 	if err != nil {
 		return err
@@ -339,8 +329,8 @@ func descriptor(series string) map[string]any {
 	return map[string]any{"type": prometheusTypes + series + "/gauge", "metricKind": "GAUGE", "valueType": "DOUBLE"}
 }
 
-// listDescriptors lists nothing for the resources that the adapter asks for at its start: pods and nodes have metrics
-// of GKE's own, which are not simulated.
+// listDescriptors lists none: the adapter requests those of pods and nodes when it starts, whose metrics are GKE's own
+// and not simulated.
 func (m *Monitoring) listDescriptors(w http.ResponseWriter, _ *http.Request) error {
 	return json.NewEncoder(w).Encode(map[string]any{"metricDescriptors": []any{}})
 }

@@ -32,23 +32,23 @@ const (
 	collectionPublic    = "gmp-public"
 )
 
-// OwnNamespaces are the namespaces that a cloud keeps in its clusters, with whatever is in them.
+// OwnNamespaces returns the namespaces that a cloud itself creates in its clusters.
 func OwnNamespaces() []string {
 	return []string{ManagedNamespace, CollectionNamespace, collectionPublic}
 }
 
-// collectionManifests are the manifests of the managed collection's operator, in its module: first the kinds, in the
-// same release as the operator that the lab runs.
+// collectionManifests are the manifests of the managed collection's operator, in its module, which is that of the
+// operator that the lab runs. The kinds come first.
 var collectionManifests = []string{"manifests/setup.yaml", "manifests/operator.yaml"}
 
-// collectionKinds are what the lab takes from them. Collectors, rule evaluator and Alertmanager have one program in
-// their place (see newCollector); admission webhooks and policies are left out, because nothing waits for them.
+// collectionKinds are the kinds of objects that the lab creates from them. One program replaces the collectors, the rule
+// evaluator and Alertmanager (see newCollector); admission webhooks and policies are left out, because nothing needs them.
 var collectionKinds = []string{
 	"CustomResourceDefinition", "PriorityClass", "Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "OperatorConfig",
 }
 
-// installManagedCollection starts GKE's managed collection: its own kinds, rights and operator, from its manifests,
-// and a collector.
+// installManagedCollection installs GKE's managed collection: kinds, permissions and operator from its manifests, and a
+// collector.
 func (c *Cloud) installManagedCollection(ctx context.Context) error {
 	module, err := tools.ModuleFolder(ctx, tools.ManagedOperator)
 	if err != nil {
@@ -108,7 +108,7 @@ func readManifest(file string) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// createManaged creates an object of the cloud's own. A kind that has just been declared takes a moment to be served.
+// createManaged creates an object that belongs to the cloud. It retries while the object's kind is not served yet.
 func createManaged(ctx context.Context, client dynamic.Interface, mapper *restmapper.DeferredDiscoveryRESTMapper, object *unstructured.Unstructured) error {
 	labels := object.GetLabels()
 	if labels == nil {
@@ -150,13 +150,13 @@ func createOnce(ctx context.Context, client dynamic.Interface, mapper meta.RESTM
 	return err
 }
 
-// CollectorLabels select the collector's pod, CollectorPort is where its API is.
+// CollectorLabels select the collector's pod.
 var CollectorLabels = map[string]string{"app.kubernetes.io/name": "collector"}
 
 // CollectorPort is the port of the collector's API.
 const CollectorPort = 19090
 
-// newCollector is the one collector of the lab, with the ServiceAccount, image and port of the real ones, the
+// newCollector returns the lab's only collector, with the ServiceAccount, image and port of the real ones, the
 // configuration that the operator generates for them, and the rules that it generates for the rule evaluator.
 func newCollector() *appsv1.Deployment {
 	one, optional := int32(1), true

@@ -10,13 +10,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ManagedNamespace is where GKE runs what it manages.
+// ManagedNamespace is the namespace of what GKE manages.
 const ManagedNamespace = "gke-managed-system"
 
-// installManagedExporter starts GKE's GPU exporter, on every node whose driver GKE manages.
+// installManagedExporter installs GKE's GPU exporter, which runs on every node whose driver GKE manages.
 func (c *Cloud) installManagedExporter(ctx context.Context) error {
 	client := c.options.ControlPlane.Client()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ManagedNamespace, Labels: map[string]string{"addonmanager.kubernetes.io/mode": "Reconcile"}}}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ManagedNamespace,
+		Labels: map[string]string{"addonmanager.kubernetes.io/mode": "Reconcile"}}}
 	if _, err := client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("namespace %s: %w", ManagedNamespace, err)
 	}

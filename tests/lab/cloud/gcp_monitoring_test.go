@@ -27,7 +27,7 @@ func TestFilterBecomesPromQL(t *testing.T) {
 	assert.Equal(t, "vllm:num_requests_running", series)
 	assert.Equal(t, `vllm:num_requests_running{pod=~"a|b\\.c",cluster=~"c",namespace=~"vllm"}`, promql)
 
-	for filter, says := range map[string]string{
+	for filter, message := range map[string]string{
 		`metric.type : "x"`:         "cannot read",
 		`resource.type = "k8s_pod"`: "not simulated",
 		`metric.type = "prometheus.googleapis.com/x/counter" AND resource.type = "prometheus_target"`:                                     "NAME/gauge",
@@ -40,19 +40,49 @@ func TestFilterBecomesPromQL(t *testing.T) {
 		if err == nil {
 			_, _, err = selector(conditions)
 		}
-		assert.ErrorContains(t, err, says, filter)
+		assert.ErrorContains(t, err, message, filter)
 	}
 }
 
-// Only the ServiceAccount that the project's grant names may read, and what it gets has Cloud Monitoring's shape.
+// get requests a path with one header, none when it is not given, and returns the status and the body.
+func get(t *testing.T, address, path string, header ...string) (status int, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+path, nil)
+	require.NoError(t, err)
+	if len(header) == 2 {
+		request.Header.Set(header[0], header[1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer func() { _ = response.Body.Close() }()
+	content, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, string(content)
+}
+
+var metadataHeader = []string{"Metadata-Flavor", "Google"}
+
+// bearerOf returns the header with the token that a metadata server issues.
+func bearerOf(t *testing.T, host string) []string {
+	t.Helper()
+	_, text := get(t, "http://"+host, "/computeMetadata/v1/instance/service-accounts/default/token", metadataHeader...)
+	var token struct {
+		AccessToken string `json:"access_token"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(text), &token))
+	return []string{"Authorization", "Bearer " + token.AccessToken}
+}
+
+// TestMonitoringTakesTheGrant checks that only the ServiceAccount in the project's grant can read, and the shape of the answer.
 func TestMonitoringTakesTheGrant(t *testing.T) {
 	var asked []string
-	c, err := Start(Options{ControlPlane: &fakeControlPlane{client: fake.NewClientset(), nodes: map[string]controlplane.Node{}}, Collected: func(_ context.Context, promql string, _ time.Time) (model.Vector, error) {
-		asked = append(asked, promql)
-		return model.Vector{&model.Sample{Value: 3, Metric: model.Metric{
-			"__name__": "vllm:num_requests_running", "namespace": "vllm", "project_id": "p", "pod": "a", "engine": "0",
-		}}}, nil
-	}})
+	c, err := Start(Options{ControlPlane: &fakeControlPlane{client: fake.NewClientset(), nodes: map[string]controlplane.Node{}},
+		Collected: func(_ context.Context, promql string, _ time.Time) (model.Vector, error) {
+			asked = append(asked, promql)
+			return model.Vector{&model.Sample{Value: 3, Metric: model.Metric{
+				"__name__": "vllm:num_requests_running", "namespace": "vllm", "project_id": "p", "pod": "a", "engine": "0",
+			}}}, nil
+		}})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, c.Stop()) })
 	c.mu.Lock()
@@ -61,34 +91,15 @@ func TestMonitoringTakesTheGrant(t *testing.T) {
 	}})
 	c.mu.Unlock()
 
-	get := func(address, path string, header ...string) (int, string) {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+path, nil)
-		require.NoError(t, err)
-		if len(header) == 2 {
-			request.Header.Set(header[0], header[1])
-		}
-		response, err := http.DefaultClient.Do(request)
-		require.NoError(t, err)
-		defer func() { _ = response.Body.Close() }()
-		body, err := io.ReadAll(response.Body)
-		require.NoError(t, err)
-		return response.StatusCode, string(body)
-	}
 	host, err := c.MetadataServer("monitoring", "adapter")
 	require.NoError(t, err)
 	again, err := c.MetadataServer("monitoring", "adapter")
 	require.NoError(t, err)
 	assert.Equal(t, host, again)
-	status, _ := get("http://"+host, "/computeMetadata/v1/project/project-id")
+	status, _ := get(t, "http://"+host, "/computeMetadata/v1/project/project-id")
 	assert.Equal(t, http.StatusForbidden, status, "Google's header is missing")
-	google := []string{"Metadata-Flavor", "Google"}
-	_, name := get("http://"+host, "/computeMetadata/v1/instance/attributes/cluster-name", google...)
+	_, name := get(t, "http://"+host, "/computeMetadata/v1/instance/attributes/cluster-name", metadataHeader...)
 	assert.Equal(t, "c", name)
-	_, text := get("http://"+host, "/computeMetadata/v1/instance/service-accounts/default/token", google...)
-	var token struct {
-		AccessToken string `json:"access_token"`
-	}
-	require.NoError(t, json.Unmarshal([]byte(text), &token))
 
 	now := time.Now().UTC()
 	query := "/v3/projects/p/timeSeries?" + url.Values{
@@ -97,8 +108,8 @@ func TestMonitoringTakesTheGrant(t *testing.T) {
 		"interval.endTime":             {now.Format(time.RFC3339)},
 		"aggregation.perSeriesAligner": {"ALIGN_NEXT_OLDER"},
 	}.Encode()
-	bearer := []string{"Authorization", "Bearer " + token.AccessToken}
-	status, body := get(c.MonitoringURL(), query, bearer...)
+	bearer := bearerOf(t, host)
+	status, body := get(t, c.MonitoringURL(), query, bearer...)
 	assert.Equal(t, http.StatusForbidden, status)
 	assert.Contains(t, body, "subject/ns/monitoring/sa/adapter")
 	assert.Empty(t, asked)
@@ -106,10 +117,11 @@ func TestMonitoringTakesTheGrant(t *testing.T) {
 	c.mu.Lock()
 	c.resources = append(c.resources, &Resource{Token: gcpIAMMember, Inputs: map[string]any{
 		"project": "p", "role": viewerRole,
-		"member": "principal://iam.googleapis.com/projects/" + projectNumber + "/locations/global/workloadIdentityPools/p.svc.id.goog/subject/ns/monitoring/sa/adapter",
+		"member": "principal://iam.googleapis.com/projects/" + projectNumber +
+			"/locations/global/workloadIdentityPools/p.svc.id.goog/subject/ns/monitoring/sa/adapter",
 	}})
 	c.mu.Unlock()
-	status, body = get(c.MonitoringURL(), query, bearer...)
+	status, body = get(t, c.MonitoringURL(), query, bearer...)
 	require.Equal(t, http.StatusOK, status, body)
 	assert.Equal(t, []string{`last_over_time(vllm:num_requests_running{pod=~"a"}[300s])`}, asked)
 	var list struct {
@@ -131,8 +143,6 @@ func TestMonitoringTakesTheGrant(t *testing.T) {
 
 	other, err := c.MetadataServer("vllm", "default")
 	require.NoError(t, err)
-	_, text = get("http://"+other, "/computeMetadata/v1/instance/service-accounts/default/token", google...)
-	require.NoError(t, json.Unmarshal([]byte(text), &token))
-	status, _ = get(c.MonitoringURL(), query, "Authorization", "Bearer "+token.AccessToken)
+	status, _ = get(t, c.MonitoringURL(), query, bearerOf(t, other)...)
 	assert.Equal(t, http.StatusForbidden, status, "another pod's ServiceAccount")
 }
