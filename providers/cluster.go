@@ -191,10 +191,3 @@ func (m GPUMetrics) Validate() error {
 		return fmt.Errorf("GPU metrics source %q not supported (one of: %s, %s, %s)", m.Source, DCGMChart, Managed, Simulated)
 	}
 }
-
-// Problems is everything that is wrong with the arguments of a provider package, each problem
-// beginning with the name of the field that it is about.
-type Problems []string
-
-// Error joins the problems.
-func (p Problems) Error() string { return strings.Join(p, "; ") }

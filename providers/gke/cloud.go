@@ -1,82 +1,134 @@
-// Package gke runs the pipeline on Google Kubernetes Engine: on a Standard cluster that it creates
-// with everything around it, or on an existing one, to which it adds a GPU node pool. GKE brings the
-// GPU driver, the device plugin, the GPU metrics exporter and the node autoscaler.
 package gke
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp"
-	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"vllm-autoscaling/providers"
 )
 
-// clusterType is the type of the component that owns everything that is created here.
-const clusterType = "vllm-autoscaling:providers:GKECluster"
+const (
+	// componentType is the Pulumi type that everything of the cluster lies below.
+	componentType = "vllm-autoscaling:providers:GKECluster"
 
-// component is the parent of everything that is created here.
+	// aggregatedAPIPort is, besides 443, the only port that a private control plane may open.
+	aggregatedAPIPort = 10250
+)
+
+// Cloud describes Google Kubernetes Engine.
+func Cloud() providers.Cloud {
+	return providers.Cloud{
+		Name:     "gke",
+		Title:    "Google Kubernetes Engine",
+		NewKeys:  func() any { return &Keys{} },
+		Validate: func(r *providers.Request) providers.Problems { return argsOf(r).Validate() },
+		New: func(ctx *pulumi.Context, name string, r *providers.Request) (*providers.Cluster, error) {
+			return New(ctx, name, argsOf(r))
+		},
+		MakesNodes:         true,
+		NamesAdditions:     true,
+		ManagedMetrics:     []string{ManagedMetrics},
+		Machines:           machines,
+		DefaultAccelerator: "nvidia-l4",
+		KnowsAccelerators:  true,
+		SystemPool:         defaultSystemPool,
+		GPUPool:            defaultGPUPool,
+		Examples: map[string]string{
+			"nodePools.system.machineType": "e2-standard-8", "nodePools.system.zones": "[us-central1-a]",
+			"nodePools.gpu.accelerator": "nvidia-a100-40gb", "nodePools.gpu.machineType": "g2-standard-8", "nodePools.gpu.zones": "[us-central1-a]",
+		},
+		Node:       providers.NodeRoom{Reserved: reserved, HiddenShare: hiddenShare},
+		SpotNotice: spotNotice,
+	}
+}
+
+// hiddenShare is the kernel's part of a machine's memory.
+const hiddenShare = 0.025
+
+// memorySteps are the shares of a node's memory that GKE reserves
+// (https://cloud.google.com/kubernetes-engine/docs/concepts/plan-node-sizes).
+var memorySteps = []providers.Step{
+	{UpTo: 4, Share: 0.25}, {UpTo: 8, Share: 0.20}, {UpTo: 16, Share: 0.10}, {UpTo: 128, Share: 0.06}, {UpTo: math.Inf(1), Share: 0.02},
+}
+
+// reserved returns what GKE reserves on a node.
+func reserved(cpus int, memoryGiB float64) (reservedCPUs, reservedGiB float64) {
+	return providers.Steps(float64(cpus), providers.CPUSteps), providers.Steps(memoryGiB, memorySteps)
+}
+
+// component is the parent of the cluster's resources.
 type component struct {
 	pulumi.ResourceState
 }
 
-// New checks the arguments, and an existing cluster, before it registers anything in the cloud, and
-// returns the cluster. Resources are named after name.
+// builder is what every step needs.
+type builder struct {
+	ctx       *pulumi.Context
+	name      string
+	args      *Args
+	component *component
+	gcp       *gcp.Provider
+}
+
+// controlPlane is a cluster, created or looked up, with its node pools.
+type controlPlane struct {
+	// id is Google Cloud's id of the cluster.
+	id pulumi.StringPtrInput
+	// created is the cluster where it is created here; empty where it was there before.
+	created    []pulumi.Resource
+	kubeconfig pulumi.StringOutput
+	pools      []pulumi.Resource
+	gpu        providers.GPUScheduling
+}
+
+// New checks the arguments, and an existing cluster, before it registers anything in the cloud, and returns the cluster.
+// Everything lies below one component called name.
 func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*providers.Cluster, error) {
-	if err := args.Validate(); err != nil {
-		return nil, fmt.Errorf("GKE cluster %q:\n%w", name, err)
+	if err := args.Validate().Err(); err != nil {
+		return nil, fmt.Errorf("GKE cluster %q: %w", args.ClusterName(), err)
 	}
-	a := args.withDefaults()
-	parent := &component{}
-	if err := ctx.RegisterComponentResource(clusterType, name, parent, opts...); err != nil {
-		return nil, fmt.Errorf("registering GKE cluster %q: %w", name, err)
+	b := &builder{ctx: ctx, name: name, args: args.withDefaults(), component: &component{}}
+	if err := ctx.RegisterComponentResource(componentType, name, b.component, opts...); err != nil {
+		return nil, fmt.Errorf("registering GKE cluster %q: %w", b.args.ClusterName(), err)
 	}
-	cloud, err := newCloud(ctx, name, &a, parent)
-	if err != nil {
+	var err error
+	if b.gcp, err = b.newGoogleProvider(); err != nil {
 		return nil, err
 	}
-	inCloud := []pulumi.ResourceOption{pulumi.Parent(parent), pulumi.Provider(cloud)}
-	var made *standing
-	if a.Existing == "" {
-		made, err = create(ctx, name, &a, inCloud)
+	var plane *controlPlane
+	if b.args.Attaches() {
+		plane, err = b.extend()
 	} else {
-		made, err = extend(ctx, name, &a, cloud, parent, inCloud)
+		plane, err = b.create()
 	}
 	if err != nil {
 		return nil, err
 	}
-	provider, err := kubernetes.NewProvider(ctx, name, &kubernetes.ProviderArgs{
-		Kubeconfig: made.kubeconfig,
-		// The provider, and with it every object, is replaced only when the cluster is.
-		ClusterIdentifier: made.id,
-		// The HPA owns the replicas of the Deployment; only server-side apply knows who owns a field.
-		EnableServerSideApply: pulumi.Bool(true),
-		// A dashboard changes in place; by default the provider replaces a ConfigMap, so that pods which mount it
-		// restart, and none does here.
-		EnableConfigMapMutable: pulumi.Bool(true),
-	},
-		pulumi.Parent(parent),
-		// Every object waits for nodes to run on, and is deleted before they go: a pod whose node went
-		// first is not seen to end, and holds up its namespace.
-		pulumi.DependsOn(made.pools))
+	return b.finish(plane)
+}
+
+// finish registers the Kubernetes provider and returns the Cluster.
+func (b *builder) finish(plane *controlPlane) (*providers.Cluster, error) {
+	provider, err := providers.NewKubernetesProvider(b.ctx, b.name, plane.kubeconfig, plane.id, plane.pools, pulumi.Parent(b.component))
 	if err != nil {
-		return nil, fmt.Errorf("creating the Kubernetes provider of GKE cluster %q: %w", name, err)
+		return nil, err
 	}
 	// The project's workload identity pool is there from its first cluster on, which may be this one.
-	managed, err := newMetricsAccess(ctx, name, &a, with(inCloud, pulumi.DependsOn(made.cluster)))
+	managed, err := b.newMetricsAccess(pulumi.DependsOn(plane.created))
 	if err != nil {
 		return nil, err
 	}
 	cluster := &providers.Cluster{
-		Name:    a.clusterName(),
-		Kubectl: "kubectl --context " + a.contextName(),
-		Login: fmt.Sprintf("gcloud container clusters get-credentials %s --project %s --location %s",
-			a.clusterName(), a.Project, a.Location),
+		Name:     b.args.ClusterName(),
+		Kubectl:  "kubectl --context " + b.args.contextName(),
+		Login:    b.args.login(),
 		Provider: provider,
-		Ready:    made.pools,
-		GPU:      made.gpu,
+		Ready:    plane.pools,
+		GPU:      plane.gpu,
 		GPUMetrics: providers.GPUMetrics{Source: providers.Managed, Managed: providers.ManagedExporter{
 			// GKE's own exporter. Its namespace is not ours to write to: GKE reverts changes there.
 			Namespace: "gke-managed-system",
@@ -84,8 +136,8 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 			Port:      "metrics",
 		}},
 		ManagedMetrics:    managed,
-		AggregatedAPIPort: 10250, // Besides 443 the only port that a private control plane may open.
-		Kubeconfig:        made.kubeconfig,
+		AggregatedAPIPort: aggregatedAPIPort,
+		Kubeconfig:        plane.kubeconfig,
 		// GKE mounts the driver where the server's image does not look for it.
 		ServerEnv: map[string]string{"LD_LIBRARY_PATH": "/usr/local/nvidia/lib64:/usr/local/cuda/lib64"},
 		// InstallDevicePlugin stays off, and NodeAutoscaler unset: GKE brings both. ControlPlaneScrapes
@@ -94,14 +146,15 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	if err := cluster.Validate(); err != nil {
 		return nil, err
 	}
-	return cluster, ctx.RegisterResourceOutputs(parent, pulumi.Map{
+	return cluster, b.ctx.RegisterResourceOutputs(b.component, pulumi.Map{
 		"name": pulumi.String(cluster.Name), "kubeconfig": cluster.Kubeconfig,
 	})
 }
 
-// newCloud is the provider of everything in Google Cloud. Credentials are those of whoever runs
+// newGoogleProvider registers the provider of everything in Google Cloud. Credentials are those of whoever runs
 // Pulumi.
-func newCloud(ctx *pulumi.Context, name string, a *Args, parent pulumi.Resource) (*gcp.Provider, error) {
+func (b *builder) newGoogleProvider() (*gcp.Provider, error) {
+	a := b.args
 	args := &gcp.ProviderArgs{Project: pulumi.String(a.Project), Region: pulumi.String(a.region())}
 	// Left out, it would be taken from the environment, and change from one machine to the next.
 	switch {
@@ -110,87 +163,85 @@ func newCloud(ctx *pulumi.Context, name string, a *Args, parent pulumi.Resource)
 	case a.GPUPool != nil:
 		args.Zone = pulumi.String(a.GPUPool.Zones[0])
 	}
-	cloud, err := gcp.NewProvider(ctx, name, args, pulumi.Parent(parent))
+	provider, err := gcp.NewProvider(b.ctx, b.name, args, pulumi.Parent(b.component))
 	if err != nil {
-		return nil, fmt.Errorf("creating the Google Cloud provider of %q: %w", name, err)
+		return nil, fmt.Errorf("creating the Google Cloud provider of GKE cluster %q: %w", a.ClusterName(), err)
 	}
-	return cloud, nil
+	return provider, nil
 }
 
-// standing is a cluster with its node pools.
-type standing struct {
-	// id is Google Cloud's id of the cluster.
-	id pulumi.StringInput
-	// cluster is the cluster where it is made here; empty where it was there before.
-	cluster    []pulumi.Resource
-	kubeconfig pulumi.StringOutput
-	pools      []pulumi.Resource
-	gpu        providers.GPUScheduling
+// options returns the options of every resource in Google Cloud, and more.
+func (b *builder) options(more ...pulumi.ResourceOption) []pulumi.ResourceOption {
+	return append([]pulumi.ResourceOption{pulumi.Parent(b.component), pulumi.Provider(b.gcp)}, more...)
 }
 
-// create makes a cluster with everything that it needs.
-func create(ctx *pulumi.Context, name string, a *Args, inCloud []pulumi.ResourceOption) (*standing, error) {
-	at, err := place(ctx, name, a, inCloud)
+// invokeOptions returns the options of every look-up.
+func (b *builder) invokeOptions() []pulumi.InvokeOption {
+	return []pulumi.InvokeOption{pulumi.Parent(b.component), pulumi.Provider(b.gcp)}
+}
+
+// create registers a cluster with everything that it needs.
+func (b *builder) create() (*controlPlane, error) {
+	at, err := b.newPlacement()
 	if err != nil {
 		return nil, err
 	}
-	identity, err := newNodeIdentity(ctx, name, a, inCloud)
+	identity, err := b.newNodeIdentity()
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := newCluster(ctx, name, a, at, identity, inCloud)
+	cluster, err := b.newCluster(at, identity)
 	if err != nil {
 		return nil, err
 	}
 	nodesNeed := slices.Concat(identity.Grants, at.Egress)
-	system, err := newSystemPool(ctx, name, a, cluster.Name, identity, nodesNeed, inCloud)
+	system, err := b.newSystemPool(cluster.Name, identity, nodesNeed)
 	if err != nil {
 		return nil, err
 	}
 	// The system pool comes first, and goes last: with no other node to go to, GKE's own pods would
 	// settle on the GPU nodes and keep them from being removed.
-	gpus, err := newGPUPool(ctx, name, a, cluster.Name, identity, append(slices.Clone(nodesNeed), system), inCloud)
+	gpus, err := b.newGPUPool(cluster.Name, identity, append(slices.Clone(nodesNeed), system))
 	if err != nil {
 		return nil, err
 	}
-	return &standing{
+	return &controlPlane{
 		id:         cluster.ID().ToStringOutput(),
-		cluster:    []pulumi.Resource{cluster},
-		kubeconfig: a.kubeconfigOf(cluster.Endpoint, cluster.MasterAuth.ClusterCaCertificate()),
+		created:    []pulumi.Resource{cluster},
+		kubeconfig: b.args.kubeconfigOf(cluster.Endpoint, cluster.MasterAuth.ClusterCaCertificate()),
 		pools:      []pulumi.Resource{system, gpus},
-		gpu:        a.ownGPUs(),
+		gpu:        b.args.ownGPUs(),
 	}, nil
 }
 
-// extend adds the GPU pool to an existing cluster.
-func extend(ctx *pulumi.Context, name string, a *Args, cloud *gcp.Provider, parent pulumi.Resource,
-	inCloud []pulumi.ResourceOption) (*standing, error) {
-	found, err := attach(ctx, a, pulumi.Parent(parent), pulumi.Provider(cloud))
+// extend registers the GPU pool in an existing cluster.
+func (b *builder) extend() (*controlPlane, error) {
+	found, err := b.attach()
 	if err != nil {
 		return nil, err
 	}
-	out := &standing{
+	plane := &controlPlane{
 		id:         pulumi.String(found.id),
-		kubeconfig: a.kubeconfigOf(pulumi.String(found.endpoint), pulumi.StringPtr(found.caCertificate)),
+		kubeconfig: b.args.kubeconfigOf(pulumi.String(found.endpoint), pulumi.StringPtr(found.caCertificate)),
 	}
-	if a.GPUPool == nil {
-		out.gpu = a.scheduling(map[string]string{acceleratorLabel: found.accelerator}, found.tolerations)
-		return out, nil
+	if b.args.GPUPool == nil {
+		plane.gpu = b.args.scheduling(map[string]string{acceleratorLabel: found.accelerator}, found.tolerations)
+		return plane, nil
 	}
-	identity, err := newNodeIdentity(ctx, name, a, inCloud)
+	identity, err := b.newNodeIdentity()
 	if err != nil {
 		return nil, err
 	}
-	gpus, err := newGPUPool(ctx, name, a, pulumi.String(a.Existing), identity, identity.Grants, inCloud)
+	gpus, err := b.newGPUPool(pulumi.String(b.args.Existing), identity, identity.Grants)
 	if err != nil {
 		return nil, err
 	}
-	out.pools = []pulumi.Resource{gpus}
-	out.gpu = a.ownGPUs()
-	return out, nil
+	plane.pools = []pulumi.Resource{gpus}
+	plane.gpu = b.args.ownGPUs()
+	return plane, nil
 }
 
-// ownGPUs is how a pod gets a GPU of the pool that is created here.
+// ownGPUs returns how a pod gets a GPU of the pool that is created here.
 func (a *Args) ownGPUs() providers.GPUScheduling {
 	gpu, _ := findAccelerator(a.GPUPool.Accelerator)
 	return a.scheduling(map[string]string{gpuLabel: "true", acceleratorLabel: gpu.gke}, nil)
@@ -202,9 +253,4 @@ func (a *Args) scheduling(nodes map[string]string, more []providers.Toleration) 
 		// GKE would add it to pods that ask for GPUs, but not to exporters.
 		Tolerations: append([]providers.Toleration{{Key: gpuResource, Operator: "Exists", Effect: "NoSchedule"}}, more...),
 	}
-}
-
-// with adds options without touching the caller's.
-func with(opts []pulumi.ResourceOption, more ...pulumi.ResourceOption) []pulumi.ResourceOption {
-	return append(slices.Clone(opts), more...)
 }

@@ -7,6 +7,40 @@ import (
 	"vllm-autoscaling/providers/accelerators"
 )
 
+// machines are the machine types with GPUs, autumn 2026. T4 and V100 have none of their own; they are attached to N1
+// machines (offered). Sizes are those of https://cloud.google.com/compute/docs/gpus.
+var machines = accelerators.Catalogue{
+	Machines: slices.Concat(
+		carrying("nvidia-l4", 1,
+			size("g2-standard-4", 4, 16), size("g2-standard-8", 8, 32), size("g2-standard-12", 12, 48),
+			size("g2-standard-16", 16, 64), size("g2-standard-32", 32, 128)),
+		carrying("nvidia-l4", 2, size("g2-standard-24", 24, 96)),
+		carrying("nvidia-l4", 4, size("g2-standard-48", 48, 192)),
+		carrying("nvidia-l4", 8, size("g2-standard-96", 96, 384)),
+		carrying("nvidia-a100-40gb", 1, size("a2-highgpu-1g", 12, 85)),
+		carrying("nvidia-a100-40gb", 2, size("a2-highgpu-2g", 24, 170)),
+		carrying("nvidia-a100-40gb", 4, size("a2-highgpu-4g", 48, 340)),
+		carrying("nvidia-a100-40gb", 8, size("a2-highgpu-8g", 96, 680)),
+		carrying("nvidia-a100-40gb", 16, size("a2-megagpu-16g", 96, 1360)),
+		carrying("nvidia-a100-80gb", 1, size("a2-ultragpu-1g", 12, 170)),
+		carrying("nvidia-a100-80gb", 2, size("a2-ultragpu-2g", 24, 340)),
+		carrying("nvidia-a100-80gb", 4, size("a2-ultragpu-4g", 48, 680)),
+		carrying("nvidia-a100-80gb", 8, size("a2-ultragpu-8g", 96, 1360)),
+		carrying("nvidia-h100-80gb", 1, size("a3-highgpu-1g", 26, 234)),
+		carrying("nvidia-h100-80gb", 2, size("a3-highgpu-2g", 52, 468)),
+		carrying("nvidia-h100-80gb", 4, size("a3-highgpu-4g", 104, 936)),
+		carrying("nvidia-h100-80gb", 8, size("a3-highgpu-8g", 208, 1872)),
+		carrying("nvidia-h100-mega-80gb", 8, size("a3-megagpu-8g", 208, 1872)),
+		carrying("nvidia-h200-141gb", 8, size("a3-ultragpu-8g", 224, 2952)),
+	),
+}
+
+// size and carrying are short for their names in package accelerators.
+var (
+	size     = accelerators.Size
+	carrying = accelerators.Carrying
+)
+
 // accelerator is a GPU that GKE offers.
 type accelerator struct {
 	// name is the catalogue's name, gke is GKE's: the type in the node pool and the value of the node
@@ -29,7 +63,7 @@ var offered = []accelerator{
 	{name: "nvidia-v100", gke: "nvidia-tesla-v100", counts: []int{1, 2, 4, 8}},
 }
 
-// findAccelerator finds an accelerator by either of its names.
+// findAccelerator returns the accelerator of either of its names.
 func findAccelerator(name string) (accelerator, bool) {
 	i := slices.IndexFunc(offered, func(a accelerator) bool { return name != "" && (a.name == name || a.gke == name) })
 	if i < 0 {
@@ -39,17 +73,17 @@ func findAccelerator(name string) (accelerator, bool) {
 }
 
 // acceleratorNames lists the cloud-neutral names.
-func acceleratorNames() string {
+func acceleratorNames() []string {
 	var names []string
 	for _, a := range offered {
 		names = append(names, a.name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
-// carriedBy is how many of it a machine type carries by itself; 0 for none.
+// carriedBy returns how many of it a machine type carries by itself; 0 for none.
 func (a accelerator) carriedBy(machineType string) int {
-	machine, ok := accelerators.FindMachine(accelerators.GKE, machineType)
+	machine, ok := machines.Find(machineType)
 	if !ok || machine.Accelerator != a.name {
 		return 0
 	}
@@ -62,7 +96,7 @@ func (a accelerator) machineNames() string {
 		return "an n1 machine type"
 	}
 	var names []string
-	for _, machine := range accelerators.Machines(accelerators.GKE, a.name) {
+	for _, machine := range machines.With(a.name) {
 		names = append(names, machine.Type)
 	}
 	return strings.Join(names, ", ")
