@@ -37,6 +37,7 @@ var ownedFlags = map[string]string{
 	"--shutdown-timeout":                 "the shutdown timeout",
 	"--disable-access-log-for-endpoints": "the probes and the scrape",
 	"--api-key":                          "the API key, which must not stand in the Deployment",
+	"--hf-token":                         "the Hugging Face token, which must not stand in the Deployment",
 	"--time-to-first-token":              "the simulation",
 	"--inter-token-latency":              "the simulation",
 	"--time-factor-under-load":           "the simulation",

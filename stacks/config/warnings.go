@@ -2,12 +2,7 @@ package config
 
 import (
 	"fmt"
-	"regexp"
-	"strconv"
-	"strings"
 	"time"
-
-	"vllm-autoscaling/stacks/config/models"
 )
 
 const (
@@ -20,68 +15,16 @@ const (
 	loadRateGiB            = 1.0
 	// downloadRateGiB is a slow download from Hugging Face, a second.
 	downloadRateGiB = 0.1
-	// firstVersion is the first release of vLLM that knows every flag that the program sets:
-	// --shutdown-timeout came last.
-	firstVersion = "0.18.0"
 )
 
 // spotNotice is how long a pod on a spot machine has left when the machine is taken back: on GKE 15 of the
 // 30 seconds go to ordinary pods.
 var spotNotice = map[string]time.Duration{CloudGKE: 15 * time.Second, CloudEKS: 2 * time.Minute, CloudAKS: 30 * time.Second}
 
-// vllmVersion finds the version of a vLLM image in its tag.
-var vllmVersion = regexp.MustCompile(`vllm-openai[^/]*:v?([0-9]+)\.([0-9]+)\.([0-9]+)`)
-
-// validateVersion refuses images of vLLM that do not know the model, or the flags.
-func (c *Config) validateVersion(r *report) {
-	found := vllmVersion.FindStringSubmatch(c.VLLM.Image)
-	if found == nil || c.GPU.Mode != GPUNvidia {
-		return
-	}
-	needs, why := firstVersion, "the flags that the program sets"
-	if model, known := models.Find(c.Model.ID); known && older(model.MinVLLM, needs) {
-		needs, why = model.MinVLLM, c.Model.ID
-	}
-	if version := strings.Join(found[1:], "."); older(needs, version) {
-		r.badWith("vllm.image", c.VLLM.Image, fmt.Sprintf("vLLM %s or newer, which knows %s; this one is %s", needs, why, version),
-			[]way{{"vllm.image vllm/vllm-openai:v" + needs, []change{{"vllm.image": "vllm/vllm-openai:v" + needs}}}})
-	}
-}
-
-// older says whether version b is older than version a, both of three numbers.
-func older(a, b string) bool {
-	as, bs := strings.Split(a, "."), strings.Split(b, ".")
-	for i := range as {
-		x, _ := strconv.Atoi(as[i])
-		y, _ := strconv.Atoi(bs[i])
-		if x != y {
-			return y < x
-		}
-	}
-	return false
-}
-
 // warnOfScaling looks at how the signals go together, and with the times that things take.
 func (c *Config) warnOfScaling(r *report) {
-	s, interval, relist := c.Autoscaling.Signals, c.Monitoring.SignalInterval, c.Autoscaling.RelistInterval
-	const prefix = "autoscaling.signals."
-	if s.GPUUtilization.Enabled && !s.RequestsRunning.Enabled && !s.RequestsWaiting.Enabled {
-		r.warn(prefix+"gpuUtilization.enabled", true,
-			fmt.Sprintf("without a request signal the autoscaler cannot tell a busy replica from a full one: a GPU reads near 100 percent whenever anything is decoded, and never more, so replicas grow by a factor of %.2f at a time however long the queue",
-				100/s.GPUUtilization.Target),
-			r.set(prefix+"requestsWaiting.enabled", "true"))
-	}
-	if s.GPUUtilization.Enabled && s.RequestsRunning.Enabled && s.GPUUtilization.GuardRequests > s.RequestsRunning.Target {
-		r.warn(prefix+"gpuUtilization.guardRequests", s.GPUUtilization.GuardRequests,
-			fmt.Sprintf("utilisation counts in full only from so many requests on, which is above requestsRunning.target (%g): by then the requests have scaled up, and the GPU signal decides nothing",
-				s.RequestsRunning.Target),
-			"lower it, or switch gpuUtilization off")
-	}
-	if s.RequestsWaiting.Enabled && s.RequestsWaiting.Target > float64(c.Model.MaxNumSeqs) {
-		r.warn(prefix+"requestsWaiting.target", s.RequestsWaiting.Target,
-			fmt.Sprintf("a queue longer than model.maxNumSeqs (%d) is more than one full batch: each new request waits for a whole one before replicas are added", c.Model.MaxNumSeqs),
-			"3 to 5 is usual")
-	}
+	interval, relist := c.Monitoring.SignalInterval, c.Autoscaling.RelistInterval
+	c.warnOfSignals(r)
 	if !c.ManagesMetrics() && relist < 2*interval {
 		r.warn("autoscaling.relistInterval", relist,
 			fmt.Sprintf("less than two of monitoring.signalInterval (%s): one late scrape, and the adapter forgets the metric until the next relist", interval),

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"regexp"
@@ -45,19 +44,19 @@ var changesSums = []string{
 	"--disable-hybrid-kv-cache-manager", "--kv-transfer-config", "--limit-mm-per-prompt",
 }
 
-// gated says whether Hugging Face hands the model out only to accounts that accepted a licence.
+// gated reports whether Hugging Face hands the model out only to accounts that accepted a licence.
 func (c *Config) gated() bool {
 	model, known := models.Find(c.Model.ID)
 	return known && model.Gated || gatedModel.MatchString(c.Model.ID)
 }
 
-// refusesFloat16 says whether vLLM refuses to run the model in float16.
+// refusesFloat16 reports whether vLLM refuses to run the model in float16.
 func (c *Config) refusesFloat16() bool {
 	model, known := models.Find(c.Model.ID)
 	return known && model.NoFloat16 || noFloat16.MatchString(c.Model.ID)
 }
 
-// needsCapability is the compute capability, times ten, that the model needs as it is served; 0 for
+// needsCapability returns the compute capability, times ten, that the model needs as it is served; 0 for
 // none.
 func (c *Config) needsCapability() int {
 	model, known := models.Find(c.Model.ID)
@@ -75,30 +74,9 @@ func (c *Config) needsCapability() int {
 	}
 }
 
-// serverFlags are the flags in model.extraArgs with their values, in their long form with dashes.
-func (c *Config) serverFlags() map[string]string {
-	flags := map[string]string{}
-	last := ""
-	for _, arg := range c.Model.ExtraArgs {
-		if !strings.HasPrefix(arg, "-") {
-			if last != "" && flags[last] == "" {
-				flags[last] = arg
-			}
-			continue
-		}
-		name, value, _ := strings.Cut(arg, "=")
-		last = flagName(name)
-		flags[last] = value
-	}
-	return flags
-}
-
-// flagName is a flag as vLLM's help writes it; underscores are allowed in place of dashes.
-func flagName(flag string) string { return strings.ReplaceAll(flag, "_", "-") }
-
-// footprint is what the model takes of the GPUs, where that can be told.
+// footprint returns what the model takes of the GPUs, where that can be told.
 func (c *Config) footprint() (sizing.Footprint, bool) {
-	flags := c.serverFlags()
+	flags := serverFlags(c.Model.ExtraArgs)
 	for _, flag := range changesSums {
 		if _, given := flags[flag]; given {
 			return sizing.Footprint{}, false
@@ -122,7 +100,7 @@ func (c *Config) footprint() (sizing.Footprint, bool) {
 	return sizing.Footprint{}, false
 }
 
-// usableGiB is the memory of one GPU as CUDA reports it; 0 when it is not known.
+// usableGiB returns the memory of one GPU as CUDA reports it; 0 when it is not known.
 func (c *Config) usableGiB() float64 {
 	if accelerator, ok := accelerators.Find(c.NodePools.GPU.Accelerator); ok && c.createsGPUPool() {
 		return accelerator.UsableGiB
@@ -137,9 +115,9 @@ func (c *Config) usableGiB() float64 {
 	return usable
 }
 
-// batchedTokens is how many tokens vLLM puts into one forward pass.
+// batchedTokens returns how many tokens vLLM puts into one forward pass.
 func (c *Config) batchedTokens() int {
-	if n, err := strconv.Atoi(c.serverFlags()["--max-num-batched-tokens"]); err == nil && n > 0 {
+	if n, err := strconv.Atoi(serverFlags(c.Model.ExtraArgs)["--max-num-batched-tokens"]); err == nil && n > 0 {
 		return n
 	}
 	large := c.usableGiB() >= sizing.LargeGPUGiB && (!c.createsGPUPool() || !strings.Contains(c.NodePools.GPU.Accelerator, "a100"))
@@ -147,24 +125,25 @@ func (c *Config) batchedTokens() int {
 	return max(choose(large, sizing.BatchedTokensLarge, sizing.BatchedTokens), c.Model.MaxNumSeqs)
 }
 
-// fit is how the model fits the GPUs of a replica; false when something about it is not known, or wrong
-// and said elsewhere.
+// fit returns what decides whether the model fits the GPUs of a replica; false when something about it is not known.
 func (c *Config) fit() (sizing.Footprint, sizing.Server, bool) {
 	m := c.Model
-	_, eager := c.serverFlags()["--enforce-eager"]
+	_, eager := serverFlags(c.Model.ExtraArgs)["--enforce-eager"]
 	server := sizing.Server{
 		GPUGiB: c.usableGiB(), GPUs: c.GPU.PerReplica, Utilization: m.GPUMemoryUtilization,
 		MaxModelLen: m.MaxModelLen, MaxNumSeqs: m.MaxNumSeqs, BatchedTokens: c.batchedTokens(), Eager: eager,
 	}
 	footprint, known := c.footprint()
-	ok := known && c.GPU.Mode == GPUNvidia && server.GPUGiB > 0 && slices.Contains(replicaSizes, server.GPUs) &&
-		server.Utilization > 0 && server.Utilization <= 1 && server.MaxModelLen >= 1 && server.MaxNumSeqs >= 1
-	return footprint, server, ok
+	return footprint, server, known && c.GPU.Mode == GPUNvidia && server.GPUGiB > 0
 }
 
-// validateFit refuses what vLLM would refuse minutes after a GPU was paid for, and warns of what it
+// checkFit refuses what vLLM would refuse minutes after a GPU was paid for, and warns of what it
 // would serve slowly.
-func (c *Config) validateFit(r *report) {
+func (c *Config) checkFit(r *report) {
+	if r.anyRefused("model.id", "model.maxModelLen", "model.maxNumSeqs", "model.gpuMemoryUtilization", "model.dtype", "model.size.weightsGiB",
+		"model.size.kvBytesPerToken", "gpu.mode", "gpu.perReplica", "gpu.memoryGiB", "nodePools.gpu.machineType", "nodePools.gpu.accelerator") {
+		return
+	}
 	footprint, server, ok := c.fit()
 	if !ok {
 		c.warnUnchecked(r)
@@ -210,13 +189,13 @@ func (c *Config) warnOfCache(r *report, fit sizing.Fit) {
 		fmt.Sprintf("lower it to %d, lower model.maxModelLen, or give a replica more GPU memory; fine if requests are much shorter", max(1, typical)))
 }
 
-// warnUnchecked says why nothing is known of whether the model fits.
+// warnUnchecked warns where it is not known whether the model fits.
 func (c *Config) warnUnchecked(r *report) {
 	if c.GPU.Mode != GPUNvidia {
 		return
 	}
 	for _, flag := range changesSums {
-		if _, given := c.serverFlags()[flag]; given {
+		if _, given := serverFlags(c.Model.ExtraArgs)[flag]; given {
 			r.warn("model.extraArgs", flag, "it changes what vLLM takes of a GPU, so whether the model fits was not checked",
 				"see that it does before you rely on it")
 			return
@@ -233,13 +212,13 @@ func (c *Config) warnUnchecked(r *report) {
 	}
 }
 
-// validateModelSize checks the size of a model that the program does not know.
-func (c *Config) validateModelSize(r *report, given keySet) {
+// checkModelSize checks the size of a model that the program does not know.
+func (c *Config) checkModelSize(r *report) {
 	size := c.Model.Size
-	if !given.hasBelow("model.size", "") {
+	if !r.given.hasBelow("model.size", "") {
 		return
 	}
-	if _, known := models.Find(c.Model.ID); known {
+	if _, known := models.Find(c.Model.ID); known && !r.anyRefused("model.id") {
 		r.bad("model.size", "", fmt.Sprintf("no size for %s, which the program knows", c.Model.ID), "remove the key")
 		return
 	}
@@ -251,119 +230,12 @@ func (c *Config) validateModelSize(r *report, given keySet) {
 		r.bad("model.size.kvBytesPerToken", size.KVBytesPerToken, "the KV cache of a token over all layers, in bytes, above 0",
 			"multiply 2 x layers x key-value heads x head width x 2 bytes, from the model's config.json")
 	}
-	if size.ContextLength < 0 {
-		r.bad("model.size.contextLength", size.ContextLength, "the model's longest context in tokens, or 0 for unknown", "for example 32768")
-	} else if size.ContextLength > 0 && c.Model.MaxModelLen > size.ContextLength {
+	if size.ContextLength > 0 && c.Model.MaxModelLen > size.ContextLength {
 		r.bad("model.maxModelLen", c.Model.MaxModelLen, fmt.Sprintf("at most model.size.contextLength (%d)", size.ContextLength), "lower it")
 	}
 }
 
-// waysToFit are the changes that make a model fit, by quantity: a shorter context, more GPUs, other GPUs,
-// a larger share, another model.
-func (c *Config) waysToFit(r *report, key string, footprint sizing.Footprint, server sizing.Server) []way {
-	var ways []way
-	try := func(text string, changed change) bool {
-		if !r.works(key, changed) {
-			return false
-		}
-		ways = append(ways, way{text, []change{changed}})
-		return true
-	}
-	if longest := sizing.LongestContext(footprint, server) / shortestContext * shortestContext; longest >= shortestContext {
-		try(fmt.Sprintf("model.maxModelLen %d", longest), change{"model.maxModelLen": longest})
-	}
-	for _, gpus := range replicaSizes {
-		if gpus <= c.GPU.PerReplica {
-			continue
-		}
-		text, changed := fmt.Sprintf("gpu.perReplica %d", gpus), change{"gpu.perReplica": gpus}
-		if pool := c.NodePools.GPU; c.createsGPUPool() && pool.GPUsPerNode < gpus {
-			machines := accelerators.Machines(c.Cloud, pool.Accelerator)
-			larger := slices.IndexFunc(machines, func(m accelerators.Machine) bool { return m.GPUs >= gpus })
-			if larger < 0 {
-				continue
-			}
-			text += " with nodePools.gpu.machineType " + machines[larger].Type
-			changed["nodePools.gpu.machineType"], changed["nodePools.gpu.gpusPerNode"] = machines[larger].Type, nil
-		}
-		if try(text, changed) {
-			break
-		}
-	}
-	ways = append(ways, c.otherGPUs(r, key)...)
-	if server.Utilization < highUtilization {
-		try(fmt.Sprintf("model.gpuMemoryUtilization %g", highUtilization), change{"model.gpuMemoryUtilization": highUtilization})
-	}
-	return append(ways, c.otherModels(r, key)...)
-}
-
-// otherGPUs are the GPUs with which a problem would be gone: on a cloud its machine types, with enough
-// of them for a replica, elsewhere sizes.
-func (c *Config) otherGPUs(r *report, key string) []way {
-	var names []string
-	var changes []change
-	if !c.createsGPUPool() {
-		for _, a := range accelerators.All() {
-			name, changed := fmt.Sprintf("%g", a.MemoryGiB), change{"gpu.memoryGiB": a.MemoryGiB}
-			if c.GPU.MemoryGiB > 0 && a.ComputeCapability >= c.needsCapability() && !slices.Contains(names, name) && r.works(key, changed) {
-				names, changes = append(names, name), append(changes, changed)
-			}
-		}
-		if len(names) == 0 {
-			return nil
-		}
-		return []way{{fmt.Sprintf("GPUs of %s GiB", strings.Join(names, ", ")), changes}}
-	}
-	for _, a := range accelerators.In(c.Cloud) {
-		if a.Name == c.NodePools.GPU.Accelerator {
-			continue
-		}
-		var machines []string
-		for _, machine := range c.machinesWith(a.Name) {
-			if len(machines) == maxNamedMachines {
-				machines = append(machines, "...")
-				break
-			}
-			if changed := otherMachine(machine); r.works(key, changed) {
-				machines, changes = append(machines, machine), append(changes, changed)
-			}
-		}
-		if len(machines) > 0 {
-			names = append(names, fmt.Sprintf("%s (%s)", a.Name, strings.Join(machines, ", ")))
-		}
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	return []way{{"another nodePools.gpu.machineType: " + strings.Join(names, ", "), changes}}
-}
-
-// otherMachine takes another machine type, from which the rest of the pool follows.
-func otherMachine(machineType string) change {
-	return change{
-		"nodePools.gpu.machineType": machineType, "nodePools.gpu.accelerator": nil, "nodePools.gpu.gpusPerNode": nil, "gpu.memoryGiB": nil,
-	}
-}
-
-// otherModels are the largest models of the catalogue that would fit as everything is.
-func (c *Config) otherModels(r *report, key string) []way {
-	largest := models.All()
-	slices.SortStableFunc(largest, func(a, b models.Model) int { return cmp.Compare(b.Parameters, a.Parameters) })
-	var names []string
-	var changes []change
-	for _, model := range largest {
-		changed := change{"model.id": model.IDs[0], "model.size": nil, "model.revision": nil}
-		if model.IDs[0] != c.Model.ID && len(names) < maxNamedModels && r.works(key, changed) {
-			names, changes = append(names, model.IDs[0]), append(changes, changed)
-		}
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	return []way{{"another model.id, such as " + strings.Join(names, ", "), changes}}
-}
-
-// downloadGiB is what the model's files take on a node; 0 when it is not known, or none are downloaded.
+// downloadGiB returns what the model's files take on a node; 0 when it is not known, or none are downloaded.
 func (c *Config) downloadGiB() float64 {
 	if strings.HasPrefix(c.Model.ID, "/") || c.GPU.Mode != GPUNvidia {
 		return 0
@@ -373,10 +245,4 @@ func (c *Config) downloadGiB() float64 {
 		return 1.02 * model.Parameters * 2e9 / sizing.GiB
 	}
 	return c.Model.Size.WeightsGiB
-}
-
-// defaultModelCache leaves room for the model's files, and 20Gi at least.
-func (c *Config) defaultModelCache() Quantity {
-	const smallest, step = 20, 10
-	return Quantity(fmt.Sprintf("%dGi", max(smallest, step*int(math.Ceil(1.1*c.downloadGiB()/step)))))
 }
