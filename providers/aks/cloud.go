@@ -31,10 +31,13 @@ const (
 	aggregatedAPIPort = 10250
 )
 
+// Name is the value of the key cloud.
+const Name = "aks"
+
 // Cloud describes Azure Kubernetes Service.
 func Cloud() providers.Cloud {
 	return providers.Cloud{
-		Name:     "aks",
+		Name:     Name,
 		Title:    "Azure Kubernetes Service",
 		NewKeys:  func() any { return &Keys{} },
 		Validate: func(r *providers.Request) providers.Problems { return argsOf(r).Validate() },
@@ -54,6 +57,7 @@ func Cloud() providers.Cloud {
 		},
 		Node:       providers.NodeRoom{Reserved: reserved, HiddenShare: hiddenShare},
 		SpotNotice: spotNotice,
+		MaxName:    maxName,
 	}
 }
 

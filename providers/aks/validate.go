@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	clusterNameForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$`)
+	clusterNameForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$`)
 	identityForm    = regexp.MustCompile(`(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/[^/]+$`)
 	subnetForm      = regexp.MustCompile(`(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Network/virtualNetworks/[^/]+/subnets/[^/]+$`)
 )
@@ -21,6 +21,8 @@ var (
 var availabilityZones = []string{"1", "2", "3"}
 
 const (
+	// maxName is AKS' limit on the name of a cluster, in characters.
+	maxName = 63
 	// minSystemVCPUs is what AKS requires of a system pool that it supports for more than a trial.
 	minSystemVCPUs = 4
 	// maxDiskGiB is AKS' upper limit of an OS disk.
@@ -66,7 +68,7 @@ func (a *Args) validateName(p *providers.Problems) {
 	if a.Attaches() {
 		key = providers.KeyExisting
 	}
-	if !clusterNameForm.MatchString(a.ClusterName()) {
+	if name := a.ClusterName(); len(name) > maxName || !clusterNameForm.MatchString(name) {
 		p.Add(key, a.ClusterName(), "an AKS cluster's name: 1 to 63 letters, digits, - and _, a letter or digit at both ends", "")
 	}
 }

@@ -28,10 +28,13 @@ const (
 	aggregatedAPIPort = 10250
 )
 
+// Name is the value of the key cloud.
+const Name = "eks"
+
 // Cloud describes Amazon EKS.
 func Cloud() providers.Cloud {
 	return providers.Cloud{
-		Name:     "eks",
+		Name:     Name,
 		Title:    "Amazon EKS",
 		NewKeys:  func() any { return &Keys{AMIType: AL2023} },
 		Validate: func(r *providers.Request) providers.Problems { return argsOf(r).Validate() },
@@ -50,6 +53,7 @@ func Cloud() providers.Cloud {
 		},
 		Node:       providers.NodeRoom{Reserved: reserved, HiddenShare: hiddenShare},
 		SpotNotice: spotNotice,
+		MaxName:    maxName,
 	}
 }
 

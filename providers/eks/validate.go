@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	clusterNameForm  = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$`)
+	clusterNameForm  = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9_-]*$`)
 	instanceTypeForm = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
 	// armForm matches Graviton families, such as m7g and g5g: a g right after the generation.
 	armForm = regexp.MustCompile(`^[a-z]+[0-9]+g`)
@@ -21,6 +21,9 @@ var (
 
 // addonNames are the EKS add-ons of a created cluster.
 var addonNames = []string{addonCNI, addonKubeProxy, addonPodIdentity, addonCoreDNS, addonEBS}
+
+// maxName is EKS' limit on the name of a cluster, in characters.
+const maxName = 100
 
 // maxNodes is EKS' limit on nodes in one managed node group, maxDiskGiB gp3's on a volume.
 const maxNodes, maxDiskGiB = 450, 16384
@@ -64,7 +67,7 @@ func (a *Args) validateName(p *providers.Problems) {
 	if a.Attaches() {
 		key = providers.KeyExisting
 	}
-	if !clusterNameForm.MatchString(a.ClusterName()) {
+	if name := a.ClusterName(); len(name) > maxName || !clusterNameForm.MatchString(name) {
 		p.Add(key, a.ClusterName(), "an EKS cluster's name: 1 to 100 letters, digits, - and _, a letter or digit first", "")
 	}
 }
@@ -90,6 +93,9 @@ func (a *Args) validateNetwork(p *providers.Problems) {
 		p.Add("eks.zones", a.Zones, fmt.Sprintf("2 to %d zones, such as %sa and %sb", maxZones, a.Region, a.Region), "list them, or set eks.subnetIds (docs/eks.md)")
 	}
 	for i, zone := range a.Zones {
+		if a.Region == "" {
+			break // Zones cannot be judged without it.
+		}
 		if suffix, found := strings.CutPrefix(zone, a.Region); !found || len(suffix) != 1 {
 			p.Add(providers.Item("eks.zones", i), zone, fmt.Sprintf("a zone of region %s, such as %sa", a.Region, a.Region), "")
 		}

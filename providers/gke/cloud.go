@@ -19,10 +19,13 @@ const (
 	aggregatedAPIPort = 10250
 )
 
+// Name is the value of the key cloud.
+const Name = "gke"
+
 // Cloud describes Google Kubernetes Engine.
 func Cloud() providers.Cloud {
 	return providers.Cloud{
-		Name:     "gke",
+		Name:     Name,
 		Title:    "Google Kubernetes Engine",
 		NewKeys:  func() any { return &Keys{} },
 		Validate: func(r *providers.Request) providers.Problems { return argsOf(r).Validate() },
@@ -43,6 +46,7 @@ func Cloud() providers.Cloud {
 		},
 		Node:       providers.NodeRoom{Reserved: reserved, HiddenShare: hiddenShare},
 		SpotNotice: spotNotice,
+		MaxName:    maxName,
 	}
 }
 

@@ -10,8 +10,11 @@ import (
 	"vllm-autoscaling/providers"
 )
 
+// maxName leaves room for what the nodes' service account adds to the name.
+const maxName = 24
+
 var (
-	namePattern     = regexp.MustCompile(`^[a-z][a-z0-9-]{0,22}[a-z0-9]$`)
+	namePattern     = regexp.MustCompile(`^[a-z][a-z0-9-]*[a-z0-9]$`)
 	existingPattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,38}[a-z0-9]$`)
 	// zonePattern matches a region, too: its last part is optional.
 	zonePattern = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+(-[a-z0-9]+)?$`)
@@ -38,7 +41,7 @@ func (a *Args) Validate() providers.Problems {
 }
 
 func (a *Args) validateNames(p *providers.Problems) {
-	if !namePattern.MatchString(a.Name) {
+	if len(a.Name) > maxName || !namePattern.MatchString(a.Name) {
 		p.Add(providers.KeyName, a.Name, "2 to 24 lower-case letters, digits and dashes that begin with a letter and do not end with a dash: "+
 			"the name of the nodes' service account is made of it", "")
 	}
