@@ -242,7 +242,7 @@ func (d *decoder) checkNamespace(full, namespace, name string) {
 	})
 }
 
-// shown is a value as an error may print it.
+// shown returns a value as an error may print it.
 func (d *decoder) shown(value any) string {
 	if d.secret {
 		return "[secret]"
@@ -279,7 +279,7 @@ func asInt(v any) (int, bool) {
 	return i, err == nil
 }
 
-// asFloat takes a number in quotes too, because `pulumi config set --path` stores 0.85 as a string.
+// asFloat accepts a number in quotes too, because `pulumi config set --path` stores 0.85 as a string.
 func asFloat(v any) (float64, bool) {
 	var text string
 	switch n := v.(type) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"vllm-autoscaling/providers"
 )
@@ -36,6 +37,9 @@ type Field struct {
 // Fields lists the fields of a struct that have a key, in order. In the place of CloudKeys there is a section for each
 // cloud, called like the cloud; and in tags, words with a dollar sign stand for what the table of clouds has (see words).
 func Fields(structure reflect.Type) []Field {
+	if known, ok := fieldsOf.Load(structure); ok {
+		return known.([]Field)
+	}
 	var fields []Field
 	for i := range structure.NumField() {
 		field := structure.Field(i)
@@ -47,8 +51,12 @@ func Fields(structure reflect.Type) []Field {
 			fields = append(fields, Field{StructField: field})
 		}
 	}
+	fieldsOf.Store(structure, fields)
 	return fields
 }
+
+// fieldsOf are the results of Fields, which is called for every key that is read.
+var fieldsOf sync.Map
 
 // sections lists the sections of the clouds' own keys.
 func sections(of reflect.StructField) []Field {

@@ -40,17 +40,17 @@ const firstVersion = "0.18.0"
 var vllmVersion = regexp.MustCompile(`vllm-openai[^/]*:v?([0-9]+)\.([0-9]+)\.([0-9]+)`)
 
 // checkVersion refuses images of vLLM that do not know the model, or the flags.
-func (c *Config) checkVersion(r *report) {
-	found := vllmVersion.FindStringSubmatch(c.VLLM.Image)
-	if found == nil || c.GPU.Mode != GPUNvidia || r.anyRefused("model.id", "gpu.mode") {
+func checkVersion(r *report, image, modelID string) {
+	found := vllmVersion.FindStringSubmatch(image)
+	if found == nil || r.anyRefused("model.id") {
 		return
 	}
 	needs, why := firstVersion, "the flags that the program sets"
-	if model, known := models.Find(c.Model.ID); known && older(model.MinVLLM, needs) {
-		needs, why = model.MinVLLM, c.Model.ID
+	if model, known := models.Find(modelID); known && older(model.MinVLLM, needs) {
+		needs, why = model.MinVLLM, modelID
 	}
 	if version := strings.Join(found[1:], "."); older(needs, version) {
-		r.badWith("vllm.image", c.VLLM.Image, fmt.Sprintf("vLLM %s or newer, which knows %s; this one is %s", needs, why, version),
+		r.badWith("vllm.image", image, fmt.Sprintf("vLLM %s or newer, which knows %s; this one is %s", needs, why, version),
 			[]way{{"vllm.image vllm/vllm-openai:v" + needs, []change{{"vllm.image": "vllm/vllm-openai:v" + needs}}}})
 	}
 }

@@ -28,12 +28,14 @@ func (c *Config) check(r *report) {
 	checkPlainText(r)
 	checkCloud(r, c.Cloud, c.Stack)
 	checkNamespaces(r, c.Namespaces)
-	c.checkModel(r)
-	c.checkModelSize(r)
+	checkModel(r, c.Model)
+	checkModelSize(r, c.Model)
 	c.checkFit(r)
 	c.checkSecrets(r)
 	checkVLLM(r, c.VLLM)
-	c.checkVersion(r)
+	if c.GPU.Mode == GPUNvidia && !r.anyRefused("gpu.mode") {
+		checkVersion(r, c.VLLM.Image, c.Model.ID)
+	}
 	c.checkGPU(r)
 	c.checkMetrics(r)
 	checkMonitoring(r, c.Monitoring)
@@ -66,8 +68,7 @@ func checkNamespaces(r *report, n Namespaces) {
 }
 
 // checkModel checks the model and its flags against what is known of the model.
-func (c *Config) checkModel(r *report) {
-	m := c.Model
+func checkModel(r *report, m Model) {
 	checkExtraArgs(r, m.ExtraArgs)
 	if r.anyRefused("model.id") {
 		return
@@ -76,7 +77,7 @@ func (c *Config) checkModel(r *report) {
 		r.bad("model.maxModelLen", m.MaxModelLen, fmt.Sprintf("at most %d, the context of %s", known.ContextLength, m.ID),
 			"lower it; a shorter context leaves more memory for requests")
 	}
-	if (m.DType == "half" || m.DType == "float16") && c.refusesFloat16() {
+	if (m.DType == "half" || m.DType == "float16") && m.refusesFloat16() {
 		r.bad("model.dtype", m.DType, "auto, bfloat16 or float32: vLLM refuses to run Gemma in float16",
 			"use auto (GPUs of compute capability 8.0 and up, such as L4 and A100) or float32")
 	}
@@ -95,7 +96,7 @@ func (c *Config) checkSecrets(r *report) {
 			Fix: fmt.Sprintf("pulumi config set --secret %s%s (and replace the value if the file was shared)", choose(nested, "--path ", ""), r.full(key)),
 		})
 	})
-	if c.GPU.Mode == GPUNvidia && c.gated() && !c.HuggingFaceToken.Given() && !r.anyRefused("model.id", "gpu.mode") {
+	if c.GPU.Mode == GPUNvidia && c.Model.gated() && !c.HuggingFaceToken.Given() && !r.anyRefused("model.id", "gpu.mode") {
 		r.add(Problem{
 			Key:     r.full("huggingFaceToken"),
 			Allowed: fmt.Sprintf("a Hugging Face token with access to %s, which is gated", c.Model.ID),

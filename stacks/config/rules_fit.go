@@ -45,15 +45,15 @@ var changesSums = []string{
 }
 
 // gated reports whether Hugging Face hands the model out only to accounts that accepted a licence.
-func (c *Config) gated() bool {
-	model, known := models.Find(c.Model.ID)
-	return known && model.Gated || gatedModel.MatchString(c.Model.ID)
+func (m Model) gated() bool {
+	model, known := models.Find(m.ID)
+	return known && model.Gated || gatedModel.MatchString(m.ID)
 }
 
 // refusesFloat16 reports whether vLLM refuses to run the model in float16.
-func (c *Config) refusesFloat16() bool {
-	model, known := models.Find(c.Model.ID)
-	return known && model.NoFloat16 || noFloat16.MatchString(c.Model.ID)
+func (m Model) refusesFloat16() bool {
+	model, known := models.Find(m.ID)
+	return known && model.NoFloat16 || noFloat16.MatchString(m.ID)
 }
 
 // needsCapability returns the compute capability, times ten, that the model needs as it is served; 0 for
@@ -75,25 +75,25 @@ func (c *Config) needsCapability() int {
 }
 
 // footprint returns what the model takes of the GPUs, where that can be told.
-func (c *Config) footprint() (sizing.Footprint, bool) {
-	flags := serverFlags(c.Model.ExtraArgs)
+func (m Model) footprint() (sizing.Footprint, bool) {
+	flags := serverFlags(m.ExtraArgs)
 	for _, flag := range changesSums {
 		if _, given := flags[flag]; given {
 			return sizing.Footprint{}, false
 		}
 	}
 	bytes := 2.0
-	if slices.Contains(float32Types, c.Model.DType) {
+	if slices.Contains(float32Types, m.DType) {
 		bytes = 4
 	}
-	if model, known := models.Find(c.Model.ID); known {
+	if model, known := models.Find(m.ID); known {
 		cacheBytes := bytes
 		if strings.HasPrefix(flags["--kv-cache-dtype"], "fp8") {
 			cacheBytes = 1
 		}
 		return sizing.Of(model, bytes, cacheBytes), true
 	}
-	size := c.Model.Size
+	size := m.Size
 	if size.WeightsGiB > 0 && size.KVBytesPerToken > 0 {
 		return sizing.OfSize(size.WeightsGiB, float64(size.KVBytesPerToken)), true
 	}
@@ -133,7 +133,7 @@ func (c *Config) fit() (sizing.Footprint, sizing.Server, bool) {
 		GPUGiB: c.usableGiB(), GPUs: c.GPU.PerReplica, Utilization: m.GPUMemoryUtilization,
 		MaxModelLen: m.MaxModelLen, MaxNumSeqs: m.MaxNumSeqs, BatchedTokens: c.batchedTokens(), Eager: eager,
 	}
-	footprint, known := c.footprint()
+	footprint, known := c.Model.footprint()
 	return footprint, server, known && c.GPU.Mode == GPUNvidia && server.GPUGiB > 0
 }
 
@@ -160,14 +160,16 @@ func (c *Config) checkFit(r *report) {
 			c.waysToFit(r, "model.id", footprint, server))
 	case !fit.Starts():
 		r.badWith("model.maxModelLen", c.Model.MaxModelLen,
-			fmt.Sprintf("a context of which one request fits: of %s, weights (%.1f GiB) and a forward pass (%.1f GiB) leave %.2f GiB for the KV cache, and a request of %d tokens takes %.2f GiB",
+			fmt.Sprintf("a context of which one request fits: of %s, weights (%.1f GiB) and a forward pass (%.1f GiB) leave %.2f GiB "+
+				"for the KV cache, and a request of %d tokens takes %.2f GiB",
 				share, fit.Weights, fit.Overhead, fit.Cache, server.MaxModelLen, fit.Sequence),
 			c.waysToFit(r, "model.maxModelLen", footprint, server))
 	default:
 		c.warnOfCache(r, fit)
 		if outside := (1 - server.Utilization) * server.GPUGiB; outside < outsideGiB {
 			r.warn("model.gpuMemoryUtilization", c.Model.GPUMemoryUtilization,
-				fmt.Sprintf("it leaves %.2f GiB of a GPU to everything else, and the CUDA context and CUDA graphs need about %g GiB; vLLM refuses to start when its share is not free",
+				fmt.Sprintf("it leaves %.2f GiB of a GPU to everything else, and the CUDA context and CUDA graphs need about %g GiB; "+
+					"vLLM refuses to start when its share is not free",
 					outside, outsideGiB),
 				fmt.Sprintf("set it to %g or less", math.Floor(100*(1-outsideGiB/server.GPUGiB))/100))
 		}
@@ -180,10 +182,12 @@ func (c *Config) warnOfCache(r *report, fit sizing.Fit) {
 	if typical >= c.Model.MaxNumSeqs {
 		return
 	}
-	why := fmt.Sprintf("the KV cache of %.1f GiB holds %.1f requests of model.maxModelLen (%d) tokens, or about %d of half of it; more are paused and repeated, which costs throughput",
+	why := fmt.Sprintf("the KV cache of %.1f GiB holds %.1f requests of model.maxModelLen (%d) tokens, or about %d of half of it; "+
+		"more are paused and repeated, which costs throughput",
 		fit.Cache, fit.FullLength(), c.Model.MaxModelLen, typical)
 	if target := c.Autoscaling.Signals.RequestsRunning; target.Enabled && float64(typical) <= target.Target*(1+hpaTolerance) {
-		why += fmt.Sprintf(", and the requests running hardly exceed autoscaling.signals.requestsRunning.target (%g), so that only waiting requests and the GPU scale up", target.Target)
+		why += fmt.Sprintf(", and the requests running hardly exceed autoscaling.signals.requestsRunning.target (%g), "+
+			"so that only waiting requests and the GPU scale up", target.Target)
 	}
 	r.warn("model.maxNumSeqs", c.Model.MaxNumSeqs, why,
 		fmt.Sprintf("lower it to %d, lower model.maxModelLen, or give a replica more GPU memory; fine if requests are much shorter", max(1, typical)))
@@ -205,7 +209,7 @@ func (c *Config) warnUnchecked(r *report) {
 	switch {
 	case !known && c.Model.Size == ModelSize{}:
 		r.warn("model.id", c.Model.ID, "the program does not know this model, so whether it fits the GPUs was not checked",
-			"give its size with model.size.weightsGiB and model.size.kvBytesPerToken (docs/sizing.md says how to find them)")
+			"give its size with model.size.weightsGiB and model.size.kvBytesPerToken (docs/sizing.md describes how to find them)")
 	case c.usableGiB() == 0:
 		r.warn("gpu.memoryGiB", "", "the memory of the GPUs is not known, so whether the model fits was not checked",
 			r.set("gpu.memoryGiB", "24")+" for GPUs of 24 GiB")
@@ -213,13 +217,13 @@ func (c *Config) warnUnchecked(r *report) {
 }
 
 // checkModelSize checks the size of a model that the program does not know.
-func (c *Config) checkModelSize(r *report) {
-	size := c.Model.Size
+func checkModelSize(r *report, m Model) {
+	size := m.Size
 	if !r.given.hasBelow("model.size", "") {
 		return
 	}
-	if _, known := models.Find(c.Model.ID); known && !r.anyRefused("model.id") {
-		r.bad("model.size", "", fmt.Sprintf("no size for %s, which the program knows", c.Model.ID), "remove the key")
+	if _, known := models.Find(m.ID); known && !r.anyRefused("model.id") {
+		r.bad("model.size", "", fmt.Sprintf("no size for %s, which the program knows", m.ID), "remove the key")
 		return
 	}
 	if size.WeightsGiB <= 0 {
@@ -230,8 +234,8 @@ func (c *Config) checkModelSize(r *report) {
 		r.bad("model.size.kvBytesPerToken", size.KVBytesPerToken, "the KV cache of a token over all layers, in bytes, above 0",
 			"multiply 2 x layers x key-value heads x head width x 2 bytes, from the model's config.json")
 	}
-	if size.ContextLength > 0 && c.Model.MaxModelLen > size.ContextLength {
-		r.bad("model.maxModelLen", c.Model.MaxModelLen, fmt.Sprintf("at most model.size.contextLength (%d)", size.ContextLength), "lower it")
+	if size.ContextLength > 0 && m.MaxModelLen > size.ContextLength {
+		r.bad("model.maxModelLen", m.MaxModelLen, fmt.Sprintf("at most model.size.contextLength (%d)", size.ContextLength), "lower it")
 	}
 }
 

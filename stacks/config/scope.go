@@ -104,8 +104,8 @@ func (c *Config) outside(s scope) *Problem {
 // remove it.
 var outsideFixes = map[string]string{
 	"cluster.kubernetesVersion": "remove the key; on GKE, gke.releaseChannel chooses how new versions are",
-	"cluster.kubeconfig":        "remove the key: the cloud says how to reach its cluster",
-	"cluster.context":           "remove the key: the cloud says how to reach its cluster",
+	"cluster.kubeconfig":        "remove the key: how to reach its cluster follows from the cloud",
+	"cluster.context":           "remove the key: how to reach its cluster follows from the cloud",
 	"gpu.nodeSelector":          "remove the key: it follows from the GPU pool; vllm.nodeSelector narrows it",
 	"gpu.tolerations":           "remove the key: they follow from the GPU pool",
 	"gpu.metrics":               "remove the key: the cloud decides who exports GPU metrics",

@@ -25,7 +25,7 @@ type Signal struct {
 	Enabled bool `key:"enabled"`
 	// Target is the average per replica. For requests running: below model.maxNumSeqs / 1.1, by default
 	// 75 % of it, rounded down.
-	Target float64 `key:"target" unit:"requests" above:"0"`
+	Target float64 `key:"target" unit:"requests" above:"0" hint:"to switch the signal off, set its enabled to false"`
 }
 
 // GPUSignal is the GPU metric of the HPA.
@@ -34,11 +34,11 @@ type GPUSignal struct {
 	Enabled bool `key:"enabled"`
 	// Target is the average per replica. Utilisation ends at 100, and the HPA ignores a tenth above the
 	// target.
-	Target float64 `key:"target" unit:"percent" above:"0" below:"90.91"`
+	Target float64 `key:"target" unit:"percent" above:"0" below:"90.91" hint:"utilisation ends at 100; to switch the signal off, set its enabled to false"`
 	// GuardRequests is the number of requests in a replica, at most model.maxNumSeqs, below which its
 	// GPU utilisation is counted in part only, because a GPU reads near 100 % whenever anything is
 	// decoded. The default is the target of requests running.
-	GuardRequests float64 `key:"guardRequests" unit:"requests" min:"1"`
+	GuardRequests float64 `key:"guardRequests" unit:"requests" min:"1" hint:"remove the key: the target of requests running suits"`
 }
 
 // applySignalDefaults fills in the keys of the signals that were not given.

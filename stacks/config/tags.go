@@ -39,8 +39,20 @@ type Rules struct {
 	optional bool
 }
 
+// parsed are the rules of tags that were parsed before; every reading needs those of every key.
+var parsed sync.Map
+
 // RulesOf returns the rules that a field's tags state.
 func RulesOf(tag reflect.StructTag) Rules {
+	if found, ok := parsed.Load(tag); ok {
+		return found.(Rules)
+	}
+	rules := parseRules(tag)
+	parsed.Store(tag, rules)
+	return rules
+}
+
+func parseRules(tag reflect.StructTag) Rules {
 	rules := Rules{
 		Unit: tag.Get("unit"), Min: tag.Get("min"), Max: tag.Get("max"), Above: tag.Get("above"), Below: tag.Get("below"),
 		Values: strings.Fields(tag.Get("values")), Pattern: tag.Get("pattern"), Unset: tag.Get("unset"),

@@ -41,7 +41,9 @@ var unfit = map[string]any{
 func outside(t *testing.T, of reflect.Type, tag reflect.StructTag) map[string]any {
 	t.Helper()
 	values := map[string]any{}
-	text := func(name, value string) { values[name] = choose[any](of == reflect.TypeFor[[]string](), []any{value}, value) }
+	text := func(name, value string) {
+		values[name] = choose[any](of == reflect.TypeFor[[]string](), []any{value}, value)
+	}
 	if tag.Get("values") != "" {
 		switch of.Kind() {
 		case reflect.Int:
@@ -168,7 +170,9 @@ func TestAKeyIsDeclaredByItsField(t *testing.T) {
 	readSample := func(value string) (sample, []Problem) {
 		var s sample
 		given, problems := parse(Source{Project: project, Values: map[string]string{project + ":object": value}}, &s)
-		walk("", reflect.ValueOf(&s).Elem(), func(key string, field reflect.Value, tag reflect.StructTag) { setDefault(given, key, CloudLocal, field, tag) })
+		walk("", reflect.ValueOf(&s).Elem(), func(key string, field reflect.Value, tag reflect.StructTag) {
+			setDefault(given, key, CloudLocal, field, tag)
+		})
 		return s, problems
 	}
 	read, problems := readSample(`{"count": 9, "kind": "odd"}`)
@@ -234,6 +238,18 @@ func TestTagsAgreeWithTheProgram(t *testing.T) {
 		default:
 			assert.ElementsMatch(t, want, strings.Fields(text), "%s, tag %s", same.key, same.tag)
 		}
+	}
+}
+
+// A regular expression is no help to a reader.
+func TestPatternsHaveWords(t *testing.T) {
+	walk("", reflect.ValueOf(&Config{}).Elem(), func(key string, _ reflect.Value, tag reflect.StructTag) {
+		if tag.Get("pattern") != "" {
+			assert.NotEmpty(t, tag.Get("allowed"), "%s: give its field the tag allowed, which describes the pattern, or a format in place of the pattern", key)
+		}
+	})
+	for name, format := range formats {
+		assert.NotEmpty(t, format.allowed, name)
 	}
 }
 

@@ -1,5 +1,3 @@
-// Package stacks says what a stack is made of: its configuration, the rules that the configuration
-// has to keep, and the deployment that follows from it.
 package config
 
 import "time"
@@ -12,25 +10,8 @@ const (
 	GPUSimulated = "simulated"
 )
 
-// Config is the configuration of one stack: typed, with defaults filled in, and valid.
-//
-// It is the one source of the keys: `make config-docs` writes docs/configuration.md and the JSON
-// Schema of the stack files from these structs. The comment of a field says what its key is, in one
-// or two sentences that speak of keys and not of fields. Its tags are
-//
-//	key       the key in Pulumi.<stack>.yaml, below the project's namespace
-//	clouds    the clouds on which it has a meaning; elsewhere it is refused (scope). Default: all
-//	when      create or attach: only for a cluster that the stack creates, or that was there before
-//	unit      what a number counts
-//	min, max  bounds, inclusive; above, below: exclusive. Bounds that depend on other keys are left out
-//	values    all allowed values, separated by spaces
-//	pattern   a regular expression that every allowed value matches
-//	default   the default where applyDefaults leaves it to a provider package, as value or as
-//	          cloud=value for each cloud
-//	unset     what happens without a value, where there is no default
-//	example   an allowed value other than the default
-//
-// A word with a dollar sign in a tag stands for what the table of clouds has (see Fields).
+// Config is the configuration of one stack: typed, with defaults filled in, and valid. Its fields are the
+// keys; the package comment explains their tags.
 type Config struct {
 	// Project is the project's name, the namespace of the keys; it is not a key.
 	Project string `key:"-"`
@@ -70,11 +51,11 @@ type Config struct {
 	// Policy is what `make preview` holds the stack against.
 	Policy Policy `key:"policy"`
 
-	// warnings are what is valid and probably not meant.
+	// warnings are sorted by key.
 	warnings []Warning `key:"-"`
 }
 
-// Warnings lists what is valid and probably not meant, sorted by key.
+// Warnings returns what is valid and probably not meant, sorted by key.
 func (c *Config) Warnings() []Warning { return c.warnings }
 
 // Cluster is the cluster to create or to use.

@@ -17,7 +17,7 @@ const (
 	downloadRateGiB = 0.1
 )
 
-// warnOfScaling looks at how the signals go together, and with the times that things take.
+// warnOfScaling warns of signals that do not go together, or not with the times that things take.
 func (c *Config) warnOfScaling(r *report) {
 	interval, relist := c.Monitoring.SignalInterval, c.Autoscaling.RelistInterval
 	c.warnOfSignals(r)
@@ -33,7 +33,8 @@ func (c *Config) warnOfScaling(r *report) {
 	}
 	if start := c.shortestStart(); c.Autoscaling.ScaleDown.Stabilization < start {
 		r.warn("autoscaling.scaleDown.stabilization", c.Autoscaling.ScaleDown.Stabilization,
-			fmt.Sprintf("a new replica takes %s at least until it answers, so a pause in the load that is shorter than that costs more in cold starts than the idle replicas", start),
+			fmt.Sprintf("a new replica takes %s at least until it answers, so a pause in the load that is shorter than that "+
+				"costs more in cold starts than the idle replicas", start),
 			fmt.Sprintf("set it to %s or more", start))
 	}
 	if steps := c.Autoscaling.MaxReplicas - c.Autoscaling.MinReplicas; c.Autoscaling.ScaleUp.Stabilization > time.Minute && steps > 0 {
@@ -43,26 +44,28 @@ func (c *Config) warnOfScaling(r *report) {
 	}
 }
 
-// warnOfStarts looks at how long a replica has to start and to end.
+// warnOfStarts warns of too little time for a replica to start or to end.
 func (c *Config) warnOfStarts(r *report) {
 	if files := c.downloadGiB(); files > 0 {
 		need := (serverStart + seconds(files/downloadRateGiB) + seconds(files/loadRateGiB)).Round(time.Minute)
 		if c.VLLM.StartupBudget < need {
 			r.warn("vllm.startupBudget", c.VLLM.StartupBudget,
-				fmt.Sprintf("the %.0f GiB of %s take about %s to download at 100 MB/s and to load; a replica that is not ready in time is killed and starts over", files, c.Model.ID, need),
+				fmt.Sprintf("the %.0f GiB of %s take about %s to download at 100 MB/s and to load; "+
+					"a replica that is not ready in time is killed and starts over", files, c.Model.ID, need),
 				fmt.Sprintf("set it to %s or more", need))
 		}
 	}
 	notice, drain := c.cloud().SpotNotice, c.VLLM.PreStop+c.VLLM.ShutdownTimeout
 	if c.createsGPUPool() && c.NodePools.GPU.Spot && drain > notice {
 		r.warn("nodePools.gpu.spot", true,
-			fmt.Sprintf("when the cloud takes a machine back its pods have %s, so requests that take longer are cut off, whatever vllm.preStop (%s) and vllm.shutdownTimeout (%s) allow",
+			fmt.Sprintf("when the cloud takes a machine back its pods have %s, so requests that take longer are cut off, "+
+				"whatever vllm.preStop (%s) and vllm.shutdownTimeout (%s) allow",
 				notice, c.VLLM.PreStop, c.VLLM.ShutdownTimeout),
 			"see that clients retry, and lower both to what fits if requests are short")
 	}
 }
 
-// shortestStart is how long a further replica takes at least until it answers.
+// shortestStart returns how long a further replica takes at least until it answers.
 func (c *Config) shortestStart() time.Duration {
 	if c.GPU.Mode != GPUNvidia {
 		return 0

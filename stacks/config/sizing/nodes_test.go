@@ -38,15 +38,13 @@ func TestRoom(t *testing.T) {
 
 // The estimate is never above the bound, on any machine, and leaves something.
 func TestLikelyRoom(t *testing.T) {
-	for _, cloud := range []string{gke.Cloud(), accelerators.EKS, accelerators.AKS} {
-		for _, a := range accelerators.In(cloud) {
-			for _, machine := range accelerators.Machines(cloud, a.Name) {
-				most, likely := MostRoom(cloud, machine), LikelyRoom(cloud, machine)
-				assert.Less(t, likely.CPUs, most.CPUs, machine.Type)
-				assert.Less(t, likely.MemoryGiB, most.MemoryGiB, machine.Type)
-				assert.Less(t, most.MemoryGiB, machine.MemoryGiB, machine.Type)
-				assert.Positive(t, likely.Holds(2, 10), "%s holds a replica as it is by default", machine.Type)
-			}
+	for _, cloud := range []providers.Cloud{gke.Cloud(), eks.Cloud(), aks.Cloud()} {
+		for _, machine := range cloud.Machines.Machines {
+			most, likely := MostRoom(cloud.Node, machine), LikelyRoom(cloud.Node, machine)
+			assert.Less(t, likely.CPUs, most.CPUs, machine.Type)
+			assert.Less(t, likely.MemoryGiB, most.MemoryGiB, machine.Type)
+			assert.Less(t, most.MemoryGiB, machine.MemoryGiB, machine.Type)
+			assert.Positive(t, likely.Holds(2, 10), "%s has room for a replica as it is by default", machine.Type)
 		}
 	}
 }
