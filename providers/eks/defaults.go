@@ -59,7 +59,6 @@ func (a *Args) withDefaults() *Args {
 			providers.Fill(&pool.GPUsPerNode, known.GPUs)
 		}
 		c.GPUPool = &pool
-		providers.Fill(&c.AMIType, AL2023)
 		providers.Fill(&c.IdleTime, defaultIdleTime)
 	}
 	return &c

@@ -56,6 +56,8 @@ func (a *Args) validateAccount(p *providers.Problems) {
 	if strings.HasPrefix(a.Region, "cn-") {
 		p.Add("eks.region", a.Region, "a region outside China, where service principals and endpoints differ", "")
 	}
+	// Its default is there unless the empty text was given.
+	p.Missing("eks.amiType", a.AMIType, providers.OneOf([]string{AL2023, Bottlerocket}), "remove the key to get its default")
 	if name, ok := a.Tags["Name"]; ok {
 		p.Add("eks.tags", "Name: "+name, "any key but Name, which would give every resource the same name", "use another key")
 	}
