@@ -18,11 +18,3 @@ func prometheusDuration(d time.Duration) string {
 func wholeSeconds(d time.Duration) int {
 	return int((d + time.Second - 1) / time.Second)
 }
-
-// validateInterval reports an interval that Prometheus cannot scrape or evaluate at.
-func validateInterval(field string, d time.Duration) error {
-	if d < time.Second || d%time.Millisecond != 0 {
-		return fmt.Errorf("%s %s is not a scrape or evaluation interval (at least 1s, in whole milliseconds)", field, d)
-	}
-	return nil
-}

@@ -12,7 +12,6 @@ import (
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"vllm-autoscaling/components/helm"
 )
@@ -198,32 +197,6 @@ func newGrafanaAdmin(ctx *pulumi.Context, parent pulumi.Resource, args *KubeProm
 	return secret, nil
 }
 
-// newSecret registers an Opaque Secret. Its data is written encoded, as the API server returns it,
-// so that a refresh shows no difference. The SDK makes the data of every Secret secret in the state.
-func newSecret(ctx *pulumi.Context, namespace, name string, entries map[string]pulumi.StringInput,
-	opts []pulumi.ResourceOption,
-) (*corev1.Secret, error) {
-	data := pulumi.StringMap{}
-	for key, value := range entries {
-		data[key] = value.ToStringOutput().ApplyT(func(plain string) string {
-			return base64.StdEncoding.EncodeToString([]byte(plain))
-		}).(pulumi.StringOutput)
-	}
-	secret, err := corev1.NewSecret(ctx, name, &corev1.SecretArgs{
-		Metadata: metav1.ObjectMetaArgs{
-			Name:      pulumi.String(name),
-			Namespace: pulumi.String(namespace),
-			Labels:    pulumi.ToStringMap(commonLabels()),
-		},
-		Type: pulumi.String("Opaque"),
-		Data: data,
-	}, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("registering Secret %s/%s: %w", namespace, name, err)
-	}
-	return secret, nil
-}
-
 func decodeBase64(encoded string) (string, error) {
 	plain, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
@@ -356,13 +329,4 @@ func (a *KubePrometheusStackArgs) validate() error {
 		problems = append(problems, validateQuantity("Storage", a.Storage))
 	}
 	return errors.Join(problems...)
-}
-
-// validateQuantity reports a string that is not a positive Kubernetes quantity.
-func validateQuantity(field, value string) error {
-	quantity, err := resource.ParseQuantity(value)
-	if err != nil || quantity.Sign() <= 0 {
-		return fmt.Errorf("%s %q is not a quantity above 0 (such as 500m, 2 or 10Gi)", field, value)
-	}
-	return nil
 }

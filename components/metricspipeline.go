@@ -1,14 +1,11 @@
 package components
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	kmetav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 
 	"vllm-autoscaling/components/signals"
 )
@@ -29,26 +26,6 @@ type MetricsPipeline struct {
 	// Prometheus is the Prometheus in the cluster, with its operator, Grafana and Alertmanager; nil where the
 	// cloud collects and stores, and there is none.
 	Prometheus *KubePrometheusStack
-}
-
-// validateAdapter reports what no adapter of the custom metrics API can run with.
-func validateAdapter(listenPort, replicas int, served []signals.Signal) error {
-	problems := []error{validatePort("listen port", listenPort)}
-	if replicas < 1 {
-		problems = append(problems, fmt.Errorf("replicas %d not possible (at least 1)", replicas))
-	}
-	if len(served) == 0 {
-		problems = append(problems, errors.New("no signal to serve: switch at least one on"))
-	}
-	return errors.Join(problems...)
-}
-
-// validatePort reports a port that a process without root cannot listen on.
-func validatePort(field string, port int) error {
-	if port < 1024 || port > 65535 {
-		return fmt.Errorf("%s %d not possible (1024 to 65535: nothing here runs as root)", field, port)
-	}
-	return nil
 }
 
 // ScrapeTarget are the server's pods and where they serve their series.

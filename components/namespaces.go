@@ -1,5 +1,3 @@
-// Package components holds what runs in the cluster: one file for each component, none of which
-// reads configuration or knows the name of a cloud.
 package components
 
 import (
@@ -10,7 +8,6 @@ import (
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // NamespacesArgs are the inputs of Namespaces.
@@ -101,14 +98,6 @@ func (a *NamespacesArgs) validate() error {
 		if name == "default" || strings.HasPrefix(name, "kube-") {
 			return fmt.Errorf("namespace %q belongs to Kubernetes and would be deleted on destroy: choose another name", name)
 		}
-	}
-	return nil
-}
-
-// validateNamespace reports a string that cannot be the name of a namespace.
-func validateNamespace(field, name string) error {
-	if validation.IsDNS1123Label(name) != nil {
-		return fmt.Errorf("%s %q is not the name of a namespace (lower-case letters, digits and -, at most 63)", field, name)
 	}
 	return nil
 }

@@ -2,15 +2,12 @@ package components
 
 import (
 	"maps"
-	"slices"
 	"strconv"
 	"time"
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-
-	"vllm-autoscaling/components/signals"
 )
 
 const (
@@ -22,69 +19,6 @@ const (
 	homeDir       = "/home/vllm"
 	modelCacheDir = "/models"
 )
-
-// ownedFlags are the flags that this program sets, and the setting that each stands for.
-var ownedFlags = map[string]string{
-	"--model":                            "the model's id",
-	"--revision":                         "the model's revision",
-	"--port":                             "the port",
-	"--max-model-len":                    "maxModelLen",
-	"--max-num-seqs":                     "maxNumSeqs",
-	"--gpu-memory-utilization":           "gpuMemoryUtilization",
-	"--dtype":                            "dtype",
-	"--tensor-parallel-size":             "the number of GPUs per replica",
-	"-tp":                                "the number of GPUs per replica",
-	"--shutdown-timeout":                 "the shutdown timeout",
-	"--disable-access-log-for-endpoints": "the probes and the scrape",
-	"--api-key":                          "the API key, which must not stand in the Deployment",
-	"--hf-token":                         "the Hugging Face token, which must not stand in the Deployment",
-	"--time-to-first-token":              "the simulation",
-	"--inter-token-latency":              "the simulation",
-	"--time-factor-under-load":           "the simulation",
-	"--force-dummy-tokenizer":            "the simulation",
-}
-
-// ownedVariables are the variables that this program sets.
-var ownedVariables = []string{
-	"HOME", "USER", "HF_HUB_CACHE", "TORCHINDUCTOR_CACHE_DIR", "NUMBA_CACHE_DIR", "VLLM_NO_USAGE_STATS", "HF_TOKEN", "VLLM_API_KEY",
-}
-
-// serverArgs are the arguments of the container. The simulator exits on a flag it does not know, so
-// it only gets those that both have, and its own.
-func serverArgs(a *VLLMArgs) []string {
-	args := []string{
-		"--model=" + a.Model.ID,
-		"--port=" + strconv.Itoa(a.Port),
-		"--max-model-len=" + strconv.Itoa(a.Model.MaxModelLen),
-		"--max-num-seqs=" + strconv.Itoa(a.Model.MaxNumSeqs),
-	}
-	switch a.Engine {
-	case EngineSimulator:
-		args = append(args,
-			"--time-to-first-token="+a.Simulation.TimeToFirstToken.String(),
-			"--inter-token-latency="+a.Simulation.InterTokenLatency.String(),
-			"--time-factor-under-load="+decimal(a.Simulation.LoadFactor),
-			// The real tokenizer would be downloaded from the hub.
-			"--force-dummy-tokenizer",
-		)
-	default:
-		args = append(args,
-			"--gpu-memory-utilization="+decimal(a.Model.GPUMemoryUtilization),
-			"--dtype="+a.Model.DType,
-			// Without it the stop signal aborts the requests in flight.
-			"--shutdown-timeout="+strconv.Itoa(wholeSeconds(a.ShutdownTimeout)),
-			// Probes and scrapes come every few seconds and would drown the log.
-			"--disable-access-log-for-endpoints="+healthPath+","+signals.MetricsPath+",/ping",
-		)
-		if a.Model.Revision != "" {
-			args = append(args, "--revision="+a.Model.Revision)
-		}
-		if a.GPU.PerReplica > 1 {
-			args = append(args, "--tensor-parallel-size="+strconv.Itoa(a.GPU.PerReplica))
-		}
-	}
-	return append(args, a.Model.ExtraArgs...)
-}
 
 // podTemplate is the pod of one replica. It satisfies the restricted Pod Security Standard.
 func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
@@ -207,82 +141,6 @@ func (a *VLLMArgs) resources() corev1.ResourceRequirementsArgs {
 	}
 }
 
-// environment points everything that vLLM, its compilers and the hub's client write at volumes, as
-// the image's file system is read-only.
-func (a *VLLMArgs) environment() corev1.EnvVarArray {
-	env := corev1.EnvVarArray{}
-	add := func(name, value string) {
-		env = append(env, corev1.EnvVarArgs{Name: pulumi.String(name), Value: pulumi.String(value)})
-	}
-	if a.Engine == EngineVLLM {
-		add("HOME", homeDir)
-		// The user id has no entry in the image's passwd; PyTorch asks for its name.
-		add("USER", VLLMName)
-		add("HF_HUB_CACHE", modelCacheDir)
-		add("TORCHINDUCTOR_CACHE_DIR", homeDir+"/.cache/torchinductor")
-		add("NUMBA_CACHE_DIR", homeDir+"/.cache/numba")
-		// No usage report leaves the cluster.
-		add("VLLM_NO_USAGE_STATS", "1")
-	}
-	addSecret := func(name, secret, key string) {
-		env = append(env, corev1.EnvVarArgs{Name: pulumi.String(name), ValueFrom: corev1.EnvVarSourceArgs{
-			SecretKeyRef: corev1.SecretKeySelectorArgs{Name: pulumi.String(secret), Key: pulumi.String(key)},
-		}})
-	}
-	if a.HuggingFaceToken != nil {
-		addSecret("HF_TOKEN", HuggingFaceSecret, huggingFaceKey)
-	}
-	if a.APIKey != nil {
-		addSecret("VLLM_API_KEY", APIKeySecret, apiKeyKey)
-	}
-	// Sorted, because another order would roll all replicas.
-	for _, name := range slices.Sorted(maps.Keys(a.Env)) {
-		add(name, a.Env[name])
-	}
-	return env
-}
-
-// scratchVolume is an empty volume of the pod.
-type scratchVolume struct {
-	name, path, sizeLimit string
-	inMemory              bool
-}
-
-// scratchVolumes are what the server writes to. The simulator loads no model and shares no memory.
-func (a *VLLMArgs) scratchVolumes() []scratchVolume {
-	tmp := scratchVolume{name: "tmp", path: "/tmp"}
-	if a.Engine == EngineSimulator {
-		return []scratchVolume{tmp}
-	}
-	return []scratchVolume{
-		tmp,
-		{name: "home", path: homeDir},
-		{name: "model-cache", path: modelCacheDir, sizeLimit: a.ModelCache},
-		// The container runtime gives 64 MiB, too little for the workers of several GPUs.
-		{name: "shm", path: "/dev/shm", sizeLimit: a.SharedMemory, inMemory: true},
-	}
-}
-
-func (a *VLLMArgs) volumes() corev1.VolumeArray {
-	volumes := corev1.VolumeArray{}
-	for _, scratch := range a.scratchVolumes() {
-		source := corev1.EmptyDirVolumeSourceArgs{SizeLimit: optionalString(scratch.sizeLimit)}
-		if scratch.inMemory {
-			source.Medium = pulumi.String("Memory")
-		}
-		volumes = append(volumes, corev1.VolumeArgs{Name: pulumi.String(scratch.name), EmptyDir: source})
-	}
-	return volumes
-}
-
-func (a *VLLMArgs) volumeMounts() corev1.VolumeMountArray {
-	mounts := corev1.VolumeMountArray{}
-	for _, scratch := range a.scratchVolumes() {
-		mounts = append(mounts, corev1.VolumeMountArgs{Name: pulumi.String(scratch.name), MountPath: pulumi.String(scratch.path)})
-	}
-	return mounts
-}
-
 // optionalString leaves a field out when it is empty.
 func optionalString(s string) pulumi.StringPtrInput {
 	if s == "" {
@@ -290,10 +148,3 @@ func optionalString(s string) pulumi.StringPtrInput {
 	}
 	return pulumi.String(s)
 }
-
-// decimal writes a number as command lines take it, without an exponent.
-func decimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
-
-// OwnedFlags lists the server's flags that settings of their own stand for, sorted; they are refused
-// among the extra arguments.
-func OwnedFlags() []string { return slices.Sorted(maps.Keys(ownedFlags)) }

@@ -2,37 +2,23 @@ package config
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"vllm-autoscaling/components"
 )
 
-// flagKeys are the keys behind the server's flags that components.OwnedFlags lists; the others have none.
-var flagKeys = map[string]string{
-	"--api-key": "apiKey", "--hf-token": "huggingFaceToken", "--dtype": "model.dtype", "--gpu-memory-utilization": "model.gpuMemoryUtilization",
-	"--max-model-len": "model.maxModelLen", "--max-num-seqs": "model.maxNumSeqs", "--model": "model.id",
-	"--port": "vllm.port", "--revision": "model.revision", "--shutdown-timeout": "vllm.shutdownTimeout",
-	"--tensor-parallel-size": "gpu.perReplica", "-tp": "gpu.perReplica",
-}
-
-// secretFlags are those whose values are never shown.
-var secretFlags = []string{"--api-key", "--hf-token"}
-
 // checkExtraArgs refuses flags that the program sets itself.
 func checkExtraArgs(r *report, args []string) {
 	for i, arg := range args {
-		flag, _, _ := strings.Cut(arg, "=")
-		name := flagName(flag)
-		if !slices.Contains(components.OwnedFlags(), name) {
+		flag, owned := components.FindServerFlag(arg)
+		if !owned {
 			continue
 		}
-		if slices.Contains(secretFlags, name) {
-			arg = flag
+		if flag.Secret {
+			arg, _, _ = strings.Cut(arg, "=")
 		}
-		key := flagKeys[name]
 		r.bad(fmt.Sprintf("model.extraArgs[%d]", i), arg, "flags that the program does not set itself",
-			choose(key == "", "remove it", "set "+key+" instead"))
+			choose(flag.Key == "", "remove it", "set "+flag.Key+" instead"))
 	}
 }
 

@@ -54,10 +54,10 @@ const (
 	labelAllowed = "an RFC 1123 label: lower-case letters, digits and '-', at most 63, a letter or digit at both ends"
 )
 
-// systemNamespace returns why a namespace is not the stack's own.
+// systemNamespace returns why a namespace cannot be the stack's own.
 func systemNamespace(name string) string {
 	if name == "default" || strings.HasPrefix(name, "kube-") {
-		return "neither default nor kube-*, because destroy deletes it"
+		return "this one belongs to Kubernetes, and destroy deletes the stack's namespaces"
 	}
 	return ""
 }

@@ -1,0 +1,90 @@
+package components
+
+import (
+	"maps"
+	"slices"
+
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// ownedVariables are the variables that this program sets.
+var ownedVariables = []string{
+	"HOME", "USER", "HF_HUB_CACHE", "TORCHINDUCTOR_CACHE_DIR", "NUMBA_CACHE_DIR", "VLLM_NO_USAGE_STATS", "HF_TOKEN", "VLLM_API_KEY",
+}
+
+// environment points everything that vLLM, its compilers and the hub's client write at volumes, as
+// the image's file system is read-only.
+func (a *VLLMArgs) environment() corev1.EnvVarArray {
+	env := corev1.EnvVarArray{}
+	add := func(name, value string) {
+		env = append(env, corev1.EnvVarArgs{Name: pulumi.String(name), Value: pulumi.String(value)})
+	}
+	if a.Engine == EngineVLLM {
+		add("HOME", homeDir)
+		// The user id has no entry in the image's passwd; PyTorch asks for its name.
+		add("USER", VLLMName)
+		add("HF_HUB_CACHE", modelCacheDir)
+		add("TORCHINDUCTOR_CACHE_DIR", homeDir+"/.cache/torchinductor")
+		add("NUMBA_CACHE_DIR", homeDir+"/.cache/numba")
+		// No usage report leaves the cluster.
+		add("VLLM_NO_USAGE_STATS", "1")
+	}
+	addSecret := func(name, secret, key string) {
+		env = append(env, corev1.EnvVarArgs{Name: pulumi.String(name), ValueFrom: corev1.EnvVarSourceArgs{
+			SecretKeyRef: corev1.SecretKeySelectorArgs{Name: pulumi.String(secret), Key: pulumi.String(key)},
+		}})
+	}
+	if a.HuggingFaceToken != nil {
+		addSecret("HF_TOKEN", HuggingFaceSecret, huggingFaceKey)
+	}
+	if a.APIKey != nil {
+		addSecret("VLLM_API_KEY", APIKeySecret, apiKeyKey)
+	}
+	// Sorted, because another order would roll all replicas.
+	for _, name := range slices.Sorted(maps.Keys(a.Env)) {
+		add(name, a.Env[name])
+	}
+	return env
+}
+
+// scratchVolume is an empty volume of the pod.
+type scratchVolume struct {
+	name, path, sizeLimit string
+	inMemory              bool
+}
+
+// scratchVolumes are what the server writes to. The simulator loads no model and shares no memory.
+func (a *VLLMArgs) scratchVolumes() []scratchVolume {
+	tmp := scratchVolume{name: "tmp", path: "/tmp"}
+	if a.Engine == EngineSimulator {
+		return []scratchVolume{tmp}
+	}
+	return []scratchVolume{
+		tmp,
+		{name: "home", path: homeDir},
+		{name: "model-cache", path: modelCacheDir, sizeLimit: a.ModelCache},
+		// The container runtime gives 64 MiB, too little for the workers of several GPUs.
+		{name: "shm", path: "/dev/shm", sizeLimit: a.SharedMemory, inMemory: true},
+	}
+}
+
+func (a *VLLMArgs) volumes() corev1.VolumeArray {
+	volumes := corev1.VolumeArray{}
+	for _, scratch := range a.scratchVolumes() {
+		source := corev1.EmptyDirVolumeSourceArgs{SizeLimit: optionalString(scratch.sizeLimit)}
+		if scratch.inMemory {
+			source.Medium = pulumi.String("Memory")
+		}
+		volumes = append(volumes, corev1.VolumeArgs{Name: pulumi.String(scratch.name), EmptyDir: source})
+	}
+	return volumes
+}
+
+func (a *VLLMArgs) volumeMounts() corev1.VolumeMountArray {
+	mounts := corev1.VolumeMountArray{}
+	for _, scratch := range a.scratchVolumes() {
+		mounts = append(mounts, corev1.VolumeMountArgs{Name: pulumi.String(scratch.name), MountPath: pulumi.String(scratch.path)})
+	}
+	return mounts
+}

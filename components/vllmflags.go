@@ -1,0 +1,109 @@
+package components
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"vllm-autoscaling/components/signals"
+)
+
+// ServerFlag is a flag of the server that the program sets, or has another way to set. It is refused among
+// Model.ExtraArgs: the server would take the last of two, whichever that is.
+type ServerFlag struct {
+	// Name is the flag as the server's help writes it, with dashes, such as "--max-model-len".
+	Name string
+	// Key is the configuration key to set instead, without the project's namespace; "" where there is none, because
+	// the program decides.
+	Key string
+	// Secret is true for a flag whose value must not be printed.
+	Secret bool
+}
+
+// serverFlags are the flags of vLLM and of the simulator that the program sets.
+var serverFlags = []ServerFlag{
+	{Name: "--model", Key: "model.id"},
+	{Name: "--revision", Key: "model.revision"},
+	{Name: "--port", Key: "vllm.port"},
+	{Name: "--max-model-len", Key: "model.maxModelLen"},
+	{Name: "--max-num-seqs", Key: "model.maxNumSeqs"},
+	{Name: "--gpu-memory-utilization", Key: "model.gpuMemoryUtilization"},
+	{Name: "--dtype", Key: "model.dtype"},
+	{Name: "--tensor-parallel-size", Key: "gpu.perReplica"},
+	{Name: "-tp", Key: "gpu.perReplica"},
+	{Name: "--shutdown-timeout", Key: "vllm.shutdownTimeout"},
+	// Both are environment variables from Secrets; as flags they would stand in the Deployment.
+	{Name: "--api-key", Key: "apiKey", Secret: true},
+	{Name: "--hf-token", Key: "huggingFaceToken", Secret: true},
+	{Name: "--disable-access-log-for-endpoints"},
+	// The simulator's.
+	{Name: "--time-to-first-token"},
+	{Name: "--inter-token-latency"},
+	{Name: "--time-factor-under-load"},
+	{Name: "--force-dummy-tokenizer"},
+}
+
+// ServerFlags returns the flags of the server that the program sets, or has another way to set.
+func ServerFlags() []ServerFlag { return slices.Clone(serverFlags) }
+
+// FindServerFlag returns the row of ServerFlags that an argument of the server sets. The argument may have a value
+// ("--port=9") and underscores in place of dashes, as vLLM accepts both.
+func FindServerFlag(arg string) (ServerFlag, bool) {
+	name, _, _ := strings.Cut(arg, "=")
+	name = strings.ReplaceAll(name, "_", "-")
+	i := slices.IndexFunc(serverFlags, func(flag ServerFlag) bool { return flag.Name == name })
+	if i < 0 {
+		return ServerFlag{}, false
+	}
+	return serverFlags[i], true
+}
+
+// serverArgs returns the arguments of the container. The simulator exits on an unknown flag, so it only gets those
+// that both programs have, and its own.
+func serverArgs(a *VLLMArgs) []string {
+	args := []string{
+		"--model=" + a.Model.ID,
+		"--port=" + strconv.Itoa(a.Port),
+		"--max-model-len=" + strconv.Itoa(a.Model.MaxModelLen),
+		"--max-num-seqs=" + strconv.Itoa(a.Model.MaxNumSeqs),
+	}
+	if a.Engine == EngineSimulator {
+		args = append(args, simulatorArguments(a)...)
+	} else {
+		args = append(args, vllmArguments(a)...)
+	}
+	return append(args, a.Model.ExtraArgs...)
+}
+
+// simulatorArguments returns the arguments that only the simulator has.
+func simulatorArguments(a *VLLMArgs) []string {
+	return []string{
+		"--time-to-first-token=" + a.Simulation.TimeToFirstToken.String(),
+		"--inter-token-latency=" + a.Simulation.InterTokenLatency.String(),
+		"--time-factor-under-load=" + decimal(a.Simulation.LoadFactor),
+		// The real tokenizer would be downloaded from the hub.
+		"--force-dummy-tokenizer",
+	}
+}
+
+// vllmArguments returns the arguments that only vLLM has.
+func vllmArguments(a *VLLMArgs) []string {
+	args := []string{
+		"--gpu-memory-utilization=" + decimal(a.Model.GPUMemoryUtilization),
+		"--dtype=" + a.Model.DType,
+		// Without it the stop signal aborts the requests in flight.
+		"--shutdown-timeout=" + strconv.Itoa(wholeSeconds(a.ShutdownTimeout)),
+		// Probes and scrapes come every few seconds and would drown the log.
+		"--disable-access-log-for-endpoints=" + healthPath + "," + signals.MetricsPath + ",/ping",
+	}
+	if a.Model.Revision != "" {
+		args = append(args, "--revision="+a.Model.Revision)
+	}
+	if a.GPU.PerReplica > 1 {
+		args = append(args, "--tensor-parallel-size="+strconv.Itoa(a.GPU.PerReplica))
+	}
+	return args
+}
+
+// decimal formats a number without an exponent, which command lines do not accept.
+func decimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

@@ -1,0 +1,73 @@
+package components
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestVLLMServerArgs(t *testing.T) {
+	t.Run("vLLM", func(t *testing.T) {
+		args := vllmArgs()
+		assert.Equal(t, []string{
+			"--model=google/gemma-3-1b-it", "--port=8000", "--max-model-len=8192", "--max-num-seqs=16",
+			"--gpu-memory-utilization=0.9", "--dtype=auto", "--shutdown-timeout=45",
+			"--disable-access-log-for-endpoints=/health,/metrics,/ping",
+		}, serverArgs(args))
+	})
+	t.Run("a revision, two GPUs and extra arguments", func(t *testing.T) {
+		args := vllmArgs()
+		args.Model.Revision = "dcc83ea"
+		args.GPU.PerReplica = 2
+		args.Model.ExtraArgs = []string{"--enable-prefix-caching"}
+		got := serverArgs(args)
+		assert.Subset(t, got, []string{"--revision=dcc83ea", "--tensor-parallel-size=2"})
+		assert.Equal(t, "--enable-prefix-caching", got[len(got)-1])
+	})
+	// The simulator exits on a flag it does not know.
+	t.Run("the simulator", func(t *testing.T) {
+		args := simulatorArgs()
+		args.Model.Revision = "dcc83ea"
+		args.GPU.PerReplica = 2
+		assert.Equal(t, []string{
+			"--model=google/gemma-3-1b-it", "--port=8000", "--max-model-len=8192", "--max-num-seqs=16",
+			"--time-to-first-token=110ms", "--inter-token-latency=15ms", "--time-factor-under-load=1.5",
+			"--force-dummy-tokenizer",
+		}, serverArgs(args))
+	})
+}
+
+// A flag that the program sets and the table lacks could be set a second time by the extra arguments.
+func TestEveryFlagSetIsInTheTable(t *testing.T) {
+	many := vllmArgs()
+	many.Model.Revision = "main"
+	many.GPU.PerReplica = 2
+	for _, args := range []*VLLMArgs{many, simulatorArgs()} {
+		for _, arg := range serverArgs(args) {
+			_, found := FindServerFlag(arg)
+			assert.True(t, found, arg)
+		}
+	}
+}
+
+func TestServerFlags(t *testing.T) {
+	names := map[string]bool{}
+	for _, flag := range ServerFlags() {
+		assert.Regexp(t, `^--?[a-z-]+$`, flag.Name)
+		assert.False(t, names[flag.Name], "%s is listed twice", flag.Name)
+		names[flag.Name] = true
+	}
+	for arg, want := range map[string]string{
+		"--port": "vllm.port", "--port=9": "vllm.port", "--max_model_len=9": "model.maxModelLen", "-tp": "gpu.perReplica",
+		"--api-key=x": "apiKey", "--hf_token": "huggingFaceToken",
+	} {
+		flag, found := FindServerFlag(arg)
+		assert.True(t, found, arg)
+		assert.Equal(t, want, flag.Key, arg)
+		assert.Equal(t, flag.Name == "--api-key" || flag.Name == "--hf-token", flag.Secret, arg)
+	}
+	for _, arg := range []string{"", "--enable-prefix-caching", "--port-range=1", "port"} {
+		_, found := FindServerFlag(arg)
+		assert.False(t, found, arg)
+	}
+}

@@ -1,0 +1,64 @@
+package components
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// newAccountAndSecrets registers what a pod refers to, and returns it for the Deployment to wait
+// for.
+func (a *VLLMArgs) newAccountAndSecrets(ctx *pulumi.Context, c *VLLM) ([]pulumi.Resource, error) {
+	account, err := corev1.NewServiceAccount(ctx, VLLMName, &corev1.ServiceAccountArgs{
+		Metadata: a.metadata(nil),
+		// The server never calls the Kubernetes API.
+		AutomountServiceAccountToken: pulumi.Bool(false),
+	}, childOptions(c, a.DependsOn)...)
+	if err != nil {
+		return nil, fmt.Errorf("registering ServiceAccount %s/%s: %w", a.Namespace, VLLMName, err)
+	}
+	needs := append(append([]pulumi.Resource{}, a.DependsOn...), account)
+	for _, secret := range []struct {
+		name, key string
+		value     pulumi.StringPtrInput
+	}{
+		{HuggingFaceSecret, huggingFaceKey, a.HuggingFaceToken},
+		{APIKeySecret, apiKeyKey, a.APIKey},
+	} {
+		if secret.value == nil {
+			continue
+		}
+		entry := map[string]pulumi.StringInput{secret.key: secret.value.ToStringPtrOutput().Elem()}
+		object, err := newSecret(ctx, a.Namespace, secret.name, entry,
+			childOptions(c, a.DependsOn))
+		if err != nil {
+			return nil, err
+		}
+		needs = append(needs, object)
+	}
+	return needs, nil
+}
+
+// secretsChecksum changes with either secret, so that a new token or key rolls the pods, which read
+// it only when they start. nil without secrets.
+func (a *VLLMArgs) secretsChecksum() pulumi.StringInput {
+	var values []any
+	for _, value := range []pulumi.StringPtrInput{a.HuggingFaceToken, a.APIKey} {
+		if value != nil {
+			values = append(values, value.ToStringPtrOutput().Elem())
+		}
+	}
+	if len(values) == 0 {
+		return nil
+	}
+	return pulumi.ToSecret(pulumi.All(values...).ApplyT(func(plain []any) string {
+		sum := sha256.New()
+		for _, value := range plain {
+			fmt.Fprintf(sum, "%d:%s", len(value.(string)), value)
+		}
+		return hex.EncodeToString(sum.Sum(nil))
+	})).(pulumi.StringOutput)
+}

@@ -1,0 +1,79 @@
+package components
+
+import (
+	"fmt"
+	"time"
+
+	appsv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apps/v1"
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	policyv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/policy/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+func (a *VLLMArgs) newDeployment(ctx *pulumi.Context, c *VLLM, needs []pulumi.Resource) (*appsv1.Deployment, error) {
+	// One replica at a time, each with its own node, image and model; Pulumi would give up after 10
+	// minutes. As an option and not an annotation, because it follows the most replicas, and raising
+	// those must not show up as a change of the server.
+	rollout := (time.Duration(a.MaxReplicas)*(a.StartupBudget+nodeAndImageTime) + time.Minute).String()
+	deployment, err := appsv1.NewDeployment(ctx, VLLMName, &appsv1.DeploymentArgs{
+		Metadata: a.metadata(nil),
+		Spec: appsv1.DeploymentSpecArgs{
+			Selector:                metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector())},
+			RevisionHistoryLimit:    pulumi.Int(3),
+			ProgressDeadlineSeconds: pulumi.Int(wholeSeconds(a.StartupBudget + nodeAndImageTime)),
+			// A surge would wait for a spare GPU that there may never be.
+			Strategy: appsv1.DeploymentStrategyArgs{
+				Type: pulumi.String("RollingUpdate"),
+				RollingUpdate: appsv1.RollingUpdateDeploymentArgs{
+					MaxSurge:       pulumi.Int(0),
+					MaxUnavailable: pulumi.Int(1),
+				},
+			},
+			Template: a.podTemplate(),
+		},
+	}, childOptions(c, needs, pulumi.Timeouts(&pulumi.CustomTimeouts{Create: rollout, Update: rollout}))...)
+	if err != nil {
+		return nil, fmt.Errorf("registering Deployment %s/%s: %w", a.Namespace, VLLMName, err)
+	}
+	return deployment, nil
+}
+
+func (a *VLLMArgs) newService(ctx *pulumi.Context, c *VLLM) (*corev1.Service, error) {
+	service, err := corev1.NewService(ctx, VLLMName, &corev1.ServiceArgs{
+		// skipAwait: the Service has no endpoint before the first model is loaded, and its Deployment
+		// is waited for anyway.
+		Metadata: a.metadata(pulumi.StringMap{"pulumi.com/skipAwait": pulumi.String("true")}),
+		Spec: corev1.ServiceSpecArgs{
+			Type:     pulumi.String("ClusterIP"),
+			Selector: pulumi.ToStringMap(vllmSelector()),
+			Ports: corev1.ServicePortArray{corev1.ServicePortArgs{
+				Name:       pulumi.String(VLLMPortName),
+				Port:       pulumi.Int(a.Port),
+				TargetPort: pulumi.String(VLLMPortName),
+				Protocol:   pulumi.String("TCP"),
+			}},
+		},
+	}, childOptions(c, a.DependsOn)...)
+	if err != nil {
+		return nil, fmt.Errorf("registering Service %s/%s: %w", a.Namespace, VLLMName, err)
+	}
+	return service, nil
+}
+
+func (a *VLLMArgs) newDisruptionBudget(ctx *pulumi.Context, c *VLLM) error {
+	_, err := policyv1.NewPodDisruptionBudget(ctx, VLLMName, &policyv1.PodDisruptionBudgetArgs{
+		Metadata: a.metadata(nil),
+		Spec: policyv1.PodDisruptionBudgetSpecArgs{
+			// minAvailable 1 would make the node of a single replica impossible to drain.
+			MaxUnavailable: pulumi.Int(1),
+			Selector:       metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector())},
+			// A server that never became ready serves nobody and must not block a drain.
+			UnhealthyPodEvictionPolicy: pulumi.String("AlwaysAllow"),
+		},
+	}, childOptions(c, a.DependsOn)...)
+	if err != nil {
+		return fmt.Errorf("registering PodDisruptionBudget %s/%s: %w", a.Namespace, VLLMName, err)
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package components
+
+import (
+	"testing"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	kcorev1 "k8s.io/api/core/v1"
+	kpolicyv1 "k8s.io/api/policy/v1"
+)
+
+// The number of replicas is the autoscaler's: a value here would be set back at every update.
+func TestVLLMNeverStatesReplicas(t *testing.T) {
+	for _, args := range []*VLLMArgs{vllmArgs(), simulatorArgs()} {
+		reg := runVLLM(t, args).get(t, deploymentType, VLLMName)
+		assert.NotContains(t, path(t, plain(reg), "spec"), "replicas")
+	}
+}
+
+func TestVLLMRollout(t *testing.T) {
+	deployment := vllmDeployment(t, vllmArgs())
+	rolling := deployment.Spec.Strategy.RollingUpdate
+	require.NotNil(t, rolling)
+	assert.Equal(t, 0, rolling.MaxSurge.IntValue(), "a surge waits for a spare GPU")
+	assert.Equal(t, 1, rolling.MaxUnavailable.IntValue())
+	assert.GreaterOrEqual(t, int(*deployment.Spec.ProgressDeadlineSeconds), 30*60+15*60, "start-up budget, node and image")
+	assert.Equal(t, vllmSelector(), deployment.Spec.Selector.MatchLabels)
+	assert.Subset(t, deployment.Spec.Template.Labels, vllmSelector())
+	// Four replicas one after the other, each up to the progress deadline, and a minute.
+	registered := runVLLM(t, vllmArgs()).get(t, deploymentType, VLLMName)
+	assert.Equal(t, "4h1m0s", registered.CreateTimeout)
+	assert.Equal(t, "4h1m0s", registered.UpdateTimeout)
+	// Raising the most replicas changes the timeout; it must not change the server.
+	more := vllmArgs()
+	more.MaxReplicas = 9
+	assert.Equal(t, registered.Inputs, runVLLM(t, more).get(t, deploymentType, VLLMName).Inputs)
+}
+
+func TestVLLMService(t *testing.T) {
+	service := decode[kcorev1.Service](t, runVLLM(t, vllmArgs()).get(t, serviceType, VLLMName))
+	assert.Equal(t, vllmSelector(), service.Spec.Selector)
+	require.Len(t, service.Spec.Ports, 1)
+	assert.Equal(t, VLLMPortName, service.Spec.Ports[0].Name)
+	assert.EqualValues(t, 8000, service.Spec.Ports[0].Port)
+	assert.Equal(t, VLLMPortName, service.Spec.Ports[0].TargetPort.StrVal)
+	// Its endpoints come with the first loaded model, long after Pulumi would have given up.
+	assert.Equal(t, "true", service.Annotations["pulumi.com/skipAwait"])
+
+	ports := vllmContainer(t, vllmArgs()).Ports
+	require.Len(t, ports, 1)
+	assert.Equal(t, VLLMPortName, ports[0].Name)
+	assert.EqualValues(t, 8000, ports[0].ContainerPort)
+}
+
+// The monitor, the Service and the port are three names that have to agree, or nothing is scraped.
+func TestVLLMServiceMonitorFindsTheService(t *testing.T) {
+	r := runVLLM(t, vllmArgs())
+	service := decode[kcorev1.Service](t, r.get(t, serviceType, VLLMName))
+	reg := r.get(t, serviceMonitorType, VLLMName)
+	monitor := decode[monitoringv1.ServiceMonitor](t, reg)
+	assert.Equal(t, "monitoring.coreos.com/v1", monitor.APIVersion)
+	assert.Equal(t, "ServiceMonitor", monitor.Kind)
+	assert.Subset(t, service.Labels, monitor.Spec.Selector.MatchLabels)
+	assert.NotEmpty(t, monitor.Spec.Selector.MatchLabels, "would select every Service")
+	require.Len(t, monitor.Spec.Endpoints, 1)
+	endpoint := monitor.Spec.Endpoints[0]
+	assert.Equal(t, service.Spec.Ports[0].Name, endpoint.Port)
+	assert.Equal(t, "/metrics", endpoint.Path)
+	assert.EqualValues(t, "2s", endpoint.Interval)
+	assert.EqualValues(t, "2s", endpoint.ScrapeTimeout)
+	assert.NotContains(t, plain(reg), "status")
+	assert.NotContains(t, path(t, plain(reg), "metadata"), "creationTimestamp")
+}
+
+func TestVLLMDisruptionBudget(t *testing.T) {
+	budget := decode[kpolicyv1.PodDisruptionBudget](t, runVLLM(t, vllmArgs()).get(t, budgetType, VLLMName))
+	assert.Equal(t, 1, budget.Spec.MaxUnavailable.IntValue())
+	assert.Nil(t, budget.Spec.MinAvailable, "would make the node of a single replica impossible to drain")
+	assert.Equal(t, vllmSelector(), budget.Spec.Selector.MatchLabels)
+	assert.Equal(t, kpolicyv1.AlwaysAllow, *budget.Spec.UnhealthyPodEvictionPolicy)
+}
