@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong with what a stack asks for, in terms of the configuration.
+// Problem is one thing that is wrong with what a stack requests, in terms of the configuration.
 type Problem struct {
 	// Key is the dotted key below the project's namespace, such as "gke.location".
 	Key string

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Request is what a stack asks of a cloud, in the terms that all clouds share. All of it is known when a preview
+// Request is what a stack requests of a cloud, in the terms that all clouds share. All of it is known when a preview
 // starts. Each field has the name of its key.
 type Request struct {
 	// Namespace is the namespace of the configuration's keys, for the commands in problems.

@@ -172,7 +172,7 @@ func (b *builder) finish(plane *controlPlane, ready []pulumi.Resource) (*provide
 			Tolerations:  b.args.tolerations(plane),
 		},
 		GPUMetrics: providers.GPUMetrics{Source: providers.DCGMChart},
-		// AKS installs the driver on NVIDIA sizes, but nothing that tells the kubelet of the GPUs.
+		// AKS installs the driver on NVIDIA sizes, but nothing that advertises the GPUs to the kubelet.
 		InstallDevicePlugin: !b.args.DevicePluginInstalled,
 		StorageClass:        b.args.StorageClass,
 		AggregatedAPIPort:   aggregatedAPIPort,

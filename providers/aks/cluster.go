@@ -131,7 +131,7 @@ func (a *Args) entraProfile() containerservice.ManagedClusterAADProfilePtrInput 
 // minutes returns a duration as AKS writes it.
 func minutes(d time.Duration) pulumi.String { return pulumi.String(fmt.Sprintf("%dm", d/time.Minute)) }
 
-// newLock keeps everyone from deleting the cluster, which AKS has no setting for. The lock holds for
+// newLock registers a lock that keeps everyone from deleting the cluster, for which AKS has no setting. The lock covers
 // the pools below the cluster as well, so it has to be the last to come and the first to go.
 func (b *builder) newLock(plane *controlPlane, pool *containerservice.AgentPool) error {
 	_, err := b.newSmallResource(lockType, pulumi.Map{

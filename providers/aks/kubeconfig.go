@@ -17,7 +17,7 @@ func (a *Args) login() string {
 		command += " --subscription " + a.SubscriptionID
 	}
 	if a.Entra.Enabled {
-		// As it comes, the context asks for a device code.
+		// As it comes, the context logs in by a device code.
 		command += " && kubelogin convert-kubeconfig --login " + a.Entra.Login
 	}
 	return command

@@ -40,8 +40,8 @@ var (
 	gpuBounds = providers.Bounds{MaxNodes: maxNodes, MinDiskGiB: 100, MaxDiskGiB: maxDiskGiB}
 )
 
-// Validate returns everything that is wrong between keys, and with single keys what their tags do not say. It looks at
-// nothing but the arguments.
+// Validate returns everything that is wrong between keys, and of single keys what their tags leave open. Its only source are
+// the arguments.
 func (a *Args) Validate() providers.Problems {
 	c := a.withDefaults()
 	var p providers.Problems
@@ -75,7 +75,8 @@ func (a *Args) validateName(p *providers.Problems) {
 
 // validateCluster checks what only a cluster to create has.
 func (a *Args) validateCluster(p *providers.Problems) {
-	p.Missing("aks.location", a.Location, "an Azure region's name, such as eastus", "set it; `az account list-locations --query [].name` lists them (docs/aks.md)")
+	p.Missing("aks.location", a.Location, "an Azure region's name, such as eastus",
+		"set it; `az account list-locations --query [].name` lists them (docs/aks.md)")
 	if a.KubernetesVersion != "" && (a.UpgradeChannel == "rapid" || a.UpgradeChannel == "stable") {
 		p.Add(providers.KeyKubernetesVersion, a.KubernetesVersion,
 			fmt.Sprintf("none with aks.upgradeChannel %q, which moves the minor version", a.UpgradeChannel), "remove it, or use the channel patch")
@@ -172,7 +173,8 @@ func (a *Args) validateEntra(p *providers.Problems) {
 		return
 	}
 	if !a.Attaches() && !a.Entra.EnableAzureRBAC && len(a.Entra.AdminGroupObjectIDs) == 0 {
-		p.Add("aks.entra", nil, "aks.entra.enableAzureRBAC or aks.entra.adminGroupObjectIDs; with neither, nobody could administrate the cluster", "set one of them")
+		p.Add("aks.entra", nil, "aks.entra.enableAzureRBAC or aks.entra.adminGroupObjectIDs; with neither, nobody could administrate the cluster",
+			"set one of them")
 	}
 }
 
@@ -180,7 +182,8 @@ func (a *Args) validateSystemPool(p *providers.Problems) {
 	pool, key := a.SystemPool, providers.KeySystemPool+providers.KeyMachineType
 	validatePool(p, providers.KeySystemPool, pool, systemBounds)
 	if n := vcpus(pool.MachineType); n > 0 && n < minSystemVCPUs {
-		p.Add(key, pool.MachineType, fmt.Sprintf("at least %d vCPU; this size has %d vCPU", minSystemVCPUs, n), "for example "+defaultSystemPool.MachineType)
+		p.Add(key, pool.MachineType, fmt.Sprintf("at least %d vCPU; this size has %d vCPU", minSystemVCPUs, n),
+			"for example "+defaultSystemPool.MachineType)
 	}
 	if known, ok := machines.Find(pool.MachineType); ok {
 		p.Add(key, pool.MachineType, fmt.Sprintf("one without GPUs; this one carries %d %s, which nothing there would use", known.GPUs, known.Accelerator),

@@ -25,7 +25,7 @@ func argsOf(r *providers.Request) *Args {
 // createsVPC reports whether the network is created here.
 func (a *Args) createsVPC() bool { return !a.Attaches() && len(a.SubnetIDs) == 0 }
 
-// installsDevicePlugin reports whether nothing else tells the kubelet about the GPUs.
+// installsDevicePlugin reports whether nothing else advertises the GPUs to the kubelet.
 func (a *Args) installsDevicePlugin() bool {
 	return a.GPUPool != nil && a.AMIType == AL2023 && !a.DevicePluginInstalled
 }

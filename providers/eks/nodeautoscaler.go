@@ -96,7 +96,7 @@ func (a *Args) autoscalerStatements() []statement {
 	}
 }
 
-// groupTagType is a tag of an Auto Scaling group. The SDK's package for it holds all that Auto Scaling has, and
+// groupTagType is a tag of an Auto Scaling group. The SDK's package for it has all of Auto Scaling, and
 // costs 7 CPU seconds of a cold build.
 const groupTagType = "aws:autoscaling/tag:Tag"
 
@@ -105,7 +105,7 @@ type groupTag struct {
 	pulumi.CustomResourceState
 }
 
-// newScaleFromZeroTags tells cluster-autoscaler what a node of the group will look like while there
+// newScaleFromZeroTags registers tags that describe a node of the group to cluster-autoscaler while there
 // is none to look at. They are resources of their own because the tags of a node group do not
 // reach its Auto Scaling group.
 func (b *builder) newScaleFromZeroTags(group *eks.NodeGroup) ([]pulumi.Resource, error) {

@@ -20,7 +20,7 @@ const amiSystem = "AL2023_x86_64_STANDARD"
 // what 3,000 I/O operations, gp3's own number, allow with room (0.25 MiB/s each).
 const gpuDiskThroughput = 500
 
-// nodeGroup is what tells one managed node group from another.
+// nodeGroup is what managed node groups differ in.
 type nodeGroup struct {
 	suffix        string
 	pool          providers.NodePool

@@ -35,8 +35,8 @@ var (
 	gpuBounds = providers.Bounds{MaxNodes: maxNodes, MinDiskGiB: 50, MaxDiskGiB: maxDiskGiB}
 )
 
-// Validate returns everything that is wrong between keys, and with single keys what their tags do not say. It looks at
-// nothing but the arguments.
+// Validate returns everything that is wrong between keys, and of single keys what their tags leave open. Its only source are
+// the arguments.
 func (a *Args) Validate() providers.Problems {
 	c := a.withDefaults()
 	var p providers.Problems
@@ -84,7 +84,9 @@ func (a *Args) validateNetwork(p *providers.Problems) {
 			key   string
 			value any
 			set   bool
-		}{{"eks.vpcCidr", a.VPCCIDR, a.VPCCIDR != ""}, {"eks.zones", a.Zones, len(a.Zones) > 0}, {"eks.natPerZone", a.NATPerZone, a.NATPerZone}} {
+		}{
+			{"eks.vpcCidr", a.VPCCIDR, a.VPCCIDR != ""}, {"eks.zones", a.Zones, len(a.Zones) > 0}, {"eks.natPerZone", a.NATPerZone, a.NATPerZone},
+		} {
 			if given.set {
 				p.Add(given.key, given.value, "only for a VPC that is created", "remove it, or eks.subnetIds and "+providers.KeyExisting)
 			}
@@ -139,7 +141,8 @@ func (a *Args) validateSystemPool(p *providers.Problems) {
 	a.validatePool(p, providers.KeySystemPool, pool, systemBounds)
 	if known, ok := machines.Find(pool.MachineType); ok {
 		p.Add(providers.KeySystemPool+providers.KeyMachineType, pool.MachineType,
-			fmt.Sprintf("one without GPUs; this one carries %d %s, which nothing there would use", known.GPUs, known.Accelerator), "for example "+defaultSystemPool.MachineType)
+			fmt.Sprintf("one without GPUs; this one carries %d %s, which nothing there would use", known.GPUs, known.Accelerator),
+			"for example "+defaultSystemPool.MachineType)
 	}
 }
 
@@ -205,9 +208,11 @@ func validateAlternative(p *providers.Problems, key, first, name string) {
 	case !ok || !plannedKnown:
 		// Nothing to compare; whoever lists such a type asserts that it fits.
 	case alternative.GPUs != planned.GPUs:
-		p.Add(key, name, fmt.Sprintf("a type with as many GPUs as %s, which carries %d; this one carries %d GPUs", first, planned.GPUs, alternative.GPUs), "")
+		p.Add(key, name, fmt.Sprintf("a type with as many GPUs as %s, which carries %d; this one carries %d GPUs",
+			first, planned.GPUs, alternative.GPUs), "")
 	case memoryGiB(alternative) < memoryGiB(planned):
-		p.Add(key, name, fmt.Sprintf("a type with no less memory on a GPU than %s, which has %g GiB; this one has %g GiB", first, memoryGiB(planned), memoryGiB(alternative)), "")
+		p.Add(key, name, fmt.Sprintf("a type with no less memory on a GPU than %s, which has %g GiB; this one has %g GiB",
+			first, memoryGiB(planned), memoryGiB(alternative)), "")
 	}
 }
 

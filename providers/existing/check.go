@@ -59,7 +59,8 @@ func (s *selection) reach() error {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Get(s.server() + "/version")
 	if err != nil {
-		return fmt.Errorf("the cluster of context %q (kubeconfig %s) does not answer: %w; check that it runs and that this machine reaches %s (kubectl --kubeconfig %s --context %s version)",
+		return fmt.Errorf("the cluster of context %q (kubeconfig %s) does not answer: %w; "+
+			"check that it runs and that this machine reaches %s (kubectl --kubeconfig %s --context %s version)",
 			s.context.Name, s.path, err, s.server(), s.path, s.context.Name)
 	}
 	return response.Body.Close()

@@ -55,7 +55,7 @@ func (a *Args) checkExisting(found *container.LookupClusterResult, out *attached
 	}
 	var p providers.Lacks
 	if out.endpoint == "" || out.caCertificate == "" {
-		p.Add("it has no endpoint or no CA certificate yet: wait until `gcloud container clusters describe` says RUNNING")
+		p.Add("it has no endpoint or no CA certificate yet: wait until `gcloud container clusters describe` shows RUNNING")
 	}
 	update := fmt.Sprintf("gcloud container clusters update %s --project %s --location %s", a.Existing, a.Project, a.Location)
 	if !atLeast(found.MasterVersion, minManagedDCGM) {

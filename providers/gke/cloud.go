@@ -254,7 +254,7 @@ func (a *Args) ownGPUs() providers.GPUScheduling {
 func (a *Args) scheduling(nodes map[string]string, more []providers.Toleration) providers.GPUScheduling {
 	return providers.GPUScheduling{
 		ResourceName: gpuResource, PerReplica: a.GPUsPerReplica, NodeSelector: nodes,
-		// GKE would add it to pods that ask for GPUs, but not to exporters.
+		// GKE would add it to pods that request GPUs, but not to exporters.
 		Tolerations: append([]providers.Toleration{{Key: gpuResource, Operator: "Exists", Effect: "NoSchedule"}}, more...),
 	}
 }

@@ -27,8 +27,8 @@ var (
 	gpuBounds = providers.Bounds{MinDiskGiB: 60}
 )
 
-// Validate returns everything that is wrong between keys, and with single keys what their tags do not say. It looks at
-// nothing but the arguments.
+// Validate returns everything that is wrong between keys, and of single keys what their tags leave open. Its only source are
+// the arguments.
 func (a *Args) Validate() providers.Problems {
 	c := a.withDefaults()
 	var p providers.Problems
@@ -85,7 +85,8 @@ func (a *Args) validateNetwork(p *providers.Problems) {
 		}
 		ranges = append(ranges, created...)
 	} else {
-		p.Missing("gke.subnetwork", a.Subnetwork, fmt.Sprintf("the name of a subnetwork of gke.network %q in %s", a.Network, a.Location), "set it, or remove gke.network")
+		p.Missing("gke.subnetwork", a.Subnetwork, fmt.Sprintf("the name of a subnetwork of gke.network %q in %s", a.Network, a.Location),
+			"set it, or remove gke.network")
 		if (a.PodsRange == "") != (a.ServicesRange == "") {
 			p.Add("gke.podsRange", a.PodsRange, fmt.Sprintf("together with gke.servicesRange (%q)", a.ServicesRange), "set both or neither")
 		}
@@ -136,7 +137,8 @@ func (a *Args) validateGPU(p *providers.Problems) {
 		return
 	}
 	if a.ExistingAccelerator != "" {
-		p.Add("gke.existingAccelerator", a.ExistingAccelerator, "only with "+providers.KeyCreateGPUPool+" false: it chooses among GPU nodes that a cluster already has",
+		p.Add("gke.existingAccelerator", a.ExistingAccelerator,
+			"only with "+providers.KeyCreateGPUPool+" false: it chooses among GPU nodes that a cluster already has",
 			"remove it, or set "+providers.KeyCreateGPUPool+" to false")
 	}
 	a.validatePool(p, providers.KeyGPUPool, pool.NodePool, gpuBounds)
@@ -145,7 +147,8 @@ func (a *Args) validateGPU(p *providers.Problems) {
 			fmt.Sprintf("set it; `gcloud compute accelerator-types list --filter=\"zone~%s\"` shows which do", a.Location))
 	}
 	if a.GPUsPerReplica > pool.GPUsPerNode {
-		p.Add(providers.KeyGPUsPerReplica, a.GPUsPerReplica, fmt.Sprintf("at most %d, the GPUs of a node; no replica would ever run", pool.GPUsPerNode),
+		p.Add(providers.KeyGPUsPerReplica, a.GPUsPerReplica,
+			fmt.Sprintf("at most %d, the GPUs of a node; no replica would ever run", pool.GPUsPerNode),
 			"choose a larger "+providers.KeyGPUMachineType)
 	}
 	a.validateAccelerator(p)
