@@ -62,7 +62,7 @@ func (a *Args) checkExisting(found *containerservice.LookupManagedClusterResult,
 	case a.Entra.Enabled && !withEntra:
 		p.Add("it does not use Microsoft Entra ID: remove aks.entra, or run `%s`", command("update --enable-aad"))
 	case !a.Entra.Enabled && value(found.DisableLocalAccounts):
-		p.Add("its local accounts are disabled, so that there is no administrator certificate: set aks.entra.enabled, or run `%s`",
+		p.Add("its local accounts are disabled, so that there is no administrator certificate: set aks.entra, or run `%s`",
 			command("update --enable-local-accounts"))
 	}
 	if a.GPUPool == nil {

@@ -103,7 +103,7 @@ func TestAttachRefuses(t *testing.T) {
 		"no Entra": {func(a *Args) { a.Entra = Entra{Enabled: true} }, nil,
 			[]string{"remove aks.entra", "--enable-aad"}},
 		"no local accounts": {nil, map[string]any{"disableLocalAccounts": true, "aadProfile": map[string]any{"managed": true}},
-			[]string{"set aks.entra.enabled", "--enable-local-accounts"}},
+			[]string{"set aks.entra", "--enable-local-accounts"}},
 		"no GPU pool": {func(a *Args) { a.GPUPool = nil }, nil,
 			[]string{"no GPU pool with the label nvidia.com/gpu.present=true", "set nodePools.gpu"}},
 		"no label": {func(a *Args) { a.GPUPool = nil }, pools(gpuPoolOf("gpu", "Standard_NC24ads_A100_v4", nil)),
@@ -111,7 +111,7 @@ func TestAttachRefuses(t *testing.T) {
 		"too few GPUs": {func(a *Args) { a.GPUPool, a.GPUsPerReplica = nil, 2 }, pools(gpuPoolOf("gpu", "Standard_NC24ads_A100_v4", gpuLabels)),
 			[]string{"gpu.perReplica 2: gpu (1)"}},
 		"everything at once": {func(a *Args) { a.GPUPool = nil }, map[string]any{"powerState": map[string]any{"code": "Stopped"}, "disableLocalAccounts": true},
-			[]string{"az aks start", "set aks.entra.enabled", "set nodePools.gpu"}},
+			[]string{"az aks start", "set aks.entra", "set nodePools.gpu"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := attachArgs()

@@ -93,7 +93,7 @@ func (a *Args) user(listed kubeconfig.User) (kubeconfig.Object, error) {
 func (a *Args) kubelogin(user kubeconfig.User) (kubeconfig.Object, error) {
 	listed, ok := user.ExecArgs()
 	if !ok {
-		return nil, fmt.Errorf("aks: cluster %q does not use Microsoft Entra ID, but aks.entra.enabled is true", a.ClusterName())
+		return nil, fmt.Errorf("aks: cluster %q does not use Microsoft Entra ID, but aks.entra is set", a.ClusterName())
 	}
 	server, tenant, environment := aksServerID, "", ""
 	for i := 0; i+1 < len(listed); i++ {
@@ -125,7 +125,7 @@ func (a *Args) kubelogin(user kubeconfig.User) (kubeconfig.Object, error) {
 func (a *Args) administrator(listed kubeconfig.User) (kubeconfig.Object, error) {
 	certificate, key := kubeconfig.Text(listed.User, "client-certificate-data"), kubeconfig.Text(listed.User, "client-key-data")
 	if certificate == "" || key == "" {
-		return nil, fmt.Errorf("aks: Azure listed no administrator certificate for cluster %q: are its local accounts disabled? Then set aks.entra.enabled",
+		return nil, fmt.Errorf("aks: Azure listed no administrator certificate for cluster %q: are its local accounts disabled? Then set aks.entra",
 			a.ClusterName())
 	}
 	return kubeconfig.Object{"client-certificate-data": certificate, "client-key-data": key}, nil

@@ -86,8 +86,8 @@ func TestKubeconfigErrors(t *testing.T) {
 		"not YAML":              {Entra{}, encode("canary\n  ::"), "is not one"},
 		"empty":                 {Entra{}, encode("{}"), "has no server"},
 		"no authority":          {Entra{}, encode(strings.ReplaceAll(adminKubeconfig, "Y2E=", "")), "has no server, certificate authority"},
-		"no certificate":        {Entra{}, encode(strings.ReplaceAll(adminKubeconfig, "a2V5", "")), "Then set aks.entra.enabled"},
-		"a person's login":      {Entra{}, encode(userKubeconfig), "Then set aks.entra.enabled"},
+		"no certificate":        {Entra{}, encode(strings.ReplaceAll(adminKubeconfig, "a2V5", "")), "Then set aks.entra"},
+		"a person's login":      {Entra{}, encode(userKubeconfig), "Then set aks.entra"},
 		"no Entra, but set":     {entra, encode(adminKubeconfig), "does not use Microsoft Entra ID"},
 		"no error for a secret": {entra, encode("users: [canary"), "is not one"},
 	} {
