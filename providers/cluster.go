@@ -1,5 +1,3 @@
-// Package providers says where the pipeline runs. Every cloud has a package of its own below this
-// one; all of them return the same Cluster, so that nothing under components knows a cloud's name.
 package providers
 
 import (
@@ -26,9 +24,9 @@ type Cluster struct {
 	// Ready lists what every object has to wait for, such as node pools. Empty for a cluster that
 	// already stands.
 	Ready []pulumi.Resource
-	// GPU says how a pod gets a GPU.
+	// GPU describes how a pod gets a GPU.
 	GPU GPUScheduling
-	// GPUMetrics says where the DCGM series come from.
+	// GPUMetrics describes where the DCGM series come from.
 	GPUMetrics GPUMetrics
 	// InstallDevicePlugin is true where nothing else advertises nvidia.com/gpu to the kubelet.
 	InstallDevicePlugin bool
@@ -45,7 +43,7 @@ type Cluster struct {
 	// plugin. A secret.
 	Kubeconfig pulumi.StringOutput
 	// ServerEnv is extra environment of the inference server that this place needs, by variable. It
-	// says where the place keeps things, such as the GPU driver's libraries, and holds no secrets.
+	// has the paths of things at that place, such as the GPU driver's libraries, and no secrets.
 	ServerEnv map[string]string
 	// NodeAutoscaler is set where the cloud runs no node autoscaler of its own.
 	NodeAutoscaler *NodeAutoscaler
@@ -67,7 +65,7 @@ type ServiceAccount struct {
 	Namespace, Name string
 }
 
-// GPUScheduling says how a pod asks for GPUs and lands on a node that has them.
+// GPUScheduling describes how a pod requests GPUs and lands on a node that has them.
 type GPUScheduling struct {
 	// ResourceName is the extended resource to request, usually "nvidia.com/gpu"; "" means that no
 	// GPU is requested (simulated GPUs).
@@ -92,7 +90,7 @@ type Toleration struct {
 	Effect string
 }
 
-// GPUMetricsSource says who produces the DCGM series.
+// GPUMetricsSource is who produces the DCGM series.
 type GPUMetricsSource string
 
 // The sources of GPU metrics.
@@ -105,7 +103,7 @@ const (
 	Simulated GPUMetricsSource = "simulated"
 )
 
-// GPUMetrics says where the DCGM series come from.
+// GPUMetrics describes where the DCGM series come from.
 type GPUMetrics struct {
 	// Source is one of DCGMChart, Managed and Simulated.
 	Source GPUMetricsSource
@@ -113,7 +111,7 @@ type GPUMetrics struct {
 	Managed ManagedExporter
 }
 
-// ManagedExporter says how to find the pods of an exporter that the cloud runs.
+// ManagedExporter describes how to find the pods of an exporter that the cloud runs.
 type ManagedExporter struct {
 	// Namespace is the namespace of the exporter's pods.
 	Namespace string
@@ -191,10 +189,3 @@ func (m GPUMetrics) Validate() error {
 		return fmt.Errorf("GPU metrics source %q not supported (one of: %s, %s, %s)", m.Source, DCGMChart, Managed, Simulated)
 	}
 }
-
-// Problems is everything that is wrong with the arguments of a provider package, each problem
-// beginning with the name of the field that it is about.
-type Problems []string
-
-// Error joins the problems.
-func (p Problems) Error() string { return strings.Join(p, "; ") }

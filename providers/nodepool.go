@@ -1,5 +1,11 @@
 package providers
 
+import (
+	"fmt"
+
+	"vllm-autoscaling/providers/accelerators"
+)
+
 // NodePool is one pool of equal nodes, as plain values.
 type NodePool struct {
 	// MachineType is the cloud's name of the machine, such as g2-standard-4, g6.xlarge or
@@ -7,7 +13,7 @@ type NodePool struct {
 	MachineType string
 	// MinNodes and MaxNodes bound the pool over all zones together. MinNodes may be 0 for a GPU pool.
 	MinNodes, MaxNodes int
-	// DiskGiB is the size of a node's boot disk, which holds container images and, on GPU nodes,
+	// DiskGiB is the size of a node's boot disk, which has room for container images and, on GPU nodes,
 	// the model. In GiB.
 	DiskGiB int
 	// Zones limits the pool to zones; empty leaves the choice to the cloud.
@@ -23,6 +29,22 @@ type GPUPool struct {
 	Accelerator string
 	// GPUsPerNode is how many GPUs one machine carries.
 	GPUsPerNode int
+}
+
+// CheckMachine adds the problems of a pool whose accelerator and number of GPUs do not fit its machine type; known is
+// false for a type that the catalogue of the cloud does not have.
+func (g *GPUPool) CheckMachine(p *Problems, machine accelerators.Machine, known bool) {
+	switch {
+	case known && g.Accelerator != machine.Accelerator:
+		p.Add(KeyAccelerator, g.Accelerator, fmt.Sprintf("what fits %s %s, which carries %s", KeyGPUMachineType, g.MachineType, machine.Accelerator),
+			"remove the key: it follows from the machine type")
+	case known && g.GPUsPerNode != machine.GPUs:
+		p.Add(KeyGPUsPerNode, g.GPUsPerNode, fmt.Sprintf("%d, what %s %s carries", machine.GPUs, KeyGPUMachineType, g.MachineType),
+			"remove the key: it follows from the machine type")
+	case !known && (g.Accelerator == "" || g.GPUsPerNode < 1):
+		p.Add(KeyGPUMachineType, g.MachineType, "a machine type that the program knows, or what it carries",
+			fmt.Sprintf("set %s and %s to what it carries", KeyAccelerator, KeyGPUsPerNode))
+	}
 }
 
 // NodeAutoscaler describes the node autoscaler that a cluster needs where its cloud runs none.

@@ -9,6 +9,7 @@ import (
 	"vllm-autoscaling/ops/preview/plan"
 	"vllm-autoscaling/ops/prices"
 	"vllm-autoscaling/providers/accelerators"
+	"vllm-autoscaling/stacks/config"
 )
 
 // Types of the resources with an hourly price.
@@ -157,11 +158,17 @@ func (e *Estimate) fit(item Item, gpusPerReplica int) Item {
 
 func (i Item) gpusPerNode() int {
 	for _, cloud := range []string{accelerators.GKE, accelerators.EKS, accelerators.AKS} {
-		if machine, ok := accelerators.FindMachine(cloud, i.Kind); ok {
+		if machine, ok := findMachine(cloud, i.Kind); ok {
 			return machine.GPUs
 		}
 	}
 	return 0
+}
+
+// findMachine returns a machine type of a cloud that carries GPUs.
+func findMachine(cloud, machineType string) (accelerators.Machine, bool) {
+	found, _ := config.FindCloud(cloud)
+	return found.Machines.Find(machineType)
 }
 
 // items returns the costs of one resource.
@@ -211,7 +218,7 @@ func fee(cloud string, f prices.Fee, r plan.Resource, n int) Item {
 
 // nodes is a pool of machines.
 func nodes(cloud, machineType string, r plan.Resource, low, high int, spot, gpu bool, overrides Overrides) Item {
-	if _, ok := accelerators.FindMachine(cloud, machineType); ok {
+	if _, ok := findMachine(cloud, machineType); ok {
 		gpu = true
 	}
 	item := Item{
@@ -236,7 +243,7 @@ func gkePool(r plan.Resource, overrides Overrides) Item {
 	machineType := r.Text("nodeConfig.machineType")
 	attached := len(r.List("nodeConfig.guestAccelerators")) > 0
 	item := nodes(accelerators.GKE, machineType, r, int(low), int(high), r.Bool("nodeConfig.spot"), attached, overrides)
-	if _, carries := accelerators.FindMachine(accelerators.GKE, machineType); attached && !carries {
+	if _, carries := findMachine(accelerators.GKE, machineType); attached && !carries {
 		// GPUs attached to an N1 machine have a price of their own.
 		_, overridden := overrides[machineType]
 		item.Unknown = !overridden

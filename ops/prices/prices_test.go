@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/providers/accelerators"
+	"vllm-autoscaling/stacks/config"
 )
 
 // unpriced are the machine types of the catalogue for which the sources differ. A new type must get a
@@ -23,11 +24,17 @@ var unpriced = map[string][]string{
 
 var clouds = []string{accelerators.GKE, accelerators.EKS, accelerators.AKS}
 
+// machinesWith lists the machine types of a cloud that carry an accelerator.
+func machinesWith(cloud, accelerator string) []accelerators.Machine {
+	found, _ := config.FindCloud(cloud)
+	return found.Machines.With(accelerator)
+}
+
 func TestEveryMachineOfTheCatalogueIsPricedOrListed(t *testing.T) {
 	for _, cloud := range clouds {
 		var without []string
 		for _, a := range accelerators.All() {
-			for _, machine := range accelerators.Machines(cloud, a.Name) {
+			for _, machine := range machinesWith(cloud, a.Name) {
 				if _, ok := Machine(cloud, machine.Type); !ok {
 					without = append(without, machine.Type)
 				}
@@ -80,7 +87,7 @@ func TestMoreGPUsCostMore(t *testing.T) {
 	for _, cloud := range clouds {
 		for _, a := range accelerators.All() {
 			cheapest := map[int]float64{}
-			for _, machine := range accelerators.Machines(cloud, a.Name) {
+			for _, machine := range machinesWith(cloud, a.Name) {
 				price, ok := Machine(cloud, machine.Type)
 				if !ok {
 					continue

@@ -12,8 +12,8 @@ import (
 	"vllm-autoscaling/providers"
 )
 
-// attach looks the existing cluster up and checks that it has what the pipeline needs. It asks at
-// once, not by way of outputs, so that a cluster that will not do is refused before anything is
+// attach looks the existing cluster up and checks that it has what the pipeline needs. The look-up returns at
+// once, not as an output, so that a cluster that will not do is refused before anything is
 // registered in it.
 func (b *builder) attach() (*controlPlane, error) {
 	a := b.args
@@ -28,7 +28,7 @@ func (b *builder) attach() (*controlPlane, error) {
 		resourceGroup: pulumi.String(a.ResourceGroup).ToStringOutput(),
 		name:          pulumi.String(a.Existing).ToStringOutput(),
 		id:            pulumi.String(found.Id).ToStringOutput(),
-		subnet:        a.Network.NodeSubnetID,
+		subnet:        a.VnetSubnetID,
 	}
 	if err := a.checkExisting(found, plane); err != nil {
 		return nil, fmt.Errorf("aks: cannot attach to the existing cluster %q: %w", a.Existing, err)
@@ -39,47 +39,44 @@ func (b *builder) attach() (*controlPlane, error) {
 	return plane, nil
 }
 
-// checkExisting reports everything that the cluster lacks, each with the setting to change. What it
-// learns of GPU nodes that are there it adds to the control plane.
+// checkExisting reports everything that the cluster lacks, each with the setting to change. What is
+// found of GPU nodes that are there is added to the control plane.
 func (a *Args) checkExisting(found *containerservice.LookupManagedClusterResult, plane *controlPlane) error {
 	if found.Sku != nil && value(found.Sku.Name) == "Automatic" {
 		// Nothing else matters then.
 		return errors.New("it is an AKS Automatic cluster, which brings its own nodes and refuses pools with the cluster autoscaler:" +
-			" attach to a cluster of SKU Base, or set Name in place of Existing to have one created")
+			" attach to a cluster of SKU Base, or remove cluster.existing to have one created")
 	}
-	var p problems
+	var p providers.Lacks
 	command := func(verb string) string {
 		return fmt.Sprintf("az aks %s --resource-group %s --name %s", verb, a.ResourceGroup, a.Existing)
 	}
 	if value(found.PowerState.Code) == "Stopped" {
-		p.add("it is stopped: run `%s`", command("start"))
+		p.Add("it is stopped: run `%s`", command("start"))
 	}
 	if slices.Contains([]string{"Creating", "Deleting", "Failed"}, found.ProvisioningState) {
-		p.add("its provisioning state is %s: wait for Succeeded, or reconcile it with `%s`", found.ProvisioningState, command("update"))
+		p.Add("its provisioning state is %s: wait for Succeeded, or reconcile it with `%s`", found.ProvisioningState, command("update"))
 	}
 	withEntra := found.AadProfile != nil
 	switch {
-	case a.Entra != nil && !withEntra:
-		p.add("it does not use Microsoft Entra ID: remove Entra, or run `%s`", command("update --enable-aad"))
-	case a.Entra == nil && value(found.DisableLocalAccounts):
-		p.add("its local accounts are disabled, so that there is no administrator certificate: set Entra, or run `%s`",
+	case a.Entra.Enabled && !withEntra:
+		p.Add("it does not use Microsoft Entra ID: remove aks.entra, or run `%s`", command("update --enable-aad"))
+	case !a.Entra.Enabled && value(found.DisableLocalAccounts):
+		p.Add("its local accounts are disabled, so that there is no administrator certificate: set aks.entra, or run `%s`",
 			command("update --enable-local-accounts"))
 	}
 	if a.GPUPool == nil {
 		a.findGPUPools(&p, found.AgentPoolProfiles, plane)
 	}
-	if len(p) > 0 {
-		return errors.New(strings.Join(p, "; "))
-	}
-	return nil
+	return p.Err()
 }
 
 // findGPUPools finds the pools that vLLM could run on, by the label that device plugin, exporter and
 // vLLM select, and tolerates what keeps others off them.
-func (a *Args) findGPUPools(p *problems, pools []containerservice.ManagedClusterAgentPoolProfileResponse, plane *controlPlane) {
+func (a *Args) findGPUPools(p *providers.Lacks, pools []containerservice.ManagedClusterAgentPoolProfileResponse, plane *controlPlane) {
 	var usable, unlabelled, small []string
 	for _, pool := range pools {
-		size, known := gpuSize(value(pool.VmSize))
+		size, known := machines.Find(value(pool.VmSize))
 		labelled := pool.NodeLabels[gpuLabel] == "true"
 		switch {
 		case !labelled && known:
@@ -95,17 +92,17 @@ func (a *Args) findGPUPools(p *problems, pools []containerservice.ManagedCluster
 	switch {
 	case len(usable) > 0:
 	case len(small) > 0:
-		p.add("its GPU pools have fewer GPUs to a node than GPUsPerReplica %d: %s", a.GPUsPerReplica, strings.Join(small, ", "))
+		p.Add("its GPU pools have fewer GPUs to a node than gpu.perReplica %d: %s", a.GPUsPerReplica, strings.Join(small, ", "))
 	case len(unlabelled) > 0:
-		p.add("its GPU pool %s lacks the label %s=true: run `az aks nodepool update --resource-group %s --cluster-name %s --name %s --labels %s=true`"+
-			" (with the pool's other labels, which it would replace), or set GPUPool to have a pool created",
+		p.Add("its GPU pool %s lacks the label %s=true: run `az aks nodepool update --resource-group %s --cluster-name %s --name %s --labels %s=true`"+
+			" (with the pool's other labels, which it would replace), or set nodePools.gpu to have a pool created",
 			strings.Join(unlabelled, ", "), gpuLabel, a.ResourceGroup, a.Existing, unlabelled[0], gpuLabel)
 	default:
-		p.add("it has no GPU pool with the label %s=true: set GPUPool to have one created", gpuLabel)
+		p.Add("it has no GPU pool with the label %s=true: set nodePools.gpu to have one created", gpuLabel)
 	}
 }
 
-// tolerate adds what the taints of a pool (key=value:Effect) ask for, once each.
+// tolerate adds what tolerates the taints of a pool (key=value:Effect), once each.
 func (c *controlPlane) tolerate(taints []string) {
 	for _, taint := range taints {
 		keyValue, effect, _ := strings.Cut(taint, ":")
@@ -118,7 +115,7 @@ func (c *controlPlane) tolerate(taints []string) {
 	}
 }
 
-// systemSubnet is the subnet of the cluster's first system pool: all pools have to be in one network.
+// systemSubnet returns the subnet of the cluster's first system pool: all pools have to be in one network.
 // "" where AKS made the network.
 func systemSubnet(found *containerservice.LookupManagedClusterResult) string {
 	for _, pool := range found.AgentPoolProfiles {
@@ -129,7 +126,7 @@ func systemSubnet(found *containerservice.LookupManagedClusterResult) string {
 	return ""
 }
 
-// value is what a pointer points at, or the zero value.
+// value returns what a pointer points at, or the zero value.
 func value[T any](pointer *T) T {
 	if pointer == nil {
 		var zero T

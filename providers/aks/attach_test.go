@@ -47,16 +47,16 @@ func TestAttachAddsAPool(t *testing.T) {
 	r := &recorder{existing: theirs(nil)}
 	cluster, err := r.run(attachArgs())
 	require.NoError(t, err)
-	assert.Equal(t, []string{poolToken + " aks-gpu", azureToken + " aks-azure", kubeToken + " aks-kubernetes", componentType + " aks"}, r.names())
-	pool := r.one(t, poolToken)
-	assert.Equal(t, "theirs", pool.field(t, "resourceGroupName"))
-	assert.Equal(t, "serving", pool.field(t, "resourceName"))
-	assert.Equal(t, theirSubnet, pool.field(t, "vnetSubnetID"), "all pools have to be in one network")
+	assert.Equal(t, []string{poolToken + " aks-gpu", azureToken + " aks-azure", kubeToken + " aks-kubernetes", componentType + " aks"}, r.Names())
+	pool := r.One(t, poolToken)
+	assert.Equal(t, "theirs", pool.Field("resourceGroupName"))
+	assert.Equal(t, "serving", pool.Field("resourceName"))
+	assert.Equal(t, theirSubnet, pool.Field("vnetSubnetID"), "all pools have to be in one network")
 	assert.Equal(t, "serving", cluster.Name)
 	assert.Len(t, cluster.Ready, 1)
-	assert.Equal(t, []string{lookUp, adminListing}, r.called())
-	assert.Equal(t, strings.ToLower(idOfCluster), r.one(t, kubeToken).field(t, "clusterIdentifier"))
-	assert.True(t, r.one(t, kubeToken).dependsOn(poolToken, "aks-gpu"))
+	assert.Equal(t, []string{lookUp, adminListing}, r.Called())
+	assert.Equal(t, strings.ToLower(idOfCluster), r.One(t, kubeToken).Field("clusterIdentifier"))
+	assert.True(t, r.One(t, kubeToken).DependsOn(poolToken, "aks-gpu"))
 }
 
 func TestAttachToGPUNodes(t *testing.T) {
@@ -69,7 +69,7 @@ func TestAttachToGPUNodes(t *testing.T) {
 	))}
 	cluster, err := r.run(args)
 	require.NoError(t, err)
-	assert.Equal(t, []string{azureToken + " aks-azure", kubeToken + " aks-kubernetes", componentType + " aks"}, r.names(), "nothing is created in Azure")
+	assert.Equal(t, []string{azureToken + " aks-azure", kubeToken + " aks-kubernetes", componentType + " aks"}, r.Names(), "nothing is created in Azure")
 	assert.Equal(t, []providers.Toleration{
 		{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"},
 		{Key: "sku", Operator: "Equal", Value: "gpu", Effect: "NoSchedule"},
@@ -81,11 +81,11 @@ func TestAttachToGPUNodes(t *testing.T) {
 
 func TestAttachWithEntra(t *testing.T) {
 	args := attachArgs()
-	args.Entra = &Entra{}
+	args.Entra = Entra{Enabled: true}
 	r := &recorder{existing: theirs(map[string]any{"aadProfile": map[string]any{"managed": true}, "disableLocalAccounts": true})}
 	_, err := r.run(args)
 	require.NoError(t, err)
-	assert.Equal(t, []string{lookUp, userListing}, r.called())
+	assert.Equal(t, []string{lookUp, userListing}, r.Called())
 }
 
 func TestAttachRefuses(t *testing.T) {
@@ -100,18 +100,18 @@ func TestAttachRefuses(t *testing.T) {
 			[]string{"`az aks start --resource-group theirs --name serving`"}},
 		"failed": {nil, map[string]any{"provisioningState": "Failed"},
 			[]string{"Failed", "`az aks update --resource-group theirs --name serving`"}},
-		"no Entra": {func(a *Args) { a.Entra = &Entra{} }, nil,
-			[]string{"remove Entra", "--enable-aad"}},
+		"no Entra": {func(a *Args) { a.Entra = Entra{Enabled: true} }, nil,
+			[]string{"remove aks.entra", "--enable-aad"}},
 		"no local accounts": {nil, map[string]any{"disableLocalAccounts": true, "aadProfile": map[string]any{"managed": true}},
-			[]string{"set Entra", "--enable-local-accounts"}},
+			[]string{"set aks.entra", "--enable-local-accounts"}},
 		"no GPU pool": {func(a *Args) { a.GPUPool = nil }, nil,
-			[]string{"no GPU pool with the label nvidia.com/gpu.present=true", "set GPUPool"}},
+			[]string{"no GPU pool with the label nvidia.com/gpu.present=true", "set nodePools.gpu"}},
 		"no label": {func(a *Args) { a.GPUPool = nil }, pools(gpuPoolOf("gpu", "Standard_NC24ads_A100_v4", nil)),
 			[]string{"GPU pool gpu lacks the label", "`az aks nodepool update --resource-group theirs --cluster-name serving --name gpu --labels nvidia.com/gpu.present=true`"}},
 		"too few GPUs": {func(a *Args) { a.GPUPool, a.GPUsPerReplica = nil, 2 }, pools(gpuPoolOf("gpu", "Standard_NC24ads_A100_v4", gpuLabels)),
-			[]string{"GPUsPerReplica 2: gpu (1)"}},
+			[]string{"gpu.perReplica 2: gpu (1)"}},
 		"everything at once": {func(a *Args) { a.GPUPool = nil }, map[string]any{"powerState": map[string]any{"code": "Stopped"}, "disableLocalAccounts": true},
-			[]string{"az aks start", "set Entra", "set GPUPool"}},
+			[]string{"az aks start", "set aks.entra", "set nodePools.gpu"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := attachArgs()
@@ -124,7 +124,7 @@ func TestAttachRefuses(t *testing.T) {
 			for _, want := range append(test.want, `existing cluster "serving"`) {
 				assert.ErrorContains(t, err, want)
 			}
-			assert.Equal(t, []string{azureToken + " aks-azure", componentType + " aks"}, r.names(), "nothing is registered in the cloud")
+			assert.Equal(t, []string{azureToken + " aks-azure", componentType + " aks"}, r.Names(), "nothing is registered in the cloud")
 		})
 	}
 }

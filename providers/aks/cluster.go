@@ -2,7 +2,6 @@ package aks
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
@@ -37,15 +36,16 @@ func (b *builder) create() (*controlPlane, error) {
 		return nil, err
 	}
 	return &controlPlane{
-		// Not resourceGroup itself: the credentials must wait for the cluster, too.
+		// Not resourceGroup itself: the credentials have to wait for the cluster, too.
 		resourceGroup: after(cluster, b.args.resourceGroup()),
 		name:          after(cluster, b.args.Name),
 		id:            cluster.ID().ToStringOutput(),
-		subnet:        b.args.Network.NodeSubnetID,
+		subnet:        b.args.VnetSubnetID,
 		ready:         []pulumi.Resource{cluster},
 	}, nil
 }
 
+// newCluster registers the cluster with its system pool.
 func (b *builder) newCluster(resourceGroup pulumi.StringOutput) (*containerservice.ManagedCluster, error) {
 	a := b.args
 	cluster, err := containerservice.NewManagedCluster(b.ctx, b.name, &containerservice.ManagedClusterArgs{
@@ -62,7 +62,7 @@ func (b *builder) newCluster(resourceGroup pulumi.StringOutput) (*containerservi
 
 		EnableRBAC:             pulumi.Bool(true),
 		AadProfile:             a.entraProfile(),
-		DisableLocalAccounts:   pulumi.Bool(a.Entra != nil && a.Entra.DisableLocalAccounts),
+		DisableLocalAccounts:   pulumi.Bool(a.Entra.Enabled && a.Entra.DisableLocalAccounts),
 		ApiServerAccessProfile: a.apiServerAccess(),
 
 		// Pods can take on Azure identities without a secret.
@@ -86,7 +86,7 @@ func (b *builder) newCluster(resourceGroup pulumi.StringOutput) (*containerservi
 		// or the last refresh, instead. The rest of the pool is not ignored, so that a change of it
 		// shows in a preview.
 		pulumi.IgnoreChanges([]string{"agentPoolProfiles[0].count"}),
-		// Azure refuses to change these, but only in the middle of an update; a preview shall say that
+		// Azure refuses to change these, but only in the middle of an update; a preview is to show that
 		// it takes a new cluster.
 		pulumi.ReplaceOnChanges([]string{
 			"dnsPrefix", "location", "nodeResourceGroup",
@@ -104,32 +104,7 @@ func (b *builder) newCluster(resourceGroup pulumi.StringOutput) (*containerservi
 	return cluster, nil
 }
 
-// systemPool is part of the cluster: AKS creates none without one. The GPU pool is a resource of its
-// own, because AKS takes no further pools this way.
-func (b *builder) systemPool() containerservice.ManagedClusterAgentPoolProfileArgs {
-	pool := b.args.SystemPool
-	return containerservice.ManagedClusterAgentPoolProfileArgs{
-		Name: pulumi.String(systemPoolName),
-		// No taint CriticalAddonsOnly: monitoring has to run here, too.
-		Mode:                   pulumi.String("System"),
-		Type:                   pulumi.String("VirtualMachineScaleSets"),
-		VmSize:                 pulumi.String(pool.MachineType),
-		OsType:                 pulumi.String("Linux"),
-		OsSKU:                  pulumi.String("Ubuntu"),
-		EnableAutoScaling:      pulumi.Bool(true),
-		Count:                  pulumi.Int(pool.MinNodes),
-		MinCount:               pulumi.Int(pool.MinNodes),
-		MaxCount:               pulumi.Int(pool.MaxNodes),
-		OsDiskSizeGB:           pulumi.Int(pool.DiskGiB),
-		OsDiskType:             pulumi.String("Managed"),
-		EnableEncryptionAtHost: pulumi.Bool(b.args.EncryptionAtHost),
-		EnableNodePublicIP:     pulumi.Bool(false),
-		AvailabilityZones:      list(pool.Zones),
-		VnetSubnetID:           optional(b.args.Network.NodeSubnetID),
-		Tags:                   b.tags(),
-	}
-}
-
+// identity returns the identity that the cluster acts as.
 func (a *Args) identity() containerservice.ManagedClusterIdentityArgs {
 	if a.UserAssignedIdentityID == "" {
 		return containerservice.ManagedClusterIdentityArgs{Type: containerservice.ResourceIdentityTypeSystemAssigned}
@@ -140,56 +115,23 @@ func (a *Args) identity() containerservice.ManagedClusterIdentityArgs {
 	}
 }
 
+// entraProfile returns how Microsoft Entra ID guards the API server; nil where it does not.
 func (a *Args) entraProfile() containerservice.ManagedClusterAADProfilePtrInput {
-	if a.Entra == nil {
+	if !a.Entra.Enabled {
 		return nil
 	}
 	return containerservice.ManagedClusterAADProfileArgs{
 		Managed:             pulumi.Bool(true),
-		EnableAzureRBAC:     pulumi.Bool(a.Entra.AzureRBAC),
-		AdminGroupObjectIDs: list(a.Entra.AdminGroupIDs),
+		EnableAzureRBAC:     pulumi.Bool(a.Entra.EnableAzureRBAC),
+		AdminGroupObjectIDs: list(a.Entra.AdminGroupObjectIDs),
 		TenantID:            optional(a.Entra.TenantID),
 	}
 }
 
-func (a *Args) apiServerAccess() containerservice.ManagedClusterAPIServerAccessProfileArgs {
-	if a.PrivateCluster {
-		return containerservice.ManagedClusterAPIServerAccessProfileArgs{EnablePrivateCluster: pulumi.Bool(true)}
-	}
-	ranges := a.AuthorizedIPRanges
-	if slices.Equal(ranges, []string{anywhere}) {
-		// An empty list, not none, takes an earlier list away.
-		ranges = nil
-	}
-	return containerservice.ManagedClusterAPIServerAccessProfileArgs{
-		EnablePrivateCluster: pulumi.Bool(false),
-		AuthorizedIPRanges:   pulumi.ToStringArray(ranges),
-	}
-}
-
-func (a *Args) networkProfile() containerservice.ContainerServiceNetworkProfileArgs {
-	dataplane := "azure"
-	if a.Network.Policy == "cilium" {
-		dataplane = "cilium"
-	}
-	return containerservice.ContainerServiceNetworkProfileArgs{
-		NetworkPlugin: pulumi.String("azure"),
-		// Without it, every pod would take an address of the nodes' subnet.
-		NetworkPluginMode: pulumi.String("overlay"),
-		NetworkDataplane:  pulumi.String(dataplane),
-		NetworkPolicy:     pulumi.String(a.Network.Policy),
-		LoadBalancerSku:   pulumi.String("standard"),
-		OutboundType:      pulumi.String(a.Network.OutboundType),
-		PodCidr:           pulumi.String(a.Network.PodCIDR),
-		ServiceCidr:       pulumi.String(a.Network.ServiceCIDR),
-		DnsServiceIP:      pulumi.String(a.Network.DNSServiceIP),
-	}
-}
-
-// minutes is a duration as AKS wants it.
+// minutes returns a duration as AKS writes it.
 func minutes(d time.Duration) pulumi.String { return pulumi.String(fmt.Sprintf("%dm", d/time.Minute)) }
 
-// newLock keeps everyone from deleting the cluster, which AKS has no setting for. The lock holds for
+// newLock registers a lock that keeps everyone from deleting the cluster, for which AKS has no setting. The lock covers
 // the pools below the cluster as well, so it has to be the last to come and the first to go.
 func (b *builder) newLock(plane *controlPlane, pool *containerservice.AgentPool) error {
 	_, err := b.newSmallResource(lockType, pulumi.Map{

@@ -3,9 +3,6 @@ package aks
 import (
 	"encoding/base64"
 	"errors"
-	"slices"
-	"strings"
-	"sync"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
@@ -13,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/providers/providertest"
 )
 
 const (
@@ -67,67 +65,26 @@ users:
 `
 )
 
-// registration is one registered resource, as the engine sees it.
-type registration struct {
-	token, name string
-	inputs      resource.PropertyMap
-	args        pulumi.MockResourceArgs
-}
-
-// field is an input by its path, in plain values.
-func (r registration) field(t *testing.T, path string) any {
-	t.Helper()
-	properties, err := resource.ParsePropertyPath(path)
-	require.NoError(t, err)
-	value, ok := properties.Get(resource.NewProperty(r.inputs))
-	if !ok {
-		return nil
-	}
-	return value.Mappable()
-}
-
-// dependsOn says whether the registration waits for a resource of this token and name.
-func (r registration) dependsOn(token, name string) bool {
-	return contains(r.args.RegisterRPC.GetDependencies(), token, name)
-}
-
-// propertyDependsOn says whether an input is made of a resource of this token and name.
-func (r registration) propertyDependsOn(property, token, name string) bool {
-	return contains(r.args.RegisterRPC.GetPropertyDependencies()[property].GetUrns(), token, name)
-}
-
-func contains(urns []string, token, name string) bool {
-	return slices.ContainsFunc(urns, func(urn string) bool { return strings.HasSuffix(urn, token+"::"+name) })
-}
-
-// recorder records what a program registers and asks for, and stands for Azure.
+// recorder stands for Azure.
 type recorder struct {
-	sync.Mutex
-	registered []registration
-	calls      []pulumi.MockCallArgs
+	providertest.Recorder
 	// existing answers a look-up of a cluster; nil means that there is none.
 	existing resource.PropertyMap
 	// listed is the kubeconfig of a listing; "" means the usual one.
 	listed string
 }
 
-func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
-	r.Lock()
-	defer r.Unlock()
-	r.registered = append(r.registered, registration{token: args.TypeToken, name: args.Name, inputs: args.Inputs, args: args})
+func created(args pulumi.MockResourceArgs) (string, resource.PropertyMap) {
 	switch args.TypeToken {
 	case clusterToken:
-		return idOfCluster, args.Inputs, nil
+		return idOfCluster, nil
 	case poolToken:
-		return idOfPool, args.Inputs, nil
+		return idOfPool, nil
 	}
-	return args.Name + "-id", args.Inputs, nil
+	return "", nil
 }
 
-func (r *recorder) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
-	r.Lock()
-	defer r.Unlock()
-	r.calls = append(r.calls, args)
+func (r *recorder) answer(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
 	switch args.Token {
 	case lookUp:
 		if r.existing == nil {
@@ -152,13 +109,9 @@ func listing(given, usual string) resource.PropertyMap {
 }
 
 // run runs New, waits for everything that it registered, and returns what came of it.
-func (r *recorder) run(args *Args, options ...pulumi.RunOption) (cluster *providers.Cluster, err error) {
-	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
-		var newErr error
-		cluster, newErr = New(ctx, "aks", args)
-		return newErr
-	}, append(options, pulumi.WithMocks("vllm-autoscaling", "aks", r))...)
-	return cluster, err
+func (r *recorder) run(args *Args, options ...pulumi.RunOption) (*providers.Cluster, error) {
+	r.Created, r.Answer = created, r.answer
+	return r.Run("aks", func(ctx *pulumi.Context) (*providers.Cluster, error) { return New(ctx, "aks", args) }, options...)
 }
 
 // provision runs New and expects it to work.
@@ -170,48 +123,18 @@ func provision(t *testing.T, args *Args) (*recorder, *providers.Cluster) {
 	return r, cluster
 }
 
-// one is the only registration of a token.
-func (r *recorder) one(t *testing.T, token string) registration {
-	t.Helper()
-	var found []registration
-	for _, one := range r.registered {
-		if one.token == token {
-			found = append(found, one)
-		}
-	}
-	require.Len(t, found, 1, "%s in %v", token, r.names())
-	return found[0]
-}
-
-// names lists what was registered.
-func (r *recorder) names() []string {
-	var names []string
-	for _, one := range r.registered {
-		names = append(names, one.token+" "+one.name)
-	}
-	slices.Sort(names)
-	return names
-}
-
-// called lists the tokens of what was asked for.
-func (r *recorder) called() []string {
-	var tokens []string
-	for _, call := range r.calls {
-		tokens = append(tokens, call.Token)
-	}
-	return tokens
-}
-
-// validArgs are the arguments that the tests start from.
+// validArgs returns the arguments that the tests start from.
 func validArgs() *Args {
 	return &Args{
-		Name: "serving", Location: "eastus",
-		AuthorizedIPRanges: []string{"203.0.113.7/32"},
-		GPUPool:            &providers.GPUPool{},
+		Request: providers.Request{Name: "serving", APIAccessCIDRs: []string{"203.0.113.7/32"}, GPUPool: &providers.GPUPool{}},
+		Keys:    Keys{Location: "eastus"},
 	}
 }
 
-// attachArgs attach to a cluster and add a GPU pool.
+// attachArgs returns arguments that attach to a cluster and add a GPU pool.
 func attachArgs() *Args {
-	return &Args{Existing: "serving", ResourceGroup: "theirs", GPUPool: &providers.GPUPool{}}
+	return &Args{
+		Request: providers.Request{Existing: "serving", GPUPool: &providers.GPUPool{}},
+		Keys:    Keys{ResourceGroup: "theirs"},
+	}
 }

@@ -5,7 +5,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// The types that are registered without the SDK's packages for them. Each of these holds dozens of types and costs
+// The types that are registered without the SDK's packages for them. Each of these has dozens of types and costs
 // some 10 CPU seconds of a cold build; here, one of each is used, with a few inputs and no output but its id.
 const (
 	resourceGroupType = "azure-native:resources:ResourceGroup"

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/providers/providertest"
 )
 
 func TestValidateAccepts(t *testing.T) {
@@ -18,21 +19,21 @@ func TestValidateAccepts(t *testing.T) {
 		"an old size":          func(a *Args) { a.SystemPool.MachineType = "Standard_DS3_v2" },
 		"an unknown GPU size":  func(a *Args) { a.GPUPool = unknownSize() },
 		"an A10":               func(a *Args) { a.GPUPool.MachineType = "Standard_NV36ads_A10_v5" },
-		"an open API server":   func(a *Args) { a.AuthorizedIPRanges = []string{"0.0.0.0/0"} },
-		"a private cluster":    func(a *Args) { a.AuthorizedIPRanges, a.PrivateCluster = nil, true },
+		"an open API server":   func(a *Args) { a.APIAccessCIDRs = []string{"0.0.0.0/0"} },
+		"a private cluster":    func(a *Args) { a.APIAccessCIDRs, a.PrivateCluster = nil, true },
 		"a single node":        func(a *Args) { a.GPUPool.MinNodes, a.GPUPool.MaxNodes = 1, 1 },
 		"the longest name":     func(a *Args) { a.GPUPoolName = "abcdefghij12" },
 		"a channel that moves": func(a *Args) { a.UpgradeChannel = "rapid" },
 		"attached":             func(a *Args) { *a = *attachArgs() },
 		"attached, own GPUs": func(a *Args) {
 			*a = *attachArgs()
-			a.GPUPool, a.DevicePluginInstalled, a.Entra = nil, true, &Entra{Login: LoginServicePrincipal}
+			a.GPUPool, a.DevicePluginInstalled, a.Entra = nil, true, Entra{Enabled: true, Login: LoginServicePrincipal}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := validArgs()
 			change(args)
-			require.NoError(t, args.Validate())
+			assert.Empty(t, args.Validate())
 		})
 	}
 }
@@ -44,105 +45,84 @@ func unknownSize() *providers.GPUPool {
 }
 
 func TestValidateRefuses(t *testing.T) {
+	const system, gpu = "nodePools.system", "nodePools.gpu"
+	gives := func(keys ...string) func(string) bool {
+		return func(key string) bool { return strings.Contains(strings.Join(keys, " "), key) }
+	}
 	for name, test := range map[string]struct {
-		change func(*Args)
-		want   string
+		change     func(*Args)
+		key, wants string
 	}{
-		"no name":              {func(a *Args) { a.Name = "" }, "Name or Existing must be set"},
-		"both names":           {func(a *Args) { a.Existing, a.ResourceGroup = "other", "rg" }, `Name "serving" and Existing "other" exclude each other`},
-		"a bad name":           {func(a *Args) { a.Name = "serving-" }, `Name "serving-" is not an AKS cluster's name`},
-		"a bad subscription":   {func(a *Args) { a.SubscriptionID = "mine" }, `SubscriptionID "mine" is not a GUID`},
-		"a bad tenant":         {func(a *Args) { a.TenantID = "mine" }, `TenantID "mine" is not a GUID`},
-		"a bad group":          {func(a *Args) { a.ResourceGroup = "a/b" }, `ResourceGroup "a/b"`},
-		"no location":          {func(a *Args) { a.Location = "" }, `Location "" is not an Azure region`},
-		"a displayed location": {func(a *Args) { a.Location = "East US" }, `Location "East US"`},
-		"a patch version":      {func(a *Args) { a.KubernetesVersion = "1.35.2" }, `KubernetesVersion "1.35.2" is not a minor version`},
-		"a version that moves": {func(a *Args) { a.KubernetesVersion, a.UpgradeChannel = "1.35", "stable" }, `cannot be kept with UpgradeChannel "stable"`},
-		"a channel":            {func(a *Args) { a.UpgradeChannel = "fast" }, `UpgradeChannel "fast" not supported (one of: rapid, stable, patch, node-image, none)`},
-		"an OS channel":        {func(a *Args) { a.NodeOSUpgradeChannel = "none" }, `NodeOSUpgradeChannel "none" not supported (one of: NodeImage`},
-		"a tier":               {func(a *Args) { a.Tier = "Gold" }, `Tier "Gold" not supported (one of: Free, Standard, Premium)`},
-		"a node group":         {func(a *Args) { a.NodeResourceGroup = "serving-RG" }, "is the cluster's own resource group"},
-		"a long node group":    {func(a *Args) { a.NodeResourceGroup = strings.Repeat("n", 81) }, "has 81 characters (at most 80)"},
-		"an identity":          {func(a *Args) { a.UserAssignedIdentityID = "me" }, `UserAssignedIdentityID "me"`},
-		"a subnet":             {func(a *Args) { a.Network.NodeSubnetID = "subnet" }, `Network.NodeSubnetID "subnet"`},
-		"routing of no subnet": {func(a *Args) { a.Network.OutboundType = "userDefinedRouting" }, "set Network.NodeSubnetID"},
-		"an outbound type":     {func(a *Args) { a.Network.OutboundType = "nat" }, `Network.OutboundType "nat" not supported`},
-		"a policy":             {func(a *Args) { a.Network.Policy = "weave" }, `Network.Policy "weave" not supported (one of: cilium, azure, calico, none)`},
-		"pods' network":        {func(a *Args) { a.Network.PodCIDR = "10.244.0.1/16" }, `Network.PodCIDR "10.244.0.1/16" is not an IPv4 network`},
-		"overlap":              {func(a *Args) { a.Network.PodCIDR = "10.0.0.0/8" }, "overlap"},
-		"services' size":       {func(a *Args) { a.Network.ServiceCIDR = "172.16.0.0/30" }, "wrong size (/12 to /28)"},
-		"DNS elsewhere":        {func(a *Args) { a.Network.DNSServiceIP = "10.1.0.10" }, "not a free address of Network.ServiceCIDR 10.0.0.0/16 (such as 10.0.0.10)"},
-		"DNS on the first":     {func(a *Args) { a.Network.DNSServiceIP = "10.0.0.1" }, "not a free address"},
-		"everyone unasked":     {func(a *Args) { a.AuthorizedIPRanges = nil }, "AuthorizedIPRanges is empty"},
-		"everyone and one":     {func(a *Args) { a.AuthorizedIPRanges = []string{"0.0.0.0/0", "10.0.0.0/8"} }, "list it alone or not at all"},
-		"an address":           {func(a *Args) { a.AuthorizedIPRanges = []string{"203.0.113.7"} }, `"203.0.113.7" is not an IPv4 network`},
-		"a range twice":        {func(a *Args) { a.AuthorizedIPRanges = []string{"10.0.0.0/8", "10.0.0.0/8"} }, "listed twice"},
-		"ranges of a private":  {func(a *Args) { a.PrivateCluster = true }, "no effect on a private cluster"},
-		"no administrator":     {func(a *Args) { a.Entra = &Entra{} }, "nobody could administrate"},
-		"a group's name":       {func(a *Args) { a.Entra = &Entra{AdminGroupIDs: []string{"admins"}} }, `Entra.AdminGroupIDs: "admins"`},
-		"a person's login":     {func(a *Args) { a.Entra = &Entra{AzureRBAC: true, Login: "devicecode"} }, `Entra.Login "devicecode" not supported (one of: azurecli, workloadidentity, spn, msi)`},
-		"seconds":              {func(a *Args) { a.IdleTime = 90 * time.Second }, "IdleTime 1m30s not allowed (whole minutes"},
-		"a device plugin":      {func(a *Args) { a.DevicePluginInstalled = true }, "DevicePluginInstalled is for an existing cluster"},
-		"a small system":       {func(a *Args) { a.SystemPool.MachineType = "Standard_D2s_v5" }, "has 2 vCPU (at least 4"},
-		"a constrained system": {func(a *Args) { a.SystemPool.MachineType = "Standard_E8-2s_v5" }, "has 2 vCPU (at least 4"},
-		"a GPU in the system":  {func(a *Args) { a.SystemPool.MachineType = "Standard_NC24ads_A100_v4" }, "which nothing there would use"},
-		"an ARM system":        {func(a *Args) { a.SystemPool.MachineType = "Standard_D4pds_v5" }, "is an ARM machine"},
-		"a spot system":        {func(a *Args) { a.SystemPool.Spot = true }, "no system pools of spot machines"},
-		"not a size":           {func(a *Args) { a.SystemPool.MachineType = "m6i.large" }, `SystemPool.MachineType "m6i.large" is not an Azure VM size`},
-		"a small system disk":  {func(a *Args) { a.SystemPool.DiskGiB = 20 }, "SystemPool.DiskGiB 20 not allowed (30 to 2048)"},
-		"no system":            {func(a *Args) { a.SystemPool.MinNodes = -1 }, "SystemPool.MinNodes -1 not allowed (1 to 1000)"},
-		"no GPU pool":          {func(a *Args) { a.GPUPool = nil }, "GPUPool is missing"},
-		"a long pool name":     {func(a *Args) { a.GPUPoolName = "abcdefghijklm" }, `GPUPoolName "abcdefghijklm" not allowed (1 to 12 lower-case letters and digits, a letter first)`},
-		"a pool with a dash":   {func(a *Args) { a.GPUPoolName = "gpu-pool" }, `GPUPoolName "gpu-pool" not allowed`},
-		"a pool in capitals":   {func(a *Args) { a.GPUPoolName = "GPU" }, `GPUPoolName "GPU" not allowed`},
-		"a digit first":        {func(a *Args) { a.GPUPoolName = "1gpu" }, `GPUPoolName "1gpu" not allowed`},
-		"the system's name":    {func(a *Args) { a.GPUPoolName = "system" }, "is the system pool's name"},
-		"a small GPU disk":     {func(a *Args) { a.GPUPool.DiskGiB = 64 }, "GPUPool.DiskGiB 64 not allowed (100 to 2048)"},
-		"max under min":        {func(a *Args) { a.GPUPool.MinNodes, a.GPUPool.MaxNodes = 3, 2 }, "GPUPool.MaxNodes 2 not allowed (3 to 1000)"},
-		"a zone's name":        {func(a *Args) { a.GPUPool.Zones = []string{"eastus-1"} }, `GPUPool.Zones: "eastus-1" not supported (one of: 1, 2, 3)`},
-		"a zone twice":         {func(a *Args) { a.GPUPool.Zones = []string{"1", "1"} }, `GPUPool.Zones: "1" is listed twice`},
-		"a part of a GPU":      {func(a *Args) { a.GPUPool.MachineType = "Standard_NV6ads_A10_v5" }, "carries a part of a GPU"},
-		"another accelerator":  {func(a *Args) { a.GPUPool.Accelerator = "nvidia-l4" }, `"nvidia-l4" does not fit GPUPool.MachineType "Standard_NC24ads_A100_v4", which carries nvidia-a100-80gb`},
-		"another number":       {func(a *Args) { a.GPUPool.GPUsPerNode = 2 }, "GPUPool.GPUsPerNode 2 does not fit"},
-		"no GPU":               {func(a *Args) { a.GPUPool.MachineType = "Standard_D4s_v5" }, "is unknown here: set GPUPool.Accelerator"},
-		"too many GPUs":        {func(a *Args) { a.GPUsPerReplica = 2 }, "GPUsPerReplica 2 not allowed (1 to 1, the GPUs of one Standard_NC24ads_A100_v4)"},
-		"negative GPUs":        {func(a *Args) { a.GPUsPerReplica = -1 }, "GPUsPerReplica -1 not allowed"},
-		"attached, no group":   {func(a *Args) { *a = *attachArgs(); a.ResourceGroup = "" }, "ResourceGroup is missing"},
-		"attached, location":   {func(a *Args) { *a = *attachArgs(); a.Location = "eastus" }, `Location has no effect on the existing cluster "serving"`},
-		"attached, protection": {func(a *Args) { *a = *attachArgs(); a.DeletionProtection = true }, "DeletionProtection has no effect"},
-		"attached, ranges":     {func(a *Args) { *a = *attachArgs(); a.AuthorizedIPRanges = []string{"10.0.0.0/8"} }, "AuthorizedIPRanges has no effect"},
-		"attached, Entra":      {func(a *Args) { *a = *attachArgs(); a.Entra = &Entra{AzureRBAC: true} }, "set Login only"},
-		"attached, pool name":  {func(a *Args) { *a = *attachArgs(); a.GPUPool, a.GPUPoolName = nil, "gpu" }, `GPUPoolName "gpu" names nothing`},
+		"no name":    {func(a *Args) { a.Name = "" }, "cluster.name", "1 to 63 letters"},
+		"both names": {func(a *Args) { *a = *attachArgs(); a.Name, a.Given = "mine", gives("cluster.name") }, "cluster.name", "no name beside cluster.existing (serving)"},
+		"a bad name": {func(a *Args) { a.Name = "serving-" }, "cluster.name", `"serving-": allowed: an AKS cluster's name`},
+
+		"no location":          {func(a *Args) { a.Location = "" }, "aks.location", "an Azure region's name"},
+		"a version that moves": {func(a *Args) { a.KubernetesVersion, a.UpgradeChannel = "1.35", "stable" }, "cluster.kubernetesVersion", `none with aks.upgradeChannel "stable"`},
+		"a node group":         {func(a *Args) { a.NodeResourceGroup = "serving-RG" }, "aks.nodeResourceGroup", "the cluster's own resource group"},
+		"an identity":          {func(a *Args) { a.UserAssignedIdentityID = "me" }, "aks.userAssignedIdentityId", `"me"`},
+		"a subnet":             {func(a *Args) { a.VnetSubnetID = "subnet" }, "aks.vnetSubnetId", `"subnet"`},
+		"routing of no subnet": {func(a *Args) { a.OutboundType = "userDefinedRouting" }, "aks.outboundType", "set aks.vnetSubnetId"},
+		"pods' network":        {func(a *Args) { a.PodCIDR = "10.244.0.1/16" }, "aks.podCidr", "write 10.244.0.0/16"},
+		"overlap":              {func(a *Args) { a.PodCIDR = "10.0.0.0/8" }, "aks.podCidr", "does not overlap aks.serviceCidr (10.0.0.0/16)"},
+		"services' size":       {func(a *Args) { a.ServiceCIDR = "172.16.0.0/29" }, "aks.serviceCidr", "/12 to /28"},
+		"DNS elsewhere":        {func(a *Args) { a.DNSServiceIP = "10.1.0.10" }, "aks.dnsServiceIP", "a free address of aks.serviceCidr 10.0.0.0/16, such as 10.0.0.10"},
+		"DNS on the first":     {func(a *Args) { a.DNSServiceIP = "10.0.0.1" }, "aks.dnsServiceIP", "a free address"},
+
+		"everyone unasked":    {func(a *Args) { a.APIAccessCIDRs = nil }, "cluster.apiAccessCidrs", "203.0.113.7/32"},
+		"an empty list":       {func(a *Args) { a.APIAccessCIDRs = []string{} }, "cluster.apiAccessCidrs", "at least one network"},
+		"everyone and one":    {func(a *Args) { a.APIAccessCIDRs = []string{"0.0.0.0/0", "10.0.0.0/8"} }, "cluster.apiAccessCidrs", "list it alone or not at all"},
+		"too many":            {func(a *Args) { a.APIAccessCIDRs = make([]string, 201) }, "cluster.apiAccessCidrs", "at most 200 networks"},
+		"an address":          {func(a *Args) { a.APIAccessCIDRs = []string{"203.0.113.7"} }, "cluster.apiAccessCidrs[0]", "IPv4 network"},
+		"a range twice":       {func(a *Args) { a.APIAccessCIDRs = []string{"10.0.0.0/8", "10.0.0.0/8"} }, "cluster.apiAccessCidrs[1]", "listed twice"},
+		"ranges of a private": {func(a *Args) { a.PrivateCluster = true }, "cluster.apiAccessCidrs", "no effect on a private cluster"},
+
+		"no administrator":    {func(a *Args) { a.Entra.Enabled = true }, "aks.entra", "nobody could administrate"},
+		"Entra that is off":   {func(a *Args) { a.Given = gives("aks.entra.login") }, "aks.entra.enabled", "true, together with the other keys"},
+		"seconds":             {func(a *Args) { a.IdleTime = 90 * time.Second }, "aks.idleTime", "1m30s: allowed: whole minutes"},
+		"attached, no group":  {func(a *Args) { *a = *attachArgs(); a.ResourceGroup = "" }, "aks.resourceGroup", `existing cluster "serving"`},
+		"attached, pool name": {func(a *Args) { *a = *attachArgs(); a.GPUPool, a.GPUPoolName = nil, "gpu" }, "aks.gpuPoolName", "only with a GPU pool"},
+
+		"a small system":       {func(a *Args) { a.SystemPool.MachineType = "Standard_D2s_v5" }, system + ".machineType", "at least 4 vCPU; this size has 2 vCPU"},
+		"a constrained system": {func(a *Args) { a.SystemPool.MachineType = "Standard_E8-2s_v5" }, system + ".machineType", "this size has 2 vCPU"},
+		"a GPU in the system":  {func(a *Args) { a.SystemPool.MachineType = "Standard_NC24ads_A100_v4" }, system + ".machineType", "which nothing there would use"},
+		"an ARM system":        {func(a *Args) { a.SystemPool.MachineType = "Standard_D4pds_v5" }, system + ".machineType", "is an ARM machine"},
+		"not a size":           {func(a *Args) { a.SystemPool.MachineType = "m6i.large" }, system + ".machineType", "an Azure VM size"},
+		"a small system disk":  {func(a *Args) { a.SystemPool.DiskGiB = 20 }, system + ".diskGiB", "30 to 2048"},
+		"no system":            {func(a *Args) { a.SystemPool.MinNodes = -1 }, system + ".minNodes", "1 to 1000"},
+
+		"no GPU pool":         {func(a *Args) { a.GPUPool = nil }, gpu + ".create", "only an existing cluster"},
+		"the system's name":   {func(a *Args) { a.GPUPoolName = "system" }, "aks.gpuPoolName", "another name than the system pool's"},
+		"a small GPU disk":    {func(a *Args) { a.GPUPool.DiskGiB = 64 }, gpu + ".diskGiB", "100 to 2048"},
+		"max under min":       {func(a *Args) { a.GPUPool.MinNodes, a.GPUPool.MaxNodes = 3, 2 }, gpu + ".maxNodes", "3 to 1000"},
+		"a zone's name":       {func(a *Args) { a.GPUPool.Zones = []string{"eastus-1"} }, gpu + ".zones[0]", "one of: 1, 2, 3"},
+		"a zone twice":        {func(a *Args) { a.GPUPool.Zones = []string{"1", "1"} }, gpu + ".zones[1]", "listed twice"},
+		"a part of a GPU":     {func(a *Args) { a.GPUPool.MachineType = "Standard_NV6ads_A10_v5" }, gpu + ".machineType", "carries a part of a GPU"},
+		"another accelerator": {func(a *Args) { a.GPUPool.Accelerator = "nvidia-l4" }, gpu + ".accelerator", "which carries nvidia-a100-80gb"},
+		"another number":      {func(a *Args) { a.GPUPool.GPUsPerNode = 2 }, gpu + ".gpusPerNode", "1, what"},
+		"no GPU":              {func(a *Args) { a.GPUPool.MachineType = "Standard_D4s_v5" }, gpu + ".machineType", "set nodePools.gpu.accelerator"},
+		"too many GPUs":       {func(a *Args) { a.GPUsPerReplica = 2 }, "gpu.perReplica", "at most 1, the GPUs of one Standard_NC24ads_A100_v4"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := validArgs()
 			test.change(args)
-			require.ErrorContains(t, args.Validate(), test.want)
+			providertest.Has(t, args.Validate(), test.key, test.wants)
 
 			r := &recorder{existing: theirs(nil)}
 			_, err := r.run(args)
-			require.ErrorContains(t, err, test.want)
-			assert.Empty(t, r.names(), "nothing is registered")
+			require.ErrorContains(t, err, test.key)
+			assert.Empty(t, r.Names(), "nothing is registered")
 		})
 	}
 }
 
-func TestValidateReportsEverything(t *testing.T) {
-	err := (&Args{Name: "-", Tier: "Gold", GPUPool: &providers.GPUPool{GPUsPerNode: 9}}).Validate()
-	for _, want := range []string{"aks: ", `Name "-"`, "Location", `Tier "Gold"`, "AuthorizedIPRanges", "GPUsPerNode 9"} {
-		assert.ErrorContains(t, err, want)
-	}
-	assert.ErrorContains(t, (*Args)(nil).Validate(), "arguments are missing")
-}
-
 func TestDefaultsLeaveTheArgumentsAlone(t *testing.T) {
 	args := validArgs()
-	args.Entra = &Entra{AzureRBAC: true}
-	before, pool, entra := *args, *args.GPUPool, *args.Entra
+	args.Entra = Entra{Enabled: true, EnableAzureRBAC: true}
+	before, pool := *args, *args.GPUPool
 	filled := args.withDefaults()
 	assert.Equal(t, before, *args)
 	assert.Equal(t, pool, *args.GPUPool)
-	assert.Equal(t, entra, *args.Entra)
 	assert.Equal(t, "nvidia-a100-80gb", filled.GPUPool.Accelerator)
 	assert.Equal(t, 1, filled.GPUPool.GPUsPerNode)
 	assert.Equal(t, LoginAzureCLI, filled.Entra.Login)

@@ -17,7 +17,7 @@ const (
 )
 
 const (
-	// cniConfig has NetworkPolicies enforced, such as the one that says who may call vLLM. The CNI's
+	// cniConfig has NetworkPolicies enforced, such as the one that limits who may call vLLM. The CNI's
 	// default is to ignore them.
 	cniConfig = `{"enableNetworkPolicy":"true"}`
 

@@ -9,14 +9,14 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// attach looks the existing cluster up and checks that it has what the pipeline needs. It asks at
-// once, not by way of outputs, so that a cluster that will not do is refused before anything is
+// attach looks the existing cluster up and checks that it has what the pipeline needs. The look-up returns at
+// once, not as an output, so that a cluster that will not do is refused before anything is
 // registered in it.
 func (b *builder) attach() (*controlPlane, error) {
 	name := b.args.Existing
 	found, err := eks.LookupCluster(b.ctx, &eks.LookupClusterArgs{Name: name}, b.invokeOptions()...)
 	if err != nil {
-		return nil, fmt.Errorf("eks: looking up the existing cluster %q in region %s: check Existing, Region and the credentials: %w",
+		return nil, fmt.Errorf("eks: looking up the existing cluster %q in region %s: check cluster.existing, eks.region and the credentials: %w",
 			name, b.args.Region, err)
 	}
 	if err := checkCluster(found); err != nil {
@@ -31,7 +31,7 @@ func (b *builder) attach() (*controlPlane, error) {
 			return nil, err
 		}
 	}
-	subnets := b.args.Network.SubnetIDs
+	subnets := b.args.SubnetIDs
 	if len(subnets) == 0 {
 		// In AWS' order, which is none: unsorted, a second preview could show another.
 		subnets = slices.Sorted(slices.Values(found.VpcConfig.SubnetIds))
@@ -65,13 +65,13 @@ func checkCluster(c *eks.LookupClusterResult) error {
 	return nil
 }
 
-// checkPodIdentity asks for the agent that gives cluster-autoscaler its permissions.
+// checkPodIdentity checks for the agent that gives cluster-autoscaler its permissions.
 func (b *builder) checkPodIdentity() error {
 	name := b.args.Existing
 	if _, err := eks.LookupAddon(b.ctx, &eks.LookupAddonArgs{ClusterName: name, AddonName: addonPodIdentity}, b.invokeOptions()...); err != nil {
 		return fmt.Errorf("eks: existing cluster %q lacks the add-on %s, without which the node autoscaler has no permissions:"+
 			" run `aws eks create-addon --region %s --cluster-name %s --addon-name %s`,"+
-			" or set NodeAutoscalerInstalled if the cluster has a node autoscaler: %w",
+			" or set eks.nodeAutoscalerInstalled if the cluster has a node autoscaler: %w",
 			name, addonPodIdentity, b.args.Region, name, addonPodIdentity, err)
 	}
 	return nil
@@ -100,12 +100,12 @@ func (b *builder) checkGPUNodes() error {
 	if len(seen) == 0 {
 		seen = []string{"there are none"}
 	}
-	return fmt.Errorf("eks: existing cluster %q has no node group for vLLM (%s): set GPUPool to add one", name, strings.Join(seen, "; "))
+	return fmt.Errorf("eks: existing cluster %q has no node group for vLLM (%s): set nodePools.gpu to add one", name, strings.Join(seen, "; "))
 }
 
-// missingForGPU says why vLLM could not run on a node group; "" means that it could.
+// missingForGPU returns why vLLM could not run on a node group; "" means that it could.
 func missingForGPU(group *eks.LookupNodeGroupResult) string {
-	// A custom image may well have the driver; its owner knows.
+	// A custom image may well have the driver.
 	if !strings.Contains(group.AmiType, "NVIDIA") && !strings.HasSuffix(group.AmiType, "_GPU") && group.AmiType != "CUSTOM" {
 		return fmt.Sprintf("has image %s without NVIDIA's driver", group.AmiType)
 	}

@@ -51,10 +51,10 @@ func (b *builder) newCluster(network *network) (*eks.Cluster, error) {
 		EndpointPrivateAccess: pulumi.Bool(true),
 		EndpointPublicAccess:  pulumi.Bool(false),
 	}
-	if len(b.args.PublicAccessCIDRs) > 0 {
-		// Never with an empty list of networks: EKS takes that for everyone.
+	if len(b.args.APIAccessCIDRs) > 0 {
+		// Never with an empty list of networks: EKS reads that as everyone.
 		vpc.EndpointPublicAccess = pulumi.Bool(true)
-		vpc.PublicAccessCidrs = pulumi.ToStringArray(b.args.PublicAccessCIDRs)
+		vpc.PublicAccessCidrs = pulumi.ToStringArray(b.args.APIAccessCIDRs)
 	}
 	args := &eks.ClusterArgs{
 		// Fixed, because policies, log group and kubeconfig name it.
@@ -76,8 +76,8 @@ func (b *builder) newCluster(network *network) (*eks.Cluster, error) {
 		},
 		UpgradePolicy: eks.ClusterUpgradePolicyArgs{SupportType: pulumi.String(b.args.supportType())},
 	}
-	if b.args.Version != "" {
-		args.Version = pulumi.String(b.args.Version)
+	if b.args.KubernetesVersion != "" {
+		args.Version = pulumi.String(b.args.KubernetesVersion)
 	}
 	cluster, err := eks.NewCluster(b.ctx, b.resourceName("cluster"), args, b.options(
 		// Without the role's permissions EKS can no longer delete the network interfaces and security
@@ -105,7 +105,7 @@ func (b *builder) newCluster(network *network) (*eks.Cluster, error) {
 	return cluster, nil
 }
 
-// supportType is EKS' name of what happens at the end of a version's standard support.
+// supportType returns EKS' name of what happens at the end of a version's standard support.
 func (a *Args) supportType() string {
 	if a.ExtendedSupport {
 		return "EXTENDED"
@@ -136,7 +136,7 @@ func (b *builder) newAccess(cluster *eks.Cluster, kind, policy, principal string
 
 var notInName = regexp.MustCompile(`[^0-9A-Za-z]+`)
 
-// principalName is the part of an ARN that tells principals apart: account, kind and path.
+// principalName returns the part of an ARN that tells principals apart: account, kind and path.
 func principalName(arn string) string {
 	_, rest, _ := strings.Cut(arn, ":iam::")
 	return notInName.ReplaceAllString(rest, "-")

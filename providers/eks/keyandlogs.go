@@ -25,7 +25,7 @@ type kmsKey struct {
 	ARN pulumi.StringOutput `pulumi:"arn"`
 }
 
-// secretsKey is the ARN of the key for Kubernetes Secrets: the given one, or that of a new key.
+// secretsKey returns the ARN of the key for Kubernetes Secrets: the given one, or that of a new key.
 func (b *builder) secretsKey() (pulumi.StringInput, error) {
 	if b.args.SecretsKeyARN != "" {
 		return pulumi.String(b.args.SecretsKeyARN), nil

@@ -4,51 +4,24 @@ import (
 	"fmt"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-	"sigs.k8s.io/yaml"
+
+	"vllm-autoscaling/providers/kubeconfig"
 )
 
-// kubeconfigFile is the part of a kubeconfig that is written here.
-type kubeconfigFile struct {
-	APIVersion     string         `json:"apiVersion"`
-	Kind           string         `json:"kind"`
-	CurrentContext string         `json:"current-context"`
-	Clusters       []namedCluster `json:"clusters"`
-	Contexts       []namedContext `json:"contexts"`
-	Users          []namedUser    `json:"users"`
+// login returns AWS' command that gives kubectl a context. It is called like the cluster, whose ARN, AWS'
+// own choice, is only known after its creation.
+func (a *Args) login() string {
+	command := fmt.Sprintf("aws eks update-kubeconfig --region %s --name %s --alias %[2]s", a.Region, a.ClusterName())
+	if a.RoleARN != "" {
+		command += " --role-arn " + a.RoleARN
+	}
+	if a.Profile != "" {
+		command += " --profile " + a.Profile
+	}
+	return command
 }
 
-type namedCluster struct {
-	Name    string `json:"name"`
-	Cluster struct {
-		Server                   string `json:"server"`
-		CertificateAuthorityData string `json:"certificate-authority-data"`
-	} `json:"cluster"`
-}
-
-type namedContext struct {
-	Name    string `json:"name"`
-	Context struct {
-		Cluster string `json:"cluster"`
-		User    string `json:"user"`
-	} `json:"context"`
-}
-
-type namedUser struct {
-	Name string `json:"name"`
-	User struct {
-		Exec execPlugin `json:"exec"`
-	} `json:"user"`
-}
-
-// execPlugin is a program that prints a token.
-type execPlugin struct {
-	APIVersion      string   `json:"apiVersion"`
-	Command         string   `json:"command"`
-	Args            []string `json:"args"`
-	InteractiveMode string   `json:"interactiveMode"`
-}
-
-// kubeconfig is a secret, not for a token, which it does not hold, but because it tells where the
+// kubeconfig returns the kubeconfig as a secret, not for a token, which it does not have, but because it tells where the
 // cluster is and who may enter.
 func (b *builder) kubeconfig(plane *controlPlane) pulumi.StringOutput {
 	content := pulumi.All(plane.arn, plane.endpoint, plane.certificateAuthority).ApplyT(func(outputs []any) (string, error) {
@@ -57,16 +30,15 @@ func (b *builder) kubeconfig(plane *controlPlane) pulumi.StringOutput {
 	return pulumi.ToSecret(content).(pulumi.StringOutput)
 }
 
-// kubeconfigOf names the cluster by its ARN, like `aws eks update-kubeconfig`. Region, role and
+// kubeconfigOf returns a kubeconfig that names the cluster by its ARN, like `aws eks update-kubeconfig`. Region, role and
 // profile are arguments of the plugin, so that the file means the same on a laptop and in CI,
-// whatever the environment says.
+// whatever the environment has.
 func (a *Args) kubeconfigOf(arn, endpoint, certificateAuthority string) (string, error) {
-	exec := execPlugin{
-		APIVersion: "client.authentication.k8s.io/v1beta1",
-		Command:    "aws",
-		Args:       []string{"--region", a.Region, "eks", "get-token", "--cluster-name", a.clusterName(), "--output", "json"},
-		// A question on a terminal would stop a run without anyone to see it.
-		InteractiveMode: "Never",
+	exec := kubeconfig.Exec{
+		APIVersion:      kubeconfig.ExecAPIVersion,
+		Command:         "aws",
+		Args:            []string{"--region", a.Region, "eks", "get-token", "--cluster-name", a.ClusterName(), "--output", "json"},
+		InteractiveMode: kubeconfig.NeverInteractive,
 	}
 	if a.RoleARN != "" {
 		exec.Args = append(exec.Args, "--role-arn", a.RoleARN)
@@ -74,16 +46,5 @@ func (a *Args) kubeconfigOf(arn, endpoint, certificateAuthority string) (string,
 	if a.Profile != "" {
 		exec.Args = append(exec.Args, "--profile", a.Profile)
 	}
-	cluster, context, user := namedCluster{Name: arn}, namedContext{Name: arn}, namedUser{Name: arn}
-	cluster.Cluster.Server, cluster.Cluster.CertificateAuthorityData = endpoint, certificateAuthority
-	context.Context.Cluster, context.Context.User = arn, arn
-	user.User.Exec = exec
-	content, err := yaml.Marshal(kubeconfigFile{
-		APIVersion: "v1", Kind: "Config", CurrentContext: arn,
-		Clusters: []namedCluster{cluster}, Contexts: []namedContext{context}, Users: []namedUser{user},
-	})
-	if err != nil {
-		return "", fmt.Errorf("writing the kubeconfig of EKS cluster %q: %w", a.clusterName(), err)
-	}
-	return string(content), nil
+	return kubeconfig.New(arn, endpoint, certificateAuthority, kubeconfig.Object{"exec": exec}).Text()
 }

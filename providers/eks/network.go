@@ -28,7 +28,7 @@ type network struct {
 	routes []pulumi.Resource
 }
 
-// ids are the private subnets' ids.
+// ids returns the private subnets' ids.
 func (n *network) ids() pulumi.StringArray { return subnetIDs(n.private) }
 
 func subnetIDs(subnets []nodeSubnet) pulumi.StringArray {
@@ -39,7 +39,7 @@ func subnetIDs(subnets []nodeSubnet) pulumi.StringArray {
 	return ids
 }
 
-// givenSubnets are subnets whose zone is not known.
+// givenSubnets returns subnets whose zone is not known.
 func givenSubnets(ids []string) []nodeSubnet {
 	var subnets []nodeSubnet
 	for _, id := range ids {
@@ -52,10 +52,10 @@ func givenSubnets(ids []string) []nodeSubnet {
 // given. Nodes live in the private ones and have no public address.
 func (b *builder) newNetwork() (*network, error) {
 	if !b.args.createsVPC() {
-		return &network{private: givenSubnets(b.args.Network.SubnetIDs)}, nil
+		return &network{private: givenSubnets(b.args.SubnetIDs)}, nil
 	}
 	vpc, err := ec2.NewVpc(b.ctx, b.resourceName("vpc"), &ec2.VpcArgs{
-		CidrBlock: pulumi.String(b.args.Network.CIDR),
+		CidrBlock: pulumi.String(b.args.VPCCIDR),
 		// The private endpoint of the API server is a name that only resolves with both.
 		EnableDnsHostnames: pulumi.Bool(true),
 		EnableDnsSupport:   pulumi.Bool(true),
@@ -77,9 +77,9 @@ func (b *builder) newNetwork() (*network, error) {
 
 	n := &network{}
 	var natID pulumi.StringInput
-	for i, zone := range b.args.Network.Zones {
+	for i, zone := range b.args.Zones {
 		letter := strings.TrimPrefix(zone, b.args.Region)
-		blocks, err := zoneBlocks(b.args.Network.CIDR, i)
+		blocks, err := zoneBlocks(b.args.VPCCIDR, i)
 		if err != nil {
 			return nil, err
 		}
@@ -91,7 +91,7 @@ func (b *builder) newNetwork() (*network, error) {
 		if err != nil {
 			return nil, err
 		}
-		if i == 0 || b.args.Network.NATPerZone {
+		if i == 0 || b.args.NATPerZone {
 			if natID, err = b.newNAT(letter, public, gateway, internetRoute, publicRoutes); err != nil {
 				return nil, err
 			}
@@ -200,7 +200,7 @@ func zoneBlocks(vpc string, zone int) (blocks, error) {
 	}, nil
 }
 
-// nthSubnet is the nth of the networks that are smaller by a number of bits.
+// nthSubnet returns the nth of the networks that are smaller by a number of bits.
 func nthSubnet(prefix netip.Prefix, moreBits, n int) string {
 	bits := prefix.Bits() + moreBits
 	address := prefix.Addr().As4()
@@ -209,7 +209,7 @@ func nthSubnet(prefix netip.Prefix, moreBits, n int) string {
 	return netip.PrefixFrom(netip.AddrFrom4(address), bits).String()
 }
 
-// subnetsIn are the subnets in the given zones, or all.
+// subnetsIn returns the subnets in the given zones, or all.
 func (p *controlPlane) subnetsIn(zones []string) pulumi.StringArray {
 	if len(zones) == 0 {
 		return subnetIDs(p.subnets)

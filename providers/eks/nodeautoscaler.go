@@ -59,18 +59,18 @@ func (b *builder) newNodeAutoscaler(plane *controlPlane) (*providers.NodeAutosca
 	}
 	return &providers.NodeAutoscaler{
 		CloudProvider:  "aws",
-		ClusterName:    b.args.clusterName(),
+		ClusterName:    b.args.ClusterName(),
 		Region:         b.args.Region,
 		Namespace:      autoscalerNamespace,
 		ServiceAccount: autoscalerAccount,
 	}, []pulumi.Resource{policy, association}, nil
 }
 
-// autoscalerStatements are what cluster-autoscaler's AWS README asks for with auto-discovery and
+// autoscalerStatements returns what cluster-autoscaler's AWS README lists for auto-discovery and
 // launch templates. It may read everything, since the describing actions know no narrower
 // resource, and change only the groups that carry this cluster's tag.
 func (a *Args) autoscalerStatements() []statement {
-	cluster := a.clusterName()
+	cluster := a.ClusterName()
 	change := allow([]string{
 		"autoscaling:SetDesiredCapacity",
 		"autoscaling:TerminateInstanceInAutoScalingGroup",
@@ -96,7 +96,7 @@ func (a *Args) autoscalerStatements() []statement {
 	}
 }
 
-// groupTagType is a tag of an Auto Scaling group. The SDK's package for it holds all that Auto Scaling has, and
+// groupTagType is a tag of an Auto Scaling group. The SDK's package for it has all of Auto Scaling, and
 // costs 7 CPU seconds of a cold build.
 const groupTagType = "aws:autoscaling/tag:Tag"
 
@@ -105,12 +105,12 @@ type groupTag struct {
 	pulumi.CustomResourceState
 }
 
-// newScaleFromZeroTags tells cluster-autoscaler what a node of the group will look like while there
+// newScaleFromZeroTags registers tags that describe a node of the group to cluster-autoscaler while there
 // is none to look at. They are resources of their own because the tags of a node group do not
 // reach its Auto Scaling group.
 func (b *builder) newScaleFromZeroTags(group *eks.NodeGroup) ([]pulumi.Resource, error) {
 	groupName := group.Resources.ApplyT(autoscalingGroupName).(pulumi.StringOutput)
-	tags := b.args.GPUPool.scaleFromZeroTags()
+	tags := b.args.scaleFromZeroTags()
 	var resources []pulumi.Resource
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		tag := &groupTag{}
@@ -130,7 +130,7 @@ func (b *builder) newScaleFromZeroTags(group *eks.NodeGroup) ([]pulumi.Resource,
 	return resources, nil
 }
 
-// autoscalingGroupName is the name of a node group's one Auto Scaling group.
+// autoscalingGroupName returns the name of a node group's one Auto Scaling group.
 func autoscalingGroupName(resources []eks.NodeGroupResource) (string, error) {
 	for _, resource := range resources {
 		for _, group := range resource.AutoscalingGroups {
@@ -142,15 +142,15 @@ func autoscalingGroupName(resources []eks.NodeGroupResource) (string, error) {
 	return "", fmt.Errorf("the GPU node group has no Auto Scaling group: EKS did not finish creating it; delete it and run again")
 }
 
-// scaleFromZeroTags are the tags by the rest of their key.
-func (g *GPUPool) scaleFromZeroTags() map[string]string {
+// scaleFromZeroTags returns the tags by the rest of their key.
+func (a *Args) scaleFromZeroTags() map[string]string {
 	tags := map[string]string{
 		"taint/" + gpuResource:                      gpuTaintValue + ":NoSchedule",
-		"resources/" + gpuResource:                  strconv.Itoa(g.GPUsPerNode),
-		"resources/ephemeral-storage":               fmt.Sprintf("%dGi", g.DiskGiB*usableDiskPercent/100),
-		"autoscaling-options/scaledownunneededtime": g.IdleTime.String(),
+		"resources/" + gpuResource:                  strconv.Itoa(a.GPUPool.GPUsPerNode),
+		"resources/ephemeral-storage":               fmt.Sprintf("%dGi", a.GPUPool.DiskGiB*usableDiskPercent/100),
+		"autoscaling-options/scaledownunneededtime": a.IdleTime.String(),
 	}
-	for key, value := range g.labels() {
+	for key, value := range a.gpuLabels() {
 		tags["label/"+key] = value
 	}
 	return tags

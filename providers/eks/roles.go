@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
-	"strings"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -19,25 +18,25 @@ type statement struct {
 	Condition map[string]map[string]string `json:"Condition,omitempty"`
 }
 
-// allow permits actions on resources.
+// allow returns a statement that permits actions on resources.
 func allow(actions []string, resources ...string) statement {
 	return statement{Effect: "Allow", Action: actions, Resource: resources}
 }
 
-// trustService lets an AWS service assume a role.
+// trustService returns a statement that lets an AWS service assume a role.
 func trustService(service string) statement {
 	return statement{Effect: "Allow", Action: []string{"sts:AssumeRole"}, Principal: map[string]string{"Service": service}}
 }
 
-// trustPods lets pods assume a role through EKS Pod Identity, which tags each session with cluster,
-// namespace and service account. Which pods is said by the association.
+// trustPods returns a statement that lets pods assume a role through EKS Pod Identity, which tags each session with cluster,
+// namespace and service account. The association has the pods.
 func trustPods() statement {
 	trust := trustService("pods.eks.amazonaws.com")
 	trust.Action = append(trust.Action, "sts:TagSession")
 	return trust
 }
 
-// policyDocument is a policy as IAM reads it.
+// policyDocument returns a policy as IAM reads it.
 func policyDocument(statements ...statement) (string, error) {
 	document, err := json.Marshal(struct {
 		Version   string
@@ -65,7 +64,7 @@ func (b *builder) newRole(suffix string, trust statement, policies ...string) (*
 	}
 	r, err := iam.NewRole(b.ctx, b.resourceName(suffix), &iam.RoleArgs{
 		AssumeRolePolicy: pulumi.String(document),
-		Description:      pulumi.String(fmt.Sprintf("EKS cluster %s: %s", b.args.clusterName(), suffix)),
+		Description:      pulumi.String(fmt.Sprintf("EKS cluster %s: %s", b.args.ClusterName(), suffix)),
 	}, b.options()...)
 	if err != nil {
 		return nil, fmt.Errorf("registering role %q: %w", suffix, err)
@@ -82,12 +81,4 @@ func (b *builder) newRole(suffix string, trust statement, policies ...string) (*
 		result.ready = append(result.ready, attachment)
 	}
 	return result, nil
-}
-
-// partition is the first part of every ARN in the region.
-func (a *Args) partition() string {
-	if strings.HasPrefix(a.Region, "us-gov-") {
-		return "aws-us-gov"
-	}
-	return "aws"
 }

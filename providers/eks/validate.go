@@ -3,7 +3,6 @@ package eks
 import (
 	"fmt"
 	"maps"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,316 +13,210 @@ import (
 )
 
 var (
-	regionForm       = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]$`)
-	accountForm      = regexp.MustCompile(`^[0-9]{12}$`)
-	clusterNameForm  = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$`)
-	versionForm      = regexp.MustCompile(`^1\.[0-9]{2}$`)
-	principalForm    = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/.+$`)
-	roleForm         = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$`)
-	keyForm          = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$`)
-	subnetForm       = regexp.MustCompile(`^subnet-[0-9a-f]+$`)
+	clusterNameForm  = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9_-]*$`)
 	instanceTypeForm = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
 	// armForm matches Graviton families, such as m7g and g5g: a g right after the generation.
 	armForm = regexp.MustCompile(`^[a-z]+[0-9]+g`)
 )
 
-// controlPlaneLogs are the log types of an EKS control plane; the first three say who did what.
-var controlPlaneLogs = []string{"api", "audit", "authenticator", "controllerManager", "scheduler"}
-
-// logRetentions are the numbers of days that CloudWatch Logs allows (PutRetentionPolicy).
-var logRetentions = []int{
-	1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
-}
-
 // addonNames are the EKS add-ons of a created cluster.
 var addonNames = []string{addonCNI, addonKubeProxy, addonPodIdentity, addonCoreDNS, addonEBS}
 
-const (
-	// minGPUDiskGiB leaves room for the vLLM image, which alone overflows EKS' default of 20 GiB, and
-	// a small model.
-	minGPUDiskGiB = 50
-	// minSystemDiskGiB is EKS' own default.
-	minSystemDiskGiB = 20
-	// maxNodes is EKS' limit on nodes in one managed node group.
-	maxNodes = 450
+// maxName is EKS' limit on the name of a cluster, in characters.
+const maxName = 100
+
+// maxNodes is EKS' limit on nodes in one managed node group, maxDiskGiB gp3's on a volume.
+const maxNodes, maxDiskGiB = 450, 16384
+
+var (
+	// systemBounds have EKS' own default as smallest disk.
+	systemBounds = providers.Bounds{MinNodes: 1, MaxNodes: maxNodes, MinDiskGiB: 20, MaxDiskGiB: maxDiskGiB}
+	// gpuBounds leave room for the vLLM image, which alone overflows EKS' default of 20 GiB, and a small model.
+	gpuBounds = providers.Bounds{MaxNodes: maxNodes, MinDiskGiB: 50, MaxDiskGiB: maxDiskGiB}
 )
 
-// problems collects what is wrong.
-type problems []string
-
-func (p *problems) add(format string, args ...any) { *p = append(*p, fmt.Sprintf(format, args...)) }
-
-// Validate reports every mistake at once, each with the field, its value and what is allowed. It
-// looks at the values only and asks AWS nothing.
-func (a *Args) Validate() error {
-	if a == nil {
-		return fmt.Errorf("eks: arguments are missing")
-	}
+// Validate returns everything that is wrong between keys, and of single keys what their tags leave open. Its only source are
+// the arguments.
+func (a *Args) Validate() providers.Problems {
 	c := a.withDefaults()
-	var p problems
+	var p providers.Problems
 	c.validateAccount(&p)
-	switch {
-	case c.Name == "" && c.Existing == "":
-		p.add("Name or Existing must be set: the cluster to create, or the one to attach to")
-	case c.Name != "" && c.Existing != "":
-		p.add("Name %q and Existing %q exclude each other", c.Name, c.Existing)
-	case !clusterNameForm.MatchString(c.clusterName()):
-		p.add("cluster name %q not allowed (1 to 100 letters, digits, - and _, a letter or digit first)", c.clusterName())
-	}
+	c.validateName(&p)
 	c.validateNetwork(&p)
-	if c.Existing == "" {
+	if !c.Attaches() {
 		c.validateControlPlane(&p)
 		c.validateSystemPool(&p)
-	} else {
-		c.validateAttached(&p)
 	}
 	c.validateGPUPool(&p)
-	if len(p) > 0 {
-		return fmt.Errorf("eks: %w", providers.Problems(p))
-	}
-	return nil
+	return p
 }
 
-func (a *Args) validateAccount(p *problems) {
-	switch {
-	case !regionForm.MatchString(a.Region):
-		p.add("Region %q is not an AWS region (such as eu-central-1)", a.Region)
-	case strings.HasPrefix(a.Region, "cn-"):
-		p.add("Region %q not supported: service principals and endpoints differ in China", a.Region)
+func (a *Args) validateAccount(p *providers.Problems) {
+	p.Missing("eks.region", a.Region, "an AWS region such as eu-central-1", "set it (docs/eks.md)")
+	if strings.HasPrefix(a.Region, "cn-") {
+		p.Add("eks.region", a.Region, "a region outside China, where service principals and endpoints differ", "")
 	}
-	if a.AccountID != "" && !accountForm.MatchString(a.AccountID) {
-		p.add("AccountID %q is not an AWS account (12 digits)", a.AccountID)
-	}
-	if a.RoleARN != "" && !roleForm.MatchString(a.RoleARN) {
-		p.add("RoleARN %q is not the ARN of an IAM role (arn:aws:iam::<account>:role/<name>)", a.RoleARN)
-	}
+	// Its default is there unless the empty text was given.
+	p.Missing("eks.amiType", a.AMIType, providers.OneOf([]string{AL2023, Bottlerocket}), "remove the key to get its default")
 	if name, ok := a.Tags["Name"]; ok {
-		p.add("Tags: Name %q would give every resource the same name: use another key", name)
+		p.Add("eks.tags", "Name: "+name, "any key but Name, which would give every resource the same name", "use another key")
 	}
 }
 
-func (a *Args) validateNetwork(p *problems) {
-	n := a.Network
-	validateSubnets(p, "Network.SubnetIDs", n.SubnetIDs)
+func (a *Args) validateName(p *providers.Problems) {
+	a.RefuseNameOfExisting(p)
+	key := providers.KeyName
+	if a.Attaches() {
+		key = providers.KeyExisting
+	}
+	if name := a.ClusterName(); len(name) > maxName || !clusterNameForm.MatchString(name) {
+		p.Add(key, a.ClusterName(), "an EKS cluster's name: 1 to 100 letters, digits, - and _, a letter or digit first", "")
+	}
+}
+
+func (a *Args) validateNetwork(p *providers.Problems) {
+	p.Duplicates("eks.subnetIds", a.SubnetIDs)
 	if !a.createsVPC() {
-		if a.Existing == "" && len(n.SubnetIDs) < 2 {
-			p.add("Network.SubnetIDs has %d subnets (EKS needs at least two, in different zones)", len(n.SubnetIDs))
+		if !a.Attaches() && len(a.SubnetIDs) < 2 {
+			p.Add("eks.subnetIds", a.SubnetIDs, "at least two subnets, in different zones", "")
 		}
-		for _, field := range []struct {
-			name string
-			set  bool
-		}{{"CIDR", n.CIDR != ""}, {"Zones", len(n.Zones) > 0}, {"NATPerZone", n.NATPerZone}} {
-			if field.set {
-				p.add("Network.%s needs a VPC that is created: remove it, or Network.SubnetIDs and Existing", field.name)
+		for _, given := range []struct {
+			key   string
+			value any
+			set   bool
+		}{
+			{"eks.vpcCidr", a.VPCCIDR, a.VPCCIDR != ""}, {"eks.zones", a.Zones, len(a.Zones) > 0}, {"eks.natPerZone", a.NATPerZone, a.NATPerZone},
+		} {
+			if given.set {
+				p.Add(given.key, given.value, "only for a VPC that is created", "remove it, or eks.subnetIds and "+providers.KeyExisting)
 			}
 		}
 		return
 	}
-	if len(n.Zones) < 2 || len(n.Zones) > maxZones {
-		p.add("Network.Zones has %d zones (2 to %d, such as %sa and %sb)", len(n.Zones), maxZones, a.Region, a.Region)
+	if len(a.Zones) < 2 || len(a.Zones) > maxZones {
+		p.Add("eks.zones", a.Zones, fmt.Sprintf("2 to %d zones, such as %sa and %sb", maxZones, a.Region, a.Region), "list them, or set eks.subnetIds (docs/eks.md)")
 	}
-	for i, zone := range n.Zones {
+	for i, zone := range a.Zones {
+		if a.Region == "" {
+			break // Zones cannot be judged without it.
+		}
 		if suffix, found := strings.CutPrefix(zone, a.Region); !found || len(suffix) != 1 {
-			p.add("Network.Zones: %q is not a zone of region %s (such as %sa)", zone, a.Region, a.Region)
-		}
-		if slices.Contains(n.Zones[:i], zone) {
-			p.add("Network.Zones: %q is listed twice", zone)
+			p.Add(providers.Item("eks.zones", i), zone, fmt.Sprintf("a zone of region %s, such as %sa", a.Region, a.Region), "")
 		}
 	}
-	cidr, err := netip.ParsePrefix(n.CIDR)
-	switch {
-	case err != nil || !cidr.Addr().Is4() || cidr != cidr.Masked():
-		p.add("Network.CIDR %q is not an IPv4 network (such as %s)", n.CIDR, defaultCIDR)
-	case cidr.Bits() < 16 || cidr.Bits() > 20:
-		p.add("Network.CIDR %q has the wrong size (/16 to /20)", n.CIDR)
-	}
-}
-
-func validateSubnets(p *problems, field string, ids []string) {
-	for i, id := range ids {
-		if !subnetForm.MatchString(id) {
-			p.add("%s: %q is not a subnet's id (subnet-...)", field, id)
-		}
-		if slices.Contains(ids[:i], id) {
-			p.add("%s: %q is listed twice", field, id)
-		}
-	}
+	p.Duplicates("eks.zones", a.Zones)
+	p.Network("eks.vpcCidr", a.VPCCIDR)
 }
 
 // validateControlPlane checks what only a cluster to create has.
-func (a *Args) validateControlPlane(p *problems) {
-	if a.Version != "" && !versionForm.MatchString(a.Version) {
-		p.add("Version %q is not a Kubernetes version of EKS (such as 1.34, or empty for the newest)", a.Version)
-	}
-	for _, cidr := range a.PublicAccessCIDRs {
-		if prefix, err := netip.ParsePrefix(cidr); err != nil || !prefix.Addr().Is4() || prefix != prefix.Masked() {
-			p.add("PublicAccessCIDRs: %q is not an IPv4 network (such as 203.0.113.0/24)", cidr)
-		}
-	}
-	for _, log := range a.ControlPlaneLogs {
-		if !slices.Contains(controlPlaneLogs, log) {
-			p.add("ControlPlaneLogs: %q not supported (one of: %s)", log, strings.Join(controlPlaneLogs, ", "))
-		}
-	}
-	if !slices.Contains(logRetentions, a.LogRetentionDays) {
-		p.add("LogRetentionDays %d not allowed (one of: %s)", a.LogRetentionDays, strings.Trim(fmt.Sprint(logRetentions), "[]"))
-	}
-	if a.SecretsKeyARN != "" && !keyForm.MatchString(a.SecretsKeyARN) {
-		p.add("SecretsKeyARN %q is not the ARN of a KMS key (arn:aws:kms:<region>:<account>:key/<id>)", a.SecretsKeyARN)
+func (a *Args) validateControlPlane(p *providers.Problems) {
+	a.RequireAccess(p)
+	for i, cidr := range a.APIAccessCIDRs {
+		p.Network(providers.Item(providers.KeyAPIAccessCIDRs, i), cidr)
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.AddonVersions)) {
 		if !slices.Contains(addonNames, name) {
-			p.add("AddonVersions: add-on %q is not installed here (one of: %s)", name, strings.Join(addonNames, ", "))
+			p.Add("eks.addonVersions", name, "add-ons that are installed here: "+strings.Join(addonNames, ", "), "remove it")
 		}
 	}
-	var seen []string
+	seen := map[string]bool{}
 	for _, list := range []struct {
-		field      string
+		key        string
 		principals []string
-	}{{"Admins", a.Admins}, {"Viewers", a.Viewers}} {
-		for _, arn := range list.principals {
+	}{{"eks.admins", a.Admins}, {"eks.viewers", a.Viewers}} {
+		for i, arn := range list.principals {
 			switch {
-			case !principalForm.MatchString(arn):
-				p.add("%s: %q is not the ARN of an IAM role or user (arn:aws:iam::<account>:role/<name>)", list.field, arn)
 			case arn == a.RoleARN:
-				p.add("%s: %q is RoleARN, which creates the cluster and is an administrator already", list.field, arn)
-			case slices.Contains(seen, arn):
-				p.add("%s: %q is listed twice in Admins and Viewers", list.field, arn)
+				p.Add(providers.Item(list.key, i), arn, "others than eks.roleArn, which creates the cluster and is an administrator already", "remove it")
+			case seen[arn]:
+				p.Add(providers.Item(list.key, i), arn, "each principal once; this one is listed twice in eks.admins and eks.viewers", "remove it")
 			}
-			seen = append(seen, arn)
-		}
-	}
-	if a.NodeAutoscalerInstalled {
-		p.add("NodeAutoscalerInstalled is for an existing cluster: a new one has no node autoscaler")
-	}
-	if a.DevicePluginInstalled {
-		p.add("DevicePluginInstalled is for an existing cluster: a new one has no device plugin")
-	}
-}
-
-// validateAttached refuses what the owner of an existing cluster decides.
-func (a *Args) validateAttached(p *problems) {
-	for _, field := range []struct {
-		name string
-		set  bool
-	}{
-		{"Version", a.Version != ""},
-		{"ExtendedSupport", a.ExtendedSupport},
-		{"PublicAccessCIDRs", len(a.PublicAccessCIDRs) > 0},
-		{"Admins", len(a.Admins) > 0},
-		{"Viewers", len(a.Viewers) > 0},
-		{"ControlPlaneLogs", a.ControlPlaneLogs != nil},
-		{"LogRetentionDays", a.LogRetentionDays != 0},
-		{"SecretsKeyARN", a.SecretsKeyARN != ""},
-		{"AddonVersions", len(a.AddonVersions) > 0},
-		{"DeletionProtection", a.DeletionProtection},
-	} {
-		if field.set {
-			p.add("%s has no effect on the existing cluster %q, which stays its owner's: remove it", field.name, a.Existing)
+			seen[arn] = true
 		}
 	}
 }
 
-func (a *Args) validateSystemPool(p *problems) {
+func (a *Args) validateSystemPool(p *providers.Problems) {
 	pool := a.SystemPool
-	a.validatePool(p, "SystemPool", pool, 1, minSystemDiskGiB)
-	if known, ok := gpuType(pool.MachineType); ok {
-		p.add("SystemPool.MachineType %q carries %d %s, which nothing there would use (such as %s)",
-			pool.MachineType, known.GPUs, known.Accelerator, defaultSystemType)
+	a.validatePool(p, providers.KeySystemPool, pool, systemBounds)
+	if known, ok := machines.Find(pool.MachineType); ok {
+		p.Add(providers.KeySystemPool+providers.KeyMachineType, pool.MachineType,
+			fmt.Sprintf("one without GPUs; this one carries %d %s, which nothing there would use", known.GPUs, known.Accelerator),
+			"for example "+defaultSystemPool.MachineType)
 	}
 }
 
 // validatePool checks what both pools have.
-func (a *Args) validatePool(p *problems, field string, pool providers.NodePool, minNodes, minDisk int) {
-	validateInstanceType(p, field+".MachineType", pool.MachineType)
-	if pool.MinNodes < minNodes || pool.MinNodes > maxNodes {
-		p.add("%s.MinNodes %d not allowed (%d to %d)", field, pool.MinNodes, minNodes, maxNodes)
-	}
-	if pool.MaxNodes < max(1, pool.MinNodes) || pool.MaxNodes > maxNodes {
-		p.add("%s.MaxNodes %d not allowed (%d to %d)", field, pool.MaxNodes, max(1, pool.MinNodes), maxNodes)
-	}
-	if pool.DiskGiB < minDisk || pool.DiskGiB > 16384 {
-		p.add("%s.DiskGiB %d not allowed (%d to 16384)", field, pool.DiskGiB, minDisk)
-	}
+func (a *Args) validatePool(p *providers.Problems, key string, pool providers.NodePool, bounds providers.Bounds) {
+	validateInstanceType(p, key+providers.KeyMachineType, pool.MachineType)
+	bounds.Check(p, key, pool)
 	if len(pool.Zones) > 0 && !a.createsVPC() {
-		p.add("%s.Zones cannot be matched to given subnets: give only subnets of these zones", field)
+		p.Add(key+providers.KeyZones, pool.Zones, "none with given subnets, to which zones cannot be matched", "give only subnets of these zones")
 		return
 	}
-	for _, zone := range pool.Zones {
-		if !slices.Contains(a.Network.Zones, zone) {
-			p.add("%s.Zones: %q is not in Network.Zones (one of: %s)", field, zone, strings.Join(a.Network.Zones, ", "))
+	for i, zone := range pool.Zones {
+		if !slices.Contains(a.Zones, zone) {
+			p.Add(providers.Item(key+providers.KeyZones, i), zone, "zones of eks.zones ("+providers.OneOf(a.Zones)+")", "")
 		}
 	}
 }
 
-func validateInstanceType(p *problems, field, name string) {
+func validateInstanceType(p *providers.Problems, key, name string) {
 	switch {
 	case !instanceTypeForm.MatchString(name):
-		p.add("%s %q is not an EC2 instance type (such as %s)", field, name, defaultGPUType)
+		p.Add(key, name, "an EC2 instance type such as "+defaultGPUType, "")
 	case armForm.MatchString(name):
-		p.add("%s %q is an ARM machine, but the nodes' images are for x86_64", field, name)
+		p.Add(key, name, "an x86_64 machine: this one is an ARM machine, for which the nodes' images are not", "")
 	}
 }
 
-func (a *Args) validateGPUPool(p *problems) {
+func (a *Args) validateGPUPool(p *providers.Problems) {
+	a.RequireGPUPool(p)
 	pool := a.GPUPool
 	if pool == nil {
-		if a.Existing == "" {
-			p.add("GPUPool is missing: a new cluster has no other GPU nodes")
-		}
-		if a.GPUsPerReplica < 1 {
-			p.add("GPUsPerReplica %d not allowed (at least 1)", a.GPUsPerReplica)
-		}
 		return
 	}
-	a.validatePool(p, "GPUPool", pool.NodePool, 0, minGPUDiskGiB)
-	if pool.Image != AL2023 && pool.Image != Bottlerocket {
-		p.add("GPUPool.Image %q not supported (one of: %s, %s)", pool.Image, AL2023, Bottlerocket)
+	a.validatePool(p, providers.KeyGPUPool, pool.NodePool, gpuBounds)
+	if a.IdleTime%time.Second != 0 {
+		p.Add("eks.idleTime", a.IdleTime, "whole seconds", "")
 	}
-	if pool.IdleTime < 0 || pool.IdleTime%time.Second != 0 {
-		p.add("GPUPool.IdleTime %s not allowed (whole seconds)", pool.IdleTime)
+	p.Duplicates("eks.gpuSubnetIds", a.GPUSubnetIDs)
+	if len(a.GPUSubnetIDs) > 0 && a.createsVPC() {
+		p.Add("eks.gpuSubnetIds", a.GPUSubnetIDs, "none in a VPC that is yet to be created", "use "+providers.KeyGPUZones)
 	}
-	validateSubnets(p, "GPUPool.SubnetIDs", pool.SubnetIDs)
-	if len(pool.SubnetIDs) > 0 && a.createsVPC() {
-		p.add("GPUPool.SubnetIDs cannot be in a VPC that is yet to be created: use GPUPool.Zones")
-	}
-	known, ok := gpuType(pool.MachineType)
-	switch {
-	case ok && pool.Accelerator != known.Accelerator:
-		p.add("GPUPool.Accelerator %q does not fit GPUPool.MachineType %q, which carries %s", pool.Accelerator, pool.MachineType, known.Accelerator)
-	case ok && pool.GPUsPerNode != known.GPUs:
-		p.add("GPUPool.GPUsPerNode %d does not fit GPUPool.MachineType %q, which carries %d", pool.GPUsPerNode, pool.MachineType, known.GPUs)
-	case !ok && (pool.Accelerator == "" || pool.GPUsPerNode < 1):
-		p.add("GPUPool.MachineType %q is unknown here: set GPUPool.Accelerator and GPUPool.GPUsPerNode to what it carries", pool.MachineType)
-	}
-	for i, alternative := range pool.AlternativeTypes {
-		pool.validateAlternative(p, alternative)
-		if alternative == pool.MachineType || slices.Contains(pool.AlternativeTypes[:i], alternative) {
-			p.add("GPUPool.AlternativeTypes: %q is listed twice", alternative)
+	known, ok := machines.Find(pool.MachineType)
+	pool.CheckMachine(p, known, ok)
+	for i, alternative := range a.AlternativeInstanceTypes {
+		key := providers.Item("eks.alternativeInstanceTypes", i)
+		validateAlternative(p, key, pool.MachineType, alternative)
+		if alternative == pool.MachineType || slices.Contains(a.AlternativeInstanceTypes[:i], alternative) {
+			p.Add(key, alternative, "each type once; this one is listed twice, here or as "+providers.KeyGPUMachineType, "remove it")
 		}
 	}
-	if a.GPUsPerReplica < 1 || pool.GPUsPerNode > 0 && a.GPUsPerReplica > pool.GPUsPerNode {
-		p.add("GPUsPerReplica %d not allowed (1 to %d, the GPUs of one %s)", a.GPUsPerReplica, pool.GPUsPerNode, pool.MachineType)
+	if pool.GPUsPerNode > 0 && a.GPUsPerReplica > pool.GPUsPerNode {
+		p.Add(providers.KeyGPUsPerReplica, a.GPUsPerReplica, fmt.Sprintf("at most %d, the GPUs of one %s", pool.GPUsPerNode, pool.MachineType), "")
 	}
 }
 
 // validateAlternative keeps a node that AWS chose from being too small for a model that was chosen
 // for the first type: cluster-autoscaler and everyone else plan with the first one only.
-func (g *GPUPool) validateAlternative(p *problems, name string) {
-	validateInstanceType(p, "GPUPool.AlternativeTypes:", name)
-	alternative, ok := gpuType(name)
-	first, firstKnown := gpuType(g.MachineType)
+func validateAlternative(p *providers.Problems, key, first, name string) {
+	validateInstanceType(p, key, name)
+	alternative, ok := machines.Find(name)
+	planned, plannedKnown := machines.Find(first)
 	switch {
-	case !ok || !firstKnown:
-		// Nothing to compare; whoever lists such a type says that it does.
-	case alternative.GPUs != first.GPUs:
-		p.add("GPUPool.AlternativeTypes: %q carries %d GPUs, but %s carries %d", name, alternative.GPUs, g.MachineType, first.GPUs)
-	case memoryGiB(alternative) < memoryGiB(first):
-		p.add("GPUPool.AlternativeTypes: %q has %g GiB on a GPU, but %s has %g", name, memoryGiB(alternative), g.MachineType, memoryGiB(first))
+	case !ok || !plannedKnown:
+		// Nothing to compare; whoever lists such a type asserts that it fits.
+	case alternative.GPUs != planned.GPUs:
+		p.Add(key, name, fmt.Sprintf("a type with as many GPUs as %s, which carries %d; this one carries %d GPUs",
+			first, planned.GPUs, alternative.GPUs), "")
+	case memoryGiB(alternative) < memoryGiB(planned):
+		p.Add(key, name, fmt.Sprintf("a type with no less memory on a GPU than %s, which has %g GiB; this one has %g GiB",
+			first, memoryGiB(planned), memoryGiB(alternative)), "")
 	}
 }
 
-// memoryGiB is the memory of one of a machine's GPUs.
+// memoryGiB returns the memory of one of a machine's GPUs.
 func memoryGiB(machine accelerators.Machine) float64 {
 	accelerator, _ := accelerators.Find(machine.Accelerator)
 	return accelerator.MemoryGiB

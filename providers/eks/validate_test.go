@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/providers/providertest"
 )
 
 func TestValidateAccepts(t *testing.T) {
@@ -16,128 +16,112 @@ func TestValidateAccepts(t *testing.T) {
 		"the defaults": func(*Args) {},
 		"another partition": func(a *Args) {
 			a.Region = "us-gov-west-1"
-			a.Network.Zones = []string{"us-gov-west-1a", "us-gov-west-1b"}
+			a.Zones = []string{"us-gov-west-1a", "us-gov-west-1b"}
 		},
 		"four zones": func(a *Args) {
-			a.Network.Zones = []string{"eu-central-1a", "eu-central-1b", "eu-central-1c", "eu-central-1d"}
+			a.Zones = []string{"eu-central-1a", "eu-central-1b", "eu-central-1c", "eu-central-1d"}
 		},
 		"a type that is not listed, with what it carries": func(a *Args) {
 			a.GPUPool.MachineType, a.GPUPool.Accelerator, a.GPUPool.GPUsPerNode = "g7e.2xlarge", "nvidia-rtx-pro-6000", 1
 		},
 		"a fixed pool":                  func(a *Args) { a.GPUPool.MinNodes, a.GPUPool.MaxNodes = 6, 0 },
 		"no logs":                       func(a *Args) { a.ControlPlaneLogs = []string{} },
-		"spot with several kinds":       func(a *Args) { a.GPUPool.Spot, a.GPUPool.AlternativeTypes = true, []string{"g5.xlarge", "g6e.xlarge"} },
+		"spot with several kinds":       func(a *Args) { a.GPUPool.Spot, a.AlternativeInstanceTypes = true, []string{"g5.xlarge", "g6e.xlarge"} },
 		"all of the GPUs for a replica": func(a *Args) { a.GPUPool.MachineType, a.GPUsPerReplica = "g6.12xlarge", 4 },
+		"an existing cluster":           func(a *Args) { *a = *attached() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := created()
 			change(args)
-			assert.NoError(t, args.Validate())
+			assert.Empty(t, args.Validate())
 		})
 	}
-	t.Run("an existing cluster", func(t *testing.T) { assert.NoError(t, attached().Validate()) })
 }
 
 func TestValidateRefuses(t *testing.T) {
+	const role = "arn:aws:iam::123456789012:role/x"
 	for name, test := range map[string]struct {
-		change func(*Args)
-		want   string
+		change     func(*Args)
+		key, wants string
 	}{
-		"no region":     {func(a *Args) { a.Region = "" }, `Region "" is not`},
-		"a zone for it": {func(a *Args) { a.Region = "eu-central-1a" }, `Region "eu-central-1a" is not`},
-		"China":         {func(a *Args) { a.Region = "cn-north-1" }, "China"},
-		"account":       {func(a *Args) { a.AccountID = "1234" }, "AccountID"},
-		"role":          {func(a *Args) { a.RoleARN = "deploy" }, "RoleARN"},
-		"name tag":      {func(a *Args) { a.Tags = map[string]string{"Name": "x"} }, `Name "x"`},
-		"no cluster":    {func(a *Args) { a.Name = "" }, "Name or Existing must be set"},
-		"two clusters":  {func(a *Args) { a.Existing = "theirs" }, "exclude each other"},
-		"cluster name":  {func(a *Args) { a.Name = "-llm" }, `cluster name "-llm"`},
-		"version":       {func(a *Args) { a.Version = "v1.34.1" }, `Version "v1.34.1"`},
+		"no region":    {func(a *Args) { a.Region = "" }, "eks.region", "an AWS region"},
+		"China":        {func(a *Args) { a.Region, a.Zones = "cn-north-1", []string{"cn-north-1a", "cn-north-1b"} }, "eks.region", "outside China"},
+		"name tag":     {func(a *Args) { a.Tags = map[string]string{"Name": "x"} }, "eks.tags", "Name: x"},
+		"no image":     {func(a *Args) { a.AMIType = "" }, "eks.amiType", "one of: AL2023_x86_64_NVIDIA, BOTTLEROCKET_x86_64_NVIDIA"},
+		"no cluster":   {func(a *Args) { a.Name = "" }, "cluster.name", "1 to 100 letters"},
+		"cluster name": {func(a *Args) { a.Name = "-llm" }, "cluster.name", `"-llm"`},
+		"a long name":  {func(a *Args) { a.Name = strings.Repeat("n", 101) }, "cluster.name", "1 to 100"},
+		"their name":   {func(a *Args) { *a = *attached(); a.Existing = "th eirs" }, "cluster.existing", `"th eirs"`},
+		"two names": {func(a *Args) {
+			*a = *attached()
+			a.Name, a.Given = "mine", func(key string) bool { return key == "cluster.name" }
+		}, "cluster.name", "no name beside cluster.existing (theirs)"},
 
-		"one zone":          {func(a *Args) { a.Network.Zones = a.Network.Zones[:1] }, "Network.Zones has 1 zones (2 to 4"},
-		"five zones":        {func(a *Args) { a.Network.Zones = make([]string, 5) }, "Network.Zones has 5 zones"},
-		"elsewhere's zone":  {func(a *Args) { a.Network.Zones[1] = "eu-west-1a" }, `"eu-west-1a" is not a zone of region eu-central-1`},
-		"a zone twice":      {func(a *Args) { a.Network.Zones[1] = "eu-central-1a" }, "listed twice"},
-		"network":           {func(a *Args) { a.Network.CIDR = "10.0.0.1/16" }, `Network.CIDR "10.0.0.1/16" is not`},
-		"network too small": {func(a *Args) { a.Network.CIDR = "10.0.0.0/24" }, "/16 to /20"},
-		"one subnet":        {func(a *Args) { a.Network = Network{SubnetIDs: []string{"subnet-0a"}} }, "Network.SubnetIDs has 1"},
-		"no subnet's id":    {func(a *Args) { a.Network = Network{SubnetIDs: []string{"subnet-0a", "private"}} }, `"private" is not a subnet's id`},
-		"subnets and zones": {func(a *Args) { a.Network.SubnetIDs = []string{"subnet-0a", "subnet-0b"} }, "Network.Zones needs a VPC that is created"},
+		"one zone":          {func(a *Args) { a.Zones = a.Zones[:1] }, "eks.zones", "2 to 4 zones"},
+		"five zones":        {func(a *Args) { a.Zones = make([]string, 5) }, "eks.zones", "2 to 4 zones"},
+		"elsewhere's zone":  {func(a *Args) { a.Zones[1] = "eu-west-1a" }, "eks.zones[1]", "a zone of region eu-central-1"},
+		"a zone twice":      {func(a *Args) { a.Zones[1] = "eu-central-1a" }, "eks.zones[1]", "listed twice"},
+		"network":           {func(a *Args) { a.VPCCIDR = "10.0.0.1/16" }, "eks.vpcCidr", "write 10.0.0.0/16"},
+		"one subnet":        {func(a *Args) { a.Zones, a.SubnetIDs = nil, []string{"subnet-0a"} }, "eks.subnetIds", "at least two subnets"},
+		"a subnet twice":    {func(a *Args) { a.Zones, a.SubnetIDs = nil, []string{"subnet-0a", "subnet-0a"} }, "eks.subnetIds[1]", "listed twice"},
+		"subnets and zones": {func(a *Args) { a.SubnetIDs = []string{"subnet-0a", "subnet-0b"} }, "eks.zones", "only for a VPC that is created"},
 		"subnets and NAT": {func(a *Args) {
-			a.Network = Network{SubnetIDs: []string{"subnet-0a", "subnet-0b"}, NATPerZone: true}
-		}, "Network.NATPerZone"},
+			a.Zones, a.SubnetIDs, a.NATPerZone = nil, []string{"subnet-0a", "subnet-0b"}, true
+		}, "eks.natPerZone", "only for a VPC that is created"},
+		"subnets and a range": {func(a *Args) {
+			a.Zones, a.SubnetIDs, a.VPCCIDR = nil, []string{"subnet-0a", "subnet-0b"}, "10.0.0.0/16"
+		}, "eks.vpcCidr", "only for a VPC that is created"},
 
-		"public networks":    {func(a *Args) { a.PublicAccessCIDRs = []string{"203.0.113.7"} }, `PublicAccessCIDRs: "203.0.113.7"`},
-		"logs":               {func(a *Args) { a.ControlPlaneLogs = []string{"kubelet"} }, `"kubelet" not supported (one of: api, audit`},
-		"log retention":      {func(a *Args) { a.LogRetentionDays = 31 }, "LogRetentionDays 31"},
-		"key":                {func(a *Args) { a.SecretsKeyARN = "alias/mine" }, `SecretsKeyARN "alias/mine"`},
-		"add-on":             {func(a *Args) { a.AddonVersions = map[string]string{"adot": "v1"} }, `add-on "adot"`},
-		"admin":              {func(a *Args) { a.Admins = []string{"root"} }, `Admins: "root"`},
-		"assumed role":       {func(a *Args) { a.Viewers = []string{"arn:aws:sts::123456789012:assumed-role/x/y"} }, "Viewers:"},
-		"admin and viewer":   {func(a *Args) { a.Admins = []string{"arn:aws:iam::123456789012:role/x"}; a.Viewers = a.Admins }, "listed twice in Admins and Viewers"},
-		"the creator, again": {func(a *Args) { a.RoleARN = "arn:aws:iam::123456789012:role/x"; a.Admins = []string{a.RoleARN} }, "is RoleARN"},
-		"autoscaler":         {func(a *Args) { a.NodeAutoscalerInstalled = true }, "NodeAutoscalerInstalled is for an existing cluster"},
-		"device plugin":      {func(a *Args) { a.DevicePluginInstalled = true }, "DevicePluginInstalled is for an existing cluster"},
+		"nobody asked":       {func(a *Args) { a.APIAccessCIDRs = nil }, "cluster.apiAccessCidrs", "203.0.113.7/32"},
+		"public networks":    {func(a *Args) { a.APIAccessCIDRs = []string{"203.0.113.7"} }, "cluster.apiAccessCidrs[0]", "IPv4 network"},
+		"add-on":             {func(a *Args) { a.AddonVersions = map[string]string{"adot": "v1"} }, "eks.addonVersions", `"adot"`},
+		"admin and viewer":   {func(a *Args) { a.Admins = []string{role}; a.Viewers = a.Admins }, "eks.viewers[0]", "listed twice in eks.admins and eks.viewers"},
+		"the creator, again": {func(a *Args) { a.RoleARN = role; a.Admins = []string{a.RoleARN} }, "eks.admins[0]", "others than eks.roleArn"},
 
-		"system pool of nothing": {func(a *Args) { a.SystemPool.MinNodes = -1 }, "SystemPool.MinNodes -1"},
-		"system pool on ARM":     {func(a *Args) { a.SystemPool.MachineType = "m7g.large" }, "ARM"},
-		"system pool with GPUs":  {func(a *Args) { a.SystemPool.MachineType = "g6.xlarge" }, "carries 1 nvidia-l4"},
-		"system disk":            {func(a *Args) { a.SystemPool.DiskGiB = 10 }, "SystemPool.DiskGiB 10"},
-		"system zones":           {func(a *Args) { a.SystemPool.Zones = []string{"eu-central-1c"} }, "SystemPool.Zones"},
+		"system pool of nothing":    {func(a *Args) { a.SystemPool.MinNodes = -1 }, "nodePools.system.minNodes", "1 to 450"},
+		"system pool on ARM":        {func(a *Args) { a.SystemPool.MachineType = "m7g.large" }, "nodePools.system.machineType", "ARM"},
+		"system pool with GPUs":     {func(a *Args) { a.SystemPool.MachineType = "g6.xlarge" }, "nodePools.system.machineType", "carries 1 nvidia-l4"},
+		"system disk":               {func(a *Args) { a.SystemPool.DiskGiB = 10 }, "nodePools.system.diskGiB", "20 to 16384"},
+		"system zones":              {func(a *Args) { a.SystemPool.Zones = []string{"eu-central-1c"} }, "nodePools.system.zones[0]", "eks.zones"},
+		"zones with their subnets":  {func(a *Args) { *a = *attached(); a.GPUPool.Zones = []string{"eu-central-1a"} }, "nodePools.gpu.zones", "cannot be matched"},
+		"their network, and a zone": {func(a *Args) { *a = *attached(); a.Zones = []string{"eu-central-1a"} }, "eks.zones", "only for a VPC"},
 
-		"no GPU pool":           {func(a *Args) { a.GPUPool = nil }, "GPUPool is missing"},
-		"min above max":         {func(a *Args) { a.GPUPool.MinNodes, a.GPUPool.MaxNodes = 3, 2 }, "GPUPool.MaxNodes 2 not allowed (3 to 450)"},
-		"small disk":            {func(a *Args) { a.GPUPool.DiskGiB = 20 }, "GPUPool.DiskGiB 20 not allowed (50 to"},
-		"no type":               {func(a *Args) { a.GPUPool.MachineType = "l4" }, `GPUPool.MachineType "l4"`},
-		"ARM GPU":               {func(a *Args) { a.GPUPool.MachineType = "g5g.xlarge" }, "ARM"},
-		"no GPU":                {func(a *Args) { a.GPUPool.MachineType = "m6i.large" }, "set GPUPool.Accelerator and GPUPool.GPUsPerNode"},
-		"another accelerator":   {func(a *Args) { a.GPUPool.Accelerator = "nvidia-a10g" }, "carries nvidia-l4"},
-		"another number":        {func(a *Args) { a.GPUPool.GPUsPerNode = 4 }, "GPUPool.GPUsPerNode 4"},
-		"image":                 {func(a *Args) { a.GPUPool.Image = "al2" }, `GPUPool.Image "al2" not supported (one of: al2023, bottlerocket)`},
-		"idle time":             {func(a *Args) { a.GPUPool.IdleTime = 1500 * time.Millisecond }, "GPUPool.IdleTime"},
-		"pool's zone":           {func(a *Args) { a.GPUPool.Zones = []string{"eu-central-1f"} }, "is not in Network.Zones"},
-		"pool's subnets":        {func(a *Args) { a.GPUPool.SubnetIDs = []string{"subnet-0a"} }, "use GPUPool.Zones"},
-		"too many GPUs":         {func(a *Args) { a.GPUsPerReplica = 2 }, "GPUsPerReplica 2 not allowed (1 to 1"},
-		"a smaller alternative": {func(a *Args) { a.GPUPool.AlternativeTypes = []string{"g4dn.xlarge"} }, `"g4dn.xlarge" has 16 GiB`},
-		"more GPUs":             {func(a *Args) { a.GPUPool.AlternativeTypes = []string{"g6.12xlarge"} }, "carries 4 GPUs"},
-		"itself, again":         {func(a *Args) { a.GPUPool.AlternativeTypes = []string{"g6.xlarge"} }, "listed twice"},
+		"no GPU pool":   {func(a *Args) { a.GPUPool = nil }, "nodePools.gpu.create", "only an existing cluster"},
+		"min above max": {func(a *Args) { a.GPUPool.MinNodes, a.GPUPool.MaxNodes = 3, 2 }, "nodePools.gpu.maxNodes", "3 to 450"},
+		"small disk":    {func(a *Args) { a.GPUPool.DiskGiB = 20 }, "nodePools.gpu.diskGiB", "50 to 16384"},
+		"ARM GPU": {func(a *Args) {
+			a.GPUPool.MachineType, a.GPUPool.Accelerator, a.GPUPool.GPUsPerNode = "g5g.xlarge", "x", 1
+		}, "nodePools.gpu.machineType", "ARM"},
+		"no GPU":              {func(a *Args) { a.GPUPool.MachineType = "m6i.large" }, "nodePools.gpu.machineType", "set nodePools.gpu.accelerator and nodePools.gpu.gpusPerNode"},
+		"another accelerator": {func(a *Args) { a.GPUPool.Accelerator = "nvidia-a10g" }, "nodePools.gpu.accelerator", "carries nvidia-l4"},
+		"another number":      {func(a *Args) { a.GPUPool.GPUsPerNode = 4 }, "nodePools.gpu.gpusPerNode", "1, what"},
+		"idle time":           {func(a *Args) { a.IdleTime = 1500 * time.Millisecond }, "eks.idleTime", "whole seconds"},
+		"pool's zone":         {func(a *Args) { a.GPUPool.Zones = []string{"eu-central-1f"} }, "nodePools.gpu.zones[0]", "eks.zones"},
+		"pool's subnets":      {func(a *Args) { a.GPUSubnetIDs = []string{"subnet-0a"} }, "eks.gpuSubnetIds", "use nodePools.gpu.zones"},
+		"a pool's subnet twice": {func(a *Args) {
+			*a = *attached()
+			a.GPUSubnetIDs = []string{"subnet-0a", "subnet-0a"}
+		}, "eks.gpuSubnetIds[1]", "listed twice"},
+		"too many GPUs":         {func(a *Args) { a.GPUsPerReplica = 2 }, "gpu.perReplica", "at most 1, the GPUs of one g6.xlarge"},
+		"a smaller alternative": {func(a *Args) { a.AlternativeInstanceTypes = []string{"g4dn.xlarge"} }, "eks.alternativeInstanceTypes[0]", "this one has 16 GiB"},
+		"more GPUs":             {func(a *Args) { a.AlternativeInstanceTypes = []string{"g6.12xlarge"} }, "eks.alternativeInstanceTypes[0]", "carries 4 GPUs"},
+		"an ARM alternative":    {func(a *Args) { a.AlternativeInstanceTypes = []string{"g5g.xlarge"} }, "eks.alternativeInstanceTypes[0]", "ARM"},
+		"itself, again":         {func(a *Args) { a.AlternativeInstanceTypes = []string{"g6.xlarge"} }, "eks.alternativeInstanceTypes[0]", "listed twice"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := created()
 			test.change(args)
-			require.ErrorContains(t, args.Validate(), test.want)
+			providertest.Has(t, args.Validate(), test.key, test.wants)
 		})
 	}
 }
 
-func TestValidateRefusesToTouchWhatIsTheirs(t *testing.T) {
-	args := attached()
-	args.Version, args.ExtendedSupport, args.SecretsKeyARN = "1.34", true, "arn:aws:kms:eu-central-1:123456789012:key/x"
-	args.PublicAccessCIDRs, args.Admins, args.Viewers = []string{"203.0.113.0/24"}, []string{"x"}, []string{"y"}
-	args.ControlPlaneLogs, args.LogRetentionDays = []string{"api"}, 30
-	args.AddonVersions = map[string]string{"coredns": "v1"}
-	args.DeletionProtection = true
-	args.Network.Zones = []string{"eu-central-1a"}
-	args.GPUPool.Zones = []string{"eu-central-1a"}
-	err := args.Validate()
-	require.Error(t, err)
-	for _, field := range []string{
-		"Version", "ExtendedSupport", "PublicAccessCIDRs", "Admins", "Viewers", "ControlPlaneLogs", "LogRetentionDays", "SecretsKeyARN",
-		"AddonVersions", "DeletionProtection",
-	} {
-		assert.ErrorContains(t, err, field+" has no effect on the existing cluster")
-	}
-	assert.ErrorContains(t, err, "Network.Zones needs a VPC")
-	assert.ErrorContains(t, err, "GPUPool.Zones cannot be matched")
-}
-
 func TestValidateReportsEverythingAtOnce(t *testing.T) {
-	err := (&Args{GPUPool: &GPUPool{GPUPool: providers.GPUPool{NodePool: providers.NodePool{DiskGiB: 1}}}}).Validate()
-	require.Error(t, err)
-	for _, want := range []string{"Region", "Name or Existing", "Network.Zones", "GPUPool.DiskGiB"} {
-		assert.ErrorContains(t, err, want)
+	args := &Args{Request: providers.Request{Name: "-", GPUPool: &providers.GPUPool{NodePool: providers.NodePool{DiskGiB: 1}}}}
+	problems := args.Validate()
+	_, err := (&record{}).run(args)
+	for _, key := range []string{"eks.region", "cluster.name", "eks.zones", "cluster.apiAccessCidrs", "nodePools.gpu.diskGiB"} {
+		providertest.Has(t, problems, key, "")
+		assert.ErrorContains(t, err, key)
 	}
-	assert.NotContains(t, err.Error(), "\n", "one line")
-	assert.Equal(t, 1, strings.Count(err.Error(), "eks:"))
-	assert.ErrorContains(t, (*Args)(nil).Validate(), "arguments are missing")
 }

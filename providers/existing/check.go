@@ -8,14 +8,16 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"vllm-autoscaling/providers/kubeconfig"
 )
 
 // checkTimeout is how long a server may take to answer. An unreachable one would otherwise be found
 // out by the first object, after many were planned.
 const checkTimeout = 10 * time.Second
 
-// Check says whether a kubeconfig is usable and its server answers: nil, or one error that names
-// what is missing and how to get it. Path and context as in Args. It asks for no permission: any
+// Check reports whether a kubeconfig is usable and its server answers: nil, or one error that names
+// what is missing and how to get it. Path and context are those of providers.Local. It needs no permission: any
 // HTTP status is an answer.
 func Check(path, context string) error {
 	_, _, err := connect(path, context)
@@ -45,7 +47,7 @@ func connect(path, context string) (*selection, []string, error) {
 	return chosen, others, nil
 }
 
-// reach asks the server for its version.
+// reach requests the server's version.
 func (s *selection) reach() error {
 	transport, err := s.transport()
 	if err != nil {
@@ -57,19 +59,20 @@ func (s *selection) reach() error {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Get(s.server() + "/version")
 	if err != nil {
-		return fmt.Errorf("the cluster of context %q (kubeconfig %s) does not answer: %w; check that it runs and that this machine reaches %s (kubectl --kubeconfig %s --context %s version)",
+		return fmt.Errorf("the cluster of context %q (kubeconfig %s) does not answer: %w; "+
+			"check that it runs and that this machine reaches %s (kubectl --kubeconfig %s --context %s version)",
 			s.context.Name, s.path, err, s.server(), s.path, s.context.Name)
 	}
 	return response.Body.Close()
 }
 
-// transport trusts what the kubeconfig trusts. Credentials other than a certificate are left out:
+// transport returns a transport that trusts what the kubeconfig trusts. Credentials other than a certificate are left out:
 // whether they are accepted is for the first real request to find out.
 func (s *selection) transport() (*http.Transport, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: text(s.cluster.Cluster, "tls-server-name")}
+	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: kubeconfig.Text(s.cluster.Cluster, "tls-server-name")}
 	if skip, _ := s.cluster.Cluster["insecure-skip-tls-verify"].(bool); skip {
-		transport.TLSClientConfig.InsecureSkipVerify = true // The kubeconfig asks for it.
+		transport.TLSClientConfig.InsecureSkipVerify = true // The kubeconfig has it so.
 	}
 	ca, err := s.file(s.cluster.Cluster, "certificate-authority")
 	if err != nil {
@@ -97,7 +100,7 @@ func (s *selection) transport() (*http.Transport, error) {
 		}
 		transport.TLSClientConfig.Certificates = []tls.Certificate{pair}
 	}
-	if proxy := text(s.cluster.Cluster, "proxy-url"); proxy != "" {
+	if proxy := kubeconfig.Text(s.cluster.Cluster, "proxy-url"); proxy != "" {
 		address, err := url.Parse(proxy)
 		if err != nil {
 			return nil, fmt.Errorf("kubeconfig %s: cluster %q: proxy-url: %w", s.path, s.cluster.Name, err)

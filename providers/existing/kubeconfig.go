@@ -10,45 +10,17 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	"vllm-autoscaling/providers/kubeconfig"
 )
 
-// kubeconfig is the part of a kubeconfig that is read here. Entries keep fields that are not known
-// here, such as those of credential plugins.
-type kubeconfig struct {
-	APIVersion     string         `json:"apiVersion,omitempty"`
-	Kind           string         `json:"kind,omitempty"`
-	CurrentContext string         `json:"current-context"`
-	Clusters       []clusterEntry `json:"clusters"`
-	Contexts       []contextEntry `json:"contexts"`
-	Users          []userEntry    `json:"users"`
+// file is a kubeconfig with the path that it was read from.
+type file struct {
+	kubeconfig.File
 
-	// path is the file that it was read from.
 	path string
 }
 
-type clusterEntry struct {
-	Name    string         `json:"name"`
-	Cluster map[string]any `json:"cluster"`
-}
-
-type contextEntry struct {
-	Name    string       `json:"name"`
-	Context contextRefer `json:"context"`
-}
-
-type contextRefer struct {
-	Cluster   string `json:"cluster"`
-	User      string `json:"user"`
-	Namespace string `json:"namespace,omitempty"`
-}
-
-type userEntry struct {
-	Name string         `json:"name"`
-	User map[string]any `json:"user"`
-}
-
-// findKubeconfig says which file to read: the given one, else the first existing file of
+// findKubeconfig returns the file to read: the given one, else the first existing file of
 // $KUBECONFIG, else ~/.kube/config. Unlike kubectl it does not merge several files: of two
 // clusters with one name the wrong one could be taken. Others lists the existing files that are
 // left out for that.
@@ -70,7 +42,7 @@ func findKubeconfig(given string) (path string, others []string, err error) {
 		}
 	}
 	if len(found) == 0 {
-		return listed[0], nil, nil // Reading it will say that it is missing.
+		return listed[0], nil, nil // Reading it reports that it is missing.
 	}
 	return found[0], found[1:], nil
 }
@@ -88,7 +60,7 @@ func expandHome(path string) (string, error) {
 }
 
 // readKubeconfig reads one file.
-func readKubeconfig(path string) (*kubeconfig, error) {
+func readKubeconfig(path string) (*file, error) {
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("kubeconfig %s does not exist: set cluster.kubeconfig, or the variable KUBECONFIG, to your cluster's kubeconfig", path)
@@ -96,27 +68,26 @@ func readKubeconfig(path string) (*kubeconfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig %s cannot be read: %w", path, err)
 	}
-	config := kubeconfig{path: path}
-	if err := yaml.Unmarshal(content, &config); err != nil {
-		// The parser's message may quote the file, credentials and all.
+	config, err := kubeconfig.Parse(content)
+	if err != nil {
 		return nil, fmt.Errorf("kubeconfig %s is not valid: `kubectl config view --kubeconfig %s` shows where", path, path)
 	}
 	if len(config.Contexts) == 0 {
 		return nil, fmt.Errorf("kubeconfig %s has no contexts: is it a kubeconfig?", path)
 	}
-	return &config, nil
+	return &file{File: *config, path: path}, nil
 }
 
 // selection is one context of a kubeconfig with what it refers to.
 type selection struct {
-	context contextEntry
-	cluster clusterEntry
-	user    userEntry
+	context kubeconfig.Context
+	cluster kubeconfig.Cluster
+	user    kubeconfig.User
 	path    string
 }
 
-// choose finds a context; "" means the file's current one.
-func (k *kubeconfig) choose(context string) (*selection, error) {
+// choose returns a context; "" means the file's current one.
+func (k *file) choose(context string) (*selection, error) {
 	var names []string
 	for _, c := range k.Contexts {
 		names = append(names, c.Name)
@@ -134,14 +105,14 @@ func (k *kubeconfig) choose(context string) (*selection, error) {
 	}
 	chosen := k.Contexts[at]
 	s := &selection{context: chosen, path: k.path}
-	at = slices.IndexFunc(k.Clusters, func(c clusterEntry) bool { return c.Name == chosen.Context.Cluster })
+	at = slices.IndexFunc(k.Clusters, func(c kubeconfig.Cluster) bool { return c.Name == chosen.Context.Cluster })
 	if at < 0 {
 		return nil, fmt.Errorf("kubeconfig %s: context %q refers to cluster %q, which is not in the file", k.path, name, chosen.Context.Cluster)
 	}
 	s.cluster = k.Clusters[at]
 	// A cluster without authentication needs no user.
 	if chosen.Context.User != "" {
-		at = slices.IndexFunc(k.Users, func(u userEntry) bool { return u.Name == chosen.Context.User })
+		at = slices.IndexFunc(k.Users, func(u kubeconfig.User) bool { return u.Name == chosen.Context.User })
 		if at < 0 {
 			return nil, fmt.Errorf("kubeconfig %s: context %q refers to user %q, which is not in the file", k.path, name, chosen.Context.User)
 		}
@@ -153,10 +124,12 @@ func (k *kubeconfig) choose(context string) (*selection, error) {
 	return s, nil
 }
 
-// server is the URL of the API server, without a slash at its end.
-func (s *selection) server() string { return strings.TrimRight(text(s.cluster.Cluster, "server"), "/") }
+// server returns the URL of the API server, without a slash at its end.
+func (s *selection) server() string {
+	return strings.TrimRight(kubeconfig.Text(s.cluster.Cluster, "server"), "/")
+}
 
-// minified is a kubeconfig with the chosen context only and with the files that it refers to put
+// minified returns a kubeconfig with the chosen context only and with the files that it refers to put
 // in, as `kubectl config view --minify --flatten` gives it: the state gets no credentials of other
 // clusters, and works on machines where those files are not.
 func (s *selection) minified() (string, error) {
@@ -170,22 +143,22 @@ func (s *selection) minified() (string, error) {
 	}
 	// A token file is meant to be read anew each time, and a plugin to be run.
 	user = s.absolute(user, "tokenFile")
-	if exec, ok := user["exec"].(map[string]any); ok && strings.ContainsRune(text(exec, "command"), filepath.Separator) {
+	if exec, ok := user["exec"].(map[string]any); ok && strings.ContainsRune(kubeconfig.Text(exec, "command"), filepath.Separator) {
 		user["exec"] = s.absolute(exec, "command")
 	}
-	out := kubeconfig{
+	out := kubeconfig.File{
 		APIVersion: "v1", Kind: "Config", CurrentContext: s.context.Name,
-		Clusters: []clusterEntry{{s.cluster.Name, cluster}},
-		Contexts: []contextEntry{s.context},
+		Clusters: []kubeconfig.Cluster{{Name: s.cluster.Name, Cluster: cluster}},
+		Contexts: []kubeconfig.Context{s.context},
 	}
 	if s.user.Name != "" {
-		out.Users = []userEntry{{s.user.Name, user}}
+		out.Users = []kubeconfig.User{{Name: s.user.Name, User: user}}
 	}
-	content, err := yaml.Marshal(out)
+	content, err := out.Text()
 	if err != nil {
 		return "", fmt.Errorf("kubeconfig %s: context %q: %w", s.path, s.context.Name, err)
 	}
-	return string(content), nil
+	return content, nil
 }
 
 // embed returns a copy of an entry in which each file's content stands in place of its path.
@@ -208,24 +181,24 @@ func (s *selection) embed(entry map[string]any, files ...string) (map[string]any
 func (s *selection) absolute(entry map[string]any, keys ...string) map[string]any {
 	out := clone(entry)
 	for _, key := range keys {
-		if path := text(entry, key); path != "" {
+		if path := kubeconfig.Text(entry, key); path != "" {
 			out[key] = s.resolve(path)
 		}
 	}
 	return out
 }
 
-// file is the content that an entry gives inline as <key>-data, or else in the file <key>; nil when
+// file returns the content that an entry gives inline as <key>-data, or else in the file <key>; nil when
 // it gives neither. Inline wins, as with kubectl.
 func (s *selection) file(entry map[string]any, key string) ([]byte, error) {
-	if data := text(entry, key+"-data"); data != "" {
+	if data := kubeconfig.Text(entry, key+"-data"); data != "" {
 		content, err := base64.StdEncoding.DecodeString(data)
 		if err != nil {
 			return nil, fmt.Errorf("kubeconfig %s: context %q: %s-data is not base64", s.path, s.context.Name, key)
 		}
 		return content, nil
 	}
-	path := text(entry, key)
+	path := kubeconfig.Text(entry, key)
 	if path == "" {
 		return nil, nil
 	}
@@ -236,7 +209,7 @@ func (s *selection) file(entry map[string]any, key string) ([]byte, error) {
 	return content, nil
 }
 
-// resolve makes a path absolute; kubeconfigs mean paths relative to their own folder.
+// resolve returns an absolute path; those in a kubeconfig are relative to its folder.
 func (s *selection) resolve(path string) string {
 	if filepath.IsAbs(path) {
 		return path
@@ -254,9 +227,4 @@ func clone(entry map[string]any) map[string]any {
 		out[key] = value
 	}
 	return out
-}
-
-func text(entry map[string]any, key string) string {
-	value, _ := entry[key].(string)
-	return value
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/container"
-	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"vllm-autoscaling/providers"
 )
@@ -25,13 +24,14 @@ type attached struct {
 	tolerations []providers.Toleration
 }
 
-// attach looks an existing cluster up and checks that the pipeline can run there. It asks at once
-// instead of returning outputs, so that a cluster that lacks something stops the program before any
+// attach looks an existing cluster up and checks that the pipeline can run there. The look-up returns at once
+// instead of as an output, so that a cluster that lacks something stops the program before any
 // resource in the cloud is registered.
-func attach(ctx *pulumi.Context, a *Args, opts ...pulumi.InvokeOption) (*attached, error) {
-	found, err := container.LookupCluster(ctx, &container.LookupClusterArgs{
+func (b *builder) attach() (*attached, error) {
+	a := b.args
+	found, err := container.LookupCluster(b.ctx, &container.LookupClusterArgs{
 		Name: a.Existing, Location: &a.Location, Project: &a.Project,
-	}, opts...)
+	}, b.invokeOptions()...)
 	if err != nil {
 		return nil, fmt.Errorf("looking up GKE cluster %q in %s of project %s (`gcloud container clusters list --project %s` shows what there is): %w",
 			a.Existing, a.Location, a.Project, a.Project, err)
@@ -51,50 +51,50 @@ func (a *Args) checkExisting(found *container.LookupClusterResult, out *attached
 	if found.EnableAutopilot {
 		// Nothing else matters then.
 		return errors.New("it is an Autopilot cluster, which denies what the pipeline needs (node-exporter's host paths, Services in kube-system, " +
-			"GPU node pools of one's own): attach to a Standard cluster, or remove the existing cluster's name to have one created")
+			"GPU node pools of one's own): attach to a Standard cluster, or remove cluster.existing to have one created")
 	}
-	p := &problems{}
+	var p providers.Lacks
 	if out.endpoint == "" || out.caCertificate == "" {
-		p.add("it has no endpoint or no CA certificate yet: wait until `gcloud container clusters describe` says RUNNING")
+		p.Add("it has no endpoint or no CA certificate yet: wait until `gcloud container clusters describe` shows RUNNING")
 	}
 	update := fmt.Sprintf("gcloud container clusters update %s --project %s --location %s", a.Existing, a.Project, a.Location)
 	if !atLeast(found.MasterVersion, minManagedDCGM) {
-		p.add("its version %s has no managed GPU exporter (at least %s): upgrade it", found.MasterVersion, minManagedDCGM)
+		p.Add("its version %s has no managed GPU exporter (at least %s): upgrade it", found.MasterVersion, minManagedDCGM)
 	}
 	var components []string
 	if len(found.MonitoringConfigs) > 0 {
 		components = found.MonitoringConfigs[0].EnableComponents
 	}
 	if missing := without(monitoringComponents, components); len(missing) > 0 {
-		p.add("its monitoring component %s is off, so that there are no GPU metrics: run `%s --monitoring=%s`",
+		p.Add("its monitoring component %s is off, so that there are no GPU metrics: run `%s --monitoring=%s`",
 			strings.Join(missing, " and "), update, strings.Join(gcloudComponents(slices.Concat(missing, components)), ","))
 	}
 	if a.MetricsReader != nil && !slices.ContainsFunc(found.MonitoringConfigs, managedCollection) {
-		p.add("its managed collection for Prometheus is off, so that nothing would collect the metrics: run `%s --enable-managed-prometheus`", update)
+		p.Add("its managed collection for Prometheus is off, so that nothing would collect the metrics: run `%s --enable-managed-prometheus`", update)
 	}
 	if a.GPUPool == nil {
-		a.chooseExistingGPU(p, found.NodePools, out)
+		a.chooseExistingGPU(&p, found.NodePools, out)
 		if a.MetricsReader == nil {
-			return errors.Join(p.found...)
+			return p.Err()
 		}
 	}
 	if len(found.WorkloadIdentityConfigs) == 0 || found.WorkloadIdentityConfigs[0].WorkloadPool == "" {
-		p.add("its workload identity is off, without which pods use the nodes' credentials: run `%s --workload-pool=%s.svc.id.goog`",
+		p.Add("its workload identity is off, without which pods use the nodes' credentials: run `%s --workload-pool=%s.svc.id.goog`",
 			update, a.Project)
 	}
 	if a.GPUPool != nil && found.NetworkingMode == "ROUTES" {
-		p.add("its networking mode is ROUTES, which takes no nodes without a public address: attach to a VPC-native cluster")
+		p.Add("its networking mode is ROUTES, which takes no nodes without a public address: attach to a VPC-native cluster")
 	}
-	return errors.Join(p.found...)
+	return p.Err()
 }
 
-// managedCollection says whether GKE runs its collectors.
+// managedCollection reports whether GKE runs its collectors.
 func managedCollection(config container.GetClusterMonitoringConfig) bool {
 	return slices.ContainsFunc(config.ManagedPrometheuses, func(m container.GetClusterMonitoringConfigManagedPrometheus) bool { return m.Enabled })
 }
 
 // chooseExistingGPU finds the GPU nodes that the cluster already has.
-func (a *Args) chooseExistingGPU(p *problems, pools []container.GetClusterNodePool, out *attached) {
+func (a *Args) chooseExistingGPU(p *providers.Lacks, pools []container.GetClusterNodePool, out *attached) {
 	usable, driverless := map[string][]container.GetClusterNodePool{}, []string{}
 	for _, pool := range pools {
 		if len(pool.NodeConfigs) == 0 || len(pool.NodeConfigs[0].GuestAccelerators) == 0 {
@@ -120,17 +120,17 @@ func (a *Args) chooseExistingGPU(p *problems, pools []container.GetClusterNodePo
 		out.accelerator = types[0]
 		out.tolerations = tolerationsOf(usable[types[0]])
 	case len(types) > 1:
-		p.add("it has several kinds of GPU nodes: set ExistingAccelerator (one of: %s)", strings.Join(types, ", "))
+		p.Add("it has several kinds of GPU nodes: set gke.existingAccelerator (one of: %s)", strings.Join(types, ", "))
 	case len(driverless) > 0:
-		p.add("GKE does not manage the GPU driver of its node pool %s, without which it exports no GPU metrics: "+
-			"recreate the pool with `--accelerator=type=TYPE,count=COUNT,gpu-driver-version=default`, or set GPUPool to have one created",
+		p.Add("GKE does not manage the GPU driver of its node pool %s, without which it exports no GPU metrics: "+
+			"recreate the pool with `--accelerator=type=TYPE,count=COUNT,gpu-driver-version=default`, or set nodePools.gpu to have one created",
 			strings.Join(driverless, ", "))
 	default:
-		p.add("it has no node pool with %s: set GPUPool to have one created", kind)
+		p.Add("it has no node pool with %s: set nodePools.gpu to have one created", kind)
 	}
 }
 
-// hasManagedDriver says whether GKE installs the driver of a pool's GPUs.
+// hasManagedDriver reports whether GKE installs the driver of a pool's GPUs.
 func hasManagedDriver(gpu container.GetClusterNodePoolNodeConfigGuestAccelerator) bool {
 	return slices.ContainsFunc(gpu.GpuDriverInstallationConfigs,
 		func(c container.GetClusterNodePoolNodeConfigGuestAcceleratorGpuDriverInstallationConfig) bool {
@@ -153,12 +153,12 @@ func tolerationsOf(pools []container.GetClusterNodePool) []providers.Toleration 
 	return tolerations
 }
 
-// without is what of wanted is not in have.
+// without returns what of wanted is not in have.
 func without(wanted, have []string) []string {
 	return slices.DeleteFunc(slices.Clone(wanted), func(w string) bool { return slices.Contains(have, w) })
 }
 
-// gcloudComponents translates monitoring components into gcloud's names of them.
+// gcloudComponents returns gcloud's names of monitoring components.
 func gcloudComponents(components []string) []string {
 	names := slices.Clone(components)
 	for i, name := range names {

@@ -40,7 +40,7 @@ func gpuPoolOf(name, accelerator string, count float64, driver string, taints ..
 
 func attachTo(args *Args, cluster object) (*recorder, *providers.Cluster, error) {
 	r := &recorder{existing: resource.NewPropertyMapFromMap(cluster)}
-	args.Existing, args.AuthorizedCIDRs = "theirs", nil
+	args.Existing, args.APIAccessCIDRs = "theirs", nil
 	made, err := r.run(args)
 	return r, made, err
 }
@@ -48,23 +48,23 @@ func attachTo(args *Args, cluster object) (*recorder, *providers.Cluster, error)
 func TestAttachAddsTheGPUPoolOnly(t *testing.T) {
 	r, cluster, err := attachTo(validArgs(), existingCluster())
 	require.NoError(t, err)
-	require.Len(t, r.calls, 1)
-	assert.Equal(t, "gcp:container/getCluster:getCluster", r.calls[0].Token)
-	assert.Equal(t, object{"name": "theirs", "location": "us-central1", "project": "my-project"}, r.calls[0].Args.Mappable())
-	assert.Contains(t, r.calls[0].Provider, cloudToken+"::gke")
-	for _, one := range r.registered {
-		assert.NotEqual(t, clusterToken, one.token)
-		assert.NotContains(t, one.token, "gcp:compute/")
+	require.Len(t, r.Calls, 1)
+	assert.Equal(t, "gcp:container/getCluster:getCluster", r.Calls[0].Token)
+	assert.Equal(t, object{"name": "theirs", "location": "us-central1", "project": "my-project"}, r.Calls[0].Args.Mappable())
+	assert.Contains(t, r.Calls[0].Provider, cloudToken+"::gke")
+	for _, one := range r.Registered {
+		assert.NotEqual(t, clusterToken, one.Type)
+		assert.NotContains(t, one.Type, "gcp:compute/")
 	}
-	pool := r.one(t, poolToken)
-	assert.Equal(t, "serving-gpu", pool.field("name"), "theirs may have a pool called gpu")
-	assert.Equal(t, "theirs", pool.field("cluster"))
-	assert.True(t, pool.dependsOn(memberToken, "gke-nodes-artifactregistry.reader"))
-	kube := r.one(t, kubeToken)
-	assert.True(t, kube.dependsOn(poolToken, "gke-gpu"))
-	assert.Equal(t, "projects/my-project/locations/us-central1/clusters/theirs", kube.field("clusterIdentifier"))
-	require.True(t, kube.inputs["kubeconfig"].IsSecret())
-	checkKubeconfig(t, kube.inputs["kubeconfig"].SecretValue().Element.StringValue(), "gke_my-project_us-central1_theirs", "198.51.100.4")
+	pool := r.One(t, poolToken)
+	assert.Equal(t, "serving-gpu", pool.Field("name"), "theirs may have a pool called gpu")
+	assert.Equal(t, "theirs", pool.Field("cluster"))
+	assert.True(t, pool.DependsOn(memberToken, "gke-nodes-artifactregistry.reader"))
+	kube := r.One(t, kubeToken)
+	assert.True(t, kube.DependsOn(poolToken, "gke-gpu"))
+	assert.Equal(t, "projects/my-project/locations/us-central1/clusters/theirs", kube.Field("clusterIdentifier"))
+	require.True(t, kube.Inputs["kubeconfig"].IsSecret())
+	checkKubeconfig(t, kube.Inputs["kubeconfig"].SecretValue().Element.StringValue(), "gke_my-project_us-central1_theirs", "198.51.100.4")
 	assert.Equal(t, "theirs", cluster.Name)
 	assert.Equal(t, "nvidia-l4", cluster.GPU.NodeSelector["cloud.google.com/gke-accelerator"])
 	assert.Len(t, cluster.Ready, 1)
@@ -88,7 +88,7 @@ func TestAttachToGPUNodesThatAreThere(t *testing.T) {
 			cluster["nodePools"] = append(cluster["nodePools"].([]any), c.pools...)
 			r, made, err := attachTo(args, cluster)
 			require.NoError(t, err)
-			assert.Equal(t, []string{cloudToken + " gke", kubeToken + " gke", clusterType + " gke"}, r.tokens(), "nothing to create in the cloud")
+			assert.Equal(t, []string{cloudToken + " gke", kubeToken + " gke", componentType + " gke"}, r.Names(), "nothing to create in the cloud")
 			assert.Equal(t, map[string]string{"cloud.google.com/gke-accelerator": c.want}, made.GPU.NodeSelector)
 			assert.Equal(t, []providers.Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"},
 				{Key: "team", Operator: "Equal", Value: "ml", Effect: "NoExecute"}}, made.GPU.Tolerations)
@@ -121,11 +121,11 @@ func TestAttachRefusesAClusterThatLacksSomething(t *testing.T) {
 		"route based":   {with(func(c object) { c["networkingMode"] = "ROUTES" }), false, 1, []string{"ROUTES", "VPC-native"}},
 		"not up yet":    {with(func(c object) { c["endpoint"] = "" }), false, 1, []string{"no endpoint"}},
 		"several":       {with(func(c object) { c["networkingMode"] = "ROUTES"; delete(c, "monitoringConfigs") }), false, 1, []string{"ROUTES", "DCGM"}},
-		"no GPU nodes":  {existingCluster(), true, 1, []string{"no node pool with at least 1 GPUs", "GPUPool"}},
+		"no GPU nodes":  {existingCluster(), true, 1, []string{"no node pool with at least 1 GPUs", "nodePools.gpu"}},
 		"too few GPUs":  {pools(gpuPoolOf("a", "nvidia-l4", 1, "LATEST")), true, 2, []string{"no node pool with at least 2 GPUs"}},
 		"no driver":     {pools(gpuPoolOf("a", "nvidia-l4", 1, "")), true, 1, []string{"driver", "node pool a", "gpu-driver-version=default"}},
 		"driver off":    {pools(gpuPoolOf("a", "nvidia-l4", 1, "INSTALLATION_DISABLED")), true, 1, []string{"driver", "node pool a"}},
-		"two kinds":     {pools(gpuPoolOf("a", "nvidia-l4", 1, "LATEST"), gpuPoolOf("b", "nvidia-a100-80gb", 1, "LATEST")), true, 1, []string{"ExistingAccelerator", "nvidia-a100-80gb, nvidia-l4"}},
+		"two kinds":     {pools(gpuPoolOf("a", "nvidia-l4", 1, "LATEST"), gpuPoolOf("b", "nvidia-a100-80gb", 1, "LATEST")), true, 1, []string{"gke.existingAccelerator", "nvidia-a100-80gb, nvidia-l4"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := validArgs()
@@ -138,8 +138,8 @@ func TestAttachRefusesAClusterThatLacksSomething(t *testing.T) {
 			for _, want := range c.want {
 				assert.ErrorContains(t, err, want)
 			}
-			for _, one := range r.registered {
-				assert.False(t, strings.HasPrefix(one.token, "gcp:") || one.token == kubeToken, "%s was registered", one.token)
+			for _, one := range r.Registered {
+				assert.False(t, strings.HasPrefix(one.Type, "gcp:") || one.Type == kubeToken, "%s was registered", one.Type)
 			}
 		})
 	}

@@ -12,14 +12,14 @@ import (
 // a list without DCGM switches the GPU exporter off.
 var monitoringComponents = []string{"SYSTEM_COMPONENTS", "DCGM"}
 
-// newCluster creates a Standard cluster without nodes.
-func newCluster(ctx *pulumi.Context, name string, a *Args, at *placement, identity *nodeIdentity,
-	opts []pulumi.ResourceOption) (*container.Cluster, error) {
+// newCluster registers a Standard cluster without nodes.
+func (b *builder) newCluster(at *placement, identity *nodeIdentity) (*container.Cluster, error) {
+	a := b.args
 	cidrs := container.ClusterMasterAuthorizedNetworksConfigCidrBlockArray{}
-	for _, cidr := range a.AuthorizedCIDRs {
+	for _, cidr := range a.APIAccessCIDRs {
 		cidrs = append(cidrs, container.ClusterMasterAuthorizedNetworksConfigCidrBlockArgs{CidrBlock: pulumi.String(cidr)})
 	}
-	cluster, err := container.NewCluster(ctx, name, &container.ClusterArgs{
+	cluster, err := container.NewCluster(b.ctx, b.name, &container.ClusterArgs{
 		Name:               pulumi.String(a.Name),
 		Project:            pulumi.String(a.Project),
 		Location:           pulumi.String(a.Location),
@@ -50,7 +50,7 @@ func newCluster(ctx *pulumi.Context, name string, a *Args, at *placement, identi
 			EnablePrivateNodes: pulumi.Bool(true),
 			// The endpoint stays public but for its list of networks: Pulumi has to reach it too.
 			EnablePrivateEndpoint: pulumi.Bool(false),
-			MasterIpv4CidrBlock:   pulumi.String(a.Network.ControlPlaneCIDR),
+			MasterIpv4CidrBlock:   pulumi.String(a.ControlPlaneCIDR),
 		},
 		MasterAuthorizedNetworksConfig: container.ClusterMasterAuthorizedNetworksConfigArgs{
 			CidrBlocks: cidrs,
@@ -66,7 +66,7 @@ func newCluster(ctx *pulumi.Context, name string, a *Args, at *placement, identi
 			ManagedPrometheus: container.ClusterMonitoringConfigManagedPrometheusArgs{Enabled: pulumi.Bool(true)},
 		},
 		ClusterAutoscaling: container.ClusterClusterAutoscalingArgs{AutoscalingProfile: pulumi.String(a.AutoscalingProfile)},
-	}, with(opts,
+	}, b.options(
 		// Nodes that start before they may write logs and pull images have to be repaired.
 		pulumi.DependsOn(slices.Concat(identity.Grants, at.Egress)),
 		pulumi.IgnoreChanges([]string{

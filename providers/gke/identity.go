@@ -25,24 +25,25 @@ type nodeIdentity struct {
 	Grants []pulumi.Resource
 }
 
-// newNodeIdentity creates the nodes' own service account: the project's default one, which they
+// newNodeIdentity registers the nodes' own service account: the project's default one, which they
 // would get otherwise, is usually an editor of the whole project.
-func newNodeIdentity(ctx *pulumi.Context, name string, a *Args, opts []pulumi.ResourceOption) (*nodeIdentity, error) {
-	account, err := serviceaccount.NewAccount(ctx, name+"-nodes", &serviceaccount.AccountArgs{
+func (b *builder) newNodeIdentity() (*nodeIdentity, error) {
+	a := b.args
+	account, err := serviceaccount.NewAccount(b.ctx, b.name+"-nodes", &serviceaccount.AccountArgs{
 		AccountId:   pulumi.String(a.Name + "-nodes"),
-		DisplayName: pulumi.String("Nodes of GKE cluster " + a.clusterName()),
+		DisplayName: pulumi.String("Nodes of GKE cluster " + a.ClusterName()),
 		Project:     pulumi.String(a.Project),
-	}, opts...)
+	}, b.options()...)
 	if err != nil {
 		return nil, fmt.Errorf("creating the service account of the nodes: %w", err)
 	}
 	identity := &nodeIdentity{Email: account.Email}
 	for _, role := range nodeRoles {
-		grant, err := projects.NewIAMMember(ctx, name+"-nodes-"+path.Base(role), &projects.IAMMemberArgs{
+		grant, err := projects.NewIAMMember(b.ctx, b.name+"-nodes-"+path.Base(role), &projects.IAMMemberArgs{
 			Project: pulumi.String(a.Project),
 			Role:    pulumi.String(role),
 			Member:  account.Member,
-		}, opts...)
+		}, b.options()...)
 		if err != nil {
 			return nil, fmt.Errorf("granting %s to the nodes: %w", role, err)
 		}

@@ -29,24 +29,24 @@ func TestMetricsReader(t *testing.T) {
 	r := &recorder{projects: foundProjects(object{"projectId": "my-project-2", "number": "456"}, object{"projectId": "my-project", "number": "123"})}
 	cluster, err := r.run(args)
 	require.NoError(t, err)
-	require.Len(t, r.calls, 1)
-	assert.Equal(t, object{"filter": "id:my-project"}, r.calls[0].Args.Mappable())
-	assert.Contains(t, r.calls[0].Provider, cloudToken+"::gke")
+	require.Len(t, r.Calls, 1)
+	assert.Equal(t, object{"filter": "id:my-project"}, r.Calls[0].Args.Mappable())
+	assert.Contains(t, r.Calls[0].Provider, cloudToken+"::gke")
 
-	grant := r.one(t, memberToken, "gke-metrics-reader")
-	assert.Equal(t, "roles/monitoring.viewer", grant.field("role"), "it only reads")
-	assert.Equal(t, "my-project", grant.field("project"))
+	grant := r.One(t, memberToken, "gke-metrics-reader")
+	assert.Equal(t, "roles/monitoring.viewer", grant.Field("role"), "it only reads")
+	assert.Equal(t, "my-project", grant.Field("project"))
 	assert.Equal(t, "principal://iam.googleapis.com/projects/123/locations/global/workloadIdentityPools/my-project.svc.id.goog/subject/ns/monitoring/sa/adapter",
-		grant.field("member"))
-	assert.True(t, grant.dependsOn(clusterToken, "gke"), "before a project's first cluster there is no workload identity pool")
+		grant.Field("member"))
+	assert.True(t, grant.DependsOn(clusterToken, "gke"), "before a project's first cluster there is no workload identity pool")
 	assert.Equal(t, "gmp-system", cluster.ManagedMetrics.CollectorNamespace)
 	assert.Len(t, cluster.ManagedMetrics.Access, 1)
-	assert.Equal(t, object{"enabled": true}, r.one(t, clusterToken).field("monitoringConfig.managedPrometheus"))
+	assert.Equal(t, object{"enabled": true}, r.One(t, clusterToken).Field("monitoringConfig.managedPrometheus"))
 
 	without, cluster := provision(t, validArgs())
 	assert.Nil(t, cluster.ManagedMetrics)
-	assert.Empty(t, without.calls, "the project's number is of no interest then")
-	assert.NotContains(t, without.tokens(), memberToken+" gke-metrics-reader")
+	assert.Empty(t, without.Calls, "the project's number is of no interest then")
+	assert.NotContains(t, without.Names(), memberToken+" gke-metrics-reader")
 }
 
 func TestMetricsReaderOfAnUnknownProject(t *testing.T) {

@@ -138,12 +138,13 @@ type placement struct {
 	Egress []pulumi.Resource
 }
 
-// place gives the network that Args name, or creates one.
-func place(ctx *pulumi.Context, name string, a *Args, opts []pulumi.ResourceOption) (*placement, error) {
-	if n := a.Network; !n.creates() {
-		given := &placement{Network: pulumi.String(n.Name), Subnetwork: pulumi.String(n.Subnetwork)}
-		if n.PodsRange != "" {
-			given.PodsRange, given.ServicesRange = pulumi.StringPtr(n.PodsRange), pulumi.StringPtr(n.ServicesRange)
+// newPlacement returns the network that the keys name, or registers one.
+func (b *builder) newPlacement() (*placement, error) {
+	ctx, name, a, opts := b.ctx, b.name, b.args, b.options()
+	if !a.createsNetwork() {
+		given := &placement{Network: pulumi.String(a.Network), Subnetwork: pulumi.String(a.Subnetwork)}
+		if a.PodsRange != "" {
+			given.PodsRange, given.ServicesRange = pulumi.StringPtr(a.PodsRange), pulumi.StringPtr(a.ServicesRange)
 		}
 		return given, nil
 	}
@@ -153,7 +154,7 @@ func place(ctx *pulumi.Context, name string, a *Args, opts []pulumi.ResourceOpti
 	}
 	subnet, err := newSubnetwork(ctx, name, subnetworkArgs{
 		Name: a.Name, Project: a.Project, Region: a.region(), Network: vpc.SelfLink,
-		NodesCIDR: a.Network.NodesCIDR, PodsCIDR: a.Network.PodsCIDR, ServicesCIDR: a.Network.ServicesCIDR,
+		NodesCIDR: a.NodesCIDR, PodsCIDR: a.PodsCIDR, ServicesCIDR: a.ServicesCIDR,
 	}, opts...)
 	if err != nil {
 		return nil, err

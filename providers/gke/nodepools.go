@@ -32,22 +32,22 @@ type poolSettings struct {
 	dependsOn    []pulumi.Resource
 }
 
-// newSystemPool creates the pool that runs everything but the model. It carries no taint: charts'
+// newSystemPool registers the pool that runs everything but the model. It carries no taint: charts'
 // hooks and GKE's own pods need a place to go.
-func newSystemPool(ctx *pulumi.Context, name string, a *Args, cluster pulumi.StringInput, identity *nodeIdentity,
-	dependsOn []pulumi.Resource, opts []pulumi.ResourceOption) (*container.NodePool, error) {
-	return newNodePool(ctx, name+"-system", a, cluster, identity, poolSettings{
+func (b *builder) newSystemPool(cluster pulumi.StringInput, identity *nodeIdentity, dependsOn []pulumi.Resource) (*container.NodePool, error) {
+	a := b.args
+	return b.newNodePool(b.name+"-system", cluster, identity, poolSettings{
 		pool:     a.SystemPool,
 		poolName: "system",
 		// At least one node: GKE's own system pods, and the charts' hooks, have to start somewhere.
 		firstNodes: max(1, a.SystemPool.MinNodes/a.poolZones(a.SystemPool)),
 		dependsOn:  dependsOn,
-	}, opts)
+	})
 }
 
-// newGPUPool creates the pool that runs the model.
-func newGPUPool(ctx *pulumi.Context, name string, a *Args, cluster pulumi.StringInput, identity *nodeIdentity,
-	dependsOn []pulumi.Resource, opts []pulumi.ResourceOption) (*container.NodePool, error) {
+// newGPUPool registers the pool that runs the model.
+func (b *builder) newGPUPool(cluster pulumi.StringInput, identity *nodeIdentity, dependsOn []pulumi.Resource) (*container.NodePool, error) {
+	a := b.args
 	gpu, _ := findAccelerator(a.GPUPool.Accelerator)
 	settings := poolSettings{
 		pool:     a.GPUPool.NodePool,
@@ -81,11 +81,12 @@ func newGPUPool(ctx *pulumi.Context, name string, a *Args, cluster pulumi.String
 			Key: pulumi.String(gpuResource), Value: pulumi.String(gpuTaintValue), Effect: pulumi.String("NO_SCHEDULE"),
 		}}
 	}
-	return newNodePool(ctx, name+"-gpu", a, cluster, identity, settings, opts)
+	return b.newNodePool(b.name+"-gpu", cluster, identity, settings)
 }
 
-func newNodePool(ctx *pulumi.Context, name string, a *Args, cluster pulumi.StringInput, identity *nodeIdentity,
-	s poolSettings, opts []pulumi.ResourceOption) (*container.NodePool, error) {
+// newNodePool registers a node pool.
+func (b *builder) newNodePool(name string, cluster pulumi.StringInput, identity *nodeIdentity, s poolSettings) (*container.NodePool, error) {
+	a := b.args
 	config := container.NodePoolNodeConfigArgs{
 		MachineType:    pulumi.String(s.pool.MachineType),
 		DiskSizeGb:     pulumi.Int(s.pool.DiskGiB),
@@ -132,7 +133,7 @@ func newNodePool(ctx *pulumi.Context, name string, a *Args, cluster pulumi.Strin
 	if len(s.pool.Zones) > 0 {
 		args.NodeLocations = pulumi.ToStringArray(s.pool.Zones)
 	}
-	pool, err := container.NewNodePool(ctx, name, args, with(opts,
+	pool, err := container.NewNodePool(b.ctx, name, args, b.options(
 		pulumi.DependsOn(s.dependsOn),
 		pulumi.IgnoreChanges([]string{
 			// GKE adds labels of its own (goog-gke-*), which this version of the provider would take

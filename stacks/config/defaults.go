@@ -50,10 +50,10 @@ func (c *Config) applyDefaults(given keySet) {
 // applyTagDefaults sets the tag defaults of the keys that were not given, but for those that provider packages apply.
 func (c *Config) applyTagDefaults(given keySet) {
 	root := reflect.ValueOf(c).Elem()
-	for i := range root.NumField() {
-		field, tag := root.Field(i), root.Type().Field(i).Tag
+	for _, f := range Fields(root.Type()) {
+		field, tag := f.In(root), f.Tag
 		switch key := tag.Get("key"); {
-		case key == "" || key == "-" || providersOwn(tag, field.Type()):
+		case providersOwn(tag, field.Type()):
 		case isObject(field.Type()):
 			walk(key+".", field, func(key string, field reflect.Value, tag reflect.StructTag) {
 				setDefault(given, key, c.Cloud, field, tag)

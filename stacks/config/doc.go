@@ -21,12 +21,15 @@
 //	unset     what happens without a value, where there is no default
 //	example   an allowed value other than the default
 //
+// A word with a dollar sign in a tag stands for what the table of clouds has (fields.go). The keys that only one cloud has are
+// the struct Keys of that cloud's package.
+//
 // # Reading
 //
 // Load takes the Source of the running stack and Read turns it into a Config, in three steps. The decoder (decode.go) converts
 // each value strictly and enforces the tags of its field (tags.go), which are the rules on single values. Then every key that
-// was not given gets its default: that of its tag or one that depends on other keys (defaults.go); the defaults of the objects
-// nodePools, gke, eks and aks are left to the provider packages. Last, the rules between keys are checked (rules*.go): a key
+// was not given gets its default: that of its tag or one that depends on other keys (defaults.go); the defaults of nodePools
+// and of the clouds' own objects are left to the provider packages. Last, the rules between keys are checked (rules*.go): a key
 // without any needs no code here but its field.
 //
 // Everything that is wrong is one *ConfigError of Problems, each with key, value, what is allowed and a fix. A value that the

@@ -11,12 +11,11 @@ import (
 
 // fieldByKey finds the field of a struct that a key names, and its tags.
 func fieldByKey(structure reflect.Value, key string) (reflect.Value, reflect.StructTag, bool) {
-	for i := range structure.NumField() {
-		if tag := structure.Type().Field(i).Tag; tag.Get("key") == key && key != "-" {
-			return structure.Field(i), tag, true
-		}
+	field, ok := fieldOf(structure.Type(), key)
+	if !ok {
+		return reflect.Value{}, "", false
 	}
-	return reflect.Value{}, "", false
+	return field.In(structure), field.Tag, true
 }
 
 // isObject reports whether a field is an object of keys, and not a value.
@@ -32,26 +31,21 @@ func providersOwn(tag reflect.StructTag, of reflect.Type) bool {
 
 // walk calls visit for every key that holds a value, in the order of the fields of a struct.
 func walk(prefix string, structure reflect.Value, visit func(key string, field reflect.Value, tag reflect.StructTag)) {
-	for i := range structure.NumField() {
-		tag := structure.Type().Field(i).Tag
-		key := tag.Get("key")
-		switch field := structure.Field(i); {
-		case key == "" || key == "-":
-		case isObject(field.Type()):
-			walk(prefix+key+".", field, visit)
-		default:
-			visit(prefix+key, field, tag)
+	for _, f := range Fields(structure.Type()) {
+		key, field := prefix+f.Tag.Get("key"), f.In(structure)
+		if isObject(field.Type()) {
+			walk(key+".", field, visit)
+			continue
 		}
+		visit(key, field, f.Tag)
 	}
 }
 
 // keysOf lists the keys of a struct in their order.
 func keysOf(structure reflect.Type) []string {
 	var keys []string
-	for i := range structure.NumField() {
-		if tag := structure.Field(i).Tag.Get("key"); tag != "-" && tag != "" {
-			keys = append(keys, tag)
-		}
+	for _, field := range Fields(structure) {
+		keys = append(keys, field.Tag.Get("key"))
 	}
 	return keys
 }

@@ -5,6 +5,7 @@ import (
 
 	"vllm-autoscaling/components"
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/providers/gke"
 )
 
 // Metrics pipelines.
@@ -13,7 +14,7 @@ const (
 	MetricsPrometheusOperator = "prometheus-operator"
 	// MetricsGoogleManaged leaves collection and storage to Google's Managed Service for Prometheus, and reads from
 	// it by the Custom Metrics Stackdriver Adapter.
-	MetricsGoogleManaged = "google-managed"
+	MetricsGoogleManaged = gke.ManagedMetrics
 )
 
 // ManagesMetrics reports whether the cloud collects and stores the metrics.

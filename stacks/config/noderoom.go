@@ -6,17 +6,12 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"vllm-autoscaling/providers/accelerators"
 	"vllm-autoscaling/stacks/config/sizing"
 )
 
-const (
-	// imageDiskGiB is what the operating system and the unpacked images of a GPU node take of its disk, at
-	// most.
-	imageDiskGiB = 40
-	// gpuDiskGiB is the disk of a GPU node where nothing is said, on each cloud the provider package's.
-	gpuDiskGiB, gpuDiskGiBOnAKS = 100, 128
-)
+// imageDiskGiB is what the operating system and the unpacked images of a GPU node take of its disk, at
+// most.
+const imageDiskGiB = 40
 
 // replicaRequest is what a replica asks of a node besides GPUs; false when it is not understood.
 func (c *Config) replicaRequest() (cpus, memoryGiB float64, ok bool) {
@@ -34,12 +29,12 @@ func (c *Config) replicasPerNode() (count int, bound string) {
 	pool := c.NodePools.GPU
 	// A replica does not spread over nodes, so what is left over on a node is lost.
 	count = pool.GPUsPerNode / c.GPU.PerReplica
-	machine, known := accelerators.FindMachine(c.Cloud, pool.MachineType)
+	machine, known := c.cloud().Machines.Find(pool.MachineType)
 	cpus, memoryGiB, ok := c.replicaRequest()
 	if !known || !ok {
 		return count, ""
 	}
-	room := sizing.MostRoom(c.Cloud, machine)
+	room := sizing.MostRoom(c.cloud().Node, machine)
 	if fitting := room.Holds(cpus, memoryGiB); fitting < count {
 		count, bound = fitting, choose(room.CPUs/cpus < room.MemoryGiB/memoryGiB, "vllm.cpu", "vllm.memory")
 	}
@@ -49,12 +44,12 @@ func (c *Config) replicasPerNode() (count int, bound string) {
 // validateNodeRoom refuses replicas that never fit the nodes they would run on, and warns of those that
 // probably do not.
 func (c *Config) validateNodeRoom(r *report) {
-	machine, known := accelerators.FindMachine(c.Cloud, c.NodePools.GPU.MachineType)
+	machine, known := c.cloud().Machines.Find(c.NodePools.GPU.MachineType)
 	cpus, memoryGiB, ok := c.replicaRequest()
 	if !known || !ok {
 		return
 	}
-	most, likely := sizing.MostRoom(c.Cloud, machine), sizing.LikelyRoom(c.Cloud, machine)
+	most, likely := sizing.MostRoom(c.cloud().Node, machine), sizing.LikelyRoom(c.cloud().Node, machine)
 	// Whole replicas share a node.
 	replicas := float64(max(1, machine.GPUs/max(1, c.GPU.PerReplica)))
 	for _, check := range []struct {
@@ -111,7 +106,7 @@ func (c *Config) validateDisk(r *report) {
 	}
 	disk := c.NodePools.GPU.DiskGiB
 	if disk == 0 {
-		disk = choose(c.Cloud == CloudAKS, gpuDiskGiBOnAKS, gpuDiskGiB)
+		disk = c.cloud().GPUPool.DiskGiB
 	}
 	if need := int(math.Ceil(files)) + imageDiskGiB; disk < need && disk > 0 {
 		r.badWith("nodePools.gpu.diskGiB", disk,

@@ -13,12 +13,12 @@ import (
 func TestManagedMetricsOnGKE(t *testing.T) {
 	own := read(t, CloudGKE, onCloud(CloudGKE, nil))
 	assert.Equal(t, MetricsPrometheusOperator, own.Metrics, "the default")
-	assert.Nil(t, own.gkeArgs().MetricsReader, "nobody reads from Cloud Monitoring")
+	assert.Nil(t, own.request(nil).MetricsReader, "nobody reads from Cloud Monitoring")
 	assert.Equal(t, 2*time.Second, own.Monitoring.SignalInterval)
 
 	managed := read(t, CloudGKE, onCloud(CloudGKE, map[string]any{"metrics": "google-managed", "namespaces.monitoring": "metrics"}))
 	assert.Equal(t, components.ManagedMinInterval, managed.Monitoring.SignalInterval)
-	assert.Equal(t, &providers.ServiceAccount{Namespace: "metrics", Name: "custom-metrics-stackdriver-adapter"}, managed.gkeArgs().MetricsReader)
+	assert.Equal(t, &providers.ServiceAccount{Namespace: "metrics", Name: "custom-metrics-stackdriver-adapter"}, managed.request(nil).MetricsReader)
 	assert.Equal(t, imageStackdriverAdapter, managed.Autoscaling.AdapterImage)
 
 	// What only the other pipeline uses stays allowed, so that one key switches there and back.

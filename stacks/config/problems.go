@@ -5,19 +5,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"vllm-autoscaling/providers"
 )
 
-// Problem is one thing that is wrong with a configuration.
-type Problem struct {
-	// Key is the full key, such as "vllm-autoscaling:autoscaling.minReplicas".
-	Key string
-	// Value is what was found, as it may be shown; "" when there is none.
-	Value string
-	// Allowed describes what would be right.
-	Allowed string
-	// Fix is what to do.
-	Fix string
-}
+// Problem is one thing that is wrong with a configuration. In a ConfigError its key is the full key, such as
+// "vllm-autoscaling:autoscaling.minReplicas".
+type Problem = providers.Problem
 
 // Warning is one thing about a valid configuration that is probably not meant.
 type Warning struct {

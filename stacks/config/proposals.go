@@ -137,7 +137,7 @@ func (c *Config) waysToFit(r *report, key string, footprint sizing.Footprint, se
 		}
 		text, changed := fmt.Sprintf("gpu.perReplica %d", gpus), change{"gpu.perReplica": gpus}
 		if pool := c.NodePools.GPU; c.createsGPUPool() && pool.GPUsPerNode < gpus {
-			machines := accelerators.Machines(c.Cloud, pool.Accelerator)
+			machines := c.cloud().Machines.With(pool.Accelerator)
 			larger := slices.IndexFunc(machines, func(m accelerators.Machine) bool { return m.GPUs >= gpus })
 			if larger < 0 {
 				continue
@@ -173,7 +173,7 @@ func (c *Config) otherGPUs(r *report, key string) []way {
 		}
 		return []way{{fmt.Sprintf("GPUs of %s GiB", strings.Join(names, ", ")), changes}}
 	}
-	for _, a := range accelerators.In(c.Cloud) {
+	for _, a := range c.cloud().Machines.Accelerators() {
 		if a.Name == c.NodePools.GPU.Accelerator {
 			continue
 		}

@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 
-	"vllm-autoscaling/providers/accelerators"
 	"vllm-autoscaling/stacks/config/models"
 )
 
@@ -159,9 +158,10 @@ func TestProposalsAreTrue(t *testing.T) {
 			if random.IntN(5) == 0 {
 				given["nodePools.gpu.diskGiB"] = 100
 			}
-			in := accelerators.In(cloud)
+			of, _ := FindCloud(cloud)
+			in := of.Machines.Accelerators()
 			accelerator := in[random.IntN(len(in))].Name
-			machines := accelerators.Machines(cloud, accelerator)
+			machines := of.Machines.With(accelerator)
 			if random.IntN(2) == 0 {
 				given["nodePools.gpu.machineType"] = machines[random.IntN(len(machines))].Type
 			} else {

@@ -35,14 +35,10 @@ func scopesOf(key string) []scope {
 		if structure.Kind() != reflect.Struct {
 			break
 		}
-		i := 0
-		for i < structure.NumField() && structure.Field(i).Tag.Get("key") != part {
-			i++
-		}
-		if i == structure.NumField() {
+		field, ok := fieldOf(structure, part)
+		if !ok {
 			break // Below a list or a map.
 		}
-		field := structure.Field(i)
 		name = strings.TrimPrefix(name+"."+part, ".")
 		if clouds, when := field.Tag.Get("clouds"), field.Tag.Get("when"); clouds != "" || when != "" {
 			scopes = append(scopes, scope{key: name, clouds: strings.Fields(clouds), when: when})

@@ -40,7 +40,7 @@ func Read(source Source) (*Config, error) {
 
 // readAll is Read with the report of what was found.
 func readAll(source Source) (*Config, *report) {
-	c := &Config{Project: source.Project, Stack: source.Stack}
+	c := &Config{Project: source.Project, Stack: source.Stack, CloudKeys: newCloudKeys()}
 	given, problems := parse(source, c)
 	c.applyDefaults(given)
 	r := &report{source: source, given: given, problems: problems}

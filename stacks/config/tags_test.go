@@ -182,9 +182,9 @@ func TestAKeyIsDeclaredByItsField(t *testing.T) {
 	read, problems = readSample(`{"count": 10, "timeout": "1500ms", "kind": "even"}`)
 	assert.Equal(t, sample{object{4, 10 * time.Second, "plain"}}, read)
 	assert.Equal(t, []Problem{
-		{project + ":object.count", "10", "1 to 9 things", "4 suits"},
-		{project + ":object.kind", `"even"`, "one of: plain, odd", "remove the key to get its default, plain"},
-		{project + ":object.timeout", `"1500ms"`, "at most 1m, in whole seconds", "remove the key to get its default, 10s"},
+		{Key: project + ":object.count", Value: "10", Allowed: "1 to 9 things", Fix: "4 suits"},
+		{Key: project + ":object.kind", Value: `"even"`, Allowed: "one of: plain, odd", Fix: "remove the key to get its default, plain"},
+		{Key: project + ":object.timeout", Value: `"1500ms"`, Allowed: "at most 1m, in whole seconds", Fix: "remove the key to get its default, 10s"},
 	}, problems)
 }
 

@@ -1,10 +1,6 @@
 package config
 
-import (
-	"time"
-
-	"vllm-autoscaling/providers/accelerators"
-)
+import "time"
 
 // GPU modes.
 const (
@@ -14,21 +10,6 @@ const (
 	GPUSimulated = "simulated"
 )
 
-// The clouds.
-const (
-	// CloudLocal is an existing cluster that a kubeconfig reaches: kind, minikube or any other.
-	CloudLocal = "local"
-	// CloudGKE is Google Kubernetes Engine.
-	CloudGKE = accelerators.GKE
-	// CloudEKS is Amazon EKS.
-	CloudEKS = accelerators.EKS
-	// CloudAKS is Azure Kubernetes Service.
-	CloudAKS = accelerators.AKS
-)
-
-// Clouds lists where a stack can run.
-var Clouds = []string{CloudLocal, CloudGKE, CloudEKS, CloudAKS}
-
 // Config is the configuration of one stack: typed, with defaults filled in, and valid. Its fields are the
 // keys; the package comment explains their tags.
 type Config struct {
@@ -37,19 +18,15 @@ type Config struct {
 	// Stack is the stack's name; it is not a key.
 	Stack string `key:"-"`
 	// Cloud is where the stack runs. Without it, the stack's name says so.
-	Cloud string `key:"cloud" values:"local gke eks aks" hint:"name the stack after its cloud, or set the key to one of them"`
+	Cloud string `key:"cloud" values:"$clouds" hint:"name the stack after its cloud, or set the key to one of them"`
 	// Cluster is the cluster to create or to use.
 	Cluster Cluster `key:"cluster"`
 	// Namespaces names the namespaces that the stack creates.
 	Namespaces Namespaces `key:"namespaces"`
 	// NodePools are the nodes that a cloud makes.
-	NodePools NodePools `key:"nodePools" clouds:"gke eks aks"`
-	// GKE is what only Google Kubernetes Engine has.
-	GKE GKE `key:"gke" clouds:"gke"`
-	// EKS is what only Amazon EKS has.
-	EKS EKS `key:"eks" clouds:"eks"`
-	// AKS is what only Azure Kubernetes Service has.
-	AKS AKS `key:"aks" clouds:"aks"`
+	NodePools NodePools `key:"nodePools" clouds:"$nodes"`
+	// CloudKeys are the sections of the clouds' own keys, each called like its cloud; see Fields.
+	CloudKeys CloudKeys
 	// Model is what vLLM serves and how much of it at a time.
 	Model Model `key:"model"`
 	// HuggingFaceToken is a token that downloads gated models; needed for Gemma 3 with gpu.mode nvidia.
@@ -62,7 +39,7 @@ type Config struct {
 	GPU GPU `key:"gpu"`
 	// Metrics is the pipeline from the server's metrics to the autoscaler: one of the stack's own, or Google's
 	// managed collection (docs/google-managed-prometheus.md).
-	Metrics string `key:"metrics" clouds:"gke" values:"prometheus-operator google-managed" default:"prometheus-operator" hint:"remove the key: prometheus-operator works everywhere"`
+	Metrics string `key:"metrics" clouds:"$managedMetrics" values:"$metrics" default:"prometheus-operator" hint:"remove the key: prometheus-operator works everywhere"`
 	// Monitoring is Prometheus and Grafana.
 	Monitoring Monitoring `key:"monitoring"`
 	// Autoscaling is the HorizontalPodAutoscaler and the adapter that feeds it.
@@ -90,17 +67,17 @@ type Cluster struct {
 	// Name is the name of the cluster to create: project and stack, or vllm and stack where that is
 	// longer than 24 characters. Not with cluster.existing, but for gke, where it also names what is
 	// added.
-	Name string `key:"name" clouds:"gke eks aks" pattern:"^[A-Za-z0-9][A-Za-z0-9_-]*$" example:"inference" allowed:"letters, digits, '-' and '_', a letter or digit first"`
+	Name string `key:"name" clouds:"$nodes" pattern:"^[A-Za-z0-9][A-Za-z0-9_-]*$" example:"inference" allowed:"letters, digits, '-' and '_', a letter or digit first"`
 	// Existing is the name of a cluster to attach to. It keeps its owner; only a GPU pool is added.
-	Existing string `key:"existing" clouds:"gke eks aks" unset:"one is created"`
+	Existing string `key:"existing" clouds:"$nodes" unset:"one is created"`
 	// KubernetesVersion is a minor version. On GKE see gke.releaseChannel.
-	KubernetesVersion string `key:"kubernetesVersion" clouds:"eks aks" when:"create" unset:"the cloud's own" pattern:"^1[.][0-9][0-9]$" example:"1.34" allowed:"a minor version such as 1.34"`
+	KubernetesVersion string `key:"kubernetesVersion" clouds:"$versions" when:"create" unset:"the cloud's own" pattern:"^1[.][0-9][0-9]$" example:"1.34" allowed:"a minor version such as 1.34"`
 	// APIAccessCIDRs are the IPv4 networks that may reach the API server over the internet, yours among
 	// them. 0.0.0.0/0 opens it to everyone; on eks [] means from inside the VPC only.
-	APIAccessCIDRs []string `key:"apiAccessCidrs" clouds:"gke eks aks" when:"create" pattern:"^[0-9.]+/[0-9]+$" example:"[198.51.100.0/24]" allowed:"IPv4 networks such as 203.0.113.0/24"`
+	APIAccessCIDRs []string `key:"apiAccessCidrs" clouds:"$nodes" when:"create" pattern:"^[0-9.]+/[0-9]+$" example:"[198.51.100.0/24]" allowed:"IPv4 networks such as 203.0.113.0/24"`
 	// DeletionProtection guards the cluster; it has to be switched off, by an up of its own, before a
 	// destroy.
-	DeletionProtection bool `key:"deletionProtection" clouds:"gke eks aks" when:"create"`
+	DeletionProtection bool `key:"deletionProtection" clouds:"$nodes" when:"create"`
 }
 
 // Namespaces names the namespaces that the stack creates and, on destroy, deletes.
@@ -261,7 +238,7 @@ type Autoscaling struct {
 	// AdapterReplicas is the number of pods of the metrics adapter.
 	AdapterReplicas int `key:"adapterReplicas" unit:"pods" min:"1" max:"10" default:"2" hint:"2 survive the loss of a node"`
 	// AdapterImage is the Custom Metrics Stackdriver Adapter of metrics google-managed, with a version tag or digest.
-	AdapterImage string `key:"adapterImage" clouds:"gke" example:"registry.example.com/custom-metrics-stackdriver-adapter:v0.16.9-gke.0" format:"image" default:"gcr.io/gke-release/custom-metrics-stackdriver-adapter:v0.16.9-gke.0"`
+	AdapterImage string `key:"adapterImage" clouds:"$managedMetrics" example:"registry.example.com/custom-metrics-stackdriver-adapter:v0.16.9-gke.0" format:"image" default:"gcr.io/gke-release/custom-metrics-stackdriver-adapter:v0.16.9-gke.0"`
 	// AdapterPort is a port that the control plane may open to pods. Every cloud's reaches 10250.
 	AdapterPort int `key:"adapterPort" clouds:"local" min:"1024" max:"65535" default:"10250" hint:"10250 is open to every control plane"`
 	// RelistInterval is how often the adapter looks for new series: at least monitoring.signalInterval,

@@ -17,10 +17,6 @@ const (
 	downloadRateGiB = 0.1
 )
 
-// spotNotice is how long a pod on a spot machine has left when the machine is taken back: on GKE 15 of the
-// 30 seconds go to ordinary pods.
-var spotNotice = map[string]time.Duration{CloudGKE: 15 * time.Second, CloudEKS: 2 * time.Minute, CloudAKS: 30 * time.Second}
-
 // warnOfScaling warns of signals that do not go together, or not with the times that things take.
 func (c *Config) warnOfScaling(r *report) {
 	interval, relist := c.Monitoring.SignalInterval, c.Autoscaling.RelistInterval
@@ -59,7 +55,7 @@ func (c *Config) warnOfStarts(r *report) {
 				fmt.Sprintf("set it to %s or more", need))
 		}
 	}
-	notice, drain := spotNotice[c.Cloud], c.VLLM.PreStop+c.VLLM.ShutdownTimeout
+	notice, drain := c.cloud().SpotNotice, c.VLLM.PreStop+c.VLLM.ShutdownTimeout
 	if c.createsGPUPool() && c.NodePools.GPU.Spot && drain > notice {
 		r.warn("nodePools.gpu.spot", true,
 			fmt.Sprintf("when the cloud takes a machine back its pods have %s, so requests that take longer are cut off, "+

@@ -130,13 +130,8 @@ func (l *loader) readDefaults() error {
 
 // flatten collects the values of all keys, as the file would have them. What is empty is nil.
 func flatten(prefix string, structure reflect.Value, into map[string]any) {
-	for i := range structure.NumField() {
-		field := structure.Type().Field(i)
-		tag := field.Tag.Get("key")
-		if tag == "" || tag == "-" {
-			continue
-		}
-		name, value := prefix+tag, structure.Field(i)
+	for _, field := range config.Fields(structure.Type()) {
+		name, value := prefix+field.Tag.Get("key"), field.In(structure)
 		switch v := value.Interface().(type) {
 		case config.Secret:
 			continue

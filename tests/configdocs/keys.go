@@ -160,11 +160,7 @@ func addComments(file *ast.File, comments map[string]string) {
 // keys returns the keys of a struct below parent.
 func (l *loader) keys(structure reflect.Type, parent *Key) ([]*Key, error) {
 	var keys []*Key
-	for i := range structure.NumField() {
-		field := structure.Field(i)
-		if tag := field.Tag.Get("key"); tag == "" || tag == "-" {
-			continue
-		}
+	for _, field := range config.Fields(structure) {
 		key, err := l.key(structure, field, parent)
 		if err != nil {
 			return nil, fmt.Errorf("field %s.%s in package %s: %w", structure.Name(), field.Name, structure.PkgPath(), err)
@@ -181,7 +177,7 @@ var kinds = map[reflect.Type]Kind{
 	reflect.TypeFor[map[string]any](): Any,
 }
 
-func (l *loader) key(structure reflect.Type, field reflect.StructField, parent *Key) (*Key, error) {
+func (l *loader) key(structure reflect.Type, field config.Field, parent *Key) (*Key, error) {
 	tag := field.Tag
 	if err := checkTags(tag); err != nil {
 		return nil, err
@@ -195,7 +191,9 @@ func (l *loader) key(structure reflect.Type, field reflect.StructField, parent *
 	if err != nil {
 		return nil, err
 	}
-	k.Doc = docOf(field.Name, comments[structure.Name()+"."+field.Name])
+	if k.Doc = field.Doc; k.Doc == "" {
+		k.Doc = docOf(field.Name, comments[structure.Name()+"."+field.Name])
+	}
 	if k.Doc == "" {
 		return nil, fmt.Errorf("it has no comment that begins with its name and describes the key %s", k.Name)
 	}

@@ -5,28 +5,31 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"vllm-autoscaling/providers/accelerators"
+	"vllm-autoscaling/providers"
+	"vllm-autoscaling/providers/aks"
+	"vllm-autoscaling/providers/eks"
+	"vllm-autoscaling/providers/gke"
 )
 
 // The examples that the clouds' pages give, and sums by hand.
 func TestRoom(t *testing.T) {
 	for name, test := range map[string]struct {
-		cloud    string
+		cloud    providers.Cloud
 		cpus     int
 		memory   float64
 		roomCPUs float64
 		roomGiB  float64
 	}{
 		// github.com/hatemosphere/gke-node-allocatable-memory-calculator, after Google's page: 9.8577 GiB of 150 are kept.
-		"GKE, 150 GiB":         {accelerators.GKE, 32, 150, 32 - 0.15, 150 - 9.8577},
-		"GKE, g2-standard-4":   {accelerators.GKE, 4, 16, 4 - 0.08, 16 - 2.6 - 0.0977},
-		"EKS, g6.xlarge":       {accelerators.EKS, 4, 16, 4 - 0.08, 16 - 0.8721 - 0.0977},
-		"EKS, a large one":     {accelerators.EKS, 48, 192, 48 - 0.19, 192 - 2.7627 - 0.0977},
-		"AKS, 4 GB: a quarter": {accelerators.AKS, 2, 4, 2 - 0.12, 3 - 0.0977},
-		"AKS, 32 CPUs":         {accelerators.AKS, 32, 128, 32 - 0.42, 128 - 4.7032 - 0.0977},
+		"GKE, 150 GiB":         {gke.Cloud(), 32, 150, 32 - 0.15, 150 - 9.8577},
+		"GKE, g2-standard-4":   {gke.Cloud(), 4, 16, 4 - 0.08, 16 - 2.6 - 0.0977},
+		"EKS, g6.xlarge":       {eks.Cloud(), 4, 16, 4 - 0.08, 16 - 0.8721 - 0.0977},
+		"EKS, a large one":     {eks.Cloud(), 48, 192, 48 - 0.19, 192 - 2.7627 - 0.0977},
+		"AKS, 4 GB: a quarter": {aks.Cloud(), 2, 4, 2 - 0.12, 3 - 0.0977},
+		"AKS, 32 CPUs":         {aks.Cloud(), 32, 128, 32 - 0.42, 128 - 4.7032 - 0.0977},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := room(test.cloud, test.cpus, test.memory)
+			got := room(test.cloud.Node, test.cpus, test.memory)
 			assert.InDelta(t, test.roomCPUs, got.CPUs, 0.001)
 			assert.InDelta(t, test.roomGiB, got.MemoryGiB, 0.001)
 		})
@@ -35,15 +38,13 @@ func TestRoom(t *testing.T) {
 
 // The estimate is never above the bound, on any machine, and leaves something.
 func TestLikelyRoom(t *testing.T) {
-	for _, cloud := range []string{accelerators.GKE, accelerators.EKS, accelerators.AKS} {
-		for _, a := range accelerators.In(cloud) {
-			for _, machine := range accelerators.Machines(cloud, a.Name) {
-				most, likely := MostRoom(cloud, machine), LikelyRoom(cloud, machine)
-				assert.Less(t, likely.CPUs, most.CPUs, machine.Type)
-				assert.Less(t, likely.MemoryGiB, most.MemoryGiB, machine.Type)
-				assert.Less(t, most.MemoryGiB, machine.MemoryGiB, machine.Type)
-				assert.Positive(t, likely.Holds(2, 10), "%s holds a replica as it is by default", machine.Type)
-			}
+	for _, cloud := range []providers.Cloud{gke.Cloud(), eks.Cloud(), aks.Cloud()} {
+		for _, machine := range cloud.Machines.Machines {
+			most, likely := MostRoom(cloud.Node, machine), LikelyRoom(cloud.Node, machine)
+			assert.Less(t, likely.CPUs, most.CPUs, machine.Type)
+			assert.Less(t, likely.MemoryGiB, most.MemoryGiB, machine.Type)
+			assert.Less(t, most.MemoryGiB, machine.MemoryGiB, machine.Type)
+			assert.Positive(t, likely.Holds(2, 10), "%s has room for a replica as it is by default", machine.Type)
 		}
 	}
 }

@@ -12,19 +12,15 @@ import (
 	"vllm-autoscaling/providers"
 )
 
-// EKS' names of node images. The SDK has no list of them.
-const (
-	amiSystem       = "AL2023_x86_64_STANDARD"
-	amiAL2023       = "AL2023_x86_64_NVIDIA"
-	amiBottlerocket = "BOTTLEROCKET_x86_64_NVIDIA"
-)
+// amiSystem is EKS' name of the image of nodes without GPUs. The SDK has no list of them.
+const amiSystem = "AL2023_x86_64_STANDARD"
 
 // gpuDiskThroughput is in MiB/s. The vLLM image of many GiB is written to and read from this disk
 // before a new node answers its first request; gp3's 125 MiB/s would take most of that time. It is
 // what 3,000 I/O operations, gp3's own number, allow with room (0.25 MiB/s each).
 const gpuDiskThroughput = 500
 
-// nodeGroup is what tells one managed node group from another.
+// nodeGroup is what managed node groups differ in.
 type nodeGroup struct {
 	suffix        string
 	pool          providers.NodePool
@@ -48,20 +44,16 @@ func (b *builder) newSystemPool(plane *controlPlane) (*eks.NodeGroup, error) {
 func (b *builder) newGPUPool(plane *controlPlane) ([]pulumi.Resource, error) {
 	pool := b.args.GPUPool
 	subnets := plane.subnetsIn(pool.Zones)
-	if len(pool.SubnetIDs) > 0 {
-		subnets = pulumi.ToStringArray(pool.SubnetIDs)
-	}
-	ami := amiAL2023
-	if pool.Image == Bottlerocket {
-		ami = amiBottlerocket
+	if len(b.args.GPUSubnetIDs) > 0 {
+		subnets = pulumi.ToStringArray(b.args.GPUSubnetIDs)
 	}
 	group, err := b.newNodeGroup(plane, nodeGroup{
 		suffix:        "gpu",
 		pool:          pool.NodePool,
-		instanceTypes: append([]string{pool.MachineType}, pool.AlternativeTypes...),
-		ami:           ami,
+		instanceTypes: append([]string{pool.MachineType}, b.args.AlternativeInstanceTypes...),
+		ami:           b.args.AMIType,
 		subnets:       subnets,
-		labels:        pool.labels(),
+		labels:        b.args.gpuLabels(),
 		taints: eks.NodeGroupTaintArray{eks.NodeGroupTaintArgs{
 			Key: pulumi.String(gpuResource), Value: pulumi.String(gpuTaintValue), Effect: pulumi.String("NO_SCHEDULE"),
 		}},
@@ -77,9 +69,9 @@ func (b *builder) newGPUPool(plane *controlPlane) ([]pulumi.Resource, error) {
 	return append([]pulumi.Resource{group}, tags...), nil
 }
 
-// labels are those of a GPU node.
-func (g *GPUPool) labels() map[string]string {
-	return map[string]string{gpuLabel: "true", acceleratorLabel: g.Accelerator}
+// gpuLabels returns the labels of a GPU node.
+func (a *Args) gpuLabels() map[string]string {
+	return map[string]string{gpuLabel: "true", acceleratorLabel: a.GPUPool.Accelerator}
 }
 
 // newNodeGroup registers a managed node group with its role and launch template.
@@ -135,7 +127,7 @@ func (b *builder) newNodeGroup(plane *controlPlane, g nodeGroup) (*eks.NodeGroup
 	return group, nil
 }
 
-// newLaunchTemplate registers what a node group cannot say itself: disk and metadata service.
+// newLaunchTemplate registers what a node group has no setting for: disk and metadata service.
 func (b *builder) newLaunchTemplate(g nodeGroup) (*ec2.LaunchTemplate, error) {
 	tags := pulumi.ToStringMap(b.args.Tags)
 	maps.Copy(tags, b.nameTag(g.suffix))
@@ -145,7 +137,7 @@ func (b *builder) newLaunchTemplate(g nodeGroup) (*ec2.LaunchTemplate, error) {
 		tagged = append(tagged, ec2.LaunchTemplateTagSpecificationArgs{ResourceType: pulumi.String(kind), Tags: maps.Clone(tags)})
 	}
 	template, err := ec2.NewLaunchTemplate(b.ctx, b.resourceName(g.suffix), &ec2.LaunchTemplateArgs{
-		Description:         pulumi.String(fmt.Sprintf("EKS cluster %s, %s nodes", b.args.clusterName(), g.suffix)),
+		Description:         pulumi.String(fmt.Sprintf("EKS cluster %s, %s nodes", b.args.ClusterName(), g.suffix)),
 		BlockDeviceMappings: g.disks(),
 		MetadataOptions: ec2.LaunchTemplateMetadataOptionsArgs{
 			HttpEndpoint: pulumi.String("enabled"),
@@ -163,7 +155,7 @@ func (b *builder) newLaunchTemplate(g nodeGroup) (*ec2.LaunchTemplate, error) {
 	return template, nil
 }
 
-// disks are a node's volumes. Bottlerocket keeps images and containers on a second one.
+// disks returns a node's volumes. Bottlerocket keeps images and containers on a second one.
 func (g nodeGroup) disks() ec2.LaunchTemplateBlockDeviceMappingArray {
 	data := ec2.LaunchTemplateBlockDeviceMappingEbsArgs{
 		VolumeType:          pulumi.String("gp3"),
@@ -174,7 +166,7 @@ func (g nodeGroup) disks() ec2.LaunchTemplateBlockDeviceMappingArray {
 	if g.throughput > 0 {
 		data.Throughput = pulumi.Int(g.throughput)
 	}
-	if g.ami != amiBottlerocket {
+	if g.ami != Bottlerocket {
 		return ec2.LaunchTemplateBlockDeviceMappingArray{
 			ec2.LaunchTemplateBlockDeviceMappingArgs{DeviceName: pulumi.String("/dev/xvda"), Ebs: data},
 		}

@@ -7,6 +7,32 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// systemPool returns the system pool, which is part of the cluster: AKS creates none without one. The GPU pool is a resource of its
+// own, because AKS takes no further pools this way.
+func (b *builder) systemPool() containerservice.ManagedClusterAgentPoolProfileArgs {
+	pool := b.args.SystemPool
+	return containerservice.ManagedClusterAgentPoolProfileArgs{
+		Name: pulumi.String(systemPoolName),
+		// No taint CriticalAddonsOnly: monitoring has to run here, too.
+		Mode:                   pulumi.String("System"),
+		Type:                   pulumi.String("VirtualMachineScaleSets"),
+		VmSize:                 pulumi.String(pool.MachineType),
+		OsType:                 pulumi.String("Linux"),
+		OsSKU:                  pulumi.String("Ubuntu"),
+		EnableAutoScaling:      pulumi.Bool(true),
+		Count:                  pulumi.Int(pool.MinNodes),
+		MinCount:               pulumi.Int(pool.MinNodes),
+		MaxCount:               pulumi.Int(pool.MaxNodes),
+		OsDiskSizeGB:           pulumi.Int(pool.DiskGiB),
+		OsDiskType:             pulumi.String("Managed"),
+		EnableEncryptionAtHost: pulumi.Bool(b.args.EncryptionAtHost),
+		EnableNodePublicIP:     pulumi.Bool(false),
+		AvailabilityZones:      list(pool.Zones),
+		VnetSubnetID:           optional(b.args.VnetSubnetID),
+		Tags:                   b.tags(),
+	}
+}
+
 // newGPUPool registers the pool for vLLM.
 func (b *builder) newGPUPool(plane *controlPlane) (*containerservice.AgentPool, error) {
 	pool := b.args.GPUPool
@@ -52,7 +78,7 @@ func (b *builder) newGPUPool(plane *controlPlane) (*containerservice.AgentPool, 
 		// The node autoscaler owns the number of nodes. What is sent with an update is the number of the
 		// creation or, better, of the last refresh.
 		pulumi.IgnoreChanges([]string{"count"}),
-		// Azure refuses to change these, but only in the middle of an update; a preview shall say that
+		// Azure refuses to change these, but only in the middle of an update; a preview is to show that
 		// it takes a new pool. MinCount, MaxCount and tags are not among them.
 		pulumi.ReplaceOnChanges([]string{
 			"vmSize", "osDiskSizeGB", "osDiskType", "availabilityZones", "vnetSubnetID",
@@ -62,7 +88,7 @@ func (b *builder) newGPUPool(plane *controlPlane) (*containerservice.AgentPool, 
 		pulumi.DeleteBeforeReplace(true),
 	)...)
 	if err != nil {
-		return nil, fmt.Errorf("creating GPU pool %q of AKS cluster %q: %w", b.args.GPUPoolName, b.args.clusterName(), err)
+		return nil, fmt.Errorf("creating GPU pool %q of AKS cluster %q: %w", b.args.GPUPoolName, b.args.ClusterName(), err)
 	}
 	return agentPool, nil
 }

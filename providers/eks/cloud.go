@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
-	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"vllm-autoscaling/providers"
@@ -28,6 +27,48 @@ const (
 	// of the cluster, which allows all traffic within itself.
 	aggregatedAPIPort = 10250
 )
+
+// Name is the value of the key cloud.
+const Name = "eks"
+
+// Cloud describes Amazon EKS.
+func Cloud() providers.Cloud {
+	return providers.Cloud{
+		Name:     Name,
+		Title:    "Amazon EKS",
+		NewKeys:  func() any { return &Keys{AMIType: AL2023} },
+		Validate: func(r *providers.Request) providers.Problems { return argsOf(r).Validate() },
+		New: func(ctx *pulumi.Context, name string, r *providers.Request) (*providers.Cluster, error) {
+			return New(ctx, name, argsOf(r))
+		},
+		MakesNodes:         true,
+		Versions:           true,
+		Machines:           machines,
+		DefaultAccelerator: "nvidia-l4",
+		SystemPool:         defaultSystemPool,
+		GPUPool:            defaultGPUPool,
+		Examples: map[string]string{
+			"nodePools.system.machineType": "m6i.xlarge", "nodePools.system.zones": "[us-east-1a]",
+			"nodePools.gpu.accelerator": "nvidia-l40s", "nodePools.gpu.machineType": "g6.2xlarge", "nodePools.gpu.zones": "[us-east-1a]",
+		},
+		Node:       providers.NodeRoom{Reserved: reserved, HiddenShare: hiddenShare},
+		SpotNotice: spotNotice,
+		MaxName:    maxName,
+	}
+}
+
+// hiddenShare is what Karpenter assumes that the hypervisor takes of a machine's memory (vmMemoryOverheadPercent).
+const hiddenShare = 0.075
+
+// reserved returns what the AMIs reserve on a node (https://github.com/awslabs/amazon-eks-ami, nodeadm): CPUs as on GKE;
+// 255 MiB and 11 MiB for each pod that the network allows, which for the smallest types is 58.
+func reserved(cpus int, _ float64) (reservedCPUs, reservedGiB float64) {
+	pods := 58.0
+	if cpus > 8 {
+		pods = 234
+	}
+	return providers.Steps(float64(cpus), providers.CPUSteps), (255 + 11*pods) / 1024
+}
 
 // component is what the cluster's resources have as parent.
 type component struct {
@@ -63,15 +104,15 @@ type controlPlane struct {
 	nodesWaitFor []pulumi.Resource
 }
 
-// New creates the cluster, or looks it up, adds the GPU node group and returns what the pipeline
-// has to know. Everything lies below one component called name.
+// New registers the cluster, or looks it up, adds the GPU node group and returns what the pipeline
+// needs. Everything lies below one component called name.
 func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*providers.Cluster, error) {
-	if err := args.Validate(); err != nil {
-		return nil, err
+	if err := args.Validate().Err(); err != nil {
+		return nil, fmt.Errorf("EKS cluster %q: %w", args.ClusterName(), err)
 	}
 	b := &builder{ctx: ctx, name: name, args: args.withDefaults(), component: &component{}}
 	if err := ctx.RegisterComponentResource(componentType, name, b.component, opts...); err != nil {
-		return nil, fmt.Errorf("registering EKS cluster %q: %w", b.args.clusterName(), err)
+		return nil, fmt.Errorf("registering EKS cluster %q: %w", b.args.ClusterName(), err)
 	}
 	var err error
 	if b.aws, err = b.newAWSProvider(); err != nil {
@@ -80,10 +121,10 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 
 	var plane *controlPlane
 	var ready []pulumi.Resource
-	if b.args.Existing == "" {
-		plane, ready, err = b.create()
-	} else {
+	if b.args.Attaches() {
 		plane, err = b.attach()
+	} else {
+		plane, ready, err = b.create()
 	}
 	if err != nil {
 		return nil, err
@@ -122,7 +163,7 @@ func (b *builder) create() (*controlPlane, []pulumi.Resource, error) {
 		subnets:              network.private,
 		nodesWaitFor:         network.routes,
 	}
-	if b.args.Version != "" {
+	if b.args.KubernetesVersion != "" {
 		// The output, not the value, so that nodes are upgraded after the control plane.
 		plane.version = cluster.Version
 	}
@@ -150,34 +191,22 @@ func (b *builder) create() (*controlPlane, []pulumi.Resource, error) {
 	return plane, append([]pulumi.Resource{system}, late...), nil
 }
 
-// finish builds the Kubernetes provider and the Cluster.
+// finish registers the Kubernetes provider and returns the Cluster.
 func (b *builder) finish(plane *controlPlane, autoscaler *providers.NodeAutoscaler, ready []pulumi.Resource) (*providers.Cluster, error) {
 	kubeconfig := b.kubeconfig(plane)
-	provider, err := kubernetes.NewProvider(b.ctx, b.name+"-kubernetes", &kubernetes.ProviderArgs{
-		Kubeconfig: kubeconfig,
-		// The provider, and with it every object, is replaced only with the cluster, not when its
-		// kubeconfig is unknown in a preview or changes a flag.
-		ClusterIdentifier: plane.arn,
-		// The HPA owns the replicas of the Deployment; only server-side apply knows who owns a field.
-		EnableServerSideApply: pulumi.Bool(true),
-		// A dashboard changes in place; by default the provider replaces a ConfigMap, so that pods which mount it
-		// restart, and none does here.
-		EnableConfigMapMutable: pulumi.Bool(true),
-		// All nodes, add-ons and permissions: on destroy, every object goes while there are still nodes
-		// to run its finalizers and a driver to delete its volume.
-	}, pulumi.Parent(b.component), pulumi.DependsOn(ready))
+	provider, err := providers.NewKubernetesProvider(b.ctx, b.name+"-kubernetes", kubeconfig, plane.arn, ready, pulumi.Parent(b.component))
 	if err != nil {
-		return nil, fmt.Errorf("creating the Kubernetes provider of EKS cluster %q: %w", b.args.clusterName(), err)
+		return nil, err
 	}
 	b.component.ARN, b.component.Endpoint, b.component.Kubeconfig = plane.arn, plane.endpoint, kubeconfig
 	if err := b.ctx.RegisterResourceOutputs(b.component, pulumi.Map{
 		"arn": plane.arn, "endpoint": plane.endpoint, "kubeconfig": kubeconfig,
 	}); err != nil {
-		return nil, fmt.Errorf("registering the outputs of EKS cluster %q: %w", b.args.clusterName(), err)
+		return nil, fmt.Errorf("registering the outputs of EKS cluster %q: %w", b.args.ClusterName(), err)
 	}
 	cluster := &providers.Cluster{
-		Name:                b.args.clusterName(),
-		Kubectl:             "kubectl --context " + b.args.clusterName(),
+		Name:                b.args.ClusterName(),
+		Kubectl:             "kubectl --context " + b.args.ClusterName(),
 		Login:               b.args.login(),
 		Provider:            provider,
 		Ready:               ready,
@@ -193,20 +222,7 @@ func (b *builder) finish(plane *controlPlane, autoscaler *providers.NodeAutoscal
 	return cluster, cluster.Validate()
 }
 
-// login is AWS' command that gives kubectl a context. It is called like the cluster, whose ARN, AWS'
-// own choice, is only known after its creation.
-func (a *Args) login() string {
-	command := fmt.Sprintf("aws eks update-kubeconfig --region %s --name %s --alias %[2]s", a.Region, a.clusterName())
-	if a.RoleARN != "" {
-		command += " --role-arn " + a.RoleARN
-	}
-	if a.Profile != "" {
-		command += " --profile " + a.Profile
-	}
-	return command
-}
-
-// gpuScheduling brings a pod to the GPU nodes. Spot nodes have no taint of their own on EKS.
+// gpuScheduling returns what brings a pod to the GPU nodes. Spot nodes have no taint of their own on EKS.
 func (a *Args) gpuScheduling() providers.GPUScheduling {
 	selector := map[string]string{gpuLabel: "true"}
 	if a.GPUPool != nil {
@@ -237,20 +253,20 @@ func (b *builder) newAWSProvider() (*aws.Provider, error) {
 	}
 	provider, err := aws.NewProvider(b.ctx, b.name+"-aws", args, pulumi.Parent(b.component))
 	if err != nil {
-		return nil, fmt.Errorf("creating the AWS provider of EKS cluster %q: %w", b.args.clusterName(), err)
+		return nil, fmt.Errorf("creating the AWS provider of EKS cluster %q: %w", b.args.ClusterName(), err)
 	}
 	return provider, nil
 }
 
-// options are those of every AWS resource, and more.
+// options returns the options of every AWS resource, and more.
 func (b *builder) options(more ...pulumi.ResourceOption) []pulumi.ResourceOption {
 	return append([]pulumi.ResourceOption{pulumi.Parent(b.component), pulumi.Provider(b.aws)}, more...)
 }
 
-// resourceName is the Pulumi name of one of the cluster's resources.
+// resourceName returns the Pulumi name of one of the cluster's resources.
 func (b *builder) resourceName(suffix string) string { return b.name + "-" + suffix }
 
-// nameTag is what AWS' console shows as a resource's name.
+// nameTag returns what AWS' console shows as a resource's name.
 func (b *builder) nameTag(suffix string) pulumi.StringMap {
-	return pulumi.StringMap{"Name": pulumi.String(b.args.clusterName() + "-" + suffix)}
+	return pulumi.StringMap{"Name": pulumi.String(b.args.ClusterName() + "-" + suffix)}
 }

@@ -9,16 +9,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"sigs.k8s.io/yaml"
 
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/providers/kubeconfig"
+	"vllm-autoscaling/providers/providertest"
 )
 
 // apiServer answers like an API server that does not know the caller.
@@ -176,44 +176,26 @@ func TestWhichKubeconfig(t *testing.T) {
 	assert.Equal(t, filepath.Join(home, "elsewhere"), path)
 }
 
-// recorder records what is registered.
-type recorder struct {
-	mutex     sync.Mutex
-	resources []pulumi.MockResourceArgs
-}
-
-func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	r.resources = append(r.resources, args)
-	return args.Name + "-id", args.Inputs, nil
-}
-
-func (r *recorder) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) { return nil, nil }
-
-func run(t *testing.T, args Args) (*providers.Cluster, []pulumi.MockResourceArgs, error) {
+func run(t *testing.T, request *providers.Request) (*providers.Cluster, []providertest.Registration, error) {
 	t.Helper()
-	record := &recorder{}
-	var cluster *providers.Cluster
-	err := pulumi.RunErr(func(ctx *pulumi.Context) error {
-		var err error
-		cluster, err = New(ctx, "cluster", args)
-		return err
-	}, pulumi.WithMocks("vllm-autoscaling", "local", record))
-	return cluster, record.resources, err
+	r := &providertest.Recorder{}
+	cluster, err := r.Run("local", func(ctx *pulumi.Context) (*providers.Cluster, error) { return New(ctx, "cluster", request) })
+	return cluster, r.Registered, err
 }
 
 func TestNew(t *testing.T) {
 	server := apiServer(t)
 	path := write(t, server)
-	args := Args{Kubeconfig: path, Context: "here", AggregatedAPIPort: 10250, StorageClass: "standard",
+	local := providers.Local{
+		Kubeconfig: path, Context: "here", AggregatedAPIPort: 10250,
 		GPU:        providers.GPUScheduling{ResourceName: "nvidia.com/gpu", PerReplica: 2},
-		GPUMetrics: providers.GPUMetrics{Source: providers.DCGMChart}}
-	cluster, resources, err := run(t, args)
+		GPUMetrics: providers.GPUMetrics{Source: providers.DCGMChart},
+	}
+	cluster, resources, err := run(t, &providers.Request{StorageClass: "standard", Local: local})
 	require.NoError(t, err)
 	assert.Equal(t, "here", cluster.Name)
-	assert.Equal(t, args.GPU, cluster.GPU)
-	assert.Equal(t, args.GPUMetrics, cluster.GPUMetrics)
+	assert.Equal(t, local.GPU, cluster.GPU)
+	assert.Equal(t, local.GPUMetrics, cluster.GPUMetrics)
 	assert.Equal(t, "standard", cluster.StorageClass)
 	assert.Equal(t, 10250, cluster.AggregatedAPIPort)
 	assert.False(t, cluster.ControlPlaneScrapes)
@@ -221,7 +203,7 @@ func TestNew(t *testing.T) {
 
 	require.Len(t, resources, 1)
 	provider := resources[0]
-	assert.Equal(t, "pulumi:providers:kubernetes", provider.TypeToken)
+	assert.Equal(t, "pulumi:providers:kubernetes", provider.Type)
 	assert.Equal(t, "cluster", provider.Name)
 	assert.Equal(t, server.URL, provider.Inputs["clusterIdentifier"].StringValue(), "without the slash at its end, which means nothing")
 	assert.True(t, provider.Inputs["enableServerSideApply"].BoolValue())
@@ -231,8 +213,9 @@ func TestNew(t *testing.T) {
 
 	content := provider.Inputs["kubeconfig"].SecretValue().Element.StringValue()
 	assert.NotContains(t, content, "canary-other", "credentials of other clusters stay out of the state")
-	var config kubeconfig
-	require.NoError(t, yaml.Unmarshal([]byte(content), &config))
+	parsed, err := kubeconfig.Parse([]byte(content))
+	require.NoError(t, err)
+	config := file{File: *parsed}
 	chosen, err := config.choose("")
 	require.NoError(t, err)
 	assert.Equal(t, "team", chosen.context.Context.Namespace)
@@ -248,7 +231,7 @@ func TestNew(t *testing.T) {
 
 func TestNewRegistersNothingWithoutACluster(t *testing.T) {
 	path := write(t, apiServer(t))
-	_, resources, err := run(t, Args{Kubeconfig: path, Context: "production", AggregatedAPIPort: 10250})
+	_, resources, err := run(t, &providers.Request{Local: providers.Local{Kubeconfig: path, Context: "production", AggregatedAPIPort: 10250}})
 	require.ErrorContains(t, err, `no context "production"`)
 	assert.Empty(t, resources)
 }

@@ -39,24 +39,24 @@ func TestCreatesEverythingThatAClusterNeeds(t *testing.T) {
 		memberToken + " gke-nodes-artifactregistry.reader", memberToken + " gke-nodes-logging.logWriter",
 		memberToken + " gke-nodes-monitoring.metricWriter", memberToken + " gke-nodes-monitoring.viewer",
 		memberToken + " gke-nodes-stackdriver.resourceMetadata.writer",
-		accountToken + " gke-nodes", cloudToken + " gke", kubeToken + " gke", clusterType + " gke",
-	}, r.tokens())
+		accountToken + " gke-nodes", cloudToken + " gke", kubeToken + " gke", componentType + " gke",
+	}, r.Names())
 }
 
 // Default providers are disabled in every stack, and a resource outside the component would be
 // missing from its part of a preview.
 func TestEveryResourceHasParentAndProvider(t *testing.T) {
 	r, _ := provision(t, validArgs())
-	for _, one := range r.registered {
-		if one.token == clusterType {
+	for _, one := range r.Registered {
+		if one.Type == componentType {
 			continue
 		}
-		assert.True(t, strings.HasSuffix(one.args.RegisterRPC.GetParent(), clusterType+"::gke"), "parent of %s %s: %s",
-			one.token, one.name, one.args.RegisterRPC.GetParent())
-		if strings.HasPrefix(one.token, "pulumi:providers:") {
+		assert.True(t, strings.HasSuffix(one.Args.RegisterRPC.GetParent(), componentType+"::gke"), "parent of %s %s: %s",
+			one.Type, one.Name, one.Args.RegisterRPC.GetParent())
+		if strings.HasPrefix(one.Type, "pulumi:providers:") {
 			continue
 		}
-		assert.Contains(t, one.args.RegisterRPC.GetProvider(), cloudToken+"::gke", "provider of %s %s", one.token, one.name)
+		assert.Contains(t, one.Args.RegisterRPC.GetProvider(), cloudToken+"::gke", "provider of %s %s", one.Type, one.Name)
 	}
 }
 
@@ -64,7 +64,7 @@ func TestClusterInputs(t *testing.T) {
 	args := validArgs()
 	args.DeletionProtection = true
 	r, _ := provision(t, args)
-	cluster := r.one(t, clusterToken)
+	cluster := r.One(t, clusterToken)
 	for path, want := range map[string]any{
 		"name":                  "serving",
 		"project":               "my-project",
@@ -93,13 +93,13 @@ func TestClusterInputs(t *testing.T) {
 		"clusterAutoscaling":        map[string]any{"autoscalingProfile": "OPTIMIZE_UTILIZATION"},
 		"nodeConfig.serviceAccount": "nodes@example",
 	} {
-		assert.Equal(t, want, cluster.field(path), path)
+		assert.Equal(t, want, cluster.Field(path), path)
 	}
-	rpc := cluster.args.RegisterRPC
+	rpc := cluster.Args.RegisterRPC
 	assert.ElementsMatch(t, []string{"nodeConfig", "initialNodeCount"}, rpc.GetIgnoreChanges())
 	assert.True(t, rpc.GetDeleteBeforeReplace())
-	assert.True(t, cluster.dependsOn(routerNATToken, "gke"))
-	assert.True(t, cluster.dependsOn(memberToken, "gke-nodes-logging.logWriter"))
+	assert.True(t, cluster.DependsOn(routerNATToken, "gke"))
+	assert.True(t, cluster.DependsOn(memberToken, "gke-nodes-logging.logWriter"))
 }
 
 func TestNodePoolInputs(t *testing.T) {
@@ -160,28 +160,28 @@ func TestNodePoolInputs(t *testing.T) {
 			"upgradeSettings": map[string]any{"strategy": "SURGE", "maxSurge": 0.0, "maxUnavailable": 1.0},
 		},
 	} {
-		pool := r.one(t, poolToken, name)
+		pool := r.One(t, poolToken, name)
 		for _, fields := range []map[string]any{shared, own} {
 			for path, want := range fields {
-				assert.Equal(t, want, pool.field(`["`+strings.ReplaceAll(path, ".", `"]["`)+`"]`), "%s: %s", name, path)
+				assert.Equal(t, want, pool.Field(`["`+strings.ReplaceAll(path, ".", `"]["`)+`"]`), "%s: %s", name, path)
 			}
 		}
-		rpc := pool.args.RegisterRPC
+		rpc := pool.Args.RegisterRPC
 		assert.ElementsMatch(t, []string{"nodeConfig.resourceLabels", "nodeConfig.kubeletConfig", "initialNodeCount"}, rpc.GetIgnoreChanges(), name)
 		assert.True(t, rpc.GetDeleteBeforeReplace(), name)
-		assert.True(t, pool.dependsOn(clusterToken, "gke"), name)
-		assert.True(t, pool.dependsOn(routerNATToken, "gke"), name)
-		assert.True(t, pool.dependsOn(memberToken, "gke-nodes-artifactregistry.reader"), name)
+		assert.True(t, pool.DependsOn(clusterToken, "gke"), name)
+		assert.True(t, pool.DependsOn(routerNATToken, "gke"), name)
+		assert.True(t, pool.DependsOn(memberToken, "gke-nodes-artifactregistry.reader"), name)
 	}
 	// Created in parallel, the GPU nodes can end up untainted and hold GKE's own pods.
-	assert.True(t, r.one(t, poolToken, "gke-gpu").dependsOn(poolToken, "gke-system"))
+	assert.True(t, r.One(t, poolToken, "gke-gpu").DependsOn(poolToken, "gke-system"))
 }
 
 func TestGPUTaintCanBeLeftToGKE(t *testing.T) {
 	args := validArgs()
 	args.LeaveGPUTaintToGKE = true
 	r, cluster := provision(t, args)
-	assert.Nil(t, r.one(t, poolToken, "gke-gpu").field("nodeConfig.taints"))
+	assert.Nil(t, r.One(t, poolToken, "gke-gpu").Field("nodeConfig.taints"))
 	assert.Equal(t, []providers.Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"}}, cluster.GPU.Tolerations,
 		"GKE taints the nodes all the same")
 }
@@ -204,8 +204,8 @@ func TestFirstNodes(t *testing.T) {
 			args.GPUPool.MinNodes, args.SystemPool.MinNodes = c.min, c.min
 			args.GPUPool.MaxNodes = 8
 			r, _ := provision(t, args)
-			assert.Equal(t, c.system, r.one(t, poolToken, "gke-system").field("initialNodeCount"))
-			assert.Equal(t, c.gpu, r.one(t, poolToken, "gke-gpu").field("initialNodeCount"))
+			assert.Equal(t, c.system, r.One(t, poolToken, "gke-system").Field("initialNodeCount"))
+			assert.Equal(t, c.gpu, r.One(t, poolToken, "gke-gpu").Field("initialNodeCount"))
 		})
 	}
 }
@@ -213,54 +213,54 @@ func TestFirstNodes(t *testing.T) {
 func TestNodeRolesAreTheLeast(t *testing.T) {
 	r, _ := provision(t, validArgs())
 	var roles []string
-	for _, one := range r.registered {
-		if one.token == memberToken {
-			roles = append(roles, one.field("role").(string))
-			assert.Equal(t, "serviceAccount:nodes@example", one.field("member"))
+	for _, one := range r.Registered {
+		if one.Type == memberToken {
+			roles = append(roles, one.Field("role").(string))
+			assert.Equal(t, "serviceAccount:nodes@example", one.Field("member"))
 		}
 	}
 	assert.ElementsMatch(t, []string{"roles/logging.logWriter", "roles/monitoring.metricWriter", "roles/monitoring.viewer",
 		"roles/stackdriver.resourceMetadata.writer", "roles/artifactregistry.reader"}, roles)
-	assert.Equal(t, "serving-nodes", r.one(t, accountToken).field("accountId"))
+	assert.Equal(t, "serving-nodes", r.One(t, accountToken).Field("accountId"))
 }
 
 func TestNetworkInputs(t *testing.T) {
 	r, _ := provision(t, validArgs())
 	link := "link-of-" + networkToken
 	assert.Equal(t, map[string]any{"name": "serving", "project": "my-project", "autoCreateSubnetworks": false, "routingMode": "REGIONAL"},
-		r.one(t, networkToken).inputs.Mappable())
+		r.One(t, networkToken).Inputs.Mappable())
 	assert.Equal(t, map[string]any{"name": "serving", "project": "my-project", "region": "us-central1", "network": link,
 		"ipCidrRange": "10.0.0.0/20", "privateIpGoogleAccess": true,
 		"secondaryIpRanges": []any{map[string]any{"rangeName": "pods", "ipCidrRange": "10.4.0.0/14"},
 			map[string]any{"rangeName": "services", "ipCidrRange": "10.8.0.0/20"}}},
-		r.one(t, subnetworkToken).inputs.Mappable())
+		r.One(t, subnetworkToken).Inputs.Mappable())
 	assert.Equal(t, map[string]any{"name": "serving", "project": "my-project", "region": "us-central1", "network": link},
-		r.one(t, routerToken).inputs.Mappable())
+		r.One(t, routerToken).Inputs.Mappable())
 	assert.Equal(t, map[string]any{"name": "serving", "project": "my-project", "region": "us-central1", "router": "serving",
 		"natIpAllocateOption": "AUTO_ONLY", "sourceSubnetworkIpRangesToNat": "ALL_SUBNETWORKS_ALL_IP_RANGES",
 		"logConfig": map[string]any{"enable": true, "filter": "ERRORS_ONLY"}},
-		r.one(t, routerNATToken).inputs.Mappable())
+		r.One(t, routerNATToken).Inputs.Mappable())
 }
 
 func TestGivenNetworkIsOnlyUsed(t *testing.T) {
 	for name, c := range map[string]struct {
-		network Network
-		policy  map[string]any
+		pods, services string
+		policy         map[string]any
 	}{
-		"ranges given":       {Network{Name: "vpc", Subnetwork: "sub", PodsRange: "p", ServicesRange: "s"}, map[string]any{"clusterSecondaryRangeName": "p", "servicesSecondaryRangeName": "s"}},
-		"ranges left to GKE": {Network{Name: "vpc", Subnetwork: "sub"}, map[string]any{}},
+		"ranges given":       {"p", "s", map[string]any{"clusterSecondaryRangeName": "p", "servicesSecondaryRangeName": "s"}},
+		"ranges left to GKE": {"", "", map[string]any{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := validArgs()
-			args.Network = c.network
+			args.Network, args.Subnetwork, args.PodsRange, args.ServicesRange = "vpc", "sub", c.pods, c.services
 			r, _ := provision(t, args)
-			for _, token := range r.tokens() {
+			for _, token := range r.Names() {
 				assert.NotContains(t, token, "gcp:compute/")
 			}
-			cluster := r.one(t, clusterToken)
-			assert.Equal(t, "vpc", cluster.field("network"))
-			assert.Equal(t, "sub", cluster.field("subnetwork"))
-			assert.Equal(t, c.policy, cluster.field("ipAllocationPolicy"))
+			cluster := r.One(t, clusterToken)
+			assert.Equal(t, "vpc", cluster.Field("network"))
+			assert.Equal(t, "sub", cluster.Field("subnetwork"))
+			assert.Equal(t, c.policy, cluster.Field("ipAllocationPolicy"))
 		})
 	}
 }
@@ -273,22 +273,22 @@ func TestCloudProviderDoesNotHangOnTheEnvironment(t *testing.T) {
 		args := validArgs()
 		args.Location = location
 		r, _ := provision(t, args)
-		cloud := r.one(t, cloudToken)
-		assert.Equal(t, "my-project", cloud.field("project"))
-		assert.Equal(t, "us-central1", cloud.field("region"))
-		assert.Equal(t, zone, cloud.field("zone"))
+		cloud := r.One(t, cloudToken)
+		assert.Equal(t, "my-project", cloud.Field("project"))
+		assert.Equal(t, "us-central1", cloud.Field("region"))
+		assert.Equal(t, zone, cloud.Field("zone"))
 	}
 }
 
 func TestKubernetesProvider(t *testing.T) {
 	r, _ := provision(t, validArgs())
-	kube := r.one(t, kubeToken)
-	assert.Equal(t, "projects/my-project/locations/us-central1/clusters/serving", kube.field("clusterIdentifier"))
-	assert.Equal(t, true, kube.field("enableConfigMapMutable"), "a changed dashboard is no new object")
-	assert.True(t, kube.dependsOn(poolToken, "gke-gpu"))
-	assert.True(t, kube.dependsOn(poolToken, "gke-system"))
-	require.True(t, kube.inputs["kubeconfig"].IsSecret(), "the kubeconfig is not a secret")
-	checkKubeconfig(t, kube.inputs["kubeconfig"].SecretValue().Element.StringValue(), "gke_my-project_us-central1_serving", "203.0.113.9")
+	kube := r.One(t, kubeToken)
+	assert.Equal(t, "projects/my-project/locations/us-central1/clusters/serving", kube.Field("clusterIdentifier"))
+	assert.Equal(t, true, kube.Field("enableConfigMapMutable"), "a changed dashboard is no new object")
+	assert.True(t, kube.DependsOn(poolToken, "gke-gpu"))
+	assert.True(t, kube.DependsOn(poolToken, "gke-system"))
+	require.True(t, kube.Inputs["kubeconfig"].IsSecret(), "the kubeconfig is not a secret")
+	checkKubeconfig(t, kube.Inputs["kubeconfig"].SecretValue().Element.StringValue(), "gke_my-project_us-central1_serving", "203.0.113.9")
 }
 
 // checkKubeconfig also sees to it that nothing in it changes from run to run.
@@ -347,10 +347,8 @@ func TestKubeconfigOfAClusterThatIsNotUpYet(t *testing.T) {
 func TestProblemsStopEverything(t *testing.T) {
 	r := &recorder{}
 	args := validArgs()
-	args.Autopilot = true
+	args.Project = ""
 	_, err := r.run(args)
-	require.ErrorContains(t, err, "Autopilot true is not supported")
-	assert.Empty(t, r.registered)
-	_, err = (&recorder{}).run(nil)
-	require.ErrorContains(t, err, "arguments are missing")
+	require.ErrorContains(t, err, `GKE cluster "serving": gke.project`)
+	assert.Empty(t, r.Registered)
 }

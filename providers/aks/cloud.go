@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	azurenative "github.com/pulumi/pulumi-azure-native-sdk/v2"
-	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"vllm-autoscaling/providers"
@@ -31,6 +30,46 @@ const (
 	// aggregatedAPIPort is the kubelet's, which the control plane has to reach on every node.
 	aggregatedAPIPort = 10250
 )
+
+// Name is the value of the key cloud.
+const Name = "aks"
+
+// Cloud describes Azure Kubernetes Service.
+func Cloud() providers.Cloud {
+	return providers.Cloud{
+		Name:     Name,
+		Title:    "Azure Kubernetes Service",
+		NewKeys:  func() any { return &Keys{} },
+		Validate: func(r *providers.Request) providers.Problems { return argsOf(r).Validate() },
+		New: func(ctx *pulumi.Context, name string, r *providers.Request) (*providers.Cluster, error) {
+			return New(ctx, name, argsOf(r))
+		},
+		MakesNodes: true,
+		Versions:   true,
+		Machines:   machines,
+		// Azure's only smaller choice for Gemma 3 is the unproven A10.
+		DefaultAccelerator: "nvidia-a100-80gb",
+		SystemPool:         defaultSystemPool,
+		GPUPool:            defaultGPUPool,
+		Examples: map[string]string{
+			"nodePools.system.machineType": "Standard_D8s_v5", "nodePools.system.zones": `["1"]`,
+			"nodePools.gpu.accelerator": "nvidia-h100-94gb", "nodePools.gpu.machineType": "Standard_NC48ads_A100_v4", "nodePools.gpu.zones": `["1"]`,
+		},
+		Node:       providers.NodeRoom{Reserved: reserved, HiddenShare: hiddenShare},
+		SpotNotice: spotNotice,
+		MaxName:    maxName,
+	}
+}
+
+// hiddenShare is what Karpenter assumes that the hypervisor takes of a machine's memory (vmMemoryOverheadPercent).
+const hiddenShare = 0.075
+
+// reserved returns what AKS reserves on a node (https://learn.microsoft.com/azure/aks/node-resource-reservations): 60 m of
+// one CPU, 100 m and 10 m for each CPU of more; 20 MB for each of 250 pods and 50 MB, at most a quarter.
+func reserved(cpus int, memoryGiB float64) (reservedCPUs, reservedGiB float64) {
+	const gib = 1 << 30
+	return 0.1 + 0.01*float64(cpus), min((20*250+50)*1e6/gib, memoryGiB/4)
+}
 
 // component is what the cluster's resources have as parent.
 type component struct {
@@ -64,15 +103,15 @@ type controlPlane struct {
 	tolerations []providers.Toleration
 }
 
-// New creates the cluster, or looks it up, adds the GPU pool and returns what the pipeline has to
-// know. Everything lies below one component called name.
+// New registers the cluster, or looks it up, adds the GPU pool and returns what the pipeline
+// needs. Everything lies below one component called name.
 func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*providers.Cluster, error) {
-	if err := args.Validate(); err != nil {
-		return nil, err
+	if err := args.Validate().Err(); err != nil {
+		return nil, fmt.Errorf("AKS cluster %q: %w", args.ClusterName(), err)
 	}
 	b := &builder{ctx: ctx, name: name, args: args.withDefaults(), component: &component{}}
 	if err := ctx.RegisterComponentResource(componentType, name, b.component, opts...); err != nil {
-		return nil, fmt.Errorf("registering AKS cluster %q: %w", b.args.clusterName(), err)
+		return nil, fmt.Errorf("registering AKS cluster %q: %w", b.args.ClusterName(), err)
 	}
 	var err error
 	if b.azure, err = b.newAzureProvider(); err != nil {
@@ -80,10 +119,10 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	}
 
 	var plane *controlPlane
-	if b.args.Existing == "" {
-		plane, err = b.create()
-	} else {
+	if b.args.Attaches() {
 		plane, err = b.attach()
+	} else {
+		plane, err = b.create()
 	}
 	if err != nil {
 		return nil, err
@@ -105,33 +144,24 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	return b.finish(plane, ready)
 }
 
-// finish builds the Kubernetes provider and the Cluster.
+// finish registers the Kubernetes provider and returns the Cluster.
 func (b *builder) finish(plane *controlPlane, ready []pulumi.Resource) (*providers.Cluster, error) {
 	kubeconfig := b.kubeconfig(plane)
-	provider, err := kubernetes.NewProvider(b.ctx, b.name+"-kubernetes", &kubernetes.ProviderArgs{
-		Kubeconfig: kubeconfig,
-		// The provider, and with it every object, is replaced only with the cluster, not when its
-		// certificates are rotated. In lower case, because Azure answers with either.
-		ClusterIdentifier: plane.id.ApplyT(strings.ToLower).(pulumi.StringOutput),
-		// The HPA owns the replicas of the Deployment; only server-side apply knows who owns a field.
-		EnableServerSideApply: pulumi.Bool(true),
-		// A dashboard changes in place; by default the provider replaces a ConfigMap, so that pods which mount it
-		// restart, and none does here.
-		EnableConfigMapMutable: pulumi.Bool(true),
-		// Both pools: on destroy, every object goes while there are still nodes to run its finalizers.
-	}, pulumi.Parent(b.component), pulumi.DependsOn(ready))
+	// In lower case, because Azure answers with either.
+	id := plane.id.ApplyT(strings.ToLower).(pulumi.StringOutput)
+	provider, err := providers.NewKubernetesProvider(b.ctx, b.name+"-kubernetes", kubeconfig, id, ready, pulumi.Parent(b.component))
 	if err != nil {
-		return nil, fmt.Errorf("creating the Kubernetes provider of AKS cluster %q: %w", b.args.clusterName(), err)
+		return nil, err
 	}
 	b.component.ID, b.component.Kubeconfig = plane.id, kubeconfig
 	if err := b.ctx.RegisterResourceOutputs(b.component, pulumi.Map{
 		"clusterId": plane.id, "kubeconfig": kubeconfig,
 	}); err != nil {
-		return nil, fmt.Errorf("registering the outputs of AKS cluster %q: %w", b.args.clusterName(), err)
+		return nil, fmt.Errorf("registering the outputs of AKS cluster %q: %w", b.args.ClusterName(), err)
 	}
 	cluster := &providers.Cluster{
-		Name:     b.args.clusterName(),
-		Kubectl:  "kubectl --context " + b.args.clusterName(),
+		Name:     b.args.ClusterName(),
+		Kubectl:  "kubectl --context " + b.args.ClusterName(),
 		Login:    b.args.login(),
 		Provider: provider,
 		Ready:    ready,
@@ -142,7 +172,7 @@ func (b *builder) finish(plane *controlPlane, ready []pulumi.Resource) (*provide
 			Tolerations:  b.args.tolerations(plane),
 		},
 		GPUMetrics: providers.GPUMetrics{Source: providers.DCGMChart},
-		// AKS installs the driver on NVIDIA sizes, but nothing that tells the kubelet of the GPUs.
+		// AKS installs the driver on NVIDIA sizes, but nothing that advertises the GPUs to the kubelet.
 		InstallDevicePlugin: !b.args.DevicePluginInstalled,
 		StorageClass:        b.args.StorageClass,
 		AggregatedAPIPort:   aggregatedAPIPort,
@@ -153,20 +183,7 @@ func (b *builder) finish(plane *controlPlane, ready []pulumi.Resource) (*provide
 	return cluster, cluster.Validate()
 }
 
-// login is Azure's command that gives kubectl a context of the cluster's name.
-func (a *Args) login() string {
-	command := fmt.Sprintf("az aks get-credentials --resource-group %s --name %s", a.resourceGroup(), a.clusterName())
-	if a.SubscriptionID != "" {
-		command += " --subscription " + a.SubscriptionID
-	}
-	if a.Entra != nil {
-		// As it comes, the context asks for a device code.
-		command += " && kubelogin convert-kubeconfig --login " + a.Entra.Login
-	}
-	return command
-}
-
-// tolerations are for everything that goes to the GPU nodes: vLLM, device plugin and exporter.
+// tolerations returns the tolerations of everything that goes to the GPU nodes: vLLM, device plugin and exporter.
 func (a *Args) tolerations(plane *controlPlane) []providers.Toleration {
 	tolerations := []providers.Toleration{{Key: gpuResource, Operator: "Exists", Effect: "NoSchedule"}}
 	if a.GPUPool != nil && a.GPUPool.Spot {
@@ -189,17 +206,17 @@ func (b *builder) newAzureProvider() (*azurenative.Provider, error) {
 	}
 	provider, err := azurenative.NewProvider(b.ctx, b.name+"-azure", args, pulumi.Parent(b.component))
 	if err != nil {
-		return nil, fmt.Errorf("creating the Azure provider of AKS cluster %q: %w", b.args.clusterName(), err)
+		return nil, fmt.Errorf("creating the Azure provider of AKS cluster %q: %w", b.args.ClusterName(), err)
 	}
 	return provider, nil
 }
 
-// options are those of every Azure resource, and more.
+// options returns the options of every Azure resource, and more.
 func (b *builder) options(more ...pulumi.ResourceOption) []pulumi.ResourceOption {
 	return append([]pulumi.ResourceOption{pulumi.Parent(b.component), pulumi.Provider(b.azure)}, more...)
 }
 
-// tags are those of every Azure resource that has tags.
+// tags returns the tags of every Azure resource that has tags.
 func (b *builder) tags() pulumi.StringMapInput {
 	if len(b.args.Tags) == 0 {
 		return nil
@@ -207,7 +224,7 @@ func (b *builder) tags() pulumi.StringMapInput {
 	return pulumi.ToStringMap(b.args.Tags)
 }
 
-// after is a value that is known already, but only to be used once the resource is there. In a
+// after returns a value that is known already, but only to be used once the resource is there. In a
 // preview it is unknown exactly when the resource is yet to be created or replaced; the resource's
 // own outputs, but for its id, are unknown in the preview of every update. And what is given such a
 // value is deleted and created again with the resource.
@@ -215,7 +232,7 @@ func after(resource pulumi.CustomResource, value string) pulumi.StringOutput {
 	return resource.ID().ApplyT(func(pulumi.ID) string { return value }).(pulumi.StringOutput)
 }
 
-// optional is nil for "".
+// optional returns nil for "".
 func optional(value string) pulumi.StringPtrInput {
 	if value == "" {
 		return nil
@@ -223,7 +240,7 @@ func optional(value string) pulumi.StringPtrInput {
 	return pulumi.String(value)
 }
 
-// list is nil for an empty list.
+// list returns nil for an empty list.
 func list(values []string) pulumi.StringArrayInput {
 	if len(values) == 0 {
 		return nil

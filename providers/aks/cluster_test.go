@@ -19,7 +19,7 @@ func TestCreatesEverythingThatAClusterNeeds(t *testing.T) {
 	assert.Equal(t, []string{
 		poolToken + " aks-gpu", clusterToken + " aks", groupToken + " aks",
 		azureToken + " aks-azure", kubeToken + " aks-kubernetes", componentType + " aks",
-	}, r.names())
+	}, r.Names())
 
 	args.DeletionProtection = true
 	args.ResourceGroup = "given"
@@ -27,9 +27,9 @@ func TestCreatesEverythingThatAClusterNeeds(t *testing.T) {
 	assert.Equal(t, []string{
 		lockToken + " aks", poolToken + " aks-gpu", clusterToken + " aks",
 		azureToken + " aks-azure", kubeToken + " aks-kubernetes", componentType + " aks",
-	}, r.names(), "a given resource group is not created")
-	assert.Equal(t, "given", r.one(t, clusterToken).field(t, "resourceGroupName"))
-	assert.Equal(t, "given", r.one(t, poolToken).field(t, "resourceGroupName"))
+	}, r.Names(), "a given resource group is not created")
+	assert.Equal(t, "given", r.One(t, clusterToken).Field("resourceGroupName"))
+	assert.Equal(t, "given", r.One(t, poolToken).Field("resourceGroupName"))
 }
 
 // Default providers are disabled in every stack, and a resource outside the component would be
@@ -38,17 +38,17 @@ func TestEveryResourceHasParentAndProvider(t *testing.T) {
 	args := validArgs()
 	args.DeletionProtection = true
 	r, _ := provision(t, args)
-	for _, one := range r.registered {
-		if one.token == componentType {
+	for _, one := range r.Registered {
+		if one.Type == componentType {
 			continue
 		}
-		assert.True(t, strings.HasSuffix(one.args.RegisterRPC.GetParent(), componentType+"::aks"), "parent of %s %s: %s",
-			one.token, one.name, one.args.RegisterRPC.GetParent())
-		if !strings.HasPrefix(one.token, "pulumi:providers:") {
-			assert.Contains(t, one.args.RegisterRPC.GetProvider(), azureToken+"::aks-azure", "provider of %s %s", one.token, one.name)
+		assert.True(t, strings.HasSuffix(one.Args.RegisterRPC.GetParent(), componentType+"::aks"), "parent of %s %s: %s",
+			one.Type, one.Name, one.Args.RegisterRPC.GetParent())
+		if !strings.HasPrefix(one.Type, "pulumi:providers:") {
+			assert.Contains(t, one.Args.RegisterRPC.GetProvider(), azureToken+"::aks-azure", "provider of %s %s", one.Type, one.Name)
 		}
 	}
-	for _, call := range r.calls {
+	for _, call := range r.Calls {
 		assert.Contains(t, call.Provider, azureToken+"::aks-azure", "provider of %s", call.Token)
 	}
 }
@@ -56,12 +56,12 @@ func TestEveryResourceHasParentAndProvider(t *testing.T) {
 func TestAzureProvider(t *testing.T) {
 	args := validArgs()
 	r, _ := provision(t, args)
-	assert.Nil(t, r.one(t, azureToken).field(t, "subscriptionId"), "left to the environment")
+	assert.Nil(t, r.One(t, azureToken).Field("subscriptionId"), "left to the environment")
 
 	args.SubscriptionID, args.TenantID = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
 	r, _ = provision(t, args)
-	assert.Equal(t, args.SubscriptionID, r.one(t, azureToken).field(t, "subscriptionId"))
-	assert.Equal(t, args.TenantID, r.one(t, azureToken).field(t, "tenantId"))
+	assert.Equal(t, args.SubscriptionID, r.One(t, azureToken).Field("subscriptionId"))
+	assert.Equal(t, args.TenantID, r.One(t, azureToken).Field("tenantId"))
 }
 
 func TestClusterInputs(t *testing.T) {
@@ -73,8 +73,8 @@ func TestClusterInputs(t *testing.T) {
 	args.SystemPool.Zones = []string{"1", "2"}
 	args.Tags = map[string]string{"team": "ml"}
 	r, _ := provision(t, args)
-	assert.Equal(t, "serving-rg", r.one(t, groupToken).field(t, "resourceGroupName"))
-	cluster := r.one(t, clusterToken)
+	assert.Equal(t, "serving-rg", r.One(t, groupToken).Field("resourceGroupName"))
+	cluster := r.One(t, clusterToken)
 	for path, want := range map[string]any{
 		"resourceGroupName":    "serving-rg",
 		"resourceName":         "serving",
@@ -121,7 +121,7 @@ func TestClusterInputs(t *testing.T) {
 		"apiServerAccessProfile.enablePrivateCluster":           false,
 		"apiServerAccessProfile.enablePrivateClusterPublicFQDN": nil,
 	} {
-		assert.Equal(t, want, cluster.field(t, path), path)
+		assert.Equal(t, want, cluster.Field(path), path)
 	}
 }
 
@@ -133,20 +133,20 @@ func TestClusterVariants(t *testing.T) {
 		change func(*Args)
 		want   map[string]any
 	}{
-		"open": {func(a *Args) { a.AuthorizedIPRanges = []string{"0.0.0.0/0"} }, map[string]any{
+		"open": {func(a *Args) { a.APIAccessCIDRs = []string{"0.0.0.0/0"} }, map[string]any{
 			"apiServerAccessProfile.authorizedIPRanges": []any{}}},
-		"private": {func(a *Args) { a.AuthorizedIPRanges, a.PrivateCluster = nil, true }, map[string]any{
+		"private": {func(a *Args) { a.APIAccessCIDRs, a.PrivateCluster = nil, true }, map[string]any{
 			"apiServerAccessProfile": map[string]any{"enablePrivateCluster": true}}},
 		"own identity": {func(a *Args) { a.UserAssignedIdentityID = identity }, map[string]any{
 			"identity": map[string]any{"type": "UserAssigned", "userAssignedIdentities": []any{identity}}}},
-		"own subnet": {func(a *Args) { a.Network.NodeSubnetID, a.Network.OutboundType = subnet, "userDefinedRouting" }, map[string]any{
+		"own subnet": {func(a *Args) { a.VnetSubnetID, a.OutboundType = subnet, "userDefinedRouting" }, map[string]any{
 			"agentPoolProfiles[0].vnetSubnetID": subnet, "networkProfile.outboundType": "userDefinedRouting"}},
-		"calico": {func(a *Args) { a.Network.Policy = "calico" }, map[string]any{
+		"calico": {func(a *Args) { a.NetworkPolicy = "calico" }, map[string]any{
 			"networkProfile.networkPolicy": "calico", "networkProfile.networkDataplane": "azure"}},
-		"own ranges": {func(a *Args) { a.Network.ServiceCIDR = "172.20.0.0/16" }, map[string]any{
+		"own ranges": {func(a *Args) { a.ServiceCIDR = "172.20.0.0/16" }, map[string]any{
 			"networkProfile.serviceCidr": "172.20.0.0/16", "networkProfile.dnsServiceIP": "172.20.0.10"}},
 		"hardened": {func(a *Args) {
-			a.Entra = &Entra{AzureRBAC: true, AdminGroupIDs: []string{group}, DisableLocalAccounts: true}
+			a.Entra = Entra{Enabled: true, EnableAzureRBAC: true, AdminGroupObjectIDs: []string{group}, DisableLocalAccounts: true}
 		}, map[string]any{
 			"aadProfile":           map[string]any{"managed": true, "enableAzureRBAC": true, "adminGroupObjectIDs": []any{group}},
 			"disableLocalAccounts": true}},
@@ -160,9 +160,9 @@ func TestClusterVariants(t *testing.T) {
 			test.change(args)
 			r, _ := provision(t, args)
 			for path, want := range test.want {
-				assert.Equal(t, want, r.one(t, clusterToken).field(t, path), path)
+				assert.Equal(t, want, r.One(t, clusterToken).Field(path), path)
 			}
-			assert.Equal(t, args.Network.NodeSubnetID, valueOf(r.one(t, poolToken).field(t, "vnetSubnetID")), "both pools in one network")
+			assert.Equal(t, args.VnetSubnetID, valueOf(r.One(t, poolToken).Field("vnetSubnetID")), "both pools in one network")
 		})
 	}
 }
@@ -177,7 +177,7 @@ func TestGPUPoolInputs(t *testing.T) {
 	args.GPUPool.Zones = []string{"3"}
 	args.EncryptionAtHost = true
 	r, _ := provision(t, args)
-	pool := r.one(t, poolToken)
+	pool := r.One(t, poolToken)
 	for path, want := range map[string]any{
 		"resourceGroupName":      "serving-rg",
 		"resourceName":           "serving",
@@ -199,7 +199,7 @@ func TestGPUPoolInputs(t *testing.T) {
 		"scaleSetEvictionPolicy": nil,
 		"spotMaxPrice":           nil,
 	} {
-		assert.Equal(t, want, pool.field(t, path), path)
+		assert.Equal(t, want, pool.Field(path), path)
 	}
 }
 
@@ -208,7 +208,7 @@ func TestSpotPool(t *testing.T) {
 	args.GPUPool.Spot = true
 	args.GPUPool.MinNodes = 1
 	r, cluster := provision(t, args)
-	pool := r.one(t, poolToken)
+	pool := r.One(t, poolToken)
 	for path, want := range map[string]any{
 		"count": 1.0,
 		"nodeLabels": map[string]any{
@@ -219,7 +219,7 @@ func TestSpotPool(t *testing.T) {
 		"scaleSetEvictionPolicy": "Delete",
 		"spotMaxPrice":           -1.0,
 	} {
-		assert.Equal(t, want, pool.field(t, path), path)
+		assert.Equal(t, want, pool.Field(path), path)
 	}
 	assert.Equal(t, []providers.Toleration{
 		{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"},
@@ -232,25 +232,25 @@ func TestResourceOptions(t *testing.T) {
 		args := validArgs()
 		args.DeletionProtection = protected
 		r, _ := provision(t, args)
-		cluster, pool, kube := r.one(t, clusterToken), r.one(t, poolToken), r.one(t, kubeToken)
+		cluster, pool, kube := r.One(t, clusterToken), r.One(t, poolToken), r.One(t, kubeToken)
 
-		assert.Equal(t, protected, cluster.args.RegisterRPC.GetProtect(), "the cluster is protected when asked for")
-		assert.False(t, pool.args.RegisterRPC.GetProtect())
-		assert.Equal(t, []string{"agentPoolProfiles[0].count"}, cluster.args.RegisterRPC.GetIgnoreChanges(), "and nothing else of the pool")
-		assert.Equal(t, []string{"count"}, pool.args.RegisterRPC.GetIgnoreChanges())
-		assert.Subset(t, cluster.args.RegisterRPC.GetReplaceOnChanges(), []string{"dnsPrefix", "networkProfile.podCidr", "agentPoolProfiles[0].vmSize"})
-		assert.Subset(t, pool.args.RegisterRPC.GetReplaceOnChanges(), []string{"vmSize", "osDiskSizeGB", "availabilityZones", "scaleSetPriority"})
+		assert.Equal(t, protected, cluster.Args.RegisterRPC.GetProtect(), "the cluster is protected when asked for")
+		assert.False(t, pool.Args.RegisterRPC.GetProtect())
+		assert.Equal(t, []string{"agentPoolProfiles[0].count"}, cluster.Args.RegisterRPC.GetIgnoreChanges(), "and nothing else of the pool")
+		assert.Equal(t, []string{"count"}, pool.Args.RegisterRPC.GetIgnoreChanges())
+		assert.Subset(t, cluster.Args.RegisterRPC.GetReplaceOnChanges(), []string{"dnsPrefix", "networkProfile.podCidr", "agentPoolProfiles[0].vmSize"})
+		assert.Subset(t, pool.Args.RegisterRPC.GetReplaceOnChanges(), []string{"vmSize", "osDiskSizeGB", "availabilityZones", "scaleSetPriority"})
 		for _, inPlace := range []string{"minCount", "maxCount", "tags", "nodeLabels", "nodeTaints"} {
-			assert.NotContains(t, pool.args.RegisterRPC.GetReplaceOnChanges(), inPlace)
+			assert.NotContains(t, pool.Args.RegisterRPC.GetReplaceOnChanges(), inPlace)
 		}
-		assert.True(t, cluster.args.RegisterRPC.GetDeleteBeforeReplace(), "a name can only be had once")
-		assert.True(t, pool.args.RegisterRPC.GetDeleteBeforeReplace(), "a name can only be had once")
+		assert.True(t, cluster.Args.RegisterRPC.GetDeleteBeforeReplace(), "a name can only be had once")
+		assert.True(t, pool.Args.RegisterRPC.GetDeleteBeforeReplace(), "a name can only be had once")
 
-		assert.True(t, cluster.propertyDependsOn("resourceGroupName", groupToken, "aks"))
-		assert.True(t, pool.propertyDependsOn("resourceName", clusterToken, "aks"), "replaced with the cluster")
-		assert.True(t, kube.dependsOn(clusterToken, "aks"), "the system pool outlives every object")
-		assert.True(t, kube.dependsOn(poolToken, "aks-gpu"), "the GPU pool outlives every object")
-		assert.True(t, kube.propertyDependsOn("clusterIdentifier", clusterToken, "aks"))
+		assert.True(t, cluster.PropertyDependsOn("resourceGroupName", groupToken, "aks"))
+		assert.True(t, pool.PropertyDependsOn("resourceName", clusterToken, "aks"), "replaced with the cluster")
+		assert.True(t, kube.DependsOn(clusterToken, "aks"), "the system pool outlives every object")
+		assert.True(t, kube.DependsOn(poolToken, "aks-gpu"), "the GPU pool outlives every object")
+		assert.True(t, kube.PropertyDependsOn("clusterIdentifier", clusterToken, "aks"))
 	}
 }
 
@@ -260,17 +260,17 @@ func TestLockComesLastAndGoesFirst(t *testing.T) {
 	args := validArgs()
 	args.DeletionProtection = true
 	r, _ := provision(t, args)
-	lock := r.one(t, lockToken)
-	assert.Equal(t, idOfCluster, lock.field(t, "scope"))
-	assert.Equal(t, "CanNotDelete", lock.field(t, "level"))
-	assert.Equal(t, "serving-no-delete", lock.field(t, "lockName"))
-	assert.True(t, lock.propertyDependsOn("scope", clusterToken, "aks"))
-	assert.True(t, lock.propertyDependsOn("notes", poolToken, "aks-gpu"))
-	assert.Equal(t, []string{"notes"}, lock.args.RegisterRPC.GetReplaceOnChanges())
-	assert.True(t, lock.args.RegisterRPC.GetDeleteBeforeReplace())
-	assert.False(t, lock.args.RegisterRPC.GetProtect(), "switching the protection off has to remove it")
-	for _, one := range r.registered {
-		assert.False(t, one.dependsOn(lockToken, "aks"), "%s would keep the lock in place until it is deleted", one.token)
+	lock := r.One(t, lockToken)
+	assert.Equal(t, idOfCluster, lock.Field("scope"))
+	assert.Equal(t, "CanNotDelete", lock.Field("level"))
+	assert.Equal(t, "serving-no-delete", lock.Field("lockName"))
+	assert.True(t, lock.PropertyDependsOn("scope", clusterToken, "aks"))
+	assert.True(t, lock.PropertyDependsOn("notes", poolToken, "aks-gpu"))
+	assert.Equal(t, []string{"notes"}, lock.Args.RegisterRPC.GetReplaceOnChanges())
+	assert.True(t, lock.Args.RegisterRPC.GetDeleteBeforeReplace())
+	assert.False(t, lock.Args.RegisterRPC.GetProtect(), "switching the protection off has to remove it")
+	for _, one := range r.Registered {
+		assert.False(t, one.DependsOn(lockToken, "aks"), "%s would keep the lock in place until it is deleted", one.Type)
 	}
 }
 
@@ -303,7 +303,7 @@ func TestHowPeopleReachTheCluster(t *testing.T) {
 
 	args := attachArgs()
 	args.SubscriptionID = "00000000-0000-0000-0000-000000000001"
-	args.Entra = &Entra{}
+	args.Entra = Entra{Enabled: true}
 	cluster, err := (&recorder{existing: theirs(map[string]any{"aadProfile": map[string]any{"managed": true}})}).run(args)
 	require.NoError(t, err)
 	assert.Equal(t, "az aks get-credentials --resource-group theirs --name serving --subscription "+args.SubscriptionID+
@@ -324,7 +324,7 @@ func TestFirstPreviewKnowsNoCluster(t *testing.T) {
 		return nil
 	}, pulumi.WithMocks("vllm-autoscaling", "aks", r), func(info *pulumi.RunInfo) { info.DryRun = true })
 	require.NoError(t, err)
-	assert.Empty(t, r.called())
+	assert.Empty(t, r.Called())
 }
 
 // In the preview of an update, Azure's provider knows ids, but no other outputs. The kubeconfig must
@@ -333,8 +333,8 @@ func TestPreviewOfAnUpdateKnowsTheKubeconfig(t *testing.T) {
 	r := &recorder{}
 	_, err := r.run(validArgs(), func(info *pulumi.RunInfo) { info.DryRun = true })
 	require.NoError(t, err)
-	kube := r.one(t, kubeToken)
-	assert.False(t, kube.inputs["kubeconfig"].ContainsUnknowns())
-	assert.Equal(t, strings.ToLower(idOfCluster), kube.field(t, "clusterIdentifier"))
-	assert.Equal(t, true, kube.field(t, "enableConfigMapMutable"), "a changed dashboard is no new object")
+	kube := r.One(t, kubeToken)
+	assert.False(t, kube.Inputs["kubeconfig"].ContainsUnknowns())
+	assert.Equal(t, strings.ToLower(idOfCluster), kube.Field("clusterIdentifier"))
+	assert.Equal(t, true, kube.Field("enableConfigMapMutable"), "a changed dashboard is no new object")
 }

@@ -1,0 +1,8 @@
+package accelerators
+
+// Names of the clouds.
+const (
+	GKE = "gke"
+	EKS = "eks"
+	AKS = "aks"
+)

@@ -1,0 +1,63 @@
+package existing
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/providers"
+)
+
+// Name is the value of the key cloud.
+const Name = "local"
+
+// Cloud describes a cluster that a kubeconfig reaches.
+func Cloud() providers.Cloud {
+	return providers.Cloud{
+		Name:     Name,
+		Title:    "existing cluster",
+		Validate: func(*providers.Request) providers.Problems { return nil },
+		New: func(ctx *pulumi.Context, name string, r *providers.Request) (*providers.Cluster, error) {
+			return New(ctx, name, r)
+		},
+	}
+}
+
+// New checks that the cluster answers, before anything is registered, and returns it with a
+// Kubernetes provider called name.
+func New(ctx *pulumi.Context, name string, request *providers.Request, opts ...pulumi.ResourceOption) (*providers.Cluster, error) {
+	local := request.Local
+	chosen, others, err := connect(local.Kubeconfig, local.Context)
+	if err != nil {
+		return nil, err
+	}
+	if len(others) > 0 {
+		if err := ctx.Log.Info(fmt.Sprintf("KUBECONFIG names several files: using %s only, not %s; set cluster.kubeconfig to choose",
+			chosen.path, strings.Join(others, ", ")), nil); err != nil {
+			return nil, err
+		}
+	}
+	content, err := chosen.minified()
+	if err != nil {
+		return nil, err
+	}
+	// The server identifies the cluster: neither a new token nor another engineer's name of the same context replaces objects.
+	provider, err := providers.NewKubernetesProvider(ctx, name,
+		pulumi.ToSecret(pulumi.String(content)).(pulumi.StringOutput), pulumi.String(chosen.server()), nil, opts...)
+	if err != nil {
+		return nil, err
+	}
+	kubectl := "kubectl"
+	if local.Kubeconfig != "" {
+		kubectl += " --kubeconfig " + local.Kubeconfig
+	}
+	cluster := &providers.Cluster{
+		Name: chosen.context.Name, Kubectl: kubectl + " --context " + chosen.context.Name, Provider: provider,
+		GPU: local.GPU, GPUMetrics: local.GPUMetrics, StorageClass: request.StorageClass,
+		AggregatedAPIPort: local.AggregatedAPIPort,
+		// ControlPlaneScrapes stays off: kind and minikube bind etcd and the controllers to the
+		// node's loopback, and managed control planes hide them.
+	}
+	return cluster, cluster.Validate()
+}

@@ -1,0 +1,103 @@
+package gke
+
+import (
+	"slices"
+	"strings"
+
+	"vllm-autoscaling/providers/accelerators"
+)
+
+// machines are the machine types with GPUs, autumn 2026. T4 and V100 have none of their own; they are attached to N1
+// machines (offered). Sizes are those of https://cloud.google.com/compute/docs/gpus.
+var machines = accelerators.Catalogue{
+	Machines: slices.Concat(
+		carrying("nvidia-l4", 1,
+			size("g2-standard-4", 4, 16), size("g2-standard-8", 8, 32), size("g2-standard-12", 12, 48),
+			size("g2-standard-16", 16, 64), size("g2-standard-32", 32, 128)),
+		carrying("nvidia-l4", 2, size("g2-standard-24", 24, 96)),
+		carrying("nvidia-l4", 4, size("g2-standard-48", 48, 192)),
+		carrying("nvidia-l4", 8, size("g2-standard-96", 96, 384)),
+		carrying("nvidia-a100-40gb", 1, size("a2-highgpu-1g", 12, 85)),
+		carrying("nvidia-a100-40gb", 2, size("a2-highgpu-2g", 24, 170)),
+		carrying("nvidia-a100-40gb", 4, size("a2-highgpu-4g", 48, 340)),
+		carrying("nvidia-a100-40gb", 8, size("a2-highgpu-8g", 96, 680)),
+		carrying("nvidia-a100-40gb", 16, size("a2-megagpu-16g", 96, 1360)),
+		carrying("nvidia-a100-80gb", 1, size("a2-ultragpu-1g", 12, 170)),
+		carrying("nvidia-a100-80gb", 2, size("a2-ultragpu-2g", 24, 340)),
+		carrying("nvidia-a100-80gb", 4, size("a2-ultragpu-4g", 48, 680)),
+		carrying("nvidia-a100-80gb", 8, size("a2-ultragpu-8g", 96, 1360)),
+		carrying("nvidia-h100-80gb", 1, size("a3-highgpu-1g", 26, 234)),
+		carrying("nvidia-h100-80gb", 2, size("a3-highgpu-2g", 52, 468)),
+		carrying("nvidia-h100-80gb", 4, size("a3-highgpu-4g", 104, 936)),
+		carrying("nvidia-h100-80gb", 8, size("a3-highgpu-8g", 208, 1872)),
+		carrying("nvidia-h100-mega-80gb", 8, size("a3-megagpu-8g", 208, 1872)),
+		carrying("nvidia-h200-141gb", 8, size("a3-ultragpu-8g", 224, 2952)),
+	),
+}
+
+// size and carrying are short for their names in package accelerators.
+var (
+	size     = accelerators.Size
+	carrying = accelerators.Carrying
+)
+
+// accelerator is a GPU that GKE offers.
+type accelerator struct {
+	// name is the catalogue's name, gke is GKE's: the type in the node pool and the value of the node
+	// label cloud.google.com/gke-accelerator.
+	name, gke string
+	// counts are the numbers of it that an N1 machine can carry; nil where it comes with machine types
+	// of its own, which the catalogue lists, and cannot be chosen apart from the machine.
+	counts []int
+}
+
+// offered are GKE's accelerators as of its machine-type pages of autumn 2026.
+var offered = []accelerator{
+	{name: "nvidia-l4", gke: "nvidia-l4"},
+	{name: "nvidia-a100-40gb", gke: "nvidia-tesla-a100"},
+	{name: "nvidia-a100-80gb", gke: "nvidia-a100-80gb"},
+	{name: "nvidia-h100-80gb", gke: "nvidia-h100-80gb"},
+	{name: "nvidia-h100-mega-80gb", gke: "nvidia-h100-mega-80gb"},
+	{name: "nvidia-h200-141gb", gke: "nvidia-h200-141gb"},
+	{name: "nvidia-t4", gke: "nvidia-tesla-t4", counts: []int{1, 2, 4}},
+	{name: "nvidia-v100", gke: "nvidia-tesla-v100", counts: []int{1, 2, 4, 8}},
+}
+
+// findAccelerator returns the accelerator of either of its names.
+func findAccelerator(name string) (accelerator, bool) {
+	i := slices.IndexFunc(offered, func(a accelerator) bool { return name != "" && (a.name == name || a.gke == name) })
+	if i < 0 {
+		return accelerator{}, false
+	}
+	return offered[i], true
+}
+
+// acceleratorNames lists the cloud-neutral names.
+func acceleratorNames() []string {
+	var names []string
+	for _, a := range offered {
+		names = append(names, a.name)
+	}
+	return names
+}
+
+// carriedBy returns how many of it a machine type carries by itself; 0 for none.
+func (a accelerator) carriedBy(machineType string) int {
+	machine, ok := machines.Find(machineType)
+	if !ok || machine.Accelerator != a.name {
+		return 0
+	}
+	return machine.GPUs
+}
+
+// machineNames lists the machine types that carry the accelerator, the smallest first.
+func (a accelerator) machineNames() string {
+	if a.counts != nil {
+		return "an n1 machine type"
+	}
+	var names []string
+	for _, machine := range machines.With(a.name) {
+		names = append(names, machine.Type)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,86 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/providers"
+)
+
+// request returns what the stack asks of its cloud. given reports whether the stack's file has a key.
+func (c *Config) request(given func(key string) bool) *providers.Request {
+	return &providers.Request{
+		Namespace: c.Project, Given: given, CloudKeys: c.CloudKeys[c.Cloud],
+		Name: c.Cluster.Name, Existing: c.Cluster.Existing, KubernetesVersion: c.Cluster.KubernetesVersion,
+		APIAccessCIDRs: c.Cluster.APIAccessCIDRs, DeletionProtection: c.Cluster.DeletionProtection,
+		SystemPool: c.systemPool(), GPUPool: c.gpuPool(), GPUsPerReplica: c.GPU.PerReplica,
+		StorageClass: c.Monitoring.StorageClass, MetricsReader: c.metricsReader(),
+		Local: providers.Local{
+			Kubeconfig: c.Cluster.Kubeconfig, Context: c.Cluster.Context, GPU: c.gpuScheduling(),
+			GPUMetrics:        providers.GPUMetrics{Source: providers.GPUMetricsSource(c.GPU.Metrics)},
+			AggregatedAPIPort: c.Autoscaling.AdapterPort,
+		},
+	}
+}
+
+// systemPool returns the system pool as clouds take it.
+func (c *Config) systemPool() providers.NodePool {
+	p := c.NodePools.System
+	return providers.NodePool{
+		MachineType: p.MachineType, MinNodes: p.MinNodes, MaxNodes: p.MaxNodes, DiskGiB: p.DiskGiB, Zones: p.Zones,
+	}
+}
+
+// gpuPool returns the GPU pool as clouds take it; nil when none is created.
+func (c *Config) gpuPool() *providers.GPUPool {
+	p := c.NodePools.GPU
+	if !p.Create {
+		return nil
+	}
+	return &providers.GPUPool{
+		NodePool: providers.NodePool{
+			MachineType: p.MachineType, MinNodes: p.MinNodes, MaxNodes: p.MaxNodes, DiskGiB: p.DiskGiB, Zones: p.Zones, Spot: p.Spot,
+		},
+		Accelerator: p.Accelerator, GPUsPerNode: p.GPUsPerNode,
+	}
+}
+
+// gpuScheduling returns how a replica gets its GPUs; a simulated one requests none.
+func (c *Config) gpuScheduling() providers.GPUScheduling {
+	scheduling := providers.GPUScheduling{NodeSelector: c.GPU.NodeSelector}
+	if c.GPU.Mode == GPUNvidia {
+		scheduling.ResourceName, scheduling.PerReplica = "nvidia.com/gpu", c.GPU.PerReplica
+	}
+	for _, t := range c.GPU.Tolerations {
+		scheduling.Tolerations = append(scheduling.Tolerations, providers.Toleration(t))
+	}
+	return scheduling
+}
+
+// validateCloud adds the problems that the cloud's own package finds. One problem of a key, or of an object, is enough:
+// the one that was found before is the more exact one.
+func (c *Config) validateCloud(r *report) {
+	for _, p := range c.cloud().Validate(c.request(r.given.has)) {
+		full := r.full(p.Key)
+		if slices.ContainsFunc(r.problems, func(other Problem) bool { return isAtOrBelow(other.Key, full) || isAtOrBelow(full, other.Key) }) {
+			continue
+		}
+		top, _, _ := strings.Cut(full, ".")
+		if p.Value != "" && r.source.isSecret(top) {
+			p.Value = "[secret]"
+		}
+		r.add(Problem{Key: full, Value: p.Value, Allowed: p.Allowed, Fix: choose(p.Fix == "", "see docs/"+c.Cloud+".md", p.Fix)})
+	}
+}
+
+// NewCluster returns the place that the configuration chooses.
+func (c *Config) NewCluster(ctx *pulumi.Context) (*providers.Cluster, error) {
+	cloud, ok := FindCloud(c.Cloud)
+	if !ok {
+		return nil, fmt.Errorf("cloud %q not supported (%s)", c.Cloud, oneOf(Clouds))
+	}
+	return cloud.New(ctx, "cluster", c.request(nil))
+}
