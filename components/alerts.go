@@ -35,10 +35,6 @@ type Alerts struct {
 // server itself may take to start.
 func ColdStart(startupBudget time.Duration) time.Duration { return nodeAndImageTime + startupBudget }
 
-// PrometheusVolumes is a regular expression of the names of the claims of Prometheus' volumes, as the
-// operator makes them.
-func PrometheusVolumes() string { return "prometheus-" + PrometheusService + "-db-.*" }
-
 // NewAlerts registers the rules.
 func NewAlerts(ctx *pulumi.Context, name string, args *AlertsArgs, opts ...pulumi.ResourceOption) (*Alerts, error) {
 	if args == nil {

@@ -18,6 +18,9 @@ import (
 const (
 	// DCGMExporterName is the name of the release, or of the PodMonitor of a managed exporter.
 	DCGMExporterName = "dcgm-exporter"
+	// GPUExporterJobs is a regular expression of the label job of the exporter's targets: its Service's name, or
+	// namespace and name of a cloud exporter's PodMonitor.
+	GPUExporterJobs = "(.+/)?" + DCGMExporterName
 
 	// dcgmCollectInterval is how often the exporter reads the GPUs. Its own default of 30 s would
 	// add half a minute to every decision.

@@ -69,58 +69,14 @@ type (
 	}
 )
 
-// ManagedScraper scrapes through Google's managed collection, by PodMonitorings.
-type ManagedScraper struct {
-	// Interval between two scrapes of the series that are no signals; at least ManagedMinInterval.
-	Interval time.Duration
-}
-
-// scrapeServer registers two PodMonitorings, because every sample that is stored is paid for: the few series of the
-// signals often, the rest seldom. No series is in both: the adapter adds up all that a pod has.
-func (m ManagedScraper) scrapeServer(ctx *pulumi.Context, target ScrapeTarget, opts []pulumi.ResourceOption) (pulumi.Resource, error) {
-	wanted := signals.OneOf(signals.ServerSeries())
-	name := []string{"__name__"}
-	var signal pulumi.Resource
-	for _, monitoring := range []struct {
-		name     string
-		interval time.Duration
-		rules    []managedRelabelRule
-	}{
-		{target.Name, target.Interval, []managedRelabelRule{{Action: "keep", SourceLabels: name, Regex: wanted}}},
-		{ManagedServerName, m.Interval, []managedRelabelRule{
-			{Action: "drop", SourceLabels: name, Regex: wanted},
-			// What else a Python process exports about itself is not worth its price.
-			{Action: "keep", SourceLabels: name, Regex: "vllm:.+"},
-		}},
-	} {
-		object, err := newManagedObject(ctx, "PodMonitoring", target.Namespace, monitoring.name, managedMonitoringSpec{
-			Selector: kmetav1.LabelSelector{MatchLabels: target.Selector},
-			Endpoints: []managedEndpoint{{
-				Port:             target.Port,
-				Path:             target.Path,
-				Interval:         prometheusDuration(monitoring.interval),
-				Timeout:          prometheusDuration(monitoring.interval),
-				MetricRelabeling: monitoring.rules,
-			}},
-			// Without the pod the adapter could not tell whose sample it is.
-			TargetLabels: managedTargetLabels{Metadata: []string{"container", "pod"}},
-		}, opts)
-		if err != nil {
-			return nil, err
-		}
-		if signal == nil {
-			signal = object
-		}
-	}
-	return signal, nil
-}
-
 // GoogleManagedPrometheusArgs are the inputs of GoogleManagedPrometheus.
 type GoogleManagedPrometheusArgs struct {
 	// GPUMetrics is the exporter that the cloud runs; its Source has to be providers.Managed.
 	GPUMetrics providers.GPUMetrics
 	// Settings of the signals, from which the rules follow. Their Interval is at least ManagedMinInterval.
 	Settings signals.Settings
+	// Signals that are on; their rules are added to those that are always there.
+	Signals []signals.Signal
 	// DependsOn lists what must exist first.
 	DependsOn []pulumi.Resource
 }
@@ -158,7 +114,7 @@ func NewGoogleManagedPrometheus(ctx *pulumi.Context, name string, args *GoogleMa
 	if err != nil {
 		return nil, err
 	}
-	rules, err := newManagedObject(ctx, "ClusterRules", "", ManagedRulesName, managedRules(args.Settings), children)
+	rules, err := newManagedObject(ctx, "ClusterRules", "", ManagedRulesName, managedRules(args.Settings, args.Signals), children)
 	if err != nil {
 		return nil, err
 	}
@@ -190,10 +146,10 @@ func managedGPUMonitoring(a *GoogleManagedPrometheusArgs) managedMonitoringSpec 
 
 // managedRules are the recording rules of the signals. Each stands alone: the results of one are seen by the next
 // only after their way through Cloud Monitoring.
-func managedRules(s signals.Settings) managedRulesSpec {
+func managedRules(s signals.Settings, enabled []signals.Signal) managedRulesSpec {
 	s.StandaloneRules = true
 	var groups []managedRuleGroup
-	for _, group := range signals.Rules(s).Groups {
+	for _, group := range signals.Rules(s, enabled).Groups {
 		managed := managedRuleGroup{Name: group.Name, Interval: string(*group.Interval)}
 		for _, rule := range group.Rules {
 			managed.Rules = append(managed.Rules, managedRule{Record: rule.Record, Expr: rule.Expr.String(), Labels: rule.Labels})

@@ -32,19 +32,20 @@ type managedObject[Spec any] struct {
 	Spec Spec `json:"spec"`
 }
 
-func managedArgs() *GoogleManagedPrometheusArgs {
+func managedArgs(t *testing.T) *GoogleManagedPrometheusArgs {
+	t.Helper()
 	settings := signalSettings()
 	settings.Interval = ManagedMinInterval
 	return &GoogleManagedPrometheusArgs{
 		GPUMetrics: providers.GPUMetrics{Source: providers.Managed, Managed: providers.ManagedExporter{
 			Namespace: "gke-managed-system", PodLabels: map[string]string{"app.kubernetes.io/name": "gke-managed-dcgm-exporter"}, Port: "metrics",
 		}},
-		Settings: settings,
+		Settings: settings, Signals: enabled(t, settings),
 	}
 }
 
 func TestGoogleManagedPrometheus(t *testing.T) {
-	args := managedArgs()
+	args := managedArgs(t)
 	r := run(t, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
 		pools, err := anchor(ctx, "pools", provider)
 		if err != nil {
@@ -104,7 +105,7 @@ func kept(t *testing.T, endpoint managedEndpoint, series ...string) []string {
 // The adapter adds up every stored series of a pod, so a series that two objects collect would count twice.
 func TestManagedScraperCollectsEverySeriesOnce(t *testing.T) {
 	args := vllmArgs()
-	args.Scraper, args.ScrapeInterval = ManagedScraper{Interval: 30 * time.Second}, 5*time.Second
+	args.Scraper, args.ScrapeInterval = ManagedScraper{Interval: 30 * time.Second, Series: signals.ServerSeries(nil)}, 5*time.Second
 	args.MonitoringNamespace = "gmp-system"
 	r := run(t, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
 		_, err := NewVLLM(ctx, "vllm", args, provider)
@@ -120,7 +121,7 @@ func TestManagedScraperCollectsEverySeriesOnce(t *testing.T) {
 		require.Len(t, monitoring.Spec.Endpoints, 1)
 		endpoint := monitoring.Spec.Endpoints[0]
 		assert.Equal(t, []string{"http", "/metrics", interval, interval}, []string{endpoint.Port, endpoint.Path, endpoint.Interval, endpoint.Timeout})
-		for _, series := range kept(t, endpoint, append(signals.ServerSeries(), "vllm:kv_cache_usage_perc", "python_gc_objects_collected_total")...) {
+		for _, series := range kept(t, endpoint, append(signals.ServerSeries(nil), "vllm:kv_cache_usage_perc", "python_gc_objects_collected_total")...) {
 			collected[series]++
 		}
 	}
@@ -143,7 +144,7 @@ func TestGoogleManagedPrometheusRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			assertRefused(t, test.want, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
-				args := managedArgs()
+				args := managedArgs(t)
 				test.change(args)
 				_, err := NewGoogleManagedPrometheus(ctx, "managed-collection", args, provider)
 				return err

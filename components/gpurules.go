@@ -18,6 +18,8 @@ type GPURulesArgs struct {
 	Namespace string
 	// Settings of the signals, from which the rules follow.
 	Settings signals.Settings
+	// Signals that are on; their rules are added to those that are always there.
+	Signals []signals.Signal
 	// DependsOn lists what must exist first: the namespace, and what brings the kind PrometheusRule.
 	DependsOn []pulumi.Resource
 }
@@ -44,7 +46,7 @@ func NewGPURules(ctx *pulumi.Context, name string, args *GPURulesArgs, opts ...p
 	}
 	// Registration empties the output fields, so this comes after it.
 	c.Name = pulumi.String(GPURulesName).ToStringOutput()
-	rule, err := newPrometheusRule(ctx, args.Namespace, GPURulesName, signals.Rules(args.Settings), childOptions(c, args.DependsOn))
+	rule, err := newPrometheusRule(ctx, args.Namespace, GPURulesName, signals.Rules(args.Settings, args.Signals), childOptions(c, args.DependsOn))
 	if err != nil {
 		return nil, err
 	}

@@ -24,8 +24,10 @@ const (
 	PrometheusService = "kps-prometheus"
 	// PrometheusPort is its port.
 	PrometheusPort = 9090
-	// GrafanaService is the Service of Grafana, on port 80.
+	// GrafanaService is the Service of Grafana.
 	GrafanaService = "kps-grafana"
+	// GrafanaPort is its port.
+	GrafanaPort = 80
 	// GrafanaAdminSecret is the Secret with Grafana's administrator, keys admin-user and
 	// admin-password.
 	GrafanaAdminSecret = "kps-grafana-admin"
@@ -103,6 +105,12 @@ type KubePrometheusStack struct {
 func PrometheusURL(namespace string) string {
 	return fmt.Sprintf("http://%s.%s.svc", PrometheusService, namespace)
 }
+
+// Job returns the label job of Prometheus' own series: the name of its Service.
+func (*KubePrometheusStack) Job() string { return PrometheusService }
+
+// Volumes returns a regular expression of the names of the claims of Prometheus' volumes, as the operator makes them.
+func (*KubePrometheusStack) Volumes() string { return "prometheus-" + PrometheusService + "-db-.*" }
 
 // NewKubePrometheusStack registers the release and Grafana's administrator.
 func NewKubePrometheusStack(ctx *pulumi.Context, name string, args *KubePrometheusStackArgs,

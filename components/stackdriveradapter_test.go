@@ -21,7 +21,7 @@ const stackdriverAdapterType = "vllm-autoscaling:components:StackdriverAdapter"
 func stackdriverArgs(t *testing.T) *StackdriverAdapterArgs {
 	return &StackdriverAdapterArgs{
 		Namespace: "monitoring", ServingNamespace: "vllm", Image: "example.com/adapter:v1", ListenPort: 10250, Replicas: 2,
-		Signals: signals.ForCloudMonitoring(catalogue(t, signalSettings())),
+		Signals: signals.ForCloudMonitoring(enabled(t, signalSettings())),
 	}
 }
 

@@ -150,9 +150,9 @@ func autoscalerAlerts(s Settings) []alert {
 	return append(all,
 		alert{
 			name: "VLLMCustomMetricsAPIUnavailable", severity: Critical, after: 5 * time.Minute,
-			expr:    fmt.Sprintf("max by (name) (%s) == 1", telemetry.Select(telemetry.SeriesUnavailableAPI, telemetry.Equal("name", telemetry.CustomMetricsAPI))),
+			expr:    fmt.Sprintf("max by (name) (%s) == 1", telemetry.Select(telemetry.SeriesUnavailableAPI, telemetry.Equal("name", s.MetricsAPI))),
 			summary: "The custom metrics API does not answer",
-			description: "The API server cannot reach what serves " + telemetry.CustomMetricsAPI + ": the autoscaler gets no metric, and no namespace can be deleted. " +
+			description: "The API server cannot reach what serves " + s.MetricsAPI + ": the autoscaler gets no metric, and no namespace can be deleted. " +
 				"Look at the APIService's condition: it names the cause, mostly no endpoints or a port that a firewall closes.",
 		},
 		alert{

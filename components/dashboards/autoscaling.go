@@ -9,7 +9,7 @@ import (
 )
 
 // signalUnits are the units of the catalogue in Grafana's words.
-var signalUnits = map[string]string{"percent": unitPercent, "requests": unitNumber}
+var signalUnits = map[signals.Unit]string{signals.Percent: unitPercent, signals.Requests: unitNumber}
 
 func autoscaling(s telemetry.Settings) page {
 	single := func(expr, legend string) query { return query{"max(" + expr + ")", legend} }

@@ -60,7 +60,7 @@ func serving(s telemetry.Settings) page {
 				{title: "Tokens generated per second", description: "Output tokens per second, all pods.", unit: unitTokens, width: sixth, single: true,
 					queries: []query{{total(telemetry.SeriesGenerationTokens), "generated"}}},
 				{title: "KV cache, fullest pod", description: "Share of the KV cache in use in the fullest pod. At 100 % requests wait or are preempted.", unit: unitRatio, width: sixth, single: true,
-					queries: []query{{fmt.Sprintf("max(%s)", server(telemetry.SeriesKVCacheUsage)), "fullest"}}},
+					queries: []query{{fmt.Sprintf("max(%s)", server(signals.SeriesKVCacheUsage)), "fullest"}}},
 			}},
 			{"Requests", []panel{
 				{title: "Request rate per pod", description: "Requests finished per second.", unit: unitPerSecond, width: half, stacked: true,
@@ -93,7 +93,7 @@ func serving(s telemetry.Settings) page {
 				{title: "Prompt tokens per pod", description: "Input tokens read per second.", unit: unitTokens, width: half, stacked: true,
 					queries: []query{{rate("pod", telemetry.SeriesPromptTokens), "{{pod}}"}}},
 				{title: "KV cache in use", description: "Share of each pod's KV cache that holds running requests.", unit: unitRatio, width: half, high: 1,
-					queries: []query{{fmt.Sprintf("max by (pod) (%s)", server(telemetry.SeriesKVCacheUsage)), "{{pod}}"}}},
+					queries: []query{{fmt.Sprintf("max by (pod) (%s)", server(signals.SeriesKVCacheUsage)), "{{pod}}"}}},
 				{title: "Preemptions", description: "Requests per second that lost their place because the KV cache was full; their work is done again.", unit: unitPerSecond, width: half,
 					queries: []query{{rate("pod", telemetry.SeriesPreemptions), "{{pod}}"}}},
 			}},

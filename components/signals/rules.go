@@ -12,14 +12,14 @@ import (
 // RuleGroup is the name of the group that holds the recording rules.
 const RuleGroup = "vllm-signals"
 
-// Rules gives the recording rules of the signals, as the spec of a PrometheusRule. The settings must be valid
-// (see Settings.Validate). Requests in flight and the unguarded GPU utilisation are recorded even
-// where the GPU signal is off: dashboards show them.
+// Rules returns the recording rules of the signals that are on, as the spec of a PrometheusRule. The settings must be
+// valid (see Settings.Validate). Requests in flight and the unguarded GPU utilisation are recorded whichever signals
+// are on: dashboards show them.
 //
-// Every expression takes the newest sample (5 minutes back at most) instead of a window: a DCGM exporter
+// Every expression reads the newest sample (5 minutes back at most) instead of a window: a DCGM exporter
 // and kube-state-metrics are scraped more slowly than the rules run, and a window would add its own length to
 // the delay. A pod that disappears is marked stale at its next missed scrape, so nothing lingers for those 5 minutes.
-func Rules(s Settings) monitoringv1.PrometheusRuleSpec {
+func Rules(s Settings, enabled []Signal) monitoringv1.PrometheusRuleSpec {
 	var rules []monitoringv1.Rule
 	if s.SimulateGPU {
 		rules = append(rules, monitoringv1.Rule{
@@ -32,8 +32,10 @@ func Rules(s Settings) monitoringv1.PrometheusRuleSpec {
 		monitoringv1.Rule{Record: RecordRequestsInFlight, Expr: intstr.FromString(inFlightExpr(s))},
 		monitoringv1.Rule{Record: RecordGPUUtilization, Expr: intstr.FromString(utilizationExpr(s))},
 	)
-	if s.GPUTarget > 0 {
-		rules = append(rules, monitoringv1.Rule{Record: RecordGPUUtilizationGuarded, Expr: intstr.FromString(guardedExpr(s))})
+	for _, signal := range enabled {
+		if signal.Expr != nil {
+			rules = append(rules, monitoringv1.Rule{Record: signal.Series, Expr: intstr.FromString(signal.Expr(s))})
+		}
 	}
 	interval := monitoringv1.Duration(model.Duration(s.Interval).String())
 	// One group: its rules run in order and each sees what the one before has just written, so the
@@ -96,6 +98,12 @@ func percentExpr(matchers string) string {
 func guardedExpr(s Settings) string {
 	return fmt.Sprintf("(\n  %s\n  * on (%s)\n  clamp_max(%s / %s, 1)\n) >= 0",
 		resultOf(RecordGPUUtilization, utilizationExpr, s), perPod, resultOf(RecordRequestsInFlight, inFlightExpr, s), number(s.GPUGuardRequests))
+}
+
+// kvCacheExpr is the usage of the KV cache in percent of the fullest engine of each pod: that engine is the first to
+// preempt requests. What is no share (NaN, or a percentage) is dropped, not trusted.
+func kvCacheExpr(s Settings) string {
+	return fmt.Sprintf("100 * max by (%s) ((%s{%s} >= 0) <= 1)", perPod, SeriesKVCacheUsage, inNamespace(LabelNamespace, s))
 }
 
 // simulatedGPUExpr reads as a real GPU does: near 100 as soon as anything runs, 0 when idle. Its labels

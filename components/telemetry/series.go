@@ -19,8 +19,6 @@ const (
 	// SeriesPromptTokens and SeriesGenerationTokens count tokens read and written.
 	SeriesPromptTokens     = "vllm:prompt_tokens_total"
 	SeriesGenerationTokens = "vllm:generation_tokens_total"
-	// SeriesKVCacheUsage is the share of the KV cache in use, 0 to 1.
-	SeriesKVCacheUsage = "vllm:kv_cache_usage_perc"
 	// SeriesPreemptions counts requests that lost their place because the KV cache was full.
 	SeriesPreemptions = "vllm:num_preemptions_total"
 )
@@ -80,8 +78,6 @@ const (
 	LabelFinishReason = "finish_reason"
 	// GPUResource is the GPU's resource name as kube-state-metrics writes it.
 	GPUResource = "nvidia_com_gpu"
-	// CustomMetricsAPI is the APIService that the autoscaler asks.
-	CustomMetricsAPI = "v1beta1.custom.metrics.k8s.io"
 )
 
 // TimeToFirstTokenBuckets are the upper bounds, in seconds, of vLLM's histogram of the time to the

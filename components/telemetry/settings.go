@@ -26,6 +26,8 @@ type Settings struct {
 	Autoscaler string
 	// Adapter is the Deployment that answers the custom metrics API; "" where the cluster itself does.
 	Adapter string
+	// MetricsAPI is the APIService that the autoscaler reads the signals from. Required.
+	MetricsAPI string
 	// PrometheusJob is the label job of Prometheus' own series; "" where Prometheus is not the
 	// stack's own.
 	PrometheusJob string
@@ -51,6 +53,9 @@ func (s Settings) Validate() error {
 		if validation.IsDNS1123Label(value) != nil {
 			problems = append(problems, fmt.Errorf("%s %q is not the name of a Kubernetes object (lower-case letters, digits and '-', at most 63)", field, value))
 		}
+	}
+	if s.MetricsAPI == "" {
+		problems = append(problems, errors.New("MetricsAPI is missing: the APIService that the autoscaler reads"))
 	}
 	if !s.SimulatedGPU {
 		if _, err := regexp.Compile(s.GPUJob); err != nil || s.GPUJob == "" {

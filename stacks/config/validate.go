@@ -27,9 +27,6 @@ const (
 	// maxHPAStabilization and maxHPAPeriod are the API's limits of an HPA's behavior.
 	maxHPAStabilization = time.Hour
 	maxHPAPeriod        = 30 * time.Minute
-	// hpaTolerance is kube-controller-manager's --horizontal-pod-autoscaler-tolerance, which managed
-	// clouds leave at its default: an average up to a tenth above the target changes nothing.
-	hpaTolerance = 0.1
 	// maxDrain is the cluster autoscaler's --max-graceful-termination-sec: it kills a pod that needs
 	// longer when it removes a node.
 	maxDrain = 10 * time.Minute
