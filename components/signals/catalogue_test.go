@@ -39,6 +39,7 @@ func TestRowsOfTheCatalogue(t *testing.T) {
 		assert.Regexp(t, `^[a-z_]+$`, d.Name)
 		assert.Contains(t, []Unit{Requests, Percent}, d.Unit, d.Key)
 		assert.NotEmpty(t, d.Label, d.Key)
+		assert.NotEmpty(t, d.Column, d.Key)
 		assert.Regexp(t, `^[A-Z].*\.$`, d.Help, d.Key)
 		assert.Equal(t, d.Unit == Percent, d.Expr != nil, "%s: Google's adapter adds up the series of a pod, which only a count survives", d.Key)
 		for _, maxNumSeqs := range []int{1, 2, 16, 256} {

@@ -47,8 +47,8 @@ type Definition struct {
 	GPU bool
 	// Unit of the samples and of the target.
 	Unit Unit
-	// Label is the signal in a few words, for a column or a legend.
-	Label string
+	// Label is the signal in a few words, for a legend, and Column in one or two, for the heading of a column.
+	Label, Column string
 	// Help is one sentence on what a sample means.
 	Help string
 	// Default is true for a signal that is on unless the configuration switches it off.
