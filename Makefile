@@ -62,7 +62,7 @@ golden: ## Rewrite the golden previews after a change that is meant.
 record-previews: tools ## Record again in the lab what the CLI prints for the tests of the preview; STACKS=gke,local for some.
 	cd tests && go run ./preview/record $(if $(STACKS),-stacks $(STACKS))
 
-config-docs: ## Rewrite docs/configuration.md and docs/stack.schema.json from the types of package stacks.
+config-docs: ## Rewrite docs/configuration.md, docs/stack.schema.json and the config section of Pulumi.yaml from the fields of package stacks/config.
 	cd tests && UPDATE_EFFECTS=1 go test -count=1 -run TestEffects ./engine && go run ./cmd/configdocs ..
 
 fuzz: ## Fuzz the reading of configurations and stack files, FUZZ executions of each (1000000); the first build takes minutes.

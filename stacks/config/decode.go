@@ -15,25 +15,34 @@ import (
 	"github.com/agext/levenshtein"
 )
 
-// keySet holds the dotted keys, below the project's namespace, that a source gives.
+// keySet has the dotted keys, below the project's namespace, that a source gives: true for those whose value was taken,
+// false for those whose value was refused.
 type keySet map[string]bool
 
+// has reports whether a key is given, with a value that was taken.
 func (s keySet) has(key string) bool { return s[key] }
 
-// hasBelow says whether any key of an object is given, other than the excepted one.
+// refused reports whether a key is given with a value that was refused; its field then has the default.
+func (s keySet) refused(key string) bool {
+	taken, given := s[key]
+	return given && !taken
+}
+
+// hasBelow reports whether any key of an object is given, other than the excepted one.
 func (s keySet) hasBelow(object, except string) bool {
-	for key := range s {
-		if key != except && strings.HasPrefix(key, object+".") {
+	for key, taken := range s {
+		if taken && key != except && strings.HasPrefix(key, object+".") {
 			return true
 		}
 	}
 	return false
 }
 
-// parse decodes a source strictly into c and returns the keys that it gives.
-func parse(source Source, c *Config) (keySet, []Problem) {
+// parse decodes a source strictly into a struct, given by pointer, and returns the keys that the source gives. A value that
+// has the wrong type, or that the tags of its field do not allow, is a problem and leaves the field alone.
+func parse(source Source, into any) (keySet, []Problem) {
 	d := &decoder{source: source, given: keySet{}}
-	root := reflect.ValueOf(c).Elem()
+	root := reflect.ValueOf(into).Elem()
 	for _, full := range slices.Sorted(maps.Keys(source.Values)) {
 		namespace, name, named := strings.Cut(full, ":")
 		if namespace != source.Project || !named {
@@ -41,12 +50,13 @@ func parse(source Source, c *Config) (keySet, []Problem) {
 			continue
 		}
 		d.secret = source.isSecret(full)
-		field, ok := fieldByKey(root, name)
+		field, tag, ok := fieldByKey(root, name)
 		if !ok {
 			d.unknown("", name)
 			continue
 		}
-		d.topLevel(name, source.Values[full], field)
+		d.providers = providersOwn(tag, field.Type())
+		d.topLevel(name, source.Values[full], field, tag)
 	}
 	return d.given, d.problems
 }
@@ -58,16 +68,18 @@ type decoder struct {
 	problems []Problem
 	// secret is true below a top-level key that holds a secret: none of its values is ever shown.
 	secret bool
+	// providers is true below an object whose defaults are left to a provider package, where the empty text means the default.
+	providers bool
 }
 
 // topLevel decodes a top-level value: a plain string, or JSON for everything that has structure.
-func (d *decoder) topLevel(name, raw string, field reflect.Value) {
+func (d *decoder) topLevel(name, raw string, field reflect.Value, tag reflect.StructTag) {
 	if raw == "" {
 		return // The project file's default of an optional key.
 	}
 	switch field.Interface().(type) {
 	case string, Secret:
-		d.value(name, raw, field)
+		d.value(name, raw, field, tag)
 		return
 	}
 	decoder := json.NewDecoder(strings.NewReader(raw))
@@ -76,46 +88,46 @@ func (d *decoder) topLevel(name, raw string, field reflect.Value) {
 	if err := decoder.Decode(&value); err != nil || decoder.Decode(new(any)) != io.EOF {
 		value = raw // Not JSON, so a plain string where an object belongs.
 	}
-	d.value(name, value, field)
+	d.value(name, value, field, tag)
 }
 
 // value decodes one value, of the types that encoding/json produces, into a field.
-func (d *decoder) value(key string, value any, field reflect.Value) {
+func (d *decoder) value(key string, value any, field reflect.Value, tag reflect.StructTag) {
 	if value == nil {
 		return // An empty entry in YAML means the default.
 	}
 	switch target := field.Addr().Interface().(type) {
 	case *string:
-		decodeAs(d, key, value, target, "a string, in quotes where YAML would read something else", asString)
+		decodeAs(d, key, value, target, tag, "a string, in quotes where YAML would read something else", asString)
 	case *Secret:
-		decodeAs(d, key, value, target, "a string", func(v any) (Secret, bool) {
+		decodeAs(d, key, value, target, tag, "a string", func(v any) (Secret, bool) {
 			s, ok := v.(string)
 			return NewSecret(s), ok
 		})
 	case *Quantity:
-		decodeAs(d, key, value, target, `a quantity such as 2, "500m" or "10Gi"`, asQuantity)
+		decodeAs(d, key, value, target, tag, `a quantity such as 2, "500m" or "10Gi"`, asQuantity)
 	case *int:
-		decodeAs(d, key, value, target, "a whole number", asInt)
+		decodeAs(d, key, value, target, tag, "a whole number", asInt)
 	case *float64:
-		decodeAs(d, key, value, target, "a number", asFloat)
+		decodeAs(d, key, value, target, tag, "a number", asFloat)
 	case *bool:
-		decodeAs(d, key, value, target, "true or false", func(v any) (bool, bool) {
+		decodeAs(d, key, value, target, tag, "true or false", func(v any) (bool, bool) {
 			b, ok := v.(bool)
 			return b, ok
 		})
 	case *time.Duration:
-		decodeAs(d, key, value, target, `a duration such as "500ms", "15s" or "5m"`, asDuration)
+		decodeAs(d, key, value, target, tag, `a duration such as "500ms", "15s" or "5m"`, asDuration)
 	case *[]string:
-		decodeAs(d, key, value, target, "a list of strings", asStrings)
+		decodeAs(d, key, value, target, tag, "a list of strings", asStrings)
 	case *map[string]string:
-		decodeAs(d, key, value, target, `a map of strings to strings, "true" and numbers in quotes`, asStringMap)
+		decodeAs(d, key, value, target, tag, `a map of strings to strings, "true" and numbers in quotes`, asStringMap)
 	case *map[string]any:
-		decodeAs(d, key, value, target, "an object", func(v any) (map[string]any, bool) {
+		decodeAs(d, key, value, target, tag, "an object", func(v any) (map[string]any, bool) {
 			m, ok := v.(map[string]any)
 			return plainNumbers(m).(map[string]any), ok
 		})
 	case *[]Toleration:
-		d.tolerations(key, value, target)
+		d.tolerations(key, value, target, tag)
 	case *Chart:
 		target.secret = d.secret
 		d.object(key, value, field)
@@ -124,15 +136,36 @@ func (d *decoder) value(key string, value any, field reflect.Value) {
 	}
 }
 
-// decodeAs stores a value that has the right type and reports one that has not.
-func decodeAs[T any](d *decoder, key string, value any, target *T, want string, convert func(any) (T, bool)) {
+// decodeAs stores a value that has the right type and keeps the rules of its field's tags, and reports any other.
+func decodeAs[T any](
+	d *decoder, key string, value any, target *T, tag reflect.StructTag, want string, convert func(any) (T, bool),
+) {
 	converted, ok := convert(value)
 	if !ok {
 		d.wrongType(key, value, want)
 		return
 	}
-	*target = converted
-	d.given[key] = true
+	if d.allows(key, value, converted, tag) {
+		*target = converted
+		d.given[key] = true
+	}
+}
+
+// allows reports whether the tags of a key's field allow its converted value, and adds a problem for each part that they do not.
+func (d *decoder) allows(key string, value, converted any, tag reflect.StructTag) bool {
+	rules := RulesOf(tag)
+	rules.optional = rules.optional || d.providers
+	refused := rules.check(converted)
+	for _, r := range refused {
+		shown := choose(r.item == "", value, r.value)
+		d.problems = append(d.problems, Problem{
+			Key: d.source.Project + ":" + key + r.item, Value: d.shown(shown), Allowed: r.allowed, Fix: choose(d.secret, "see docs/configuration.md", r.fix),
+		})
+	}
+	if len(refused) > 0 {
+		d.given[key] = false
+	}
+	return len(refused) == 0
 }
 
 // object decodes a nested object, key by key.
@@ -143,29 +176,34 @@ func (d *decoder) object(key string, value any, field reflect.Value) {
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(object)) {
-		child, ok := fieldByKey(field, name)
+		child, tag, ok := fieldByKey(field, name)
 		if !ok {
 			d.unknown(key+".", name)
 			continue
 		}
-		d.value(key+"."+name, object[name], child)
+		d.value(key+"."+name, object[name], child, tag)
 	}
 }
 
-func (d *decoder) tolerations(key string, value any, target *[]Toleration) {
+func (d *decoder) tolerations(key string, value any, target *[]Toleration, tag reflect.StructTag) {
 	list, ok := value.([]any)
 	if !ok {
 		d.wrongType(key, value, "a list of objects with the keys "+strings.Join(keysOf(reflect.TypeFor[Toleration]()), ", "))
 		return
 	}
-	*target = make([]Toleration, len(list))
+	found, decoded := len(d.problems), make([]Toleration, len(list))
 	for i, item := range list {
-		d.object(fmt.Sprintf("%s[%d]", key, i), item, reflect.ValueOf(&(*target)[i]).Elem())
+		d.object(fmt.Sprintf("%s[%d]", key, i), item, reflect.ValueOf(&decoded[i]).Elem())
 	}
-	d.given[key] = true
+	// What is wrong with the parts of an item is not a problem of the item once more.
+	if len(d.problems) == found && d.allows(key, value, decoded, tag) {
+		*target = decoded
+	}
+	d.given[key] = len(d.problems) == found
 }
 
 func (d *decoder) wrongType(key string, value any, want string) {
+	d.given[key] = false
 	d.problems = append(d.problems, Problem{
 		Key: d.source.Project + ":" + key, Value: d.shown(value), Allowed: want,
 		Fix: "change the value, or remove the key to get its default",
@@ -204,10 +242,13 @@ func (d *decoder) checkNamespace(full, namespace, name string) {
 	})
 }
 
-// shown is a value as an error may print it.
+// shown returns a value as an error may print it.
 func (d *decoder) shown(value any) string {
 	if d.secret {
 		return "[secret]"
+	}
+	if text, ok := value.(string); ok {
+		return strconv.Quote(text)
 	}
 	text, err := json.Marshal(value)
 	if err != nil {
@@ -215,8 +256,6 @@ func (d *decoder) shown(value any) string {
 	}
 	return string(text)
 }
-
-func (s Source) isSecret(full string) bool { return s.Secret != nil && s.Secret(full) }
 
 func asString(v any) (string, bool) {
 	s, ok := v.(string)
@@ -240,7 +279,7 @@ func asInt(v any) (int, bool) {
 	return i, err == nil
 }
 
-// asFloat takes a number in quotes too, because `pulumi config set --path` stores 0.85 as a string.
+// asFloat accepts a number in quotes too, because `pulumi config set --path` stores 0.85 as a string.
 func asFloat(v any) (float64, bool) {
 	var text string
 	switch n := v.(type) {
@@ -311,80 +350,3 @@ func plainNumbers(v any) any {
 	}
 	return v
 }
-
-// fieldByKey finds the field of a struct that a key names.
-func fieldByKey(structure reflect.Value, key string) (reflect.Value, bool) {
-	for i := range structure.NumField() {
-		if tag := structure.Type().Field(i).Tag.Get("key"); tag == key && tag != "-" {
-			return structure.Field(i), true
-		}
-	}
-	return reflect.Value{}, false
-}
-
-// keysOf lists the keys of a struct in their order.
-func keysOf(structure reflect.Type) []string {
-	var keys []string
-	for i := range structure.NumField() {
-		if tag := structure.Field(i).Tag.Get("key"); tag != "-" && tag != "" {
-			keys = append(keys, tag)
-		}
-	}
-	return keys
-}
-
-func topLevelKeys() []string { return keysOf(reflect.TypeFor[Config]()) }
-
-// Keys lists every key of the configuration, dotted, without the project's namespace: the leaves,
-// in the order of Config.
-func Keys() []string { return leaves("", reflect.TypeFor[Config]()) }
-
-func leaves(prefix string, structure reflect.Type) []string {
-	var keys []string
-	for i := range structure.NumField() {
-		field := structure.Field(i)
-		tag := field.Tag.Get("key")
-		if tag == "-" || tag == "" {
-			continue
-		}
-		if field.Type.Kind() == reflect.Struct && field.Type != reflect.TypeFor[Secret]() {
-			keys = append(keys, leaves(prefix+tag+".", field.Type)...)
-			continue
-		}
-		keys = append(keys, prefix+tag)
-	}
-	return keys
-}
-
-// nearestKey names the known key that an unknown one most likely stands for: the one whose
-// spelling is nearest as a whole, or whose last part is, where it was put below the wrong parent.
-func nearestKey(key string) string {
-	best, bestDistance := "", math.MaxInt
-	for _, known := range knownKeys() {
-		whole := levenshtein.Distance(key, known, nil)
-		// One more than the distance of the last parts: a near miss in place beats a far-off twin.
-		part := levenshtein.Distance(lastPart(key), lastPart(known), nil) + 1
-		if distance := min(whole, part); distance < bestDistance {
-			best, bestDistance = known, distance
-		}
-	}
-	return best
-}
-
-// knownKeys lists the keys and the objects that hold them.
-func knownKeys() []string {
-	known := topLevelKeys()
-	for _, leaf := range Keys() {
-		for end, r := range leaf {
-			if r == '.' && !slices.Contains(known, leaf[:end]) {
-				known = append(known, leaf[:end])
-			}
-		}
-		if !slices.Contains(known, leaf) {
-			known = append(known, leaf)
-		}
-	}
-	return known
-}
-
-func lastPart(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }

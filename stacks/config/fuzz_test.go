@@ -249,7 +249,7 @@ func rewritten(t *testing.T, s Source, config *Config) Source {
 		value := reflect.ValueOf(*config)
 		var written any
 		for part := range strings.SplitSeq(key, ".") {
-			next, ok := fieldByKey(value, part)
+			next, _, ok := fieldByKey(value, part)
 			if !ok {
 				break // An item of a list, which is written as a whole.
 			}

@@ -4,17 +4,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // secretNames match names under which charts expect a credential itself, and not the name of a Secret.
 var secretNames = regexp.MustCompile(`(?i)(password|passwd|token|apikey|secretkey|privatekey)$`)
 
-// validatePlainText refuses credentials in plain text under keys that are not for them: whoever can read
+// checkPlainText refuses credentials in plain text under keys that are not for them: whoever can read
 // the stack file, the state or the cluster's objects could use them.
-func (c *Config) validatePlainText(r *report) {
+func checkPlainText(r *report) {
 	for _, full := range slices.Sorted(maps.Keys(r.source.Values)) {
 		name, ours := strings.CutPrefix(full, r.source.Project+":")
 		if !ours || r.source.isSecret(full) || isSecretKey(name) {
@@ -39,12 +41,12 @@ func (r *report) plainText(key, text string) {
 	switch found := tokenForms.FindString(text); {
 	case strings.HasPrefix(found, "hf_"):
 		r.problems = append(r.problems, Problem{
-			Key: r.source.Project + ":" + key, Value: "[hidden]", Allowed: "no credential; this one is a Hugging Face token in plain text",
+			Key: r.full(key), Value: "[hidden]", Allowed: "no credential; this one is a Hugging Face token in plain text",
 			Fix: fmt.Sprintf("remove it here, then: pulumi config set --secret %s:huggingFaceToken (and replace the token if the file was shared)", r.source.Project),
 		})
 	case found != "":
 		r.problems = append(r.problems, Problem{
-			Key: r.source.Project + ":" + key, Value: "[hidden]", Allowed: "no credential in plain text",
+			Key: r.full(key), Value: "[hidden]", Allowed: "no credential in plain text",
 			Fix: fmt.Sprintf("remove it here; where the key is for credentials: pulumi config set --secret --path '%s:%s' (and replace it if the file was shared)",
 				r.source.Project, key),
 		})
@@ -54,10 +56,19 @@ func (r *report) plainText(key, text string) {
 	}
 }
 
-// isSecretKey says whether a key is for a credential.
-func isSecretKey(key string) bool {
-	return slices.Contains([]string{"huggingFaceToken", "apiKey", "monitoring.grafanaPassword"}, key)
-}
+// isSecretKey reports whether a key is for a credential.
+func isSecretKey(key string) bool { return slices.Contains(secretKeys(), key) }
+
+// secretKeys lists the keys of type Secret.
+var secretKeys = sync.OnceValue(func() []string {
+	var keys []string
+	walk("", reflect.ValueOf(&Config{}).Elem(), func(key string, field reflect.Value, _ reflect.StructTag) {
+		if field.Type() == reflect.TypeFor[Secret]() {
+			keys = append(keys, key)
+		}
+	})
+	return keys
+})
 
 // walkStrings visits every string below a key, names of objects included.
 func walkStrings(key string, value any, visit func(key, text string)) {

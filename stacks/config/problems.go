@@ -13,12 +13,10 @@ type Problem struct {
 	Key string
 	// Value is what was found, as it may be shown; "" when there is none.
 	Value string
-	// Allowed says what would be right.
+	// Allowed describes what would be right.
 	Allowed string
-	// Fix says what to do.
+	// Fix is what to do.
 	Fix string
-	// ways are those that Fix names, where they were tried.
-	ways []way
 }
 
 // Warning is one thing about a valid configuration that is probably not meant.
@@ -27,23 +25,26 @@ type Warning struct {
 	Key string
 	// Value is what was found, as it may be shown; "" when there is none.
 	Value string
-	// Why says what it leads to.
+	// Why is what it leads to.
 	Why string
-	// Fix says what to do.
+	// Fix is what to do.
 	Fix string
 }
 
-// String is the warning as Pulumi shows it.
+// String returns the warning as Pulumi shows it.
 func (w Warning) String() string {
 	return fmt.Sprintf("%s%s: %s; %s", w.Key, choose(w.Value == "", "", " = "+w.Value), w.Why, w.Fix)
 }
 
-// ConfigError is everything that is wrong with the configuration of a stack, sorted by key.
+// ConfigError is everything that is wrong with the configuration of a stack.
 type ConfigError struct {
-	Stack    string
+	// Stack is the stack's name.
+	Stack string
+	// Problems are sorted by key.
 	Problems []Problem
 }
 
+// newConfigError sorts the problems and removes credentials from them.
 func newConfigError(source Source, problems []Problem) *ConfigError {
 	for i := range problems {
 		p := &problems[i]
@@ -53,7 +54,7 @@ func newConfigError(source Source, problems []Problem) *ConfigError {
 	return &ConfigError{Stack: source.Stack, Problems: problems}
 }
 
-// Error lists the problems, one block each.
+// Error lists the problems, a block for each.
 func (e *ConfigError) Error() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "the configuration of stack %q has %d problem%s; nothing was created or changed\n",
@@ -68,32 +69,9 @@ func (e *ConfigError) Error() string {
 	return text.String()
 }
 
-// change is what a user may do about a problem: new values by key, nil to take a key away.
-type change map[string]any
-
-// way is a way out of a problem.
-type way struct {
-	// text says it in terms of keys.
-	text string
-	// changes are all changes that the text names. Each was tried: with it, the problem is gone.
-	changes []change
-}
-
-// inWords joins ways out.
-func inWords(ways []way) string {
-	var texts []string
-	for _, w := range ways {
-		texts = append(texts, w.text)
-	}
-	if len(texts) == 0 {
-		return "no single change does; docs/sizing.md lists which models fit which GPUs"
-	}
-	return choose(len(texts) > 1, "any of: ", "") + strings.Join(texts, "; or ")
-}
-
 // tokenForms match credentials that have a form of their own.
 var tokenForms = regexp.MustCompile(`hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}|glpat-[A-Za-z0-9_-]{20,}|` +
 	`\bAKIA[0-9A-Z]{16}\b|\bsk-[A-Za-z0-9_-]{20,}|pul-[0-9a-f]{40}|xox[abprs]-[A-Za-z0-9-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----`)
 
-// withoutTokens blots credentials out.
+// withoutTokens replaces credentials.
 func withoutTokens(text string) string { return tokenForms.ReplaceAllString(text, "[hidden]") }

@@ -52,14 +52,14 @@ func scopesOf(key string) []scope {
 	return scopes
 }
 
-// validateScopes refuses keys that would be without effect: those of another cloud, and those of a
-// cluster to create with one that is there, or the other way round.
-func (c *Config) validateScopes(r *report, given keySet) {
+// checkScopes refuses keys that would be without effect: those of another cloud, and those of a cluster to create with one
+// that is there, or the other way round. Whatever else is wrong with such a key does not matter.
+func (c *Config) checkScopes(r *report) {
 	if !slices.Contains(Clouds, c.Cloud) {
-		return // Said already; with the right cloud they may all be right.
+		return // A problem already; with the right cloud they may all be right.
 	}
 	reported := map[string]bool{}
-	for _, key := range slices.Sorted(maps.Keys(given)) {
+	for _, key := range slices.Sorted(maps.Keys(r.given)) {
 		for _, s := range scopesOf(key) {
 			problem := c.outside(s)
 			if problem == nil {
@@ -67,7 +67,8 @@ func (c *Config) validateScopes(r *report, given keySet) {
 			}
 			if !reported[s.key] {
 				reported[s.key] = true
-				problem.Key = r.source.Project + ":" + s.key
+				problem.Key = r.full(s.key)
+				r.problems = slices.DeleteFunc(r.problems, func(p Problem) bool { return isAtOrBelow(p.Key, problem.Key) })
 				r.problems = append(r.problems, *problem)
 			}
 			break
@@ -75,7 +76,13 @@ func (c *Config) validateScopes(r *report, given keySet) {
 	}
 }
 
-// outside is the problem of a key that is given outside its scope, without its key; nil inside.
+// isAtOrBelow reports whether a key is an object's or that of something in it.
+func isAtOrBelow(key, object string) bool {
+	rest, ok := strings.CutPrefix(key, object)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// outside returns the problem of a key that is given outside its scope, without its key; nil inside.
 func (c *Config) outside(s scope) *Problem {
 	switch {
 	case len(s.clouds) > 0 && !slices.Contains(s.clouds, c.Cloud):
@@ -97,12 +104,12 @@ func (c *Config) outside(s scope) *Problem {
 	return nil
 }
 
-// outsideFixes say what to do about a key on the wrong cloud, where there is more to say than to
+// outsideFixes are what to do about a key on the wrong cloud, where that is more than to
 // remove it.
 var outsideFixes = map[string]string{
 	"cluster.kubernetesVersion": "remove the key; on GKE, gke.releaseChannel chooses how new versions are",
-	"cluster.kubeconfig":        "remove the key: the cloud says how to reach its cluster",
-	"cluster.context":           "remove the key: the cloud says how to reach its cluster",
+	"cluster.kubeconfig":        "remove the key: how to reach its cluster follows from the cloud",
+	"cluster.context":           "remove the key: how to reach its cluster follows from the cloud",
 	"gpu.nodeSelector":          "remove the key: it follows from the GPU pool; vllm.nodeSelector narrows it",
 	"gpu.tolerations":           "remove the key: they follow from the GPU pool",
 	"gpu.metrics":               "remove the key: the cloud decides who exports GPU metrics",

@@ -32,7 +32,7 @@ type Signal struct {
 	Enabled bool `key:"enabled"`
 	// Target is the average per replica. For requests running: below model.maxNumSeqs / 1.1, by default
 	// 75 % of it, rounded down.
-	Target float64 `key:"target" unit:"requests" above:"0"`
+	Target float64 `key:"target" unit:"requests" above:"0" hint:"to switch the signal off, set its enabled to false"`
 }
 
 // GPUSignal is the GPU metric of the HPA.
@@ -41,11 +41,11 @@ type GPUSignal struct {
 	Enabled bool `key:"enabled"`
 	// Target is the average per replica. Utilisation ends at 100, and the HPA ignores a tenth above the
 	// target.
-	Target float64 `key:"target" unit:"percent" above:"0" below:"90.91"`
+	Target float64 `key:"target" unit:"percent" above:"0" below:"90.91" hint:"utilisation ends at 100; to switch the signal off, set its enabled to false"`
 	// GuardRequests is the number of requests in a replica, at most model.maxNumSeqs, below which its
 	// GPU utilisation is counted in part only, because a GPU reads near 100 % whenever anything is
 	// decoded. The default is the target of requests running.
-	GuardRequests float64 `key:"guardRequests" unit:"requests" min:"1"`
+	GuardRequests float64 `key:"guardRequests" unit:"requests" min:"1" hint:"remove the key: the target of requests running suits"`
 }
 
 // PercentSignal is a metric of the HPA that is a share.
@@ -53,7 +53,7 @@ type PercentSignal struct {
 	// Enabled says whether the HPA follows the signal; at least one has to be on.
 	Enabled bool `key:"enabled"`
 	// Target is the average per replica. Usage ends at 100, and the HPA ignores a tenth above the target.
-	Target float64 `key:"target" unit:"percent" above:"0" below:"90.91"`
+	Target float64 `key:"target" unit:"percent" above:"0" below:"90.91" hint:"usage ends at 100; to switch the signal off, set its enabled to false"`
 }
 
 // signal is what the fields of every signal have in common.
@@ -103,45 +103,42 @@ func guardRequests(runningTarget float64, maxNumSeqs int) float64 {
 	return math.Max(1, math.Min(runningTarget, float64(maxNumSeqs)))
 }
 
-// validateSignals refuses targets that can never be exceeded: the replica count would stay where it is.
-func (c *Config) validateSignals(r *report) {
+// checkSignals refuses targets that can never be exceeded: the replica count would stay where it is.
+func (c *Config) checkSignals(r *report) {
 	s := &c.Autoscaling.Signals
-	if len(s.Targets()) == 0 {
+	targets := s.Targets()
+	if len(targets) == 0 {
 		r.bad(signalKeys+"requestsRunning.enabled", false, "at least one signal enabled, or nothing ever scales",
 			r.set(signalKeys+"requestsRunning.enabled", "true"))
 	}
-	targets := s.Targets()
+	if r.anyRefused("model.maxNumSeqs") {
+		return
+	}
 	for _, definition := range signals.Catalogue() {
 		if target, on := targets[definition.Key]; on {
-			c.validateTarget(r, definition, target)
+			checkTarget(r, definition, target, c.Model.MaxNumSeqs)
 		}
 	}
-	maxNumSeqs := float64(c.Model.MaxNumSeqs)
-	if guard := s.GPUUtilization.GuardRequests; s.GPUUtilization.Enabled && (guard < 1 || maxNumSeqs >= 1 && guard > maxNumSeqs) {
+	if guard := s.GPUUtilization.GuardRequests; s.GPUUtilization.Enabled && guard > float64(c.Model.MaxNumSeqs) {
 		r.bad(signalKeys+"gpuUtilization.guardRequests", guard, fmt.Sprintf("1 to model.maxNumSeqs (%d)", c.Model.MaxNumSeqs),
 			"remove the key: the target of requests running suits; less adds GPUs before those that are there are full")
 	}
 }
 
-// validateTarget reports a target that an HPA cannot hold, or that the average cannot exceed.
-func (c *Config) validateTarget(r *report, definition signals.Definition, target float64) {
+// checkTarget reports a target that an HPA cannot hold, or that the average cannot exceed.
+func checkTarget(r *report, definition signals.Definition, target float64, maxNumSeqs int) {
 	key := signalKeys + string(definition.Key) + ".target"
-	if target < signals.SmallestTarget {
-		r.bad(key, target, "above 0", "to switch the signal off, set its enabled to false")
-		return
+	switch {
+	case target < signals.SmallestTarget:
+		r.bad(key, target, fmt.Sprintf("at least %g, the smallest that an HPA keeps", signals.SmallestTarget), "to switch the signal off, set its enabled to false")
+	case !definition.Reachable(target, maxNumSeqs):
+		bound := definition.Bound(maxNumSeqs)
+		fix := fmt.Sprintf("set it to %g", definition.DefaultTarget(maxNumSeqs))
+		if bound.RaisedBy != "" {
+			fix += ", or raise " + bound.RaisedBy
+		}
+		r.bad(key, target, fmt.Sprintf("below %.4g: %s, and the HPA ignores a tenth above the target", bound.LowestUnreachable(), bound.Why()), fix)
 	}
-	if definition.Reachable(target, c.Model.MaxNumSeqs) {
-		return
-	}
-	bound := definition.Bound(c.Model.MaxNumSeqs)
-	if bound.Highest <= 0 {
-		return // model.maxNumSeqs is reported itself.
-	}
-	fix := fmt.Sprintf("set it to %g", definition.DefaultTarget(c.Model.MaxNumSeqs))
-	if bound.RaisedBy != "" {
-		fix += ", or raise " + bound.RaisedBy
-	}
-	r.bad(key, target, fmt.Sprintf("below %.4g: %s, and the HPA ignores a tenth above the target", bound.LowestUnreachable(), bound.Why()), fix)
 }
 
 // warnOfSignals looks at how the signals go together.

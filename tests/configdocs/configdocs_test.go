@@ -29,12 +29,57 @@ func load(t *testing.T) []*Key {
 func TestGeneratedFilesAreUpToDate(t *testing.T) {
 	files, err := Files(root)
 	require.NoError(t, err)
-	require.Len(t, files, 2)
+	require.Len(t, files, 3)
 	for path, want := range files {
 		got, err := os.ReadFile(filepath.Join(root, path))
 		require.NoError(t, err)
-		assert.True(t, bytes.Equal(want, got), "%s is not what the keys in package stacks say: run make config-docs and read the difference", path)
+		assert.True(t, bytes.Equal(want, got), "%s differs from what the fields of the keys generate: run make config-docs and read the difference", path)
 	}
+}
+
+// Keys may be declared in any package of the module, such as those of the clouds.
+func TestCommentsOfOtherPackages(t *testing.T) {
+	l := newLoader(root)
+	for packagePath, field := range map[string]string{"vllm-autoscaling/stacks/config": "Model.ID", "vllm-autoscaling/providers": "NodePool.MachineType"} {
+		comments, err := l.commentsOf(packagePath)
+		require.NoError(t, err)
+		assert.NotEmpty(t, comments[field], packagePath)
+	}
+	_, err := l.commentsOf("time")
+	require.ErrorContains(t, err, "does not belong to module vllm-autoscaling")
+	_, err = l.commentsOf("vllm-autoscaling/nowhere")
+	require.ErrorContains(t, err, "no sources")
+}
+
+// The section config of the project file is generated; the rest is left alone.
+func TestProjectFile(t *testing.T) {
+	folder := t.TempDir()
+	keys := []*Key{
+		{Name: "model", Kind: Object, Doc: "What vLLM serves. More of it."}, {Name: "apiKey", Kind: Secret, Doc: strings.Repeat("What clients send ", 8) + "."},
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(folder, ProjectPath), []byte("# A comment.\nname: x\nconfig:\n  old:\n    type: string\n"), 0o600))
+	content, err := ProjectFile(folder, keys)
+	require.NoError(t, err)
+	assert.Equal(t, `# A comment.
+name: x
+config:
+  model:
+    type: object
+    default: {}
+    description: >-
+      What vLLM serves; see docs/configuration.md.
+  apiKey:
+    type: string
+    default: ""
+    description: >-
+      What clients send What clients send What clients send What clients send What clients send What
+      clients send What clients send What clients send ; set it with: pulumi config set --secret
+      apiKey; see docs/configuration.md.
+`, string(content))
+	_, err = ProjectFile(folder, []*Key{{Name: "a", Kind: Map}})
+	require.ErrorContains(t, err, "no type for the key a")
+	_, err = ProjectFile(t.TempDir(), keys)
+	require.Error(t, err)
 }
 
 // What the generator finds is what the program knows.

@@ -1,6 +1,6 @@
 package configdocs
 
-// Files are the generated files by their path below root, made from the sources in root.
+// Files returns the generated files by their path below root, generated from the sources in root.
 func Files(root string) (map[string][]byte, error) {
 	keys, err := Load(root)
 	if err != nil {
@@ -18,5 +18,9 @@ func Files(root string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string][]byte{PagePath: page, SchemaPath: schema}, nil
+	project, err := ProjectFile(root, keys)
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{PagePath: page, SchemaPath: schema, ProjectPath: project}, nil
 }

@@ -1,7 +1,3 @@
-// Package configdocs makes the documentation of the configuration from the Go types of package
-// stacks: the JSON Schema of the stack files, for completion in editors, and the reference page. A
-// key is described in one place only, at its field; what a change of it does is measured in the
-// Pulumi engine (tests/engine).
 package configdocs
 
 import (
@@ -52,13 +48,12 @@ type Key struct {
 	// for the objects around it.
 	Clouds []string
 	When   string
-	// OwnScope is what is said at the key itself, or at an object below the top level: the scope of a
-	// whole section is said once for all.
+	// OwnScope is the scope of the key itself, or of an object below the top level: the scope of a whole
+	// section is shown once for all.
 	OwnScope []string
-	// The rest are the tags of config.Config.
-	Unit, Min, Max, Above, Below, Pattern, Unset string
-	Values                                       []string
-	// MayBeEmpty says that the empty text is taken for no value.
+	// Rules are the single-value rules, as the program enforces them.
+	config.Rules
+	// MayBeEmpty reports whether the empty text stands for no value.
 	MayBeEmpty bool
 	// Default holds the default of each cloud in Clouds, as the file would have it; nil is none.
 	Default map[string]any
@@ -83,13 +78,10 @@ func Leaves(keys []*Key) []*Key {
 	return leaves
 }
 
-// Load reads the keys from the types of package config and the comments in its sources, which lie in
-// root/stacks/config. It reports fields without a comment and tags that cannot be.
+// Load reads the keys from the types of package config, and the comments of their fields from the sources of the packages
+// that declare them, which lie below root. It reports fields without a comment and tags that cannot be.
 func Load(root string) ([]*Key, error) {
-	l := &loader{comments: map[string]string{}}
-	if err := l.parse(filepath.Join(root, "stacks", "config")); err != nil {
-		return nil, err
-	}
+	l := newLoader(root)
 	if err := l.readDefaults(); err != nil {
 		return nil, err
 	}
@@ -97,52 +89,75 @@ func Load(root string) ([]*Key, error) {
 }
 
 type loader struct {
-	// comments are those of fields, by "Type.Field".
-	comments map[string]string
+	// root is the folder of the program's module.
+	root string
+	// comments are those of fields, by package path and "Type.Field".
+	comments map[string]map[string]string
 	// defaults are what the program makes of the least configuration, by cloud and key.
 	defaults map[string]map[string]any
 	// required are the clouds on which a key cannot be left out.
 	required map[string][]string
 }
 
-// parse collects the comments of the fields of all structs of a package.
-func (l *loader) parse(folder string) error {
-	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
-	if err != nil {
-		return err
+func newLoader(root string) *loader {
+	return &loader{root: root, comments: map[string]map[string]string{}}
+}
+
+// module is the path of the program's module.
+var module = strings.TrimSuffix(reflect.TypeFor[config.Config]().PkgPath(), "/stacks/config")
+
+// commentsOf returns the comments of the fields of all structs of a package of the module, by "Type.Field".
+func (l *loader) commentsOf(packagePath string) (map[string]string, error) {
+	if comments, ok := l.comments[packagePath]; ok {
+		return comments, nil
 	}
+	folder, ok := strings.CutPrefix(packagePath, module+"/")
+	if !ok {
+		return nil, fmt.Errorf("package %s does not belong to module %s", packagePath, module)
+	}
+	files, err := filepath.Glob(filepath.Join(l.root, filepath.FromSlash(folder), "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	comments := map[string]string{}
 	for _, path := range files {
 		if strings.HasSuffix(path, "_test.go") {
 			continue
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		ast.Inspect(file, func(node ast.Node) bool {
-			spec, ok := node.(*ast.TypeSpec)
-			if !ok {
-				return true
-			}
-			structure, ok := spec.Type.(*ast.StructType)
-			if !ok {
-				return true
-			}
-			for _, field := range structure.Fields.List {
-				for _, name := range field.Names {
-					l.comments[spec.Name.Name+"."+name.Name] = field.Doc.Text()
-				}
-			}
-			return true
-		})
+		addComments(file, comments)
 	}
-	if len(l.comments) == 0 {
-		return fmt.Errorf("no sources in %s", folder)
+	if len(comments) == 0 {
+		return nil, fmt.Errorf("no sources of package %s in %s", packagePath, l.root)
 	}
-	return nil
+	l.comments[packagePath] = comments
+	return comments, nil
 }
 
-// keys are those of a struct below parent.
+// addComments adds the comments of the fields of a file's structs.
+func addComments(file *ast.File, comments map[string]string) {
+	ast.Inspect(file, func(node ast.Node) bool {
+		spec, ok := node.(*ast.TypeSpec)
+		if !ok {
+			return true
+		}
+		structure, ok := spec.Type.(*ast.StructType)
+		if !ok {
+			return true
+		}
+		for _, field := range structure.Fields.List {
+			for _, name := range field.Names {
+				comments[spec.Name.Name+"."+name.Name] = field.Doc.Text()
+			}
+		}
+		return true
+	})
+}
+
+// keys returns the keys of a struct below parent.
 func (l *loader) keys(structure reflect.Type, parent *Key) ([]*Key, error) {
 	var keys []*Key
 	for i := range structure.NumField() {
@@ -152,7 +167,7 @@ func (l *loader) keys(structure reflect.Type, parent *Key) ([]*Key, error) {
 		}
 		key, err := l.key(structure, field, parent)
 		if err != nil {
-			return nil, fmt.Errorf("field %s.%s in package stacks: %w", structure.Name(), field.Name, err)
+			return nil, fmt.Errorf("field %s.%s in package %s: %w", structure.Name(), field.Name, structure.PkgPath(), err)
 		}
 		keys = append(keys, key)
 	}
@@ -166,9 +181,6 @@ var kinds = map[reflect.Type]Kind{
 	reflect.TypeFor[map[string]any](): Any,
 }
 
-// knownTags are what a field may say; a misspelt one would be without effect.
-var knownTags = []string{"key", "clouds", "when", "unit", "min", "max", "above", "below", "values", "pattern", "default", "unset", "example"}
-
 func (l *loader) key(structure reflect.Type, field reflect.StructField, parent *Key) (*Key, error) {
 	tag := field.Tag
 	if err := checkTags(tag); err != nil {
@@ -177,12 +189,15 @@ func (l *loader) key(structure reflect.Type, field reflect.StructField, parent *
 	k := &Key{
 		Part: tag.Get("key"), Name: strings.TrimPrefix(parent.Name+"."+tag.Get("key"), "."),
 		Clouds: parent.Clouds, When: parent.When, OwnScope: parent.OwnScope,
-		Unit: tag.Get("unit"), Min: tag.Get("min"), Max: tag.Get("max"), Above: tag.Get("above"), Below: tag.Get("below"),
-		Pattern: tag.Get("pattern"), Unset: tag.Get("unset"), Values: strings.Fields(tag.Get("values")),
+		Rules: config.RulesOf(tag),
 	}
-	k.Doc = docOf(field.Name, l.comments[structure.Name()+"."+field.Name])
+	comments, err := l.commentsOf(structure.PkgPath())
+	if err != nil {
+		return nil, err
+	}
+	k.Doc = docOf(field.Name, comments[structure.Name()+"."+field.Name])
 	if k.Doc == "" {
-		return nil, fmt.Errorf("it has no comment that begins with its name: say what the key %s is", k.Name)
+		return nil, fmt.Errorf("it has no comment that begins with its name and describes the key %s", k.Name)
 	}
 	if clouds := strings.Fields(tag.Get("clouds")); len(clouds) > 0 {
 		k.Clouds = slices.DeleteFunc(slices.Clone(parent.Clouds), func(cloud string) bool { return !slices.Contains(clouds, cloud) })
@@ -205,7 +220,6 @@ func (l *loader) key(structure reflect.Type, field reflect.StructField, parent *
 	default:
 		return nil, fmt.Errorf("the generator does not know the type %s: add it to kinds", field.Type)
 	}
-	var err error
 	if k.Kind == Object || k.Kind == Objects {
 		of := field.Type
 		if k.Kind == Objects {
@@ -238,29 +252,29 @@ func (l *loader) key(structure reflect.Type, field reflect.StructField, parent *
 	return k, nil
 }
 
-// isZero says whether a value is the zero of its type.
+// isZero reports whether a value is the zero of its type.
 func isZero(value any) bool { return value == nil || reflect.ValueOf(value).IsZero() }
 
-// checkTags refuses tags that are not known.
+// checkTags refuses tags that are not known: a misspelt one would be without effect.
 func checkTags(tag reflect.StructTag) error {
 	rest := string(tag)
-	for _, name := range knownTags {
+	for _, name := range config.TagNames {
 		if value, ok := tag.Lookup(name); ok {
 			rest = strings.Replace(rest, fmt.Sprintf("%s:%s", name, quoted(value)), "", 1)
 		}
 	}
 	if rest = strings.TrimSpace(rest); rest != "" {
-		return fmt.Errorf("tag %s is not one of %s", rest, strings.Join(knownTags, ", "))
+		return fmt.Errorf("tag %s is not one of %s", rest, strings.Join(config.TagNames, ", "))
 	}
 	return nil
 }
 
-// quoted is a tag's value as it stands in the source.
+// quoted returns a tag's value as it stands in the source.
 func quoted(value string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
 }
 
-// docOf is a field's comment without the field's name: what the key is.
+// docOf returns a field's comment without the field's name: what the key is.
 func docOf(field, comment string) string {
 	text := strings.Join(strings.Fields(comment), " ")
 	rest, ok := strings.CutPrefix(text, field+" ")

@@ -158,44 +158,30 @@ func byCloud(clouds []string, one func(cloud string) string) string {
 	return strings.Join(texts, "; ")
 }
 
-// allowed are the values that a key takes by itself.
+// allowed returns the values that a key takes by itself.
 func allowed(key *Key) string {
-	var parts []string
-	switch {
-	case len(key.Values) > 0:
+	if len(key.Values) > 0 {
 		return strings.Join(key.Values, ", ")
-	case key.Min != "" && key.Max != "":
-		parts = append(parts, key.Min+" to "+key.Max)
-	case key.Min != "":
-		parts = append(parts, key.Min+" or more")
 	}
-	if key.Above != "" {
-		parts = append(parts, "above "+key.Above)
+	if bounds := key.Bounds(); bounds != "" {
+		return bounds
 	}
-	if key.Max != "" && key.Min == "" {
-		parts = append(parts, "at most "+key.Max)
+	switch examples := distinct(key.Example); {
+	case key.Kind == Quantity:
+		return "above 0"
+	case key.Kind == Boolean:
+		return "true, false"
+	case len(examples) > 0 && key.Kind != Any:
+		return "such as `" + show(examples[0]) + "`"
 	}
-	if key.Below != "" {
-		parts = append(parts, "below "+key.Below)
-	}
-	if len(parts) == 0 {
-		switch examples := distinct(key.Example); {
-		case key.Kind == Quantity:
-			return "above 0"
-		case key.Kind == Boolean:
-			return "true, false"
-		case len(examples) > 0 && key.Kind != Any:
-			return "such as `" + show(examples[0]) + "`"
-		}
-	}
-	return strings.Join(parts, ", ")
+	return ""
 }
 
 // change is what a change of a key does, as measured.
 func change(key *Key, effects Effects) (string, error) {
 	measured, ok := effects[key.Name]
 	if !ok {
-		return "", fmt.Errorf("nobody has measured what a change of %s does: run make config-docs", key.Name)
+		return "", fmt.Errorf("what a change of %s does was not measured: run make config-docs", key.Name)
 	}
 	return byCloud(slices.DeleteFunc(slices.Clone(config.Clouds), func(cloud string) bool {
 		_, ok := measured[cloud]

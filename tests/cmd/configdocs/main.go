@@ -1,6 +1,6 @@
-// Command configdocs writes the JSON Schema of the stack files and the reference page of the
-// configuration; `make config-docs` runs it. Its argument is the repository's root, by default the
-// folder above.
+// Command configdocs writes the JSON Schema of the stack files, the reference page of the configuration
+// and the config section of Pulumi.yaml; `make config-docs` runs it. Its argument is the repository's
+// root, by default the folder above.
 package main
 
 import (

@@ -2,12 +2,7 @@ package config
 
 import (
 	"fmt"
-	"regexp"
-	"strconv"
-	"strings"
 	"time"
-
-	"vllm-autoscaling/stacks/config/models"
 )
 
 const (
@@ -20,48 +15,13 @@ const (
 	loadRateGiB            = 1.0
 	// downloadRateGiB is a slow download from Hugging Face, a second.
 	downloadRateGiB = 0.1
-	// firstVersion is the first release of vLLM that knows every flag that the program sets:
-	// --shutdown-timeout came last.
-	firstVersion = "0.18.0"
 )
 
 // spotNotice is how long a pod on a spot machine has left when the machine is taken back: on GKE 15 of the
 // 30 seconds go to ordinary pods.
 var spotNotice = map[string]time.Duration{CloudGKE: 15 * time.Second, CloudEKS: 2 * time.Minute, CloudAKS: 30 * time.Second}
 
-// vllmVersion finds the version of a vLLM image in its tag.
-var vllmVersion = regexp.MustCompile(`vllm-openai[^/]*:v?([0-9]+)\.([0-9]+)\.([0-9]+)`)
-
-// validateVersion refuses images of vLLM that do not know the model, or the flags.
-func (c *Config) validateVersion(r *report) {
-	found := vllmVersion.FindStringSubmatch(c.VLLM.Image)
-	if found == nil || c.GPU.Mode != GPUNvidia {
-		return
-	}
-	needs, why := firstVersion, "the flags that the program sets"
-	if model, known := models.Find(c.Model.ID); known && older(model.MinVLLM, needs) {
-		needs, why = model.MinVLLM, c.Model.ID
-	}
-	if version := strings.Join(found[1:], "."); older(needs, version) {
-		r.badWith("vllm.image", c.VLLM.Image, fmt.Sprintf("vLLM %s or newer, which knows %s; this one is %s", needs, why, version),
-			[]way{{"vllm.image vllm/vllm-openai:v" + needs, []change{{"vllm.image": "vllm/vllm-openai:v" + needs}}}})
-	}
-}
-
-// older says whether version b is older than version a, both of three numbers.
-func older(a, b string) bool {
-	as, bs := strings.Split(a, "."), strings.Split(b, ".")
-	for i := range as {
-		x, _ := strconv.Atoi(as[i])
-		y, _ := strconv.Atoi(bs[i])
-		if x != y {
-			return y < x
-		}
-	}
-	return false
-}
-
-// warnOfScaling looks at how the signals go together, and with the times that things take.
+// warnOfScaling warns of signals that do not go together, or not with the times that things take.
 func (c *Config) warnOfScaling(r *report) {
 	interval, relist := c.Monitoring.SignalInterval, c.Autoscaling.RelistInterval
 	c.warnOfSignals(r)
@@ -77,7 +37,8 @@ func (c *Config) warnOfScaling(r *report) {
 	}
 	if start := c.shortestStart(); c.Autoscaling.ScaleDown.Stabilization < start {
 		r.warn("autoscaling.scaleDown.stabilization", c.Autoscaling.ScaleDown.Stabilization,
-			fmt.Sprintf("a new replica takes %s at least until it answers, so a pause in the load that is shorter than that costs more in cold starts than the idle replicas", start),
+			fmt.Sprintf("a new replica takes %s at least until it answers, so a pause in the load that is shorter than that "+
+				"costs more in cold starts than the idle replicas", start),
 			fmt.Sprintf("set it to %s or more", start))
 	}
 	if steps := c.Autoscaling.MaxReplicas - c.Autoscaling.MinReplicas; c.Autoscaling.ScaleUp.Stabilization > time.Minute && steps > 0 {
@@ -87,26 +48,28 @@ func (c *Config) warnOfScaling(r *report) {
 	}
 }
 
-// warnOfStarts looks at how long a replica has to start and to end.
+// warnOfStarts warns of too little time for a replica to start or to end.
 func (c *Config) warnOfStarts(r *report) {
 	if files := c.downloadGiB(); files > 0 {
 		need := (serverStart + seconds(files/downloadRateGiB) + seconds(files/loadRateGiB)).Round(time.Minute)
 		if c.VLLM.StartupBudget < need {
 			r.warn("vllm.startupBudget", c.VLLM.StartupBudget,
-				fmt.Sprintf("the %.0f GiB of %s take about %s to download at 100 MB/s and to load; a replica that is not ready in time is killed and starts over", files, c.Model.ID, need),
+				fmt.Sprintf("the %.0f GiB of %s take about %s to download at 100 MB/s and to load; "+
+					"a replica that is not ready in time is killed and starts over", files, c.Model.ID, need),
 				fmt.Sprintf("set it to %s or more", need))
 		}
 	}
 	notice, drain := spotNotice[c.Cloud], c.VLLM.PreStop+c.VLLM.ShutdownTimeout
 	if c.createsGPUPool() && c.NodePools.GPU.Spot && drain > notice {
 		r.warn("nodePools.gpu.spot", true,
-			fmt.Sprintf("when the cloud takes a machine back its pods have %s, so requests that take longer are cut off, whatever vllm.preStop (%s) and vllm.shutdownTimeout (%s) allow",
+			fmt.Sprintf("when the cloud takes a machine back its pods have %s, so requests that take longer are cut off, "+
+				"whatever vllm.preStop (%s) and vllm.shutdownTimeout (%s) allow",
 				notice, c.VLLM.PreStop, c.VLLM.ShutdownTimeout),
 			"see that clients retry, and lower both to what fits if requests are short")
 	}
 }
 
-// shortestStart is how long a further replica takes at least until it answers.
+// shortestStart returns how long a further replica takes at least until it answers.
 func (c *Config) shortestStart() time.Duration {
 	if c.GPU.Mode != GPUNvidia {
 		return 0

@@ -1,0 +1,44 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"vllm-autoscaling/components"
+)
+
+// checkExtraArgs refuses flags that the program sets itself.
+func checkExtraArgs(r *report, args []string) {
+	for i, arg := range args {
+		flag, owned := components.FindServerFlag(arg)
+		if !owned {
+			continue
+		}
+		if flag.Secret {
+			arg, _, _ = strings.Cut(arg, "=")
+		}
+		r.bad(fmt.Sprintf("model.extraArgs[%d]", i), arg, "flags that the program does not set itself",
+			choose(flag.Key == "", "remove it", "set "+flag.Key+" instead"))
+	}
+}
+
+// serverFlags returns the flags among the server's extra arguments with their values, in their long form with dashes.
+func serverFlags(args []string) map[string]string {
+	flags := map[string]string{}
+	last := ""
+	for _, arg := range args {
+		if !strings.HasPrefix(arg, "-") {
+			if last != "" && flags[last] == "" {
+				flags[last] = arg
+			}
+			continue
+		}
+		name, value, _ := strings.Cut(arg, "=")
+		last = flagName(name)
+		flags[last] = value
+	}
+	return flags
+}
+
+// flagName returns a flag as vLLM's help writes it; underscores are allowed in place of dashes.
+func flagName(flag string) string { return strings.ReplaceAll(flag, "_", "-") }

@@ -1,0 +1,106 @@
+package config
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"vllm-autoscaling/components"
+)
+
+// format is a rule on texts that several keys share, or that takes more than a pattern.
+type format struct {
+	// pattern is what a regular expression can state of it; the JSON Schema has it too.
+	pattern string
+	// allowed describes what is allowed, fix what to do; "" as fix leaves that to the key's other tags.
+	allowed, fix string
+	// detail returns what is wrong with a text beyond the pattern, "" when nothing is; nil means that the pattern is the
+	// whole rule. It does not repeat the text, which may be part of an encrypted object.
+	detail func(text string) string
+	// entry returns what is wrong with an entry of a map, "" when nothing is.
+	entry func(name, value string) string
+}
+
+// formats are the values of the tag format.
+var formats = map[string]format{
+	"label":     {pattern: labelPattern, allowed: labelAllowed},
+	"namespace": {pattern: labelPattern, allowed: labelAllowed, detail: systemNamespace},
+	"subdomain": {
+		pattern: `^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`, allowed: "an RFC 1123 subdomain: lower-case letters, digits, '-' and '.'",
+		fix: "give the name as kubectl prints it", detail: subdomainDetail,
+	},
+	"labels": {allowed: "a label that a node can have", entry: labelDetail},
+	"model": {
+		pattern: `^([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+|/[^ ]+)$`, allowed: `"organisation/name" as on Hugging Face, or an absolute path in the image`,
+		detail: spaceDetail,
+	},
+	"image": {pattern: `^[^ ]*[:@][^ ]*$`, allowed: "an image with a version tag or a digest", detail: imageDetail},
+	// A range makes Helm look for newer charts at every preview.
+	"version": {
+		pattern: `^v?[0-9]+[.][0-9]+[.][0-9]+([-+][0-9A-Za-z.+-]+)?$`, allowed: "one exact version", fix: "remove the key to get the tested one",
+	},
+	"repository": {
+		pattern: `^(https?://|oci://|[.]{0,2}/).`, allowed: "an http(s):// or oci:// URL, or a folder that begins with / or .",
+		fix: "remove the key to get the public one",
+	},
+	"prometheus-duration": {
+		pattern: `^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$`, allowed: "a Prometheus duration above 0", fix: "for example 7d or 36h",
+		detail: retentionDetail,
+	},
+}
+
+const (
+	labelPattern = `^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
+	labelAllowed = "an RFC 1123 label: lower-case letters, digits and '-', at most 63, a letter or digit at both ends"
+)
+
+// systemNamespace returns why a namespace cannot be the stack's own.
+func systemNamespace(name string) string {
+	if name == "default" || strings.HasPrefix(name, "kube-") {
+		return "this one belongs to Kubernetes, and destroy deletes the stack's namespaces"
+	}
+	return ""
+}
+
+func subdomainDetail(name string) string {
+	return strings.Join(validation.IsDNS1123Subdomain(name), "; ")
+}
+
+func labelDetail(name, value string) string {
+	return strings.Join(append(validation.IsQualifiedName(name), validation.IsValidLabelValue(value)...), "; ")
+}
+
+func spaceDetail(text string) string {
+	return choose(strings.ContainsAny(text, " \t\r\n\v\f"), "without white space", "")
+}
+
+func retentionDetail(text string) string {
+	return choose(components.ValidRetention(text), "", "years, weeks, days, hours, minutes and seconds, in this order")
+}
+
+const (
+	imageTagPattern    = `^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`
+	imageDigestPattern = `^sha256:[0-9a-f]{64}$`
+)
+
+// imageDetail returns what keeps an image from being pinned.
+func imageDetail(image string) string {
+	if strings.ContainsAny(image, " \t\n") || image == "" {
+		return "it is not an image reference"
+	}
+	if _, digest, ok := strings.Cut(image, "@"); ok {
+		return choose(compiled(imageDigestPattern).MatchString(digest), "", "the digest is not sha256:<64 hex digits>")
+	}
+	// The tag follows the last colon, unless that colon belongs to the registry's port.
+	name := image[strings.LastIndexByte(image, '/')+1:]
+	_, tag, ok := strings.Cut(name, ":")
+	switch {
+	case !ok:
+		return "it has no tag, which means latest"
+	case tag == "latest" || tag == "nightly":
+		return tag + " changes under a running deployment"
+	case !compiled(imageTagPattern).MatchString(tag):
+		return "what follows the colon is not a tag"
+	}
+	return ""
+}

@@ -1,0 +1,167 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"vllm-autoscaling/components/alerts"
+	"vllm-autoscaling/stacks/config/models"
+)
+
+// Limits that Kubernetes and the programs set.
+const (
+	// maxDrain is the cluster autoscaler's --max-graceful-termination-sec: it kills a pod that needs
+	// longer when it removes a node.
+	maxDrain = 10 * time.Minute
+)
+
+// check checks the rules between keys, with those that take more than a tag, and adds what is broken, or else what is worth
+// a warning.
+func (c *Config) check(r *report) {
+	c.checkScopes(r)
+	checkPlainText(r)
+	checkCloud(r, c.Cloud, c.Stack)
+	checkNamespaces(r, c.Namespaces)
+	checkModel(r, c.Model)
+	checkModelSize(r, c.Model)
+	c.checkFit(r)
+	c.checkSecrets(r)
+	checkVLLM(r, c.VLLM)
+	if c.GPU.Mode == GPUNvidia && !r.anyRefused("gpu.mode") {
+		checkVersion(r, c.VLLM.Image, c.Model.ID)
+	}
+	c.checkGPU(r)
+	c.checkMetrics(r)
+	checkMonitoring(r, c.Monitoring)
+	checkReplicas(r, c.Autoscaling)
+	c.checkRelist(r)
+	c.checkSignals(r)
+	checkPolicy(r, c.Policy)
+	// Last, because the provider packages look at some of the same keys.
+	c.validateNodePools(r, r.given)
+	c.validateDisk(r)
+	if len(r.problems) == 0 {
+		c.warnOfScaling(r)
+		c.warnOfStarts(r)
+		slices.SortStableFunc(r.warnings, func(a, b Warning) int { return strings.Compare(a.Key, b.Key) })
+		c.warnings = r.warnings
+	}
+}
+
+func checkCloud(r *report, cloud, stack string) {
+	if !slices.Contains(Clouds, cloud) {
+		r.bad("cloud", cloud, oneOf(Clouds),
+			fmt.Sprintf("use a stack of that name (pulumi stack select %s), or set where stack %q runs: %s", Clouds[0], stack, r.set("cloud", Clouds[0])))
+	}
+}
+
+func checkNamespaces(r *report, n Namespaces) {
+	if n.Monitoring == n.Serving && !r.anyRefused("namespaces.monitoring") {
+		r.bad("namespaces.serving", n.Serving, "a name other than namespaces.monitoring", "give each of the two a name of its own")
+	}
+}
+
+// checkModel checks the model and its flags against what is known of the model.
+func checkModel(r *report, m Model) {
+	checkExtraArgs(r, m.ExtraArgs)
+	if r.anyRefused("model.id") {
+		return
+	}
+	if known, ok := models.Find(m.ID); ok && m.MaxModelLen > known.ContextLength {
+		r.bad("model.maxModelLen", m.MaxModelLen, fmt.Sprintf("at most %d, the context of %s", known.ContextLength, m.ID),
+			"lower it; a shorter context leaves more memory for requests")
+	}
+	if (m.DType == "half" || m.DType == "float16") && m.refusesFloat16() {
+		r.bad("model.dtype", m.DType, "auto, bfloat16 or float32: vLLM refuses to run Gemma in float16",
+			"use auto (GPUs of compute capability 8.0 and up, such as L4 and A100) or float32")
+	}
+}
+
+// checkSecrets checks that secrets are encrypted wherever they are given, and that the token is there where it is needed.
+func (c *Config) checkSecrets(r *report) {
+	walk("", reflect.ValueOf(c).Elem(), func(key string, field reflect.Value, _ reflect.StructTag) {
+		secret, ok := field.Interface().(Secret)
+		top, _, nested := strings.Cut(r.full(key), ".")
+		if !ok || !secret.Given() || r.source.isSecret(top) {
+			return
+		}
+		r.add(Problem{
+			Key: r.full(key), Value: "[hidden]", Allowed: "an encrypted value; this one stands in the file in plain text",
+			Fix: fmt.Sprintf("pulumi config set --secret %s%s (and replace the value if the file was shared)", choose(nested, "--path ", ""), r.full(key)),
+		})
+	})
+	if c.GPU.Mode == GPUNvidia && c.Model.gated() && !c.HuggingFaceToken.Given() && !r.anyRefused("model.id", "gpu.mode") {
+		r.add(Problem{
+			Key:     r.full("huggingFaceToken"),
+			Allowed: fmt.Sprintf("a Hugging Face token with access to %s, which is gated", c.Model.ID),
+			Fix: fmt.Sprintf("accept the licence on https://huggingface.co/%s, create a read token, then: pulumi config set --secret %s",
+				c.Model.ID, r.full("huggingFaceToken")),
+		})
+	}
+}
+
+// checkVLLM checks how the server's memory and its times go together.
+func checkVLLM(r *report, v VLLM) {
+	memory, shm := v.Memory.amount(), v.Shm.amount()
+	if shm.Cmp(memory) >= 0 && !r.anyRefused("vllm.memory") {
+		r.bad("vllm.shm", string(v.Shm), fmt.Sprintf("less than vllm.memory (%s), which /dev/shm counts against", v.Memory),
+			"lower it or raise vllm.memory")
+	}
+	if v.PreStop+v.ShutdownTimeout > maxDrain && !r.anyRefused("vllm.preStop") {
+		r.bad("vllm.shutdownTimeout", v.ShutdownTimeout,
+			fmt.Sprintf("at most %s together with vllm.preStop (%s): a cluster autoscaler kills pods that take longer", maxDrain, v.PreStop),
+			fmt.Sprintf("lower it to %s", maxDrain-v.PreStop))
+	}
+}
+
+// checkGPU checks what serves against the cloud and the model.
+func (c *Config) checkGPU(r *report) {
+	if c.GPU.Mode == GPUSimulated && c.onCloud() {
+		r.bad("gpu.mode", c.GPU.Mode, fmt.Sprintf("%s on %s, whose GPU nodes would stand idle", GPUNvidia, c.Cloud),
+			"remove the key; to try the pipeline without GPUs use cloud local, with any cluster's kubeconfig")
+	}
+	if known, ok := models.Find(c.Model.ID); ok && known.Heads%c.GPU.PerReplica != 0 && !r.anyRefused("model.id") {
+		r.bad("gpu.perReplica", c.GPU.PerReplica,
+			fmt.Sprintf("a divisor of %d, the attention heads of %s", known.Heads, c.Model.ID), "use fewer GPUs")
+	}
+}
+
+func checkMonitoring(r *report, m Monitoring) {
+	if m.Storage == "" && m.StorageClass != "" {
+		r.bad("monitoring.storageClass", m.StorageClass, "a class only together with monitoring.storage",
+			r.set("monitoring.storage", "20Gi"))
+	}
+	if m.Dashboards && !m.Grafana {
+		r.bad("monitoring.dashboards", m.Dashboards, "true only together with monitoring.grafana", r.set("monitoring.grafana", "true"))
+	}
+	// Switched-off alerts keep the same rules, so that switching them on is one key.
+	if objectives := alerts.TTFTObjectives(); !slices.Contains(objectives, m.Alerts.TTFTObjective) {
+		var allowed []string
+		for _, d := range objectives {
+			allowed = append(allowed, d.String())
+		}
+		r.bad("monitoring.alerts.ttftObjective", m.Alerts.TTFTObjective,
+			"a bucket of vLLM's histogram, between which nothing is known: "+oneOf(allowed), r.set("monitoring.alerts.ttftObjective", "2.5s"))
+	}
+}
+
+func checkReplicas(r *report, a Autoscaling) {
+	if a.MaxReplicas < a.MinReplicas {
+		r.bad("autoscaling.maxReplicas", a.MaxReplicas, fmt.Sprintf("at least autoscaling.minReplicas (%d)", a.MinReplicas),
+			"raise it, or lower autoscaling.minReplicas")
+	}
+}
+
+// checkRelist checks that the adapter finds each series between two relists. Google's adapter lists nothing: with it, the
+// key waits for the way back.
+func (c *Config) checkRelist(r *report) {
+	relist, interval := c.Autoscaling.RelistInterval, c.Monitoring.SignalInterval
+	if !c.ManagesMetrics() && relist < interval && !r.anyRefused("monitoring.signalInterval") {
+		r.bad("autoscaling.relistInterval", relist,
+			fmt.Sprintf("at least monitoring.signalInterval (%s): the adapter forgets series without a sample since", interval),
+			"raise it, or lower monitoring.signalInterval")
+	}
+}

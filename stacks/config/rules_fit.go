@@ -1,0 +1,252 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"vllm-autoscaling/providers/accelerators"
+	"vllm-autoscaling/stacks/config/models"
+	"vllm-autoscaling/stacks/config/sizing"
+)
+
+// gatedModel and noFloat16 match models that the catalogue does not list by the rules of their families.
+var (
+	gatedModel = regexp.MustCompile(`^google/gemma-3-`)
+	noFloat16  = regexp.MustCompile(`^google/gemma-[23]-`)
+)
+
+// float32Types are the types of four bytes a number; all others have two.
+var float32Types = []string{"float", "float32"}
+
+const (
+	// unknownUsable is the share of a GPU's memory that CUDA reports, for a GPU that is not in the
+	// catalogue: the lowest of those that are.
+	unknownUsable = 0.91
+	// shortestContext is the shortest that is worth proposing, in tokens.
+	shortestContext = 256
+	// highUtilization is the largest share that is proposed: vLLM's own advice ends there.
+	highUtilization = 0.95
+	// maxNamedModels bounds how many models an error names.
+	maxNamedModels = 3
+	// outsideGiB is what vLLM needs outside its share: the CUDA context, and CUDA graphs before 0.21.
+	outsideGiB = 0.75
+)
+
+// changesSums are flags of vLLM that change what it takes of a GPU in ways that package sizing does not
+// follow.
+var changesSums = []string{
+	"--quantization", "-q", "--load-format", "--cpu-offload-gb", "--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp",
+	"--kv-cache-memory-bytes", "--num-gpu-blocks-override", "--speculative-config", "--enable-lora", "--hf-overrides", "--config",
+	"--disable-hybrid-kv-cache-manager", "--kv-transfer-config", "--limit-mm-per-prompt",
+}
+
+// gated reports whether Hugging Face hands the model out only to accounts that accepted a licence.
+func (m Model) gated() bool {
+	model, known := models.Find(m.ID)
+	return known && model.Gated || gatedModel.MatchString(m.ID)
+}
+
+// refusesFloat16 reports whether vLLM refuses to run the model in float16.
+func (m Model) refusesFloat16() bool {
+	model, known := models.Find(m.ID)
+	return known && model.NoFloat16 || noFloat16.MatchString(m.ID)
+}
+
+// needsCapability returns the compute capability, times ten, that the model needs as it is served; 0 for
+// none.
+func (c *Config) needsCapability() int {
+	model, known := models.Find(c.Model.ID)
+	switch {
+	case c.Model.DType == "bfloat16":
+		return accelerators.BFloat16
+	case c.Model.DType != "auto":
+		return 0
+	case known:
+		return model.MinCapability
+	case noFloat16.MatchString(c.Model.ID):
+		return accelerators.BFloat16
+	default:
+		return 0
+	}
+}
+
+// footprint returns what the model takes of the GPUs, where that can be told.
+func (m Model) footprint() (sizing.Footprint, bool) {
+	flags := serverFlags(m.ExtraArgs)
+	for _, flag := range changesSums {
+		if _, given := flags[flag]; given {
+			return sizing.Footprint{}, false
+		}
+	}
+	bytes := 2.0
+	if slices.Contains(float32Types, m.DType) {
+		bytes = 4
+	}
+	if model, known := models.Find(m.ID); known {
+		cacheBytes := bytes
+		if strings.HasPrefix(flags["--kv-cache-dtype"], "fp8") {
+			cacheBytes = 1
+		}
+		return sizing.Of(model, bytes, cacheBytes), true
+	}
+	size := m.Size
+	if size.WeightsGiB > 0 && size.KVBytesPerToken > 0 {
+		return sizing.OfSize(size.WeightsGiB, float64(size.KVBytesPerToken)), true
+	}
+	return sizing.Footprint{}, false
+}
+
+// usableGiB returns the memory of one GPU as CUDA reports it; 0 when it is not known.
+func (c *Config) usableGiB() float64 {
+	if accelerator, ok := accelerators.Find(c.NodePools.GPU.Accelerator); ok && c.createsGPUPool() {
+		return accelerator.UsableGiB
+	}
+	usable := unknownUsable * c.GPU.MemoryGiB
+	found := false
+	for _, a := range accelerators.All() {
+		if a.MemoryGiB == c.GPU.MemoryGiB && (!found || a.UsableGiB < usable) {
+			usable, found = a.UsableGiB, true
+		}
+	}
+	return usable
+}
+
+// batchedTokens returns how many tokens vLLM puts into one forward pass.
+func (c *Config) batchedTokens() int {
+	if n, err := strconv.Atoi(serverFlags(c.Model.ExtraArgs)["--max-num-batched-tokens"]); err == nil && n > 0 {
+		return n
+	}
+	large := c.usableGiB() >= sizing.LargeGPUGiB && (!c.createsGPUPool() || !strings.Contains(c.NodePools.GPU.Accelerator, "a100"))
+	// A batch holds a token of each request at least.
+	return max(choose(large, sizing.BatchedTokensLarge, sizing.BatchedTokens), c.Model.MaxNumSeqs)
+}
+
+// fit returns what decides whether the model fits the GPUs of a replica; false when something about it is not known.
+func (c *Config) fit() (sizing.Footprint, sizing.Server, bool) {
+	m := c.Model
+	_, eager := serverFlags(c.Model.ExtraArgs)["--enforce-eager"]
+	server := sizing.Server{
+		GPUGiB: c.usableGiB(), GPUs: c.GPU.PerReplica, Utilization: m.GPUMemoryUtilization,
+		MaxModelLen: m.MaxModelLen, MaxNumSeqs: m.MaxNumSeqs, BatchedTokens: c.batchedTokens(), Eager: eager,
+	}
+	footprint, known := c.Model.footprint()
+	return footprint, server, known && c.GPU.Mode == GPUNvidia && server.GPUGiB > 0
+}
+
+// checkFit refuses what vLLM would refuse minutes after a GPU was paid for, and warns of what it
+// would serve slowly.
+func (c *Config) checkFit(r *report) {
+	if r.anyRefused("model.id", "model.maxModelLen", "model.maxNumSeqs", "model.gpuMemoryUtilization", "model.dtype", "model.size.weightsGiB",
+		"model.size.kvBytesPerToken", "gpu.mode", "gpu.perReplica", "gpu.memoryGiB", "nodePools.gpu.machineType", "nodePools.gpu.accelerator") {
+		return
+	}
+	footprint, server, ok := c.fit()
+	if !ok {
+		c.warnUnchecked(r)
+		return
+	}
+	fit := sizing.Compute(footprint, server)
+	gpu := choose(c.createsGPUPool(), c.NodePools.GPU.Accelerator, fmt.Sprintf("a GPU of %g GiB", c.GPU.MemoryGiB))
+	share := fmt.Sprintf("%.1f GiB (%g of the %.1f GiB that CUDA finds on %s)", fit.Budget, server.Utilization, server.GPUGiB, gpu)
+	switch {
+	case !fit.WeightsFit():
+		r.badWith("model.id", c.Model.ID,
+			fmt.Sprintf("weights that leave room in %s; on each of gpu.perReplica (%d) GPUs this model's weights take %.1f GiB and a forward pass %.1f GiB",
+				share, server.GPUs, fit.Weights, fit.Overhead),
+			c.waysToFit(r, "model.id", footprint, server))
+	case !fit.Starts():
+		r.badWith("model.maxModelLen", c.Model.MaxModelLen,
+			fmt.Sprintf("a context of which one request fits: of %s, weights (%.1f GiB) and a forward pass (%.1f GiB) leave %.2f GiB "+
+				"for the KV cache, and a request of %d tokens takes %.2f GiB",
+				share, fit.Weights, fit.Overhead, fit.Cache, server.MaxModelLen, fit.Sequence),
+			c.waysToFit(r, "model.maxModelLen", footprint, server))
+	default:
+		c.warnOfCache(r, fit)
+		if outside := (1 - server.Utilization) * server.GPUGiB; outside < outsideGiB {
+			r.warn("model.gpuMemoryUtilization", c.Model.GPUMemoryUtilization,
+				fmt.Sprintf("it leaves %.2f GiB of a GPU to everything else, and the CUDA context and CUDA graphs need about %g GiB; "+
+					"vLLM refuses to start when its share is not free",
+					outside, outsideGiB),
+				fmt.Sprintf("set it to %g or less", math.Floor(100*(1-outsideGiB/server.GPUGiB))/100))
+		}
+	}
+}
+
+// warnOfCache warns when fewer requests fit than may run: vLLM then pauses some of them and starts over.
+func (c *Config) warnOfCache(r *report, fit sizing.Fit) {
+	typical := fit.Typical()
+	if typical >= c.Model.MaxNumSeqs {
+		return
+	}
+	why := fmt.Sprintf("the KV cache of %.1f GiB holds %.1f requests of model.maxModelLen (%d) tokens, or about %d of half of it; "+
+		"more are paused and repeated, which costs throughput",
+		fit.Cache, fit.FullLength(), c.Model.MaxModelLen, typical)
+	if target := c.Autoscaling.Signals.RequestsRunning; target.Enabled && float64(typical) <= target.Target*(1+hpaTolerance) {
+		why += fmt.Sprintf(", and the requests running hardly exceed autoscaling.signals.requestsRunning.target (%g), "+
+			"so that only waiting requests and the GPU scale up", target.Target)
+	}
+	r.warn("model.maxNumSeqs", c.Model.MaxNumSeqs, why,
+		fmt.Sprintf("lower it to %d, lower model.maxModelLen, or give a replica more GPU memory; fine if requests are much shorter", max(1, typical)))
+}
+
+// warnUnchecked warns where it is not known whether the model fits.
+func (c *Config) warnUnchecked(r *report) {
+	if c.GPU.Mode != GPUNvidia {
+		return
+	}
+	for _, flag := range changesSums {
+		if _, given := serverFlags(c.Model.ExtraArgs)[flag]; given {
+			r.warn("model.extraArgs", flag, "it changes what vLLM takes of a GPU, so whether the model fits was not checked",
+				"see that it does before you rely on it")
+			return
+		}
+	}
+	_, known := models.Find(c.Model.ID)
+	switch {
+	case !known && c.Model.Size == ModelSize{}:
+		r.warn("model.id", c.Model.ID, "the program does not know this model, so whether it fits the GPUs was not checked",
+			"give its size with model.size.weightsGiB and model.size.kvBytesPerToken (docs/sizing.md describes how to find them)")
+	case c.usableGiB() == 0:
+		r.warn("gpu.memoryGiB", "", "the memory of the GPUs is not known, so whether the model fits was not checked",
+			r.set("gpu.memoryGiB", "24")+" for GPUs of 24 GiB")
+	}
+}
+
+// checkModelSize checks the size of a model that the program does not know.
+func checkModelSize(r *report, m Model) {
+	size := m.Size
+	if !r.given.hasBelow("model.size", "") {
+		return
+	}
+	if _, known := models.Find(m.ID); known && !r.anyRefused("model.id") {
+		r.bad("model.size", "", fmt.Sprintf("no size for %s, which the program knows", m.ID), "remove the key")
+		return
+	}
+	if size.WeightsGiB <= 0 {
+		r.bad("model.size.weightsGiB", size.WeightsGiB, "the size of the weights as loaded, in GiB, above 0",
+			"take what vLLM logs (Model loading took ... GiB), or add up the model's files")
+	}
+	if size.KVBytesPerToken <= 0 {
+		r.bad("model.size.kvBytesPerToken", size.KVBytesPerToken, "the KV cache of a token over all layers, in bytes, above 0",
+			"multiply 2 x layers x key-value heads x head width x 2 bytes, from the model's config.json")
+	}
+	if size.ContextLength > 0 && m.MaxModelLen > size.ContextLength {
+		r.bad("model.maxModelLen", m.MaxModelLen, fmt.Sprintf("at most model.size.contextLength (%d)", size.ContextLength), "lower it")
+	}
+}
+
+// downloadGiB returns what the model's files take on a node; 0 when it is not known, or none are downloaded.
+func (c *Config) downloadGiB() float64 {
+	if strings.HasPrefix(c.Model.ID, "/") || c.GPU.Mode != GPUNvidia {
+		return 0
+	}
+	if model, known := models.Find(c.Model.ID); known {
+		// The tokenizer and what else lies beside the weights.
+		return 1.02 * model.Parameters * 2e9 / sizing.GiB
+	}
+	return c.Model.Size.WeightsGiB
+}

@@ -1,0 +1,336 @@
+package config
+
+import (
+	"time"
+
+	"vllm-autoscaling/providers/accelerators"
+)
+
+// GPU modes.
+const (
+	// GPUNvidia runs vLLM on NVIDIA GPUs.
+	GPUNvidia = "nvidia"
+	// GPUSimulated runs a vLLM simulator without a GPU, so that the pipeline works on any cluster.
+	GPUSimulated = "simulated"
+)
+
+// The clouds.
+const (
+	// CloudLocal is an existing cluster that a kubeconfig reaches: kind, minikube or any other.
+	CloudLocal = "local"
+	// CloudGKE is Google Kubernetes Engine.
+	CloudGKE = accelerators.GKE
+	// CloudEKS is Amazon EKS.
+	CloudEKS = accelerators.EKS
+	// CloudAKS is Azure Kubernetes Service.
+	CloudAKS = accelerators.AKS
+)
+
+// Clouds lists where a stack can run.
+var Clouds = []string{CloudLocal, CloudGKE, CloudEKS, CloudAKS}
+
+// Config is the configuration of one stack: typed, with defaults filled in, and valid. Its fields are the
+// keys; the package comment explains their tags.
+type Config struct {
+	// Project is the project's name, the namespace of the keys; it is not a key.
+	Project string `key:"-"`
+	// Stack is the stack's name; it is not a key.
+	Stack string `key:"-"`
+	// Cloud is where the stack runs. Without it, the stack's name says so.
+	Cloud string `key:"cloud" values:"local gke eks aks" hint:"name the stack after its cloud, or set the key to one of them"`
+	// Cluster is the cluster to create or to use.
+	Cluster Cluster `key:"cluster"`
+	// Namespaces names the namespaces that the stack creates.
+	Namespaces Namespaces `key:"namespaces"`
+	// NodePools are the nodes that a cloud makes.
+	NodePools NodePools `key:"nodePools" clouds:"gke eks aks"`
+	// GKE is what only Google Kubernetes Engine has.
+	GKE GKE `key:"gke" clouds:"gke"`
+	// EKS is what only Amazon EKS has.
+	EKS EKS `key:"eks" clouds:"eks"`
+	// AKS is what only Azure Kubernetes Service has.
+	AKS AKS `key:"aks" clouds:"aks"`
+	// Model is what vLLM serves and how much of it at a time.
+	Model Model `key:"model"`
+	// HuggingFaceToken is a token that downloads gated models; needed for Gemma 3 with gpu.mode nvidia.
+	HuggingFaceToken Secret `key:"huggingFaceToken"`
+	// APIKey is what clients have to send as bearer token.
+	APIKey Secret `key:"apiKey" unset:"nothing is asked for"`
+	// VLLM is how the server runs.
+	VLLM VLLM `key:"vllm"`
+	// GPU is what a replica gets and where its metrics come from.
+	GPU GPU `key:"gpu"`
+	// Metrics is the pipeline from the server's metrics to the autoscaler: one of the stack's own, or Google's
+	// managed collection (docs/google-managed-prometheus.md).
+	Metrics string `key:"metrics" clouds:"gke" values:"prometheus-operator google-managed" default:"prometheus-operator" hint:"remove the key: prometheus-operator works everywhere"`
+	// Monitoring is Prometheus and Grafana.
+	Monitoring Monitoring `key:"monitoring"`
+	// Autoscaling is the HorizontalPodAutoscaler and the adapter that feeds it.
+	Autoscaling Autoscaling `key:"autoscaling"`
+	// Charts are the third-party Helm charts.
+	Charts Charts `key:"charts"`
+	// Production marks a stack that people rely on: `make preview` then asks for deletion protection too.
+	Production bool `key:"production"`
+	// Policy is what `make preview` holds the stack against.
+	Policy Policy `key:"policy"`
+
+	// warnings are sorted by key.
+	warnings []Warning `key:"-"`
+}
+
+// Warnings returns what is valid and probably not meant, sorted by key.
+func (c *Config) Warnings() []Warning { return c.warnings }
+
+// Cluster is the cluster to create or to use.
+type Cluster struct {
+	// Kubeconfig is the path of a kubeconfig file. Several files in $KUBECONFIG are not merged.
+	Kubeconfig string `key:"kubeconfig" clouds:"local" unset:"the first existing file of $KUBECONFIG, else ~/.kube/config"`
+	// Context is a context of that file.
+	Context string `key:"context" clouds:"local" unset:"its current-context"`
+	// Name is the name of the cluster to create: project and stack, or vllm and stack where that is
+	// longer than 24 characters. Not with cluster.existing, but for gke, where it also names what is
+	// added.
+	Name string `key:"name" clouds:"gke eks aks" pattern:"^[A-Za-z0-9][A-Za-z0-9_-]*$" example:"inference" allowed:"letters, digits, '-' and '_', a letter or digit first"`
+	// Existing is the name of a cluster to attach to. It keeps its owner; only a GPU pool is added.
+	Existing string `key:"existing" clouds:"gke eks aks" unset:"one is created"`
+	// KubernetesVersion is a minor version. On GKE see gke.releaseChannel.
+	KubernetesVersion string `key:"kubernetesVersion" clouds:"eks aks" when:"create" unset:"the cloud's own" pattern:"^1[.][0-9][0-9]$" example:"1.34" allowed:"a minor version such as 1.34"`
+	// APIAccessCIDRs are the IPv4 networks that may reach the API server over the internet, yours among
+	// them. 0.0.0.0/0 opens it to everyone; on eks [] means from inside the VPC only.
+	APIAccessCIDRs []string `key:"apiAccessCidrs" clouds:"gke eks aks" when:"create" pattern:"^[0-9.]+/[0-9]+$" example:"[198.51.100.0/24]" allowed:"IPv4 networks such as 203.0.113.0/24"`
+	// DeletionProtection guards the cluster; it has to be switched off, by an up of its own, before a
+	// destroy.
+	DeletionProtection bool `key:"deletionProtection" clouds:"gke eks aks" when:"create"`
+}
+
+// Namespaces names the namespaces that the stack creates and, on destroy, deletes.
+type Namespaces struct {
+	// Monitoring is the namespace of Prometheus, Grafana and the adapter. It is created, and deleted on
+	// destroy, so it is neither default nor kube-*.
+	Monitoring string `key:"monitoring" example:"observability" format:"namespace" default:"monitoring"`
+	// Serving is the namespace of the server and the autoscaler: the same rules, and another name.
+	Serving string `key:"serving" example:"inference" format:"namespace" default:"vllm"`
+}
+
+// Model is what vLLM serves and how much of it at a time.
+type Model struct {
+	// ID is the model: organisation/name on Hugging Face, or an absolute path in the image.
+	ID string `key:"id" example:"google/gemma-3-4b-it" format:"model" default:"google/gemma-3-1b-it"`
+	// Revision is a commit, tag or branch of it.
+	Revision string `key:"revision" unset:"the newest" example:"main"`
+	// MaxModelLen is the longest context, at most the model's own.
+	MaxModelLen int `key:"maxModelLen" unit:"tokens" min:"1" default:"8192"`
+	// MaxNumSeqs is how many requests one replica works on at a time; the rest waits.
+	MaxNumSeqs int `key:"maxNumSeqs" unit:"requests" min:"1" example:"32" default:"16"`
+	// GPUMemoryUtilization is the share of GPU memory that vLLM takes.
+	GPUMemoryUtilization float64 `key:"gpuMemoryUtilization" above:"0" max:"1" example:"0.85" default:"0.9" hint:"a share, not percent: for example 0.9"`
+	// DType is the type of weights and activations; not float16 or half with Gemma.
+	DType string `key:"dtype" values:"auto bfloat16 float float16 float32 half" default:"auto" hint:"auto takes the model's own"`
+	// ExtraArgs are further flags of the server, other than those that keys set.
+	ExtraArgs []string `key:"extraArgs" example:"[--enable-prefix-caching]"`
+	// Size is the size of a model that the program does not know, so that it can check whether it fits.
+	Size ModelSize `key:"size"`
+}
+
+// ModelSize is the size of a model that the program does not know; docs/sizing.md says how to find it.
+type ModelSize struct {
+	// WeightsGiB is what vLLM reports for the loaded weights, over all GPUs of a replica together. With
+	// model.size.kvBytesPerToken; only for a model that docs/sizing.md does not list.
+	WeightsGiB float64 `key:"weightsGiB" unit:"GiB" min:"0" example:"8" unset:"whether the model fits is not checked"`
+	// KVBytesPerToken is what a token takes in the KV cache, over all layers together.
+	KVBytesPerToken int `key:"kvBytesPerToken" unit:"bytes" min:"0" example:"100000" unset:"whether the model fits is not checked"`
+	// ContextLength is the longest context that the model was made for.
+	ContextLength int `key:"contextLength" unit:"tokens" min:"0" example:"32768" unset:"model.maxModelLen is not checked against it" hint:"the model's longest context, or 0 for unknown"`
+}
+
+// VLLM is how the server runs in Kubernetes.
+type VLLM struct {
+	// Image is the server's image, with a version tag or a digest; not latest. With gpu.mode simulated
+	// it is the simulator.
+	Image string `key:"image" example:"registry.example.com/vllm-openai:v0.20.0" format:"image"`
+	// Port serves the API and /metrics.
+	Port int `key:"port" min:"1024" max:"65535" default:"8000" hint:"the server runs without privileges; 8000 is usual"`
+	// CPU is what a replica requests.
+	CPU Quantity `key:"cpu" default:"2"`
+	// Memory is what a replica requests, and its limit.
+	Memory Quantity `key:"memory" example:"12Gi" default:"10Gi"`
+	// Shm is the size of /dev/shm: less than vllm.memory, which it counts against.
+	Shm Quantity `key:"shm" example:"1Gi" default:"2Gi"`
+	// ModelCache is the most that downloaded weights may take on the node; no less than the files of a
+	// known model.
+	ModelCache Quantity `key:"modelCache" example:"30Gi"`
+	// StartupBudget is how long download, load and warm-up may take together.
+	StartupBudget time.Duration `key:"startupBudget" min:"1m" max:"6h" default:"30m" hint:"download, load and warm-up have to fit in"`
+	// PreStop is how long a terminating pod goes on serving while load balancers notice.
+	PreStop time.Duration `key:"preStop" min:"1s" max:"10m" default:"15s" hint:"5s to 15s let load balancers notice"`
+	// ShutdownTimeout is how long running requests may then take to finish; with vllm.preStop at most
+	// 10m.
+	ShutdownTimeout time.Duration `key:"shutdownTimeout" min:"0s" max:"10m" default:"45s" hint:"as long as a usual request takes"`
+	// ClientNamespaces are the namespaces that may call the API. Prometheus always may.
+	ClientNamespaces []string `key:"clientNamespaces" unset:"all may" example:"[apps]" format:"label"`
+	// NodeSelector are labels of nodes, on top of gpu.nodeSelector.
+	NodeSelector map[string]string `key:"nodeSelector" example:"{pool: inference}" format:"labels"`
+	// PriorityClassName is an existing PriorityClass.
+	PriorityClassName string `key:"priorityClassName" unset:"the cluster's default" example:"inference" format:"subdomain"`
+}
+
+// GPU is what a replica gets and where its metrics come from.
+type GPU struct {
+	// Mode is what serves: nvidia is vLLM on NVIDIA GPUs; simulated, on local only, its simulator, which
+	// needs no GPU.
+	Mode string `key:"mode" values:"nvidia simulated" hint:"simulated needs no GPU"`
+	// PerReplica is the number of GPUs of one replica, a divisor of the model's attention heads: vLLM's
+	// tensor parallelism.
+	PerReplica int `key:"perReplica" values:"1 2 4 8" default:"1" hint:"1 unless the model is too large for one GPU"`
+	// MemoryGiB is the memory of one GPU; 0 means unknown. When known, a known model has to fit. On a
+	// cloud it follows from the accelerator.
+	MemoryGiB float64 `key:"memoryGiB" unit:"GiB" min:"0" example:"24" hint:"the memory of one GPU, for example 24 for an L4, or 0 for unknown"`
+	// NodeSelector are labels of the GPU nodes. On a cloud they follow from the node pool.
+	NodeSelector map[string]string `key:"nodeSelector" clouds:"local" example:"{gpu: l4}" format:"labels"`
+	// Tolerations bring a pod to the GPU nodes, as in Kubernetes. On a cloud they follow from the node
+	// pool.
+	Tolerations []Toleration `key:"tolerations" clouds:"local" example:"[{key: gpu, operator: Exists}]"`
+	// Metrics are where GPU metrics come from: dcgm-chart is NVIDIA's exporter, simulated a rule that
+	// makes them from the requests running.
+	Metrics string `key:"metrics" clouds:"local" values:"dcgm-chart simulated" hint:"remove the key to get what suits gpu.mode"`
+}
+
+// Toleration is a Kubernetes toleration; see providers.Toleration.
+type Toleration struct {
+	// Key is the taint's key; "" with Exists means every taint.
+	Key string `key:"key"`
+	// Operator is Exists or Equal.
+	Operator string `key:"operator"`
+	// Value is the taint's value, with Equal.
+	Value string `key:"value"`
+	// Effect is the taint's effect; "" means every effect.
+	Effect string `key:"effect"`
+}
+
+// Monitoring is Prometheus and Grafana.
+type Monitoring struct {
+	// ScrapeInterval is the scrape interval of everything that is not a scaling signal.
+	ScrapeInterval time.Duration `key:"scrapeInterval" min:"1s" max:"2m30s" default:"15s" hint:"a series is gone 5m after its last sample"`
+	// EvaluationInterval is the rule interval of everything that is not a scaling signal.
+	EvaluationInterval time.Duration `key:"evaluationInterval" min:"1s" max:"2m30s" default:"15s" hint:"a series is gone 5m after its last sample"`
+	// SignalInterval is the scrape and rule interval on the path that the autoscaler waits for.
+	SignalInterval time.Duration `key:"signalInterval" min:"1s" max:"1m" hint:"the HPA looks every 15s"`
+	// Retention is how long Prometheus keeps metrics: a Prometheus duration above 0.
+	Retention string `key:"retention" example:"36h" format:"prometheus-duration" default:"7d"`
+	// Storage is the size of Prometheus' volume.
+	Storage Quantity `key:"storage" unset:"an emptyDir" example:"30Gi"`
+	// StorageClass is the class of that volume; only with monitoring.storage.
+	StorageClass string `key:"storageClass" unset:"the cluster's default" example:"standard" format:"subdomain"`
+	// Grafana is false to leave Grafana out.
+	Grafana bool `key:"grafana" default:"true"`
+	// GrafanaPassword is the password of Grafana's admin.
+	GrafanaPassword Secret `key:"grafanaPassword" unset:"generated once, then kept"`
+	// Dashboards gives Grafana the stack's dashboards (docs/operations.md); only with monitoring.grafana.
+	Dashboards bool `key:"dashboards" unset:"the same as monitoring.grafana"`
+	// Alerts are the stack's alerts (docs/runbooks.md) and what they measure against.
+	Alerts Alerts `key:"alerts"`
+}
+
+// Alerts are the stack's alerts and what they measure against.
+type Alerts struct {
+	// Enabled is false to leave the alerts out.
+	Enabled bool `key:"enabled" default:"true"`
+	// TTFTObjective is the time to the first token that monitoring.alerts.ttftRatio of the requests must keep: a bucket of
+	// vLLM's histogram (100ms, 250ms, 500ms, 750ms, 1s, 2.5s, 5s, 7.5s, 10s, 20s, 40s, 1m20s, 2m40s,
+	// 10m40s, 42m40s), because nothing is known of times between two.
+	TTFTObjective time.Duration `key:"ttftObjective" min:"100ms" max:"42m40s" example:"5s" default:"2.5s" step:"1ms"`
+	// TTFTRatio is the share of the requests, not percent, that must keep monitoring.alerts.ttftObjective.
+	TTFTRatio float64 `key:"ttftRatio" min:"0.5" max:"0.999" default:"0.95" hint:"a share, not percent: for example 0.95"`
+	// AtMaxFor is how long the HPA may stand at autoscaling.maxReplicas.
+	AtMaxFor time.Duration `key:"atMaxFor" min:"1m" max:"24h" default:"15m" hint:"longer than a usual peak"`
+}
+
+// Autoscaling is the HorizontalPodAutoscaler and the adapter that feeds it.
+type Autoscaling struct {
+	// MinReplicas is the least number of replicas; the HPA cannot start from 0.
+	MinReplicas int `key:"minReplicas" unit:"replicas" min:"1" default:"1" hint:"the HPA cannot start from 0, where there are no metrics to scale on"`
+	// MaxReplicas is the largest number of replicas: autoscaling.minReplicas or more, and no more than
+	// nodePools.gpu can hold.
+	MaxReplicas int `key:"maxReplicas" unit:"replicas" min:"1" example:"3" default:"4"`
+	// Signals are what the HPA scales on; it follows the one that asks for the most replicas.
+	Signals Signals `key:"signals"`
+	// ScaleUp limits how fast replicas are added.
+	ScaleUp ScaleUp `key:"scaleUp"`
+	// ScaleDown limits how fast replicas are removed.
+	ScaleDown ScaleDown `key:"scaleDown"`
+	// AdapterReplicas is the number of pods of the metrics adapter.
+	AdapterReplicas int `key:"adapterReplicas" unit:"pods" min:"1" max:"10" default:"2" hint:"2 survive the loss of a node"`
+	// AdapterImage is the Custom Metrics Stackdriver Adapter of metrics google-managed, with a version tag or digest.
+	AdapterImage string `key:"adapterImage" clouds:"gke" example:"registry.example.com/custom-metrics-stackdriver-adapter:v0.16.9-gke.0" format:"image" default:"gcr.io/gke-release/custom-metrics-stackdriver-adapter:v0.16.9-gke.0"`
+	// AdapterPort is a port that the control plane may open to pods. Every cloud's reaches 10250.
+	AdapterPort int `key:"adapterPort" clouds:"local" min:"1024" max:"65535" default:"10250" hint:"10250 is open to every control plane"`
+	// RelistInterval is how often the adapter looks for new series: at least monitoring.signalInterval,
+	// by default twice that and 10s or more.
+	RelistInterval time.Duration `key:"relistInterval" min:"1s" max:"5m" hint:"10s suits"`
+}
+
+// ScaleUp limits how fast replicas are added: the larger of Pods and Percent in each Period.
+type ScaleUp struct {
+	// Stabilization is how long the load has to be high.
+	Stabilization time.Duration `key:"stabilization" min:"0s" max:"1h" hint:"0s reacts at once"`
+	// Pods is how many replicas may be added in each period; the larger of pods and percent counts.
+	Pods int `key:"pods" unit:"replicas" min:"1" max:"1000" default:"4" hint:"4 suits"`
+	// Percent is the same in percent of the replicas.
+	Percent int `key:"percent" unit:"percent" min:"1" max:"1000" default:"100" hint:"100 doubles"`
+	// Period is the time that pods and percent are counted in.
+	Period time.Duration `key:"period" min:"1s" max:"30m" default:"15s" hint:"15s is the HPA's own period"`
+}
+
+// ScaleDown limits how fast replicas are removed: Pods in each Period, and only when the load has
+// been low for all of Stabilization.
+type ScaleDown struct {
+	// Stabilization is how long the load has to be low.
+	Stabilization time.Duration `key:"stabilization" min:"0s" max:"1h" default:"5m" hint:"5m outlasts a pause in the load"`
+	// Pods is how many replicas may be removed in each period.
+	Pods int `key:"pods" unit:"replicas" min:"1" max:"1000" default:"1" hint:"1 keeps warm replicas longest"`
+	// Period is the time that pods are counted in.
+	Period time.Duration `key:"period" min:"1s" max:"30m" default:"1m" hint:"1m suits"`
+}
+
+// Charts are the third-party Helm charts.
+type Charts struct {
+	// KubePrometheusStack brings Prometheus, its operator, kube-state-metrics and Grafana.
+	KubePrometheusStack Chart `key:"kubePrometheusStack"`
+	// PrometheusAdapter serves the custom metrics API.
+	PrometheusAdapter Chart `key:"prometheusAdapter"`
+	// DCGMExporter exports GPU metrics where the cloud has no exporter of its own.
+	DCGMExporter Chart `key:"dcgmExporter"`
+	// DevicePlugin is installed where nothing else tells Kubernetes of the GPUs: on aks, and on eks with
+	// AL2023.
+	DevicePlugin Chart `key:"devicePlugin"`
+	// ClusterAutoscaler is installed where the cloud adds no nodes by itself: on eks.
+	ClusterAutoscaler Chart `key:"clusterAutoscaler"`
+}
+
+// Policy is what a preview of the stack is held against; docs/policy.md lists the rules. It changes
+// nothing that is deployed.
+type Policy struct {
+	// SpendCeiling is the most that all GPU nodes may cost together when every pool is at its maximum.
+	SpendCeiling float64 `key:"spendCeiling" unit:"USD per hour" min:"0" unset:"no ceiling" example:"12.5"`
+	// Exceptions allow a resource to break a rule: rule/resource, with the resource's name in the program
+	// or *, and the reason.
+	Exceptions map[string]string `key:"exceptions" example:"{api-server-not-open/cluster: the office has no fixed address}"`
+	// Prices are what a machine type costs you, in USD per hour, instead of its list price.
+	Prices map[string]any `key:"prices" example:"{g6.xlarge: 0.55}"`
+}
+
+// Chart is where a chart comes from and what is changed in it.
+type Chart struct {
+	// Version is one exact version.
+	Version string `key:"version" example:"1.2.3" format:"version"`
+	// Repository is a URL (http, https, oci), or a folder that begins with / or a full stop.
+	Repository string `key:"repository" example:"oci://registry.example.com/charts" format:"repository"`
+	// Values are merged over the program's own, and win. Where one is encrypted, all of them stay secret.
+	Values map[string]any `key:"values" example:"{podAnnotations: {team: ml}}"`
+
+	// secret is true where the stack file encrypts anything below charts.
+	secret bool `key:"-"`
+}
+
+// Secret reports whether the stack file encrypts anything of the charts.
+func (c Chart) Secret() bool { return c.secret }
