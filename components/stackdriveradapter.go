@@ -20,8 +20,9 @@ const (
 	// PodDisruptionBudget, and the beginning of the names of its roles.
 	StackdriverAdapterName = "custom-metrics-stackdriver-adapter"
 
-	stackdriverAdapterPort     = "https"
-	stackdriverCertificatePath = "/var/run/serving-cert"
+	stackdriverAdapterPort       = "https"
+	stackdriverCertificatePath   = "/var/run/serving-cert"
+	stackdriverCertificateVolume = "serving-cert"
 	// stackdriverUser is the user "nobody"; the adapter writes nothing but its certificate.
 	stackdriverUser = 65534
 	// stackdriverAdapterTimeout bounds the wait for the adapter's pods. They end at their start until they may
@@ -206,17 +207,50 @@ func (a *StackdriverAdapterArgs) newRights(ctx *pulumi.Context, c *StackdriverAd
 }
 
 func (a *StackdriverAdapterArgs) newDeployment(ctx *pulumi.Context, c *StackdriverAdapter, needs []pulumi.Resource) (*appsv1.Deployment, error) {
-	probe := func(path string, period, failures int) corev1.ProbeArgs {
-		return corev1.ProbeArgs{
-			HttpGet: corev1.HTTPGetActionArgs{
-				Path: pulumi.String(path), Port: pulumi.String(stackdriverAdapterPort), Scheme: pulumi.String("HTTPS"),
+	deployment, err := appsv1.NewDeployment(ctx, StackdriverAdapterName, &appsv1.DeploymentArgs{
+		Metadata: a.metadata(a.Namespace, StackdriverAdapterName),
+		Spec: appsv1.DeploymentSpecArgs{
+			Replicas:             pulumi.Int(a.Replicas),
+			RevisionHistoryLimit: pulumi.Int(3),
+			Selector:             metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(stackdriverSelector())},
+			Template: corev1.PodTemplateSpecArgs{
+				Metadata: metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(withLabels(stackdriverSelector()))},
+				Spec:     a.podSpec(),
 			},
-			PeriodSeconds:    pulumi.Int(period),
-			TimeoutSeconds:   pulumi.Int(5),
-			FailureThreshold: pulumi.Int(failures),
-		}
+		},
+	}, childOptions(c, needs, stackdriverWait())...)
+	if err != nil {
+		return nil, fmt.Errorf("registering Deployment %s/%s: %w", a.Namespace, StackdriverAdapterName, err)
 	}
-	container := corev1.ContainerArgs{
+	return deployment, nil
+}
+
+func (a *StackdriverAdapterArgs) podSpec() corev1.PodSpecArgs {
+	return corev1.PodSpecArgs{
+		ServiceAccountName: pulumi.String(StackdriverAdapterName),
+		SecurityContext: corev1.PodSecurityContextArgs{
+			RunAsNonRoot:   pulumi.Bool(true),
+			RunAsUser:      pulumi.Int(stackdriverUser),
+			RunAsGroup:     pulumi.Int(stackdriverUser),
+			FsGroup:        pulumi.Int(stackdriverUser),
+			SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
+		},
+		// A node with both replicas would take both along. A preference, for clusters of one node.
+		TopologySpreadConstraints: corev1.TopologySpreadConstraintArray{corev1.TopologySpreadConstraintArgs{
+			MaxSkew:           pulumi.Int(1),
+			TopologyKey:       pulumi.String("kubernetes.io/hostname"),
+			WhenUnsatisfiable: pulumi.String("ScheduleAnyway"),
+			LabelSelector:     metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(stackdriverSelector())},
+		}},
+		Containers: corev1.ContainerArray{a.container()},
+		Volumes: corev1.VolumeArray{corev1.VolumeArgs{
+			Name: pulumi.String(stackdriverCertificateVolume), EmptyDir: corev1.EmptyDirVolumeSourceArgs{SizeLimit: pulumi.String("1Mi")},
+		}},
+	}
+}
+
+func (a *StackdriverAdapterArgs) container() corev1.ContainerArgs {
+	return corev1.ContainerArgs{
 		Name:  pulumi.String("adapter"),
 		Image: pulumi.String(a.Image),
 		Args: pulumi.ToStringArray([]string{
@@ -229,9 +263,9 @@ func (a *StackdriverAdapterArgs) newDeployment(ctx *pulumi.Context, c *Stackdriv
 		Ports: corev1.ContainerPortArray{corev1.ContainerPortArgs{
 			Name: pulumi.String(stackdriverAdapterPort), ContainerPort: pulumi.Int(a.ListenPort), Protocol: pulumi.String("TCP"),
 		}},
-		StartupProbe:   probe("/livez", 5, 24),
-		ReadinessProbe: probe("/readyz", 5, 3),
-		LivenessProbe:  probe("/livez", 10, 6),
+		StartupProbe:   stackdriverProbe("/livez", 5, 24),
+		ReadinessProbe: stackdriverProbe("/readyz", 5, 3),
+		LivenessProbe:  stackdriverProbe("/livez", 10, 6),
 		// Upstream's manifest allows 250m and 200Mi. A CPU limit would only slow answers down.
 		Resources: corev1.ResourceRequirementsArgs{
 			Requests: pulumi.StringMap{"cpu": pulumi.String("50m"), "memory": pulumi.String("96Mi")},
@@ -247,45 +281,21 @@ func (a *StackdriverAdapterArgs) newDeployment(ctx *pulumi.Context, c *Stackdriv
 			SeccompProfile:           corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
 		},
 		VolumeMounts: corev1.VolumeMountArray{corev1.VolumeMountArgs{
-			Name: pulumi.String("serving-cert"), MountPath: pulumi.String(stackdriverCertificatePath),
+			Name: pulumi.String(stackdriverCertificateVolume), MountPath: pulumi.String(stackdriverCertificatePath),
 		}},
 	}
-	deployment, err := appsv1.NewDeployment(ctx, StackdriverAdapterName, &appsv1.DeploymentArgs{
-		Metadata: a.metadata(a.Namespace, StackdriverAdapterName),
-		Spec: appsv1.DeploymentSpecArgs{
-			Replicas:             pulumi.Int(a.Replicas),
-			RevisionHistoryLimit: pulumi.Int(3),
-			Selector:             metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(stackdriverSelector())},
-			Template: corev1.PodTemplateSpecArgs{
-				Metadata: metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(withLabels(stackdriverSelector()))},
-				Spec: corev1.PodSpecArgs{
-					ServiceAccountName: pulumi.String(StackdriverAdapterName),
-					SecurityContext: corev1.PodSecurityContextArgs{
-						RunAsNonRoot:   pulumi.Bool(true),
-						RunAsUser:      pulumi.Int(stackdriverUser),
-						RunAsGroup:     pulumi.Int(stackdriverUser),
-						FsGroup:        pulumi.Int(stackdriverUser),
-						SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
-					},
-					// Two replicas on one node would leave with it. A preference, for clusters of one node.
-					TopologySpreadConstraints: corev1.TopologySpreadConstraintArray{corev1.TopologySpreadConstraintArgs{
-						MaxSkew:           pulumi.Int(1),
-						TopologyKey:       pulumi.String("kubernetes.io/hostname"),
-						WhenUnsatisfiable: pulumi.String("ScheduleAnyway"),
-						LabelSelector:     metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(stackdriverSelector())},
-					}},
-					Containers: corev1.ContainerArray{container},
-					Volumes: corev1.VolumeArray{corev1.VolumeArgs{
-						Name: pulumi.String("serving-cert"), EmptyDir: corev1.EmptyDirVolumeSourceArgs{SizeLimit: pulumi.String("1Mi")},
-					}},
-				},
-			},
+}
+
+// stackdriverProbe returns a probe that runs every period seconds.
+func stackdriverProbe(path string, period, failures int) corev1.ProbeArgs {
+	return corev1.ProbeArgs{
+		HttpGet: corev1.HTTPGetActionArgs{
+			Path: pulumi.String(path), Port: pulumi.String(stackdriverAdapterPort), Scheme: pulumi.String("HTTPS"),
 		},
-	}, childOptions(c, needs, stackdriverWait())...)
-	if err != nil {
-		return nil, fmt.Errorf("registering Deployment %s/%s: %w", a.Namespace, StackdriverAdapterName, err)
+		PeriodSeconds:    pulumi.Int(period),
+		TimeoutSeconds:   pulumi.Int(5),
+		FailureThreshold: pulumi.Int(failures),
 	}
-	return deployment, nil
 }
 
 func (a *StackdriverAdapterArgs) validate() error {

@@ -1,5 +1,3 @@
-// Package alerts holds the alerts of a stack and the recording rules that they need, as the operator's
-// own types. It holds no Pulumi. Every alert has a section in docs/runbooks.md.
 package alerts
 
 import (

@@ -1,5 +1,3 @@
-// Package telemetry says what can be observed of a running stack: the series, the objects that they
-// are about, and the selectors that dashboards and alerts share. It holds no Pulumi and no chart.
 package telemetry
 
 import (
