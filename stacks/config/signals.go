@@ -146,19 +146,22 @@ func (c *Config) warnOfSignals(r *report) {
 	s := c.Autoscaling.Signals
 	if s.GPUUtilization.Enabled && !s.RequestsRunning.Enabled && !s.RequestsWaiting.Enabled {
 		r.warn(signalKeys+"gpuUtilization.enabled", true,
-			fmt.Sprintf("without a request signal the autoscaler cannot tell a busy replica from a full one: a GPU reads near 100 percent whenever anything is decoded, and never more, so replicas grow by a factor of %.2f at a time however long the queue",
+			fmt.Sprintf("without a request signal the autoscaler cannot tell a busy replica from a full one: a GPU reads near 100 percent whenever anything is "+
+				"decoded, and never more, so replicas grow by a factor of %.2f at a time however long the queue",
 				100/s.GPUUtilization.Target),
 			r.set(signalKeys+"requestsWaiting.enabled", "true"))
 	}
 	if s.GPUUtilization.Enabled && s.RequestsRunning.Enabled && s.GPUUtilization.GuardRequests > s.RequestsRunning.Target {
 		r.warn(signalKeys+"gpuUtilization.guardRequests", s.GPUUtilization.GuardRequests,
-			fmt.Sprintf("utilisation counts in full only from so many requests on, which is above requestsRunning.target (%g): by then the requests have scaled up, and the GPU signal decides nothing",
+			fmt.Sprintf("utilisation counts in full only from so many requests on, which is above requestsRunning.target (%g): by then the requests have "+
+				"scaled up, and the GPU signal decides nothing",
 				s.RequestsRunning.Target),
 			"lower it, or switch gpuUtilization off")
 	}
 	if s.RequestsWaiting.Enabled && s.RequestsWaiting.Target > float64(c.Model.MaxNumSeqs) {
 		r.warn(signalKeys+"requestsWaiting.target", s.RequestsWaiting.Target,
-			fmt.Sprintf("a queue longer than model.maxNumSeqs (%d) is more than one full batch: each new request waits for a whole one before replicas are added", c.Model.MaxNumSeqs),
+			fmt.Sprintf("a queue longer than model.maxNumSeqs (%d) is more than one full batch: each new request waits for a whole one before replicas are "+
+				"added", c.Model.MaxNumSeqs),
 			"3 to 5 is usual")
 	}
 	c.warnOfKVCache(r)
@@ -172,7 +175,8 @@ func (c *Config) warnOfKVCache(r *report) {
 	}
 	if !s.RequestsRunning.Enabled && !s.RequestsWaiting.Enabled {
 		r.warn(signalKeys+"kvCacheUsage.enabled", true,
-			fmt.Sprintf("without a request signal a queue of requests adds no replica while the cache has room, and usage never exceeds 100 percent, so replicas grow by a factor of %.2f at a time however long the queue",
+			fmt.Sprintf("without a request signal a queue of requests adds no replica while the cache has room, and usage never exceeds 100 percent, so "+
+				"replicas grow by a factor of %.2f at a time however long the queue",
 				100/s.KVCacheUsage.Target),
 			r.set(signalKeys+"requestsWaiting.enabled", "true"))
 	}
@@ -183,7 +187,8 @@ func (c *Config) warnOfKVCache(r *report) {
 	fit := sizing.Compute(footprint, server)
 	if highest := 100 * float64(c.Model.MaxNumSeqs) / fit.FullLength(); highest <= s.KVCacheUsage.Target*(1+hpaTolerance) {
 		r.warn(signalKeys+"kvCacheUsage.target", s.KVCacheUsage.Target,
-			fmt.Sprintf("the KV cache of %.1f GiB holds %.1f requests of model.maxModelLen (%d) tokens, so model.maxNumSeqs (%d) of them use about %.0f percent of it at most, and the HPA ignores a tenth above the target: the signal decides nothing",
+			fmt.Sprintf("the KV cache of %.1f GiB holds %.1f requests of model.maxModelLen (%d) tokens, so model.maxNumSeqs (%d) of them use about %.0f "+
+				"percent of it at most, and the HPA ignores a tenth above the target: the signal decides nothing",
 				fit.Cache, fit.FullLength(), c.Model.MaxModelLen, c.Model.MaxNumSeqs, highest),
 			"raise model.maxNumSeqs, or switch kvCacheUsage off: the requests running scale up first")
 	}
