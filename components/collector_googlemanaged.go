@@ -39,8 +39,8 @@ type ManagedScraper struct {
 	Series []string
 }
 
-// scrapeServer registers two PodMonitorings, because every sample that is stored is paid for: the few series of the
-// signals often, the rest seldom. No series is in both: the adapter adds up all that a pod has.
+// scrapeServer registers two PodMonitorings, because every stored sample costs money: the few series of the
+// signals often, the rest seldom. No series is in both: the adapter adds up all series of a pod.
 func (m ManagedScraper) scrapeServer(ctx *pulumi.Context, target ScrapeTarget, opts []pulumi.ResourceOption) (pulumi.Resource, error) {
 	wanted := signals.OneOf(m.Series)
 	name := []string{"__name__"}
@@ -53,7 +53,7 @@ func (m ManagedScraper) scrapeServer(ctx *pulumi.Context, target ScrapeTarget, o
 		{target.Name, target.Interval, []managedRelabelRule{{Action: "keep", SourceLabels: name, Regex: wanted}}},
 		{ManagedServerName, m.Interval, []managedRelabelRule{
 			{Action: "drop", SourceLabels: name, Regex: wanted},
-			// What else a Python process exports about itself is not worth its price.
+			// The metrics of the Python process itself are not worth their price.
 			{Action: "keep", SourceLabels: name, Regex: "vllm:.+"},
 		}},
 	} {
@@ -66,7 +66,7 @@ func (m ManagedScraper) scrapeServer(ctx *pulumi.Context, target ScrapeTarget, o
 				Timeout:          prometheusDuration(monitoring.interval),
 				MetricRelabeling: monitoring.rules,
 			}},
-			// Without the pod the adapter could not tell whose sample it is.
+			// Without the label pod the adapter cannot assign a sample to a pod.
 			TargetLabels: managedTargetLabels{Metadata: []string{"container", "pod"}},
 		}, opts)
 		if err != nil {

@@ -23,7 +23,7 @@ const (
 	// ManagedServerName is the PodMonitoring of the server's series that are no signals.
 	ManagedServerName = VLLMName + "-server"
 
-	// ManagedMinInterval is the shortest interval of a scrape or rule: Cloud Monitoring takes a point of a series at
+	// ManagedMinInterval is the shortest interval of a scrape or rule: Cloud Monitoring accepts a point of a series at
 	// most every 5 s.
 	ManagedMinInterval = 5 * time.Second
 
@@ -31,8 +31,8 @@ const (
 )
 
 // The kinds of the managed collection, monitoring.googleapis.com/v1, as far as they are used here. Their Go package
-// would bring all of Prometheus and Cloud Monitoring's client into the program; the tests read what is registered
-// with it, strictly, and against the schemas that it ships.
+// would add all of Prometheus and Cloud Monitoring's client to the program; the tests decode what is registered
+// with that package, strictly, and validate it against the schemas that it ships.
 type (
 	managedMonitoringSpec struct {
 		Selector     kmetav1.LabelSelector `json:"selector"`
@@ -71,7 +71,7 @@ type (
 
 // GoogleManagedPrometheusArgs are the inputs of GoogleManagedPrometheus.
 type GoogleManagedPrometheusArgs struct {
-	// GPUMetrics is the exporter that the cloud runs; its Source has to be providers.Managed.
+	// GPUMetrics is the exporter that the cloud runs; its Source must be providers.Managed.
 	GPUMetrics providers.GPUMetrics
 	// Settings of the signals, from which the rules follow. Their Interval is at least ManagedMinInterval.
 	Settings signals.Settings
@@ -106,7 +106,7 @@ func NewGoogleManagedPrometheus(ctx *pulumi.Context, name string, args *GoogleMa
 	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:GoogleManagedPrometheus", name, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering the managed collection: %w", err)
 	}
-	// Registration empties the output fields, so this comes after it.
+	// Set after the registration, which clears the output fields.
 	c.Rules = pulumi.String(ManagedRulesName).ToStringOutput()
 
 	children := childOptions(c, args.DependsOn)
@@ -144,8 +144,8 @@ func managedGPUMonitoring(a *GoogleManagedPrometheusArgs) managedMonitoringSpec 
 	}
 }
 
-// managedRules are the recording rules of the signals. Each stands alone: the results of one are seen by the next
-// only after their way through Cloud Monitoring.
+// managedRules returns the recording rules of the signals. No rule reads the results of another, which are visible
+// only after they were written to Cloud Monitoring and read from it.
 func managedRules(s signals.Settings, enabled []signals.Signal) managedRulesSpec {
 	s.StandaloneRules = true
 	var groups []managedRuleGroup

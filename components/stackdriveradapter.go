@@ -25,8 +25,8 @@ const (
 	stackdriverCertificateVolume = "serving-cert"
 	// stackdriverUser is the user "nobody"; the adapter writes nothing but its certificate.
 	stackdriverUser = 65534
-	// stackdriverAdapterTimeout bounds the wait for the adapter's pods. They end at their start until they may
-	// read from Cloud Monitoring, and a new grant takes minutes to hold everywhere.
+	// stackdriverAdapterTimeout bounds the wait for the adapter's pods. They exit at startup until they may
+	// read from Cloud Monitoring, and a new grant is effective everywhere only after minutes.
 	stackdriverAdapterTimeout = "15m"
 )
 
@@ -34,7 +34,7 @@ const (
 type StackdriverAdapterArgs struct {
 	// Namespace of the adapter. Required.
 	Namespace string
-	// ServingNamespace is where the pods run whose metrics are asked for; the adapter may list pods only there.
+	// ServingNamespace is where the pods run whose metrics are served; the adapter may list pods only there.
 	ServingNamespace string
 	// Image with an explicit version.
 	Image string
@@ -42,28 +42,28 @@ type StackdriverAdapterArgs struct {
 	ListenPort int
 	// Replicas of the adapter; at least 1.
 	Replicas int
-	// Signals to serve, under the names of signals.ForCloudMonitoring. At least one. The adapter itself would
-	// serve every gauge of the project's Cloud Monitoring.
+	// Signals to serve, under the names of signals.ForCloudMonitoring. At least one. The adapter itself
+	// serves every gauge of the project's Cloud Monitoring.
 	Signals []signals.Signal
-	// DependsOn lists what must exist first: the namespaces, and what lets the adapter's ServiceAccount read from
-	// Cloud Monitoring.
+	// DependsOn lists what must exist first: the namespaces, and what allows the adapter's ServiceAccount to read
+	// from Cloud Monitoring.
 	DependsOn []pulumi.Resource
 }
 
-// StackdriverAdapter is Google's Custom Metrics Stackdriver Adapter, which answers the custom metrics API from
-// Cloud Monitoring. It has no chart. External metrics are left to others (--enable-external-metrics-api=false):
-// nothing here asks for them, and KEDA claims the same API.
+// StackdriverAdapter is Google's Custom Metrics Stackdriver Adapter, which serves the custom metrics API from
+// Cloud Monitoring. It has no chart. It does not serve external metrics (--enable-external-metrics-api=false):
+// nothing here reads them, and KEDA registers the same API.
 type StackdriverAdapter struct {
 	pulumi.ResourceState
 
-	// Metrics are the names that the HPA asks the custom metrics API for.
+	// Metrics are the names of the HPA's metrics in the custom metrics API.
 	Metrics pulumi.StringArrayOutput `pulumi:"metrics"`
 
 	// Objects are for others to depend on: everything without which the adapter cannot answer.
 	Objects []pulumi.Resource
 }
 
-// NewStackdriverAdapter registers the adapter's objects. Its API is claimed by MetricsAPI.
+// NewStackdriverAdapter registers the adapter's objects. Its API is registered by MetricsAPI.
 func NewStackdriverAdapter(ctx *pulumi.Context, name string, args *StackdriverAdapterArgs,
 	opts ...pulumi.ResourceOption,
 ) (*StackdriverAdapter, error) {
@@ -74,7 +74,7 @@ func NewStackdriverAdapter(ctx *pulumi.Context, name string, args *StackdriverAd
 	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:StackdriverAdapter", name, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering the stackdriver adapter: %w", err)
 	}
-	// Registration empties the output fields, so this comes after it.
+	// Set after the registration, which clears the output fields.
 	c.Metrics = pulumi.ToStringArray(signals.Names(args.Signals)).ToStringArrayOutput()
 
 	account, err := corev1.NewServiceAccount(ctx, StackdriverAdapterName, &corev1.ServiceAccountArgs{
@@ -103,7 +103,7 @@ func NewStackdriverAdapter(ctx *pulumi.Context, name string, args *StackdriverAd
 				Protocol:   pulumi.String("TCP"),
 			}},
 		},
-		// Pulumi waits for a Service's endpoints, 10 minutes by default: they are there when the pods are.
+		// Pulumi waits for a Service's endpoints, 10 minutes by default: they exist when the pods are ready.
 	}, childOptions(c, args.DependsOn, stackdriverWait())...)
 	if err != nil {
 		return nil, fmt.Errorf("registering Service %s/%s: %w", args.Namespace, StackdriverAdapterName, err)
@@ -124,7 +124,7 @@ func NewStackdriverAdapter(ctx *pulumi.Context, name string, args *StackdriverAd
 	return c, nil
 }
 
-// stackdriverSelector are the labels that select the adapter's pods.
+// stackdriverSelector returns the labels that select the adapter's pods.
 func stackdriverSelector() map[string]string {
 	return map[string]string{
 		"app.kubernetes.io/name":    StackdriverAdapterName,
@@ -132,7 +132,7 @@ func stackdriverSelector() map[string]string {
 	}
 }
 
-// stackdriverWait is how long Pulumi waits for what is ready with the adapter's pods.
+// stackdriverWait is how long Pulumi waits for the adapter's pods and what is ready with them.
 func stackdriverWait() pulumi.ResourceOption {
 	return pulumi.Timeouts(&pulumi.CustomTimeouts{Create: stackdriverAdapterTimeout, Update: stackdriverAdapterTimeout})
 }
@@ -148,8 +148,8 @@ func (a *StackdriverAdapterArgs) metadata(namespace, name string) metav1.ObjectM
 	return metadata
 }
 
-// newRights registers all that the adapter may do in the cluster: ask the API server who is asking and whether he
-// may, and list the server's pods.
+// newRights registers the adapter's permissions in the cluster: to delegate authentication and authorization of its
+// clients to the API server, and to list the server's pods.
 func (a *StackdriverAdapterArgs) newRights(ctx *pulumi.Context, c *StackdriverAdapter) ([]pulumi.Resource, error) {
 	opts := childOptions(c, a.DependsOn)
 	subjects := rbacv1.SubjectArray{rbacv1.SubjectArgs{
@@ -235,7 +235,7 @@ func (a *StackdriverAdapterArgs) podSpec() corev1.PodSpecArgs {
 			FsGroup:        pulumi.Int(stackdriverUser),
 			SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
 		},
-		// A node with both replicas would take both along. A preference, for clusters of one node.
+		// Two replicas on one node would be lost with it. A preference, for clusters of one node.
 		TopologySpreadConstraints: corev1.TopologySpreadConstraintArray{corev1.TopologySpreadConstraintArgs{
 			MaxSkew:           pulumi.Int(1),
 			TopologyKey:       pulumi.String("kubernetes.io/hostname"),

@@ -9,7 +9,7 @@ import (
 )
 
 // ServerFlag is a flag of the server that the program sets, or has another way to set. It is refused among
-// Model.ExtraArgs: the server would take the last of two, whichever that is.
+// Model.ExtraArgs: of a flag that is given twice the server uses the last.
 type ServerFlag struct {
 	// Name is the flag as the server's help writes it, with dashes, such as "--max-model-len".
 	Name string
@@ -32,7 +32,7 @@ var serverFlags = []ServerFlag{
 	{Name: "--tensor-parallel-size", Key: "gpu.perReplica"},
 	{Name: "-tp", Key: "gpu.perReplica"},
 	{Name: "--shutdown-timeout", Key: "vllm.shutdownTimeout"},
-	// Both are environment variables from Secrets; as flags they would stand in the Deployment.
+	// Both are environment variables from Secrets; as flags they would be readable in the Deployment.
 	{Name: "--api-key", Key: "apiKey", Secret: true},
 	{Name: "--hf-token", Key: "huggingFaceToken", Secret: true},
 	{Name: "--disable-access-log-for-endpoints"},

@@ -27,7 +27,7 @@ type deployment struct {
 	cluster *providers.Cluster
 	// inCluster registers an object in the cluster.
 	inCluster pulumi.ResourceOption
-	// nodes lists what has to be there before pods are: the nodes and what adds them.
+	// nodes lists what must exist before pods: the nodes and what adds them.
 	nodes []pulumi.Resource
 	// gpus lists what announces the GPUs to Kubernetes, where the cloud does not.
 	gpus       []pulumi.Resource
@@ -46,8 +46,8 @@ func Deploy(ctx *pulumi.Context) error {
 	for _, step := range []func() error{
 		d.readConfiguration,
 		d.registerCluster,
-		// What nodes are made of comes before everything that runs on them, and goes after it: pods that end
-		// leave nodes to remove, and nothing may wait for nodes that nobody adds.
+		// What adds nodes is created before everything that runs on them, and deleted after it: nothing may wait for
+		// nodes that are never added, and pods that end leave nodes to remove.
 		d.registerNodeAutoscaler,
 		d.registerDevicePlugin,
 		d.registerNamespaces,
@@ -219,7 +219,7 @@ func chart(c config.Chart, name string) helm.Chart {
 }
 
 // releaseValues returns the chart's values for its release. Where the stack file encrypts one, all of them are
-// secrets: the engine hands them over decrypted, and only marks the whole object as holding a secret.
+// secrets: the engine passes them decrypted, and only marks the whole object as containing a secret.
 func releaseValues(c config.Chart) map[string]any {
 	if !c.Secret() {
 		return c.Values

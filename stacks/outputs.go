@@ -64,7 +64,7 @@ func (d *deployment) exportPipeline() error {
 			Namespace: c.Namespaces.Monitoring, Name: components.PrometheusService, Port: components.PrometheusPort,
 		}
 	}
-	// Where there is no kubeconfig to hand out, the user has one already.
+	// Where the stack exports no kubeconfig, the user has one already.
 	if d.cluster.Kubeconfig.OutputState == nil {
 		pipeline.Kubeconfig, pipeline.Context = c.Cluster.Kubeconfig, d.cluster.Name
 	}

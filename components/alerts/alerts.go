@@ -18,18 +18,18 @@ const (
 	AlertGroup     = "vllm-alerts"
 )
 
-// Severity says how soon somebody has to look.
+// Severity is how soon an alert needs attention.
 type Severity string
 
 // The severities, the label severity of an alert.
 const (
-	// Critical wakes somebody: clients suffer, or scaling has stopped.
+	// Critical needs attention at once: clients are affected, or scaling has stopped.
 	Critical Severity = "critical"
-	// Warning is for the next working day.
+	// Warning needs attention on the next working day.
 	Warning Severity = "warning"
 )
 
-// Runbook is the file with a section for each alert, the annotation runbook of which points into it.
+// Runbook is the file with a section for each alert, which the alert's annotation runbook links to.
 const Runbook = "docs/runbooks.md"
 
 // HotGPU is the temperature in degrees Celsius from which a GPU is too warm: NVIDIA's data centre GPUs
@@ -54,7 +54,7 @@ type alert struct {
 	summary, description string
 }
 
-// Rules gives the recording rules and the alerts as the spec of a PrometheusRule.
+// Rules returns the recording rules and the alerts as the spec of a PrometheusRule.
 func Rules(s Settings) (monitoringv1.PrometheusRuleSpec, error) {
 	if err := s.Validate(); err != nil {
 		return monitoringv1.PrometheusRuleSpec{}, fmt.Errorf("alerts: %w", err)
@@ -96,8 +96,8 @@ func (a alert) rule() monitoringv1.Rule {
 	return rule
 }
 
-// serves is true, whatever the labels beside it, while a replica is ready: before the first one is, most
-// of what follows is missing for a reason.
+// serves returns a condition, for any labels, that a replica is ready: before the first one is, most
+// of the series are missing for that reason.
 func serves(s Settings) string {
 	return fmt.Sprintf("on () (max(%s) > 0)", s.OfDeployment(telemetry.SeriesReadyReplicas))
 }
@@ -119,7 +119,7 @@ func signalAlerts(s Settings) []alert {
 			alert{
 				name: "VLLMSignalMissing", severity: Warning, after: 5 * time.Minute,
 				labels: map[string]string{"signal": signal.Name},
-				// Only where other pods have it: without any, the alert above says so.
+				// Only where other pods have it: without any, the alert above fires.
 				expr:    fmt.Sprintf("(%s)\nunless on (namespace, pod) %s\nand on (namespace) %s", s.ReadyPods(), series, series),
 				summary: fmt.Sprintf("Pod {{ $labels.pod }} lacks the signal %s", signal.Name),
 				description: fmt.Sprintf("The pod is ready and Prometheus has no sample of %s from it, but has from others. The autoscaler counts it as idle when "+
@@ -177,7 +177,7 @@ func autoscalerAlerts(s Settings) []alert {
 		},
 		alert{
 			name: "VLLMReplicasNotReady", severity: Critical,
-			// For the whole time more were asked for than were ever ready. A sample at its beginning shows that there
+			// For the whole time more were requested than were ever ready. A sample at its beginning proves that there
 			// is that much history.
 			expr: fmt.Sprintf("min_over_time(max by (namespace, deployment) (%[1]s)[%[3]s:1m]) > max_over_time(max by (namespace, deployment) "+
 				"(%[2]s)[%[3]s:1m])\nand on (namespace, deployment) %[1]s offset %[3]s",
@@ -316,5 +316,5 @@ func monitoringAlerts(s Settings) []alert {
 	})
 }
 
-// percent writes a share for people.
+// percent formats a share as a percentage.
 func percent(share float64) string { return number(float64(int64(share*1e5+0.5))/1e3) + " %" }

@@ -12,7 +12,7 @@ const (
 	KeyKVCacheUsage    Key = "kvCacheUsage"
 )
 
-// Names under which the custom metrics API serves the signals and the autoscaler asks for them.
+// Names under which the custom metrics API serves the signals to the autoscaler.
 const (
 	// MetricRequestsRunning is the requests that one pod is executing.
 	MetricRequestsRunning = "vllm_requests_running"

@@ -55,7 +55,7 @@ func inFlightExpr(s Settings) string {
 	return perPodSum(SeriesRequestsRunning) + "\n+\n" + perPodSum(SeriesRequestsWaiting)
 }
 
-// utilizationExpr is the percent of the busiest GPU of each pod that is ready and serves vLLM's series.
+// utilizationExpr returns the percent of the busiest GPU of each pod that is ready and serves vLLM's series.
 func utilizationExpr(s Settings) string {
 	// A scrape that does not honour labels puts the pod that holds the GPU into exported_*, with its own target
 	// in pod; one that does leaves exported_* out. Each form is aggregated before the labels are renamed:
@@ -65,8 +65,8 @@ func utilizationExpr(s Settings) string {
 	honored := fmt.Sprintf("max by (%s) (%s)", perPod,
 		percentExpr(fmt.Sprintf(`%s, %s!="", %s=""`, inNamespace(LabelNamespace, s), LabelPod, LabelExportedPod)))
 
-	// A pod that still loads its model keeps a GPU busy but cannot take load. vLLM serves no series before the
-	// model is loaded, so that the last condition alone does for all but the moments around readiness.
+	// A pod that still loads its model keeps a GPU busy but cannot serve. vLLM exports no series before the
+	// model is loaded, so that the last condition alone is enough except for the moments around readiness.
 	ready := fmt.Sprintf("and on (%s) (%s{%s, %s=\"true\"} == 1)\n", perPod, SeriesPodReady, inNamespace(LabelNamespace, s), LabelCondition)
 	if s.StandaloneRules {
 		ready = ""
@@ -78,7 +78,7 @@ func utilizationExpr(s Settings) string {
 		fmt.Sprintf("and on (%s) %s", perPod, resultOf(RecordRequestsInFlight, inFlightExpr, s))
 }
 
-// resultOf reads what a rule before has recorded, or is that rule's expression where that cannot be seen yet.
+// resultOf selects what a previous rule has recorded, or returns that rule's expression where its result is not visible yet.
 func resultOf(name string, expr func(Settings) string, s Settings) string {
 	if s.StandaloneRules {
 		return "(" + expr(s) + ")"
@@ -86,22 +86,22 @@ func resultOf(name string, expr func(Settings) string, s Settings) string {
 	return fmt.Sprintf("%s{%s}", name, inNamespace(LabelNamespace, s))
 }
 
-// percentExpr is the utilisation in percent of every GPU that the matchers select, under either name of the DCGM field.
-// What is no percentage (NaN, DCGM's blank values, a ratio series that holds percents) is dropped, not trusted.
+// percentExpr returns the utilisation in percent of every GPU that the matchers select, under either name of the DCGM field.
+// What is not a percentage (NaN, DCGM's blank values, percents in a ratio series) is dropped.
 func percentExpr(matchers string) string {
 	return fmt.Sprintf("((%s{%s} or 100 * %s{%s}) >= 0) <= 100", SeriesGPUUtil, matchers, SeriesGPUUtilRatio, matchers)
 }
 
 // guardedExpr reduces the utilisation in proportion while fewer requests than the guard are in flight, because
 // DCGM counts the time with any kernel running: a single request being decoded reads near 100.
-// The last comparison drops NaN, which the adapter would serve as 0 and the HPA take for an idle pod.
+// The last comparison drops NaN, which the adapter would serve as 0, an idle pod to the HPA.
 func guardedExpr(s Settings) string {
 	return fmt.Sprintf("(\n  %s\n  * on (%s)\n  clamp_max(%s / %s, 1)\n) >= 0",
 		resultOf(RecordGPUUtilization, utilizationExpr, s), perPod, resultOf(RecordRequestsInFlight, inFlightExpr, s), number(s.GPUGuardRequests))
 }
 
-// kvCacheExpr is the usage of the KV cache in percent of the fullest engine of each pod: that engine is the first to
-// preempt requests. What is no share (NaN, or a percentage) is dropped, not trusted.
+// kvCacheExpr returns the usage of the KV cache in percent of the fullest engine of each pod: that engine is the first to
+// preempt requests. What is not a share (NaN, or a percentage) is dropped.
 func kvCacheExpr(s Settings) string {
 	return fmt.Sprintf("100 * max by (%s) ((%s{%s} >= 0) <= 1)", perPod, SeriesKVCacheUsage, inNamespace(LabelNamespace, s))
 }
@@ -122,7 +122,7 @@ func simulatedGPUExpr(s Settings) string {
 	return fmt.Sprintf("max by (%s, %s, %s) (\n  %s\n)", LabelExportedNamespace, LabelExportedPod, LabelExportedContainer, busy)
 }
 
-// copyLabel wraps an expression so that label to holds what label from holds, where that is not empty.
+// copyLabel wraps an expression so that label to has the value of label from, where that is not empty.
 func copyLabel(expr, from, to string) string {
 	return fmt.Sprintf(`label_replace(%s, %q, "$1", %q, "(.+)")`, expr, to, from)
 }
@@ -132,5 +132,5 @@ func inNamespace(label string, s Settings) string {
 	return fmt.Sprintf("%s=%q", label, s.Namespace)
 }
 
-// number writes a float as PromQL reads it, without an exponent.
+// number formats a float for PromQL, without an exponent.
 func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

@@ -31,7 +31,7 @@ const HPATolerance = 0.1
 type Definition struct {
 	// Key of the signal in the configuration.
 	Key Key
-	// Name is what the autoscaler asks the custom metrics API for.
+	// Name is the metric of the autoscaler in the custom metrics API.
 	Name string
 	// Series is the Prometheus series that the adapter serves under Name: scraped as it is, or written by Expr.
 	Series string
@@ -91,7 +91,7 @@ type Signal struct {
 	Target float64
 }
 
-// AverageValue is the target as an HPA's averageValue, in the form that the API server stores
+// AverageValue returns the target as an HPA's averageValue, in the form that the API server stores
 // (12.5 is "12500m"), so that reading it back shows no difference.
 func (s Signal) AverageValue() string {
 	return resource.NewMilliQuantity(int64(math.Round(s.Target*1000)), resource.DecimalSI).String()
@@ -144,7 +144,7 @@ func (d Definition) validateTarget(target float64, maxNumSeqs int) error {
 	return fmt.Errorf("Targets: %s is %v: %s, so a target of %.4g or more could never be exceeded", d.Key, target, bound.Why(), bound.LowestUnreachable())
 }
 
-// Names lists the names that the autoscaler asks for, in the order of the signals.
+// Names lists the names of the autoscaler's metrics, in the order of the signals.
 func Names(signals []Signal) []string {
 	names := make([]string, 0, len(signals))
 	for _, s := range signals {

@@ -65,14 +65,14 @@ const (
 const (
 	// SeriesUp is 1 for a target whose last scrape worked.
 	SeriesUp = "up"
-	// SeriesBlocks, SeriesWAL and SeriesHeadChunks are what Prometheus' database takes, in bytes.
+	// SeriesBlocks, SeriesWAL and SeriesHeadChunks are the size of Prometheus' database, in bytes.
 	SeriesBlocks     = "prometheus_tsdb_storage_blocks_bytes"
 	SeriesWAL        = "prometheus_tsdb_wal_storage_size_bytes"
 	SeriesHeadChunks = "prometheus_tsdb_head_chunks_storage_size_bytes"
 )
 
 const (
-	// LabelFinishedReason says why a request ended: stop, length, abort or error.
+	// LabelFinishedReason is why a request ended: stop, length, abort or error.
 	LabelFinishedReason = "finished_reason"
 	// LabelFinishReason is what llm-d-inference-sim calls it.
 	LabelFinishReason = "finish_reason"

@@ -11,8 +11,8 @@ import (
 	"vllm-autoscaling/components/signals"
 )
 
-// Settings is everything that queries assume about a stack: names, labels and who exports what. A
-// stack whose metrics come from elsewhere gives other values; no query knows more than this.
+// Settings are everything that queries assume about a stack: names, labels and the sources of series. A
+// stack whose metrics come from elsewhere has other values; no query depends on anything else.
 type Settings struct {
 	// ServingNamespace is where the serving pods, their Deployment and the autoscaler are. Required.
 	ServingNamespace string
