@@ -37,7 +37,7 @@ func renamed(field, namespace, pod string, value any, more ...string) string {
 		field, namespace, pod, join(`,gpu="0",UUID="GPU-0",instance="10.0.0.1:9400"`, more), value)
 }
 
-// honored is a GPU scraped with labels honoured: pod is the GPU's holder, or the exporter where nobody holds it.
+// honored is a GPU scraped with labels honoured: pod is the GPU's holder, or the exporter's for an unheld one.
 func honored(field, namespace, pod string, value any, more ...string) string {
 	return fmt.Sprintf(`%s{namespace=%q,pod=%q,container="vllm",Hostname="node-1",modelName="L4"%s} %v`,
 		field, namespace, pod, join(`,gpu="0",UUID="GPU-0",instance="10.0.0.1:9400"`, more), value)

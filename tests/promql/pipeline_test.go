@@ -144,7 +144,7 @@ func (p *pipeline) query(expr string, at time.Duration) promql.Vector {
 	return append(promql.Vector(nil), vector...)
 }
 
-// recorded gives what a rule wrote, as namespace/pod -> value; other labels on it end the test.
+// recorded returns what a rule wrote, as namespace/pod -> value; other labels on it end the test.
 func (p *pipeline) recorded(series string, at time.Duration) map[string]float64 {
 	p.t.Helper()
 	got := map[string]float64{}
@@ -158,7 +158,7 @@ func (p *pipeline) recorded(series string, at time.Duration) map[string]float64 
 	return got
 }
 
-// served answers as the adapter does when the HPA asks for a metric of some pods: it finds the rule and series
+// served returns what the adapter serves for the HPA's request of a metric of some pods: it finds the rule and series
 // by the series query and the name pattern, fills the query in, and reads one value a pod.
 func (p *pipeline) served(metric, namespace string, at time.Duration, pods ...string) map[string]float64 {
 	p.t.Helper()
