@@ -24,10 +24,10 @@ import (
 
 	"vllm-autoscaling/components"
 	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/ops/load"
+	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
-	"vllm-autoscaling/tests/load"
-	"vllm-autoscaling/tests/report"
 )
 
 const (

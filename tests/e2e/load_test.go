@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
-	"vllm-autoscaling/tests/report"
 )
 
 // loading is the command `load` at work on a stack.
@@ -32,7 +32,9 @@ func startLoad(t *testing.T, stack *deployment, flags ...string) *loading {
 	t.Helper()
 	folder := t.TempDir()
 	binary := filepath.Join(folder, "load")
-	output, err := exec.CommandContext(testContext(t), "go", "build", "-o", binary, "../cmd/load").CombinedOutput()
+	build := exec.CommandContext(testContext(t), "go", "build", "-o", binary, "./cmd/load")
+	build.Dir = filepath.Join(environment.root, "ops")
+	output, err := build.CombinedOutput()
 	require.NoError(t, err, string(output))
 	r := &loading{printed: lines(t, "load"), folder: filepath.Join(folder, "report"), ended: make(chan error, 1)}
 	r.command = exec.CommandContext(testContext(t), binary, append([]string{"-stack", stack.Name(), "-report", r.folder}, flags...)...)
@@ -82,7 +84,7 @@ func loadCommand(t *testing.T, l *lab.Lab, stack *deployment, during func(t *tes
 		assert.Regexp(t, `^load: ok: 910 of 910 requests answered`, last)
 	} else {
 		assert.Equal(t, 1, code, last)
-		assert.Regexp(t, `of the requests had their first token within 30 s, wanted 90\.0 %$`, last)
+		assert.Regexp(t, `of the requests had their first token within 30 s, the objective is 90\.0 %$`, last)
 	}
 	assert.Equal(t, q.Offered, q.OK+q.Canceled+sum(q.Failed)+sum(q.Dropped))
 	assert.Equal(t, int64(150*q.OK), q.OutputTokens, "ignore_eos and max_tokens fix the length")

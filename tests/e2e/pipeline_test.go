@@ -19,8 +19,8 @@ import (
 	"k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
 
 	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
-	"vllm-autoscaling/tests/report"
 )
 
 var listAll = metav1.ListOptions{}

@@ -27,9 +27,9 @@ import (
 	"k8s.io/client-go/rest"
 
 	"vllm-autoscaling/components"
+	"vllm-autoscaling/ops/verify"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/controlplane"
-	"vllm-autoscaling/tests/verify"
 )
 
 var (
@@ -436,7 +436,8 @@ func adapterWithoutWaiting(t *testing.T, v *verifier) func() {
 func buildVerify(t *testing.T) func(t *testing.T, v *verifier, stdin []byte, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "verify")
-	build := exec.CommandContext(testContext(t), "go", "build", "-o", program, "../cmd/verify")
+	build := exec.CommandContext(testContext(t), "go", "build", "-o", program, "./cmd/verify")
+	build.Dir = filepath.Join(environment.root, "ops")
 	text, err := build.CombinedOutput()
 	require.NoError(t, err, string(text))
 	return func(t *testing.T, v *verifier, stdin []byte, args ...string) (int, string, string) {

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"vllm-autoscaling/tests/codehost/githubstub"
+	"vllm-autoscaling/ops/codehost/githubstub"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/tools"
 	"vllm-autoscaling/tests/workflows"

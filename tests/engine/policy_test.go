@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"vllm-autoscaling/tests/cost"
-	"vllm-autoscaling/tests/policy"
-	"vllm-autoscaling/tests/preview/plan"
+	"vllm-autoscaling/ops/cost"
+	"vllm-autoscaling/ops/policy"
+	"vllm-autoscaling/ops/preview/plan"
 )
 
 // resources are those of the state as the rules and the prices see them in a preview.

@@ -24,8 +24,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
+	"vllm-autoscaling/ops/portforward"
 	"vllm-autoscaling/tests/lab/controlplane"
-	"vllm-autoscaling/tests/podforward"
 )
 
 // eventually polls until seen returns "", and prints what it returned last when it never does.
@@ -98,7 +98,7 @@ func processesNaming(t *testing.T, dir string) []string {
 // forwardsFollowPods: a forward opens with each ready pod, carries requests, breaks off no answer of a
 // pod that is being deleted, and is opened again when it broke.
 func forwardsFollowPods(t *testing.T, l *Lab) {
-	forwards, err := podforward.Start(t.Context(), podforward.Options{
+	forwards, err := portforward.Follow(t.Context(), portforward.Options{
 		Config: l.Config(), Namespace: "default", Selector: "app=model", Port: 8000, Log: t.Logf,
 	})
 	require.NoError(t, err)
@@ -108,8 +108,8 @@ func forwardsFollowPods(t *testing.T, l *Lab) {
 			fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, n), metav1.PatchOptions{})
 		require.NoError(t, err)
 	}
-	open := func(n int) []podforward.Pod {
-		var pods []podforward.Pod
+	open := func(n int) []portforward.Pod {
+		var pods []portforward.Pod
 		eventually(t, 60*time.Second, func() string {
 			if pods = forwards.Pods(); len(pods) == n {
 				return ""
@@ -158,8 +158,8 @@ func forwardsFollowPods(t *testing.T, l *Lab) {
 		}
 		return ""
 	})
-	_, err = podforward.Start(t.Context(), podforward.Options{Config: l.Config(), Namespace: "default", Port: 8000})
-	require.ErrorContains(t, err, "without a selector")
+	_, err = portforward.Follow(t.Context(), portforward.Options{Config: l.Config(), Namespace: "default", Port: 8000})
+	require.ErrorContains(t, err, "the selector is empty")
 }
 
 func TestLab(t *testing.T) {

@@ -20,8 +20,8 @@ import (
 	"syscall"
 	"time"
 
+	"vllm-autoscaling/ops/project"
 	"vllm-autoscaling/tests/lab"
-	"vllm-autoscaling/tests/project"
 )
 
 const (
@@ -224,7 +224,7 @@ func copyProgram(from, to string) error {
 			return err
 		}
 		if d.IsDir() {
-			if rel == "tests" || rel != "." && strings.HasPrefix(rel, ".") {
+			if rel == "ops" || rel == "tests" || rel != "." && strings.HasPrefix(rel, ".") {
 				return filepath.SkipDir
 			}
 			return os.MkdirAll(filepath.Join(to, rel), 0o755)
