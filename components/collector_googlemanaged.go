@@ -7,6 +7,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	kmetav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"vllm-autoscaling/components/googlemanaged"
 	"vllm-autoscaling/components/signals"
 )
 
@@ -43,6 +44,7 @@ type ManagedScraper struct {
 // signals often, the rest seldom. No series is in both: the adapter adds up all series of a pod.
 func (m ManagedScraper) scrapeServer(ctx *pulumi.Context, target ScrapeTarget, opts []pulumi.ResourceOption) (pulumi.Resource, error) {
 	wanted := signals.OneOf(m.Series)
+	often, rest := googlemanaged.ServerMonitorings(target.Name)
 	name := []string{"__name__"}
 	var signal pulumi.Resource
 	for _, monitoring := range []struct {
@@ -50,8 +52,8 @@ func (m ManagedScraper) scrapeServer(ctx *pulumi.Context, target ScrapeTarget, o
 		interval time.Duration
 		rules    []managedRelabelRule
 	}{
-		{target.Name, target.Interval, []managedRelabelRule{{Action: "keep", SourceLabels: name, Regex: wanted}}},
-		{ManagedServerName, m.Interval, []managedRelabelRule{
+		{often, target.Interval, []managedRelabelRule{{Action: "keep", SourceLabels: name, Regex: wanted}}},
+		{rest, m.Interval, []managedRelabelRule{
 			{Action: "drop", SourceLabels: name, Regex: wanted},
 			// The metrics of the Python process itself are not worth their price.
 			{Action: "keep", SourceLabels: name, Regex: "vllm:.+"},

@@ -10,25 +10,14 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	kmetav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"vllm-autoscaling/components/googlemanaged"
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/providers"
 )
 
-// The names of the objects that the managed collection reads.
-const (
-	// ManagedGPUName is the ClusterPodMonitoring of the GPUs' utilisation.
-	ManagedGPUName = "vllm-gpu-utilization"
-	// ManagedRulesName is the ClusterRules with the recording rules of the signals.
-	ManagedRulesName = GPURulesName
-	// ManagedServerName is the PodMonitoring of the server's series that are no signals.
-	ManagedServerName = VLLMName + "-server"
-
-	// ManagedMinInterval is the shortest interval of a scrape or rule: Cloud Monitoring accepts a point of a series at
-	// most every 5 s.
-	ManagedMinInterval = 5 * time.Second
-
-	managedCollectionAPIVersion = "monitoring.googleapis.com/v1"
-)
+// ManagedMinInterval is the shortest interval of a scrape or rule: Cloud Monitoring accepts a point of a series at
+// most every 5 s.
+const ManagedMinInterval = 5 * time.Second
 
 // The kinds of the managed collection, monitoring.googleapis.com/v1, as far as they are used here. Their Go package
 // would add all of Prometheus and Cloud Monitoring's client to the program; the tests decode what is registered
@@ -107,14 +96,14 @@ func NewGoogleManagedPrometheus(ctx *pulumi.Context, name string, args *GoogleMa
 		return nil, fmt.Errorf("registering the managed collection: %w", err)
 	}
 	// Set after the registration, which clears the output fields.
-	c.Rules = pulumi.String(ManagedRulesName).ToStringOutput()
+	c.Rules = pulumi.String(googlemanaged.Rules).ToStringOutput()
 
 	children := childOptions(c, args.DependsOn)
-	gpus, err := newManagedObject(ctx, "ClusterPodMonitoring", "", ManagedGPUName, managedGPUMonitoring(args), children)
+	gpus, err := newManagedObject(ctx, "ClusterPodMonitoring", "", googlemanaged.GPUMonitoring, managedGPUMonitoring(args), children)
 	if err != nil {
 		return nil, err
 	}
-	rules, err := newManagedObject(ctx, "ClusterRules", "", ManagedRulesName, managedRules(args.Settings, args.Signals), children)
+	rules, err := newManagedObject(ctx, "ClusterRules", "", googlemanaged.Rules, managedRules(args.Settings, args.Signals), children)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +151,7 @@ func managedRules(s signals.Settings, enabled []signals.Signal) managedRulesSpec
 func newManagedObject(ctx *pulumi.Context, kind, namespace, name string, spec any,
 	opts []pulumi.ResourceOption,
 ) (*apiextensions.CustomResource, error) {
-	return newCustomObject(ctx, managedCollectionAPIVersion, kind, namespace, name, spec, slices.Clone(opts))
+	return newCustomObject(ctx, googlemanaged.APIVersion, kind, namespace, name, spec, slices.Clone(opts))
 }
 
 func (a *GoogleManagedPrometheusArgs) validate() error {

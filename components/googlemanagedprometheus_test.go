@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"vllm-autoscaling/components/googlemanaged"
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/providers"
 )
@@ -62,7 +63,7 @@ func TestGoogleManagedPrometheus(t *testing.T) {
 	assert.Equal(t, []string{clusterPodMonitoringType + "::vllm-gpu-utilization", clusterRulesType + "::vllm-signals"},
 		r.children(managedCollectionType))
 
-	gpus := decode[managedObject[managedMonitoringSpec]](t, r.get(t, clusterPodMonitoringType, ManagedGPUName))
+	gpus := decode[managedObject[managedMonitoringSpec]](t, r.get(t, clusterPodMonitoringType, googlemanaged.GPUMonitoring))
 	assert.Empty(t, gpus.Metadata.Namespace, "an object of the cluster")
 	assert.Equal(t, map[string]string{"app.kubernetes.io/name": "gke-managed-dcgm-exporter"}, gpus.Spec.Selector.MatchLabels)
 	require.Len(t, gpus.Spec.Endpoints, 1)
@@ -73,7 +74,7 @@ func TestGoogleManagedPrometheus(t *testing.T) {
 		kept(t, gpus.Spec.Endpoints[0], "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO", "DCGM_FI_DEV_FB_USED", "xDCGM_FI_DEV_GPU_UTIL"),
 		"every sample is paid for")
 
-	rules := decode[managedObject[managedRulesSpec]](t, r.get(t, clusterRulesType, ManagedRulesName))
+	rules := decode[managedObject[managedRulesSpec]](t, r.get(t, clusterRulesType, googlemanaged.Rules))
 	require.Len(t, rules.Spec.Groups, 1)
 	assert.Equal(t, "5s", rules.Spec.Groups[0].Interval)
 	var records []string

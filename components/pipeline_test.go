@@ -13,6 +13,7 @@ import (
 
 	"vllm-autoscaling/components/alerts"
 	"vllm-autoscaling/components/dashboards"
+	"vllm-autoscaling/components/googlemanaged"
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/providers"
 )
@@ -57,7 +58,7 @@ func pipelinesUnderTest() map[string]pipelineUnderTest {
 				args := managedArgs(t)
 				args.Signals = enabled
 				return &GoogleManagedCollector{
-					CollectorNamespace: "gmp-system", Objects: args,
+					CollectorNamespace: googlemanaged.Namespace, Objects: args,
 					ManagedScraper: ManagedScraper{Interval: ManagedMinInterval, Series: signals.ServerSeries(enabled)},
 				}
 			},
@@ -67,7 +68,7 @@ func pipelinesUnderTest() map[string]pipelineUnderTest {
 				args.Signals = enabled
 				return &StackdriverBackend{Adapter: args, Namespaces: namespaces}
 			},
-			rules: [2]string{clusterRulesType, ManagedRulesName},
+			rules: [2]string{clusterRulesType, googlemanaged.Rules},
 		},
 	}
 }
@@ -122,7 +123,7 @@ func TestPipelines(t *testing.T) {
 	t.Run("the adapter of Prometheus needs one", func(t *testing.T) {
 		backend := pipelinesUnderTest()["prometheus-operator"].backend(t, enabled(t, signalSettings()), nil)
 		assertRefused(t, "has no Prometheus", func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
-			_, err := backend.Serve(ctx, &Collection{Namespace: "gmp-system"}, provider)
+			_, err := backend.Serve(ctx, &Collection{Namespace: googlemanaged.Namespace}, provider)
 			return err
 		})
 	})
