@@ -20,7 +20,7 @@ type ServerFlag struct {
 	Secret bool
 }
 
-// serverFlags are the flags of vLLM and of the simulator that the program sets.
+// serverFlags are the flags of vLLM and of the simulator that the program sets, or has another way to set.
 var serverFlags = []ServerFlag{
 	{Name: "--model", Key: "model.id"},
 	{Name: "--revision", Key: "model.revision"},
@@ -46,7 +46,7 @@ var serverFlags = []ServerFlag{
 // ServerFlags returns the flags of the server that the program sets, or has another way to set.
 func ServerFlags() []ServerFlag { return slices.Clone(serverFlags) }
 
-// FindServerFlag returns the row of ServerFlags that an argument of the server sets. The argument may have a value
+// FindServerFlag returns the flag that an argument of the server sets, if it is one that the program sets. The argument may have a value
 // ("--port=9") and underscores in place of dashes, as vLLM accepts both.
 func FindServerFlag(arg string) (ServerFlag, bool) {
 	name, _, _ := strings.Cut(arg, "=")

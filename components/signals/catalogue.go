@@ -1,6 +1,7 @@
 package signals
 
 import (
+	"fmt"
 	"math"
 )
 
@@ -23,6 +24,9 @@ const (
 	// MetricKVCacheUsage is the share of the KV cache in use in one pod, in percent.
 	MetricKVCacheUsage = "vllm_kv_cache_usage"
 )
+
+// RecordKVCacheUsage is the recorded usage of the KV cache in percent of a pod's fullest engine; labels namespace and pod.
+const RecordKVCacheUsage = "vllm:kv_cache_usage:max"
 
 const (
 	// runningShare leaves a quarter of a replica's places free for the time that the next one needs to start.
@@ -120,4 +124,10 @@ func constant(target float64) func(int) float64 { return func(int) float64 { ret
 // percentBound is the bound of a percentage.
 func percentBound(reason string) func(int) Bound {
 	return func(int) Bound { return Bound{Highest: 100, Reason: reason} }
+}
+
+// kvCacheExpr returns the usage of the KV cache in percent of the fullest engine of each pod: that engine is the first to
+// preempt requests. What is not a share (NaN, or a percentage) is dropped.
+func kvCacheExpr(s Settings) string {
+	return fmt.Sprintf("100 * max by (%s) ((%s{%s} >= 0) <= 1)", perPod, SeriesKVCacheUsage, inNamespace(LabelNamespace, s))
 }

@@ -100,12 +100,6 @@ func guardedExpr(s Settings) string {
 		resultOf(RecordGPUUtilization, utilizationExpr, s), perPod, resultOf(RecordRequestsInFlight, inFlightExpr, s), number(s.GPUGuardRequests))
 }
 
-// kvCacheExpr returns the usage of the KV cache in percent of the fullest engine of each pod: that engine is the first to
-// preempt requests. What is not a share (NaN, or a percentage) is dropped.
-func kvCacheExpr(s Settings) string {
-	return fmt.Sprintf("100 * max by (%s) ((%s{%s} >= 0) <= 1)", perPod, SeriesKVCacheUsage, inNamespace(LabelNamespace, s))
-}
-
 // simulatedGPUExpr reads as a real GPU does: near 100 as soon as anything runs, 0 when idle. Its labels
 // are those of a scrape that does not honour labels, the common case.
 func simulatedGPUExpr(s Settings) string {

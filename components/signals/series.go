@@ -28,8 +28,6 @@ const (
 	// RecordGPUUtilizationGuarded is RecordGPUUtilization, reduced in proportion while
 	// fewer than Settings.GPUGuardRequests requests are in flight.
 	RecordGPUUtilizationGuarded = "vllm:gpu_utilization:guarded"
-	// RecordKVCacheUsage is the usage of the KV cache in percent of a pod's fullest engine.
-	RecordKVCacheUsage = "vllm:kv_cache_usage:max"
 )
 
 // Labels of the series above.
