@@ -113,10 +113,10 @@ func Enabled(catalogue []Definition, s Settings) ([]Signal, error) {
 		enabled = append(enabled, Signal{Definition: definition, Target: target})
 	}
 	for _, key := range slices.Sorted(maps.Keys(targets)) {
-		problems = append(problems, fmt.Errorf("Targets: there is no signal %q in the catalogue", key))
+		problems = append(problems, fmt.Errorf("there is no signal %q in the catalogue", key))
 	}
 	if len(enabled) == 0 {
-		problems = append(problems, errors.New("Targets: every signal is off, so nothing could ever scale: give at least one a target"))
+		problems = append(problems, errors.New("every signal is off, so nothing could ever scale: give at least one a target"))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("scaling signals: %w", err)
@@ -135,13 +135,13 @@ func (d Definition) validate(target float64, s Settings) error {
 
 func (d Definition) validateTarget(target float64, maxNumSeqs int) error {
 	if !finite(target) || target < SmallestTarget {
-		return fmt.Errorf("Targets: %s is %v: a target is a number above 0, with at most three decimals; leave a signal out to switch it off", d.Key, target)
+		return fmt.Errorf("target of %s is %v: a target is a number above 0, with at most three decimals; leave a signal out to switch it off", d.Key, target)
 	}
 	if d.Reachable(target, maxNumSeqs) {
 		return nil
 	}
 	bound := d.Bound(maxNumSeqs)
-	return fmt.Errorf("Targets: %s is %v: %s, so a target of %.4g or more could never be exceeded", d.Key, target, bound.Why(), bound.LowestUnreachable())
+	return fmt.Errorf("target of %s is %v: %s, so a target of %.4g or more could never be exceeded", d.Key, target, bound.Why(), bound.LowestUnreachable())
 }
 
 // Names lists the names of the autoscaler's metrics, in the order of the signals.

@@ -22,7 +22,7 @@ type Signals struct {
 	RequestsWaiting Signal `key:"requestsWaiting"`
 	// GPUUtilization is in percent.
 	GPUUtilization GPUSignal `key:"gpuUtilization"`
-	// KVCacheUsage is in percent.
+	// KVCacheUsage is the share of the KV cache in use, in percent.
 	KVCacheUsage PercentSignal `key:"kvCacheUsage"`
 }
 
