@@ -19,7 +19,7 @@ type AlertsArgs struct {
 	Namespace string
 	// Settings of the alerts, from which they follow.
 	Settings alerts.Settings
-	// DependsOn lists what must exist first: the namespace, and what brings the kind PrometheusRule.
+	// DependsOn lists what must exist first: the namespace, and what installs the kind PrometheusRule.
 	DependsOn []pulumi.Resource
 }
 
@@ -31,13 +31,9 @@ type Alerts struct {
 	Name pulumi.StringOutput `pulumi:"name"`
 }
 
-// ColdStart is the longest time from a replica's creation until it serves, with the time that the
+// ColdStart returns the longest time from a replica's creation until it serves, with the time that the
 // server itself may take to start.
 func ColdStart(startupBudget time.Duration) time.Duration { return nodeAndImageTime + startupBudget }
-
-// PrometheusVolumes is a regular expression of the names of the claims of Prometheus' volumes, as the
-// operator makes them.
-func PrometheusVolumes() string { return "prometheus-" + PrometheusService + "-db-.*" }
 
 // NewAlerts registers the rules.
 func NewAlerts(ctx *pulumi.Context, name string, args *AlertsArgs, opts ...pulumi.ResourceOption) (*Alerts, error) {
@@ -55,7 +51,7 @@ func NewAlerts(ctx *pulumi.Context, name string, args *AlertsArgs, opts ...pulum
 	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:Alerts", name, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering alerts: %w", err)
 	}
-	// Registration empties the output fields, so this comes after it.
+	// Set after the registration, which clears the output fields.
 	c.Name = pulumi.String(AlertsName).ToStringOutput()
 	if _, err := newPrometheusRule(ctx, args.Namespace, AlertsName, spec, childOptions(c, args.DependsOn)); err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ func alertSettings(t *testing.T) alerts.Settings {
 	return alerts.Settings{
 		Settings: telemetrySettings(t), TTFTObjective: 2500 * time.Millisecond, TTFTRatio: 0.95,
 		AtMaxFor: 15 * time.Minute, ColdStart: ColdStart(30 * time.Minute), MaxNumSeqs: 16,
-		PrometheusStorage: 20 << 30, PrometheusVolume: PrometheusVolumes(),
+		PrometheusStorage: 20 << 30, PrometheusVolume: (*KubePrometheusStack)(nil).Volumes(),
 	}
 }
 
@@ -70,6 +70,6 @@ func TestColdStartIsWhatTheDeploymentWaitsFor(t *testing.T) {
 
 func TestPrometheusVolumes(t *testing.T) {
 	// The operator's names: template, "prometheus-", name, replica.
-	assert.Regexp(t, "^(?:"+PrometheusVolumes()+")$", "prometheus-kps-prometheus-db-prometheus-kps-prometheus-0")
-	assert.False(t, regexp.MustCompile("^(?:"+PrometheusVolumes()+")$").MatchString("alertmanager-kps-alertmanager-db-0"))
+	assert.Regexp(t, "^(?:"+(*KubePrometheusStack)(nil).Volumes()+")$", "prometheus-kps-prometheus-db-prometheus-kps-prometheus-0")
+	assert.False(t, regexp.MustCompile("^(?:"+(*KubePrometheusStack)(nil).Volumes()+")$").MatchString("alertmanager-kps-alertmanager-db-0"))
 }

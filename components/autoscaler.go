@@ -21,9 +21,9 @@ const (
 	maxPolicyPeriod  = 30 * time.Minute
 )
 
-// ScalingRules say how fast the number of replicas may change in one direction.
+// ScalingRules limit how fast the number of replicas may change in one direction.
 type ScalingRules struct {
-	// Stabilization is the window in which the most cautious recommendation counts: the lowest on
+	// Stabilization is the window in which the most cautious recommendation is used: the lowest on
 	// the way up, the highest on the way down. Whole seconds, 0 to 1 h.
 	Stabilization time.Duration
 	// Pods is the most replicas to change in a Period; 0 leaves this policy out.
@@ -39,14 +39,14 @@ type ScalingRules struct {
 type AutoscalerArgs struct {
 	// Namespace of the Deployment. Required.
 	Namespace string
-	// DeploymentName is the Deployment to scale. It must have no other autoscaler: two stop each
-	// other.
+	// DeploymentName is the Deployment to scale. It must have no other autoscaler: two of them
+	// stop each other.
 	DeploymentName string
 	// MinReplicas is the number of replicas without load; at least 1.
 	MinReplicas int
 	// MaxReplicas bounds the cost; at least MinReplicas.
 	MaxReplicas int
-	// Signals to scale on; the one that asks for the most replicas wins. At least one.
+	// Signals to scale on; the one that requires the most replicas decides. At least one.
 	Signals []signals.Signal
 	// ScaleUp and ScaleDown are the speed in each direction.
 	ScaleUp, ScaleDown ScalingRules
@@ -75,7 +75,7 @@ func NewAutoscaler(ctx *pulumi.Context, name string, args *AutoscalerArgs, opts 
 	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:Autoscaler", name, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering autoscaler: %w", err)
 	}
-	// Registration empties the output fields, so this comes after it.
+	// Set after the registration, which clears the output fields.
 	c.Name = pulumi.String(AutoscalerName).ToStringOutput()
 
 	metrics := autoscalingv2.MetricSpecArray{}

@@ -23,7 +23,7 @@ func autoscalerArgs(t *testing.T) *AutoscalerArgs {
 		DeploymentName: VLLMName,
 		MinReplicas:    1,
 		MaxReplicas:    4,
-		Signals:        catalogue(t, signalSettings()),
+		Signals:        enabled(t, signalSettings()),
 		ScaleUp:        ScalingRules{Pods: 4, Percent: 100, Period: 15 * time.Second},
 		ScaleDown:      ScalingRules{Stabilization: 5 * time.Minute, Pods: 1, Period: time.Minute},
 	}
@@ -85,9 +85,10 @@ func TestAutoscaler(t *testing.T) {
 
 func TestAutoscalerTakesOnlyTheSignalsThatAreOn(t *testing.T) {
 	settings := signalSettings()
-	settings.RunningTarget, settings.WaitingTarget = 0, 2.5
+	delete(settings.Targets, signals.KeyRequestsRunning)
+	settings.Targets[signals.KeyRequestsWaiting] = 2.5
 	args := autoscalerArgs(t)
-	args.Signals = catalogue(t, settings)
+	args.Signals = enabled(t, settings)
 	hpa := decode[kautoscalingv2.HorizontalPodAutoscaler](t, runAutoscaler(t, args).get(t, hpaType, AutoscalerName))
 	require.Len(t, hpa.Spec.Metrics, 2)
 	assert.Equal(t, signals.MetricRequestsWaiting, hpa.Spec.Metrics[0].Pods.Metric.Name)

@@ -6,9 +6,9 @@ import (
 	"vllm-autoscaling/providers"
 )
 
-// mergeValues lays extra over base and returns the result; neither is changed. Maps are merged key
+// mergeValues merges extra into a copy of base and returns it; neither is changed. Maps are merged key
 // by key, anything else (lists too) is replaced. A null in extra removes the key from base, which
-// gives the chart's own default back.
+// restores the chart's default.
 func mergeValues(base, extra map[string]any) map[string]any {
 	merged := maps.Clone(base)
 	if merged == nil {
@@ -30,9 +30,9 @@ func mergeValues(base, extra map[string]any) map[string]any {
 	return merged
 }
 
-// resourceValues is a container's resources in a chart's values: what it asks for, and the most
-// memory it may use. CPU has no limit, because throttling a metrics component delays every
-// decision that rests on it.
+// resourceValues returns a container's resources in a chart's values: its requests, and its memory
+// limit. CPU has no limit, because throttling a metrics component delays every decision that
+// depends on it.
 func resourceValues(cpu, memory, memoryLimit string) map[string]any {
 	return map[string]any{
 		"requests": map[string]any{"cpu": cpu, "memory": memory},
@@ -40,7 +40,7 @@ func resourceValues(cpu, memory, memoryLimit string) map[string]any {
 	}
 }
 
-// containerSecurityValues is the security context of a container that needs no privilege and
+// containerSecurityValues returns the security context of a container that needs no privilege and
 // writes only to its volumes.
 func containerSecurityValues() map[string]any {
 	return map[string]any{
@@ -50,7 +50,7 @@ func containerSecurityValues() map[string]any {
 	}
 }
 
-// podSecurityValues is the security context of a pod that runs as the given user and group.
+// podSecurityValues returns the security context of a pod that runs as the given user and group.
 func podSecurityValues(user, group int) map[string]any {
 	return map[string]any{
 		"runAsNonRoot":   true,
@@ -61,7 +61,7 @@ func podSecurityValues(user, group int) map[string]any {
 	}
 }
 
-// nodeSelectorValues is a node selector in a chart's values.
+// nodeSelectorValues returns a node selector in a chart's values.
 func nodeSelectorValues(selector map[string]string) map[string]any {
 	values := make(map[string]any, len(selector))
 	for key, value := range selector {
@@ -70,7 +70,7 @@ func nodeSelectorValues(selector map[string]string) map[string]any {
 	return values
 }
 
-// tolerationValues are tolerations in a chart's values, without the fields that are empty.
+// tolerationValues returns tolerations in a chart's values, without the fields that are empty.
 func tolerationValues(tolerations []providers.Toleration) []any {
 	values := make([]any, 0, len(tolerations))
 	for _, toleration := range tolerations {

@@ -6,10 +6,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// childOptions are the options of a component's child: the component as its parent, which also
-// hands down the provider, and what the child itself has to wait for. The dependencies are stated
-// on every child, so that the order of creation and of deletion stands in the state of each
-// object.
+// childOptions returns the options of a component's child: the component as its parent, from which it
+// inherits the provider, and the dependencies of the child itself. Every child has them explicitly, so
+// that the state of each object contains the order of creation and deletion.
 func childOptions(parent pulumi.Resource, dependsOn []pulumi.Resource, more ...pulumi.ResourceOption) []pulumi.ResourceOption {
 	opts := []pulumi.ResourceOption{pulumi.Parent(parent)}
 	if len(dependsOn) > 0 {

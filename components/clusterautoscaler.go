@@ -21,30 +21,30 @@ const (
 
 // ClusterAutoscalerArgs are the inputs of ClusterAutoscaler.
 type ClusterAutoscalerArgs struct {
-	// Autoscaler says what the cloud's permissions are bound to. All fields are required.
+	// Autoscaler is what the cloud's permissions are bound to. All fields are required.
 	Autoscaler providers.NodeAutoscaler
 	// Chart is cluster-autoscaler's version and repository. Required.
 	Chart helm.Chart
-	// Values of the chart, laid over ours last.
+	// Values of the chart, merged last over the program's own.
 	Values map[string]any
 	// DependsOn lists what must exist first: nodes for it to run on.
 	DependsOn []pulumi.Resource
 }
 
-// ClusterAutoscaler adds nodes for pods that no node has room for and removes nodes that are not
-// needed, in clusters whose cloud does not do so.
+// ClusterAutoscaler adds nodes for pods that fit no node and removes unneeded nodes, in clusters
+// whose cloud does not do so.
 type ClusterAutoscaler struct {
 	pulumi.ResourceState
 
-	// ClusterName is the cluster whose node groups it looks after.
+	// ClusterName is the cluster whose node groups it scales.
 	ClusterName pulumi.StringOutput `pulumi:"clusterName"`
 
 	// Release is for others to depend on.
 	Release *helm.Release
 }
 
-// NewClusterAutoscaler registers the release, in the namespace that the permissions are bound to.
-// That has to exist already.
+// NewClusterAutoscaler registers the release, in the namespace that the permissions are bound to,
+// which must exist.
 func NewClusterAutoscaler(ctx *pulumi.Context, name string, args *ClusterAutoscalerArgs, opts ...pulumi.ResourceOption) (*ClusterAutoscaler, error) {
 	if err := args.validate(); err != nil {
 		return nil, fmt.Errorf("cluster-autoscaler: %w", err)
@@ -69,7 +69,7 @@ func NewClusterAutoscaler(ctx *pulumi.Context, name string, args *ClusterAutosca
 	return c, nil
 }
 
-// clusterAutoscalerValues are the chart's values, the user's laid over ours.
+// clusterAutoscalerValues returns the chart's values, with the user's merged last.
 func clusterAutoscalerValues(a *ClusterAutoscalerArgs) map[string]any {
 	security := podSecurityValues(65534, 65534)
 	return mergeValues(map[string]any{
@@ -84,7 +84,7 @@ func clusterAutoscalerValues(a *ClusterAutoscalerArgs) map[string]any {
 		},
 		"extraArgs": map[string]any{
 			// A replica keeps its model in an emptyDir. Moving it to save a node would end its requests and
-			// load the model again; how many replicas there are is for the HPA alone to say.
+			// load the model again; only the HPA decides on the number of replicas.
 			"skip-nodes-with-local-storage": true,
 			"expander":                      "least-waste",
 		},

@@ -12,7 +12,7 @@ import (
 	"vllm-autoscaling/components/telemetry"
 )
 
-// The label by which Grafana's sidecar finds dashboards; kube-prometheus-stack's values say the same.
+// The label by which Grafana's sidecar finds dashboards, as set in kube-prometheus-stack's values.
 const (
 	dashboardLabel      = "grafana_dashboard"
 	dashboardLabelValue = "1"
@@ -22,13 +22,13 @@ const (
 type DashboardsArgs struct {
 	// Namespace of the ConfigMaps: the monitoring namespace. Required.
 	Namespace string
-	// Settings say what the dashboards query.
+	// Settings are what the dashboards query.
 	Settings telemetry.Settings
 	// DependsOn lists what must exist first: the namespace.
 	DependsOn []pulumi.Resource
 }
 
-// Dashboards are Grafana's dashboards, one ConfigMap each, which Grafana's sidecar picks up within
+// Dashboards are Grafana's dashboards, one ConfigMap each, which Grafana's sidecar loads within
 // seconds.
 type Dashboards struct {
 	pulumi.ResourceState
@@ -37,7 +37,7 @@ type Dashboards struct {
 	Names pulumi.StringArrayOutput `pulumi:"names"`
 }
 
-// DashboardConfigMap is the name of a dashboard's ConfigMap.
+// DashboardConfigMap returns the name of a dashboard's ConfigMap.
 func DashboardConfigMap(dashboard string) string { return "vllm-dashboard-" + dashboard }
 
 // NewDashboards registers the ConfigMaps.
@@ -65,7 +65,7 @@ func NewDashboards(ctx *pulumi.Context, name string, args *DashboardsArgs, opts 
 				Namespace: pulumi.String(args.Namespace),
 				Labels:    pulumi.ToStringMap(withLabels(map[string]string{dashboardLabel: dashboardLabelValue})),
 			},
-			// The sidecar takes the file's name from the key; those of other ConfigMaps share its folder.
+			// The key is the name of the file that the sidecar writes, in one folder for all ConfigMaps.
 			Data: pulumi.StringMap{"vllm-" + d.Name + ".json": pulumi.String(string(d.JSON))},
 		}, childOptions(c, args.DependsOn)...); err != nil {
 			return nil, fmt.Errorf("registering ConfigMap %s/%s: %w", args.Namespace, object, err)

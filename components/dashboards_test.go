@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"vllm-autoscaling/components/dashboards"
-	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/components/telemetry"
 )
 
@@ -17,12 +16,10 @@ const dashboardsType = "vllm-autoscaling:components:Dashboards"
 
 func telemetrySettings(t *testing.T) telemetry.Settings {
 	t.Helper()
-	catalogue, err := signals.Catalogue(signalSettings())
-	require.NoError(t, err)
 	return telemetry.Settings{
 		ServingNamespace: "vllm", MonitoringNamespace: "monitoring", Deployment: VLLMName, Autoscaler: AutoscalerName,
-		Adapter: PrometheusAdapterRelease, PrometheusJob: PrometheusService, GPUJob: "dcgm-exporter",
-		Signals: catalogue, SignalInterval: signalSettings().Interval,
+		Adapter: PrometheusAdapterRelease, PrometheusJob: PrometheusService, MetricsAPI: MetricsAPIName, GPUJob: "dcgm-exporter",
+		Signals: enabled(t, signalSettings()), SignalInterval: signalSettings().Interval,
 	}
 }
 

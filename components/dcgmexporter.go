@@ -18,6 +18,9 @@ import (
 const (
 	// DCGMExporterName is the name of the release, or of the PodMonitor of a managed exporter.
 	DCGMExporterName = "dcgm-exporter"
+	// GPUExporterJobs is a regular expression of the label job of the exporter's targets: its Service's name, or
+	// namespace and name of a cloud exporter's PodMonitor.
+	GPUExporterJobs = "(.+/)?" + DCGMExporterName
 
 	// dcgmCollectInterval is how often the exporter reads the GPUs. Its own default of 30 s would
 	// add half a minute to every decision.
@@ -30,8 +33,8 @@ const (
 // dcgmField is one field that the exporter collects, as a line of its CSV file.
 type dcgmField struct{ name, kind, help string }
 
-// dcgmFields is the complete list of fields. The chart's own list is replaced by it, so that a new
-// chart that renames fields cannot take a series away unnoticed.
+// dcgmFields is the complete list of fields. It replaces the chart's own list, so that a new chart
+// that renames fields cannot remove a series unnoticed.
 var dcgmFields = []dcgmField{
 	{signals.SeriesGPUUtil, "gauge", "GPU utilization (in %)."},
 	{"DCGM_FI_DEV_MEM_COPY_UTIL", "gauge", "Memory utilization (in %)."},
@@ -53,17 +56,17 @@ var dcgmFields = []dcgmField{
 type DCGMExporterArgs struct {
 	// Namespace of the release or the PodMonitor: the monitoring namespace. Required.
 	Namespace string
-	// Metrics says who exports. With providers.Simulated nothing is registered.
+	// Metrics is the source of the series. With providers.Simulated nothing is registered.
 	Metrics providers.GPUMetrics
 	// Chart is dcgm-exporter's version and repository; required for providers.DCGMChart.
 	Chart helm.Chart
-	// GPU says which nodes have GPUs and how a pod gets onto them.
+	// GPU is how a pod is scheduled to the nodes with GPUs.
 	GPU providers.GPUScheduling
 	// ScrapeInterval of the GPU metrics; at least 1 s.
 	ScrapeInterval time.Duration
-	// Values of the chart, laid over ours last.
+	// Values of the chart, merged last over the program's own.
 	Values map[string]any
-	// DependsOn lists what must exist first: the namespace, and what brings the kinds ServiceMonitor
+	// DependsOn lists what must exist first: the namespace, and what installs the kinds ServiceMonitor
 	// and PodMonitor.
 	DependsOn []pulumi.Resource
 }
@@ -89,7 +92,7 @@ func NewDCGMExporter(ctx *pulumi.Context, name string, args *DCGMExporterArgs, o
 	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:DCGMExporter", name, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering dcgm-exporter: %w", err)
 	}
-	// Registration empties the output fields, so this comes after it.
+	// Set after the registration, which clears the output fields.
 	c.Source = pulumi.String(string(args.Metrics.Source)).ToStringOutput()
 
 	switch args.Metrics.Source {
@@ -121,8 +124,8 @@ func NewDCGMExporter(ctx *pulumi.Context, name string, args *DCGMExporterArgs, o
 	return c, nil
 }
 
-// dcgmExporterValues are the chart's values, the user's laid over ours. Its security context stays:
-// the profiling fields need SYS_ADMIN.
+// dcgmExporterValues returns the chart's values, with the user's merged last. The chart's security context
+// is kept: the profiling fields need SYS_ADMIN.
 func dcgmExporterValues(a *DCGMExporterArgs) map[string]any {
 	interval := prometheusDuration(a.ScrapeInterval)
 	return mergeValues(map[string]any{
@@ -138,14 +141,14 @@ func dcgmExporterValues(a *DCGMExporterArgs) map[string]any {
 			"enabled":       true,
 			"interval":      interval,
 			"scrapeTimeout": interval,
-			// The serving pod's name arrives as exported_pod then, and an idle GPU has none.
+			// The serving pod's name is then in exported_pod, and an idle GPU has none.
 			"honorLabels": false,
 		},
 		"customMetrics": dcgmMetricsCSV(),
 	}, a.Values)
 }
 
-// dcgmMetricsCSV is the exporter's list of fields in its own format.
+// dcgmMetricsCSV returns the exporter's list of fields in its own format.
 func dcgmMetricsCSV() string {
 	var csv strings.Builder
 	for _, field := range dcgmFields {
@@ -154,7 +157,7 @@ func dcgmMetricsCSV() string {
 	return csv.String()
 }
 
-// managedDCGMPodMonitor selects the pods of a cloud's exporter from our own namespace.
+// managedDCGMPodMonitor selects the pods of a cloud's exporter from the monitoring namespace.
 func managedDCGMPodMonitor(a *DCGMExporterArgs) monitoringv1.PodMonitorSpec {
 	interval := monitoringv1.Duration(prometheusDuration(a.ScrapeInterval))
 	port := a.Metrics.Managed.Port

@@ -18,33 +18,33 @@ const (
 	// devicePluginTimeout leaves time for the image on a GPU node that has just started.
 	devicePluginTimeout = 10 * time.Minute
 
-	// devicePluginLabel is a label that the chart's own node affinity asks for, unless other programs
-	// label the nodes. Without it the DaemonSet has no node, silently.
+	// devicePluginLabel is a label that the chart's own node affinity requires, unless other programs
+	// label the nodes. Without it the DaemonSet has no node and reports no error.
 	devicePluginLabel = "nvidia.com/gpu.present"
 )
 
 // DevicePluginArgs are the inputs of DevicePlugin.
 type DevicePluginArgs struct {
-	// Namespace to install into; it has to exist. Required, and not "default", which the chart
+	// Namespace to install into; it must exist. Required, and not "default", which the chart
 	// refuses.
 	Namespace string
 	// Chart is nvidia-device-plugin's version and repository. Required.
 	Chart helm.Chart
-	// GPU says which nodes have GPUs and how a pod gets onto them. Its NodeSelector must contain
+	// GPU is how a pod is scheduled to the nodes with GPUs. Its NodeSelector must contain
 	// nvidia.com/gpu.present=true.
 	GPU providers.GPUScheduling
-	// Values of the chart, laid over ours last.
+	// Values of the chart, merged last over the program's own.
 	Values map[string]any
 	// DependsOn lists what must exist first.
 	DependsOn []pulumi.Resource
 }
 
-// DevicePlugin tells the kubelet of each GPU node how many GPUs there are, where neither the cloud
-// nor the node's image does. A second copy on a node misbehaves.
+// DevicePlugin announces the GPUs of each GPU node to its kubelet, where neither the cloud nor the
+// node's image does. Two copies on one node interfere with each other.
 type DevicePlugin struct {
 	pulumi.ResourceState
 
-	// Resource is the extended resource that pods can ask for then.
+	// Resource is the extended resource that pods can then request.
 	Resource pulumi.StringOutput `pulumi:"resource"`
 
 	// Release is for others to depend on.
@@ -76,13 +76,13 @@ func NewDevicePlugin(ctx *pulumi.Context, name string, args *DevicePluginArgs, o
 	return c, nil
 }
 
-// devicePluginValues are the chart's values, the user's laid over ours.
+// devicePluginValues returns the chart's values, with the user's merged last.
 func devicePluginValues(a *DevicePluginArgs) map[string]any {
 	return mergeValues(map[string]any{
 		"fullnameOverride": DevicePluginName,
 		// Other GPU nodes of the cluster may have a device plugin already.
 		"nodeSelector": nodeSelectorValues(a.GPU.NodeSelector),
-		// The chart's own list knows the GPU taint only, not that of spot machines on some clouds.
+		// The chart's own list has the GPU taint only, not that of spot machines on some clouds.
 		"tolerations": tolerationValues(a.GPU.Tolerations),
 		"resources":   resourceValues("10m", "64Mi", "256Mi"),
 	}, a.Values)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// prometheusDuration writes a duration as Prometheus reads it. Go's own form of 1.5 s, "1.5s", is
-// none that Prometheus knows.
+// prometheusDuration formats a duration for Prometheus, which does not parse Go's form of 1.5 s,
+// "1.5s".
 func prometheusDuration(d time.Duration) string {
 	if d%time.Second == 0 {
 		return fmt.Sprintf("%ds", d/time.Second)
@@ -14,7 +14,7 @@ func prometheusDuration(d time.Duration) string {
 	return fmt.Sprintf("%dms", d/time.Millisecond)
 }
 
-// wholeSeconds is a duration in seconds, rounded up, as the Kubernetes API counts time.
+// wholeSeconds returns a duration in seconds, rounded up, as the Kubernetes API counts time.
 func wholeSeconds(d time.Duration) int {
 	return int((d + time.Second - 1) / time.Second)
 }

@@ -10,29 +10,18 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	kmetav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"vllm-autoscaling/components/googlemanaged"
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/providers"
 )
 
-// The names of the objects that the managed collection reads.
-const (
-	// ManagedGPUName is the ClusterPodMonitoring of the GPUs' utilisation.
-	ManagedGPUName = "vllm-gpu-utilization"
-	// ManagedRulesName is the ClusterRules with the recording rules of the signals.
-	ManagedRulesName = GPURulesName
-	// ManagedServerName is the PodMonitoring of the server's series that are no signals.
-	ManagedServerName = VLLMName + "-server"
-
-	// ManagedMinInterval is the shortest interval of a scrape or rule: Cloud Monitoring takes a point of a series at
-	// most every 5 s.
-	ManagedMinInterval = 5 * time.Second
-
-	managedCollectionAPIVersion = "monitoring.googleapis.com/v1"
-)
+// ManagedMinInterval is the shortest interval of a scrape or rule: Cloud Monitoring accepts a point of a series at
+// most every 5 s.
+const ManagedMinInterval = 5 * time.Second
 
 // The kinds of the managed collection, monitoring.googleapis.com/v1, as far as they are used here. Their Go package
-// would bring all of Prometheus and Cloud Monitoring's client into the program; the tests read what is registered
-// with it, strictly, and against the schemas that it ships.
+// would add all of Prometheus and Cloud Monitoring's client to the program; the tests decode what is registered
+// with that package, strictly, and validate it against the schemas that it ships.
 type (
 	managedMonitoringSpec struct {
 		Selector     kmetav1.LabelSelector `json:"selector"`
@@ -69,58 +58,14 @@ type (
 	}
 )
 
-// ManagedScraper scrapes through Google's managed collection, by PodMonitorings.
-type ManagedScraper struct {
-	// Interval between two scrapes of the series that are no signals; at least ManagedMinInterval.
-	Interval time.Duration
-}
-
-// scrapeServer registers two PodMonitorings, because every sample that is stored is paid for: the few series of the
-// signals often, the rest seldom. No series is in both: the adapter adds up all that a pod has.
-func (m ManagedScraper) scrapeServer(ctx *pulumi.Context, target ScrapeTarget, opts []pulumi.ResourceOption) (pulumi.Resource, error) {
-	wanted := signals.OneOf(signals.ServerSeries())
-	name := []string{"__name__"}
-	var signal pulumi.Resource
-	for _, monitoring := range []struct {
-		name     string
-		interval time.Duration
-		rules    []managedRelabelRule
-	}{
-		{target.Name, target.Interval, []managedRelabelRule{{Action: "keep", SourceLabels: name, Regex: wanted}}},
-		{ManagedServerName, m.Interval, []managedRelabelRule{
-			{Action: "drop", SourceLabels: name, Regex: wanted},
-			// What else a Python process exports about itself is not worth its price.
-			{Action: "keep", SourceLabels: name, Regex: "vllm:.+"},
-		}},
-	} {
-		object, err := newManagedObject(ctx, "PodMonitoring", target.Namespace, monitoring.name, managedMonitoringSpec{
-			Selector: kmetav1.LabelSelector{MatchLabels: target.Selector},
-			Endpoints: []managedEndpoint{{
-				Port:             target.Port,
-				Path:             target.Path,
-				Interval:         prometheusDuration(monitoring.interval),
-				Timeout:          prometheusDuration(monitoring.interval),
-				MetricRelabeling: monitoring.rules,
-			}},
-			// Without the pod the adapter could not tell whose sample it is.
-			TargetLabels: managedTargetLabels{Metadata: []string{"container", "pod"}},
-		}, opts)
-		if err != nil {
-			return nil, err
-		}
-		if signal == nil {
-			signal = object
-		}
-	}
-	return signal, nil
-}
-
 // GoogleManagedPrometheusArgs are the inputs of GoogleManagedPrometheus.
 type GoogleManagedPrometheusArgs struct {
-	// GPUMetrics is the exporter that the cloud runs; its Source has to be providers.Managed.
+	// GPUMetrics is the exporter that the cloud runs; its Source must be providers.Managed.
 	GPUMetrics providers.GPUMetrics
 	// Settings of the signals, from which the rules follow. Their Interval is at least ManagedMinInterval.
 	Settings signals.Settings
+	// Signals that are on; their rules are added to those that are always there.
+	Signals []signals.Signal
 	// DependsOn lists what must exist first.
 	DependsOn []pulumi.Resource
 }
@@ -150,15 +95,15 @@ func NewGoogleManagedPrometheus(ctx *pulumi.Context, name string, args *GoogleMa
 	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:GoogleManagedPrometheus", name, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering the managed collection: %w", err)
 	}
-	// Registration empties the output fields, so this comes after it.
-	c.Rules = pulumi.String(ManagedRulesName).ToStringOutput()
+	// Set after the registration, which clears the output fields.
+	c.Rules = pulumi.String(googlemanaged.Rules).ToStringOutput()
 
 	children := childOptions(c, args.DependsOn)
-	gpus, err := newManagedObject(ctx, "ClusterPodMonitoring", "", ManagedGPUName, managedGPUMonitoring(args), children)
+	gpus, err := newManagedObject(ctx, "ClusterPodMonitoring", "", googlemanaged.GPUMonitoring, managedGPUMonitoring(args), children)
 	if err != nil {
 		return nil, err
 	}
-	rules, err := newManagedObject(ctx, "ClusterRules", "", ManagedRulesName, managedRules(args.Settings), children)
+	rules, err := newManagedObject(ctx, "ClusterRules", "", googlemanaged.Rules, managedRules(args.Settings, args.Signals), children)
 	if err != nil {
 		return nil, err
 	}
@@ -188,12 +133,12 @@ func managedGPUMonitoring(a *GoogleManagedPrometheusArgs) managedMonitoringSpec 
 	}
 }
 
-// managedRules are the recording rules of the signals. Each stands alone: the results of one are seen by the next
-// only after their way through Cloud Monitoring.
-func managedRules(s signals.Settings) managedRulesSpec {
+// managedRules returns the recording rules of the signals. No rule reads the results of another, which are visible
+// only after they were written to Cloud Monitoring and read from it.
+func managedRules(s signals.Settings, enabled []signals.Signal) managedRulesSpec {
 	s.StandaloneRules = true
 	var groups []managedRuleGroup
-	for _, group := range signals.Rules(s).Groups {
+	for _, group := range signals.Rules(s, enabled).Groups {
 		managed := managedRuleGroup{Name: group.Name, Interval: string(*group.Interval)}
 		for _, rule := range group.Rules {
 			managed.Rules = append(managed.Rules, managedRule{Record: rule.Record, Expr: rule.Expr.String(), Labels: rule.Labels})
@@ -206,7 +151,7 @@ func managedRules(s signals.Settings) managedRulesSpec {
 func newManagedObject(ctx *pulumi.Context, kind, namespace, name string, spec any,
 	opts []pulumi.ResourceOption,
 ) (*apiextensions.CustomResource, error) {
-	return newCustomObject(ctx, managedCollectionAPIVersion, kind, namespace, name, spec, slices.Clone(opts))
+	return newCustomObject(ctx, googlemanaged.APIVersion, kind, namespace, name, spec, slices.Clone(opts))
 }
 
 func (a *GoogleManagedPrometheusArgs) validate() error {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"vllm-autoscaling/components/googlemanaged"
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/providers"
 )
@@ -32,19 +33,20 @@ type managedObject[Spec any] struct {
 	Spec Spec `json:"spec"`
 }
 
-func managedArgs() *GoogleManagedPrometheusArgs {
+func managedArgs(t *testing.T) *GoogleManagedPrometheusArgs {
+	t.Helper()
 	settings := signalSettings()
 	settings.Interval = ManagedMinInterval
 	return &GoogleManagedPrometheusArgs{
 		GPUMetrics: providers.GPUMetrics{Source: providers.Managed, Managed: providers.ManagedExporter{
 			Namespace: "gke-managed-system", PodLabels: map[string]string{"app.kubernetes.io/name": "gke-managed-dcgm-exporter"}, Port: "metrics",
 		}},
-		Settings: settings,
+		Settings: settings, Signals: enabled(t, settings),
 	}
 }
 
 func TestGoogleManagedPrometheus(t *testing.T) {
-	args := managedArgs()
+	args := managedArgs(t)
 	r := run(t, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
 		pools, err := anchor(ctx, "pools", provider)
 		if err != nil {
@@ -61,7 +63,7 @@ func TestGoogleManagedPrometheus(t *testing.T) {
 	assert.Equal(t, []string{clusterPodMonitoringType + "::vllm-gpu-utilization", clusterRulesType + "::vllm-signals"},
 		r.children(managedCollectionType))
 
-	gpus := decode[managedObject[managedMonitoringSpec]](t, r.get(t, clusterPodMonitoringType, ManagedGPUName))
+	gpus := decode[managedObject[managedMonitoringSpec]](t, r.get(t, clusterPodMonitoringType, googlemanaged.GPUMonitoring))
 	assert.Empty(t, gpus.Metadata.Namespace, "an object of the cluster")
 	assert.Equal(t, map[string]string{"app.kubernetes.io/name": "gke-managed-dcgm-exporter"}, gpus.Spec.Selector.MatchLabels)
 	require.Len(t, gpus.Spec.Endpoints, 1)
@@ -72,7 +74,7 @@ func TestGoogleManagedPrometheus(t *testing.T) {
 		kept(t, gpus.Spec.Endpoints[0], "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO", "DCGM_FI_DEV_FB_USED", "xDCGM_FI_DEV_GPU_UTIL"),
 		"every sample is paid for")
 
-	rules := decode[managedObject[managedRulesSpec]](t, r.get(t, clusterRulesType, ManagedRulesName))
+	rules := decode[managedObject[managedRulesSpec]](t, r.get(t, clusterRulesType, googlemanaged.Rules))
 	require.Len(t, rules.Spec.Groups, 1)
 	assert.Equal(t, "5s", rules.Spec.Groups[0].Interval)
 	var records []string
@@ -104,7 +106,7 @@ func kept(t *testing.T, endpoint managedEndpoint, series ...string) []string {
 // The adapter adds up every stored series of a pod, so a series that two objects collect would count twice.
 func TestManagedScraperCollectsEverySeriesOnce(t *testing.T) {
 	args := vllmArgs()
-	args.Scraper, args.ScrapeInterval = ManagedScraper{Interval: 30 * time.Second}, 5*time.Second
+	args.Scraper, args.ScrapeInterval = ManagedScraper{Interval: 30 * time.Second, Series: signals.ServerSeries(nil)}, 5*time.Second
 	args.MonitoringNamespace = "gmp-system"
 	r := run(t, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
 		_, err := NewVLLM(ctx, "vllm", args, provider)
@@ -120,7 +122,7 @@ func TestManagedScraperCollectsEverySeriesOnce(t *testing.T) {
 		require.Len(t, monitoring.Spec.Endpoints, 1)
 		endpoint := monitoring.Spec.Endpoints[0]
 		assert.Equal(t, []string{"http", "/metrics", interval, interval}, []string{endpoint.Port, endpoint.Path, endpoint.Interval, endpoint.Timeout})
-		for _, series := range kept(t, endpoint, append(signals.ServerSeries(), "vllm:kv_cache_usage_perc", "python_gc_objects_collected_total")...) {
+		for _, series := range kept(t, endpoint, append(signals.ServerSeries(nil), "vllm:kv_cache_usage_perc", "python_gc_objects_collected_total")...) {
 			collected[series]++
 		}
 	}
@@ -143,7 +145,7 @@ func TestGoogleManagedPrometheusRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			assertRefused(t, test.want, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
-				args := managedArgs()
+				args := managedArgs(t)
 				test.change(args)
 				_, err := NewGoogleManagedPrometheus(ctx, "managed-collection", args, provider)
 				return err

@@ -18,7 +18,9 @@ type GPURulesArgs struct {
 	Namespace string
 	// Settings of the signals, from which the rules follow.
 	Settings signals.Settings
-	// DependsOn lists what must exist first: the namespace, and what brings the kind PrometheusRule.
+	// Signals that are on; their rules are added to those that are always there.
+	Signals []signals.Signal
+	// DependsOn lists what must exist first: the namespace, and what installs the kind PrometheusRule.
 	DependsOn []pulumi.Resource
 }
 
@@ -42,9 +44,9 @@ func NewGPURules(ctx *pulumi.Context, name string, args *GPURulesArgs, opts ...p
 	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:GPURules", name, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering recording rules: %w", err)
 	}
-	// Registration empties the output fields, so this comes after it.
+	// Set after the registration, which clears the output fields.
 	c.Name = pulumi.String(GPURulesName).ToStringOutput()
-	rule, err := newPrometheusRule(ctx, args.Namespace, GPURulesName, signals.Rules(args.Settings), childOptions(c, args.DependsOn))
+	rule, err := newPrometheusRule(ctx, args.Namespace, GPURulesName, signals.Rules(args.Settings, args.Signals), childOptions(c, args.DependsOn))
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/components/signals"
 )
@@ -15,9 +16,18 @@ const gpuRulesType = "vllm-autoscaling:components:GPURules"
 
 func signalSettings() signals.Settings {
 	return signals.Settings{
-		Namespace: "vllm", RunningTarget: 12, WaitingTarget: 4, GPUTarget: 80, GPUGuardRequests: 3,
+		Namespace: "vllm", GPUGuardRequests: 3,
+		Targets:  map[signals.Key]float64{signals.KeyRequestsRunning: 12, signals.KeyRequestsWaiting: 4, signals.KeyGPUUtilization: 80},
 		Interval: 2 * time.Second, MaxNumSeqs: 16,
 	}
+}
+
+// enabled are the signals that are on with settings.
+func enabled(t *testing.T, settings signals.Settings) []signals.Signal {
+	t.Helper()
+	all, err := signals.Enabled(signals.Catalogue(), settings)
+	require.NoError(t, err)
+	return all
 }
 
 func TestGPURules(t *testing.T) {
@@ -28,7 +38,7 @@ func TestGPURules(t *testing.T) {
 			return err
 		}
 		_, err = NewGPURules(ctx, "rules", &GPURulesArgs{
-			Namespace: "monitoring", Settings: settings, DependsOn: []pulumi.Resource{crds},
+			Namespace: "monitoring", Settings: settings, Signals: enabled(t, settings), DependsOn: []pulumi.Resource{crds},
 		}, provider)
 		return err
 	})
@@ -37,7 +47,7 @@ func TestGPURules(t *testing.T) {
 	assert.True(t, reg.dependsOn(anchorType, "crds"))
 	rule := decode[monitoringv1.PrometheusRule](t, reg)
 	assert.Equal(t, "monitoring", rule.Namespace)
-	assert.Equal(t, signals.Rules(settings), rule.Spec, "nothing is lost on the way")
+	assert.Equal(t, signals.Rules(settings, enabled(t, settings)), rule.Spec, "nothing is lost on the way")
 }
 
 func TestGPURulesRefuses(t *testing.T) {
@@ -46,7 +56,7 @@ func TestGPURulesRefuses(t *testing.T) {
 		want   string
 	}{
 		"no namespace": {func(a *GPURulesArgs) { a.Namespace = "" }, "Namespace"},
-		"settings":     {func(a *GPURulesArgs) { a.Settings.GPUTarget = 100 }, "GPUTarget"},
+		"settings":     {func(a *GPURulesArgs) { a.Settings.Interval = 0 }, "Interval"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assertRefused(t, test.want, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {

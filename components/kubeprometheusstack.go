@@ -24,8 +24,10 @@ const (
 	PrometheusService = "kps-prometheus"
 	// PrometheusPort is its port.
 	PrometheusPort = 9090
-	// GrafanaService is the Service of Grafana, on port 80.
+	// GrafanaService is the Service of Grafana.
 	GrafanaService = "kps-grafana"
+	// GrafanaPort is its port.
+	GrafanaPort = 80
 	// GrafanaAdminSecret is the Secret with Grafana's administrator, keys admin-user and
 	// admin-password.
 	GrafanaAdminSecret = "kps-grafana-admin"
@@ -48,7 +50,7 @@ const (
 // prometheusRetention is a duration in Prometheus' form, days included, whose parts go from large to small.
 var prometheusRetention = regexp.MustCompile(`^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$`)
 
-// ValidRetention says whether Prometheus can keep samples for so long: a duration in its own form, above 0.
+// ValidRetention reports whether a text is a retention of Prometheus: a duration in its own form, above 0.
 func ValidRetention(retention string) bool {
 	return prometheusRetention.MatchString(retention) && strings.ContainsAny(retention, "123456789")
 }
@@ -59,7 +61,7 @@ type KubePrometheusStackArgs struct {
 	Namespace string
 	// Chart is kube-prometheus-stack's version and repository. Required.
 	Chart helm.Chart
-	// ScrapeInterval is how often Prometheus scrapes what has no interval of its own; at least 1 s.
+	// ScrapeInterval is the interval of scrapes without an interval of their own; at least 1 s.
 	ScrapeInterval time.Duration
 	// EvaluationInterval is how often rules without an interval of their own run; at least 1 s.
 	EvaluationInterval time.Duration
@@ -70,15 +72,15 @@ type KubePrometheusStackArgs struct {
 	Storage string
 	// StorageClass of the volume; "" is the cluster's default. Ignored without Storage.
 	StorageClass string
-	// ControlPlaneScrapes turns on the scrapes and rules of etcd, scheduler, controller manager and
+	// ControlPlaneScrapes enables the scrapes and rules of etcd, scheduler, controller manager and
 	// kube-proxy. Where the cloud hides these, they would only raise false alarms.
 	ControlPlaneScrapes bool
 	// Grafana installs Grafana with the chart's dashboards.
 	Grafana bool
 	// GrafanaPassword of the user admin; nil generates one, which is kept from then on. A running
-	// Grafana takes a changed password when its pod restarts.
+	// Grafana uses a changed password after its pod has restarted.
 	GrafanaPassword pulumi.StringPtrInput
-	// Values are laid over everything above, last.
+	// Values are merged over everything above, last.
 	Values map[string]any
 	// DependsOn lists what must exist first: the namespace.
 	DependsOn []pulumi.Resource
@@ -94,15 +96,21 @@ type KubePrometheusStack struct {
 	// GrafanaPassword is the administrator's password, a secret; empty without Grafana.
 	GrafanaPassword pulumi.StringOutput `pulumi:"grafanaPassword"`
 
-	// Release brings the operator's CRDs: every ServiceMonitor, PodMonitor and PrometheusRule must
+	// Release installs the operator's CRDs: every ServiceMonitor, PodMonitor and PrometheusRule must
 	// depend on it.
 	Release *helm.Release
 }
 
-// PrometheusURL is the address of Prometheus inside the cluster, without a port.
+// PrometheusURL returns the address of Prometheus inside the cluster, without a port.
 func PrometheusURL(namespace string) string {
 	return fmt.Sprintf("http://%s.%s.svc", PrometheusService, namespace)
 }
+
+// Job returns the label job of Prometheus' own series: the name of its Service.
+func (*KubePrometheusStack) Job() string { return PrometheusService }
+
+// Volumes returns a regular expression of the names of the claims of Prometheus' volumes, as the operator makes them.
+func (*KubePrometheusStack) Volumes() string { return "prometheus-" + PrometheusService + "-db-.*" }
 
 // NewKubePrometheusStack registers the release and Grafana's administrator.
 func NewKubePrometheusStack(ctx *pulumi.Context, name string, args *KubePrometheusStackArgs,
@@ -128,8 +136,8 @@ func NewKubePrometheusStack(ctx *pulumi.Context, name string, args *KubePromethe
 		if err != nil {
 			return nil, err
 		}
-		// Read back from the resource: a generated password is new in every run of the program, and
-		// only the one in the state is in use.
+		// Read back from the resource: every run of the program generates a password, and only the one
+		// in the state is in use.
 		c.GrafanaPassword = pulumi.ToSecret(admin.Data.MapIndex(pulumi.String(grafanaPasswordKey)).ApplyT(decodeBase64)).(pulumi.StringOutput)
 		releaseNeeds = append(releaseNeeds, admin)
 	}
@@ -155,16 +163,16 @@ func NewKubePrometheusStack(ctx *pulumi.Context, name string, args *KubePromethe
 	return c, nil
 }
 
-// newKubeletService registers the Service that the operator would otherwise make by itself and that
-// nobody would delete: Helm does not know it, and the operator is gone by then. The operator adds the
-// ports and the addresses.
+// newKubeletService registers the Service that the operator would otherwise create itself and that
+// would be left over on destroy: it is not part of the Helm release, and the operator is deleted by then. The
+// operator adds the ports and the addresses.
 func newKubeletService(ctx *pulumi.Context, parent pulumi.Resource, args *KubePrometheusStackArgs) (*corev1.Service, error) {
 	service, err := corev1.NewService(ctx, KubeletService, &corev1.ServiceArgs{
 		Metadata: metav1.ObjectMetaArgs{
 			Name:      pulumi.String(KubeletService),
 			Namespace: pulumi.String(kubeletNamespace),
-			// Without app.kubernetes.io/managed-by, which the operator sets to its own name: stated here too, the two
-			// would be in conflict over it from the first refresh on.
+			// Without app.kubernetes.io/managed-by, which the operator sets to its own name: set here too, it
+			// would be a conflict from the first refresh on.
 			Labels: pulumi.StringMap{partOfLabel: pulumi.String(Project)},
 			// skipAwait: it has no endpoints before the operator runs, which waits for it.
 			Annotations: pulumi.StringMap{"pulumi.com/skipAwait": pulumi.String("true")},
@@ -205,7 +213,7 @@ func decodeBase64(encoded string) (string, error) {
 	return string(plain), nil
 }
 
-// kubePrometheusStackValues are the chart's values, the user's laid over ours.
+// kubePrometheusStackValues returns the chart's values, with the user's merged last.
 func kubePrometheusStackValues(a *KubePrometheusStackArgs) map[string]any {
 	return mergeValues(map[string]any{
 		"fullnameOverride": KubePrometheusStackRelease,
@@ -306,7 +314,7 @@ func grafanaValues(a *KubePrometheusStackArgs) map[string]any {
 				"enabled":    true,
 				"label":      dashboardLabel,
 				"labelValue": dashboardLabelValue,
-				// Dashboards stand beside what they show, in any namespace.
+				// Dashboards may be in any namespace.
 				"searchNamespace": "ALL",
 			},
 		},

@@ -8,7 +8,7 @@ const Project = "vllm-autoscaling"
 // partOfLabel marks every object of this program.
 const partOfLabel = "app.kubernetes.io/part-of"
 
-// commonLabels are the labels of every object that this program writes itself.
+// commonLabels returns the labels of every object that this program writes itself.
 func commonLabels() map[string]string {
 	return map[string]string{
 		partOfLabel:                    Project,
@@ -16,7 +16,7 @@ func commonLabels() map[string]string {
 	}
 }
 
-// withLabels are the common labels and more.
+// withLabels returns the common labels and more.
 func withLabels(more map[string]string) map[string]string {
 	labels := commonLabels()
 	maps.Copy(labels, more)

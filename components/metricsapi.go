@@ -42,18 +42,18 @@ type (
 
 // MetricsAPIArgs are the inputs of MetricsAPI.
 type MetricsAPIArgs struct {
-	// Namespace and Service of the adapter that answers. Required.
+	// Namespace and Service of the adapter. Required.
 	Namespace, Service string
-	// DependsOn lists what must exist first and go last: the adapter, and every namespace of the stack, because an
-	// APIService that nobody answers for keeps all namespaces of a cluster from being deleted.
+	// DependsOn lists what must exist first and be deleted last: the adapter, and every namespace of the stack, because
+	// an APIService without a running adapter keeps all namespaces of a cluster from being deleted.
 	DependsOn []pulumi.Resource
 }
 
-// MetricsAPI claims the custom metrics API for an adapter. It is one object of the program's, whichever adapter
-// answers, so that another pipeline takes over by a change of one field: were it part of each adapter's release,
-// the new one would be made while the old one still owns the name, and be deleted with the old one.
+// MetricsAPI registers the custom metrics API for an adapter. It is one object of the program, whichever adapter
+// serves it, so that a change of the pipeline is a change of one field: as part of each adapter's release, the new
+// one would be created while the old release still owns the name, and be deleted with the old release.
 //
-// Where somebody else's adapter has the API, the API server refuses the fields that differ as a conflict.
+// Where another program has registered the API, the API server refuses the fields that differ as a conflict.
 type MetricsAPI struct {
 	pulumi.ResourceState
 
@@ -73,14 +73,14 @@ func NewMetricsAPI(ctx *pulumi.Context, name string, args *MetricsAPIArgs, opts 
 	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:MetricsAPI", name, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering the custom metrics API: %w", err)
 	}
-	// Registration empties the output fields, so this comes after it.
+	// Set after the registration, which clears the output fields.
 	c.Name = pulumi.String(MetricsAPIName).ToStringOutput()
 	service, err := newCustomObject(ctx, apiRegistrationVersion, "APIService", "", MetricsAPIName, apiServiceSpec{
 		Group:                metricsAPIGroup,
 		Version:              metricsAPIVersion,
 		GroupPriorityMinimum: metricsAPIPriority,
 		VersionPriority:      metricsAPIPriority,
-		// Adapters make their own certificate at each start. Who asks them proves itself by the aggregator's.
+		// Adapters create a certificate at each start. Their clients authenticate by the aggregator's.
 		InsecureSkipTLSVerify: true,
 		Service:               serviceReference{Namespace: args.Namespace, Name: args.Service, Port: metricsAPIServicePort},
 	}, childOptions(c, args.DependsOn))

@@ -71,9 +71,9 @@ func newCustomObject(ctx *pulumi.Context, apiVersion, kind, namespace, name stri
 	return object, nil
 }
 
-// untyped turns a typed spec into the maps that an untyped resource takes. Only the spec is
-// converted: a whole object would bring an empty status and creationTimestamp, which the API
-// server would report as differences.
+// untyped converts a typed spec to the maps of an untyped resource. Only the spec is converted: a
+// whole object would add an empty status and creationTimestamp, which the API server would report
+// as differences.
 func untyped(spec any) (map[string]any, error) {
 	text, err := json.Marshal(spec)
 	if err != nil {

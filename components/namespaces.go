@@ -17,15 +17,15 @@ type NamespacesArgs struct {
 	// Serving is the namespace of the vLLM server. Must differ from Monitoring, which needs more
 	// privileges.
 	Serving string
-	// Restricted holds the pods of the monitoring namespace, too, to Kubernetes' restricted profile. False where
-	// the node exporter of kube-prometheus-stack runs, which reads the host's files and network.
+	// Restricted enforces Kubernetes' restricted profile in the monitoring namespace too. False where the node
+	// exporter of kube-prometheus-stack runs, which reads the host's files and network.
 	Restricted bool
 	// DependsOn lists what must exist first, such as node pools.
 	DependsOn []pulumi.Resource
 }
 
-// Namespaces are the two namespaces that everything else lives in. Each is one shared resource, so
-// that it outlives everything in it when the stack is destroyed.
+// Namespaces are the two namespaces of everything else. Each is one shared resource, so that it
+// outlives everything in it when the stack is destroyed.
 type Namespaces struct {
 	pulumi.ResourceState
 
@@ -57,7 +57,7 @@ func NewNamespaces(ctx *pulumi.Context, name string, args *NamespacesArgs, opts 
 	if c.MonitoringNamespace, err = newNamespace(ctx, c, args.Monitoring, monitoring, args.DependsOn); err != nil {
 		return nil, err
 	}
-	// The server needs no privilege; the API server refuses a pod here that asks for one.
+	// The server needs no privilege; the API server refuses a privileged pod here.
 	if c.ServingNamespace, err = newNamespace(ctx, c, args.Serving, "restricted", args.DependsOn); err != nil {
 		return nil, err
 	}

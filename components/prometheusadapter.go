@@ -40,28 +40,28 @@ type PrometheusAdapterArgs struct {
 	// ListenPort is the port of the API in the pod, which the control plane must be able to reach;
 	// 1024 to 65535.
 	ListenPort int
-	// RelistInterval is how often the names of the metrics are listed anew; at least 1 s. It must be
-	// well above the scrape interval, or metrics vanish between two lists.
+	// RelistInterval is how often the adapter lists the names of the metrics; at least 1 s. It must be
+	// well above the scrape interval, or metrics disappear between two lists.
 	RelistInterval time.Duration
 	// Replicas of the adapter; at least 1.
 	Replicas int
 	// Signals to serve, and nothing else. At least one.
 	Signals []signals.Signal
-	// Values of the chart, laid over ours last.
+	// Values of the chart, merged last over the program's own.
 	Values map[string]any
 	// DependsOn lists what must exist first: the namespace and Prometheus.
 	DependsOn []pulumi.Resource
 }
 
-// PrometheusAdapter serves the signals in the custom metrics API. There is one such API in a
-// cluster; MetricsAPI claims it.
+// PrometheusAdapter serves the signals in the custom metrics API. A cluster has one such API, which
+// MetricsAPI registers.
 type PrometheusAdapter struct {
 	pulumi.ResourceState
 
 	// Metrics are the names that the custom metrics API serves.
 	Metrics pulumi.StringArrayOutput `pulumi:"metrics"`
 
-	// Release is for others to depend on. The API that it answers is claimed by MetricsAPI.
+	// Release is for others to depend on. The API is registered by MetricsAPI.
 	Release *helm.Release
 }
 
@@ -107,7 +107,7 @@ func NewPrometheusAdapter(ctx *pulumi.Context, name string, args *PrometheusAdap
 	return c, nil
 }
 
-// prometheusAdapterValues are the chart's values, the user's laid over ours.
+// prometheusAdapterValues returns the chart's values, with the user's merged last.
 func prometheusAdapterValues(a *PrometheusAdapterArgs, config []byte) map[string]any {
 	checksum := sha256.Sum256(config)
 	return mergeValues(map[string]any{
@@ -121,11 +121,11 @@ func prometheusAdapterValues(a *PrometheusAdapterArgs, config []byte) map[string
 		"rules": map[string]any{
 			// The default rules serve every series of the cluster and query all of them at each relist.
 			"default": false,
-			// Given as values, the chart would claim the custom metrics API with the release, and give it up with
-			// it; rules in a ConfigMap of ours leave that to MetricsAPI.
+			// With rules in its values, the chart would register the custom metrics API with the release and delete it
+			// with the release; with rules in another ConfigMap it leaves that to MetricsAPI.
 			"existing": PrometheusAdapterRules,
 		},
-		// The adapter reads its rules when it starts and never again.
+		// The adapter reads its rules at startup only.
 		"podAnnotations":      map[string]any{"vllm-autoscaling/rules-checksum": hex.EncodeToString(checksum[:])},
 		"podDisruptionBudget": map[string]any{"enabled": true, "maxUnavailable": 1},
 		"resources":           resourceValues("50m", "96Mi", "256Mi"),
@@ -139,7 +139,7 @@ func prometheusAdapterValues(a *PrometheusAdapterArgs, config []byte) map[string
 			"capabilities":             map[string]any{"drop": []any{"ALL"}},
 			"seccompProfile":           map[string]any{"type": "RuntimeDefault"},
 		},
-		// Two replicas on one node would leave with it. A preference, for clusters of one node.
+		// Two replicas on one node would be lost with it. A preference, for clusters of one node.
 		"topologySpreadConstraints": []any{map[string]any{
 			"maxSkew":           1,
 			"topologyKey":       "kubernetes.io/hostname",

@@ -16,13 +16,6 @@ import (
 
 const prometheusAdapterType = "vllm-autoscaling:components:PrometheusAdapter"
 
-func catalogue(t *testing.T, settings signals.Settings) []signals.Signal {
-	t.Helper()
-	all, err := signals.Catalogue(settings)
-	require.NoError(t, err)
-	return all
-}
-
 func prometheusAdapterArgs(t *testing.T) *PrometheusAdapterArgs {
 	return &PrometheusAdapterArgs{
 		Namespace:      "monitoring",
@@ -32,7 +25,7 @@ func prometheusAdapterArgs(t *testing.T) *PrometheusAdapterArgs {
 		ListenPort:     10250,
 		RelistInterval: 30 * time.Second,
 		Replicas:       2,
-		Signals:        catalogue(t, signalSettings()),
+		Signals:        enabled(t, signalSettings()),
 	}
 }
 
@@ -89,7 +82,7 @@ func TestPrometheusAdapter(t *testing.T) {
 func TestPrometheusAdapterRestartsWithItsRules(t *testing.T) {
 	checksum := func(settings signals.Settings) any {
 		args := prometheusAdapterArgs(t)
-		args.Signals = catalogue(t, settings)
+		args.Signals = enabled(t, settings)
 		config, err := signals.AdapterConfigYAML(args.Signals)
 		require.NoError(t, err)
 		values := prometheusAdapterValues(args, config)
@@ -100,9 +93,9 @@ func TestPrometheusAdapterRestartsWithItsRules(t *testing.T) {
 	assert.NotEmpty(t, before)
 	assert.Equal(t, before, checksum(settings))
 	// A target is the autoscaler's business; the adapter need not restart for it.
-	settings.RunningTarget = 10
+	settings.Targets[signals.KeyRequestsRunning] = 10
 	assert.Equal(t, before, checksum(settings))
-	settings.WaitingTarget = 0
+	delete(settings.Targets, signals.KeyRequestsWaiting)
 	assert.NotEqual(t, before, checksum(settings))
 }
 

@@ -55,7 +55,7 @@ func (r *record) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) {
 	return resource.PropertyMap{}, nil
 }
 
-// run runs a program with a Kubernetes provider and gives what it registered.
+// run runs a program with a Kubernetes provider and returns what it registered.
 func run(t *testing.T, program func(ctx *pulumi.Context, provider pulumi.ResourceOption) error) *record {
 	t.Helper()
 	r, err := tryRun(program)
@@ -95,7 +95,7 @@ func (r *record) get(t *testing.T, typ, name string) registration {
 	return found[0]
 }
 
-// has says whether anything of a type and name was registered.
+// has reports whether anything of a type and name was registered.
 func (r *record) has(typ, name string) bool {
 	return slices.ContainsFunc(r.registrations, func(reg registration) bool { return reg.Type == typ && reg.Name == name })
 }
@@ -138,7 +138,7 @@ func (r *record) assertChildrenOf(t *testing.T, componentType string) {
 	assert.NotZero(t, checked, "nothing registered below %s", componentType)
 }
 
-// dependsOn says whether the registration waits for a resource of the given type and name.
+// dependsOn reports whether the registration waits for a resource of the given type and name.
 func (reg registration) dependsOn(typ, name string) bool {
 	return slices.ContainsFunc(reg.Dependencies, func(urn string) bool {
 		return strings.HasSuffix(urn, typ+"::"+name)

@@ -9,8 +9,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// newSecret registers an Opaque Secret. Its data is written encoded, as the API server returns it,
-// so that a refresh shows no difference. The SDK makes the data of every Secret secret in the state.
+// newSecret registers an Opaque Secret. Its data is encoded as the API server returns it, so that a
+// refresh shows no difference. The SDK makes the data of every Secret secret in the state.
 func newSecret(ctx *pulumi.Context, namespace, name string, entries map[string]pulumi.StringInput,
 	opts []pulumi.ResourceOption,
 ) (*corev1.Secret, error) {

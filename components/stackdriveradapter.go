@@ -20,12 +20,13 @@ const (
 	// PodDisruptionBudget, and the beginning of the names of its roles.
 	StackdriverAdapterName = "custom-metrics-stackdriver-adapter"
 
-	stackdriverAdapterPort     = "https"
-	stackdriverCertificatePath = "/var/run/serving-cert"
+	stackdriverAdapterPort       = "https"
+	stackdriverCertificatePath   = "/var/run/serving-cert"
+	stackdriverCertificateVolume = "serving-cert"
 	// stackdriverUser is the user "nobody"; the adapter writes nothing but its certificate.
 	stackdriverUser = 65534
-	// stackdriverAdapterTimeout bounds the wait for the adapter's pods. They end at their start until they may
-	// read from Cloud Monitoring, and a new grant takes minutes to hold everywhere.
+	// stackdriverAdapterTimeout bounds the wait for the adapter's pods. They exit at startup until they may
+	// read from Cloud Monitoring, and a new grant is effective everywhere only after minutes.
 	stackdriverAdapterTimeout = "15m"
 )
 
@@ -33,7 +34,7 @@ const (
 type StackdriverAdapterArgs struct {
 	// Namespace of the adapter. Required.
 	Namespace string
-	// ServingNamespace is where the pods run whose metrics are asked for; the adapter may list pods only there.
+	// ServingNamespace is where the pods run whose metrics are served; the adapter may list pods only there.
 	ServingNamespace string
 	// Image with an explicit version.
 	Image string
@@ -41,28 +42,28 @@ type StackdriverAdapterArgs struct {
 	ListenPort int
 	// Replicas of the adapter; at least 1.
 	Replicas int
-	// Signals to serve, under the names of signals.ForCloudMonitoring. At least one. The adapter itself would
-	// serve every gauge of the project's Cloud Monitoring.
+	// Signals to serve, under the names of signals.ForCloudMonitoring. At least one. The adapter itself
+	// serves every gauge of the project's Cloud Monitoring.
 	Signals []signals.Signal
-	// DependsOn lists what must exist first: the namespaces, and what lets the adapter's ServiceAccount read from
-	// Cloud Monitoring.
+	// DependsOn lists what must exist first: the namespaces, and what allows the adapter's ServiceAccount to read
+	// from Cloud Monitoring.
 	DependsOn []pulumi.Resource
 }
 
-// StackdriverAdapter is Google's Custom Metrics Stackdriver Adapter, which answers the custom metrics API from
-// Cloud Monitoring. It has no chart. External metrics are left to others (--enable-external-metrics-api=false):
-// nothing here asks for them, and KEDA claims the same API.
+// StackdriverAdapter is Google's Custom Metrics Stackdriver Adapter, which serves the custom metrics API from
+// Cloud Monitoring. It has no chart. It does not serve external metrics (--enable-external-metrics-api=false):
+// nothing here reads them, and KEDA registers the same API.
 type StackdriverAdapter struct {
 	pulumi.ResourceState
 
-	// Metrics are the names that the HPA asks the custom metrics API for.
+	// Metrics are the names of the HPA's metrics in the custom metrics API.
 	Metrics pulumi.StringArrayOutput `pulumi:"metrics"`
 
 	// Objects are for others to depend on: everything without which the adapter cannot answer.
 	Objects []pulumi.Resource
 }
 
-// NewStackdriverAdapter registers the adapter's objects. Its API is claimed by MetricsAPI.
+// NewStackdriverAdapter registers the adapter's objects. Its API is registered by MetricsAPI.
 func NewStackdriverAdapter(ctx *pulumi.Context, name string, args *StackdriverAdapterArgs,
 	opts ...pulumi.ResourceOption,
 ) (*StackdriverAdapter, error) {
@@ -73,7 +74,7 @@ func NewStackdriverAdapter(ctx *pulumi.Context, name string, args *StackdriverAd
 	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:StackdriverAdapter", name, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering the stackdriver adapter: %w", err)
 	}
-	// Registration empties the output fields, so this comes after it.
+	// Set after the registration, which clears the output fields.
 	c.Metrics = pulumi.ToStringArray(signals.Names(args.Signals)).ToStringArrayOutput()
 
 	account, err := corev1.NewServiceAccount(ctx, StackdriverAdapterName, &corev1.ServiceAccountArgs{
@@ -102,7 +103,7 @@ func NewStackdriverAdapter(ctx *pulumi.Context, name string, args *StackdriverAd
 				Protocol:   pulumi.String("TCP"),
 			}},
 		},
-		// Pulumi waits for a Service's endpoints, 10 minutes by default: they are there when the pods are.
+		// Pulumi waits for a Service's endpoints, 10 minutes by default: they exist when the pods are ready.
 	}, childOptions(c, args.DependsOn, stackdriverWait())...)
 	if err != nil {
 		return nil, fmt.Errorf("registering Service %s/%s: %w", args.Namespace, StackdriverAdapterName, err)
@@ -123,7 +124,7 @@ func NewStackdriverAdapter(ctx *pulumi.Context, name string, args *StackdriverAd
 	return c, nil
 }
 
-// stackdriverSelector are the labels that select the adapter's pods.
+// stackdriverSelector returns the labels that select the adapter's pods.
 func stackdriverSelector() map[string]string {
 	return map[string]string{
 		"app.kubernetes.io/name":    StackdriverAdapterName,
@@ -131,7 +132,7 @@ func stackdriverSelector() map[string]string {
 	}
 }
 
-// stackdriverWait is how long Pulumi waits for what is ready with the adapter's pods.
+// stackdriverWait is how long Pulumi waits for the adapter's pods and what is ready with them.
 func stackdriverWait() pulumi.ResourceOption {
 	return pulumi.Timeouts(&pulumi.CustomTimeouts{Create: stackdriverAdapterTimeout, Update: stackdriverAdapterTimeout})
 }
@@ -147,8 +148,8 @@ func (a *StackdriverAdapterArgs) metadata(namespace, name string) metav1.ObjectM
 	return metadata
 }
 
-// newRights registers all that the adapter may do in the cluster: ask the API server who is asking and whether he
-// may, and list the server's pods.
+// newRights registers the adapter's permissions in the cluster: to delegate authentication and authorization of its
+// clients to the API server, and to list the server's pods.
 func (a *StackdriverAdapterArgs) newRights(ctx *pulumi.Context, c *StackdriverAdapter) ([]pulumi.Resource, error) {
 	opts := childOptions(c, a.DependsOn)
 	subjects := rbacv1.SubjectArray{rbacv1.SubjectArgs{
@@ -206,17 +207,50 @@ func (a *StackdriverAdapterArgs) newRights(ctx *pulumi.Context, c *StackdriverAd
 }
 
 func (a *StackdriverAdapterArgs) newDeployment(ctx *pulumi.Context, c *StackdriverAdapter, needs []pulumi.Resource) (*appsv1.Deployment, error) {
-	probe := func(path string, period, failures int) corev1.ProbeArgs {
-		return corev1.ProbeArgs{
-			HttpGet: corev1.HTTPGetActionArgs{
-				Path: pulumi.String(path), Port: pulumi.String(stackdriverAdapterPort), Scheme: pulumi.String("HTTPS"),
+	deployment, err := appsv1.NewDeployment(ctx, StackdriverAdapterName, &appsv1.DeploymentArgs{
+		Metadata: a.metadata(a.Namespace, StackdriverAdapterName),
+		Spec: appsv1.DeploymentSpecArgs{
+			Replicas:             pulumi.Int(a.Replicas),
+			RevisionHistoryLimit: pulumi.Int(3),
+			Selector:             metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(stackdriverSelector())},
+			Template: corev1.PodTemplateSpecArgs{
+				Metadata: metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(withLabels(stackdriverSelector()))},
+				Spec:     a.podSpec(),
 			},
-			PeriodSeconds:    pulumi.Int(period),
-			TimeoutSeconds:   pulumi.Int(5),
-			FailureThreshold: pulumi.Int(failures),
-		}
+		},
+	}, childOptions(c, needs, stackdriverWait())...)
+	if err != nil {
+		return nil, fmt.Errorf("registering Deployment %s/%s: %w", a.Namespace, StackdriverAdapterName, err)
 	}
-	container := corev1.ContainerArgs{
+	return deployment, nil
+}
+
+func (a *StackdriverAdapterArgs) podSpec() corev1.PodSpecArgs {
+	return corev1.PodSpecArgs{
+		ServiceAccountName: pulumi.String(StackdriverAdapterName),
+		SecurityContext: corev1.PodSecurityContextArgs{
+			RunAsNonRoot:   pulumi.Bool(true),
+			RunAsUser:      pulumi.Int(stackdriverUser),
+			RunAsGroup:     pulumi.Int(stackdriverUser),
+			FsGroup:        pulumi.Int(stackdriverUser),
+			SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
+		},
+		// Two replicas on one node would be lost with it. A preference, for clusters of one node.
+		TopologySpreadConstraints: corev1.TopologySpreadConstraintArray{corev1.TopologySpreadConstraintArgs{
+			MaxSkew:           pulumi.Int(1),
+			TopologyKey:       pulumi.String("kubernetes.io/hostname"),
+			WhenUnsatisfiable: pulumi.String("ScheduleAnyway"),
+			LabelSelector:     metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(stackdriverSelector())},
+		}},
+		Containers: corev1.ContainerArray{a.container()},
+		Volumes: corev1.VolumeArray{corev1.VolumeArgs{
+			Name: pulumi.String(stackdriverCertificateVolume), EmptyDir: corev1.EmptyDirVolumeSourceArgs{SizeLimit: pulumi.String("1Mi")},
+		}},
+	}
+}
+
+func (a *StackdriverAdapterArgs) container() corev1.ContainerArgs {
+	return corev1.ContainerArgs{
 		Name:  pulumi.String("adapter"),
 		Image: pulumi.String(a.Image),
 		Args: pulumi.ToStringArray([]string{
@@ -229,9 +263,9 @@ func (a *StackdriverAdapterArgs) newDeployment(ctx *pulumi.Context, c *Stackdriv
 		Ports: corev1.ContainerPortArray{corev1.ContainerPortArgs{
 			Name: pulumi.String(stackdriverAdapterPort), ContainerPort: pulumi.Int(a.ListenPort), Protocol: pulumi.String("TCP"),
 		}},
-		StartupProbe:   probe("/livez", 5, 24),
-		ReadinessProbe: probe("/readyz", 5, 3),
-		LivenessProbe:  probe("/livez", 10, 6),
+		StartupProbe:   stackdriverProbe("/livez", 5, 24),
+		ReadinessProbe: stackdriverProbe("/readyz", 5, 3),
+		LivenessProbe:  stackdriverProbe("/livez", 10, 6),
 		// Upstream's manifest allows 250m and 200Mi. A CPU limit would only slow answers down.
 		Resources: corev1.ResourceRequirementsArgs{
 			Requests: pulumi.StringMap{"cpu": pulumi.String("50m"), "memory": pulumi.String("96Mi")},
@@ -247,45 +281,21 @@ func (a *StackdriverAdapterArgs) newDeployment(ctx *pulumi.Context, c *Stackdriv
 			SeccompProfile:           corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
 		},
 		VolumeMounts: corev1.VolumeMountArray{corev1.VolumeMountArgs{
-			Name: pulumi.String("serving-cert"), MountPath: pulumi.String(stackdriverCertificatePath),
+			Name: pulumi.String(stackdriverCertificateVolume), MountPath: pulumi.String(stackdriverCertificatePath),
 		}},
 	}
-	deployment, err := appsv1.NewDeployment(ctx, StackdriverAdapterName, &appsv1.DeploymentArgs{
-		Metadata: a.metadata(a.Namespace, StackdriverAdapterName),
-		Spec: appsv1.DeploymentSpecArgs{
-			Replicas:             pulumi.Int(a.Replicas),
-			RevisionHistoryLimit: pulumi.Int(3),
-			Selector:             metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(stackdriverSelector())},
-			Template: corev1.PodTemplateSpecArgs{
-				Metadata: metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(withLabels(stackdriverSelector()))},
-				Spec: corev1.PodSpecArgs{
-					ServiceAccountName: pulumi.String(StackdriverAdapterName),
-					SecurityContext: corev1.PodSecurityContextArgs{
-						RunAsNonRoot:   pulumi.Bool(true),
-						RunAsUser:      pulumi.Int(stackdriverUser),
-						RunAsGroup:     pulumi.Int(stackdriverUser),
-						FsGroup:        pulumi.Int(stackdriverUser),
-						SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
-					},
-					// Two replicas on one node would leave with it. A preference, for clusters of one node.
-					TopologySpreadConstraints: corev1.TopologySpreadConstraintArray{corev1.TopologySpreadConstraintArgs{
-						MaxSkew:           pulumi.Int(1),
-						TopologyKey:       pulumi.String("kubernetes.io/hostname"),
-						WhenUnsatisfiable: pulumi.String("ScheduleAnyway"),
-						LabelSelector:     metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(stackdriverSelector())},
-					}},
-					Containers: corev1.ContainerArray{container},
-					Volumes: corev1.VolumeArray{corev1.VolumeArgs{
-						Name: pulumi.String("serving-cert"), EmptyDir: corev1.EmptyDirVolumeSourceArgs{SizeLimit: pulumi.String("1Mi")},
-					}},
-				},
-			},
+}
+
+// stackdriverProbe returns a probe that runs every period seconds.
+func stackdriverProbe(path string, period, failures int) corev1.ProbeArgs {
+	return corev1.ProbeArgs{
+		HttpGet: corev1.HTTPGetActionArgs{
+			Path: pulumi.String(path), Port: pulumi.String(stackdriverAdapterPort), Scheme: pulumi.String("HTTPS"),
 		},
-	}, childOptions(c, needs, stackdriverWait())...)
-	if err != nil {
-		return nil, fmt.Errorf("registering Deployment %s/%s: %w", a.Namespace, StackdriverAdapterName, err)
+		PeriodSeconds:    pulumi.Int(period),
+		TimeoutSeconds:   pulumi.Int(5),
+		FailureThreshold: pulumi.Int(failures),
 	}
-	return deployment, nil
 }
 
 func (a *StackdriverAdapterArgs) validate() error {

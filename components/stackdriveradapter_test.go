@@ -21,7 +21,7 @@ const stackdriverAdapterType = "vllm-autoscaling:components:StackdriverAdapter"
 func stackdriverArgs(t *testing.T) *StackdriverAdapterArgs {
 	return &StackdriverAdapterArgs{
 		Namespace: "monitoring", ServingNamespace: "vllm", Image: "example.com/adapter:v1", ListenPort: 10250, Replicas: 2,
-		Signals: signals.ForCloudMonitoring(catalogue(t, signalSettings())),
+		Signals: signals.ForCloudMonitoring(enabled(t, signalSettings())),
 	}
 }
 
@@ -64,7 +64,7 @@ func TestStackdriverAdapter(t *testing.T) {
 		"--use-new-resource-model=true", "--enable-external-metrics-api=false", "--secure-port=10250", "--cert-dir=/var/run/serving-cert",
 	}, container.Args)
 
-	// What the restricted profile of Kubernetes asks for, and more.
+	// What the restricted profile of Kubernetes requires, and more.
 	security := container.SecurityContext
 	assert.False(t, *security.AllowPrivilegeEscalation)
 	assert.False(t, *security.Privileged)

@@ -20,7 +20,7 @@ func validateNamespace(field, name string) error {
 	return nil
 }
 
-// validateImage reports an image whose version is left open.
+// validateImage reports an image without an exact version.
 func validateImage(image string) error {
 	if strings.Contains(image, "@sha256:") {
 		return nil
@@ -57,7 +57,7 @@ func validatePort(field string, port int) error {
 	return nil
 }
 
-// validateAdapter reports what no adapter of the custom metrics API can run with.
+// validateAdapter reports arguments with which no adapter of the custom metrics API can run.
 func validateAdapter(listenPort, replicas int, served []signals.Signal) error {
 	problems := []error{validatePort("listen port", listenPort)}
 	if replicas < 1 {

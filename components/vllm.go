@@ -40,7 +40,7 @@ const (
 	graceMargin = 10 * time.Second
 )
 
-// Engine says which program the image holds, and so which flags it knows.
+// Engine is the program in the image, which determines the flags that it accepts.
 type Engine string
 
 // The engines.
@@ -62,7 +62,7 @@ type Model struct {
 	// MaxNumSeqs is the most requests executed at a time; at least 1. vLLM never reports more as
 	// running.
 	MaxNumSeqs int
-	// GPUMemoryUtilization is the share of the GPU's memory that vLLM takes; above 0, at most 1.
+	// GPUMemoryUtilization is the share of the GPU's memory that vLLM allocates; above 0, at most 1.
 	GPUMemoryUtilization float64
 	// DType of the weights; "auto" or one of vLLM's types, such as "bfloat16".
 	DType string
@@ -94,9 +94,9 @@ var DefaultSimulation = Simulation{
 type VLLMArgs struct {
 	// Namespace to serve in. Required.
 	Namespace string
-	// MonitoringNamespace is where the pods run that scrape the server, which they may always do. Required.
+	// MonitoringNamespace is where the pods run that scrape the server, which is always allowed. Required.
 	MonitoringNamespace string
-	// Scraper makes the metrics pipeline collect the server's series. Required.
+	// Scraper registers the scrape of the server. Required.
 	Scraper ServerScraper
 	// Engine is EngineVLLM or EngineSimulator.
 	Engine Engine
@@ -110,7 +110,7 @@ type VLLMArgs struct {
 	Simulation Simulation
 	// HuggingFaceToken to download gated models with; nil for none. A secret.
 	HuggingFaceToken pulumi.StringPtrInput
-	// APIKey that clients have to present; nil lets everyone in who reaches the Service. A secret.
+	// APIKey that clients must send; nil allows every client that reaches the Service. A secret.
 	APIKey pulumi.StringPtrInput
 	// CPU requested, such as "2". Not limited: the server's event loop must not be throttled.
 	CPU string
@@ -118,7 +118,7 @@ type VLLMArgs struct {
 	Memory string
 	// SharedMemory is the size of /dev/shm; below Memory.
 	SharedMemory string
-	// ModelCache is the most that the downloaded model may take on the node's disk.
+	// ModelCache is the most disk space of the node that the downloaded model may use.
 	ModelCache string
 	// StartupBudget is the time from the container's start until /health must answer, the download
 	// of the model included; at least 5 s.
@@ -129,13 +129,13 @@ type VLLMArgs struct {
 	// ShutdownTimeout is how long requests in flight may finish after the stop signal; whole
 	// seconds, 0 aborts them.
 	ShutdownTimeout time.Duration
-	// ClientNamespaces may call the API; empty lets every namespace call it.
+	// ClientNamespaces may call the API; empty allows every namespace.
 	ClientNamespaces []string
 	// NodeSelector is added to the one of GPU.
 	NodeSelector map[string]string
 	// PriorityClassName of the pods; "" for none.
 	PriorityClassName string
-	// GPU says how a pod gets its GPUs.
+	// GPU is how a pod gets its GPUs.
 	GPU providers.GPUScheduling
 	// Env is further environment of the server, by variable; none that the program sets itself.
 	Env map[string]string
@@ -146,13 +146,13 @@ type VLLMArgs struct {
 	MaxReplicas int
 	// DependsOn lists what must exist first: the namespace.
 	DependsOn []pulumi.Resource
-	// MonitoringCRDs lists what brings the kinds that Scraper registers. The server itself does not wait
+	// MonitoringCRDs lists what installs the kinds of Scraper's objects. The server itself does not wait
 	// for it, so that the model loads while the monitoring is installed.
 	MonitoringCRDs []pulumi.Resource
 }
 
 // VLLM is the inference server with everything it needs to be called, drained, protected and
-// scraped. The number of replicas is the autoscaler's.
+// scraped. The number of replicas is set by the autoscaler.
 type VLLM struct {
 	pulumi.ResourceState
 
@@ -164,11 +164,11 @@ type VLLM struct {
 	// Deployment, Service and Monitor are for others to depend on.
 	Deployment *appsv1.Deployment
 	Service    *corev1.Service
-	// Monitor is what makes the metrics pipeline scrape the server.
+	// Monitor is the scrape of the server.
 	Monitor pulumi.Resource
 }
 
-// vllmSelector are the labels that select the server's pods. They are part of the Deployment's
+// vllmSelector returns the labels that select the server's pods. They are part of the Deployment's
 // selector, which cannot be changed.
 func vllmSelector() map[string]string {
 	return map[string]string{
@@ -177,7 +177,7 @@ func vllmSelector() map[string]string {
 	}
 }
 
-// VLLMURL is the address of the API inside the cluster.
+// VLLMURL returns the address of the API inside the cluster.
 func VLLMURL(namespace string, port int) string {
 	return fmt.Sprintf("http://%s.%s.svc:%d", VLLMName, namespace, port)
 }
@@ -200,7 +200,7 @@ func NewVLLM(ctx *pulumi.Context, name string, args *VLLMArgs, opts ...pulumi.Re
 	if err != nil {
 		return nil, err
 	}
-	// No pod runs for a moment without the policy that guards it.
+	// No pod runs without the policy, not even for a moment.
 	deploymentNeeds = append(deploymentNeeds, policy)
 	if c.Deployment, err = args.newDeployment(ctx, c, deploymentNeeds); err != nil {
 		return nil, err

@@ -8,13 +8,13 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// ownedVariables are the variables that this program sets.
+// ownedVariables are the environment variables that the program sets.
 var ownedVariables = []string{
 	"HOME", "USER", "HF_HUB_CACHE", "TORCHINDUCTOR_CACHE_DIR", "NUMBA_CACHE_DIR", "VLLM_NO_USAGE_STATS", "HF_TOKEN", "VLLM_API_KEY",
 }
 
-// environment points everything that vLLM, its compilers and the hub's client write at volumes, as
-// the image's file system is read-only.
+// environment returns the environment. Everything that vLLM, its compilers and the hub's client write
+// is directed to volumes, because the image's file system is read-only.
 func (a *VLLMArgs) environment() corev1.EnvVarArray {
 	env := corev1.EnvVarArray{}
 	add := func(name, value string) {
@@ -22,7 +22,7 @@ func (a *VLLMArgs) environment() corev1.EnvVarArray {
 	}
 	if a.Engine == EngineVLLM {
 		add("HOME", homeDir)
-		// The user id has no entry in the image's passwd; PyTorch asks for its name.
+		// The user id has no entry in the image's passwd; PyTorch looks its name up.
 		add("USER", VLLMName)
 		add("HF_HUB_CACHE", modelCacheDir)
 		add("TORCHINDUCTOR_CACHE_DIR", homeDir+"/.cache/torchinductor")
@@ -54,7 +54,7 @@ type scratchVolume struct {
 	inMemory              bool
 }
 
-// scratchVolumes are what the server writes to. The simulator loads no model and shares no memory.
+// scratchVolumes returns the volumes that the server writes to. The simulator loads no model and shares no memory.
 func (a *VLLMArgs) scratchVolumes() []scratchVolume {
 	tmp := scratchVolume{name: "tmp", path: "/tmp"}
 	if a.Engine == EngineSimulator {
@@ -64,7 +64,7 @@ func (a *VLLMArgs) scratchVolumes() []scratchVolume {
 		tmp,
 		{name: "home", path: homeDir},
 		{name: "model-cache", path: modelCacheDir, sizeLimit: a.ModelCache},
-		// The container runtime gives 64 MiB, too little for the workers of several GPUs.
+		// The container runtime's default of 64 MiB is too little for the workers of several GPUs.
 		{name: "shm", path: "/dev/shm", sizeLimit: a.SharedMemory, inMemory: true},
 	}
 }

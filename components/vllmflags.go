@@ -9,7 +9,7 @@ import (
 )
 
 // ServerFlag is a flag of the server that the program sets, or has another way to set. It is refused among
-// Model.ExtraArgs: the server would take the last of two, whichever that is.
+// Model.ExtraArgs: of a flag that is given twice the server uses the last.
 type ServerFlag struct {
 	// Name is the flag as the server's help writes it, with dashes, such as "--max-model-len".
 	Name string
@@ -20,7 +20,7 @@ type ServerFlag struct {
 	Secret bool
 }
 
-// serverFlags are the flags of vLLM and of the simulator that the program sets.
+// serverFlags are the flags of vLLM and of the simulator that the program sets, or has another way to set.
 var serverFlags = []ServerFlag{
 	{Name: "--model", Key: "model.id"},
 	{Name: "--revision", Key: "model.revision"},
@@ -32,7 +32,7 @@ var serverFlags = []ServerFlag{
 	{Name: "--tensor-parallel-size", Key: "gpu.perReplica"},
 	{Name: "-tp", Key: "gpu.perReplica"},
 	{Name: "--shutdown-timeout", Key: "vllm.shutdownTimeout"},
-	// Both are environment variables from Secrets; as flags they would stand in the Deployment.
+	// Both are environment variables from Secrets; as flags they would be readable in the Deployment.
 	{Name: "--api-key", Key: "apiKey", Secret: true},
 	{Name: "--hf-token", Key: "huggingFaceToken", Secret: true},
 	{Name: "--disable-access-log-for-endpoints"},
@@ -46,7 +46,7 @@ var serverFlags = []ServerFlag{
 // ServerFlags returns the flags of the server that the program sets, or has another way to set.
 func ServerFlags() []ServerFlag { return slices.Clone(serverFlags) }
 
-// FindServerFlag returns the row of ServerFlags that an argument of the server sets. The argument may have a value
+// FindServerFlag returns the flag that an argument of the server sets, if it is one that the program sets. The argument may have a value
 // ("--port=9") and underscores in place of dashes, as vLLM accepts both.
 func FindServerFlag(arg string) (ServerFlag, bool) {
 	name, _, _ := strings.Cut(arg, "=")

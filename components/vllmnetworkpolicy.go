@@ -8,9 +8,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// newNetworkPolicy lets clients and Prometheus reach the API's port and nobody reach anything else.
-// Probes come from the pod's own node, which no policy shuts out. What leaves the pod is not
-// restricted: it has to download the model.
+// newNetworkPolicy allows clients and the collector to reach the API's port, and nothing else. Probes
+// come from the pod's own node, which no policy blocks. Egress is not restricted: the server downloads
+// the model.
 func (a *VLLMArgs) newNetworkPolicy(ctx *pulumi.Context, c *VLLM) (*networkingv1.NetworkPolicy, error) {
 	clients := networkingv1.NetworkPolicyPeerArray{}
 	for _, namespace := range a.ClientNamespaces {
@@ -43,7 +43,7 @@ func (a *VLLMArgs) newNetworkPolicy(ctx *pulumi.Context, c *VLLM) (*networkingv1
 	return policy, nil
 }
 
-// namespacePeer is every pod of a namespace.
+// namespacePeer returns a peer for every pod of a namespace.
 func namespacePeer(namespace string) networkingv1.NetworkPolicyPeerArgs {
 	return networkingv1.NetworkPolicyPeerArgs{NamespaceSelector: metav1.LabelSelectorArgs{
 		MatchLabels: pulumi.StringMap{"kubernetes.io/metadata.name": pulumi.String(namespace)},

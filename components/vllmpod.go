@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// vllmUser is any user but root; the images bring no user of their own to rely on.
+	// vllmUser is any user but root; the images define no user to rely on.
 	vllmUser = 1000
-	// probePeriod of the start-up and readiness probes: what a new replica may idle before it serves.
+	// probePeriod is the period of the start-up and readiness probes, and so the longest time that a ready replica is idle.
 	probePeriod = 5 * time.Second
 
 	homeDir       = "/home/vllm"
 	modelCacheDir = "/models"
 )
 
-// podTemplate is the pod of one replica. It satisfies the restricted Pod Security Standard.
+// podTemplate returns the pod of one replica. It satisfies the restricted Pod Security Standard.
 func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
 	metadata := metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(withLabels(vllmSelector()))}
 	if checksum := a.secretsChecksum(); checksum != nil {
@@ -109,8 +109,8 @@ func healthProbe(period time.Duration, failures int) corev1.ProbeArgs {
 	}
 }
 
-// spreadOver prefers to spread replicas over a topology and never blocks one: a GPU in the wrong
-// zone is better than none.
+// spreadOver returns a preference to spread replicas over a topology. It never blocks one: a GPU in
+// the wrong zone is better than none.
 func spreadOver(topologyKey string) corev1.TopologySpreadConstraintArgs {
 	return corev1.TopologySpreadConstraintArgs{
 		MaxSkew:           pulumi.Int(1),
@@ -131,7 +131,7 @@ func (a *VLLMArgs) resources() corev1.ResourceRequirementsArgs {
 	requests := map[string]string{"cpu": a.CPU, "memory": a.Memory}
 	limits := map[string]string{"memory": a.Memory}
 	if a.GPU.ResourceName != "" {
-		// An extended resource cannot be overcommitted: both have to be stated and equal.
+		// An extended resource cannot be overcommitted: request and limit must be equal.
 		requests[a.GPU.ResourceName] = strconv.Itoa(a.GPU.PerReplica)
 		limits[a.GPU.ResourceName] = strconv.Itoa(a.GPU.PerReplica)
 	}
@@ -141,7 +141,7 @@ func (a *VLLMArgs) resources() corev1.ResourceRequirementsArgs {
 	}
 }
 
-// optionalString leaves a field out when it is empty.
+// optionalString returns nil for an empty string, so that its field is left out.
 func optionalString(s string) pulumi.StringPtrInput {
 	if s == "" {
 		return nil

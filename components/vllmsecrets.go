@@ -9,8 +9,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// newAccountAndSecrets registers what a pod refers to, and returns it for the Deployment to wait
-// for.
+// newAccountAndSecrets registers the objects that a pod refers to, and returns them as dependencies of the
+// Deployment.
 func (a *VLLMArgs) newAccountAndSecrets(ctx *pulumi.Context, c *VLLM) ([]pulumi.Resource, error) {
 	account, err := corev1.NewServiceAccount(ctx, VLLMName, &corev1.ServiceAccountArgs{
 		Metadata: a.metadata(nil),
@@ -42,8 +42,8 @@ func (a *VLLMArgs) newAccountAndSecrets(ctx *pulumi.Context, c *VLLM) ([]pulumi.
 	return needs, nil
 }
 
-// secretsChecksum changes with either secret, so that a new token or key rolls the pods, which read
-// it only when they start. nil without secrets.
+// secretsChecksum returns a checksum of the secrets, so that a new token or key rolls the pods, which read
+// it only at startup; nil without secrets.
 func (a *VLLMArgs) secretsChecksum() pulumi.StringInput {
 	var values []any
 	for _, value := range []pulumi.StringPtrInput{a.HuggingFaceToken, a.APIKey} {

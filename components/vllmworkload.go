@@ -12,9 +12,9 @@ import (
 )
 
 func (a *VLLMArgs) newDeployment(ctx *pulumi.Context, c *VLLM, needs []pulumi.Resource) (*appsv1.Deployment, error) {
-	// One replica at a time, each with its own node, image and model; Pulumi would give up after 10
-	// minutes. As an option and not an annotation, because it follows the most replicas, and raising
-	// those must not show up as a change of the server.
+	// One replica at a time, each with its own node, image and model; Pulumi's default is 10 minutes.
+	// An option and not an annotation, because it depends on the most replicas, and raising those must
+	// not change the server.
 	rollout := (time.Duration(a.MaxReplicas)*(a.StartupBudget+nodeAndImageTime) + time.Minute).String()
 	deployment, err := appsv1.NewDeployment(ctx, VLLMName, &appsv1.DeploymentArgs{
 		Metadata: a.metadata(nil),
@@ -22,7 +22,7 @@ func (a *VLLMArgs) newDeployment(ctx *pulumi.Context, c *VLLM, needs []pulumi.Re
 			Selector:                metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector())},
 			RevisionHistoryLimit:    pulumi.Int(3),
 			ProgressDeadlineSeconds: pulumi.Int(wholeSeconds(a.StartupBudget + nodeAndImageTime)),
-			// A surge would wait for a spare GPU that there may never be.
+			// A surge would wait for a spare GPU, which may never exist.
 			Strategy: appsv1.DeploymentStrategyArgs{
 				Type: pulumi.String("RollingUpdate"),
 				RollingUpdate: appsv1.RollingUpdateDeploymentArgs{
@@ -41,8 +41,8 @@ func (a *VLLMArgs) newDeployment(ctx *pulumi.Context, c *VLLM, needs []pulumi.Re
 
 func (a *VLLMArgs) newService(ctx *pulumi.Context, c *VLLM) (*corev1.Service, error) {
 	service, err := corev1.NewService(ctx, VLLMName, &corev1.ServiceArgs{
-		// skipAwait: the Service has no endpoint before the first model is loaded, and its Deployment
-		// is waited for anyway.
+		// skipAwait: the Service has no endpoint before the first model is loaded, and Pulumi waits for
+		// its Deployment anyway.
 		Metadata: a.metadata(pulumi.StringMap{"pulumi.com/skipAwait": pulumi.String("true")}),
 		Spec: corev1.ServiceSpecArgs{
 			Type:     pulumi.String("ClusterIP"),
@@ -68,7 +68,7 @@ func (a *VLLMArgs) newDisruptionBudget(ctx *pulumi.Context, c *VLLM) error {
 			// minAvailable 1 would make the node of a single replica impossible to drain.
 			MaxUnavailable: pulumi.Int(1),
 			Selector:       metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector())},
-			// A server that never became ready serves nobody and must not block a drain.
+			// A server that never became ready serves no requests and must not block a drain.
 			UnhealthyPodEvictionPolicy: pulumi.String("AlwaysAllow"),
 		},
 	}, childOptions(c, a.DependsOn)...)

@@ -9,143 +9,143 @@ import (
 
 	"vllm-autoscaling/components"
 	"vllm-autoscaling/components/signals"
-	"vllm-autoscaling/providers"
 	"vllm-autoscaling/stacks/config"
 )
 
-// pipelineNeeds is what both pipelines are built on.
-type pipelineNeeds struct {
-	cluster    *providers.Cluster
-	namespaces *components.Namespaces
-	// gpus is what tells Kubernetes of the GPUs, where the cloud does not.
-	gpus      []pulumi.Resource
-	settings  signals.Settings
-	catalogue []signals.Signal
-	opts      []pulumi.ResourceOption
+// pipeline is what brings the signals from the server to its number of replicas.
+type pipeline struct {
+	collector components.Collector
+	collected *components.Collection
+	backend   components.Backend
+	// serving lists what has to exist before an autoscaler reads metrics and has to outlive it.
+	serving []pulumi.Resource
 }
 
-// newMetricsPipeline builds the pipeline that the configuration chooses, and hands the custom metrics API to it.
-func newMetricsPipeline(ctx *pulumi.Context, c *config.Config, needs pipelineNeeds) (*components.MetricsPipeline, error) {
-	build := newPrometheusPipeline
-	if c.ManagesMetrics() {
-		build = newGoogleManagedPipeline
-	}
-	pipeline, err := build(ctx, c, needs)
-	if err != nil {
-		return nil, err
-	}
-	api, err := components.NewMetricsAPI(ctx, "metrics-api", &components.MetricsAPIArgs{
-		Namespace: c.Namespaces.Monitoring,
-		Service:   pipeline.Adapter,
-		// Both namespaces, because destroy has to take the APIService away before either: one whose pods are gone
-		// keeps every namespace in the cluster from being deleted.
-		DependsOn: slices.Concat(pipeline.Serving,
-			[]pulumi.Resource{needs.namespaces.MonitoringNamespace, needs.namespaces.ServingNamespace}),
-	}, needs.opts...)
-	if err != nil {
-		return nil, err
-	}
-	pipeline.Serving = append(pipeline.Serving, api.APIService)
-	return pipeline, nil
+// pipelineParts are the two parts of a pipeline, made from the configuration.
+type pipelineParts struct {
+	collector func(*deployment) (components.Collector, error)
+	backend   func(*deployment) components.Backend
+	// readsHosts is true where a pod in the monitoring namespace reads its host's files and network, as the node
+	// exporter of kube-prometheus-stack does.
+	readsHosts bool
 }
 
-// newPrometheusPipeline runs everything in the cluster.
-func newPrometheusPipeline(ctx *pulumi.Context, c *config.Config, needs pipelineNeeds) (*components.MetricsPipeline, error) {
-	cluster, namespaces := needs.cluster, needs.namespaces
-	monitoring, err := components.NewKubePrometheusStack(ctx, "monitoring", &components.KubePrometheusStackArgs{
-		Namespace:           c.Namespaces.Monitoring,
-		Chart:               chart(c.Charts.KubePrometheusStack, "kube-prometheus-stack"),
-		ScrapeInterval:      c.Monitoring.ScrapeInterval,
-		EvaluationInterval:  c.Monitoring.EvaluationInterval,
-		Retention:           c.Monitoring.Retention,
-		Storage:             string(c.Monitoring.Storage),
-		StorageClass:        cmp.Or(c.Monitoring.StorageClass, cluster.StorageClass),
-		ControlPlaneScrapes: cluster.ControlPlaneScrapes,
-		Grafana:             c.Monitoring.Grafana,
-		GrafanaPassword:     c.Monitoring.GrafanaPassword.Input(),
-		Values:              releaseValues(c.Charts.KubePrometheusStack),
-		DependsOn:           []pulumi.Resource{namespaces.MonitoringNamespace},
-	}, needs.opts...)
-	if err != nil {
-		return nil, err
+// pipelines has a row for each value of the key metrics.
+var pipelines = map[string]pipelineParts{
+	config.MetricsPrometheusOperator: {collector: prometheusOperator, backend: prometheusAdapter, readsHosts: true},
+	config.MetricsGoogleManaged:      {collector: googleManaged, backend: stackdriverAdapter},
+}
+
+// registerPipeline registers the pipeline that the configuration chooses, up to the metrics API.
+func (d *deployment) registerPipeline() (err error) {
+	parts, found := pipelines[d.config.Metrics]
+	if !found {
+		return fmt.Errorf("metrics %q has no pipeline", d.config.Metrics)
 	}
-	if _, err := components.NewDCGMExporter(ctx, "gpu-metrics", &components.DCGMExporterArgs{
-		Namespace:      c.Namespaces.Monitoring,
-		Metrics:        cluster.GPUMetrics,
-		Chart:          chart(c.Charts.DCGMExporter, "dcgm-exporter"),
-		GPU:            cluster.GPU,
-		ScrapeInterval: c.Monitoring.SignalInterval,
-		Values:         releaseValues(c.Charts.DCGMExporter),
-		DependsOn:      append(slices.Clone(needs.gpus), namespaces.MonitoringNamespace, monitoring.Release),
-	}, needs.opts...); err != nil {
-		return nil, err
+	if d.pipeline.collector, err = parts.collector(d); err != nil {
+		return err
 	}
-	rules, err := components.NewGPURules(ctx, "signal-rules", &components.GPURulesArgs{
-		Namespace: c.Namespaces.Monitoring,
-		Settings:  needs.settings,
-		DependsOn: []pulumi.Resource{namespaces.MonitoringNamespace, monitoring.Release},
-	}, needs.opts...)
-	if err != nil {
-		return nil, err
+	if d.pipeline.collected, err = d.pipeline.collector.Collect(d.ctx, d.inCluster); err != nil {
+		return err
 	}
-	adapter, err := components.NewPrometheusAdapter(ctx, "metrics-adapter", &components.PrometheusAdapterArgs{
-		Namespace:      c.Namespaces.Monitoring,
-		Chart:          chart(c.Charts.PrometheusAdapter, "prometheus-adapter"),
-		PrometheusURL:  components.PrometheusURL(c.Namespaces.Monitoring),
-		PrometheusPort: components.PrometheusPort,
-		ListenPort:     cluster.AggregatedAPIPort,
-		RelistInterval: c.Autoscaling.RelistInterval,
-		Replicas:       c.Autoscaling.AdapterReplicas,
-		Signals:        needs.catalogue,
-		Values:         releaseValues(c.Charts.PrometheusAdapter),
-		DependsOn:      []pulumi.Resource{namespaces.MonitoringNamespace, namespaces.ServingNamespace, monitoring.Release},
-	}, needs.opts...)
-	if err != nil {
-		return nil, err
-	}
-	return &components.MetricsPipeline{
-		Signals:            needs.catalogue,
-		Adapter:            components.PrometheusAdapterRelease,
-		CollectorNamespace: c.Namespaces.Monitoring,
-		Scraper:            components.PrometheusScraper{},
-		Serving:            []pulumi.Resource{rules.Rule, adapter.Release},
-		Prometheus:         monitoring,
+	d.pipeline.backend = parts.backend(d)
+	d.pipeline.serving, err = d.pipeline.backend.Serve(d.ctx, d.pipeline.collected, d.inCluster)
+	return err
+}
+
+// prometheusOperator returns the collector that runs in the cluster.
+func prometheusOperator(d *deployment) (components.Collector, error) {
+	c, namespace := d.config, d.namespaces.MonitoringNamespace
+	return &components.PrometheusOperatorCollector{
+		Stack: &components.KubePrometheusStackArgs{
+			Namespace:           c.Namespaces.Monitoring,
+			Chart:               chart(c.Charts.KubePrometheusStack, "kube-prometheus-stack"),
+			ScrapeInterval:      c.Monitoring.ScrapeInterval,
+			EvaluationInterval:  c.Monitoring.EvaluationInterval,
+			Retention:           c.Monitoring.Retention,
+			Storage:             string(c.Monitoring.Storage),
+			StorageClass:        cmp.Or(c.Monitoring.StorageClass, d.cluster.StorageClass),
+			ControlPlaneScrapes: d.cluster.ControlPlaneScrapes,
+			Grafana:             c.Monitoring.Grafana,
+			GrafanaPassword:     c.Monitoring.GrafanaPassword.Input(),
+			Values:              releaseValues(c.Charts.KubePrometheusStack),
+			DependsOn:           []pulumi.Resource{namespace},
+		},
+		Exporter: &components.DCGMExporterArgs{
+			Namespace:      c.Namespaces.Monitoring,
+			Metrics:        d.cluster.GPUMetrics,
+			Chart:          chart(c.Charts.DCGMExporter, "dcgm-exporter"),
+			GPU:            d.cluster.GPU,
+			ScrapeInterval: c.Monitoring.SignalInterval,
+			Values:         releaseValues(c.Charts.DCGMExporter),
+			DependsOn:      append(slices.Clone(d.gpus), namespace),
+		},
+		Rules: &components.GPURulesArgs{
+			Namespace: c.Namespaces.Monitoring,
+			Settings:  d.settings,
+			Signals:   d.enabled,
+			DependsOn: []pulumi.Resource{namespace},
+		},
 	}, nil
 }
 
-// newGoogleManagedPipeline adds to what GKE runs.
-func newGoogleManagedPipeline(ctx *pulumi.Context, c *config.Config, needs pipelineNeeds) (*components.MetricsPipeline, error) {
-	managed := needs.cluster.ManagedMetrics
+// prometheusAdapter returns the backend on the Prometheus in the cluster.
+func prometheusAdapter(d *deployment) components.Backend {
+	c := d.config
+	return &components.PrometheusAdapterBackend{
+		Adapter: &components.PrometheusAdapterArgs{
+			Namespace:      c.Namespaces.Monitoring,
+			Chart:          chart(c.Charts.PrometheusAdapter, "prometheus-adapter"),
+			ListenPort:     d.cluster.AggregatedAPIPort,
+			RelistInterval: c.Autoscaling.RelistInterval,
+			Replicas:       c.Autoscaling.AdapterReplicas,
+			Signals:        d.enabled,
+			Values:         releaseValues(c.Charts.PrometheusAdapter),
+		},
+		Namespaces: d.bothNamespaces(),
+	}
+}
+
+// googleManaged returns the collector that adds to what GKE runs.
+func googleManaged(d *deployment) (components.Collector, error) {
+	managed := d.cluster.ManagedMetrics
 	if managed == nil {
-		return nil, fmt.Errorf("cluster %q collects no metrics by itself", needs.cluster.Name)
+		return nil, fmt.Errorf("cluster %q collects no metrics by itself", d.cluster.Name)
 	}
-	collection, err := components.NewGoogleManagedPrometheus(ctx, "managed-collection", &components.GoogleManagedPrometheusArgs{
-		GPUMetrics: needs.cluster.GPUMetrics,
-		Settings:   needs.settings,
-		DependsOn:  append(slices.Clone(needs.gpus), needs.cluster.Ready...),
-	}, needs.opts...)
-	if err != nil {
-		return nil, err
-	}
-	renamed := signals.ForCloudMonitoring(needs.catalogue)
-	adapter, err := components.NewStackdriverAdapter(ctx, "stackdriver-adapter", &components.StackdriverAdapterArgs{
-		Namespace:        c.Namespaces.Monitoring,
-		ServingNamespace: c.Namespaces.Serving,
-		Image:            c.Autoscaling.AdapterImage,
-		ListenPort:       needs.cluster.AggregatedAPIPort,
-		Replicas:         c.Autoscaling.AdapterReplicas,
-		Signals:          renamed,
-		DependsOn: append(slices.Clone(managed.Access),
-			needs.namespaces.MonitoringNamespace, needs.namespaces.ServingNamespace),
-	}, needs.opts...)
-	if err != nil {
-		return nil, err
-	}
-	return &components.MetricsPipeline{
-		Signals:            renamed,
-		Adapter:            components.StackdriverAdapterName,
+	return &components.GoogleManagedCollector{
 		CollectorNamespace: managed.CollectorNamespace,
-		Scraper:            components.ManagedScraper{Interval: max(c.Monitoring.ScrapeInterval, components.ManagedMinInterval)},
-		Serving:            slices.Concat(collection.Objects, adapter.Objects),
+		ManagedScraper: components.ManagedScraper{
+			Interval: max(d.config.Monitoring.ScrapeInterval, components.ManagedMinInterval),
+			Series:   signals.ServerSeries(d.enabled),
+		},
+		Objects: &components.GoogleManagedPrometheusArgs{
+			GPUMetrics: d.cluster.GPUMetrics,
+			Settings:   d.settings,
+			Signals:    d.enabled,
+			DependsOn:  append(slices.Clone(d.gpus), d.cluster.Ready...),
+		},
 	}, nil
+}
+
+// stackdriverAdapter returns the backend on Cloud Monitoring.
+func stackdriverAdapter(d *deployment) components.Backend {
+	c := d.config
+	return &components.StackdriverBackend{
+		Adapter: &components.StackdriverAdapterArgs{
+			Namespace:        c.Namespaces.Monitoring,
+			ServingNamespace: c.Namespaces.Serving,
+			Image:            c.Autoscaling.AdapterImage,
+			ListenPort:       d.cluster.AggregatedAPIPort,
+			Replicas:         c.Autoscaling.AdapterReplicas,
+			Signals:          d.enabled,
+			// The adapter ends at its start until its ServiceAccount may read.
+			DependsOn: d.cluster.ManagedMetrics.Access,
+		},
+		Namespaces: d.bothNamespaces(),
+	}
+}
+
+// bothNamespaces returns the namespaces of the stack.
+func (d *deployment) bothNamespaces() []pulumi.Resource {
+	return []pulumi.Resource{d.namespaces.MonitoringNamespace, d.namespaces.ServingNamespace}
 }

@@ -18,18 +18,18 @@ const (
 	AlertGroup     = "vllm-alerts"
 )
 
-// Severity says how soon somebody has to look.
+// Severity is how soon an alert needs attention.
 type Severity string
 
 // The severities, the label severity of an alert.
 const (
-	// Critical wakes somebody: clients suffer, or scaling has stopped.
+	// Critical needs attention at once: clients are affected, or scaling has stopped.
 	Critical Severity = "critical"
-	// Warning is for the next working day.
+	// Warning needs attention on the next working day.
 	Warning Severity = "warning"
 )
 
-// Runbook is the file with a section for each alert, the annotation runbook of which points into it.
+// Runbook is the file with a section for each alert, which the alert's annotation runbook links to.
 const Runbook = "docs/runbooks.md"
 
 // HotGPU is the temperature in degrees Celsius from which a GPU is too warm: NVIDIA's data centre GPUs
@@ -54,7 +54,7 @@ type alert struct {
 	summary, description string
 }
 
-// Rules gives the recording rules and the alerts as the spec of a PrometheusRule.
+// Rules returns the recording rules and the alerts as the spec of a PrometheusRule.
 func Rules(s Settings) (monitoringv1.PrometheusRuleSpec, error) {
 	if err := s.Validate(); err != nil {
 		return monitoringv1.PrometheusRuleSpec{}, fmt.Errorf("alerts: %w", err)
@@ -96,8 +96,8 @@ func (a alert) rule() monitoringv1.Rule {
 	return rule
 }
 
-// serves is true, whatever the labels beside it, while a replica is ready: before the first one is, most
-// of what follows is missing for a reason.
+// serves returns a condition, for any labels, that a replica is ready: before the first one is, most
+// of the series are missing for that reason.
 func serves(s Settings) string {
 	return fmt.Sprintf("on () (max(%s) > 0)", s.OfDeployment(telemetry.SeriesReadyReplicas))
 }
@@ -112,16 +112,18 @@ func signalAlerts(s Settings) []alert {
 				labels:  map[string]string{"signal": signal.Name},
 				expr:    fmt.Sprintf("count by (namespace) (%s)\nunless on (namespace) %s", s.ReadyPods(), series),
 				summary: fmt.Sprintf("No ready pod has the signal %s", signal.Name),
-				description: fmt.Sprintf("{{ $value }} pods are ready and Prometheus has no sample of %s from any. The autoscaler neither follows this signal up nor scales down. "+
+				description: fmt.Sprintf("{{ $value }} pods are ready and Prometheus has no sample of %s from any. The autoscaler neither follows this signal up "+
+					"nor scales down. "+
 					"Look at the targets of the namespace in Prometheus, then at the recording rules.", signal.Series),
 			},
 			alert{
 				name: "VLLMSignalMissing", severity: Warning, after: 5 * time.Minute,
 				labels: map[string]string{"signal": signal.Name},
-				// Only where other pods have it: without any, the alert above says so.
+				// Only where other pods have it: without any, the alert above fires.
 				expr:    fmt.Sprintf("(%s)\nunless on (namespace, pod) %s\nand on (namespace) %s", s.ReadyPods(), series, series),
 				summary: fmt.Sprintf("Pod {{ $labels.pod }} lacks the signal %s", signal.Name),
-				description: fmt.Sprintf("The pod is ready and Prometheus has no sample of %s from it, but has from others. The autoscaler counts it as idle when it scales up and does not scale down. "+
+				description: fmt.Sprintf("The pod is ready and Prometheus has no sample of %s from it, but has from others. The autoscaler counts it as idle when "+
+					"it scales up and does not scale down. "+
 					"Look at the pod's target in Prometheus, and with a GPU signal at the exporter of its node.", signal.Series),
 			})
 	}
@@ -150,9 +152,9 @@ func autoscalerAlerts(s Settings) []alert {
 	return append(all,
 		alert{
 			name: "VLLMCustomMetricsAPIUnavailable", severity: Critical, after: 5 * time.Minute,
-			expr:    fmt.Sprintf("max by (name) (%s) == 1", telemetry.Select(telemetry.SeriesUnavailableAPI, telemetry.Equal("name", telemetry.CustomMetricsAPI))),
+			expr:    fmt.Sprintf("max by (name) (%s) == 1", telemetry.Select(telemetry.SeriesUnavailableAPI, telemetry.Equal("name", s.MetricsAPI))),
 			summary: "The custom metrics API does not answer",
-			description: "The API server cannot reach what serves " + telemetry.CustomMetricsAPI + ": the autoscaler gets no metric, and no namespace can be deleted. " +
+			description: "The API server cannot reach what serves " + s.MetricsAPI + ": the autoscaler gets no metric, and no namespace can be deleted. " +
 				"Look at the APIService's condition: it names the cause, mostly no endpoints or a port that a firewall closes.",
 		},
 		alert{
@@ -165,21 +167,25 @@ func autoscalerAlerts(s Settings) []alert {
 		},
 		alert{
 			name: "VLLMAutoscalerAtMaximum", severity: Warning, after: s.AtMaxFor,
-			expr: fmt.Sprintf("(max by (namespace, horizontalpodautoscaler) (%s)\n  >= max by (namespace, horizontalpodautoscaler) (%s))\n  > max by (namespace, horizontalpodautoscaler) (%s)",
+			expr: fmt.Sprintf("(max by (namespace, horizontalpodautoscaler) (%s)\n  >= max by (namespace, horizontalpodautoscaler) (%s))\n  > max by "+
+				"(namespace, horizontalpodautoscaler) (%s)",
 				s.HPA(telemetry.SeriesHPADesired), s.HPA(telemetry.SeriesHPAMax), s.HPA(telemetry.SeriesHPAMin)),
 			summary: "The autoscaler has stood at its maximum of {{ $value }} replicas",
-			description: "More load will not bring more replicas. If requests wait as well, raise autoscaling.maxReplicas (and the GPU node pool's maximum, and the quota); " +
+			description: "More load will not bring more replicas. If requests wait as well, raise autoscaling.maxReplicas (and the GPU node pool's maximum, " +
+				"and the quota); " +
 				"if not, a target may be set too low.",
 		},
 		alert{
 			name: "VLLMReplicasNotReady", severity: Critical,
-			// For the whole time more were asked for than were ever ready. A sample at its beginning shows that there
+			// For the whole time more were requested than were ever ready. A sample at its beginning proves that there
 			// is that much history.
-			expr: fmt.Sprintf("min_over_time(max by (namespace, deployment) (%[1]s)[%[3]s:1m]) > max_over_time(max by (namespace, deployment) (%[2]s)[%[3]s:1m])\nand on (namespace, deployment) %[1]s offset %[3]s",
+			expr: fmt.Sprintf("min_over_time(max by (namespace, deployment) (%[1]s)[%[3]s:1m]) > max_over_time(max by (namespace, deployment) "+
+				"(%[2]s)[%[3]s:1m])\nand on (namespace, deployment) %[1]s offset %[3]s",
 				s.OfDeployment(telemetry.SeriesSpecReplicas), s.OfDeployment(telemetry.SeriesReadyReplicas), promDuration(s.ColdStart)),
 			summary: "Replicas that were asked for are still not ready",
 			description: fmt.Sprintf("For %s, longer than any cold start, at least {{ $value }} replicas were asked for and fewer were ready. "+
-				"Look at the pods: Pending means no GPU node (quota, stock, the node pool's maximum), not Ready means image or model (log of the container).", promDuration(s.ColdStart)),
+				"Look at the pods: Pending means no GPU node (quota, stock, the node pool's maximum), not Ready means image or model (log of the "+
+				"container).", promDuration(s.ColdStart)),
 		})
 }
 
@@ -187,7 +193,8 @@ func servingAlerts(s Settings) []alert {
 	return []alert{
 		{
 			name: "VLLMQueueGrowing", severity: Warning, after: 5 * time.Minute,
-			expr: fmt.Sprintf("%[1]s > 1.1 * (%[1]s offset 10m)\nand min_over_time(%[1]s[10m]) > 0\nand on (namespace) %[1]s > on (namespace) (%[2]d * max by (namespace) (%[3]s))",
+			expr: fmt.Sprintf("%[1]s > 1.1 * (%[1]s offset 10m)\nand min_over_time(%[1]s[10m]) > 0\nand on (namespace) %[1]s > on (namespace) (%[2]d * max by "+
+				"(namespace) (%[3]s))",
 				s.Server(RecordRequestsWaiting), s.MaxNumSeqs, s.OfDeployment(telemetry.SeriesReadyReplicas)),
 			summary: "{{ $value }} requests wait, and the queue grows",
 			description: "More requests wait than the ready replicas run at a time, and more than ten minutes ago. Clients wait longer and longer. " +
@@ -198,14 +205,16 @@ func servingAlerts(s Settings) []alert {
 			expr:    burning(s, fastBurns),
 			summary: fmt.Sprintf("{{ $value | humanizePercentage }} of the requests wait more than %s for their first token", s.TTFTObjective),
 			description: fmt.Sprintf("The objective is %s of the requests within %s. At this rate a month's budget is gone in a few days at most. "+
-				"Look at the serving dashboard: waiting requests mean too few replicas, none waiting means long prompts or a slow GPU.", percent(s.TTFTRatio), s.TTFTObjective),
+				"Look at the serving dashboard: waiting requests mean too few replicas, none waiting means long prompts or a slow "+
+				"GPU.", percent(s.TTFTRatio), s.TTFTObjective),
 		},
 		{
 			name: "VLLMTTFTBudgetBurningSlow", severity: Warning, after: 15 * time.Minute,
 			expr:    burning(s, slowBurns),
 			summary: fmt.Sprintf("{{ $value | humanizePercentage }} of the requests wait more than %s for their first token", s.TTFTObjective),
 			description: fmt.Sprintf("The objective is %s of the requests within %s, and over days more were late than it allows. "+
-				"Look at which hours were slow: cold starts (raise autoscaling.minReplicas or lower the targets) or the whole day (the replicas are too few or too slow).", percent(s.TTFTRatio), s.TTFTObjective),
+				"Look at which hours were slow: cold starts (raise autoscaling.minReplicas or lower the targets) or the whole day (the replicas are too few or "+
+				"too slow).", percent(s.TTFTRatio), s.TTFTObjective),
 		},
 		{
 			name: "VLLMServerTargetDown", severity: Warning, after: 3 * time.Minute,
@@ -222,7 +231,8 @@ func servingAlerts(s Settings) []alert {
 			expr:    fmt.Sprintf("max by (namespace, pod) (increase(%s[30m])) > 2.5", s.ServingPods(telemetry.SeriesRestarts)),
 			summary: "The server in pod {{ $labels.pod }} keeps ending",
 			description: "It was restarted three times or more within half an hour. " +
-				"Look at the log of the container that ended (kubectl logs --previous): out of GPU memory, a model that may not be downloaded, or flags that this version does not know.",
+				"Look at the log of the container that ended (kubectl logs --previous): out of GPU memory, a model that may not be downloaded, or flags that this " +
+				"version does not know.",
 		},
 	}
 }
@@ -300,10 +310,11 @@ func monitoringAlerts(s Settings) []alert {
 		expr: fmt.Sprintf("(%s + %s + %s) / %d > 0.85", own(telemetry.SeriesBlocks), own(telemetry.SeriesWAL),
 			own(telemetry.SeriesHeadChunks), s.PrometheusStorage),
 		summary: "Prometheus' database takes {{ $value | humanizePercentage }} of monitoring.storage",
-		description: "Its own count, which also works where the kubelet reports nothing of the volume. When the volume is full, Prometheus stops and with it every signal. " +
+		description: "Its own count, which also works where the kubelet reports nothing of the volume. When the volume is full, Prometheus stops and with " +
+			"it every signal. " +
 			"Raise monitoring.storage where the StorageClass allows growing, or lower monitoring.retention.",
 	})
 }
 
-// percent writes a share for people.
+// percent formats a share as a percentage.
 func percent(share float64) string { return number(float64(int64(share*1e5+0.5))/1e3) + " %" }

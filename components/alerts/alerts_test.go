@@ -18,15 +18,18 @@ import (
 
 func settings(t *testing.T) Settings {
 	t.Helper()
-	catalogue, err := signals.Catalogue(signals.Settings{
-		Namespace: "serving", RunningTarget: 12, WaitingTarget: 4, GPUTarget: 80, GPUGuardRequests: 3,
+	catalogue, err := signals.Enabled(signals.Catalogue(), signals.Settings{
+		Namespace: "serving", GPUGuardRequests: 3,
+		Targets: map[signals.Key]float64{
+			signals.KeyRequestsRunning: 12, signals.KeyRequestsWaiting: 4, signals.KeyGPUUtilization: 80, signals.KeyKVCacheUsage: 80,
+		},
 		Interval: 2 * time.Second, MaxNumSeqs: 16,
 	})
 	require.NoError(t, err)
 	return Settings{
 		Settings: telemetry.Settings{
 			ServingNamespace: "serving", MonitoringNamespace: "watching", Deployment: "server", Autoscaler: "scaler",
-			Adapter: "adapter", PrometheusJob: "prometheus", GPUJob: "dcgm-exporter", Signals: catalogue, SignalInterval: 2 * time.Second,
+			Adapter: "adapter", MetricsAPI: "v1beta1.custom.metrics.k8s.io", PrometheusJob: "prometheus", GPUJob: "dcgm-exporter", Signals: catalogue, SignalInterval: 2 * time.Second,
 		},
 		TTFTObjective: 2500 * time.Millisecond, TTFTRatio: 0.95, AtMaxFor: 15 * time.Minute, ColdStart: time.Hour,
 		MaxNumSeqs: 16, PrometheusStorage: 20 << 30, PrometheusVolume: "prometheus-.*",

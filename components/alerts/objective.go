@@ -33,7 +33,7 @@ const (
 const recordInterval = 30 * time.Second
 
 // burn is one pair of windows: the budget burns factor times too fast over long, and still does over
-// short, which ends the alert soon after the cause is gone.
+// short, so that the alert ends soon after its cause.
 type burn struct {
 	long, short time.Duration
 	factor      float64
@@ -47,11 +47,11 @@ var (
 	slowBurns = []burn{{24 * time.Hour, 2 * time.Hour, 3}, {72 * time.Hour, 6 * time.Hour, 1}}
 )
 
-// minRequests is the fewest requests in the long window that a share is made of: with less, one
+// minRequests is the fewest requests in the long window of which a share is meaningful: with fewer, one
 // slow request is an outage.
 const minRequests = 20
 
-// recordingRules are what the alerts on the queue and on the objective read.
+// recordingRules returns the rules whose series the alerts on the queue and on the objective read.
 func recordingRules(s Settings) []monitoringv1.Rule {
 	rate := func(series string, more ...string) string {
 		return fmt.Sprintf("sum by (namespace) (rate(%s[5m]))", s.Server(series, more...))
@@ -77,7 +77,7 @@ func recordingRules(s Settings) []monitoringv1.Rule {
 	return rules
 }
 
-// windows are all windows of all pairs, each once.
+// windows returns all windows of all pairs, each once.
 func windows() []time.Duration {
 	var all []time.Duration
 	seen := map[time.Duration]bool{}
@@ -92,12 +92,12 @@ func windows() []time.Duration {
 	return all
 }
 
-// lateRatio is the name of the recorded share over a window.
+// lateRatio returns the name of the recorded share over a window.
 func lateRatio(window time.Duration) string {
 	return RecordFirstTokensLate + ":ratio" + promDuration(window)
 }
 
-// burning is the condition of one alert: any of its pairs.
+// burning returns the condition of one alert: any of its pairs.
 func burning(s Settings, burns []burn) string {
 	var pairs []string
 	for _, b := range burns {
@@ -109,7 +109,7 @@ func burning(s Settings, burns []burn) string {
 			fmt.Sprintf("sum_over_time(%s) * %s >= %d", total, number(recordInterval.Seconds()), minRequests),
 		}
 		if b.long >= 24*time.Hour {
-			// The first hours of a stack, cold starts and all, are no three days.
+			// The first hours of a stack, with its cold starts, are not three days.
 			conditions = append(conditions, fmt.Sprintf("count_over_time(%s) >= %d", total, b.long/recordInterval/2))
 		}
 		pairs = append(pairs, "("+strings.Join(conditions, "\n  and ")+")")
@@ -121,7 +121,7 @@ func burning(s Settings, burns []burn) string {
 // all requests.
 const maxLimit = 0.9
 
-// limit is the share of late requests above which the pair alerts: factor times the budget.
+// limit returns the share of late requests above which the pair alerts: factor times the budget.
 func (b burn) limit(ratio float64) float64 {
 	return math.Round(math.Min(b.factor*(1-ratio), maxLimit)*1e6) / 1e6
 }
@@ -138,5 +138,5 @@ func bucket(bound time.Duration) string {
 
 func promDuration(d time.Duration) string { return model.Duration(d).String() }
 
-// number writes a float as PromQL reads it, without an exponent.
+// number formats a float for PromQL, without an exponent.
 func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

@@ -1,5 +1,3 @@
-// Package alerts holds the alerts of a stack and the recording rules that they need, as the operator's
-// own types. It holds no Pulumi. Every alert has a section in docs/runbooks.md.
 package alerts
 
 import (
@@ -11,7 +9,7 @@ import (
 	"vllm-autoscaling/components/telemetry"
 )
 
-// Settings is what the alerts depend on.
+// Settings are what the alerts depend on.
 type Settings struct {
 	telemetry.Settings
 	// TTFTObjective is the time to the first token within which TTFTRatio of the requests must stay.
@@ -19,9 +17,9 @@ type Settings struct {
 	TTFTObjective time.Duration
 	// TTFTRatio is the share of requests within the objective; 0.5 to 0.999.
 	TTFTRatio float64
-	// AtMaxFor is how long the autoscaler may stand at its maximum; at least 1 minute.
+	// AtMaxFor is how long the autoscaler may be at its maximum; at least 1 minute.
 	AtMaxFor time.Duration
-	// ColdStart is the longest time from a pod's creation until it serves: node, image and model; at
+	// ColdStart returns the longest time from a pod's creation until it serves: node, image and model; at
 	// least 1 minute.
 	ColdStart time.Duration
 	// MaxNumSeqs is how many requests one server runs at a time; at least 1.
@@ -33,7 +31,7 @@ type Settings struct {
 	PrometheusVolume string
 }
 
-// TTFTObjectives are the objectives that vLLM's histogram can answer for, from 100 ms on.
+// TTFTObjectives returns the objectives that vLLM's histogram has a bucket for, from 100 ms on.
 func TTFTObjectives() []time.Duration {
 	var all []time.Duration
 	for _, seconds := range telemetry.TimeToFirstTokenBuckets() {

@@ -1,5 +1,3 @@
-// Package dashboards builds the Grafana dashboards of a stack from the catalogue of signals and from
-// what package telemetry says can be observed. It holds no Pulumi.
 package dashboards
 
 import (

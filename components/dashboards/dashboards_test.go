@@ -22,14 +22,17 @@ import (
 
 func settings(t *testing.T) telemetry.Settings {
 	t.Helper()
-	catalogue, err := signals.Catalogue(signals.Settings{
-		Namespace: "serving", RunningTarget: 12, WaitingTarget: 4, GPUTarget: 80, GPUGuardRequests: 3,
+	catalogue, err := signals.Enabled(signals.Catalogue(), signals.Settings{
+		Namespace: "serving", GPUGuardRequests: 3,
+		Targets: map[signals.Key]float64{
+			signals.KeyRequestsRunning: 12, signals.KeyRequestsWaiting: 4, signals.KeyGPUUtilization: 80, signals.KeyKVCacheUsage: 80,
+		},
 		Interval: 2 * time.Second, MaxNumSeqs: 16,
 	})
 	require.NoError(t, err)
 	return telemetry.Settings{
 		ServingNamespace: "serving", MonitoringNamespace: "watching", Deployment: "server", Autoscaler: "scaler",
-		Adapter: "adapter", PrometheusJob: "prometheus", GPUJob: "dcgm-exporter", Signals: catalogue, SignalInterval: 2 * time.Second,
+		Adapter: "adapter", MetricsAPI: "v1beta1.custom.metrics.k8s.io", PrometheusJob: "prometheus", GPUJob: "dcgm-exporter", Signals: catalogue, SignalInterval: 2 * time.Second,
 	}
 }
 
@@ -213,6 +216,7 @@ func TestRefused(t *testing.T) {
 		"ServingNamespace":    func(s *telemetry.Settings) { s.ServingNamespace = "" },
 		"MonitoringNamespace": func(s *telemetry.Settings) { s.MonitoringNamespace = "A b" },
 		"Deployment":          func(s *telemetry.Settings) { s.Deployment = "" },
+		"MetricsAPI":          func(s *telemetry.Settings) { s.MetricsAPI = "" },
 		"Autoscaler":          func(s *telemetry.Settings) { s.Autoscaler = "" },
 		"GPUJob":              func(s *telemetry.Settings) { s.GPUJob = "" },
 		"no signal":           func(s *telemetry.Settings) { s.Signals = nil },

@@ -11,8 +11,9 @@ func gpus(s telemetry.Settings) page {
 	perNode := func(series string) []query { return []query{{telemetry.OnEveryGPU(series), "{{node}} GPU {{gpu}}"}} }
 	utilization := []panel{
 		{title: "Utilisation per pod", unit: unitPercent, width: half, high: 100,
-			description: "Time with any kernel running, of the busiest GPU of each ready pod. Near 100 % as soon as one request is decoded: it does not say how much room is left.",
-			queries:     []query{{s.Server(signals.RecordGPUUtilization), "{{pod}}"}}},
+			description: "Time with any kernel running, of the busiest GPU of each ready pod. Near 100 % as soon as one request is decoded: it does not say " +
+				"how much room is left.",
+			queries: []query{{s.Server(signals.RecordGPUUtilization), "{{pod}}"}}},
 		{title: "Utilisation that the autoscaler sees", unit: unitPercent, width: half, high: 100,
 			description: "The same, reduced in proportion while a pod has few requests in flight. No data: the GPU signal is off.",
 			queries:     []query{{s.Server(signals.RecordGPUUtilizationGuarded), "{{pod}}"}}},
@@ -51,8 +52,9 @@ func gpus(s telemetry.Settings) page {
 			{title: "Temperature", unit: unitDegrees, width: third, description: "A GPU that gets too hot lowers its clock.",
 				queries: perNode(telemetry.SeriesTemperature)},
 			{title: "Last XID error", unit: unitChangesRange, width: third,
-				description: "Number of the last error that the driver reported since the exporter started; 0 is none. NVIDIA lists them in its XID documentation. Not exported everywhere.",
-				queries:     perNode(telemetry.SeriesXID)},
+				description: "Number of the last error that the driver reported since the exporter started; 0 is none. NVIDIA lists them in its XID " +
+					"documentation. Not exported everywhere.",
+				queries: perNode(telemetry.SeriesXID)},
 		}},
 	)
 	return p

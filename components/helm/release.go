@@ -1,6 +1,3 @@
-// Package helm registers Helm releases of the Kubernetes provider. The SDK's own package for them
-// imports every Kubernetes API group and makes up most of a cold build; this one registers the same
-// resource with the same inputs.
 package helm
 
 import (
@@ -16,7 +13,7 @@ import (
 // releaseToken is the provider's type of a release.
 const releaseToken = "kubernetes:helm.sh/v3:Release"
 
-// Chart says which chart to install and where it comes from.
+// Chart is a chart to install and where it comes from.
 type Chart struct {
 	// Name is the chart's name in its repository.
 	Name string
@@ -24,7 +21,7 @@ type Chart struct {
 	// change in the program.
 	Version string
 	// Repository is the URL of a Helm repository (http:// or https://), an OCI registry path
-	// (oci://) or a local directory that holds the unpacked chart under its name.
+	// (oci://) or a local directory with the unpacked chart under its name.
 	Repository string
 	// SecretRepository keeps Repository out of the state and of previews, for an address with credentials in it.
 	SecretRepository bool
@@ -99,7 +96,7 @@ func (a *ReleaseArgs) validate() error {
 	return nil
 }
 
-// inputs are the properties as the provider's schema names them.
+// inputs returns the properties by the names of the provider's schema.
 func (a *ReleaseArgs) inputs() pulumi.Map {
 	inputs := pulumi.Map{
 		// The provider only accepts releases of the current form of this resource with it.

@@ -64,7 +64,7 @@ func TestReleaseInputs(t *testing.T) {
 		"timeout":         600.0,
 		"values":          map[string]any{"replicas": 2.0, "nested": map[string]any{"list": []any{"a", map[string]any{"b": true}}}},
 	}, args.Inputs.Mappable())
-	// The default version is the one of the SDK, so that the engine asks for its plugin.
+	// The default version is the one of the SDK, so that the engine loads its plugin.
 	assert.NotEmpty(t, args.RegisterRPC.GetVersion())
 }
 

@@ -11,7 +11,7 @@ import (
 
 func catalogue(t *testing.T) []Signal {
 	t.Helper()
-	signals, err := Catalogue(good())
+	signals, err := Enabled(Catalogue(), good())
 	require.NoError(t, err)
 	return signals
 }
@@ -64,14 +64,13 @@ func TestPodQueryIsTheAdaptersQuery(t *testing.T) {
 		MetricRequestsRunning: `sum by (pod) (max by (namespace, pod, engine, model_name) (vllm:num_requests_running{namespace="vllm"})) >= 0`,
 		MetricRequestsWaiting: `sum by (pod) (max by (namespace, pod, engine, model_name) (vllm:num_requests_waiting{namespace="vllm"})) >= 0`,
 		MetricGPUUtilization:  `max by (pod) (vllm:gpu_utilization:guarded{namespace="vllm"})`,
+		MetricKVCacheUsage:    `max by (pod) (vllm:kv_cache_usage:max{namespace="vllm"})`,
 	}
 	for _, s := range catalogue(t) {
 		query, err := s.PodQuery("vllm")
 		require.NoError(t, err)
-		if want[s.Name] != "" {
-			assert.Equal(t, want[s.Name], query)
-		}
+		assert.Equal(t, want[s.Name], query)
 	}
-	_, err := Signal{Name: "x", Query: "<<.Nothing>>"}.PodQuery("vllm")
+	_, err := Signal{Definition: Definition{Name: "x", Query: "<<.Nothing>>"}}.PodQuery("vllm")
 	assert.ErrorContains(t, err, "signal x")
 }

@@ -1,96 +1,133 @@
-// Package signals declares what the deployment scales on. Each signal is stated once here: the series it
-// comes from, the recording rule that prepares it, how the metrics adapter serves it, its name in the
-// custom metrics API and its target. The ServiceMonitor, the PrometheusRule, the adapter's configuration,
-// the HPA, alerts and dashboards take every name from this package, so none is typed twice.
 package signals
 
 import (
 	"fmt"
 	"math"
-	"strings"
-
-	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Signal is one metric that the HPA scales on, averaged over the pods of the deployment.
-type Signal struct {
-	// Name is what the HPA asks the custom metrics API for.
-	Name string
-	// Series is the Prometheus series that the adapter serves under Name.
-	Series string
-	// Query is the adapter's metricsQuery: a Go template with << >> that gives one sample per pod.
-	Query string
-	// Record and Expr are the recording rule that writes Series; empty when Series is scraped as it is.
-	Record, Expr string
-	// Target is the average per pod above which replicas are added, in Unit.
-	Target float64
-	// Unit of the samples and of Target: "requests" or "percent".
-	Unit string
-	// Help says in one sentence what a sample means.
-	Help string
-}
+// The keys of the signals.
+const (
+	KeyRequestsRunning Key = "requestsRunning"
+	KeyRequestsWaiting Key = "requestsWaiting"
+	KeyGPUUtilization  Key = "gpuUtilization"
+	KeyKVCacheUsage    Key = "kvCacheUsage"
+)
 
-// AverageValue is the target as an HPA's averageValue, in the form that the API server stores
-// (12.5 is "12500m"), so that reading it back shows no difference.
-func (s Signal) AverageValue() string {
-	return resource.NewMilliQuantity(int64(math.Round(s.Target*1000)), resource.DecimalSI).String()
-}
+// Names under which the custom metrics API serves the signals to the autoscaler.
+const (
+	// MetricRequestsRunning is the requests that one pod is executing.
+	MetricRequestsRunning = "vllm_requests_running"
+	// MetricRequestsWaiting is the requests that one pod has queued.
+	MetricRequestsWaiting = "vllm_requests_waiting"
+	// MetricGPUUtilization is the guarded GPU utilisation of one pod, in percent.
+	MetricGPUUtilization = "vllm_gpu_utilization"
+	// MetricKVCacheUsage is the share of the KV cache in use in one pod, in percent.
+	MetricKVCacheUsage = "vllm_kv_cache_usage"
+)
 
-// Catalogue lists the signals that are on, in a fixed order: requests running, requests waiting, GPU
-// utilisation. The error holds every problem of the settings (see Settings.Validate).
-func Catalogue(s Settings) ([]Signal, error) {
-	if err := s.Validate(); err != nil {
-		return nil, fmt.Errorf("scaling signals: %w", err)
-	}
-	all := []Signal{
+// RecordKVCacheUsage is the recorded usage of the KV cache in percent of a pod's fullest engine; labels namespace and pod.
+const RecordKVCacheUsage = "vllm:kv_cache_usage:max"
+
+const (
+	// runningShare leaves a quarter of a replica's places free for the time that the next one needs to start.
+	runningShare = 0.75
+	// waitingTarget is in the middle of the 3 to 5 requests that Google's guide to autoscaling LLM servers begins with.
+	waitingTarget = 4
+	// gpuTarget leaves a fifth of the GPU for the time that the next replica needs to start.
+	gpuTarget = 80
+	// kvCacheTarget leaves a fifth of the cache. Every running request takes more of it with each token, so the cache
+	// goes on filling while the next replica starts, and at 100 % vLLM preempts requests and computes them again. With
+	// the HPA's tolerance replicas are added above 88 %.
+	kvCacheTarget = 80
+)
+
+// Catalogue lists every signal that there is. The order is that of the metrics of the autoscaler.
+func Catalogue() []Definition {
+	return []Definition{
 		{
-			Name:   MetricRequestsRunning,
-			Series: SeriesRequestsRunning,
-			Query:  requestsQuery,
-			Target: s.RunningTarget,
-			Unit:   "requests",
-			Help:   "Requests that one pod is executing, over all its engines and models.",
+			Key:           KeyRequestsRunning,
+			Name:          MetricRequestsRunning,
+			Series:        SeriesRequestsRunning,
+			Query:         requestsQuery,
+			ServerSeries:  []string{SeriesRequestsRunning},
+			Unit:          Requests,
+			Label:         "requests running",
+			Column:        "running",
+			Help:          "Requests that one pod is executing, over all its engines and models.",
+			Default:       true,
+			DefaultTarget: runningTarget,
+			Bound: func(maxNumSeqs int) Bound {
+				return Bound{
+					Highest: float64(maxNumSeqs), RaisedBy: "model.maxNumSeqs",
+					Reason: "a replica never runs more than model.maxNumSeqs (%g) requests",
+				}
+			},
 		},
 		{
-			Name:   MetricRequestsWaiting,
-			Series: SeriesRequestsWaiting,
-			Query:  requestsQuery,
-			Target: s.WaitingTarget,
-			Unit:   "requests",
-			Help:   "Requests that wait in one pod for a place in a batch, over all its engines and models.",
+			Key:           KeyRequestsWaiting,
+			Name:          MetricRequestsWaiting,
+			Series:        SeriesRequestsWaiting,
+			Query:         requestsQuery,
+			ServerSeries:  []string{SeriesRequestsWaiting},
+			Unit:          Requests,
+			Label:         "requests waiting",
+			Column:        "waiting",
+			Help:          "Requests that wait in one pod for a place in a batch, over all its engines and models.",
+			Default:       true,
+			DefaultTarget: constant(waitingTarget),
 		},
 		{
-			Name:   MetricGPUUtilization,
-			Series: RecordGPUUtilizationGuarded,
-			Query:  recordedQuery,
-			Record: RecordGPUUtilizationGuarded,
-			Expr:   guardedExpr(s),
-			Target: s.GPUTarget,
-			Unit:   "percent",
-			Help:   "Utilisation of the busiest GPU of one pod, reduced in proportion while the pod has few requests in flight.",
+			Key:           KeyGPUUtilization,
+			Name:          MetricGPUUtilization,
+			Series:        RecordGPUUtilizationGuarded,
+			Query:         recordedQuery,
+			Expr:          guardedExpr,
+			GPU:           true,
+			Unit:          Percent,
+			Label:         "GPU, guarded",
+			Column:        "GPU %",
+			Help:          "Utilisation of the busiest GPU of one pod, reduced in proportion while the pod has few requests in flight.",
+			Default:       true,
+			DefaultTarget: constant(gpuTarget),
+			Bound:         percentBound("utilisation ends at %g percent"),
+			check:         checkGuard,
+		},
+		{
+			Key:           KeyKVCacheUsage,
+			Name:          MetricKVCacheUsage,
+			Series:        RecordKVCacheUsage,
+			Query:         recordedQuery,
+			Expr:          kvCacheExpr,
+			ServerSeries:  []string{SeriesKVCacheUsage},
+			Unit:          Percent,
+			Label:         "KV cache",
+			Column:        "KV cache %",
+			Help:          "Share of the KV cache in use in one pod, that of its fullest engine. At 100 percent vLLM preempts requests.",
+			DefaultTarget: constant(kvCacheTarget),
+			Bound:         percentBound("KV-cache usage ends at %g percent"),
 		},
 	}
-	var on []Signal
-	for _, signal := range all {
-		if signal.Target > 0 {
-			on = append(on, signal)
-		}
-	}
-	return on, nil
 }
 
-// Names lists the names that the HPA asks for, in the order of the signals.
-func Names(signals []Signal) []string {
-	names := make([]string, 0, len(signals))
-	for _, s := range signals {
-		names = append(names, s.Name)
+// runningTarget is the default target of requests running: whole, except for a replica that works on
+// one request only, whose average can exceed nothing but a fraction.
+func runningTarget(maxNumSeqs int) float64 {
+	if maxNumSeqs <= 1 {
+		return runningShare
 	}
-	return names
+	return math.Floor(runningShare * float64(maxNumSeqs))
 }
 
-// perPod is the by-clause of a serving pod.
-var perPod = strings.Join(ServingLabels(), ", ")
+// constant is a default target that depends on nothing.
+func constant(target float64) func(int) float64 { return func(int) float64 { return target } }
 
-// perEngine is the by-clause of one engine's gauge of one model: whatever else differs between two
-// series (job, service, endpoint, instance) makes them two scrapes of the same number.
-var perEngine = strings.Join([]string{LabelNamespace, LabelPod, LabelEngine, LabelModel}, ", ")
+// percentBound is the bound of a percentage.
+func percentBound(reason string) func(int) Bound {
+	return func(int) Bound { return Bound{Highest: 100, Reason: reason} }
+}
+
+// kvCacheExpr returns the usage of the KV cache in percent of the fullest engine of each pod: that engine is the first to
+// preempt requests. What is not a share (NaN, or a percentage) is dropped.
+func kvCacheExpr(s Settings) string {
+	return fmt.Sprintf("100 * max by (%s) ((%s{%s} >= 0) <= 1)", perPod, SeriesKVCacheUsage, inNamespace(LabelNamespace, s))
+}

@@ -1,51 +1,98 @@
 package signals
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-func TestCatalogueListsTheSignalsThatAreOn(t *testing.T) {
+func TestEnabledListsTheSignalsThatAreOn(t *testing.T) {
 	for _, tc := range []struct {
-		name   string
-		change func(*Settings)
-		want   []string
+		name string
+		off  []Key
+		want []string
 	}{
-		{"all", func(*Settings) {}, []string{"vllm_requests_running", "vllm_requests_waiting", "vllm_gpu_utilization"}},
-		{"no running", func(s *Settings) { s.RunningTarget = 0 }, []string{"vllm_requests_waiting", "vllm_gpu_utilization"}},
-		{"no waiting", func(s *Settings) { s.WaitingTarget = 0 }, []string{"vllm_requests_running", "vllm_gpu_utilization"}},
-		{"no GPU", func(s *Settings) { s.GPUTarget = 0 }, []string{"vllm_requests_running", "vllm_requests_waiting"}},
-		{"GPU alone", func(s *Settings) { s.RunningTarget, s.WaitingTarget = 0, 0 }, []string{"vllm_gpu_utilization"}},
+		{"all", nil, []string{"vllm_requests_running", "vllm_requests_waiting", "vllm_gpu_utilization", "vllm_kv_cache_usage"}},
+		{"no running", []Key{KeyRequestsRunning}, []string{"vllm_requests_waiting", "vllm_gpu_utilization", "vllm_kv_cache_usage"}},
+		{"no waiting", []Key{KeyRequestsWaiting}, []string{"vllm_requests_running", "vllm_gpu_utilization", "vllm_kv_cache_usage"}},
+		{"no GPU", []Key{KeyGPUUtilization}, []string{"vllm_requests_running", "vllm_requests_waiting", "vllm_kv_cache_usage"}},
+		{"no KV cache", []Key{KeyKVCacheUsage}, []string{"vllm_requests_running", "vllm_requests_waiting", "vllm_gpu_utilization"}},
+		{"KV cache alone", []Key{KeyRequestsRunning, KeyRequestsWaiting, KeyGPUUtilization}, []string{"vllm_kv_cache_usage"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := good()
-			tc.change(&s)
-			got, err := Catalogue(s)
+			got, err := Enabled(Catalogue(), without(good(), tc.off...))
 			require.NoError(t, err)
 			assert.Equal(t, tc.want, Names(got))
 		})
 	}
 }
 
-func TestCatalogueEntries(t *testing.T) {
-	signals, err := Catalogue(good())
-	require.NoError(t, err)
-	targets := map[string]float64{MetricRequestsRunning: 12, MetricRequestsWaiting: 4, MetricGPUUtilization: 80}
-	units := map[string]string{MetricRequestsRunning: "requests", MetricRequestsWaiting: "requests", MetricGPUUtilization: "percent"}
-	for _, s := range signals {
-		assert.Equal(t, targets[s.Name], s.Target, s.Name)
-		assert.Equal(t, units[s.Name], s.Unit, s.Name)
-		assert.NotEmpty(t, s.Help, s.Name)
+func TestRowsOfTheCatalogue(t *testing.T) {
+	keys, names, series := map[Key]bool{}, map[string]bool{}, map[string]bool{}
+	for _, d := range Catalogue() {
+		assert.False(t, keys[d.Key] || names[d.Name] || series[d.Series], "%s stands there twice", d.Key)
+		keys[d.Key], names[d.Name], series[d.Series] = true, true, true
+		assert.Regexp(t, `^[a-z][A-Za-z]+$`, d.Key)
 		// The HPA's metric name is a path segment of the custom metrics API, where a colon is not accepted everywhere.
-		assert.Regexp(t, `^[a-z_]+$`, s.Name)
-		assert.Equal(t, s.Record == "", s.Expr == "", s.Name)
-		if s.Record != "" {
-			assert.Equal(t, s.Series, s.Record, "the adapter serves what the rule records")
-			assert.Contains(t, recorded(Rules(good())), s.Record, "the catalogue's rule is among the rules")
+		assert.Regexp(t, `^[a-z_]+$`, d.Name)
+		assert.Contains(t, []Unit{Requests, Percent}, d.Unit, d.Key)
+		assert.NotEmpty(t, d.Label, d.Key)
+		assert.NotEmpty(t, d.Column, d.Key)
+		assert.Regexp(t, `^[A-Z].*\.$`, d.Help, d.Key)
+		assert.Equal(t, d.Unit == Percent, d.Expr != nil, "%s: Google's adapter adds up the series of a pod, which only a count survives", d.Key)
+		for _, maxNumSeqs := range []int{1, 2, 16, 256} {
+			target := d.DefaultTarget(maxNumSeqs)
+			assert.GreaterOrEqual(t, target, SmallestTarget, d.Key)
+			assert.True(t, d.Reachable(target, maxNumSeqs), "%s: the default target %v is out of reach with %d", d.Key, target, maxNumSeqs)
+		}
+		if d.Bound != nil {
+			highest := d.Bound(16).Highest
+			assert.False(t, d.Reachable(highest, 16), d.Key)
+			assert.Contains(t, d.Bound(16).Why(), fmt.Sprint(highest), d.Key)
 		}
 	}
+}
+
+func TestSignalsThatAreOnByDefault(t *testing.T) {
+	on := map[Key]float64{}
+	for _, d := range Catalogue() {
+		if d.Default {
+			on[d.Key] = d.DefaultTarget(16)
+		}
+	}
+	assert.Equal(t, map[Key]float64{KeyRequestsRunning: 12, KeyRequestsWaiting: 4, KeyGPUUtilization: 80}, on)
+}
+
+func TestServerSeriesAreTheRulesAndTheSignals(t *testing.T) {
+	all := catalogue(t)
+	assert.Equal(t, []string{SeriesRequestsRunning, SeriesRequestsWaiting, SeriesKVCacheUsage}, ServerSeries(all))
+	assert.Equal(t, []string{SeriesRequestsRunning, SeriesRequestsWaiting}, ServerSeries(all[2:3]), "the GPU's guard reads both")
+	assert.True(t, ReadGPUs(all))
+	assert.False(t, ReadGPUs(all[:2]))
+}
+
+// A row more in the table is a signal more everywhere: no other file of this package names the signals.
+func TestARowMoreIsASignalMore(t *testing.T) {
+	extended := append(Catalogue(), Definition{
+		Key: "tokensWaiting", Name: "vllm_tokens_waiting", Series: "vllm:tokens_waiting:sum", Query: recordedQuery, Unit: Requests,
+		ServerSeries: []string{"vllm:prompt_tokens_waiting"},
+		Expr: func(s Settings) string {
+			return "sum by (namespace, pod) (vllm:prompt_tokens_waiting{namespace=\"" + s.Namespace + "\"})"
+		},
+		DefaultTarget: constant(100),
+	})
+	s := with(good(), "tokensWaiting", 100)
+	all, err := Enabled(extended, s)
+	require.NoError(t, err)
+	added := all[len(all)-1]
+	assert.Equal(t, "vllm_tokens_waiting", added.Name)
+	assert.Equal(t, "100", added.AverageValue())
+	assert.Contains(t, recorded(Rules(s, all)), added.Series)
+	assert.Equal(t, added.Name, AdapterConfig(all).Rules[len(all)-1].Name.As)
+	assert.Equal(t, "prometheus.googleapis.com|vllm:tokens_waiting:sum|gauge", ForCloudMonitoring(all)[len(all)-1].Name)
+	assert.Contains(t, ServerSeries(all), "vllm:prompt_tokens_waiting")
 }
 
 func TestAverageValueIsTheFormThatTheServerStores(t *testing.T) {

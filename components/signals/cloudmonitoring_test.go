@@ -15,8 +15,9 @@ func TestForCloudMonitoring(t *testing.T) {
 		"prometheus.googleapis.com|vllm:num_requests_running|gauge",
 		"prometheus.googleapis.com|vllm:num_requests_waiting|gauge",
 		"prometheus.googleapis.com|vllm:gpu_utilization:guarded|gauge",
+		"prometheus.googleapis.com|vllm:kv_cache_usage:max|gauge",
 	}, Names(managed))
-	assert.Equal(t, []string{MetricRequestsRunning, MetricRequestsWaiting, MetricGPUUtilization}, Names(all), "the catalogue stays as it is")
+	assert.Equal(t, []string{MetricRequestsRunning, MetricRequestsWaiting, MetricGPUUtilization, MetricKVCacheUsage}, Names(all), "the catalogue stays as it is")
 	for i, signal := range managed {
 		assert.Equal(t, all[i].Target, signal.Target)
 		assert.Equal(t, all[i].Series, signal.Series)
@@ -36,9 +37,10 @@ func TestOneOf(t *testing.T) {
 func TestStandaloneRulesReadNoOtherRulesResults(t *testing.T) {
 	s := good()
 	s.StandaloneRules = true
-	rules := Rules(s).Groups[0].Rules
-	require.Len(t, rules, 3)
-	for _, rule := range rules {
+	rules := Rules(s, catalogue(t)).Groups[0].Rules
+	require.Len(t, rules, 4)
+	assert.Equal(t, RecordKVCacheUsage, rules[3].Record)
+	for _, rule := range rules[:3] {
 		expr := rule.Expr.String()
 		for _, other := range rules {
 			assert.NotContains(t, expr, other.Record, "%s reads %s", rule.Record, other.Record)

@@ -12,14 +12,14 @@ import (
 // RuleGroup is the name of the group that holds the recording rules.
 const RuleGroup = "vllm-signals"
 
-// Rules gives the recording rules of the signals, as the spec of a PrometheusRule. The settings must be valid
-// (see Settings.Validate). Requests in flight and the unguarded GPU utilisation are recorded even
-// where the GPU signal is off: dashboards show them.
+// Rules returns the recording rules of the signals that are on, as the spec of a PrometheusRule. The settings must be
+// valid (see Settings.Validate). Requests in flight and the unguarded GPU utilisation are recorded whichever signals
+// are on: dashboards show them.
 //
-// Every expression takes the newest sample (5 minutes back at most) instead of a window: a DCGM exporter
+// Every expression reads the newest sample (5 minutes back at most) instead of a window: a DCGM exporter
 // and kube-state-metrics are scraped more slowly than the rules run, and a window would add its own length to
 // the delay. A pod that disappears is marked stale at its next missed scrape, so nothing lingers for those 5 minutes.
-func Rules(s Settings) monitoringv1.PrometheusRuleSpec {
+func Rules(s Settings, enabled []Signal) monitoringv1.PrometheusRuleSpec {
 	var rules []monitoringv1.Rule
 	if s.SimulateGPU {
 		rules = append(rules, monitoringv1.Rule{
@@ -32,8 +32,10 @@ func Rules(s Settings) monitoringv1.PrometheusRuleSpec {
 		monitoringv1.Rule{Record: RecordRequestsInFlight, Expr: intstr.FromString(inFlightExpr(s))},
 		monitoringv1.Rule{Record: RecordGPUUtilization, Expr: intstr.FromString(utilizationExpr(s))},
 	)
-	if s.GPUTarget > 0 {
-		rules = append(rules, monitoringv1.Rule{Record: RecordGPUUtilizationGuarded, Expr: intstr.FromString(guardedExpr(s))})
+	for _, signal := range enabled {
+		if signal.Expr != nil {
+			rules = append(rules, monitoringv1.Rule{Record: signal.Series, Expr: intstr.FromString(signal.Expr(s))})
+		}
 	}
 	interval := monitoringv1.Duration(model.Duration(s.Interval).String())
 	// One group: its rules run in order and each sees what the one before has just written, so the
@@ -53,7 +55,7 @@ func inFlightExpr(s Settings) string {
 	return perPodSum(SeriesRequestsRunning) + "\n+\n" + perPodSum(SeriesRequestsWaiting)
 }
 
-// utilizationExpr is the percent of the busiest GPU of each pod that is ready and serves vLLM's series.
+// utilizationExpr returns the percent of the busiest GPU of each pod that is ready and serves vLLM's series.
 func utilizationExpr(s Settings) string {
 	// A scrape that does not honour labels puts the pod that holds the GPU into exported_*, with its own target
 	// in pod; one that does leaves exported_* out. Each form is aggregated before the labels are renamed:
@@ -63,8 +65,8 @@ func utilizationExpr(s Settings) string {
 	honored := fmt.Sprintf("max by (%s) (%s)", perPod,
 		percentExpr(fmt.Sprintf(`%s, %s!="", %s=""`, inNamespace(LabelNamespace, s), LabelPod, LabelExportedPod)))
 
-	// A pod that still loads its model keeps a GPU busy but cannot take load. vLLM serves no series before the
-	// model is loaded, so that the last condition alone does for all but the moments around readiness.
+	// A pod that still loads its model keeps a GPU busy but cannot serve. vLLM exports no series before the
+	// model is loaded, so that the last condition alone is enough except for the moments around readiness.
 	ready := fmt.Sprintf("and on (%s) (%s{%s, %s=\"true\"} == 1)\n", perPod, SeriesPodReady, inNamespace(LabelNamespace, s), LabelCondition)
 	if s.StandaloneRules {
 		ready = ""
@@ -76,7 +78,7 @@ func utilizationExpr(s Settings) string {
 		fmt.Sprintf("and on (%s) %s", perPod, resultOf(RecordRequestsInFlight, inFlightExpr, s))
 }
 
-// resultOf reads what a rule before has recorded, or is that rule's expression where that cannot be seen yet.
+// resultOf selects what a previous rule has recorded, or returns that rule's expression where its result is not visible yet.
 func resultOf(name string, expr func(Settings) string, s Settings) string {
 	if s.StandaloneRules {
 		return "(" + expr(s) + ")"
@@ -84,15 +86,15 @@ func resultOf(name string, expr func(Settings) string, s Settings) string {
 	return fmt.Sprintf("%s{%s}", name, inNamespace(LabelNamespace, s))
 }
 
-// percentExpr is the utilisation in percent of every GPU that the matchers select, under either name of the DCGM field.
-// What is no percentage (NaN, DCGM's blank values, a ratio series that holds percents) is dropped, not trusted.
+// percentExpr returns the utilisation in percent of every GPU that the matchers select, under either name of the DCGM field.
+// What is not a percentage (NaN, DCGM's blank values, percents in a ratio series) is dropped.
 func percentExpr(matchers string) string {
 	return fmt.Sprintf("((%s{%s} or 100 * %s{%s}) >= 0) <= 100", SeriesGPUUtil, matchers, SeriesGPUUtilRatio, matchers)
 }
 
 // guardedExpr reduces the utilisation in proportion while fewer requests than the guard are in flight, because
 // DCGM counts the time with any kernel running: a single request being decoded reads near 100.
-// The last comparison drops NaN, which the adapter would serve as 0 and the HPA take for an idle pod.
+// The last comparison drops NaN, which the adapter would serve as 0, an idle pod to the HPA.
 func guardedExpr(s Settings) string {
 	return fmt.Sprintf("(\n  %s\n  * on (%s)\n  clamp_max(%s / %s, 1)\n) >= 0",
 		resultOf(RecordGPUUtilization, utilizationExpr, s), perPod, resultOf(RecordRequestsInFlight, inFlightExpr, s), number(s.GPUGuardRequests))
@@ -114,7 +116,7 @@ func simulatedGPUExpr(s Settings) string {
 	return fmt.Sprintf("max by (%s, %s, %s) (\n  %s\n)", LabelExportedNamespace, LabelExportedPod, LabelExportedContainer, busy)
 }
 
-// copyLabel wraps an expression so that label to holds what label from holds, where that is not empty.
+// copyLabel wraps an expression so that label to has the value of label from, where that is not empty.
 func copyLabel(expr, from, to string) string {
 	return fmt.Sprintf(`label_replace(%s, %q, "$1", %q, "(.+)")`, expr, to, from)
 }
@@ -124,5 +126,5 @@ func inNamespace(label string, s Settings) string {
 	return fmt.Sprintf("%s=%q", label, s.Namespace)
 }
 
-// number writes a float as PromQL reads it, without an exponent.
+// number formats a float for PromQL, without an exponent.
 func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

@@ -22,21 +22,31 @@ func recorded(spec monitoringv1.PrometheusRuleSpec) []string {
 	return names
 }
 
+// rules are the recording rules of settings.
+func rules(t *testing.T, s Settings) monitoringv1.PrometheusRuleSpec {
+	t.Helper()
+	enabled, err := Enabled(Catalogue(), s)
+	require.NoError(t, err)
+	return Rules(s, enabled)
+}
+
 func TestRulesRecord(t *testing.T) {
 	for _, tc := range []struct {
-		name   string
-		change func(*Settings)
-		want   []string
+		name      string
+		simulated bool
+		off       []Key
+		want      []string
 	}{
-		{"real GPU", func(*Settings) {}, []string{RecordRequestsInFlight, RecordGPUUtilization, RecordGPUUtilizationGuarded}},
-		{"simulated GPU", func(s *Settings) { s.SimulateGPU = true },
-			[]string{SeriesGPUUtil, RecordRequestsInFlight, RecordGPUUtilization, RecordGPUUtilizationGuarded}},
-		{"GPU signal off, kept for dashboards", func(s *Settings) { s.GPUTarget = 0 }, []string{RecordRequestsInFlight, RecordGPUUtilization}},
+		{"real GPU", false, nil, []string{RecordRequestsInFlight, RecordGPUUtilization, RecordGPUUtilizationGuarded, RecordKVCacheUsage}},
+		{"simulated GPU", true, nil,
+			[]string{SeriesGPUUtil, RecordRequestsInFlight, RecordGPUUtilization, RecordGPUUtilizationGuarded, RecordKVCacheUsage}},
+		{"KV cache off", false, []Key{KeyKVCacheUsage}, []string{RecordRequestsInFlight, RecordGPUUtilization, RecordGPUUtilizationGuarded}},
+		{"GPU signal off, kept for dashboards", false, []Key{KeyGPUUtilization, KeyKVCacheUsage}, []string{RecordRequestsInFlight, RecordGPUUtilization}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := good()
-			tc.change(&s)
-			assert.Equal(t, tc.want, recorded(Rules(s)))
+			s := without(good(), tc.off...)
+			s.SimulateGPU = tc.simulated
+			assert.Equal(t, tc.want, recorded(rules(t, s)))
 		})
 	}
 }
@@ -44,7 +54,7 @@ func TestRulesRecord(t *testing.T) {
 func TestRulesReadOnlyWhatIsRecordedBeforeThem(t *testing.T) {
 	s := good()
 	s.SimulateGPU = true
-	spec := Rules(s)
+	spec := rules(t, s)
 	require.Len(t, spec.Groups, 1, "a second group would cost the chain another interval")
 	for i, reader := range spec.Groups[0].Rules {
 		for _, later := range spec.Groups[0].Rules[i:] {
@@ -60,8 +70,8 @@ func TestRulesInterval(t *testing.T) {
 		s := good()
 		s.Interval = interval
 		require.NoError(t, s.Validate())
-		require.NotNil(t, Rules(s).Groups[0].Interval)
-		assert.Equal(t, want, string(*Rules(s).Groups[0].Interval))
+		require.NotNil(t, rules(t, s).Groups[0].Interval)
+		assert.Equal(t, want, string(*rules(t, s).Groups[0].Interval))
 	}
 }
 
@@ -69,8 +79,8 @@ func TestEveryScrapedSeriesIsSelectedInTheServingNamespaceOnly(t *testing.T) {
 	s := good()
 	s.Namespace = "team-a"
 	s.SimulateGPU = true
-	names := append(append(ServerSeries(), GPUSeries()...), SeriesPodReady, RecordRequestsInFlight, RecordGPUUtilization)
-	for _, rule := range Rules(s).Groups[0].Rules {
+	names := append(append(ServerSeries(catalogue(t)), GPUSeries()...), SeriesPodReady, RecordRequestsInFlight, RecordGPUUtilization)
+	for _, rule := range rules(t, s).Groups[0].Rules {
 		expr := rule.Expr.String()
 		for _, name := range names {
 			for _, rest := range strings.Split(expr, name+"{")[1:] {
@@ -87,8 +97,6 @@ func TestGuardIsWrittenWithoutExponent(t *testing.T) {
 	for guard, want := range map[float64]string{3: "/ 3,", 2.5: "/ 2.5,", 0.0000001: "/ 0.0000001,"} {
 		s := good()
 		s.GPUGuardRequests = guard
-		signals, err := Catalogue(s)
-		require.NoError(t, err)
-		assert.Contains(t, signals[2].Expr, want, fmt.Sprint(guard))
+		assert.Contains(t, guardedExpr(s), want, fmt.Sprint(guard))
 	}
 }

@@ -1,5 +1,7 @@
 package signals
 
+import "strings"
+
 // Series that come from outside: what vLLM, the DCGM exporter and kube-state-metrics export.
 const (
 	// SeriesRequestsRunning is vLLM's gauge of requests in execution batches, per engine and model.
@@ -7,6 +9,8 @@ const (
 	SeriesRequestsRunning = "vllm:num_requests_running"
 	// SeriesRequestsWaiting is vLLM's gauge of requests queued for a place in a batch, per engine and model.
 	SeriesRequestsWaiting = "vllm:num_requests_waiting"
+	// SeriesKVCacheUsage is vLLM's gauge of the share of the KV cache in use, 0 to 1, per engine and model.
+	SeriesKVCacheUsage = "vllm:kv_cache_usage_perc"
 	// SeriesGPUUtil is DCGM's GPU utilisation in percent (0-100), up to dcgm-exporter 4.8.
 	SeriesGPUUtil = "DCGM_FI_DEV_GPU_UTIL"
 	// SeriesGPUUtilRatio is the same field as a ratio (0-1), its name from dcgm-exporter 4.9 on.
@@ -24,16 +28,6 @@ const (
 	// RecordGPUUtilizationGuarded is RecordGPUUtilization, reduced in proportion while
 	// fewer than Settings.GPUGuardRequests requests are in flight.
 	RecordGPUUtilizationGuarded = "vllm:gpu_utilization:guarded"
-)
-
-// Names under which the custom metrics API serves the signals and the HPA asks for them.
-const (
-	// MetricRequestsRunning is the requests that one pod is executing.
-	MetricRequestsRunning = "vllm_requests_running"
-	// MetricRequestsWaiting is the requests that one pod has queued.
-	MetricRequestsWaiting = "vllm_requests_waiting"
-	// MetricGPUUtilization is the guarded GPU utilisation of one pod, in percent.
-	MetricGPUUtilization = "vllm_gpu_utilization"
 )
 
 // Labels of the series above.
@@ -77,8 +71,12 @@ const (
 // ServingLabels are the labels that identify a serving pod in every series of the signal path.
 func ServingLabels() []string { return []string{LabelNamespace, LabelPod} }
 
-// ServerSeries are the series of a vLLM server that the signals read; its scrape must keep them.
-func ServerSeries() []string { return []string{SeriesRequestsRunning, SeriesRequestsWaiting} }
-
 // GPUSeries are the names under which DCGM exporters publish the utilisation that the signals read.
 func GPUSeries() []string { return []string{SeriesGPUUtil, SeriesGPUUtilRatio} }
+
+// perPod is the by-clause of a serving pod.
+var perPod = strings.Join(ServingLabels(), ", ")
+
+// perEngine is the by-clause of one engine's gauge of one model: whatever else differs between two
+// series (job, service, endpoint, instance) makes them two scrapes of the same number.
+var perEngine = strings.Join([]string{LabelNamespace, LabelPod, LabelEngine, LabelModel}, ", ")

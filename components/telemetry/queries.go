@@ -7,7 +7,7 @@ import (
 	"vllm-autoscaling/components/signals"
 )
 
-// Select writes a selector: the series with matchers, such as `condition="true"`; empty ones are left out.
+// Select returns a selector: the series with matchers, such as `condition="true"`; empty ones are left out.
 func Select(series string, matchers ...string) string {
 	var kept []string
 	for _, m := range matchers {
@@ -18,13 +18,13 @@ func Select(series string, matchers ...string) string {
 	return series + "{" + strings.Join(kept, ",") + "}"
 }
 
-// Equal writes the matcher label="value".
+// Equal returns the matcher label="value".
 func Equal(label, value string) string { return fmt.Sprintf("%s=%q", label, value) }
 
-// Matches writes the matcher label=~"pattern".
+// Matches returns the matcher label=~"pattern".
 func Matches(label, pattern string) string { return fmt.Sprintf("%s=~%q", label, pattern) }
 
-// Server selects a series of the serving pods, by whoever scrapes them.
+// Server selects a series of the serving pods, whichever job scrapes them.
 func (s Settings) Server(series string, more ...string) string {
 	return Select(series, append([]string{Equal(signals.LabelNamespace, s.ServingNamespace)}, more...)...)
 }
@@ -35,7 +35,7 @@ func (s Settings) ServingPods(series string, more ...string) string {
 	return s.Server(series, append([]string{Matches(signals.LabelPod, s.Deployment+"-[a-z0-9]+-[a-z0-9]+")}, more...)...)
 }
 
-// ReadyPods gives 1 for each serving pod that is ready, labels namespace and pod.
+// ReadyPods returns 1 for each serving pod that is ready, labels namespace and pod.
 func (s Settings) ReadyPods() string {
 	return fmt.Sprintf("max by (%s) (%s) == 1", strings.Join(signals.ServingLabels(), ", "),
 		s.ServingPods(signals.SeriesPodReady, Equal(signals.LabelCondition, "true")))
@@ -56,12 +56,12 @@ func (s Settings) OfAdapter(series string) string {
 	return Select(series, Equal(signals.LabelNamespace, s.MonitoringNamespace), Equal("deployment", s.Adapter))
 }
 
-// PerPod is what the autoscaler gets for a signal: one value per pod, by the adapter's own query.
+// PerPod returns what the autoscaler reads of a signal: one value per pod, by the adapter's own query.
 func (s Settings) PerPod(signal signals.Signal) string {
 	return signal.QueryBy(s.ServingNamespace, signals.ServingLabels()...)
 }
 
-// OnServingGPUs gives a DCGM series of the GPUs that serving pods hold, labels pod, gpu and UUID.
+// OnServingGPUs returns a DCGM series of the GPUs of serving pods, labels pod, gpu and UUID.
 func (s Settings) OnServingGPUs(series string) string {
 	// A scrape that does not honour labels puts the pod that holds the GPU into exported_pod, with its own
 	// target in pod. Each form is aggregated before it is renamed, so that no two series become equal.
@@ -73,7 +73,7 @@ func (s Settings) OnServingGPUs(series string) string {
 	return fmt.Sprintf("max by (%s, %s) (%s or %s)", signals.LabelPod, by, exported, honoured)
 }
 
-// OnEveryGPU gives a DCGM series of all GPUs, in use or idle, labels node, gpu and UUID.
+// OnEveryGPU returns a DCGM series of all GPUs, in use or idle, labels node, gpu and UUID.
 func OnEveryGPU(series string) string {
 	// dcgm-exporter 4.8.3 renamed the label Hostname to hostname.
 	return fmt.Sprintf(`max by (node, gpu, UUID) (label_replace(label_replace(%s, "node", "$1", "Hostname", "(.+)"), "node", "$1", "hostname", "(.+)"))`,

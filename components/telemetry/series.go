@@ -19,8 +19,6 @@ const (
 	// SeriesPromptTokens and SeriesGenerationTokens count tokens read and written.
 	SeriesPromptTokens     = "vllm:prompt_tokens_total"
 	SeriesGenerationTokens = "vllm:generation_tokens_total"
-	// SeriesKVCacheUsage is the share of the KV cache in use, 0 to 1.
-	SeriesKVCacheUsage = "vllm:kv_cache_usage_perc"
 	// SeriesPreemptions counts requests that lost their place because the KV cache was full.
 	SeriesPreemptions = "vllm:num_preemptions_total"
 )
@@ -67,21 +65,19 @@ const (
 const (
 	// SeriesUp is 1 for a target whose last scrape worked.
 	SeriesUp = "up"
-	// SeriesBlocks, SeriesWAL and SeriesHeadChunks are what Prometheus' database takes, in bytes.
+	// SeriesBlocks, SeriesWAL and SeriesHeadChunks are the size of Prometheus' database, in bytes.
 	SeriesBlocks     = "prometheus_tsdb_storage_blocks_bytes"
 	SeriesWAL        = "prometheus_tsdb_wal_storage_size_bytes"
 	SeriesHeadChunks = "prometheus_tsdb_head_chunks_storage_size_bytes"
 )
 
 const (
-	// LabelFinishedReason says why a request ended: stop, length, abort or error.
+	// LabelFinishedReason is why a request ended: stop, length, abort or error.
 	LabelFinishedReason = "finished_reason"
 	// LabelFinishReason is what llm-d-inference-sim calls it.
 	LabelFinishReason = "finish_reason"
 	// GPUResource is the GPU's resource name as kube-state-metrics writes it.
 	GPUResource = "nvidia_com_gpu"
-	// CustomMetricsAPI is the APIService that the autoscaler asks.
-	CustomMetricsAPI = "v1beta1.custom.metrics.k8s.io"
 )
 
 // TimeToFirstTokenBuckets are the upper bounds, in seconds, of vLLM's histogram of the time to the

@@ -1,5 +1,3 @@
-// Package telemetry says what can be observed of a running stack: the series, the objects that they
-// are about, and the selectors that dashboards and alerts share. It holds no Pulumi and no chart.
 package telemetry
 
 import (
@@ -13,8 +11,8 @@ import (
 	"vllm-autoscaling/components/signals"
 )
 
-// Settings is everything that queries assume about a stack: names, labels and who exports what. A
-// stack whose metrics come from elsewhere gives other values; no query knows more than this.
+// Settings are everything that queries assume about a stack: names, labels and the sources of series. A
+// stack whose metrics come from elsewhere has other values; no query depends on anything else.
 type Settings struct {
 	// ServingNamespace is where the serving pods, their Deployment and the autoscaler are. Required.
 	ServingNamespace string
@@ -26,6 +24,8 @@ type Settings struct {
 	Autoscaler string
 	// Adapter is the Deployment that answers the custom metrics API; "" where the cluster itself does.
 	Adapter string
+	// MetricsAPI is the APIService that the autoscaler reads the signals from. Required.
+	MetricsAPI string
 	// PrometheusJob is the label job of Prometheus' own series; "" where Prometheus is not the
 	// stack's own.
 	PrometheusJob string
@@ -51,6 +51,9 @@ func (s Settings) Validate() error {
 		if validation.IsDNS1123Label(value) != nil {
 			problems = append(problems, fmt.Errorf("%s %q is not the name of a Kubernetes object (lower-case letters, digits and '-', at most 63)", field, value))
 		}
+	}
+	if s.MetricsAPI == "" {
+		problems = append(problems, errors.New("MetricsAPI is missing: the APIService that the autoscaler reads"))
 	}
 	if !s.SimulatedGPU {
 		if _, err := regexp.Compile(s.GPUJob); err != nil || s.GPUJob == "" {

@@ -34,14 +34,10 @@ func (w *walk) adapter(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("APIServices: %w", err)
 	}
 	services := slices.DeleteFunc(list.Items, func(s apiregistrationv1.APIService) bool { return s.Spec.Group != customMetricsGroup })
-	look := []string{
+	look := append([]string{
 		"$ " + w.Kubectl + " get apiservices v1beta1." + customMetricsGroup + " -o yaml",
 		w.kubectl(a.Namespace, "get deployment,endpointslices -l app.kubernetes.io/name=%s", a.Name),
-		w.kubectl(a.Namespace, "logs deployment/%s --tail=50", a.Name),
-	}
-	if w.managed() {
-		look = append(look[:2], w.managedAdapterHints()...)
-	}
+	}, w.pipeline.adapterHints(w)...)
 	if len(services) == 0 {
 		return "", &failure{
 			measured: "no APIService of group " + customMetricsGroup, expected: "the adapter's, which serves the HPA",
@@ -98,11 +94,8 @@ const (
 	valueTolerance = 0.01
 )
 
-// customMetrics reads each signal as the HPA does and compares it with Prometheus.
-func (w *walk) customMetrics(ctx context.Context) (string, error) {
-	if w.managed() {
-		return w.managedCustomMetrics(ctx)
-	}
+// comparedMetrics reads each signal as the HPA does and compares it with Prometheus.
+func (w *walk) comparedMetrics(ctx context.Context) (string, error) {
 	var shown []string
 	for _, signal := range w.Pipeline.Signals {
 		var problem error
@@ -148,19 +141,9 @@ func (w *walk) keep(signal outputs.Signal, values map[string]float64) string {
 
 // served returns the adapter's value for each pod of the namespace.
 func (w *walk) served(ctx context.Context, signal string) (map[string]float64, error) {
-	s, a := w.Pipeline.Serving, w.Pipeline.Adapter
+	s := w.Pipeline.Serving
 	path := customMetricsAPI + "/namespaces/" + s.Namespace + "/pods/*/" + signal
-	look := []string{
-		fmt.Sprintf("$ %s get --raw '%s'", w.Kubectl, path),
-		w.kubectl(a.Namespace, "get configmap %s -o yaml", a.Name),
-		w.kubectl(a.Namespace, "logs deployment/%s --tail=50", a.Name),
-	}
-	unserved := "Prometheus has it, so the adapter has no rule for it, or has not listed the series yet " +
-		"(it does so every few seconds, and reads its rules at startup only)"
-	if w.managed() {
-		look = append(look[:1], w.managedMetricHints()...)
-		unserved = "Cloud Monitoring has no such metric yet, or refuses the adapter"
-	}
+	look := append([]string{fmt.Sprintf("$ %s get --raw '%s'", w.Kubectl, path)}, w.pipeline.metricHints(w)...)
 	raw, err := w.raw(ctx, path)
 	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
 		return nil, w.allowed(err)
@@ -169,7 +152,7 @@ func (w *walk) served(ctx context.Context, signal string) (map[string]float64, e
 		return nil, &failure{
 			measured: fmt.Sprintf("%s is not served: %v", signal, err),
 			expected: "a value for each pod",
-			look:     append([]string{unserved}, look...),
+			look:     append([]string{w.pipeline.unserved}, look...),
 		}
 	}
 	var list metricValues

@@ -10,14 +10,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"vllm-autoscaling/components/googlemanaged"
 )
 
 const (
-	// googleManaged is the pipeline whose samples Google collects and stores; see outputs.Pipeline.Metrics.
-	googleManaged = "google-managed"
-	// collectionNamespace is where GKE runs the operator, the collectors and the rule evaluator of that pipeline.
-	collectionNamespace = "gmp-system"
-	collectionAPI       = "/apis/monitoring.googleapis.com/v1"
+	collectionNamespace = googlemanaged.Namespace
+	collectionAPI       = "/apis/" + googlemanaged.APIVersion
 
 	// storedByGoogle is why a stage that queries Prometheus is not possible with that pipeline.
 	storedByGoogle = "not visible: Google stores the samples"
@@ -46,25 +45,18 @@ type notVisible struct{ measured string }
 
 func (n *notVisible) Error() string { return n.measured }
 
-// managed reports whether Google collects and stores the metrics, so that there is no Prometheus in the cluster.
-func (w *walk) managed() bool { return w.Pipeline.Metrics == googleManaged }
-
 // managedObject is an object that the operator of the managed collection reads.
 type managedObject struct{ kind, resource, namespace, name string }
 
-// The objects have the names that the stack's components give them; those of the server have its Deployment's.
+// managedScrapes returns the PodMonitorings of the server.
 func (w *walk) managedScrapes() []managedObject {
 	s := w.Pipeline.Serving
+	signals, rest := googlemanaged.ServerMonitorings(s.Deployment)
 	return []managedObject{
-		{"PodMonitoring", "podmonitorings", s.Namespace, s.Deployment},
-		{"PodMonitoring", "podmonitorings", s.Namespace, s.Deployment + "-server"},
+		{"PodMonitoring", "podmonitorings", s.Namespace, signals},
+		{"PodMonitoring", "podmonitorings", s.Namespace, rest},
 	}
 }
-
-var (
-	managedGPUs  = managedObject{"ClusterPodMonitoring", "clusterpodmonitorings", "", "vllm-gpu-utilization"}
-	managedRules = managedObject{"ClusterRules", "clusterrules", "", "vllm-signals"}
-)
 
 func (o managedObject) String() string {
 	if o.namespace == "" {
@@ -179,6 +171,21 @@ func (w *walk) managedHints(o managedObject) []string {
 	}
 }
 
+// managedPrometheus is not visible: the cluster has no Prometheus.
+func (w *walk) managedPrometheus(context.Context) (string, error) {
+	return "", &notVisible{storedByGoogle}
+}
+
+// managedGPUs checks that the GPUs' utilisation is collected.
+func (w *walk) managedGPUs(ctx context.Context) (string, error) {
+	return w.managedAccepted(ctx, managedObject{"ClusterPodMonitoring", "clusterpodmonitorings", "", googlemanaged.GPUMonitoring})
+}
+
+// managedRules checks that the recording rules are evaluated.
+func (w *walk) managedRules(ctx context.Context) (string, error) {
+	return w.managedAccepted(ctx, managedObject{"ClusterRules", "clusterrules", "", googlemanaged.Rules})
+}
+
 // managedTargets checks the server's PodMonitorings, and their targets if the operator reports on them.
 func (w *walk) managedTargets(ctx context.Context) (string, error) {
 	scrapes := w.managedScrapes()
@@ -244,7 +251,7 @@ func (w *walk) managedCustomMetrics(ctx context.Context) (string, error) {
 
 // managedFreshness checks the timestamps of the adapter. According to its public source, Google's adapter returns the
 // time of its answer, which is not the age of the sample: then only the adapter's own window is known.
-func (w *walk) managedFreshness(interval time.Duration) (string, error) {
+func (w *walk) managedFreshness(_ context.Context, interval time.Duration) (string, error) {
 	bound := managedFreshnessBound(interval)
 	var oldest time.Duration
 	var old []string

@@ -109,11 +109,8 @@ func (w *walk) unreached(err error, namespace, pod string, port int) error {
 	}
 }
 
-// prometheus connects to Prometheus for the following stages.
-func (w *walk) prometheus(ctx context.Context) (string, error) {
-	if w.managed() {
-		return "", &notVisible{storedByGoogle}
-	}
+// connectPrometheus connects to Prometheus for the following stages.
+func (w *walk) connectPrometheus(ctx context.Context) (string, error) {
 	p := w.Pipeline.Prometheus
 	look := []string{
 		w.kubectl(p.Namespace, "get pods,prometheuses"),
@@ -145,11 +142,8 @@ func (w *walk) prometheus(ctx context.Context) (string, error) {
 	return fmt.Sprintf("Prometheus %s in pod %s", build.Version, pod), nil
 }
 
-// targets checks the scrapes of the pods.
-func (w *walk) targets(ctx context.Context) (string, error) {
-	if w.managed() {
-		return w.managedTargets(ctx)
-	}
+// prometheusTargets checks the scrapes of the pods.
+func (w *walk) prometheusTargets(ctx context.Context) (string, error) {
 	s := w.Pipeline.Serving
 	// Without the dropped targets, of which a large cluster has thousands.
 	raw, err := w.get(ctx, w.promURL+"/api/v1/targets?state=active")
@@ -213,17 +207,9 @@ func (w *walk) targets(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d/%d up, slowest scrape %.0f ms", len(w.pods), len(w.pods), slowest*1000), nil
 }
 
-// gpus checks DCGM's series of the pods' GPUs.
-func (w *walk) gpus(ctx context.Context) (string, error) {
+// prometheusGPUs checks DCGM's series of the pods' GPUs.
+func (w *walk) prometheusGPUs(ctx context.Context) (string, error) {
 	p := w.Pipeline
-	switch {
-	case len(p.GPUSeries) == 0:
-		return "not needed: no signal reads it", nil
-	case p.GPUMetrics == "simulated":
-		return "simulated by a recording rule, see the next stage", nil
-	case w.managed():
-		return w.managedAccepted(ctx, managedGPUs)
-	}
 	var seen []string
 	for _, series := range p.GPUSeries {
 		// A scrape without honorLabels puts the pod of the GPU into exported_*.
@@ -260,15 +246,9 @@ func (w *walk) gpus(ctx context.Context) (string, error) {
 	}
 }
 
-// rules checks the recording rules.
-func (w *walk) rules(ctx context.Context) (string, error) {
+// prometheusRules checks the recording rules.
+func (w *walk) prometheusRules(ctx context.Context) (string, error) {
 	p := w.Pipeline
-	if len(p.Rules) == 0 {
-		return "not needed: no signal has one", nil
-	}
-	if w.managed() {
-		return w.managedAccepted(ctx, managedRules)
-	}
 	loaded, err := w.prom.Rules(ctx)
 	if err != nil {
 		return "", fmt.Errorf("rules of Prometheus: %w", err)
@@ -329,14 +309,8 @@ func (w *walk) rules(ctx context.Context) (string, error) {
 // ones, and the delay of a busy Prometheus.
 func freshnessBound(interval time.Duration) time.Duration { return 3*interval + 10*time.Second }
 
-func (w *walk) freshness(ctx context.Context) (string, error) {
-	interval, err := time.ParseDuration(w.Pipeline.SignalInterval)
-	if err != nil {
-		return "", fmt.Errorf("signalInterval of the stack's outputs: %w", err)
-	}
-	if w.managed() {
-		return w.managedFreshness(interval)
-	}
+// prometheusFreshness checks the ages of the signals' samples in Prometheus.
+func (w *walk) prometheusFreshness(ctx context.Context, interval time.Duration) (string, error) {
 	bound := freshnessBound(interval)
 	var oldest float64
 	var old []string

@@ -118,6 +118,8 @@ func Stages() []Stage {
 // walk is the state that stages pass on to later ones.
 type walk struct {
 	Options
+	pipeline pipeline
+
 	client  kubernetes.Interface
 	pods    []corev1.Pod // ready and not terminating
 	prom    prometheusv1.API
@@ -184,6 +186,10 @@ func newWalk(o Options) (*walk, error) {
 	if len(o.Pipeline.Signals) == 0 || o.Pipeline.Serving.Deployment == "" {
 		return nil, errors.New("the pipeline names no signal or no Deployment: was the stack deployed by this version?")
 	}
+	row, err := pipelineOf(o.Pipeline.Metrics)
+	if err != nil {
+		return nil, err
+	}
 	if o.Kubectl == "" {
 		o.Kubectl = "kubectl"
 	}
@@ -205,7 +211,7 @@ func newWalk(o Options) (*walk, error) {
 			return forward.Address, forward.Close, nil
 		}
 	}
-	w := &walk{Options: o, ages: map[string]map[string]time.Duration{}}
+	w := &walk{Options: o, pipeline: row, ages: map[string]map[string]time.Duration{}}
 	// A copy, because port-forwards upgrade their connections and must not be wrapped.
 	wrapped := rest.CopyConfig(config)
 	wrapped.Wrap(func(next http.RoundTripper) http.RoundTripper { return dated{next, w} })

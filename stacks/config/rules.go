@@ -13,9 +13,6 @@ import (
 
 // Limits that Kubernetes and the programs set.
 const (
-	// hpaTolerance is kube-controller-manager's --horizontal-pod-autoscaler-tolerance, which managed
-	// clouds leave at its default: an average up to a tenth above the target changes nothing.
-	hpaTolerance = 0.1
 	// maxDrain is the cluster autoscaler's --max-graceful-termination-sec: it kills a pod that needs
 	// longer when it removes a node.
 	maxDrain = 10 * time.Minute
@@ -41,7 +38,7 @@ func (c *Config) check(r *report) {
 	checkMonitoring(r, c.Monitoring)
 	checkReplicas(r, c.Autoscaling)
 	c.checkRelist(r)
-	c.validateSignals(r)
+	c.checkSignals(r)
 	checkPolicy(r, c.Policy)
 	// Last, because the provider packages look at some of the same keys.
 	c.validateNodePools(r, r.given)

@@ -227,6 +227,20 @@ func TestWarnings(t *testing.T) {
 			CloudLocal, keys{"autoscaling.signals.requestsRunning.enabled": false, "autoscaling.signals.requestsWaiting.enabled": false},
 			keys{"autoscaling.signals.requestsRunning.enabled": false}, "autoscaling.signals.gpuUtilization.enabled", []string{"near 100 percent", "factor of 1.25", "requestsWaiting.enabled' true"},
 		},
+		"KV cache alone": {
+			CloudLocal,
+			keys{
+				"autoscaling.signals.kvCacheUsage.enabled": true, "autoscaling.signals.gpuUtilization.enabled": false,
+				"autoscaling.signals.requestsRunning.enabled": false, "autoscaling.signals.requestsWaiting.enabled": false,
+			},
+			keys{"autoscaling.signals.kvCacheUsage.enabled": true, "autoscaling.signals.requestsRunning.enabled": false},
+			"autoscaling.signals.kvCacheUsage.enabled", []string{"never exceeds 100 percent", "factor of 1.25", "requestsWaiting.enabled' true"},
+		},
+		"KV cache that never fills": {
+			CloudGKE, onCloud(CloudGKE, keys{"autoscaling.signals.kvCacheUsage.enabled": true}),
+			onCloud(CloudGKE, keys{"autoscaling.signals.kvCacheUsage.enabled": true, "model.maxModelLen": 32768, "model.maxNumSeqs": 200}),
+			"autoscaling.signals.kvCacheUsage.target", []string{"percent of it at most", "switch kvCacheUsage off"},
+		},
 		"guard that never opens": {
 			CloudLocal, keys{"autoscaling.signals.gpuUtilization.guardRequests": 13}, keys{"autoscaling.signals.gpuUtilization.guardRequests": 12},
 			"autoscaling.signals.gpuUtilization.guardRequests", []string{"requestsRunning.target (12)"},

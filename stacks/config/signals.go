@@ -3,11 +3,16 @@ package config
 import (
 	"fmt"
 	"math"
+
+	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/stacks/config/sizing"
 )
 
-// runningShare leaves a quarter of a replica's places free for the time that the next one needs
-// to start.
-const runningShare = 0.75
+const (
+	// signalKeys begins the keys of the signals.
+	signalKeys   = "autoscaling.signals."
+	hpaTolerance = signals.HPATolerance
+)
 
 // Signals are what the HPA scales on; it follows the one that asks for the most replicas.
 type Signals struct {
@@ -17,6 +22,8 @@ type Signals struct {
 	RequestsWaiting Signal `key:"requestsWaiting"`
 	// GPUUtilization is in percent.
 	GPUUtilization GPUSignal `key:"gpuUtilization"`
+	// KVCacheUsage is the share of the KV cache in use, in percent.
+	KVCacheUsage PercentSignal `key:"kvCacheUsage"`
 }
 
 // Signal is one metric of the HPA and its target, the average per replica.
@@ -41,100 +48,148 @@ type GPUSignal struct {
 	GuardRequests float64 `key:"guardRequests" unit:"requests" min:"1" hint:"remove the key: the target of requests running suits"`
 }
 
+// PercentSignal is a metric of the HPA that is a share.
+type PercentSignal struct {
+	// Enabled says whether the HPA follows the signal; at least one has to be on.
+	Enabled bool `key:"enabled"`
+	// Target is the average per replica. Usage ends at 100, and the HPA ignores a tenth above the target.
+	Target float64 `key:"target" unit:"percent" above:"0" below:"90.91" hint:"usage ends at 100; to switch the signal off, set its enabled to false"`
+}
+
+// signal is what the fields of every signal have in common.
+type signal struct {
+	enabled *bool
+	target  *float64
+}
+
+// byKey returns the fields of each signal of the catalogue.
+func (s *Signals) byKey() map[signals.Key]signal {
+	return map[signals.Key]signal{
+		signals.KeyRequestsRunning: {&s.RequestsRunning.Enabled, &s.RequestsRunning.Target},
+		signals.KeyRequestsWaiting: {&s.RequestsWaiting.Enabled, &s.RequestsWaiting.Target},
+		signals.KeyGPUUtilization:  {&s.GPUUtilization.Enabled, &s.GPUUtilization.Target},
+		signals.KeyKVCacheUsage:    {&s.KVCacheUsage.Enabled, &s.KVCacheUsage.Target},
+	}
+}
+
+// Targets returns the targets of the signals that are on.
+func (s *Signals) Targets() map[signals.Key]float64 {
+	targets := map[signals.Key]float64{}
+	for key, signal := range s.byKey() {
+		if *signal.enabled {
+			targets[key] = *signal.target
+		}
+	}
+	return targets
+}
+
 // applySignalDefaults fills in the keys of the signals that were not given.
 func (c *Config) applySignalDefaults(given keySet) {
-	signals := &c.Autoscaling.Signals
-	orDefault(given, "autoscaling.signals.requestsRunning.enabled", &signals.RequestsRunning.Enabled, true)
-	orDefault(given, "autoscaling.signals.requestsRunning.target", &signals.RequestsRunning.Target,
-		runningTarget(c.Model.MaxNumSeqs))
-	orDefault(given, "autoscaling.signals.requestsWaiting.enabled", &signals.RequestsWaiting.Enabled, true)
-	orDefault(given, "autoscaling.signals.requestsWaiting.target", &signals.RequestsWaiting.Target, 4)
-	orDefault(given, "autoscaling.signals.gpuUtilization.enabled", &signals.GPUUtilization.Enabled, true)
-	orDefault(given, "autoscaling.signals.gpuUtilization.target", &signals.GPUUtilization.Target, 80)
-	orDefault(given, "autoscaling.signals.gpuUtilization.guardRequests", &signals.GPUUtilization.GuardRequests,
-		guardRequests(signals.RequestsRunning.Target, c.Model.MaxNumSeqs))
-}
-
-// runningTarget is the default target of requests running: whole, except for a replica that works on
-// one request only, whose average can exceed nothing but a fraction.
-func runningTarget(maxNumSeqs int) float64 {
-	if maxNumSeqs <= 1 {
-		return runningShare
+	s := &c.Autoscaling.Signals
+	fields := s.byKey()
+	for _, definition := range signals.Catalogue() {
+		key := signalKeys + string(definition.Key)
+		orDefault(given, key+".enabled", fields[definition.Key].enabled, definition.Default)
+		orDefault(given, key+".target", fields[definition.Key].target, definition.DefaultTarget(c.Model.MaxNumSeqs))
 	}
-	return math.Floor(runningShare * float64(maxNumSeqs))
+	orDefault(given, signalKeys+"gpuUtilization.guardRequests", &s.GPUUtilization.GuardRequests,
+		guardRequests(s.RequestsRunning.Target, c.Model.MaxNumSeqs))
 }
 
-// guardRequests is the default guard of the GPU signal. A GPU that decodes anything reads near 100 %, so
+// guardRequests returns the default guard of the GPU signal. A GPU that decodes anything reads near 100 %, so
 // that the guard decides how many requests make a replica full in the eyes of that signal: with less than
 // the target of requests running, GPUs would be added long before the ones that are there are used.
 func guardRequests(runningTarget float64, maxNumSeqs int) float64 {
 	return math.Max(1, math.Min(runningTarget, float64(maxNumSeqs)))
 }
 
-// validateSignals refuses targets that can never be exceeded: the replica count would stay where it is.
-func (c *Config) validateSignals(r *report) {
-	s := c.Autoscaling.Signals
-	const prefix = "autoscaling.signals."
-	if !s.RequestsRunning.Enabled && !s.RequestsWaiting.Enabled && !s.GPUUtilization.Enabled {
-		r.bad(prefix+"requestsRunning.enabled", false, "at least one signal enabled, or nothing ever scales",
-			r.set(prefix+"requestsRunning.enabled", "true"))
+// checkSignals refuses targets that can never be exceeded: the replica count would stay where it is.
+func (c *Config) checkSignals(r *report) {
+	s := &c.Autoscaling.Signals
+	targets := s.Targets()
+	if len(targets) == 0 {
+		r.bad(signalKeys+"requestsRunning.enabled", false, "at least one signal enabled, or nothing ever scales",
+			r.set(signalKeys+"requestsRunning.enabled", "true"))
 	}
-	maxNumSeqs := float64(c.Model.MaxNumSeqs)
-	if s.RequestsRunning.Enabled && r.target(prefix+"requestsRunning.target", s.RequestsRunning.Target) &&
-		maxNumSeqs >= 1 && !reachable(s.RequestsRunning.Target, maxNumSeqs) {
-		r.bad(prefix+"requestsRunning.target", s.RequestsRunning.Target,
-			fmt.Sprintf("below %.4g: a replica never runs more than model.maxNumSeqs (%d) requests, and the HPA ignores a tenth above the target",
-				maxNumSeqs/(1+hpaTolerance), c.Model.MaxNumSeqs),
-			fmt.Sprintf("set it to %g, or raise model.maxNumSeqs", runningTarget(c.Model.MaxNumSeqs)))
-	}
-	if s.RequestsWaiting.Enabled {
-		r.target(prefix+"requestsWaiting.target", s.RequestsWaiting.Target)
-	}
-	if !s.GPUUtilization.Enabled {
+	if r.anyRefused("model.maxNumSeqs") {
 		return
 	}
-	if r.target(prefix+"gpuUtilization.target", s.GPUUtilization.Target) && !reachable(s.GPUUtilization.Target, 100) {
-		r.bad(prefix+"gpuUtilization.target", s.GPUUtilization.Target,
-			fmt.Sprintf("below %.4g: utilisation ends at 100 percent, and the HPA ignores a tenth above the target", 100/(1+hpaTolerance)),
-			r.set(prefix+"gpuUtilization.target", "80"))
+	for _, definition := range signals.Catalogue() {
+		if target, on := targets[definition.Key]; on {
+			checkTarget(r, definition, target, c.Model.MaxNumSeqs)
+		}
 	}
-	if guard := s.GPUUtilization.GuardRequests; guard < 1 || maxNumSeqs >= 1 && guard > maxNumSeqs {
-		r.bad(prefix+"gpuUtilization.guardRequests", guard, fmt.Sprintf("1 to model.maxNumSeqs (%d)", c.Model.MaxNumSeqs),
+	if guard := s.GPUUtilization.GuardRequests; s.GPUUtilization.Enabled && guard > float64(c.Model.MaxNumSeqs) {
+		r.bad(signalKeys+"gpuUtilization.guardRequests", guard, fmt.Sprintf("1 to model.maxNumSeqs (%d)", c.Model.MaxNumSeqs),
 			"remove the key: the target of requests running suits; less adds GPUs before those that are there are full")
 	}
 }
 
-// target reports a target that an HPA cannot hold: quantities keep three decimals.
-func (r *report) target(key string, target float64) bool {
-	if target >= 0.001 {
-		return true
+// checkTarget reports a target that an HPA cannot hold, or that the average cannot exceed.
+func checkTarget(r *report, definition signals.Definition, target float64, maxNumSeqs int) {
+	key := signalKeys + string(definition.Key) + ".target"
+	switch {
+	case target < signals.SmallestTarget:
+		r.bad(key, target, fmt.Sprintf("at least %g, the smallest that an HPA keeps", signals.SmallestTarget), "to switch the signal off, set its enabled to false")
+	case !definition.Reachable(target, maxNumSeqs):
+		bound := definition.Bound(maxNumSeqs)
+		fix := fmt.Sprintf("set it to %g", definition.DefaultTarget(maxNumSeqs))
+		if bound.RaisedBy != "" {
+			fix += ", or raise " + bound.RaisedBy
+		}
+		r.bad(key, target, fmt.Sprintf("below %.4g: %s, and the HPA ignores a tenth above the target", bound.LowestUnreachable(), bound.Why()), fix)
 	}
-	r.bad(key, target, "above 0", "to switch the signal off, set its enabled to false")
-	return false
 }
-
-// reachable says whether an average can exceed a target by more than the HPA tolerates.
-func reachable(target, highest float64) bool { return highest/target > 1+hpaTolerance }
 
 // warnOfSignals looks at how the signals go together.
 func (c *Config) warnOfSignals(r *report) {
 	s := c.Autoscaling.Signals
-	const prefix = "autoscaling.signals."
 	if s.GPUUtilization.Enabled && !s.RequestsRunning.Enabled && !s.RequestsWaiting.Enabled {
-		r.warn(prefix+"gpuUtilization.enabled", true,
-			fmt.Sprintf("without a request signal the autoscaler cannot tell a busy replica from a full one: a GPU reads near 100 percent whenever anything is decoded, and never more, so replicas grow by a factor of %.2f at a time however long the queue",
+		r.warn(signalKeys+"gpuUtilization.enabled", true,
+			fmt.Sprintf("without a request signal the autoscaler cannot tell a busy replica from a full one: a GPU reads near 100 percent whenever anything is "+
+				"decoded, and never more, so replicas grow by a factor of %.2f at a time however long the queue",
 				100/s.GPUUtilization.Target),
-			r.set(prefix+"requestsWaiting.enabled", "true"))
+			r.set(signalKeys+"requestsWaiting.enabled", "true"))
 	}
 	if s.GPUUtilization.Enabled && s.RequestsRunning.Enabled && s.GPUUtilization.GuardRequests > s.RequestsRunning.Target {
-		r.warn(prefix+"gpuUtilization.guardRequests", s.GPUUtilization.GuardRequests,
-			fmt.Sprintf("utilisation counts in full only from so many requests on, which is above requestsRunning.target (%g): by then the requests have scaled up, and the GPU signal decides nothing",
+		r.warn(signalKeys+"gpuUtilization.guardRequests", s.GPUUtilization.GuardRequests,
+			fmt.Sprintf("utilisation counts in full only from so many requests on, which is above requestsRunning.target (%g): by then the requests have "+
+				"scaled up, and the GPU signal decides nothing",
 				s.RequestsRunning.Target),
 			"lower it, or switch gpuUtilization off")
 	}
 	if s.RequestsWaiting.Enabled && s.RequestsWaiting.Target > float64(c.Model.MaxNumSeqs) {
-		r.warn(prefix+"requestsWaiting.target", s.RequestsWaiting.Target,
-			fmt.Sprintf("a queue longer than model.maxNumSeqs (%d) is more than one full batch: each new request waits for a whole one before replicas are added", c.Model.MaxNumSeqs),
+		r.warn(signalKeys+"requestsWaiting.target", s.RequestsWaiting.Target,
+			fmt.Sprintf("a queue longer than model.maxNumSeqs (%d) is more than one full batch: each new request waits for a whole one before replicas are "+
+				"added", c.Model.MaxNumSeqs),
 			"3 to 5 is usual")
+	}
+	c.warnOfKVCache(r)
+}
+
+// warnOfKVCache warns of a KV-cache signal that cannot do what it is for.
+func (c *Config) warnOfKVCache(r *report) {
+	s := c.Autoscaling.Signals
+	if !s.KVCacheUsage.Enabled {
+		return
+	}
+	if !s.RequestsRunning.Enabled && !s.RequestsWaiting.Enabled {
+		r.warn(signalKeys+"kvCacheUsage.enabled", true,
+			fmt.Sprintf("without a request signal a queue of requests adds no replica while the cache has room, and usage never exceeds 100 percent, so "+
+				"replicas grow by a factor of %.2f at a time however long the queue",
+				100/s.KVCacheUsage.Target),
+			r.set(signalKeys+"requestsWaiting.enabled", "true"))
+	}
+	footprint, server, ok := c.fit()
+	if !ok {
+		return
+	}
+	fit := sizing.Compute(footprint, server)
+	if highest := 100 * float64(c.Model.MaxNumSeqs) / fit.FullLength(); highest <= s.KVCacheUsage.Target*(1+hpaTolerance) {
+		r.warn(signalKeys+"kvCacheUsage.target", s.KVCacheUsage.Target,
+			fmt.Sprintf("the KV cache of %.1f GiB holds %.1f requests of model.maxModelLen (%d) tokens, so model.maxNumSeqs (%d) of them use about %.0f "+
+				"percent of it at most, and the HPA ignores a tenth above the target: the signal decides nothing",
+				fit.Cache, fit.FullLength(), c.Model.MaxModelLen, c.Model.MaxNumSeqs, highest),
+			"raise model.maxNumSeqs, or switch kvCacheUsage off: the requests running scale up first")
 	}
 }

@@ -1,4 +1,4 @@
-// Package outputs is the form of the stack outputs that programs read. It imports nothing of Pulumi, so that a
+// Package outputs defines the stack outputs that programs read. It imports nothing of Pulumi, so that a
 // program that reads them does not link the clouds' SDKs.
 package outputs
 
@@ -7,18 +7,18 @@ import (
 	"fmt"
 )
 
-// PipelineKey is the name of the stack output that holds a Pipeline.
+// PipelineKey is the name of the stack output with a Pipeline.
 const PipelineKey = "pipeline"
 
 // KubeconfigKey is the name of the stack output with the kubeconfig of a cloud's cluster, a secret.
 // A stack on an existing cluster has none; see Pipeline.Kubeconfig.
 const KubeconfigKey = "kubeconfig"
 
-// Pipeline says where each part of the path from a server's metrics to its number of replicas is.
-// It holds no secrets.
+// Pipeline describes where each part of the path from a server's metrics to its number of replicas is.
+// It has no secrets in it.
 type Pipeline struct {
-	// Kubeconfig is the file that the stack was deployed with, as its configuration says it: "" is the
-	// KUBECONFIG of whoever runs. Context is the context in it. Both are "" where the stack has the
+	// Kubeconfig is the file that the stack was deployed with, as in its configuration: "" is the
+	// reader's own KUBECONFIG. Context is the context in it. Both are "" where the stack has the
 	// output KubeconfigKey.
 	Kubeconfig string `json:"kubeconfig"`
 	Context    string `json:"context"`
@@ -26,8 +26,8 @@ type Pipeline struct {
 	Serving Serving `json:"serving"`
 	// Metrics is the pipeline from the server's metrics to the HPA: "prometheus-operator" or "google-managed".
 	Metrics string `json:"metrics"`
-	// Prometheus is the Service of Prometheus; its name is "" where the cloud stores the metrics, and there is
-	// none to ask in the cluster.
+	// Prometheus is the Service of Prometheus; its name is "" where the cloud stores the metrics and the
+	// cluster has no Prometheus.
 	Prometheus Service `json:"prometheus"`
 	// Adapter is the Deployment that serves the custom metrics API.
 	Adapter Workload `json:"adapter"`
@@ -40,14 +40,14 @@ type Pipeline struct {
 	Rules []string `json:"rules"`
 	// GPUMetrics is the source of DCGM's series: "dcgm-chart", "managed" or "simulated".
 	GPUMetrics string `json:"gpuMetrics"`
-	// GPUSeries are the names that DCGM's utilisation may have, one of which is there; empty where no signal
+	// GPUSeries are the names that DCGM's utilisation may have, one of which exists; empty where no signal
 	// needs it.
 	GPUSeries []string `json:"gpuSeries"`
 	// SignalInterval is how often signals are scraped and their rules run, in Go's form, such as "2s".
 	SignalInterval string `json:"signalInterval"`
 }
 
-// Serving is the server's objects; all have the same namespace.
+// Serving are the server's objects; all have the same namespace.
 type Serving struct {
 	Namespace  string `json:"namespace"`
 	Deployment string `json:"deployment"`
@@ -76,14 +76,14 @@ type Signal struct {
 	Name string `json:"name"`
 	// Series in Prometheus that the adapter serves under Name.
 	Series string `json:"series"`
-	// Query is PromQL that gives what the adapter serves: one sample for each pod, with the label pod.
+	// Query is PromQL for what the adapter serves: one sample for each pod, with the label pod.
 	Query string `json:"query"`
 	// Target is the average per pod above which replicas are added, in Unit.
 	Target float64 `json:"target"`
 	Unit   string  `json:"unit"`
 }
 
-// Plain is the pipeline as maps and lists, for an engine that knows no structs.
+// Plain returns the pipeline as maps and lists, for an engine without structs.
 func (p Pipeline) Plain() (map[string]any, error) {
 	text, err := json.Marshal(p)
 	if err != nil {

@@ -51,7 +51,19 @@ const (
 	killedDelay = 10 * time.Second
 )
 
-var allSignals = []string{running, waiting, gpu}
+// allSignals are what the HPA of a stack with the default signals asks for.
+var allSignals = defaultSignals(func(d signals.Definition) string { return d.Name })
+
+// defaultSignals lists something of each signal that is on by default.
+func defaultSignals(of func(signals.Definition) string) []string {
+	var all []string
+	for _, d := range signals.Catalogue() {
+		if d.Default {
+			all = append(all, of(d))
+		}
+	}
+	return all
+}
 
 // environment is prepared by TestMain for all tests.
 var environment struct {

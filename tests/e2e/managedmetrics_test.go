@@ -25,10 +25,7 @@ const (
 )
 
 // managedSignals are the names of the metrics that the HPA reads from Google's adapter.
-var managedSignals = []string{
-	signals.CloudMonitoringName(signals.SeriesRequestsRunning), signals.CloudMonitoringName(signals.SeriesRequestsWaiting),
-	signals.CloudMonitoringName(signals.RecordGPUUtilizationGuarded),
-}
+var managedSignals = defaultSignals(func(d signals.Definition) string { return signals.CloudMonitoringName(d.Series) })
 
 // switchUnderLoad changes the pipeline with one up while the same number of requests is always in flight: the
 // replicas must never become fewer, and afterwards the HPA has every signal from the new pipeline.

@@ -69,6 +69,8 @@ var situations = map[string]situation{
 	"eks.nodeAutoscalerInstalled":          {attached: true},
 	"eks.devicePluginInstalled":            {attached: true},
 	"aks.devicePluginInstalled":            {attached: true},
+
+	"autoscaling.signals.kvCacheUsage.target": {before: map[string]any{"autoscaling.signals.kvCacheUsage.enabled": true}},
 }
 
 // unknownModel is a model outside of the program's table, with its size.

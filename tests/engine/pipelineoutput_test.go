@@ -54,3 +54,17 @@ func TestPipelineOutputWithoutTheGPUSignal(t *testing.T) {
 	assert.Empty(t, pipeline.GPUSeries)
 	assert.Len(t, pipeline.Signals, 2)
 }
+
+// A signal that is off by default is the same everywhere as soon as it is on.
+func TestPipelineOutputWithTheKVCacheSignal(t *testing.T) {
+	s := newStack(t, "local", nil)
+	s.set("autoscaling.signals.kvCacheUsage.enabled", true)
+	s.up()
+	pipeline := pipelineOf(t, s.find("Stack", project+"-local").Outputs.Mappable())
+	assert.Contains(t, pipeline.Rules, "vllm:kv_cache_usage:max")
+	assert.Equal(t, []string{"vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"}, pipeline.ServerSeries)
+	assert.Contains(t, pipeline.Signals, outputs.Signal{
+		Name: "vllm_kv_cache_usage", Series: "vllm:kv_cache_usage:max", Target: 80, Unit: "percent",
+		Query: `max by (pod) (vllm:kv_cache_usage:max{namespace="vllm"})`,
+	})
+}

@@ -120,7 +120,8 @@ func healthy() map[string]string {
 		"wal":          of("prometheus_tsdb_wal_storage_size_bytes", prometheus, "100000000x400"),
 		"head":         of("prometheus_tsdb_head_chunks_storage_size_bytes", prometheus, "100000000x400"),
 	}
-	for _, name := range []string{signals.MetricRequestsRunning, signals.MetricRequestsWaiting, signals.MetricGPUUtilization} {
+	for _, definition := range signals.Catalogue() {
+		name := definition.Name
 		series["target "+name] = of("kube_horizontalpodautoscaler_spec_target_metric", hpa+`,metric_name="`+name+`",metric_target_type="average"`, "4x400")
 		series["reading "+name] = of("kube_horizontalpodautoscaler_status_target_metric", hpa+`,metric_name="`+name+`",metric_target_type="average"`, "1x400")
 	}
@@ -132,6 +133,7 @@ func healthy() map[string]string {
 		series["running "+short] = of("vllm:num_requests_running", engine, "3x400")
 		series["waiting "+short] = of("vllm:num_requests_waiting", engine, "0x400")
 		series["gpu "+short] = of("vllm:gpu_utilization:guarded", pod(name), "60x400")
+		series["kv cache "+short] = of("vllm:kv_cache_usage:max", pod(name), "30x400")
 		series["first tokens "+short] = of("vllm:time_to_first_token_seconds_count", engine, "0+60x400")
 		series["in time "+short] = of("vllm:time_to_first_token_seconds_bucket", engine+`,le="2.5"`, "0+59x400")
 		series["in 1s "+short] = of("vllm:time_to_first_token_seconds_bucket", engine+`,le="1.0"`, "0+30x400")
@@ -184,7 +186,7 @@ func TestHealthyStackIsSilent(t *testing.T) {
 		"three late requests at night":     {"first tokens a": "0x30 1 2 3x400", "in time a": "0x400", "first tokens b": "0x400", "in time b": "0x400"},
 		"a late burst of a few minutes":    {"in time a": "0+59x100 5900x3 5900+59x290", "in time b": "0+59x100 5900x3 5900+59x290"},
 		"one scrape lost":                  {"up a": "1x30 0 1x400", "running a": "3x30 _ 3x400"},
-		"a pod that starts is not scraped": {"up b": "0x40 1x400", "pod ready b": "0x40 1x400", "running b": "_x41 0x400", "waiting b": "_x41 0x400", "gpu b": "_x41 0x400"},
+		"a pod that starts is not scraped": {"up b": "0x40 1x400", "pod ready b": "0x40 1x400", "running b": "_x41 0x400", "waiting b": "_x41 0x400", "gpu b": "_x41 0x400", "kv cache b": "_x41 0x400"},
 		"a restart now and then":           {"restarts a": "1x100 2x100 3x200"},
 		"the adapter is rolled out":        {"adapter": "2x30 0x3 2x400"},
 		"a warm GPU for a moment":          {"temperature": "70x30 90x5 70x400"},
@@ -203,11 +205,12 @@ func TestHealthyStackIsSilent(t *testing.T) {
 func starting() map[string]string {
 	return change(healthy(), map[string]string{
 		"spec": "1x400", "replicas": "1x400", "ready": "0x400", "desired": "0x400", "active": "0x400", "active false": "1x400",
-		"adapter": "_x2 0 2x400", "pod ready a": "0x400", "up a": "0x400", "running a": "", "waiting a": "", "gpu a": "",
-		"first tokens a": "", "in time a": "", "in 1s a": "", "pod ready b": "", "up b": "", "running b": "", "waiting b": "", "gpu b": "",
+		"adapter": "_x2 0 2x400", "pod ready a": "0x400", "up a": "0x400", "running a": "", "waiting a": "", "gpu a": "", "kv cache a": "",
+		"first tokens a": "", "in time a": "", "in 1s a": "", "pod ready b": "", "up b": "", "running b": "", "waiting b": "", "gpu b": "", "kv cache b": "",
 		"first tokens b": "", "in time b": "", "in 1s b": "", "restarts b": "",
 		"reading " + signals.MetricRequestsRunning: "", "reading " + signals.MetricRequestsWaiting: "", "reading " + signals.MetricGPUUtilization: "",
-		"exporter up": "_x3 0x2 1x400",
+		"reading " + signals.MetricKVCacheUsage: "",
+		"exporter up":                           "_x3 0x2 1x400",
 	})
 }
 
@@ -242,6 +245,9 @@ func TestAlertsFire(t *testing.T) {
 		"no GPU series": {
 			map[string]string{"gpu a": "3x30 stale", "gpu b": "3x30 stale"},
 			[]string{"VLLMSignalAbsent"}, 33, 35, map[string]string{"signal": signals.MetricGPUUtilization}},
+		"no KV-cache series": {
+			map[string]string{"kv cache a": "30x30 stale", "kv cache b": "30x30 stale"},
+			[]string{"VLLMSignalAbsent"}, 33, 35, map[string]string{"signal": signals.MetricKVCacheUsage}},
 		"one pod without a signal": {
 			map[string]string{"gpu b": "60x30 stale"},
 			[]string{"VLLMSignalMissing"}, 35, 37, map[string]string{"signal": signals.MetricGPUUtilization, "pod": podB, "severity": "warning"}},

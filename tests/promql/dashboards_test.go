@@ -20,12 +20,10 @@ import (
 // observedSettings are the settings of a production stack.
 func observedSettings(t *testing.T) telemetry.Settings {
 	t.Helper()
-	catalogue, err := signals.Catalogue(settings())
-	require.NoError(t, err)
 	return telemetry.Settings{
 		ServingNamespace: "vllm", MonitoringNamespace: "monitoring", Deployment: "vllm", Autoscaler: "vllm",
-		Adapter: "prometheus-adapter", PrometheusJob: "kps-prometheus", GPUJob: "(.+/)?dcgm-exporter",
-		Signals: catalogue, SignalInterval: 2 * time.Second,
+		Adapter: "prometheus-adapter", MetricsAPI: "v1beta1.custom.metrics.k8s.io", PrometheusJob: "kps-prometheus", GPUJob: "(.+/)?dcgm-exporter",
+		Signals: enabled(t, settings()), SignalInterval: 2 * time.Second,
 	}
 }
 

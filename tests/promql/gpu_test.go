@@ -176,13 +176,13 @@ func TestOneRequestStaysBelowTheGPUTarget(t *testing.T) {
 	p.evaluate(0)
 	got := p.served(signals.MetricGPUUtilization, "vllm", 0, "a")
 	require.Len(t, got, 1)
-	assert.Less(t, got["a"], settings().GPUTarget)
+	assert.Less(t, got["a"], settings().Targets[signals.KeyGPUUtilization])
 }
 
 // With the signal off, the adapter must not serve it, although dashboards still use its series.
 func TestGPUSignalOff(t *testing.T) {
 	s := settings()
-	s.GPUTarget = 0
+	delete(s.Targets, signals.KeyGPUUtilization)
 	p := newPipeline(t, s, at0(with(serving("vllm", "a", 3), renamed(percent, "vllm", "a", 98))...))
 	p.evaluate(0)
 	requireValues(t, map[string]float64{"vllm/a": 98}, p.recorded(signals.RecordGPUUtilization, 0), "unguarded")

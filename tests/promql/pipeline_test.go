@@ -29,17 +29,25 @@ import (
 	"vllm-autoscaling/components/signals"
 )
 
-// settings are valid; tests change a field of them.
+// settings are valid, with every signal on; tests change a field of them.
 func settings() signals.Settings {
 	return signals.Settings{
-		Namespace:        "vllm",
-		RunningTarget:    12,
-		WaitingTarget:    4,
-		GPUTarget:        80,
+		Namespace: "vllm",
+		Targets: map[signals.Key]float64{
+			signals.KeyRequestsRunning: 12, signals.KeyRequestsWaiting: 4, signals.KeyGPUUtilization: 80, signals.KeyKVCacheUsage: 80,
+		},
 		GPUGuardRequests: 3,
 		Interval:         2 * time.Second,
 		MaxNumSeqs:       16,
 	}
+}
+
+// enabled returns the signals that are on with settings.
+func enabled(t *testing.T, s signals.Settings) []signals.Signal {
+	t.Helper()
+	all, err := signals.Enabled(signals.Catalogue(), s)
+	require.NoError(t, err)
+	return all
 }
 
 // parserOf is Prometheus' parser without feature flags.
@@ -79,8 +87,7 @@ func ruleGroups(t *testing.T, engine *promql.Engine, storage *teststorage.TestSt
 // ruleFile returns the generated rules as the operator mounts them into Prometheus, after parsing them strictly.
 func ruleFile(t *testing.T, s signals.Settings) []byte {
 	t.Helper()
-	require.NoError(t, s.Validate())
-	text, err := yaml.Marshal(signals.Rules(s))
+	text, err := yaml.Marshal(signals.Rules(s, enabled(t, s)))
 	require.NoError(t, err)
 	_, errs := rulefmt.Parse(text, false, model.LegacyValidation, parserOf(), slog.New(slog.DiscardHandler))
 	require.Empty(t, errs, "%s", text)
@@ -153,10 +160,8 @@ func (p *pipeline) recorded(series string, at time.Duration) map[string]float64 
 // and the name pattern, fills in the query, and reads one value for each pod.
 func (p *pipeline) served(metric, namespace string, at time.Duration, pods ...string) map[string]float64 {
 	p.t.Helper()
-	catalogue, err := signals.Catalogue(p.settings)
-	require.NoError(p.t, err)
 	queries := map[string]bool{}
-	for _, rule := range signals.AdapterConfig(catalogue).Rules {
+	for _, rule := range signals.AdapterConfig(enabled(p.t, p.settings)).Rules {
 		pattern := regexp.MustCompile(rule.Name.Matches)
 		for _, sample := range p.query(rule.SeriesQuery, at) {
 			name := sample.Metric.Get(model.MetricNameLabel)

@@ -17,8 +17,10 @@ func variants() map[string]signals.Settings {
 	for name, change := range map[string]func(*signals.Settings){
 		"all signals":         func(*signals.Settings) {},
 		"simulated GPU":       func(s *signals.Settings) { s.SimulateGPU = true },
-		"no GPU signal":       func(s *signals.Settings) { s.GPUTarget = 0 },
-		"GPU signal alone":    func(s *signals.Settings) { s.RunningTarget, s.WaitingTarget = 0, 0 },
+		"no GPU signal":       func(s *signals.Settings) { delete(s.Targets, signals.KeyGPUUtilization) },
+		"GPU signal alone":    func(s *signals.Settings) { s.Targets = map[signals.Key]float64{signals.KeyGPUUtilization: 80} },
+		"KV cache off":        func(s *signals.Settings) { delete(s.Targets, signals.KeyKVCacheUsage) },
+		"standalone rules":    func(s *signals.Settings) { s.StandaloneRules = true },
 		"fractional guard":    func(s *signals.Settings) { s.GPUGuardRequests = 0.0000025 },
 		"odd interval":        func(s *signals.Settings) { s.Interval = 61*time.Second + 5*time.Millisecond },
 		"namespace with dash": func(s *signals.Settings) { s.Namespace = "0-team-a-9" },
@@ -35,14 +37,12 @@ func TestEveryExpressionParses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ruleFile(t, s) // rulefmt parses every rule's expression
 
-			catalogue, err := signals.Catalogue(s)
-			require.NoError(t, err)
-			for _, signal := range catalogue {
-				if signal.Expr != "" {
-					requireVector(t, signal.Expr)
+			for _, signal := range enabled(t, s) {
+				if signal.Expr != nil {
+					requireVector(t, signal.Expr(s))
 				}
 			}
-			for _, rule := range signals.AdapterConfig(catalogue).Rules {
+			for _, rule := range signals.AdapterConfig(enabled(t, s)).Rules {
 				selector, err := parserOf().ParseExpr(rule.SeriesQuery)
 				require.NoError(t, err, rule.SeriesQuery)
 				require.IsType(t, &parser.VectorSelector{}, selector, "the adapter passes %s to the series API", rule.SeriesQuery)
@@ -63,9 +63,7 @@ func requireVector(t *testing.T, expr string) {
 
 // A query of the adapter has the matchers inside EVERY selector; a selector without them would add other namespaces' pods.
 func TestAdapterQueriesSelectOnlyTheAskedPods(t *testing.T) {
-	catalogue, err := signals.Catalogue(settings())
-	require.NoError(t, err)
-	for _, rule := range signals.AdapterConfig(catalogue).Rules {
+	for _, rule := range signals.AdapterConfig(enabled(t, settings())).Rules {
 		parsed, err := parserOf().ParseExpr(fill(t, rule.MetricsQuery, "some_series", "vllm", "a", "b"))
 		require.NoError(t, err)
 		for _, matchers := range parser.ExtractSelectors(parsed) {

@@ -314,9 +314,9 @@ func (d *demo) scale(ctx context.Context) error {
 // cause names the signals above their target.
 func cause(s report.Sample) string {
 	var above []string
-	for _, name := range []string{signals.MetricRequestsRunning, signals.MetricRequestsWaiting, signals.MetricGPUUtilization} {
-		if reading := s.Signals[name]; reading.Ratio() > 1 {
-			above = append(above, name+" "+reading.String())
+	for _, signal := range signals.Catalogue() {
+		if reading := s.Signals[signal.Name]; reading.Ratio() > 1 {
+			above = append(above, signal.Name+" "+reading.String())
 		}
 	}
 	return strings.Join(above, ", ")
@@ -378,15 +378,15 @@ func nothing(objects []lab.Object, who string) error {
 }
 
 func (d *demo) writeReport(failed error) error {
+	var plotted []report.Signal
+	for _, signal := range shown() {
+		plotted = append(plotted, report.Signal{Name: signal.Name, Label: signal.Label, Unit: string(signal.Unit) + " per pod"})
+	}
 	r := &report.Report{
-		Title:   "vllm-autoscaling: a step of load on the lab",
-		Started: d.out.started,
-		Notes:   d.notes,
-		Signals: []report.Signal{
-			{Name: signals.MetricRequestsRunning, Label: "requests running", Unit: "requests per pod"},
-			{Name: signals.MetricRequestsWaiting, Label: "requests waiting", Unit: "requests per pod"},
-			{Name: signals.MetricGPUUtilization, Label: "GPU, guarded", Unit: "percent per pod"},
-		},
+		Title:    "vllm-autoscaling: a step of load on the lab",
+		Started:  d.out.started,
+		Notes:    d.notes,
+		Signals:  plotted,
 		Samples:  d.recorder.Samples(),
 		Events:   d.recorder.Events(),
 		Requests: d.requests,

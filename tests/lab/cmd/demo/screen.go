@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -82,11 +83,27 @@ func (s *screen) line(text string) {
 	}
 }
 
-const columns = "%6s  %14s  %14s  %14s  %8s  %6s"
+// shown are the signals of a stack that says nothing of signals, as the demo's.
+func shown() []signals.Definition {
+	return slices.DeleteFunc(signals.Catalogue(), func(d signals.Definition) bool { return !d.Default })
+}
+
+// columns prints one line of the live view.
+func (s *screen) columns(load string, readings []string, desired, ready string) {
+	line := fmt.Sprintf("%6s", load)
+	for _, reading := range readings {
+		line += fmt.Sprintf("  %14s", reading)
+	}
+	s.say("%s  %8s  %6s", line, desired, ready)
+}
 
 // heading names the columns of change.
 func (s *screen) heading() {
-	s.say(columns, "load", "running/target", "waiting/target", "GPU %/target", "desired", "ready")
+	var headings []string
+	for _, signal := range shown() {
+		headings = append(headings, signal.Column+"/target")
+	}
+	s.columns("load", headings, "desired", "ready")
 }
 
 // change is one line of the live view: values and targets are what the HPA's
@@ -102,7 +119,9 @@ func (s *screen) change(sample report.Sample) {
 	if sample.Desired == 0 {
 		desired = "?" // the HPA has not computed anything yet
 	}
-	s.say(columns, fmt.Sprintf("%g", sample.Load),
-		reading(signals.MetricRequestsRunning), reading(signals.MetricRequestsWaiting), reading(signals.MetricGPUUtilization),
-		desired, fmt.Sprint(sample.Ready))
+	var readings []string
+	for _, signal := range shown() {
+		readings = append(readings, reading(signal.Name))
+	}
+	s.columns(fmt.Sprintf("%g", sample.Load), readings, desired, fmt.Sprint(sample.Ready))
 }

@@ -1,0 +1,197 @@
+package components
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	kautoscalingv2 "k8s.io/api/autoscaling/v2"
+
+	"vllm-autoscaling/components/alerts"
+	"vllm-autoscaling/components/dashboards"
+	"vllm-autoscaling/components/googlemanaged"
+	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/providers"
+)
+
+// Every implementation is one of the seam.
+var (
+	_ Collector = (*PrometheusOperatorCollector)(nil)
+	_ Collector = (*GoogleManagedCollector)(nil)
+	_ Backend   = (*PrometheusAdapterBackend)(nil)
+	_ Backend   = (*StackdriverBackend)(nil)
+)
+
+// pipelineUnderTest is a collector and a backend with the signals that are on.
+type pipelineUnderTest struct {
+	collector func(t *testing.T, enabled []signals.Signal) Collector
+	backend   func(t *testing.T, enabled []signals.Signal, namespaces []pulumi.Resource) Backend
+	// rules is the object with the recording rules.
+	rules [2]string
+}
+
+func pipelinesUnderTest() map[string]pipelineUnderTest {
+	return map[string]pipelineUnderTest{
+		"prometheus-operator": {
+			collector: func(t *testing.T, enabled []signals.Signal) Collector {
+				t.Helper()
+				return &PrometheusOperatorCollector{
+					Stack: kubePrometheusStackArgs(), Exporter: dcgmExporterArgs(providers.DCGMChart),
+					Rules: &GPURulesArgs{Namespace: "monitoring", Settings: signalSettings(), Signals: enabled},
+				}
+			},
+			backend: func(t *testing.T, enabled []signals.Signal, namespaces []pulumi.Resource) Backend {
+				t.Helper()
+				args := prometheusAdapterArgs(t)
+				args.Signals = enabled
+				return &PrometheusAdapterBackend{Adapter: args, Namespaces: namespaces}
+			},
+			rules: [2]string{"kubernetes:monitoring.coreos.com/v1:PrometheusRule", GPURulesName},
+		},
+		"google-managed": {
+			collector: func(t *testing.T, enabled []signals.Signal) Collector {
+				t.Helper()
+				args := managedArgs(t)
+				args.Signals = enabled
+				return &GoogleManagedCollector{
+					CollectorNamespace: googlemanaged.Namespace, Objects: args,
+					ManagedScraper: ManagedScraper{Interval: ManagedMinInterval, Series: signals.ServerSeries(enabled)},
+				}
+			},
+			backend: func(t *testing.T, enabled []signals.Signal, namespaces []pulumi.Resource) Backend {
+				t.Helper()
+				args := stackdriverArgs(t)
+				args.Signals = enabled
+				return &StackdriverBackend{Adapter: args, Namespaces: namespaces}
+			},
+			rules: [2]string{clusterRulesType, googlemanaged.Rules},
+		},
+	}
+}
+
+// runPipeline registers a whole pipeline with a server.
+func runPipeline(t *testing.T, p pipelineUnderTest, enabled []signals.Signal) (*record, Backend) {
+	t.Helper()
+	var backend Backend
+	r := run(t, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
+		namespace, err := anchor(ctx, "namespace", provider)
+		if err != nil {
+			return err
+		}
+		collector := p.collector(t, enabled)
+		collected, err := collector.Collect(ctx, provider)
+		if err != nil {
+			return err
+		}
+		backend = p.backend(t, enabled, []pulumi.Resource{namespace})
+		serving, err := backend.Serve(ctx, collected, provider)
+		if err != nil {
+			return err
+		}
+		server := vllmArgs()
+		server.Scraper, server.ScrapeInterval, server.MonitoringNamespace = collector, ManagedMinInterval, collected.Namespace
+		server.MonitoringCRDs = collected.Kinds
+		if _, err := NewVLLM(ctx, "vllm", server, provider); err != nil {
+			return err
+		}
+		scaler := autoscalerArgs(t)
+		scaler.DependsOn = serving
+		_, err = backend.Scale(ctx, scaler, provider)
+		return err
+	})
+	return r, backend
+}
+
+func TestPipelines(t *testing.T) {
+	for name, p := range pipelinesUnderTest() {
+		t.Run(name, func(t *testing.T) {
+			r, backend := runPipeline(t, p, enabled(t, signalSettings()))
+			names := backend.Names()
+			hpa := r.get(t, "kubernetes:autoscaling/v2:HorizontalPodAutoscaler", names.Autoscaler)
+			assert.True(t, hpa.dependsOn(p.rules[0], p.rules[1]), "no metric without the rules")
+			api := r.get(t, "kubernetes:apiregistration.k8s.io/v1:APIService", names.API)
+			assert.True(t, hpa.dependsOn(api.Type, api.Name))
+			assert.True(t, api.dependsOn(anchorType, "namespace"), "the APIService goes before the namespaces")
+			assert.Equal(t, names.Adapter, path(t, plain(api), "spec", "service", "name"))
+			assert.Equal(t, signals.Names(backend.Signals()), metricNames(t, hpa))
+		})
+	}
+	t.Run("the adapter of Prometheus needs one", func(t *testing.T) {
+		backend := pipelinesUnderTest()["prometheus-operator"].backend(t, enabled(t, signalSettings()), nil)
+		assertRefused(t, "has no Prometheus", func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
+			_, err := backend.Serve(ctx, &Collection{Namespace: googlemanaged.Namespace}, provider)
+			return err
+		})
+	})
+}
+
+func metricNames(t *testing.T, hpa registration) []string {
+	t.Helper()
+	var names []string
+	for _, metric := range decode[kautoscalingv2.HorizontalPodAutoscaler](t, hpa).Spec.Metrics {
+		names = append(names, metric.Pods.Metric.Name)
+	}
+	return names
+}
+
+// A row more in the catalogue is a signal more in everything that is registered: no file of this package names one.
+func TestARowMoreIsASignalMoreEverywhere(t *testing.T) {
+	added := signals.Definition{
+		Key: "tokensWaiting", Name: "vllm_tokens_waiting", Series: "vllm:tokens_waiting:sum", Unit: signals.Requests,
+		Query:        "max by (<<.GroupBy>>) (<<.Series>>{<<.LabelMatchers>>})",
+		ServerSeries: []string{"vllm:prompt_tokens_waiting"},
+		Expr: func(s signals.Settings) string {
+			return `sum by (namespace, pod) (vllm:prompt_tokens_waiting{namespace="` + s.Namespace + `"})`
+		},
+		Label:         "tokens waiting",
+		Help:          "Tokens of the prompts that wait.",
+		DefaultTarget: func(int) float64 { return 1000 },
+	}
+	settings := signalSettings()
+	settings.Targets[added.Key] = 1000
+	extended, err := signals.Enabled(append(signals.Catalogue(), added), settings)
+	require.NoError(t, err)
+	for name, p := range pipelinesUnderTest() {
+		t.Run(name, func(t *testing.T) {
+			r, backend := runPipeline(t, p, extended)
+			served := backend.Signals()[len(extended)-1].Name
+			assert.Contains(t, text(t, r.get(t, p.rules[0], p.rules[1])), `"record":"vllm:tokens_waiting:sum"`, "recording rules")
+			assert.Contains(t, metricNames(t, r.get(t, "kubernetes:autoscaling/v2:HorizontalPodAutoscaler", AutoscalerName)), served, "autoscaler")
+			if name == "prometheus-operator" {
+				assert.Equal(t, added.Name, served)
+				assert.Contains(t, text(t, r.get(t, anchorType, PrometheusAdapterRules)), "as: vllm_tokens_waiting", "the adapter's configuration")
+				return
+			}
+			assert.Equal(t, "prometheus.googleapis.com|vllm:tokens_waiting:sum|gauge", served)
+			assert.Contains(t, text(t, r.get(t, podMonitoringType, VLLMName)), "vllm:prompt_tokens_waiting", "the scrape keeps the series")
+		})
+	}
+	observed := alertSettings(t)
+	observed.Signals = extended
+	built, err := dashboards.All(observed.Settings)
+	require.NoError(t, err)
+	assert.True(t, slices.ContainsFunc(built, func(d dashboards.Dashboard) bool {
+		return strings.Contains(string(d.JSON), "vllm tokens waiting and its target")
+	}), "dashboards")
+	rules, err := alerts.Rules(observed)
+	require.NoError(t, err)
+	labels := map[string]bool{}
+	for _, group := range rules.Groups {
+		for _, rule := range group.Rules {
+			labels[rule.Labels["signal"]] = true
+		}
+	}
+	assert.True(t, labels[added.Name], "alerts")
+}
+
+// text is the inputs of a registration as JSON.
+func text(t *testing.T, reg registration) string {
+	t.Helper()
+	content, err := json.Marshal(plain(reg))
+	require.NoError(t, err)
+	return string(content)
+}

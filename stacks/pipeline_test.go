@@ -1,0 +1,46 @@
+package stacks
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/stacks/config"
+)
+
+// Every value of the key metrics is a row of the table, and there is no other row.
+func TestEveryPipelineHasARow(t *testing.T) {
+	field, found := reflect.TypeFor[config.Config]().FieldByName("Metrics")
+	require.True(t, found)
+	values := strings.Fields(field.Tag.Get("values"))
+	assert.Len(t, pipelines, len(values))
+	for _, value := range values {
+		parts, found := pipelines[value]
+		require.True(t, found, value)
+		assert.NotNil(t, parts.collector, value)
+		assert.NotNil(t, parts.backend, value)
+	}
+}
+
+// A row more in the catalogue of signals is one more in the outputs that programs read.
+func TestSignalsInTheOutputs(t *testing.T) {
+	added := signals.Definition{
+		Key: "tokensWaiting", Name: "vllm_tokens_waiting", Series: "vllm:tokens_waiting:sum", Unit: signals.Requests,
+		Query: "max by (<<.GroupBy>>) (<<.Series>>{<<.LabelMatchers>>})",
+		Expr:  func(signals.Settings) string { return "vllm:prompt_tokens_waiting" },
+	}
+	settings := signals.Settings{Namespace: "vllm", Interval: 2e9, MaxNumSeqs: 16, Targets: map[signals.Key]float64{added.Key: 1000}}
+	enabled, err := signals.Enabled(append(signals.Catalogue(), added), settings)
+	require.NoError(t, err)
+	served, err := signalOutputs(enabled, settings)
+	require.NoError(t, err)
+	require.Len(t, served, 1)
+	assert.Equal(t, "vllm_tokens_waiting", served[0].Name)
+	assert.Equal(t, `max by (pod) (vllm:tokens_waiting:sum{namespace="vllm"})`, served[0].Query)
+	assert.Equal(t, []string{"vllm:requests_in_flight:sum", "vllm:tokens_waiting:sum"}, requiredRules(settings, enabled),
+		"GPU series may be without a sample where no signal reads them")
+}
