@@ -19,7 +19,7 @@ help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Deploy to a cluster of its own, apply load, watch it scale, destroy. STACK=gke|eks|aks on a simulated cloud. KEEP=1 leaves it running.
-	cd tests && go build -o ../bin/demo ./lab/cmd/demo
+	cd tests && go run ./lab/cmd/buildtools -demo ../bin/demo -stack $(or $(STACK),local)
 	@exec bin/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
 load: ## Load a deployed stack's server and report: STACK=<stack> [LOAD_FLAGS="-ramp 0:20:5m"]; see docs/load.md.

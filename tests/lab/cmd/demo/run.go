@@ -13,6 +13,7 @@ import (
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
+	"vllm-autoscaling/tests/lab/tools"
 	"vllm-autoscaling/tests/load"
 	"vllm-autoscaling/tests/podforward"
 	"vllm-autoscaling/tests/report"
@@ -61,8 +62,12 @@ type result struct {
 func run(ctx context.Context, o options, out *screen) (ok string, err error) {
 	d := &demo{options: o, out: out}
 	out.step("1/7 tools")
+	names, err := tools.ForStack(filepath.Join(o.root, "Pulumi."+o.stack+".yaml"))
+	if err != nil {
+		return "", err
+	}
 	// On the terminal itself, where a build that takes minutes shows its time.
-	tools, err := lab.BuildTools(ctx, out.out)
+	built, err := lab.BuildTools(ctx, out.out, names...)
 	if err != nil {
 		return "", fmt.Errorf("build the lab's tools: %w", err)
 	}
@@ -70,7 +75,7 @@ func run(ctx context.Context, o options, out *screen) (ok string, err error) {
 		return "", err
 	}
 
-	labOptions := lab.Options{Tools: tools, Log: out}
+	labOptions := lab.Options{Tools: built, Log: out}
 	if o.stack == localStack {
 		out.step("2/7 control plane, %d GPU nodes, simulators", gpuNodes)
 	} else {
@@ -223,7 +228,38 @@ func (d *demo) scale(ctx context.Context) error {
 		return err
 	}
 	defer forwards.Stop()
-	generator, err := load.Start(ctx, load.Options{
+	generator, err := startLoad(ctx, forwards)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		d.result.load = generator.Stop()
+		d.requests = report.Measure(generator, d.out.started, d.on, d.off, report.Objective{TTFT: objective})
+	}()
+	defer d.record(ctx, generator)()
+
+	if _, err := d.wait(ctx, time.Minute, "one ready replica", func(s report.Sample) bool { return s.Ready == 1 }); err != nil {
+		return err
+	}
+	if err := d.scaleUp(ctx, generator); err != nil {
+		return d.withLoad(err, generator)
+	}
+	if err := sleep(ctx, plateau); err != nil {
+		return err
+	}
+	if generator.Stats().OK == 0 {
+		return d.withLoad(errors.New("no request was answered"), generator)
+	}
+	if err := d.scaleDown(ctx, generator); err != nil {
+		return err
+	}
+	// A few quiet seconds let the plot end on what is meant to stay.
+	return sleep(ctx, 3*time.Second)
+}
+
+// startLoad starts a generator without load, of requests to the pods that are forwarded.
+func startLoad(ctx context.Context, forwards *podforward.Forwards) (*load.Generator, error) {
+	return load.Start(ctx, load.Options{
 		Model: model, MaxTokens: answerTokens, Stream: true, Changed: forwards.Changed(),
 		Targets: func(context.Context) ([]load.Target, error) {
 			var targets []load.Target
@@ -233,80 +269,75 @@ func (d *demo) scale(ctx context.Context) error {
 			return targets, nil
 		},
 	})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		d.result.load = generator.Stop()
-		d.requests = report.Measure(generator, d.out.started, d.on, d.off, report.Objective{TTFT: objective})
-	}()
+}
+
+// record records and prints the HPA's status every second, until the returned function is called.
+func (d *demo) record(ctx context.Context, generator *load.Generator) (stop func()) {
 	d.recorder = report.NewRecorder(d.out.started, report.HPASource(d.lab.Client(), serving, serving,
 		func() float64 { return float64(generator.Shape().Concurrency) }))
-	recording, stop := context.WithCancel(ctx)
-	recorded := make(chan struct{})
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
 	d.out.heading()
 	go func() {
-		defer close(recorded)
-		d.recorder.Record(recording, time.Second, d.out.change)
+		defer close(done)
+		d.recorder.Record(ctx, time.Second, d.out.change)
 	}()
-	defer func() { stop(); <-recorded }()
+	return func() { cancel(); <-done }
+}
 
-	if _, err := d.wait(ctx, time.Minute, "one ready replica", func(s report.Sample) bool { return s.Ready == 1 }); err != nil {
-		return err
-	}
+// scaleUp turns the load on and waits until every replica is ready.
+func (d *demo) scaleUp(ctx context.Context, generator *load.Generator) error {
 	shape := load.Shape{Concurrency: d.load}
 	d.out.step("4/7 load on: %s", shape)
-	on := d.recorder.Mark("load on: %s", shape)
-	d.on = on
+	d.on = d.recorder.Mark("load on: %s", shape)
 	generator.Set(shape)
 	decided, err := d.wait(ctx, 2*time.Minute, "scale-up", func(s report.Sample) bool { return s.Desired > 1 })
 	if err != nil {
-		return d.withLoad(err, generator)
+		return err
 	}
-	d.result.up = d.recorder.Mark("HPA wants %d", decided.Desired) - on
+	d.result.up = d.recorder.Mark("HPA wants %d", decided.Desired) - d.on
 	d.out.say("-> scale-up decided %.1f s after the load began (%s)", d.result.up, cause(decided))
 	ready, err := d.wait(ctx, 3*time.Minute, fmt.Sprintf("%d ready replicas", replicas), func(s report.Sample) bool {
 		return s.Ready == replicas && s.Desired == replicas
 	})
 	if err != nil {
-		return d.withLoad(err, generator)
+		return err
 	}
 	d.result.peak = ready.Ready
-	d.result.upReady = d.recorder.Mark("%d ready", ready.Ready) - on
+	d.result.upReady = d.recorder.Mark("%d ready", ready.Ready) - d.on
 	d.out.say("-> %d replicas ready %.1f s after the load began", ready.Ready, d.result.upReady)
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(plateau):
-	}
-	if stats := generator.Stats(); stats.OK == 0 {
-		return d.withLoad(errors.New("no request was answered"), generator)
-	}
+	return nil
+}
 
+// scaleDown turns the load off and waits until one replica is left.
+func (d *demo) scaleDown(ctx context.Context, generator *load.Generator) error {
 	d.out.step("5/7 load off")
-	off := d.recorder.Mark("load off")
-	d.off = off
+	d.off = d.recorder.Mark("load off")
 	generator.Set(load.Shape{})
-	down := 10 * time.Minute
+	limit := 10 * time.Minute
 	if d.fast {
-		down = 3 * time.Minute
+		limit = 3 * time.Minute
 	}
-	if _, err := d.wait(ctx, down, "scale-down", func(s report.Sample) bool { return s.Desired < ready.Desired }); err != nil {
+	if _, err := d.wait(ctx, limit, "scale-down", func(s report.Sample) bool { return s.Desired < replicas }); err != nil {
 		return err
 	}
 	d.recorder.Mark("HPA scales down")
-	if _, err := d.wait(ctx, down, "back to one replica", func(s report.Sample) bool {
+	if _, err := d.wait(ctx, limit, "back to one replica", func(s report.Sample) bool {
 		return s.Desired == 1 && s.Current == 1 && s.Ready == 1
 	}); err != nil {
 		return err
 	}
-	d.result.down = d.recorder.Mark("1 ready") - off
+	d.result.down = d.recorder.Mark("1 ready") - d.off
 	d.out.say("-> back to one replica %.1f s after the load ended", d.result.down)
-	// A few quiet seconds let the plot end on what is meant to stay.
+	return nil
+}
+
+// sleep returns after that long, or with the cause when the context ends before.
+func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(3 * time.Second):
+	case <-time.After(d):
 		return nil
 	}
 }

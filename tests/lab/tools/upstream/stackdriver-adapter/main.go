@@ -92,7 +92,7 @@ func run(adapter *basecmd.AdapterBase, endpoint string, newModel, custom, extern
 		return fmt.Errorf("list of metric descriptors: %w", err)
 	}
 	adapter.WithCustomMetrics(&podMetrics{client: client, mapper: mapper, monitoring: monitoring, listed: known[:min(1, len(known))]})
-	return adapter.Run(ctx.Done())
+	return adapter.Run(ctx)
 }
 
 // metadata asks the metadata server of the pod's node.
