@@ -13,7 +13,7 @@ FAST_PACKAGES := ./cmd/codehost ./cmd/preview/... ./codehost/... ./configdocs/..
 # Packages that start the lab: real API server, HPA controller, Prometheus, adapter.
 LAB_PACKAGES := ./lab ./lab/controlplane/... ./lab/kubernetesprovider/live ./lab/podruntime/... ./lab/cmd/... ./e2e/...
 
-.PHONY: help demo load preview record-previews verify test test-fast test-lab tools vet lint golden config-docs fuzz bench-build clean
+.PHONY: help demo load preview record-previews verify test test-fast test-lab tools versions vet lint golden config-docs fuzz bench-build clean
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test-lab: tools ## End to end: real control plane, Prometheus, adapter, HPA and 
 
 tools: ## Build the lab's tools that are missing.
 	cd tests && go run ./lab/cmd/buildtools
+
+versions: ## Raise what the modules have in common to one version, after an upgrade in one of them.
+	cd tests && go run ./lab/cmd/alignversions
 
 vet: ## go vet on both modules.
 	go vet ./...

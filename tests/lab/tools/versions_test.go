@@ -1,61 +1,50 @@
 package tools
 
 import (
-	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/mod/modfile"
 )
 
-// TestVersionsAgree keeps what several programs import at one version: two versions of k8s.io/api or of a module below it
-// would be compiled twice, which is minutes of a first build.
+// Two versions of k8s.io/api or of a module below it would be compiled twice, which is minutes of a first build.
 func TestVersionsAgree(t *testing.T) {
 	module, err := ModuleRoot()
 	require.NoError(t, err)
-	want := versions(t, filepath.Join(module, "lab", "tools", upstream, "go.mod"))
-	for folder, differ := range map[string][]string{
-		"..": nil,
-		".":  {"github.com/prometheus/client_golang"}, // kube-state-metrics needs more than its last release
-		"lab/tools/prometheus-operator": {
-			"github.com/prometheus-community/prom-label-proxy", "github.com/prometheus/alertmanager", "github.com/prometheus/prometheus",
-			"sigs.k8s.io/controller-runtime",
-		},
-		"lab/tools/pulumi-language-go": {"github.com/pulumi/pulumi/sdk/v3"},
-	} {
-		for path, version := range versions(t, filepath.Join(module, folder, "go.mod")) {
-			shared, ok := want[path]
-			if !ok {
-				continue
-			}
-			same := shared == version
-			if slices.Contains(differ, path) {
-				assert.Falsef(t, same, "%s: %s need not be an exception any more", folder, path)
-				continue
-			}
-			assert.Equalf(t, shared, version, "%s: version of %s, other than that of %s: go get one of them in the lower one's module", folder, path, upstream)
+	all, err := differences(module)
+	require.NoError(t, err)
+	assert.Empty(t, all, "make versions raises the lower ones")
+
+	want, err := versions(filepath.Join(module, "lab", "tools", upstream, "go.mod"))
+	require.NoError(t, err)
+	for folder, exceptions := range alignedModules {
+		got, err := versions(filepath.Join(module, folder, "go.mod"))
+		require.NoError(t, err)
+		for _, path := range exceptions {
+			assert.NotEqualf(t, want[path], got[path], "%s: %s need not be an exception any more", folder, path)
 		}
 	}
 }
 
-// versions returns the version of every module in a go.mod file, with its replacements.
-func versions(t *testing.T, file string) map[string]string {
-	t.Helper()
-	content, err := os.ReadFile(file)
-	require.NoError(t, err)
-	parsed, err := modfile.Parse(file, content, nil)
-	require.NoError(t, err)
-	all := map[string]string{}
-	for _, r := range parsed.Require {
-		all[r.Mod.Path] = r.Mod.Version
+func TestDifferences(t *testing.T) {
+	module := filepath.Join(t.TempDir(), "tests")
+	const head = "module x\n\ngo 1.25\n\n"
+	for folder, content := range map[string]string{
+		"lab/tools/upstream": "require (\n\texample.invalid/a v1.2.3\n\texample.invalid/b v1.0.0\n\tgithub.com/prometheus/client_golang v1.3.0\n\texample.invalid/r v1.5.0\n)\n\n" +
+			"replace example.invalid/r => example.invalid/r v1.4.0\n",
+		"..":                            "require example.invalid/a v1.2.0\n",
+		".":                             "require (\n\texample.invalid/b v1.0.1\n\texample.invalid/only v1.0.0\n\tgithub.com/prometheus/client_golang v1.2.0\n)\n",
+		"lab/tools/prometheus-operator": "require example.invalid/r v1.4.0\n",
+		"lab/tools/pulumi-language-go":  "",
+	} {
+		write(t, filepath.Join(module, folder, "go.mod"), head+content)
 	}
-	for _, r := range parsed.Replace {
-		if _, ok := all[r.Old.Path]; ok {
-			all[r.Old.Path] = r.New.Version
-		}
-	}
-	return all
+	all, err := differences(module)
+	require.NoError(t, err)
+	assert.Equal(t, []difference{
+		{folder: filepath.Join("lab", "tools", "upstream"), path: "example.invalid/b", lower: "v1.0.0", higher: "v1.0.1"},
+		{folder: "..", path: "example.invalid/a", lower: "v1.2.0", higher: "v1.2.3"},
+	}, all)
+	assert.Equal(t, "../go.mod: example.invalid/a is v1.2.0, elsewhere v1.2.3", all[1].String())
 }
