@@ -49,7 +49,7 @@ type demo struct {
 	result   result
 }
 
-// result is what the summary and the last line say.
+// result is what the summary and the last line report.
 type result struct {
 	up, upReady, down float64 // seconds: load on to HPA decision, load on to all ready, load off to one replica
 	peak              int
@@ -58,7 +58,7 @@ type result struct {
 	left              int
 }
 
-// run is the demo; it returns the text of the last line.
+// run runs the demo and returns the text of the last line.
 func run(ctx context.Context, o options, out *screen) (ok string, err error) {
 	d := &demo{options: o, out: out}
 	out.step("1/7 tools")
@@ -104,7 +104,7 @@ func run(ctx context.Context, o options, out *screen) (ok string, err error) {
 			}
 		}
 	}()
-	// Whatever is waited for would never come once a program of the lab has ended.
+	// Once a program of the lab has ended, nothing that is waited for would come.
 	working, broken := context.WithCancelCause(ctx)
 	defer broken(nil)
 	go func() {
@@ -117,7 +117,7 @@ func run(ctx context.Context, o options, out *screen) (ok string, err error) {
 	return d.show(working)
 }
 
-// show is the demo on a running lab.
+// show runs the demo on a running lab.
 func (d *demo) show(ctx context.Context) (string, error) {
 	if d.stackName() == localStack {
 		if err := d.lab.AddGPUNodes(ctx, gpuNodes, 1); err != nil {
@@ -162,8 +162,8 @@ func cleaned(err error) error {
 	return &cleanupError{err: err}
 }
 
-// config is the stack's configuration: the production Deployment with its GPU
-// requests, charts from the lab's own repository.
+// config returns the stack's configuration: the production Deployment with its GPU requests, and charts from the lab's own
+// repository.
 func (d *demo) config() map[string]any {
 	chart := map[string]any{"repository": d.lab.ChartRepository()}
 	charts := map[string]any{"kubePrometheusStack": chart, "prometheusAdapter": chart, "dcgmExporter": chart}
@@ -171,7 +171,7 @@ func (d *demo) config() map[string]any {
 	if d.stackName() == localStack {
 		config["cluster"] = map[string]any{"kubeconfig": d.lab.Kubeconfig(), "context": d.lab.ContextName()}
 		config["gpu"] = map[string]any{"mode": "nvidia"}
-		// The stack's own file has room for the simulator's, which has no weights.
+		// The simulator has no weights to keep.
 		config["vllm"] = map[string]any{"modelCache": "3Gi"}
 	} else {
 		// The cluster and its pools are those of the file that the project ships.
@@ -189,7 +189,7 @@ func (d *demo) config() map[string]any {
 	return config
 }
 
-// stackName is the stack that is shown.
+// stackName returns the stack that is deployed.
 func (d *demo) stackName() string { return d.options.stack }
 
 func (d *demo) note(format string, args ...any) {
@@ -342,7 +342,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// cause names the signals above their target.
+// cause lists the signals above their target.
 func cause(s report.Sample) string {
 	var above []string
 	for _, name := range []string{signals.MetricRequestsRunning, signals.MetricRequestsWaiting, signals.MetricGPUUtilization} {
@@ -400,7 +400,7 @@ func (d *demo) destroy(ctx context.Context) error {
 	return nil
 }
 
-// nothing is an error that lists what somebody left.
+// nothing returns an error that lists the objects that were left.
 func nothing(objects []lab.Object, who string) error {
 	if len(objects) == 0 {
 		return nil
@@ -446,7 +446,7 @@ func (d *demo) summary() []report.Row {
 	return append(rows, (&report.Report{Requests: d.requests}).LoadRows()...)
 }
 
-// explain says how to use what KEEP=1 leaves running.
+// explain prints how to use what KEEP=1 leaves running.
 func (d *demo) explain() {
 	say := d.out.say
 	api := d.lab.ServiceURL(serving, serving, apiPort)
@@ -466,7 +466,7 @@ func (d *demo) explain() {
 		}
 		switch name, value, _ := strings.Cut(variable, "="); name {
 		case "KUBECONFIG", "TMPDIR":
-			// kubectl has its own above; the other is for what is killed.
+			// KUBECONFIG is printed above; TMPDIR only matters for processes that are killed.
 		case "PATH":
 			say("   export PATH='%s'\"$PATH\"", strings.TrimSuffix(value, os.Getenv("PATH")))
 		default:

@@ -11,8 +11,7 @@ import (
 	"vllm-autoscaling/tests/report"
 )
 
-// screen prints whole lines, each with the time since the start, from any
-// goroutine.
+// screen prints whole lines, each with the time since the start, from any goroutine.
 type screen struct {
 	started time.Time
 	failed  func(error)
@@ -23,7 +22,7 @@ type screen struct {
 	dead bool
 }
 
-// newScreen calls failed once when out cannot be written to any more.
+// newScreen returns a screen that calls failed once, when out cannot be written to any more.
 func newScreen(out io.Writer, failed func(error)) *screen {
 	return &screen{started: time.Now(), out: out, failed: failed}
 }
@@ -46,7 +45,7 @@ func (s *screen) last(line string) {
 	s.line(line)
 }
 
-// Write makes lines of what other programs print.
+// Write prints the output of other programs line by line.
 func (s *screen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,13 +83,12 @@ func (s *screen) line(text string) {
 
 const columns = "%6s  %14s  %14s  %14s  %8s  %6s"
 
-// heading names the columns of change.
+// heading prints the names of change's columns.
 func (s *screen) heading() {
 	s.say(columns, "load", "running/target", "waiting/target", "GPU %/target", "desired", "ready")
 }
 
-// change is one line of the live view: values and targets are what the HPA's
-// status says.
+// change prints one line of the live view: values and targets of the HPA's status.
 func (s *screen) change(sample report.Sample) {
 	reading := func(name string) string {
 		if value, ok := sample.Signals[name]; ok {
