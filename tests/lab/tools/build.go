@@ -63,7 +63,7 @@ type builder struct {
 	module   string // folder of the tests module
 	log      io.Writer
 	env      []string
-	estimate estimate
+	progress progress
 }
 
 // job is a program with the file it is built to.
@@ -88,11 +88,8 @@ func (b *builder) build(ctx context.Context, programs []Program, names []string)
 	}
 	own := b.ownPrograms(names)
 	b.announce(len(result.paths), missing, append(own, programs...))
-	built := 0
 	for _, batch := range batches(missing) {
-		label := fmt.Sprintf("tools: [%s/%d] %s", span(built+1, built+len(batch)), len(missing), describe(batch))
-		built += len(batch)
-		if err := b.compile(ctx, label, batch); err != nil {
+		if err := b.compile(ctx, batch); err != nil {
 			return Tools{}, err
 		}
 	}
@@ -158,7 +155,7 @@ func (b *builder) ownPrograms(names []string) []Program {
 	return own
 }
 
-// announce prints what is to be built and begins the estimate.
+// announce prints how much there is to build.
 func (b *builder) announce(tools int, missing []job, own []Program) {
 	seconds, programs := 0, len(missing)
 	for _, j := range missing {
@@ -174,8 +171,8 @@ func (b *builder) announce(tools int, missing []job, own []Program) {
 		fmt.Fprintf(b.log, "tools: all %d programs are built (%s)\n", tools, b.cache)
 		return
 	}
-	b.estimate = newEstimate(seconds)
-	fmt.Fprintf(b.log, "tools: %d programs to build, %s when nothing is compiled yet; later runs build nothing\n", programs, b.estimate.remaining(0))
+	b.progress = expect(programs, seconds)
+	fmt.Fprintf(b.log, "tools: %d programs to build, %s when nothing is compiled yet; later runs build nothing\n", programs, b.progress.remaining(0))
 }
 
 // finish completes the tools that are not in the catalogue.
@@ -265,20 +262,13 @@ func describe(batch []job) string {
 	return strings.Join(names, ", ") + " " + batch[0].version
 }
 
-func span(first, last int) string {
-	if first == last {
-		return fmt.Sprint(first)
-	}
-	return fmt.Sprintf("%d-%d", first, last)
-}
-
 // compile builds the programs of a batch beside their place and moves them there, so that a file in place is whole.
-func (b *builder) compile(ctx context.Context, label string, batch []job) (err error) {
+func (b *builder) compile(ctx context.Context, batch []job) (err error) {
 	seconds := 0
 	for _, j := range batch {
 		seconds += j.Seconds
 	}
-	done := b.estimate.start(b.log, label, seconds)
+	done := b.progress.start(b.log, describe(batch), len(batch), seconds)
 	defer func() { done(err) }()
 	dir, err := os.MkdirTemp(b.cache, "building-")
 	if err != nil {

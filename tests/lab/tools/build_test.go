@@ -24,7 +24,7 @@ func testBuilder(t *testing.T, source string) (*builder, *bytes.Buffer) {
 	write(t, filepath.Join(folder, "go.sum"), "")
 	write(t, filepath.Join(folder, "cmd", "greet", "main.go"), source)
 	var log bytes.Buffer
-	return &builder{cache: t.TempDir(), module: module, log: &log, env: buildEnvironment(os.Environ(), 0)}, &log
+	return &builder{cache: t.TempDir(), module: module, log: &log, env: buildEnvironment(os.Environ(), 0), progress: expect(1, 0)}, &log
 }
 
 func write(t *testing.T, file, content string) {
@@ -40,7 +40,7 @@ func TestCompile(t *testing.T) {
 	j, err := b.job(greet, "go1.0")
 	require.NoError(t, err)
 	assert.Equal(t, "v1.2.3", j.version)
-	require.NoError(t, b.compile(t.Context(), "tools: [1/1] greet v1.2.3", []job{j}))
+	require.NoError(t, b.compile(t.Context(), []job{j}))
 	out, err := exec.Command(j.target).CombinedOutput()
 	require.NoError(t, err)
 	assert.Equal(t, "hello lab\n", string(out), "the linker has set the variable")
@@ -52,7 +52,7 @@ func TestCompileFailsCleanly(t *testing.T) {
 	b, log := testBuilder(t, "package main\n\nfunc main() { undefinedThing() }\n")
 	j, err := b.job(greet, "go1.0")
 	require.NoError(t, err)
-	err = b.compile(t.Context(), "tools: [1/1] greet v1.2.3", []job{j})
+	err = b.compile(t.Context(), []job{j})
 	require.ErrorContains(t, err, "build greet v1.2.3")
 	require.ErrorContains(t, err, "undefined: undefinedThing")
 	assert.Contains(t, log.String(), "failed after")
@@ -60,7 +60,7 @@ func TestCompileFailsCleanly(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, b.compile(ctx, "", []job{j}), context.Canceled)
+	require.ErrorIs(t, b.compile(ctx, []job{j}), context.Canceled)
 	assertOnly(t, b.cache)
 }
 
@@ -246,7 +246,7 @@ func TestSeveralProgramsOfAModule(t *testing.T) {
 	leave.Name, leave.Package = "leave", "./cmd/leave"
 	second, err := b.job(leave, "go1.0")
 	require.NoError(t, err)
-	require.NoError(t, b.compile(t.Context(), "tools: both", []job{first, second}))
+	require.NoError(t, b.compile(t.Context(), []job{first, second}))
 	for j, want := range map[*job]string{&first: "hello\n", &second: "bye\n"} {
 		out, err := exec.Command(j.target).CombinedOutput()
 		require.NoError(t, err)

@@ -12,15 +12,20 @@ import (
 	"golang.org/x/term"
 )
 
-// estimate works out how long the rest of the builds takes: from the CPU time that each took where the catalogue's
-// figures were measured, corrected by how long those took here that are built. The zero value estimates nothing.
-type estimate struct {
-	left    float64 // CPU seconds of the catalogue
-	done    float64
-	elapsed time.Duration // that done took
+// progress counts the builds and estimates how long the rest of them takes: from the CPU time that each took where the
+// catalogue's figures were measured, corrected by how long those took here that are built.
+type progress struct {
+	programs int // to build in all
+	built    int
+	left     float64 // CPU seconds of the catalogue
+	done     float64
+	elapsed  time.Duration // that done took
 }
 
-func newEstimate(seconds int) estimate { return estimate{left: float64(seconds)} }
+// expect returns the progress of building that many programs, of that many CPU seconds of the catalogue.
+func expect(programs, seconds int) progress {
+	return progress{programs: programs, left: float64(seconds)}
+}
 
 // assumed is how many seconds of building as fast as the catalogue says the estimate begins with: a first build says
 // little about the others.
@@ -30,36 +35,32 @@ const assumed = 60
 const busy = 0.85
 
 // remaining returns the time that is left when the current build has been running for that long, as text.
-func (e *estimate) remaining(running time.Duration) string {
-	if e.left <= 0 {
-		return ""
-	}
-	speed := (e.done + assumed*busy*float64(runtime.GOMAXPROCS(0))) / (e.elapsed.Seconds() + assumed)
-	minutes := math.Max(e.left/speed-running.Seconds(), 0) / 60
+func (p *progress) remaining(running time.Duration) string {
+	speed := (p.done + assumed*busy*float64(runtime.GOMAXPROCS(0))) / (p.elapsed.Seconds() + assumed)
+	minutes := math.Max(p.left/speed-running.Seconds(), 0) / 60
 	if minutes < 1 {
 		return "less than a minute"
 	}
 	return fmt.Sprintf("about %.0f min", minutes)
 }
 
-// finish counts a build of that many CPU seconds of the catalogue.
-func (e *estimate) finish(seconds int, took time.Duration) {
-	if e.left <= 0 {
-		return
-	}
-	e.left -= float64(seconds)
-	e.done += float64(seconds)
-	e.elapsed += took
+// finish counts one build of programs.
+func (p *progress) finish(programs, seconds int, took time.Duration) {
+	p.built += programs
+	p.left -= float64(seconds)
+	p.done += float64(seconds)
+	p.elapsed += took
 }
 
-// start prints the label of a build with the time that passed and the time that all builds still take: ticking on a
-// terminal, else once at the end. The returned function ends the line.
-func (e *estimate) start(log io.Writer, label string, seconds int) func(error) {
+// start prints what one go command builds, with the time that passed and the time that all builds still take: ticking on
+// a terminal, else once at the end. The returned function ends the line.
+func (p *progress) start(log io.Writer, what string, programs, seconds int) func(error) {
 	started := time.Now()
+	label := fmt.Sprintf("tools: [%s/%d] %s", span(p.built+1, p.built+programs), p.programs, what)
 	status := func(running time.Duration) string {
 		text := fmt.Sprintf("%.0f s", time.Since(started).Seconds())
-		if left := e.remaining(running); left != "" {
-			text += ", " + left + " left"
+		if p.built < p.programs {
+			text += ", " + p.remaining(running) + " left"
 		}
 		return text
 	}
@@ -67,7 +68,7 @@ func (e *estimate) start(log io.Writer, label string, seconds int) func(error) {
 		if err != nil {
 			return fmt.Sprintf("failed after %.0f s", time.Since(started).Seconds())
 		}
-		e.finish(seconds, time.Since(started))
+		p.finish(programs, seconds, time.Since(started))
 		return status(0)
 	}
 	if !terminal(log) {
@@ -95,6 +96,13 @@ func (e *estimate) start(log io.Writer, label string, seconds int) func(error) {
 		ticking.Wait()
 		fmt.Fprintf(log, "\r%s building ... %s%s\n", label, outcome(err), clear)
 	}
+}
+
+func span(first, last int) string {
+	if first == last {
+		return fmt.Sprint(first)
+	}
+	return fmt.Sprintf("%d-%d", first, last)
 }
 
 func terminal(w io.Writer) bool {

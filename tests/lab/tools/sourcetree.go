@@ -56,7 +56,7 @@ func (b *builder) buildProgram(ctx context.Context, p Program) error {
 	}
 	done := func(error) {}
 	if p.isNew() {
-		done = b.estimate.start(b.log, "tools: "+p.Label, p.Seconds)
+		done = b.progress.start(b.log, p.Label, 1, p.Seconds)
 	}
 	_, err := b.run(ctx, p.Dir, "go", "build", "-mod=readonly", "-o", p.File, p.Package)
 	done(err)
