@@ -31,8 +31,8 @@ func TestDifferences(t *testing.T) {
 	module := filepath.Join(t.TempDir(), "tests")
 	const head = "module x\n\ngo 1.25\n\n"
 	for folder, content := range map[string]string{
-		"lab/tools/upstream": "require (\n\texample.invalid/a v1.2.3\n\texample.invalid/b v1.0.0\n\tgithub.com/prometheus/client_golang v1.3.0\n\texample.invalid/r v1.5.0\n)\n\n" +
-			"replace example.invalid/r => example.invalid/r v1.4.0\n",
+		"lab/tools/upstream": "require (\n\texample.invalid/a v1.2.3\n\texample.invalid/b v1.0.0\n\texample.invalid/r v1.5.0\n" +
+			"\tgithub.com/prometheus/client_golang v1.3.0\n)\n\nreplace example.invalid/r => example.invalid/r v1.4.0\n",
 		"..":                            "require example.invalid/a v1.2.0\n",
 		".":                             "require (\n\texample.invalid/b v1.0.1\n\texample.invalid/only v1.0.0\n\tgithub.com/prometheus/client_golang v1.2.0\n)\n",
 		"lab/tools/prometheus-operator": "require example.invalid/r v1.4.0\n",
