@@ -17,7 +17,8 @@ import (
 // alignedModules are the folders of the modules with the versions of module upstream, relative to the tests module, each
 // with the modules that it needs in another version.
 var alignedModules = map[string][]string{
-	"..": nil,
+	// The program needs no replacement: what it imports requires no later version than that of the cluster.
+	"..": {"k8s.io/api", "k8s.io/apimachinery"},
 	// kube-state-metrics needs more than the last release; in it, the client's Rules has another signature.
 	".": {"github.com/prometheus/client_golang"},
 	"lab/tools/prometheus-operator": {
@@ -67,7 +68,8 @@ func differences(module string) ([]difference, error) {
 	return all, nil
 }
 
-// versions returns the version of every module in a go.mod file, with its replacements.
+// versions returns the version of every module that a go.mod file requires. That of a replaced module counts, too: it
+// is part of the paths in what is compiled.
 func versions(file string) (map[string]string, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -81,16 +83,10 @@ func versions(file string) (map[string]string, error) {
 	for _, r := range parsed.Require {
 		all[r.Mod.Path] = r.Mod.Version
 	}
-	for _, r := range parsed.Replace {
-		if _, ok := all[r.Old.Path]; ok {
-			all[r.Old.Path] = r.New.Version
-		}
-	}
 	return all, nil
 }
 
-// AlignVersions raises what differs between the aligned modules to the higher version. A replaced module has to be
-// changed by hand.
+// AlignVersions raises what differs between the aligned modules to the higher version.
 func AlignVersions(ctx context.Context, log io.Writer) error {
 	module, err := ModuleRoot()
 	if err != nil {

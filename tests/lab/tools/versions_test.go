@@ -35,7 +35,7 @@ func TestDifferences(t *testing.T) {
 			"\tgithub.com/prometheus/client_golang v1.3.0\n)\n\nreplace example.invalid/r => example.invalid/r v1.4.0\n",
 		"..":                            "require example.invalid/a v1.2.0\n",
 		".":                             "require (\n\texample.invalid/b v1.0.1\n\texample.invalid/only v1.0.0\n\tgithub.com/prometheus/client_golang v1.2.0\n)\n",
-		"lab/tools/prometheus-operator": "require example.invalid/r v1.4.0\n",
+		"lab/tools/prometheus-operator": "require example.invalid/r v1.4.9\n",
 		"lab/tools/pulumi-language-go":  "",
 	} {
 		write(t, filepath.Join(module, folder, "go.mod"), head+content)
@@ -45,6 +45,7 @@ func TestDifferences(t *testing.T) {
 	assert.Equal(t, []difference{
 		{folder: filepath.Join("lab", "tools", "upstream"), path: "example.invalid/b", lower: "v1.0.0", higher: "v1.0.1"},
 		{folder: "..", path: "example.invalid/a", lower: "v1.2.0", higher: "v1.2.3"},
-	}, all)
+		{folder: "lab/tools/prometheus-operator", path: "example.invalid/r", lower: "v1.4.9", higher: "v1.5.0"},
+	}, all, "a replaced module's own version counts")
 	assert.Equal(t, "../go.mod: example.invalid/a is v1.2.0, elsewhere v1.2.3", all[1].String())
 }
