@@ -66,35 +66,35 @@ type Tool struct {
 func Catalogue() []Tool {
 	return []Tool{
 		{Name: Etcd, Module: "go.etcd.io/etcd/server/v3", Folder: upstream, Package: "go.etcd.io/etcd/server/v3",
-			Installed: Installed{Args: []string{"--version"}, AnyPatch: true}, Seconds: 0},
-		kubernetes(KubeAPIServer, 0),
-		kubernetes(KubeControllerManager, 0),
-		kubernetes(KubeScheduler, 0),
+			Installed: Installed{Args: []string{"--version"}, AnyPatch: true}, Seconds: 130},
+		kubernetes(KubeAPIServer, 320),
+		kubernetes(KubeControllerManager, 75),
+		kubernetes(KubeScheduler, 10),
 		{Name: Kwok, Module: "sigs.k8s.io/kwok", Folder: upstream, Package: "sigs.k8s.io/kwok/cmd/kwok", Edits: kwokEdits,
-			Installed: Installed{Args: []string{"--version"}}, Seconds: 0},
+			Installed: Installed{Args: []string{"--version"}}, Seconds: 40},
 		{Name: KubeStateMetrics, Module: "k8s.io/kube-state-metrics/v2", Folder: upstream, Package: "k8s.io/kube-state-metrics/v2",
-			Installed: Installed{Args: []string{"version"}}, Seconds: 0},
+			Installed: Installed{Args: []string{"version"}}, Seconds: 15},
 		// Without the other service discoveries Prometheus builds in a quarter of the time.
 		{Name: Prometheus, Module: "github.com/prometheus/prometheus", Folder: upstream, Package: "github.com/prometheus/prometheus/cmd/prometheus",
-			Tags: "remove_all_sd,enable_kubernetes_sd", Installed: Installed{Args: []string{"--version"}, Release: prometheusRelease}, Seconds: 0},
+			Tags: "remove_all_sd,enable_kubernetes_sd", Installed: Installed{Args: []string{"--version"}, Release: prometheusRelease}, Seconds: 110},
 		// Its module does not build with the Prometheus and Alertmanager of module upstream.
 		{Name: PrometheusOperator, Module: "github.com/prometheus-operator/prometheus-operator", Folder: "prometheus-operator",
 			Package:   "github.com/prometheus-operator/prometheus-operator/cmd/operator",
-			Installed: Installed{Args: []string{"--version"}}, Seconds: 0},
+			Installed: Installed{Args: []string{"--version"}}, Seconds: 45},
 		{Name: PrometheusAdapter, Module: "sigs.k8s.io/prometheus-adapter", Folder: upstream, Package: "sigs.k8s.io/prometheus-adapter/cmd/adapter",
-			Edits: adapterEdits, Seconds: 0},
+			Edits: adapterEdits, Seconds: 12},
 		{Name: InferenceSim, Module: "github.com/llm-d/llm-d-inference-sim", Folder: upstream,
-			Package: "github.com/llm-d/llm-d-inference-sim/cmd/llm-d-inference-sim", Edits: simulatorEdits, Seconds: 0},
+			Package: "github.com/llm-d/llm-d-inference-sim/cmd/llm-d-inference-sim", Edits: simulatorEdits, Seconds: 55},
 		{Name: Pulumi, Module: "github.com/pulumi/pulumi/pkg/v3", Folder: upstream, Package: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
 			// A CLI without a version refuses to work with programs that ask for one.
-			Set: []string{"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=" + PulumiVersion}, Edits: pulumiEdits, Seconds: 0},
+			Set: []string{"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=" + PulumiVersion}, Edits: pulumiEdits, Seconds: 165},
 		// sdk v3.66.0 is the last version that has the Go language host in its own module.
 		{Name: PulumiLanguageGo, Module: "github.com/pulumi/pulumi/sdk/v3", Folder: "pulumi-language-go",
-			Package: "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go", Seconds: 0},
+			Package: "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go", Seconds: 13},
 		// Its module needs Google's fork of Prometheus.
 		{Name: ManagedOperator, Module: "github.com/GoogleCloudPlatform/prometheus-engine", Folder: "managed-prometheus-operator",
-			Package: "github.com/GoogleCloudPlatform/prometheus-engine/cmd/operator", Seconds: 0},
-		{Name: StackdriverAdapter, Module: "sigs.k8s.io/custom-metrics-apiserver", Folder: upstream, Package: "./stackdriver-adapter", Seconds: 0},
+			Package: "github.com/GoogleCloudPlatform/prometheus-engine/cmd/operator", Seconds: 240},
+		{Name: StackdriverAdapter, Module: "sigs.k8s.io/custom-metrics-apiserver", Folder: upstream, Package: "./stackdriver-adapter", Seconds: 8},
 	}
 }
 

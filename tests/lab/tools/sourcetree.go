@@ -27,12 +27,12 @@ type Program struct {
 
 // kubernetesProviderDouble is the lab's double of the Kubernetes provider.
 func (b *builder) kubernetesProviderDouble() Program {
-	return b.program(KubernetesProvider, "Kubernetes provider double", "./lab/kubernetesprovider/cmd/pulumi-resource-kubernetes", 0)
+	return b.program(KubernetesProvider, "Kubernetes provider double", "./lab/kubernetesprovider/cmd/pulumi-resource-kubernetes", 20)
 }
 
 // cloudDoubles stands for the plugins and programs of the lab's clouds.
 func (b *builder) cloudDoubles() Program {
-	return b.program(CloudDoubles, "the clouds' doubles", "./lab/cloud/cmd/lab-cloud", 0)
+	return b.program(CloudDoubles, "the clouds' doubles", "./lab/cloud/cmd/lab-cloud", 1)
 }
 
 // program returns a program of the tests module. Its file is one for this source tree, not for another checkout, in a

@@ -18,8 +18,8 @@ import (
 
 // CPU seconds of first builds after the tools, for the estimate.
 const (
-	demoSeconds    = 0
-	programSeconds = 0
+	demoSeconds    = 45
+	programSeconds = 220
 )
 
 func main() {
