@@ -26,10 +26,13 @@ var kwokEdits = []Edit{
 	{File: "pkg/utils/informer/informer.go", Old: `metav1\.InitialEventsListBlueprintAnnotationKey`, New: `"kubernetes.io/initial-events-list-blueprint"`},
 }
 
-// adapterEdits pass a context instead of a channel, as custom-metrics-apiserver does from v1.31 on.
+// adapterEdits pass a context instead of a channel, as custom-metrics-apiserver does from v1.31 on. And they give the
+// timeout of a query its sign: the adapter sends a negative one, which the prometheus/common of its own release prints as an
+// empty text and later ones as a duration that Prometheus refuses.
 var adapterEdits = []Edit{
 	{File: "cmd/adapter/adapter.go", Old: `\t"k8s\.io/client-go/metadata"\n`, New: "\t\"k8s.io/apimachinery/pkg/util/wait\"\n$0"},
 	{File: "cmd/adapter/adapter.go", Old: `cmd\.Run\(stopCh\)`, New: `cmd.Run(wait.ContextForChannel(stopCh))`},
+	{File: "pkg/client/api.go", Old: `time\.Since\(deadline\)`, New: `time.Until(deadline)`},
 }
 
 // simulatorEdits leave out SQLite, which --dataset-path and --dataset-url need, and what its tests use.
