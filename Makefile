@@ -9,13 +9,13 @@ export GOFLAGS := -trimpath -buildvcs=false
 TESTED := go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.TestImports}} {{.XTestImports}}{{end}}' ./...
 IMPORTS_LAB := '[[ ]vllm-autoscaling/tests/lab(/tools)?[] ]'
 
-.PHONY: help demo load preview record-previews verify test test-fast test-lab tools vet lint golden config-docs fuzz bench-build clean
+.PHONY: help demo load preview record-previews verify test test-fast test-lab tools versions vet lint golden config-docs fuzz bench-build clean
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Deploy to a cluster of its own, apply load, watch it scale, destroy. STACK=gke|eks|aks on a simulated cloud. KEEP=1 leaves it running.
-	cd tests && go build -o ../bin/demo ./lab/cmd/demo
+	cd tests && go run ./lab/cmd/buildtools -demo ../bin/demo -stack $(or $(STACK),local)
 	@exec bin/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
 load: ## Load a deployed stack's server and report: STACK=<stack> [LOAD_FLAGS="-ramp 0:20:5m"]; see docs/load.md.
@@ -43,6 +43,9 @@ test-lab: tools ## End to end: real control plane, Prometheus, adapter, HPA and 
 
 tools: ## Build the lab's tools that are missing.
 	cd tests && go run ./lab/cmd/buildtools
+
+versions: ## Raise what the modules have in common to one version, after an upgrade in one of them.
+	cd tests && go run ./lab/cmd/alignversions
 
 vet: ## go vet on the three modules.
 	go vet ./...

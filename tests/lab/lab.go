@@ -25,8 +25,11 @@ import (
 // Tools are the paths of the programs that the lab runs; see BuildTools.
 type Tools = tools.Tools
 
-// BuildTools builds the missing programs, reports progress to log, and returns the paths of all.
-func BuildTools(ctx context.Context, log io.Writer) (Tools, error) { return tools.Build(ctx, log) }
+// BuildTools builds the named programs that are missing, all without names, reports progress to log, and returns the
+// paths. A pod whose program was not named fails.
+func BuildTools(ctx context.Context, log io.Writer, names ...string) (Tools, error) {
+	return tools.Build(ctx, log, names...)
+}
 
 // Options configure a lab.
 type Options struct {
@@ -175,19 +178,25 @@ func (l *Lab) startClouds(o cloud.Options) error {
 // Clouds returns the simulated clouds, nil when the lab was started without.
 func (l *Lab) Clouds() *cloud.Cloud { return l.clouds }
 
-// podPrograms returns the paths of the programs that run in pods, by the pod runtime's names.
+// podPrograms returns the paths of the programs that run in pods, by the pod runtime's names, as far as they were built.
 func podPrograms(t Tools) map[string]string {
-	return map[string]string{
-		string(podruntime.Simulator):        t.Path(tools.InferenceSim),
-		string(podruntime.Operator):         t.Path(tools.PrometheusOperator),
-		string(podruntime.Prometheus):       t.Path(tools.Prometheus),
-		string(podruntime.Adapter):          t.Path(tools.PrometheusAdapter),
-		string(podruntime.KubeStateMetrics): t.Path(tools.KubeStateMetrics),
+	programs := map[string]string{}
+	for program, name := range map[podruntime.Program]string{
+		podruntime.Simulator:        tools.InferenceSim,
+		podruntime.Operator:         tools.PrometheusOperator,
+		podruntime.Prometheus:       tools.Prometheus,
+		podruntime.Adapter:          tools.PrometheusAdapter,
+		podruntime.KubeStateMetrics: tools.KubeStateMetrics,
 
-		string(podruntime.ManagedOperator):    t.Path(tools.ManagedOperator),
-		string(podruntime.ManagedCollector):   t.Path(tools.Prometheus),
-		string(podruntime.StackdriverAdapter): t.Path(tools.StackdriverAdapter),
+		podruntime.ManagedOperator:    tools.ManagedOperator,
+		podruntime.ManagedCollector:   tools.Prometheus,
+		podruntime.StackdriverAdapter: tools.StackdriverAdapter,
+	} {
+		if path, ok := t.Lookup(name); ok {
+			programs[string(program)] = path
+		}
 	}
+	return programs
 }
 
 // Stop ends every process that the lab has started and removes its folder. It continues after an error and returns all of

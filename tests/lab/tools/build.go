@@ -1,36 +1,33 @@
 package tools
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
+	"path"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/mod/modfile"
 )
 
-// providerPackage is the lab's double of the Kubernetes provider, in the tests module.
-const providerPackage = "./lab/kubernetesprovider/cmd/pulumi-resource-kubernetes"
-
-// cloudPackage stands for the plugins and programs of the lab's clouds, in the tests module.
-const cloudPackage = "./lab/cloud/cmd/lab-cloud"
-
-// Build builds every program that is missing from the cache below os.UserCacheDir and returns where
-// all of them are. Two runs at once build one after the other. Progress goes to log, one line for
-// each program that is built and one line when nothing is to be done.
+// Build builds the named programs that are missing from the cache below os.UserCacheDir, all of Names(true) without
+// names, and returns where they are. Two runs at once build one after the other. Progress goes to log: what is to be built and
+// about how long that takes, then one line for each build; one line when there is nothing to build.
 //
-// A pulumi on PATH is used when it is exactly PulumiVersion and has its Go language host beside it.
-// The Kubernetes provider is the program that LAB_KUBERNETES_PROVIDER names, else the published
-// plugin v4.30 where it is installed, else the lab's double.
-func Build(ctx context.Context, log io.Writer) (Tools, error) {
+// A program of KUBEBUILDER_ASSETS or PATH is used where its version fits: that of a Kubernetes component and etcd in another
+// patch release, too, and Pulumi only with its Go language host beside it. The Kubernetes provider is the program that
+// LAB_KUBERNETES_PROVIDER names, else the published plugin v4.30 where it is installed, else the lab's double.
+func Build(ctx context.Context, log io.Writer, names ...string) (Tools, error) {
+	return BuildWith(ctx, log, nil, names...)
+}
+
+// BuildWith is Build, and then builds programs of the source tree whose time is part of the estimate.
+func BuildWith(ctx context.Context, log io.Writer, programs []Program, names ...string) (Tools, error) {
 	module, err := ModuleRoot()
 	if err != nil {
 		return Tools{}, fmt.Errorf("tools: %w", err)
@@ -45,10 +42,10 @@ func Build(ctx context.Context, log io.Writer) (Tools, error) {
 	}
 	defer unlock()
 	b := builder{cache: cache, module: module, log: log, env: buildEnvironment(os.Environ(), availableMemory())}
-	return b.build(ctx)
+	return b.build(ctx, programs, names)
 }
 
-// CacheDir is the folder that built programs are kept in; it is made when missing.
+// CacheDir returns the folder that built programs are kept in; it is made when missing.
 func CacheDir() (string, error) {
 	user, err := os.UserCacheDir()
 	if err != nil {
@@ -61,41 +58,12 @@ func CacheDir() (string, error) {
 	return dir, nil
 }
 
-// testsModule is the module that this package belongs to.
-const testsModule = "vllm-autoscaling/tests"
-
-// ModuleRoot returns the folder of the tests module. The working folder must be in the source tree:
-// the programs are built with -trimpath, so they do not know where their source is.
-func ModuleRoot() (string, error) {
-	cwd, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for dir := cwd; ; dir = filepath.Dir(dir) {
-		for _, candidate := range []string{dir, filepath.Join(dir, "tests")} {
-			if moduleName(filepath.Join(candidate, "go.mod")) == testsModule {
-				return candidate, nil
-			}
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("no source of module %s in %s or above it: run from the repository", testsModule, cwd)
-		}
-	}
-}
-
-func moduleName(file string) string {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return ""
-	}
-	return modfile.ModulePath(b)
-}
-
 type builder struct {
-	cache  string // where built programs go
-	module string // folder of the tests module
-	log    io.Writer
-	env    []string
+	cache    string // where built programs go
+	module   string // folder of the tests module
+	log      io.Writer
+	env      []string
+	progress progress
 }
 
 // job is a program with the file it is built to.
@@ -105,69 +73,144 @@ type job struct {
 	target  string
 }
 
-func (b *builder) build(ctx context.Context) (Tools, error) {
-	result := Tools{paths: map[string]string{}}
+func (b *builder) build(ctx context.Context, programs []Program, names []string) (Tools, error) {
 	goVersion, err := b.run(ctx, b.module, "go", "env", "GOVERSION", "GOOS", "GOARCH")
 	if err != nil {
 		return Tools{}, fmt.Errorf("tools: Go is needed to build the lab's programs: %w", err)
 	}
-	installed := b.installedPulumi(ctx)
+	if len(names) == 0 {
+		names = Names(true)
+	}
+	result := Tools{paths: map[string]string{}}
+	missing, err := b.find(ctx, &result, names, goVersion)
+	if err != nil {
+		return Tools{}, err
+	}
+	own := b.ownPrograms(names)
+	b.announce(len(result.paths), missing, append(own, programs...))
+	for _, batch := range batches(missing) {
+		if err := b.compile(ctx, batch); err != nil {
+			return Tools{}, err
+		}
+	}
+	if err := b.finish(ctx, &result, names); err != nil {
+		return Tools{}, err
+	}
+	for _, program := range programs {
+		if err := b.buildProgram(ctx, program); err != nil {
+			return Tools{}, err
+		}
+	}
+	return result, nil
+}
+
+// find enters every named tool in result and returns those that are to be built.
+func (b *builder) find(ctx context.Context, result *Tools, names []string, goVersion string) ([]job, error) {
+	known := []string{KubernetesProvider, CloudDoubles}
+	installed := map[string]string{}
+	if slices.Contains(names, Pulumi) {
+		installed = b.installedPulumi(ctx)
+	}
 	var missing []job
 	for _, tool := range Catalogue() {
-		if path, ok := installed[tool.Name]; ok {
-			result.paths[tool.Name] = path
+		known = append(known, tool.Name)
+		if !slices.Contains(names, tool.Name) {
 			continue
 		}
 		j, err := b.job(tool, goVersion)
 		if err != nil {
-			return Tools{}, err
+			return nil, err
+		}
+		file := installed[tool.Name]
+		if file == "" {
+			file = b.installedTool(ctx, j)
+		}
+		if file != "" {
+			fmt.Fprintf(b.log, "tools: %s %s is installed: %s\n", j.Name, j.version, file)
+			result.paths[tool.Name] = file
+			continue
 		}
 		result.paths[tool.Name] = j.target
 		if _, err := os.Stat(j.target); err != nil {
 			missing = append(missing, j)
 		}
 	}
-	if len(missing) == 0 {
-		fmt.Fprintf(b.log, "tools: all %d programs are built (%s)\n", len(result.paths), b.cache)
-	} else if found := len(result.paths) - len(missing); found > 0 {
-		fmt.Fprintf(b.log, "tools: %d programs are built, %d to build\n", found, len(missing))
-	}
-	for i, j := range missing {
-		label := fmt.Sprintf("tools: [%d/%d] %s %s", i+1, len(missing), j.Name, j.version)
-		if err := b.compile(ctx, label, j); err != nil {
-			return Tools{}, err
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("tools: no program %q", name)
 		}
 	}
-	if len(installed) == 0 {
-		if err := putBeside(&result, Pulumi, PulumiLanguageGo); err != nil {
-			return Tools{}, err
-		}
-	}
-	provider, isReal, err := b.provider(ctx)
-	if err != nil {
-		return Tools{}, err
-	}
-	result.paths[KubernetesProvider] = provider
-	if result.paths[CloudDoubles], err = b.own(ctx, CloudDoubles, "the clouds' doubles", cloudPackage); err != nil {
-		return Tools{}, err
-	}
-	result.RealKubernetesProvider = isReal
-	return result, nil
+	return missing, nil
 }
 
-// job works out the program's file: its folder's name changes with everything that goes into it.
+// ownPrograms lists the named programs of the source tree.
+func (b *builder) ownPrograms(names []string) []Program {
+	var own []Program
+	if slices.Contains(names, KubernetesProvider) && os.Getenv("LAB_KUBERNETES_PROVIDER") == "" && installedProvider() == "" {
+		own = append(own, b.kubernetesProviderDouble())
+	}
+	if slices.Contains(names, CloudDoubles) {
+		own = append(own, b.cloudDoubles())
+	}
+	return own
+}
+
+// announce prints how much there is to build.
+func (b *builder) announce(tools int, missing []job, own []Program) {
+	seconds, programs := 0, len(missing)
+	for _, j := range missing {
+		seconds += j.Seconds
+	}
+	for _, program := range own {
+		if program.isNew() {
+			programs++
+			seconds += program.Seconds
+		}
+	}
+	if programs == 0 {
+		fmt.Fprintf(b.log, "tools: all %d programs are built (%s)\n", tools, b.cache)
+		return
+	}
+	b.progress = expect(programs, seconds)
+	fmt.Fprintf(b.log, "tools: %d programs to build, %s when nothing is compiled yet; later runs build nothing\n", programs, b.progress.remaining(0))
+}
+
+// finish completes the tools that are not in the catalogue.
+func (b *builder) finish(ctx context.Context, result *Tools, names []string) error {
+	cli, host := result.paths[Pulumi], result.paths[PulumiLanguageGo]
+	if cli != "" && host != "" && strings.HasPrefix(cli, b.cache) {
+		if err := putBeside(result, Pulumi, PulumiLanguageGo); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(names, KubernetesProvider) {
+		provider, isReal, err := b.provider(ctx)
+		if err != nil {
+			return err
+		}
+		result.paths[KubernetesProvider], result.RealKubernetesProvider = provider, isReal
+	}
+	if slices.Contains(names, CloudDoubles) {
+		doubles := b.cloudDoubles()
+		result.paths[CloudDoubles] = doubles.File
+		return b.buildProgram(ctx, doubles)
+	}
+	return nil
+}
+
+// job works out the program's file: its folder's name changes with everything that decides about the build.
 func (b *builder) job(tool Tool, goVersion string) (job, error) {
-	folder := filepath.Join(b.module, "lab", "tools", tool.Folder)
+	folder := b.folder(tool)
 	hash := sha256.New()
 	var version string
 	files := []string{"go.mod", "go.sum"}
-	if tool.Package == "." {
-		sources, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	if tool.local() {
+		sources, err := filepath.Glob(filepath.Join(folder, tool.Package, "*.go"))
 		if err != nil {
 			return job{}, fmt.Errorf("tools: %s: %w", tool.Name, err)
 		}
 		for _, source := range sources {
-			files = append(files, filepath.Base(source))
+			files = append(files, filepath.Join(tool.Package, filepath.Base(source)))
 		}
 	}
 	for _, name := range files {
@@ -192,216 +235,104 @@ func (b *builder) job(tool Tool, goVersion string) (job, error) {
 	if version == "" {
 		return job{}, fmt.Errorf("tools: %s: %s does not require %s", tool.Name, filepath.Join(folder, "go.mod"), tool.Module)
 	}
-	fmt.Fprintf(hash, "%s\n%s\n%s\n%s", tool.Package, tool.Tags, strings.Join(tool.Set, " "), goVersion)
+	fmt.Fprintf(hash, "%s\n%s\n%s\n%q\n%s", tool.Package, tool.Tags, strings.Join(tool.Set, " "), tool.Edits, goVersion)
 	sum := hex.EncodeToString(hash.Sum(nil))[:12]
 	return job{Tool: tool, version: version, target: filepath.Join(b.cache, tool.Name+"-"+version+"-"+sum, tool.Name)}, nil
 }
 
-// compile builds the program beside its place and moves it there, so that a file in place is whole.
-func (b *builder) compile(ctx context.Context, label string, j job) error {
-	done := b.progress(label)
+// batches groups neighbours of one module, which one go command builds.
+func batches(jobs []job) [][]job {
+	var all [][]job
+	for _, j := range jobs {
+		if last := len(all) - 1; last >= 0 && all[last][0].Module == j.Module && all[last][0].Tags == j.Tags {
+			all[last] = append(all[last], j)
+			continue
+		}
+		all = append(all, []job{j})
+	}
+	return all
+}
+
+// describe names the programs of a batch and their version.
+func describe(batch []job) string {
+	var names []string
+	for _, j := range batch {
+		names = append(names, j.Name)
+	}
+	return strings.Join(names, ", ") + " " + batch[0].version
+}
+
+// compile builds the programs of a batch beside their place and moves them there, so that a file in place is whole.
+func (b *builder) compile(ctx context.Context, batch []job) (err error) {
+	seconds := 0
+	for _, j := range batch {
+		seconds += j.Seconds
+	}
+	done := b.progress.start(b.log, describe(batch), len(batch), seconds)
+	defer func() { done(err) }()
 	dir, err := os.MkdirTemp(b.cache, "building-")
 	if err != nil {
 		return fmt.Errorf("tools: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	built := filepath.Join(dir, j.Name)
+	args, err := b.buildArguments(ctx, batch[0].Tool, dir)
+	if err != nil {
+		return fmt.Errorf("tools: build %s: %w", describe(batch), err)
+	}
+	bin := filepath.Join(dir, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		return fmt.Errorf("tools: %w", err)
+	}
+	if len(batch) == 1 {
+		args = append(args, "-o", filepath.Join(bin, batch[0].Name))
+	} else {
+		args = append(args, "-o", bin) // as the packages' last element
+	}
+	for _, j := range batch {
+		args = append(args, j.Package)
+	}
+	if _, err = b.run(ctx, b.folder(batch[0].Tool), "go", args...); err != nil {
+		return fmt.Errorf("tools: build %s: %w", describe(batch), err)
+	}
+	for _, j := range batch {
+		file := j.Name
+		if len(batch) > 1 {
+			file = path.Base(j.Package)
+		}
+		if err := os.MkdirAll(filepath.Dir(j.target), 0o755); err != nil {
+			return fmt.Errorf("tools: %w", err)
+		}
+		if err := os.Rename(filepath.Join(bin, file), j.target); err != nil {
+			return fmt.Errorf("tools: %w", err)
+		}
+	}
+	return nil
+}
+
+// buildArguments returns the arguments of the go command for a tool, without its output and package. An edited module goes to dir.
+func (b *builder) buildArguments(ctx context.Context, tool Tool, dir string) ([]string, error) {
 	linker := "-s -w"
-	for _, variable := range j.Set {
+	for _, variable := range tool.Set {
 		linker += " -X " + variable
 	}
-	args := []string{"build", "-mod=readonly", "-ldflags", linker, "-o", built}
-	if j.Tags != "" {
-		args = append(args, "-tags", j.Tags)
+	args := []string{"build", "-mod=readonly", "-ldflags", linker}
+	if tool.Tags != "" {
+		args = append(args, "-tags", tool.Tags)
 	}
-	_, err = b.run(ctx, filepath.Join(b.module, "lab", "tools", j.Folder), "go", append(args, j.Package)...)
-	done(err)
+	if len(tool.Edits) == 0 {
+		return args, nil
+	}
+	source, err := b.moduleFolder(ctx, tool)
 	if err != nil {
-		return fmt.Errorf("tools: build %s %s: %w", j.Name, j.version, err)
+		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(j.target), 0o755); err != nil {
-		return fmt.Errorf("tools: %w", err)
+	edited := filepath.Join(dir, "source")
+	if err := editModule(tool.Edits, source, edited); err != nil {
+		return nil, err
 	}
-	if err := os.Rename(built, j.target); err != nil {
-		return fmt.Errorf("tools: %w", err)
-	}
-	return nil
-}
-
-// LanguageHostFlag is the environment variable that holds one flag for the language host, such as
-// -buildTarget=PATH or -binary=PATH.
-const LanguageHostFlag = "LAB_LANGUAGE_HOST_FLAG"
-
-// putBeside puts a script that runs the language host into the folder of the CLI, where that looks for
-// it. The CLI hands a project's runtime options over in a request that a language host of this age does
-// not read; it knows them as flags, which only who starts it can give.
-func putBeside(t *Tools, cli, host string) error {
-	script := filepath.Join(filepath.Dir(t.paths[cli]), host)
-	content := fmt.Sprintf("#!/bin/sh\nexec '%s' ${%s:+\"$%s\"} \"$@\"\n", t.paths[host], LanguageHostFlag, LanguageHostFlag)
-	if existing, err := os.ReadFile(script); err == nil && string(existing) == content {
-		t.paths[host] = script
-		return nil
-	}
-	// By a rename, because another lab may be using the one that is there.
-	fresh := script + ".new"
-	if err := os.WriteFile(fresh, []byte(content), 0o755); err != nil {
-		return fmt.Errorf("tools: %w", err)
-	}
-	if err := os.Rename(fresh, script); err != nil {
-		return fmt.Errorf("tools: %w", err)
-	}
-	t.paths[host] = script
-	return nil
-}
-
-// provider returns the Kubernetes provider's plugin and whether it is a real one.
-func (b *builder) provider(ctx context.Context) (path string, isReal bool, err error) {
-	if path := os.Getenv("LAB_KUBERNETES_PROVIDER"); path != "" {
-		if err := executable(path); err != nil {
-			return "", false, fmt.Errorf("tools: LAB_KUBERNETES_PROVIDER: %w", err)
-		}
-		path, err := filepath.Abs(path)
-		return path, true, err
-	}
-	if path := installedProvider(); path != "" {
-		return path, true, nil
-	}
-	path, err = b.own(ctx, KubernetesProvider, "Kubernetes provider double", providerPackage)
-	return path, false, err
-}
-
-// own builds a program of this source tree, not of another checkout; a stable place lets go build see that nothing
-// changed.
-func (b *builder) own(ctx context.Context, name, label, pkg string) (string, error) {
-	tree := sha256.Sum256([]byte(b.module))
-	target := filepath.Join(b.cache, name+"-double-"+hex.EncodeToString(tree[:6]), name)
-	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-		return "", fmt.Errorf("tools: %w", err)
-	}
-	done := func(error) {}
-	if _, err := os.Stat(target); err != nil {
-		done = b.progress("tools: " + label)
-	}
-	_, err := b.run(ctx, b.module, "go", "build", "-mod=readonly", "-o", target, pkg)
-	done(err)
+	file, err := replaceModule(b.folder(tool), tool.Module, edited, dir)
 	if err != nil {
-		return "", fmt.Errorf("tools: build %s: %w", label, err)
+		return nil, err
 	}
-	return target, nil
-}
-
-// installedProvider finds the published plugin of the program's minor version among the user's plugins.
-func installedProvider() string {
-	home := os.Getenv("PULUMI_HOME")
-	if home == "" {
-		user, err := os.UserHomeDir()
-		if err != nil {
-			return ""
-		}
-		home = filepath.Join(user, ".pulumi")
-	}
-	minor := KubernetesProviderVersion[:strings.LastIndex(KubernetesProviderVersion, ".")]
-	found, err := filepath.Glob(filepath.Join(home, "plugins", "resource-kubernetes-"+minor+".*", KubernetesProvider))
-	if err != nil {
-		return ""
-	}
-	for i := len(found) - 1; i >= 0; i-- {
-		if executable(found[i]) == nil {
-			return found[i]
-		}
-	}
-	return ""
-}
-
-// installedPulumi returns the CLI on PATH and the language host beside it where the version fits.
-func (b *builder) installedPulumi(ctx context.Context) map[string]string {
-	cli, err := exec.LookPath(Pulumi)
-	if err != nil {
-		return nil
-	}
-	// Beside the program itself, not beside a link to it: that is where it looks.
-	if cli, err = filepath.EvalSymlinks(cli); err != nil {
-		return nil
-	}
-	host := filepath.Join(filepath.Dir(cli), PulumiLanguageGo)
-	if executable(host) != nil {
-		return nil
-	}
-	version, err := b.run(ctx, b.module, cli, "version")
-	if err != nil || strings.TrimSpace(version) != PulumiVersion {
-		return nil
-	}
-	return map[string]string{Pulumi: cli, PulumiLanguageGo: host}
-}
-
-func executable(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if info.IsDir() || info.Mode()&0o111 == 0 {
-		return fmt.Errorf("%s is not a program", path)
-	}
-	return nil
-}
-
-// run runs a command of the build and returns its output; the error carries what it printed.
-func (b *builder) run(ctx context.Context, dir, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
-	cmd.Env = b.env
-	cmd.WaitDelay = 5 * time.Second
-	// Compilers end by themselves when the go command that started them is interrupted.
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return "", ctx.Err()
-		}
-		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(stderr.String()))
-	}
-	return stdout.String(), nil
-}
-
-// buildEnvironment is the user's environment with what decides about the build fixed. With memory to
-// spare (bytes) the compiler collects its garbage less often, which saves about a fifth of its time.
-func buildEnvironment(user []string, memory uint64) []string {
-	const plenty = 12 << 30
-	var env []string
-	for _, variable := range user {
-		name, _, _ := strings.Cut(variable, "=")
-		switch name {
-		case "GOFLAGS", "CGO_ENABLED", "GOWORK", "GOOS", "GOARCH", "GOEXPERIMENT", "PULUMI_SKIP_UPDATE_CHECK":
-		case "GOGC":
-			if memory <= plenty {
-				env = append(env, variable)
-			}
-		default:
-			env = append(env, variable)
-		}
-	}
-	if memory > plenty {
-		env = append(env, "GOGC=400")
-	}
-	// The same flags as Pulumi's Go language host and the Makefile: one build cache for all.
-	return append(env, "GOFLAGS=-trimpath -buildvcs=false", "CGO_ENABLED=0", "GOWORK=off", "PULUMI_SKIP_UPDATE_CHECK=true")
-}
-
-// availableMemory is what the machine can give without swapping, in bytes; 0 when unknown.
-func availableMemory() uint64 {
-	if runtime.GOOS != "linux" {
-		return 0
-	}
-	b, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		var kib uint64
-		if _, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kib); err == nil {
-			return kib << 10
-		}
-	}
-	return 0
+	return append(args, "-modfile", file), nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,9 +22,9 @@ func testBuilder(t *testing.T, source string) (*builder, *bytes.Buffer) {
 	folder := filepath.Join(module, "lab", "tools", "greet")
 	write(t, filepath.Join(folder, "go.mod"), "module greet\n\ngo 1.25\n\nrequire example.invalid/upstream v1.2.3\n")
 	write(t, filepath.Join(folder, "go.sum"), "")
-	write(t, filepath.Join(folder, "main.go"), source)
+	write(t, filepath.Join(folder, "cmd", "greet", "main.go"), source)
 	var log bytes.Buffer
-	return &builder{cache: t.TempDir(), module: module, log: &log, env: buildEnvironment(os.Environ(), 0)}, &log
+	return &builder{cache: t.TempDir(), module: module, log: &log, env: buildEnvironment(os.Environ(), 0), progress: expect(1, 0)}, &log
 }
 
 func write(t *testing.T, file, content string) {
@@ -32,14 +33,14 @@ func write(t *testing.T, file, content string) {
 	require.NoError(t, os.WriteFile(file, []byte(content), 0o644))
 }
 
-var greet = Tool{Name: "greet", Module: "example.invalid/upstream", Folder: "greet", Package: ".", Set: []string{"main.name=lab"}}
+var greet = Tool{Name: "greet", Module: "example.invalid/upstream", Folder: "greet", Package: "./cmd/greet", Set: []string{"main.name=lab"}}
 
 func TestCompile(t *testing.T) {
 	b, log := testBuilder(t, "package main\n\nvar name string\n\nfunc main() { println(\"hello \" + name) }\n")
 	j, err := b.job(greet, "go1.0")
 	require.NoError(t, err)
 	assert.Equal(t, "v1.2.3", j.version)
-	require.NoError(t, b.compile(t.Context(), "tools: [1/1] greet v1.2.3", j))
+	require.NoError(t, b.compile(t.Context(), []job{j}))
 	out, err := exec.Command(j.target).CombinedOutput()
 	require.NoError(t, err)
 	assert.Equal(t, "hello lab\n", string(out), "the linker has set the variable")
@@ -51,7 +52,7 @@ func TestCompileFailsCleanly(t *testing.T) {
 	b, log := testBuilder(t, "package main\n\nfunc main() { undefinedThing() }\n")
 	j, err := b.job(greet, "go1.0")
 	require.NoError(t, err)
-	err = b.compile(t.Context(), "tools: [1/1] greet v1.2.3", j)
+	err = b.compile(t.Context(), []job{j})
 	require.ErrorContains(t, err, "build greet v1.2.3")
 	require.ErrorContains(t, err, "undefined: undefinedThing")
 	assert.Contains(t, log.String(), "failed after")
@@ -59,7 +60,7 @@ func TestCompileFailsCleanly(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, b.compile(ctx, "", j), context.Canceled)
+	require.ErrorIs(t, b.compile(ctx, []job{j}), context.Canceled)
 	assertOnly(t, b.cache)
 }
 
@@ -91,6 +92,9 @@ func TestTargetChangesWithWhatGoesIn(t *testing.T) {
 	changed = greet
 	changed.Set = []string{"main.name=other"}
 	check("other variables", changed, "go1.0")
+	changed = greet
+	changed.Edits = []Edit{{File: "main.go"}}
+	check("an edit", changed, "go1.0")
 	write(t, filepath.Join(b.module, "lab", "tools", "greet", "go.sum"), "example.invalid/upstream v1.2.3 h1:x=\n")
 	check("another checksum", greet, "go1.0")
 
@@ -110,8 +114,8 @@ func TestEveryProgramIsPinned(t *testing.T) {
 		require.NoError(t, err)
 		assert.False(t, names[tool.Name], "%s is listed twice", tool.Name)
 		names[tool.Name] = true
-		if tool.Package == "." {
-			assert.FileExists(t, filepath.Join(module, "lab", "tools", tool.Folder, "main.go"))
+		if tool.local() {
+			assert.FileExists(t, filepath.Join(module, "lab", "tools", tool.Folder, tool.Package, "main.go"))
 			continue
 		}
 		imports, err := os.ReadFile(filepath.Join(module, "lab", "tools", tool.Folder, "tools.go"))
@@ -177,42 +181,6 @@ func TestOnlyOneRunBuilds(t *testing.T) {
 	unlock()
 }
 
-func program(t *testing.T, file, script string) string {
-	t.Helper()
-	write(t, file, "#!/bin/sh\n"+script+"\n")
-	require.NoError(t, os.Chmod(file, 0o755))
-	return file
-}
-
-func TestPulumiOnPath(t *testing.T) {
-	for name, c := range map[string]struct {
-		version string
-		host    bool
-		used    bool
-	}{
-		"the right one":             {version: PulumiVersion, host: true, used: true},
-		"another version":           {version: "v3.1.0", host: true},
-		"without its language host": {version: PulumiVersion},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b, _ := testBuilder(t, "")
-			dir := t.TempDir()
-			cli := program(t, filepath.Join(dir, Pulumi), "echo "+c.version)
-			want := map[string]string{Pulumi: cli, PulumiLanguageGo: filepath.Join(dir, PulumiLanguageGo)}
-			if c.host {
-				program(t, want[PulumiLanguageGo], "")
-			}
-			t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-			got := b.installedPulumi(t.Context())
-			if c.used {
-				assert.Equal(t, want, got)
-			} else {
-				assert.Empty(t, got)
-			}
-		})
-	}
-}
-
 func TestPutBeside(t *testing.T) {
 	cache := t.TempDir()
 	first := program(t, filepath.Join(cache, "a", "guest"), `echo "first $# $1"`)
@@ -236,33 +204,67 @@ func TestPutBeside(t *testing.T) {
 	}
 }
 
-func TestKubernetesProvider(t *testing.T) {
-	b, _ := testBuilder(t, "")
-	t.Setenv("LAB_KUBERNETES_PROVIDER", filepath.Join(t.TempDir(), "nothing"))
-	_, _, err := b.provider(t.Context())
-	require.ErrorContains(t, err, "LAB_KUBERNETES_PROVIDER")
-
-	named := program(t, filepath.Join(t.TempDir(), "mine"), "")
-	t.Setenv("LAB_KUBERNETES_PROVIDER", named)
-	path, isReal, err := b.provider(t.Context())
-	require.NoError(t, err)
-	assert.Equal(t, named, path)
-	assert.True(t, isReal)
-
-	t.Setenv("LAB_KUBERNETES_PROVIDER", "")
-	home := t.TempDir()
-	t.Setenv("PULUMI_HOME", home)
-	assert.Empty(t, installedProvider())
-	program(t, filepath.Join(home, "plugins", "resource-kubernetes-v4.29.0", KubernetesProvider), "")
-	assert.Empty(t, installedProvider(), "another minor version")
-	published := program(t, filepath.Join(home, "plugins", "resource-kubernetes-v4.30.1", KubernetesProvider), "")
-	path, isReal, err = b.provider(t.Context())
-	require.NoError(t, err)
-	assert.Equal(t, published, path)
-	assert.True(t, isReal)
+func TestPathOfAnUnknownProgram(t *testing.T) {
+	built := Tools{paths: map[string]string{Etcd: "x"}}
+	assert.Panics(t, func() { built.Path("ectd") })
+	path, ok := built.Lookup(Etcd)
+	assert.Equal(t, "x", path)
+	assert.True(t, ok)
+	_, ok = built.Lookup(ManagedOperator)
+	assert.False(t, ok)
+	assert.True(t, Tools{}.Empty())
 }
 
-func TestPathOfAnUnknownProgram(t *testing.T) {
-	assert.Panics(t, func() { Tools{paths: map[string]string{Etcd: "x"}}.Path("ectd") })
-	assert.True(t, Tools{}.Empty())
+func TestNeighboursOfOneModuleAreOneBuild(t *testing.T) {
+	var groups []string
+	var jobs []job
+	for _, tool := range Catalogue() {
+		jobs = append(jobs, job{Tool: tool, version: "v1.2.3"})
+	}
+	for _, batch := range batches(jobs) {
+		groups = append(groups, describe(batch))
+		for _, j := range batch {
+			assert.Equal(t, batch[0].Set, j.Set)
+			assert.Equal(t, batch[0].Folder, j.Folder)
+			if len(batch) > 1 {
+				assert.Equal(t, j.Name, path.Base(j.Package), "go build names the program")
+				assert.Empty(t, j.Edits)
+			}
+		}
+	}
+	assert.Contains(t, groups, "kube-apiserver, kube-controller-manager, kube-scheduler v1.2.3")
+	assert.Contains(t, groups, "etcd v1.2.3")
+	assert.Empty(t, batches(nil))
+}
+
+func TestSeveralProgramsOfAModule(t *testing.T) {
+	b, _ := testBuilder(t, "package main\n\nfunc main() { println(\"hello\") }\n")
+	write(t, filepath.Join(b.folder(greet), "cmd", "leave", "main.go"), "package main\n\nfunc main() { println(\"bye\") }\n")
+	first, err := b.job(greet, "go1.0")
+	require.NoError(t, err)
+	leave := greet
+	leave.Name, leave.Package = "leave", "./cmd/leave"
+	second, err := b.job(leave, "go1.0")
+	require.NoError(t, err)
+	require.NoError(t, b.compile(t.Context(), []job{first, second}))
+	for j, want := range map[*job]string{&first: "hello\n", &second: "bye\n"} {
+		out, err := exec.Command(j.target).CombinedOutput()
+		require.NoError(t, err)
+		assert.Equal(t, want, string(out))
+	}
+}
+
+func TestOnlyNamedProgramsAreLookedFor(t *testing.T) {
+	module, err := ModuleRoot()
+	require.NoError(t, err)
+	var log bytes.Buffer
+	b := &builder{cache: t.TempDir(), module: module, log: &log, env: buildEnvironment(os.Environ(), 0)}
+	t.Setenv("PATH", t.TempDir())
+	result := Tools{paths: map[string]string{}}
+	missing, err := b.find(t.Context(), &result, []string{Kwok, CloudDoubles}, "go1.0")
+	require.NoError(t, err)
+	require.Len(t, missing, 1)
+	assert.Equal(t, map[string]string{Kwok: missing[0].target}, result.paths)
+	_, err = b.find(t.Context(), &result, []string{Kwok, "kwak"}, "go1.0")
+	require.ErrorContains(t, err, `no program "kwak"`)
 }

@@ -1,10 +1,12 @@
-// Package tools builds the upstream programs that the lab runs, each from a module of its own that
-// pins it and everything it imports by checksum, and keeps them in the user's cache folder.
 package tools
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
-// Names of the lab's programs, for Tools.Path.
+// Names of the lab's programs, for Build and Tools.Path.
 const (
 	Etcd                  = "etcd"
 	KubeAPIServer         = "kube-apiserver"
@@ -17,7 +19,7 @@ const (
 	PrometheusAdapter     = "prometheus-adapter"
 	// ManagedOperator is the operator of Google's managed collection for Prometheus.
 	ManagedOperator = "managed-prometheus-operator"
-	// StackdriverAdapter stands for Google's Custom Metrics Stackdriver Adapter; its source is in its folder.
+	// StackdriverAdapter stands for Google's Custom Metrics Stackdriver Adapter; its source is in module upstream.
 	StackdriverAdapter = "stackdriver-adapter"
 	InferenceSim       = "llm-d-inference-sim"
 	Pulumi             = "pulumi"
@@ -36,6 +38,9 @@ const (
 	KubernetesProviderVersion = "v4.30.0"
 )
 
+// upstream is the folder of the module that pins every program which builds with one list of versions.
+const upstream = "upstream"
+
 // Tool is a program that is built from a module under this folder.
 type Tool struct {
 	Name string
@@ -43,62 +48,101 @@ type Tool struct {
 	Module string
 	// Folder is the module's folder, relative to this one.
 	Folder string
-	// Package is what is built; "." is a program of the lab's own whose source is in Folder.
+	// Package is what is built; one that begins with "./" is a program of the lab's own, relative to Folder.
 	Package string
-	// Tags are Go build tags.
+	// Tags are Go build tags, separated by commas.
 	Tags string
 	// Set are variables that the linker sets, as package.name=value.
 	Set []string
+	// Edits are changes to Module's source.
+	Edits []Edit
+	// Installed describes a program that is used instead of building this one.
+	Installed Installed
+	// Seconds is the CPU time of a first build in the catalogue's order on a current x86 server, for the estimate.
+	Seconds int
 }
 
 // Catalogue lists the programs in the order in which they are built: those that every lab needs first.
 func Catalogue() []Tool {
 	return []Tool{
-		{Name: Etcd, Module: "go.etcd.io/etcd/server/v3", Folder: "etcd", Package: "go.etcd.io/etcd/server/v3"},
-		kubernetes(KubeAPIServer),
-		kubernetes(KubeControllerManager),
-		kubernetes(KubeScheduler),
-		{Name: Kwok, Module: "sigs.k8s.io/kwok", Folder: "kwok", Package: "sigs.k8s.io/kwok/cmd/kwok"},
-		{Name: KubeStateMetrics, Module: "k8s.io/kube-state-metrics/v2", Folder: "kube-state-metrics", Package: "k8s.io/kube-state-metrics/v2"},
+		{Name: Etcd, Module: "go.etcd.io/etcd/server/v3", Folder: upstream, Package: "go.etcd.io/etcd/server/v3",
+			Installed: Installed{Args: []string{"--version"}, AnyPatch: true}, Seconds: 130},
+		kubernetes(KubeAPIServer, 320),
+		kubernetes(KubeControllerManager, 75),
+		kubernetes(KubeScheduler, 10),
+		{Name: Kwok, Module: "sigs.k8s.io/kwok", Folder: upstream, Package: "sigs.k8s.io/kwok/cmd/kwok", Edits: kwokEdits,
+			Installed: Installed{Args: []string{"--version"}}, Seconds: 40},
+		{Name: KubeStateMetrics, Module: "k8s.io/kube-state-metrics/v2", Folder: upstream, Package: "k8s.io/kube-state-metrics/v2",
+			Installed: Installed{Args: []string{"version"}}, Seconds: 15},
 		// Without the other service discoveries Prometheus builds in a quarter of the time.
-		{Name: Prometheus, Module: "github.com/prometheus/prometheus", Folder: "prometheus", Package: "github.com/prometheus/prometheus/cmd/prometheus",
-			Tags: "remove_all_sd,enable_kubernetes_sd"},
+		{Name: Prometheus, Module: "github.com/prometheus/prometheus", Folder: upstream, Package: "github.com/prometheus/prometheus/cmd/prometheus",
+			Tags: "remove_all_sd,enable_kubernetes_sd", Installed: Installed{Args: []string{"--version"}, Release: prometheusRelease}, Seconds: 110},
+		// Its module does not build with the Prometheus and Alertmanager of module upstream.
 		{Name: PrometheusOperator, Module: "github.com/prometheus-operator/prometheus-operator", Folder: "prometheus-operator",
-			Package: "github.com/prometheus-operator/prometheus-operator/cmd/operator"},
-		{Name: PrometheusAdapter, Module: "sigs.k8s.io/prometheus-adapter", Folder: "prometheus-adapter", Package: "sigs.k8s.io/prometheus-adapter/cmd/adapter"},
-		{Name: ManagedOperator, Module: "github.com/GoogleCloudPlatform/prometheus-engine", Folder: "managed-prometheus-operator",
-			Package: "github.com/GoogleCloudPlatform/prometheus-engine/cmd/operator"},
-		{Name: StackdriverAdapter, Module: "sigs.k8s.io/custom-metrics-apiserver", Folder: "stackdriver-adapter", Package: "."},
-		{Name: InferenceSim, Module: "github.com/llm-d/llm-d-inference-sim", Folder: "inference-sim",
-			Package: "github.com/llm-d/llm-d-inference-sim/cmd/llm-d-inference-sim"},
-		{Name: Pulumi, Module: "github.com/pulumi/pulumi/pkg/v3", Folder: "pulumi", Package: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+			Package:   "github.com/prometheus-operator/prometheus-operator/cmd/operator",
+			Installed: Installed{Args: []string{"--version"}}, Seconds: 45},
+		{Name: PrometheusAdapter, Module: "sigs.k8s.io/prometheus-adapter", Folder: upstream, Package: "sigs.k8s.io/prometheus-adapter/cmd/adapter",
+			Edits: adapterEdits, Seconds: 12},
+		{Name: InferenceSim, Module: "github.com/llm-d/llm-d-inference-sim", Folder: upstream,
+			Package: "github.com/llm-d/llm-d-inference-sim/cmd/llm-d-inference-sim", Edits: simulatorEdits, Seconds: 55},
+		{Name: Pulumi, Module: "github.com/pulumi/pulumi/pkg/v3", Folder: upstream, Package: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
 			// A CLI without a version refuses to work with programs that ask for one.
-			Set: []string{"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=" + PulumiVersion}},
-		// sdk v3.66.0 is the last version that holds the Go language host in its own module.
+			Set: []string{"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=" + PulumiVersion}, Edits: pulumiEdits, Seconds: 165},
+		// sdk v3.66.0 is the last version that has the Go language host in its own module.
 		{Name: PulumiLanguageGo, Module: "github.com/pulumi/pulumi/sdk/v3", Folder: "pulumi-language-go",
-			Package: "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go"},
+			Package: "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go", Seconds: 13},
+		// Its module needs Google's fork of Prometheus.
+		{Name: ManagedOperator, Module: "github.com/GoogleCloudPlatform/prometheus-engine", Folder: "managed-prometheus-operator",
+			Package: "github.com/GoogleCloudPlatform/prometheus-engine/cmd/operator", Seconds: 240},
+		{Name: StackdriverAdapter, Module: "sigs.k8s.io/custom-metrics-apiserver", Folder: upstream, Package: "./stackdriver-adapter", Seconds: 8},
 	}
 }
 
 // kubernetes gives the program the version that a release build has: clients would see v0.0.0.
-func kubernetes(name string) Tool {
-	t := Tool{Name: name, Module: "k8s.io/kubernetes", Folder: "kubernetes", Package: "k8s.io/kubernetes/cmd/" + name}
+func kubernetes(name string, seconds int) Tool {
+	t := Tool{Name: name, Module: "k8s.io/kubernetes", Folder: upstream, Package: "k8s.io/kubernetes/cmd/" + name,
+		Installed: Installed{Args: []string{"--version"}, AnyPatch: true}, Seconds: seconds}
 	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
 		t.Set = append(t.Set, pkg+".gitVersion="+kubernetesVersion, pkg+".gitMajor=1", pkg+".gitMinor=34")
 	}
 	return t
 }
 
-// Tools says where the programs are.
+// prometheusRelease returns the release of a version of Prometheus' module: v3.5.1 is v0.305.1 there.
+func prometheusRelease(module string) string {
+	var minor, patch int
+	if _, err := fmt.Sscanf(module, "v0.3%02d.%d", &minor, &patch); err != nil {
+		return module
+	}
+	return fmt.Sprintf("v3.%d.%d", minor, patch)
+}
+
+// googlePrograms run only where Google collects the metrics.
+var googlePrograms = []string{ManagedOperator, StackdriverAdapter}
+
+// Names lists the programs that the lab runs for a stack; googleManaged reports whether its metrics are collected by Google.
+func Names(googleManaged bool) []string {
+	var names []string
+	for _, tool := range Catalogue() {
+		if googleManaged || !slices.Contains(googlePrograms, tool.Name) {
+			names = append(names, tool.Name)
+		}
+	}
+	return append(names, KubernetesProvider, CloudDoubles)
+}
+
+// local reports whether the program's source is in this tree.
+func (t Tool) local() bool { return strings.HasPrefix(t.Package, "./") }
+
+// Tools lists where the programs are.
 type Tools struct {
 	paths map[string]string
-	// RealKubernetesProvider says that the Kubernetes provider is the published plugin or one that
+	// RealKubernetesProvider reports whether the Kubernetes provider is the published plugin or the one that
 	// LAB_KUBERNETES_PROVIDER names, not the lab's double.
 	RealKubernetesProvider bool
 }
 
-// Path returns the program's file. It panics on a name that is not one of the constants of this
-// package: that is a mistake in the caller.
+// Path returns the program's file. It panics for a program that was not built: that is a mistake in the caller.
 func (t Tools) Path(name string) string {
 	path, ok := t.paths[name]
 	if !ok {
@@ -107,5 +151,11 @@ func (t Tools) Path(name string) string {
 	return path
 }
 
-// Empty says that nothing was built yet.
+// Lookup returns the program's file, and whether the program was built.
+func (t Tools) Lookup(name string) (path string, ok bool) {
+	path, ok = t.paths[name]
+	return path, ok
+}
+
+// Empty reports whether nothing was built yet.
 func (t Tools) Empty() bool { return len(t.paths) == 0 }

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// lock takes the file's lock, which the kernel gives back if this process dies. It waits for another
-// run that holds it, and says so.
+// lock takes the file's lock, which the kernel releases if this process dies. It waits while another run has it, and
+// reports that once.
 func lock(ctx context.Context, path string, log io.Writer) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("tools: %w", err)
 	}
-	said := false
+	reported := false
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
@@ -27,9 +27,9 @@ func lock(ctx context.Context, path string, log io.Writer) (unlock func(), err e
 			_ = f.Close()
 			return nil, fmt.Errorf("tools: lock %s: %w", path, err)
 		}
-		if !said {
+		if !reported {
 			fmt.Fprintf(log, "tools: waiting for another run that is building (lock %s)\n", path)
-			said = true
+			reported = true
 		}
 		select {
 		case <-ctx.Done():

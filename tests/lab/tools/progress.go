@@ -3,35 +3,87 @@ package tools
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
 	"golang.org/x/term"
 )
 
-// progress prints the label with the time that passed: ticking on a terminal, else once at the start
-// and the time at the end. The returned function ends the line.
-func (b *builder) progress(label string) func(error) {
+// progress counts the builds and estimates how long the rest of them takes: from the CPU time that each took where the
+// catalogue's figures were measured, corrected by how long those took here that are built.
+type progress struct {
+	programs int // to build in all
+	built    int
+	left     float64 // CPU seconds of the catalogue
+	done     float64
+	elapsed  time.Duration // that done took
+}
+
+// expect returns the progress of building that many programs, of that many CPU seconds of the catalogue.
+func expect(programs, seconds int) progress {
+	return progress{programs: programs, left: float64(seconds)}
+}
+
+// assumed is how many seconds of building as fast as the catalogue says the estimate begins with: a first build says
+// little about the others.
+const assumed = 60
+
+// busy is the share of the CPUs that a build keeps busy on average: linking is one thread, and compiling ends with few.
+const busy = 0.85
+
+// remaining returns the time that is left when the current build has been running for that long, as text.
+func (p *progress) remaining(running time.Duration) string {
+	speed := (p.done + assumed*busy*float64(runtime.GOMAXPROCS(0))) / (p.elapsed.Seconds() + assumed)
+	minutes := math.Max(p.left/speed-running.Seconds(), 0) / 60
+	if minutes < 1 {
+		return "less than a minute"
+	}
+	return fmt.Sprintf("about %.0f min", minutes)
+}
+
+// finish counts one build of programs.
+func (p *progress) finish(programs, seconds int, took time.Duration) {
+	p.built += programs
+	p.left -= float64(seconds)
+	p.done += float64(seconds)
+	p.elapsed += took
+}
+
+// start prints what one go command builds, with the time that passed and the time that all builds still take: ticking on
+// a terminal, else once at the end. The returned function ends the line.
+func (p *progress) start(log io.Writer, what string, programs, seconds int) func(error) {
 	started := time.Now()
-	elapsed := func() string { return fmt.Sprintf("%.0f s", time.Since(started).Seconds()) }
+	label := fmt.Sprintf("tools: [%s/%d] %s", span(p.built+1, p.built+programs), p.programs, what)
+	status := func(running time.Duration) string {
+		text := fmt.Sprintf("%.0f s", time.Since(started).Seconds())
+		if p.built < p.programs {
+			text += ", " + p.remaining(running) + " left"
+		}
+		return text
+	}
 	outcome := func(err error) string {
 		if err != nil {
-			return "failed after " + elapsed()
+			return fmt.Sprintf("failed after %.0f s", time.Since(started).Seconds())
 		}
-		return elapsed()
+		p.finish(programs, seconds, time.Since(started))
+		return status(0)
 	}
-	if !terminal(b.log) {
-		fmt.Fprintf(b.log, "%s building ... ", label)
-		return func(err error) { fmt.Fprintln(b.log, outcome(err)) }
+	if !terminal(log) {
+		fmt.Fprintf(log, "%s building ... ", label)
+		return func(err error) { fmt.Fprintln(log, outcome(err)) }
 	}
+	// What is printed before may be longer.
+	const clear = "\x1b[K"
 	stop := make(chan struct{})
 	var ticking sync.WaitGroup
 	ticking.Go(func() {
 		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
 		for {
-			fmt.Fprintf(b.log, "\r%s building ... %s", label, elapsed())
+			fmt.Fprintf(log, "\r%s building ... %s%s", label, status(time.Since(started)), clear)
 			select {
 			case <-stop:
 				return
@@ -42,8 +94,15 @@ func (b *builder) progress(label string) func(error) {
 	return func(err error) {
 		close(stop)
 		ticking.Wait()
-		fmt.Fprintf(b.log, "\r%s building ... %s\n", label, outcome(err))
+		fmt.Fprintf(log, "\r%s building ... %s%s\n", label, outcome(err), clear)
 	}
+}
+
+func span(first, last int) string {
+	if first == last {
+		return fmt.Sprint(first)
+	}
+	return fmt.Sprintf("%d-%d", first, last)
 }
 
 func terminal(w io.Writer) bool {

@@ -28,7 +28,7 @@ import (
 	"vllm-autoscaling/tests/lab"
 )
 
-// options are what the command line decides.
+// options are the command line's.
 type options struct {
 	stack  string
 	keep   bool
@@ -43,7 +43,7 @@ const (
 	exitInterrupted = 130 // what a shell reports for a command that Ctrl-C ended
 )
 
-// errInterrupted is the cause of a context that a signal ended.
+// errInterrupted is the cause of a context that a signal canceled.
 type errInterrupted struct{ by string }
 
 func (e errInterrupted) Error() string { return "interrupted by " + e.by }
@@ -90,7 +90,7 @@ func realMain(args []string, stdout io.Writer) int {
 	return code
 }
 
-// verdict is the last line and the exit code.
+// verdict returns the last line and the exit code.
 func verdict(ok string, err, cause error) (string, int) {
 	var interrupted errInterrupted
 	if errors.As(cause, &interrupted) {
@@ -106,14 +106,14 @@ func verdict(ok string, err, cause error) (string, int) {
 	return "demo: ok: " + ok, 0
 }
 
-// cleanupError says that something is still there.
+// cleanupError reports that something was not removed.
 type cleanupError struct{ err error }
 
 func (e *cleanupError) Error() string { return "clean up: " + e.err.Error() }
 func (e *cleanupError) Unwrap() error { return e.err }
 
-// oneLine keeps the cause in the last line, whatever it is made of. Of a failed
-// command, whose output is on the screen, it is the first error.
+// oneLine returns the error's text as one line. Of a failed command, whose output is on the screen, that is the first
+// error.
 func oneLine(err error) string {
 	text := err.Error()
 	var command *lab.CommandError
@@ -143,7 +143,7 @@ func parse(args []string, env func(string) string, out *screen) (options, error)
 		stack = localStack
 	}
 	flags.StringVar(&o.stack, "stack", stack, "stack to deploy: "+strings.Join(demoStacks, ", ")+"; all but local run on a simulated cloud")
-	flags.BoolVar(&o.keep, "keep", env("KEEP") != "" && env("KEEP") != "0", "leave the deployment running until Ctrl-C and say how to use it")
+	flags.BoolVar(&o.keep, "keep", env("KEEP") != "" && env("KEEP") != "0", "leave the deployment running until Ctrl-C and print how to use it")
 	flags.BoolVar(&o.fast, "fast", env("FAST") != "0", "shorten the scale-down windows; -fast=false keeps the program's defaults and takes about 10 minutes")
 	flags.StringVar(&o.report, "report", "", "folder of the report; default demo-report in the project's folder")
 	flags.IntVar(&o.load, "load", 40, "chat completions kept in flight during the step of load")

@@ -16,6 +16,7 @@ import (
 	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
+	"vllm-autoscaling/tests/lab/tools"
 )
 
 const (
@@ -48,7 +49,7 @@ type demo struct {
 	result   result
 }
 
-// result is what the summary and the last line say.
+// result is what the summary and the last line report.
 type result struct {
 	up, upReady, down float64 // seconds: load on to HPA decision, load on to all ready, load off to one replica
 	peak              int
@@ -57,12 +58,16 @@ type result struct {
 	left              int
 }
 
-// run is the demo; it returns the text of the last line.
+// run runs the demo and returns the text of the last line.
 func run(ctx context.Context, o options, out *screen) (ok string, err error) {
 	d := &demo{options: o, out: out}
 	out.step("1/7 tools")
+	names, err := tools.ForStack(filepath.Join(o.root, "Pulumi."+o.stack+".yaml"))
+	if err != nil {
+		return "", err
+	}
 	// On the terminal itself, where a build that takes minutes shows its time.
-	tools, err := lab.BuildTools(ctx, out.out)
+	built, err := lab.BuildTools(ctx, out.out, names...)
 	if err != nil {
 		return "", fmt.Errorf("build the lab's tools: %w", err)
 	}
@@ -70,7 +75,7 @@ func run(ctx context.Context, o options, out *screen) (ok string, err error) {
 		return "", err
 	}
 
-	labOptions := lab.Options{Tools: tools, Log: out}
+	labOptions := lab.Options{Tools: built, Log: out}
 	if o.stack == localStack {
 		out.step("2/7 control plane, %d GPU nodes, simulators", gpuNodes)
 	} else {
@@ -99,7 +104,7 @@ func run(ctx context.Context, o options, out *screen) (ok string, err error) {
 			}
 		}
 	}()
-	// Whatever is waited for would never come once a program of the lab has ended.
+	// Once a program of the lab has ended, nothing that is waited for would come.
 	working, broken := context.WithCancelCause(ctx)
 	defer broken(nil)
 	go func() {
@@ -112,7 +117,7 @@ func run(ctx context.Context, o options, out *screen) (ok string, err error) {
 	return d.show(working)
 }
 
-// show is the demo on a running lab.
+// show runs the demo on a running lab.
 func (d *demo) show(ctx context.Context) (string, error) {
 	if d.stackName() == localStack {
 		if err := d.lab.AddGPUNodes(ctx, gpuNodes, 1); err != nil {
@@ -157,8 +162,8 @@ func cleaned(err error) error {
 	return &cleanupError{err: err}
 }
 
-// config is the stack's configuration: the production Deployment with its GPU
-// requests, charts from the lab's own repository.
+// config returns the stack's configuration: the production Deployment with its GPU requests, and charts from the lab's own
+// repository.
 func (d *demo) config() map[string]any {
 	chart := map[string]any{"repository": d.lab.ChartRepository()}
 	charts := map[string]any{"kubePrometheusStack": chart, "prometheusAdapter": chart, "dcgmExporter": chart}
@@ -166,7 +171,7 @@ func (d *demo) config() map[string]any {
 	if d.stackName() == localStack {
 		config["cluster"] = map[string]any{"kubeconfig": d.lab.Kubeconfig(), "context": d.lab.ContextName()}
 		config["gpu"] = map[string]any{"mode": "nvidia"}
-		// The stack's own file has room for the simulator's, which has no weights.
+		// The simulator has no weights to keep.
 		config["vllm"] = map[string]any{"modelCache": "3Gi"}
 	} else {
 		// The cluster and its pools are those of the file that the project ships.
@@ -184,7 +189,7 @@ func (d *demo) config() map[string]any {
 	return config
 }
 
-// stackName is the stack that is shown.
+// stackName returns the stack that is deployed.
 func (d *demo) stackName() string { return d.options.stack }
 
 func (d *demo) note(format string, args ...any) {
@@ -223,7 +228,38 @@ func (d *demo) scale(ctx context.Context) error {
 		return err
 	}
 	defer forwards.Stop()
-	generator, err := load.Start(ctx, load.Options{
+	generator, err := startLoad(ctx, forwards)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		d.result.load = generator.Stop()
+		d.requests = report.Measure(generator, d.out.started, d.on, d.off, report.Objective{TTFT: objective})
+	}()
+	defer d.record(ctx, generator)()
+
+	if _, err := d.wait(ctx, time.Minute, "one ready replica", func(s report.Sample) bool { return s.Ready == 1 }); err != nil {
+		return err
+	}
+	if err := d.scaleUp(ctx, generator); err != nil {
+		return d.withLoad(err, generator)
+	}
+	if err := sleep(ctx, plateau); err != nil {
+		return err
+	}
+	if generator.Stats().OK == 0 {
+		return d.withLoad(errors.New("no request was answered"), generator)
+	}
+	if err := d.scaleDown(ctx, generator); err != nil {
+		return err
+	}
+	// A few quiet seconds let the plot end on what is meant to stay.
+	return sleep(ctx, 3*time.Second)
+}
+
+// startLoad starts a generator without load, of requests to the pods that are forwarded.
+func startLoad(ctx context.Context, forwards *portforward.Forwards) (*load.Generator, error) {
+	return load.Start(ctx, load.Options{
 		Model: model, MaxTokens: answerTokens, Stream: true, Changed: forwards.Changed(),
 		Targets: func(context.Context) ([]load.Target, error) {
 			var targets []load.Target
@@ -233,85 +269,80 @@ func (d *demo) scale(ctx context.Context) error {
 			return targets, nil
 		},
 	})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		d.result.load = generator.Stop()
-		d.requests = report.Measure(generator, d.out.started, d.on, d.off, report.Objective{TTFT: objective})
-	}()
+}
+
+// record records and prints the HPA's status every second, until the returned function is called.
+func (d *demo) record(ctx context.Context, generator *load.Generator) (stop func()) {
 	d.recorder = report.NewRecorder(d.out.started, report.HPASource(d.lab.Client(), serving, serving,
 		func() float64 { return float64(generator.Shape().Concurrency) }))
-	recording, stop := context.WithCancel(ctx)
-	recorded := make(chan struct{})
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
 	d.out.heading()
 	go func() {
-		defer close(recorded)
-		d.recorder.Record(recording, time.Second, d.out.change)
+		defer close(done)
+		d.recorder.Record(ctx, time.Second, d.out.change)
 	}()
-	defer func() { stop(); <-recorded }()
+	return func() { cancel(); <-done }
+}
 
-	if _, err := d.wait(ctx, time.Minute, "one ready replica", func(s report.Sample) bool { return s.Ready == 1 }); err != nil {
-		return err
-	}
+// scaleUp turns the load on and waits until every replica is ready.
+func (d *demo) scaleUp(ctx context.Context, generator *load.Generator) error {
 	shape := load.Shape{Concurrency: d.load}
 	d.out.step("4/7 load on: %s", shape)
-	on := d.recorder.Mark("load on: %s", shape)
-	d.on = on
+	d.on = d.recorder.Mark("load on: %s", shape)
 	generator.Set(shape)
 	decided, err := d.wait(ctx, 2*time.Minute, "scale-up", func(s report.Sample) bool { return s.Desired > 1 })
 	if err != nil {
-		return d.withLoad(err, generator)
+		return err
 	}
-	d.result.up = d.recorder.Mark("HPA wants %d", decided.Desired) - on
+	d.result.up = d.recorder.Mark("HPA wants %d", decided.Desired) - d.on
 	d.out.say("-> scale-up decided %.1f s after the load began (%s)", d.result.up, cause(decided))
 	ready, err := d.wait(ctx, 3*time.Minute, fmt.Sprintf("%d ready replicas", replicas), func(s report.Sample) bool {
 		return s.Ready == replicas && s.Desired == replicas
 	})
 	if err != nil {
-		return d.withLoad(err, generator)
+		return err
 	}
 	d.result.peak = ready.Ready
-	d.result.upReady = d.recorder.Mark("%d ready", ready.Ready) - on
+	d.result.upReady = d.recorder.Mark("%d ready", ready.Ready) - d.on
 	d.out.say("-> %d replicas ready %.1f s after the load began", ready.Ready, d.result.upReady)
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(plateau):
-	}
-	if stats := generator.Stats(); stats.OK == 0 {
-		return d.withLoad(errors.New("no request was answered"), generator)
-	}
+	return nil
+}
 
+// scaleDown turns the load off and waits until one replica is left.
+func (d *demo) scaleDown(ctx context.Context, generator *load.Generator) error {
 	d.out.step("5/7 load off")
-	off := d.recorder.Mark("load off")
-	d.off = off
+	d.off = d.recorder.Mark("load off")
 	generator.Set(load.Shape{})
-	down := 10 * time.Minute
+	limit := 10 * time.Minute
 	if d.fast {
-		down = 3 * time.Minute
+		limit = 3 * time.Minute
 	}
-	if _, err := d.wait(ctx, down, "scale-down", func(s report.Sample) bool { return s.Desired < ready.Desired }); err != nil {
+	if _, err := d.wait(ctx, limit, "scale-down", func(s report.Sample) bool { return s.Desired < replicas }); err != nil {
 		return err
 	}
 	d.recorder.Mark("HPA scales down")
-	if _, err := d.wait(ctx, down, "back to one replica", func(s report.Sample) bool {
+	if _, err := d.wait(ctx, limit, "back to one replica", func(s report.Sample) bool {
 		return s.Desired == 1 && s.Current == 1 && s.Ready == 1
 	}); err != nil {
 		return err
 	}
-	d.result.down = d.recorder.Mark("1 ready") - off
+	d.result.down = d.recorder.Mark("1 ready") - d.off
 	d.out.say("-> back to one replica %.1f s after the load ended", d.result.down)
-	// A few quiet seconds let the plot end on what is meant to stay.
+	return nil
+}
+
+// sleep returns after that long, or with the cause when the context ends before.
+func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(3 * time.Second):
+	case <-time.After(d):
 		return nil
 	}
 }
 
-// cause names the signals above their target.
+// cause lists the signals above their target.
 func cause(s report.Sample) string {
 	var above []string
 	for _, signal := range signals.Catalogue() {
@@ -369,7 +400,7 @@ func (d *demo) destroy(ctx context.Context) error {
 	return nil
 }
 
-// nothing is an error that lists what somebody left.
+// nothing returns an error that lists the objects that were left.
 func nothing(objects []lab.Object, who string) error {
 	if len(objects) == 0 {
 		return nil
@@ -415,7 +446,7 @@ func (d *demo) summary() []report.Row {
 	return append(rows, (&report.Report{Requests: d.requests}).LoadRows()...)
 }
 
-// explain says how to use what KEEP=1 leaves running.
+// explain prints how to use what KEEP=1 leaves running.
 func (d *demo) explain() {
 	say := d.out.say
 	api := d.lab.ServiceURL(serving, serving, apiPort)
@@ -435,7 +466,7 @@ func (d *demo) explain() {
 		}
 		switch name, value, _ := strings.Cut(variable, "="); name {
 		case "KUBECONFIG", "TMPDIR":
-			// kubectl has its own above; the other is for what is killed.
+			// KUBECONFIG is printed above; TMPDIR only matters for processes that are killed.
 		case "PATH":
 			say("   export PATH='%s'\"$PATH\"", strings.TrimSuffix(value, os.Getenv("PATH")))
 		default:

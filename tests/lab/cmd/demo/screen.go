@@ -12,8 +12,7 @@ import (
 	"vllm-autoscaling/ops/report"
 )
 
-// screen prints whole lines, each with the time since the start, from any
-// goroutine.
+// screen prints whole lines, each with the time since the start, from any goroutine.
 type screen struct {
 	started time.Time
 	failed  func(error)
@@ -24,7 +23,7 @@ type screen struct {
 	dead bool
 }
 
-// newScreen calls failed once when out cannot be written to any more.
+// newScreen returns a screen that calls failed once, when out cannot be written to any more.
 func newScreen(out io.Writer, failed func(error)) *screen {
 	return &screen{started: time.Now(), out: out, failed: failed}
 }
@@ -47,7 +46,7 @@ func (s *screen) last(line string) {
 	s.line(line)
 }
 
-// Write makes lines of what other programs print.
+// Write prints the output of other programs line by line.
 func (s *screen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,7 +96,7 @@ func (s *screen) columns(load string, readings []string, desired, ready string) 
 	s.say("%s  %8s  %6s", line, desired, ready)
 }
 
-// heading names the columns of change.
+// heading prints the names of change's columns.
 func (s *screen) heading() {
 	var headings []string
 	for _, signal := range shown() {
@@ -106,8 +105,7 @@ func (s *screen) heading() {
 	s.columns("load", headings, "desired", "ready")
 }
 
-// change is one line of the live view: values and targets are what the HPA's
-// status says.
+// change prints one line of the live view: values and targets of the HPA's status.
 func (s *screen) change(sample report.Sample) {
 	reading := func(name string) string {
 		if value, ok := sample.Signals[name]; ok {

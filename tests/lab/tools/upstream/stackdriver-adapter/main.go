@@ -1,8 +1,8 @@
-// Command stackdriver-adapter stands in the lab for Google's Custom Metrics Stackdriver Adapter, whose module no
-// proxy serves. It takes the flags that the stack gives the real one, refuses those that the real one does not have,
-// and does with them what the real one does as far as pods' metrics go: it asks Google's metadata server where it
-// is and for a token, lists pods by the selector of whoever asks, queries Cloud Monitoring's time-series API for
-// the metric type and those pods, and adds up what it gets for each.
+// Command stackdriver-adapter replaces in the lab Google's Custom Metrics Stackdriver Adapter, whose module no proxy
+// serves. It accepts the flags that the stack sets for the real adapter, refuses those that the real one does not have, and
+// serves pods' metrics as the real one does: it reads its project, cluster and token from Google's metadata server, lists
+// the pods of the request's selector, queries Cloud Monitoring's time-series API for the metric type and those pods, and
+// adds up the values of each pod.
 //
 // The API server around it is the real one's: sigs.k8s.io/custom-metrics-apiserver.
 package main
@@ -38,7 +38,7 @@ import (
 const (
 	// requestWindow is how far back the real adapter looks for the newest point of a series.
 	requestWindow = 5 * time.Minute
-	// maxPods is how many values Cloud Monitoring's one_of() takes.
+	// maxPods is the number of values that Cloud Monitoring's one_of() accepts.
 	maxPods = 100
 	// prometheusPrefix begins the types of the managed collection's metrics; others are not simulated.
 	prometheusPrefix = "prometheus.googleapis.com/"
@@ -86,16 +86,16 @@ func run(adapter *basecmd.AdapterBase, endpoint string, newModel, custom, extern
 			return fmt.Errorf("Google's metadata server: %w", err)
 		}
 	}
-	// The real one ends at its start, too, when it may not read.
+	// The real adapter ends at its start, too, when it has no permission to read.
 	known, err := monitoring.descriptors(ctx)
 	if err != nil {
 		return fmt.Errorf("list of metric descriptors: %w", err)
 	}
 	adapter.WithCustomMetrics(&podMetrics{client: client, mapper: mapper, monitoring: monitoring, listed: known[:min(1, len(known))]})
-	return adapter.Run(ctx.Done())
+	return adapter.Run(ctx)
 }
 
-// metadata asks the metadata server of the pod's node.
+// metadata reads a value of the metadata server of the pod's node.
 func metadata(ctx context.Context, path string) (string, error) {
 	host := os.Getenv("GCE_METADATA_HOST")
 	if host == "" {
@@ -173,7 +173,7 @@ func (m *cloudMonitoring) get(ctx context.Context, path string, query url.Values
 	return json.Unmarshal(body, into)
 }
 
-// descriptors are the metric types of this cluster.
+// descriptors lists the metric types of this cluster.
 func (m *cloudMonitoring) descriptors(ctx context.Context) ([]string, error) {
 	var list struct {
 		MetricDescriptors []struct{ Type string }
@@ -188,14 +188,14 @@ func (m *cloudMonitoring) descriptors(ctx context.Context) ([]string, error) {
 	return found, err
 }
 
-// kind is a metric's kind; an error for a type that nobody has written.
+// kind returns a metric's kind; an error for a type that was never written.
 func (m *cloudMonitoring) kind(ctx context.Context, metric string) (string, error) {
 	var descriptor struct{ MetricKind string }
 	err := m.get(ctx, "metricDescriptors/"+metric, nil, &descriptor)
 	return descriptor.MetricKind, err
 }
 
-// newest are the newest points of a metric of pods, no older than requestWindow.
+// newest returns the newest points of a metric of pods, no older than requestWindow.
 func (m *cloudMonitoring) newest(ctx context.Context, metric, namespace string, pods []string) ([]timeSeries, error) {
 	quoted := make([]string, len(pods))
 	for i, pod := range pods {
@@ -225,7 +225,7 @@ func (m *cloudMonitoring) newest(ctx context.Context, metric, namespace string, 
 	return list.TimeSeries, err
 }
 
-// podMetrics answers the custom metrics API.
+// podMetrics serves the custom metrics API.
 type podMetrics struct {
 	client     kubernetes.Interface
 	mapper     apimeta.RESTMapper
@@ -235,7 +235,7 @@ type podMetrics struct {
 
 var podResource = schema.GroupResource{Resource: "pods"}
 
-// ListAllMetrics names one metric only, as the real adapter does to save memory.
+// ListAllMetrics lists one metric only, as the real adapter does to save memory.
 func (p *podMetrics) ListAllMetrics() []provider.CustomMetricInfo {
 	var all []provider.CustomMetricInfo
 	for _, metric := range p.listed {
@@ -273,7 +273,7 @@ func (p *podMetrics) GetMetricBySelector(ctx context.Context, namespace string, 
 	return &custom_metrics.MetricValueList{Items: values}, err
 }
 
-// values is one value for each pod that has the metric.
+// values returns one value for each pod that has the metric.
 func (p *podMetrics) values(ctx context.Context, namespace string, pods []corev1.Pod, info provider.CustomMetricInfo) ([]custom_metrics.MetricValue, error) {
 	if info.GroupResource != podResource || namespace == "" {
 		return nil, apierrors.NewBadRequest("only metrics of pods are simulated")

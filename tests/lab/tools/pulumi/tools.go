@@ -1,8 +1,0 @@
-//go:build tools
-
-// Package tools pins the upstream programs that the lab builds from this module.
-package tools
-
-import (
-	_ "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
-)
