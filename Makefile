@@ -4,14 +4,10 @@
 export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 
-# Packages of the tests module that need none of the lab's tools. Not FAST: make would hand its own over in the
-# place of the one that `FAST=0 make demo` sets.
-FAST_PACKAGES := ./cmd/codehost ./cmd/preview/... ./codehost/... ./configdocs/... ./cost/... ./engine/... ./policy/... ./preview/... ./project ./promql/... ./lab/chartrepository/... ./lab/charts/... ./lab/cloud/... \
-	./lab/kubernetesprovider ./lab/podruntime/... \
-	./lab/orphan ./lab/process/... ./lab/router/... ./lab/tools ./load/... ./report/... ./podforward/... ./cmd/load/... ./workflows ./verify/... ./cmd/verify/...
-
-# Packages that start the lab: real API server, HPA controller, Prometheus, adapter.
-LAB_PACKAGES := ./lab ./lab/controlplane/... ./lab/kubernetesprovider/live ./lab/podruntime/... ./lab/cmd/... ./e2e/...
+# The tests of the module tests that need the lab: those that import it, or the package that builds its programs.
+# TESTED lists each package that has tests, with what its tests import.
+TESTED := go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.TestImports}} {{.XTestImports}}{{end}}' ./...
+IMPORTS_LAB := '[[ ]vllm-autoscaling/tests/lab(/tools)?[] ]'
 
 .PHONY: help demo load preview record-previews verify test test-fast test-lab tools vet lint golden config-docs fuzz bench-build clean
 
@@ -23,44 +19,47 @@ demo: ## Deploy to a cluster of its own, apply load, watch it scale, destroy. ST
 	@exec bin/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
 load: ## Load a deployed stack's server and report: STACK=<stack> [LOAD_FLAGS="-ramp 0:20:5m"]; see docs/load.md.
-	@cd tests && go build -o ../bin/load ./cmd/load
+	@cd ops && go build -o ../bin/load ./cmd/load
 	@exec bin/load -stack "$(STACK)" $(LOAD_FLAGS)
 
 preview: ## What a change of a stack would do, with policy and cost: STACK=gke. PREVIEW_FLAGS="--format markdown".
-	@cd tests && go build -o ../bin/preview ./cmd/preview
+	@cd ops && go build -o ../bin/preview ./cmd/preview
 	@exec bin/preview --stack $(or $(STACK),$(error say which stack: make preview STACK=gke)) $(PREVIEW_FLAGS)
 
 verify: ## Walk a deployed stack's path from the API server to the HPA: STACK=name, VERIFY_FLAGS="--wait 15m --json".
-	cd tests && go build -o ../bin/verify ./cmd/verify
+	cd ops && go build -o ../bin/verify ./cmd/verify
 	@exec bin/verify --stack "$(STACK)" $(VERIFY_FLAGS)
 
 test: vet test-fast test-lab ## Everything: unit, engine, rules, and end to end on the lab.
 
 test-fast: ## Unit, engine and rule tests, without the lab.
 	go test ./...
-	cd tests && go test -short -timeout 30m $(FAST_PACKAGES)
+	cd ops && go test ./...
+	cd tests && go test -short -timeout 30m $$($(TESTED) | grep -Ev $(IMPORTS_LAB) | cut -d ' ' -f 1)
 
 # Three labs at a time: each of them waits most of the time.
 test-lab: tools ## End to end: real control plane, Prometheus, adapter, HPA and Pulumi CLI.
-	cd tests && go test -count=1 -p 1 -parallel 3 -timeout 60m $(LAB_PACKAGES)
+	cd tests && go test -count=1 -p 1 -parallel 3 -timeout 60m $$($(TESTED) | grep -E $(IMPORTS_LAB) | cut -d ' ' -f 1)
 
 tools: ## Build the lab's tools that are missing.
 	cd tests && go run ./lab/cmd/buildtools
 
-vet: ## go vet on both modules.
+vet: ## go vet on the three modules.
 	go vet ./...
+	cd ops && go vet ./...
 	cd tests && go vet ./...
 
-lint: ## golangci-lint on both modules.
+lint: ## golangci-lint on the three modules.
 	cd tests/lab/tools/golangci-lint && go build -o ../../../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	bin/golangci-lint run ./...
+	cd ops && ../bin/golangci-lint run --config ../.golangci.yaml ./...
 	cd tests && ../bin/golangci-lint run --config ../.golangci.yaml ./...
 
 golden: ## Rewrite the golden previews after a change that is meant.
 	cd tests && UPDATE_GOLDEN=1 go test ./engine/...
 
 record-previews: tools ## Record again in the lab what the CLI prints for the tests of the preview; STACKS=gke,local for some.
-	cd tests && go run ./preview/record $(if $(STACKS),-stacks $(STACKS))
+	cd tests && go run ./lab/cmd/recordpreviews $(if $(STACKS),-stacks $(STACKS))
 
 config-docs: ## Rewrite docs/configuration.md, docs/stack.schema.json and the config section of Pulumi.yaml from the fields of package stacks/config.
 	cd tests && UPDATE_EFFECTS=1 go test -count=1 -run TestEffects ./engine && go run ./cmd/configdocs ..

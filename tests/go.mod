@@ -3,9 +3,7 @@ module vllm-autoscaling/tests
 go 1.25.11
 
 require (
-	github.com/HdrHistogram/hdrhistogram-go v1.1.2
 	github.com/blang/semver v3.5.1+incompatible
-	github.com/openai/openai-go/v3 v3.8.1
 	github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring v0.85.0
 	github.com/prometheus/client_golang v1.23.2
 	github.com/prometheus/client_model v0.6.2
@@ -24,7 +22,6 @@ require (
 	golang.org/x/mod v0.38.0
 	golang.org/x/sys v0.47.0
 	golang.org/x/term v0.45.0
-	gonum.org/v1/plot v0.16.0
 	google.golang.org/grpc v1.82.1
 	google.golang.org/protobuf v1.36.11
 	helm.sh/helm/v3 v3.19.2
@@ -34,9 +31,16 @@ require (
 	k8s.io/klog/v2 v2.140.0
 	k8s.io/kube-aggregator v0.34.1
 	k8s.io/kubelet v0.34.1
-	k8s.io/utils v0.0.0-20251002143259-bc988d571ff4
 	sigs.k8s.io/yaml v1.6.0
 	vllm-autoscaling v0.0.0
+	vllm-autoscaling/ops v0.0.0
+)
+
+require (
+	github.com/HdrHistogram/hdrhistogram-go v1.1.2 // indirect
+	github.com/openai/openai-go/v3 v3.8.1 // indirect
+	gonum.org/v1/plot v0.16.0 // indirect
+	k8s.io/utils v0.0.0-20251002143259-bc988d571ff4 // indirect
 )
 
 require (
@@ -325,6 +329,8 @@ require (
 )
 
 replace vllm-autoscaling => ../
+
+replace vllm-autoscaling/ops => ../ops
 
 replace k8s.io/api => k8s.io/api v0.34.1
 

@@ -15,8 +15,8 @@ import (
 	"vllm-autoscaling/tests/lab"
 )
 
-// TestBadInput: whatever is wrong, the real CLI fails, says it once and in
-// words that name the way out, and nothing is created.
+// TestBadInput checks that the real CLI fails for invalid input with one message that contains the remedy, and creates
+// nothing.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	l := startLab(t, 0)
@@ -119,8 +119,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// unreachable copies the lab's kubeconfig with the address of a port that
-// nobody listens on.
+// unreachable copies the lab's kubeconfig with the address of a port without a listener.
 func unreachable(t *testing.T, l *lab.Lab) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -15,26 +15,26 @@ import (
 	"vllm-autoscaling/tests/lab/cloud"
 )
 
-// attachment is a cluster that somebody else made, and stacks that attach to it.
+// attachment is a cluster that was created outside of Pulumi, and the stack that attaches to it.
 type attachment struct {
 	stack string
-	// make makes the cluster, called "theirs", with nodes for everything but the model.
+	// make creates the cluster "theirs" with nodes for everything except the model.
 	make func(t *testing.T, m maker)
-	// config reaches it.
+	// config selects the cluster.
 	config map[string]any
-	// refused are clusters that will not do, by what is wrong with them.
+	// refused are unsuitable clusters, by what is wrong with them.
 	refused map[string]refusal
 }
 
-// refusal is a cluster, called "wrong", that lacks something.
+// refusal is the cluster "wrong", which lacks something.
 type refusal struct {
 	make   func(t *testing.T, m maker)
 	config map[string]any
-	// says is what the error names, the setting to change among it.
+	// says are parts of the error, among them the setting to change.
 	says []string
 }
 
-// maker makes cloud resources by hand.
+// maker creates cloud resources outside of Pulumi.
 type maker struct {
 	clouds   *cloud.Cloud
 	settings cloud.Settings
@@ -52,7 +52,7 @@ func existingCluster(name string) map[string]any {
 	return map[string]any{"cluster": map[string]any{"existing": name}}
 }
 
-// ownGPUNodes uses the GPU nodes that the cluster has.
+// ownGPUNodes uses the existing GPU nodes of the cluster.
 var ownGPUNodes = map[string]any{"nodePools": map[string]any{"gpu": map[string]any{"create": false}}}
 
 var attachments = []attachment{
@@ -146,7 +146,7 @@ var attachments = []attachment{
 		stack:  "aks",
 		config: map[string]any{"aks": map[string]any{"resourceGroup": "theirs", "entra": map[string]any{"enabled": true}}},
 		make: func(t *testing.T, m maker) {
-			// With Entra and without local accounts: kubelogin is the only way in.
+			// With Entra and without local accounts, kubelogin is the only login.
 			aksCluster(t, m, "theirs", map[string]any{"aadProfile": map[string]any{"managed": true, "enableAzureRBAC": true}, "disableLocalAccounts": true})
 		},
 		refused: map[string]refusal{
@@ -183,13 +183,13 @@ var attachments = []attachment{
 	},
 }
 
-// gkeInputs are those of a cluster that will do, but for changes; nil takes an input away.
+// gkeInputs returns the inputs of a suitable cluster with changes; nil removes an input.
 func gkeInputs(name string, changes map[string]any) map[string]any {
 	return changedInputs(map[string]any{
 		"name": name, "location": "europe-west4-a", "initialNodeCount": 1.0, "removeDefaultNodePool": true, "networkingMode": "VPC_NATIVE",
 		"workloadIdentityConfig": map[string]any{"workloadPool": "lab-project.svc.id.goog"},
 		"monitoringConfig":       map[string]any{"enableComponents": []any{"SYSTEM_COMPONENTS", "DCGM"}},
-		// Nobody but its owner may delete it.
+		// Only its owner may delete it.
 		"deletionProtection": true,
 	}, changes)
 }
@@ -215,7 +215,7 @@ func changedInputs(inputs, changes map[string]any) map[string]any {
 
 const eksTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"Service":["eks.amazonaws.com","ec2.amazonaws.com","pods.eks.amazonaws.com"]}}]}`
 
-// eksRole makes a role with policies that AWS manages and returns its ARN.
+// eksRole creates a role with policies managed by AWS and returns its ARN.
 func eksRole(t *testing.T, m maker, name string, policies ...string) string {
 	t.Helper()
 	role := m.make(t, cloud.AWSRole, map[string]any{"name": name, "assumeRolePolicy": eksTrust})
@@ -265,7 +265,7 @@ func aksCluster(t *testing.T, m maker, name string, changes map[string]any) {
 	}, changes))
 }
 
-// TestCloudAttach attaches to clusters that are there already.
+// TestCloudAttach attaches to existing clusters.
 func TestCloudAttach(t *testing.T) {
 	for _, a := range attachments {
 		t.Run(a.stack, func(t *testing.T) {
@@ -281,7 +281,7 @@ func TestCloudAttach(t *testing.T) {
 	}
 }
 
-// attachStack is a stack without a file in the project: those create clusters.
+// attachStack is the name of a stack without a file in the project, because those create clusters.
 func (a attachment) attachStack(t *testing.T, l *lab.Lab, name string, config ...map[string]any) *deployment {
 	t.Helper()
 	objects := append([]map[string]any{
@@ -290,7 +290,7 @@ func (a attachment) attachStack(t *testing.T, l *lab.Lab, name string, config ..
 	return newCloudStack(t, l, name, objects...)
 }
 
-// refuses: the preview fails before anything is registered, and says what to change.
+// refuses checks that the preview fails before anything is registered, with what to change.
 func refuses(t *testing.T, l *lab.Lab, m maker, a attachment, wrong refusal) {
 	t.Helper()
 	before := len(l.Clouds().Resources())
@@ -305,7 +305,7 @@ func refuses(t *testing.T, l *lab.Lab, m maker, a attachment, wrong refusal) {
 		assert.ErrorContains(t, err, text)
 	}
 	assert.Len(t, l.Clouds().Resources(), made)
-	// Newest first, as what was made last refers to what was made before.
+	// Newest first, because newer resources refer to older ones.
 	all := l.Clouds().Resources()
 	for _, r := range slices.Backward(all[before:]) {
 		if r.Token == cloud.GKECluster {
@@ -315,7 +315,7 @@ func refuses(t *testing.T, l *lab.Lab, m maker, a attachment, wrong refusal) {
 	}
 }
 
-// attaches: only the GPU pool is added, the pipeline works, and destroy takes away no more than that.
+// attaches checks that only the GPU pool is added, the pipeline works, and destroy deletes only that.
 func attaches(t *testing.T, l *lab.Lab, m maker, a attachment) {
 	t.Helper()
 	ctx := testContext(t)

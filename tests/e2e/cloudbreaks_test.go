@@ -25,13 +25,13 @@ import (
 	"vllm-autoscaling/tests/lab/cloud"
 )
 
-// killPoints is at how many points of its way `up` is killed, spread over what it creates.
+// killPoints is the number of points at which `up` is killed, spread over the resources that it creates.
 const killPoints = 10
 
-// small leaves out what makes no difference to how a stack is taken apart.
+// small leaves out what makes no difference to a destroy.
 var small = map[string]any{"monitoring": map[string]any{"grafana": false}, "autoscaling": map[string]any{"adapterReplicas": 1}}
 
-// TestCloudBreaks takes stacks apart from where something has broken.
+// TestCloudBreaks destroys stacks after a failure.
 func TestCloudBreaks(t *testing.T) {
 	for _, c := range onClouds {
 		t.Run(c.stack, func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestCloudBreaks(t *testing.T) {
 					killUpAfter(t, stack, after)
 					adoptPending(t, l, stack)
 					if point == killPoints/2 {
-						// The other way to go on.
+						// The alternative.
 						require.NoError(t, stack.Up(testContext(t), "--skip-preview"))
 						require.NoError(t, stack.Preview(testContext(t), true))
 					}
@@ -56,7 +56,7 @@ func TestCloudBreaks(t *testing.T) {
 				})
 			}
 			t.Run("destroy after up was killed while it claimed the custom metrics API", func(t *testing.T) {
-				// A claim that the state does not know of would keep every namespace from being deleted.
+				// A claim that is not in the state would block the deletion of every namespace.
 				const claim = "kubernetes:apiregistration.k8s.io/v1:APIService"
 				killUpWhileCreating(t, stack, claim)
 				completePending(t, l, stack, claim)
@@ -71,8 +71,8 @@ func TestCloudBreaks(t *testing.T) {
 	}
 }
 
-// destroyWithoutAPIServer deploys, takes the cluster's address away and destroys. It returns how many resources were
-// created.
+// destroyWithoutAPIServer deploys, makes the API server unreachable and destroys. It returns the number of created
+// resources.
 func destroyWithoutAPIServer(t *testing.T, l *lab.Lab, c onCloud, stack *deployment) int {
 	t.Helper()
 	ctx := testContext(t)
@@ -96,23 +96,23 @@ func destroyWithoutAPIServer(t *testing.T, l *lab.Lab, c onCloud, stack *deploym
 		var left []string
 		for _, r := range l.Clouds().Resources() {
 			left = append(left, r.Token)
-			// Nobody was left to tell the driver: the one thing that has to be deleted by hand.
+			// The driver has ended before: disks have to be deleted by hand.
 			require.NoError(t, l.Clouds().Remove(r.Token, r.ID))
 		}
-		if c.stack == "aks" {
-			assert.Empty(t, left, "volumes lie in the group of the nodes")
-		} else {
+		if c.keepsDisks {
 			assert.Equal(t, []string{cloud.Disk}, left)
+		} else {
+			assert.Empty(t, left, "volumes lie in the group of the nodes")
 		}
 		nothingInTheCloud(ctx, t, l)
 	})
 	return created
 }
 
-// createdMark is in the line that the CLI prints when a resource is there.
+// createdMark is part of the line that the CLI prints when a resource is created.
 const createdMark = " created ("
 
-// killUpAfter kills `pulumi up`, plugins and all, once it has created so many resources.
+// killUpAfter kills `pulumi up` with its plugins after it has created that many resources.
 func killUpAfter(t *testing.T, stack *deployment, resources int) {
 	t.Helper()
 	killUpWhen(t, stack, fmt.Sprintf("it had created %d resources", resources), func() bool {
@@ -120,8 +120,8 @@ func killUpAfter(t *testing.T, stack *deployment, resources int) {
 	}, "--skip-preview")
 }
 
-// killUpWhileCreating kills `pulumi up` once its state says that the creation of a type was begun: by then, the
-// request may have been sent.
+// killUpWhileCreating kills `pulumi up` when the creation of a type is pending in its state. Then the request may have been
+// sent.
 func killUpWhileCreating(t *testing.T, stack *deployment, typ string) {
 	t.Helper()
 	killUpWhen(t, stack, "its state said that "+typ+" was being created", func() bool {
@@ -134,7 +134,7 @@ func killUpWhileCreating(t *testing.T, stack *deployment, typ string) {
 	}, "--skip-preview")
 }
 
-// exported is what `pulumi stack export` prints.
+// exported is the output of `pulumi stack export`.
 type exported struct {
 	Deployment map[string]any `json:"deployment"`
 	Version    int            `json:"version"`
@@ -148,8 +148,8 @@ func exportedState(t *testing.T, stack *deployment) (state exported) {
 	return state
 }
 
-// completePending lets the request to create an object arrive that was on its way when `up` was killed: which of the
-// two was first is chance.
+// completePending creates the object whose creation was pending when `up` was killed, because it depends on chance whether
+// the request was sent before.
 func completePending(t *testing.T, l *lab.Lab, stack *deployment, typ string) {
 	t.Helper()
 	operations, _ := exportedState(t, stack).Deployment["pending_operations"].([]any)
@@ -164,8 +164,8 @@ func completePending(t *testing.T, l *lab.Lab, stack *deployment, typ string) {
 	}
 }
 
-// adoptPending takes over what was being created when `up` was killed, as docs/recovery.md says: the state says what
-// was begun, and only the cloud knows whether it was completed and under what id.
+// adoptPending imports the resources that were being created when `up` was killed, as docs/recovery.md describes: the state
+// contains the pending operations, and only the cloud contains their results and ids.
 func adoptPending(t *testing.T, l *lab.Lab, stack *deployment) {
 	t.Helper()
 	ctx := testContext(t)
@@ -215,9 +215,9 @@ func adoptPending(t *testing.T, l *lab.Lab, stack *deployment) {
 	}
 }
 
-// idInCluster is the id of an object that was begun and is there, where nothing else takes it away: a Helm release, of
-// which something was installed, and what belongs to no namespace, such as the APIService on which every namespace
-// waits. "" for all others: they go with their namespace.
+// idInCluster returns the id of an existing object whose creation was pending, if nothing else deletes it: a Helm release
+// that was partly installed, or a cluster-scoped object such as the APIService that every namespace waits for. It returns
+// "" for all others, which are deleted with their namespace.
 func idInCluster(t *testing.T, l *lab.Lab, resource map[string]any) string {
 	t.Helper()
 	ctx := testContext(t)
@@ -249,8 +249,8 @@ func idInCluster(t *testing.T, l *lab.Lab, resource map[string]any) string {
 	return name
 }
 
-// objectsOf is how the API server serves the objects of a type of the Kubernetes provider; no mapping for what it does
-// not serve, such as a custom resource before its definition.
+// objectsOf returns the API server's mapping for a type of the Kubernetes provider, none for a type that is not served, such
+// as a custom resource before its definition.
 func objectsOf(t *testing.T, l *lab.Lab, typ string) (dynamic.Interface, *meta.RESTMapping) {
 	t.Helper()
 	kind := strings.Split(typ, ":")
@@ -268,8 +268,8 @@ func objectsOf(t *testing.T, l *lab.Lab, typ string) (dynamic.Interface, *meta.R
 	return objects, mapping
 }
 
-// cloudDestroyCleans destroys and finds nothing, in the cloud or in the cluster. What a killed creation of an object
-// left may go with the cluster.
+// cloudDestroyCleans checks that a destroy leaves nothing in the cloud or in the cluster. What a killed creation of an object
+// left may be deleted with the cluster.
 func cloudDestroyCleans(t *testing.T, l *lab.Lab, stack *deployment) {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(testContext(t), 3*time.Minute, fmt.Errorf("destroy took 3 minutes"))

@@ -14,28 +14,36 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
-	"vllm-autoscaling/tests/report"
 )
 
-// onCloud is what a stack on a simulated cloud is configured with, on top of the file that the project ships for it,
-// and what the cloud then has to look like.
+// onCloud is the configuration of a stack on a simulated cloud, beside the file that the project ships for it, and the
+// expected resources.
 type onCloud struct {
 	stack  string
 	config map[string]any
-	// cluster is the type of the cluster, pool that of the GPU pool, poolName its name or what that begins with.
+	// cluster is the type of the cluster, pool that of the GPU pool, poolName the pool's name or its prefix.
 	cluster, pool, poolName string
-	// clusterName is the program's default.
+	// clusterName is the program's default name of the cluster.
 	clusterName string
-	// labels and taints of a GPU node, all but those that differ from node to node.
+	// labels and taints are those of a GPU node, except for those that differ between nodes.
 	labels map[string]string
 	taints []string
 	// managed is the namespace of a GPU exporter that the cloud runs; "" for that of the chart.
 	managed string
+	// program is the authentication program in the kubeconfig, or its command; "" when it holds a certificate instead.
+	program string
+	// zoned reports that the nodes of the pool are in several zones, so that their zone label differs.
+	zoned bool
+	// keepsDisks reports that the disks of volumes stay when the cluster is deleted before their claims.
+	keepsDisks bool
+	// runsWorkflows reports that the repository's workflows are tested on this stack.
+	runsWorkflows bool
 }
 
-// gpuNodes starts from none, and lets every replica have a node.
+// gpuNodes starts without GPU nodes and allows one for every replica.
 var gpuNodes = map[string]any{"nodePools": map[string]any{"gpu": map[string]any{"minNodes": 0, "maxNodes": 3}},
 	"autoscaling": map[string]any{"maxReplicas": 3}}
 
@@ -54,6 +62,7 @@ var onClouds = []onCloud{
 		},
 		taints:  []string{"nvidia.com/gpu=present:NoSchedule"},
 		managed: cloud.ManagedNamespace,
+		program: "gke-gcloud-auth-plugin", keepsDisks: true, runsWorkflows: true,
 	},
 	{
 		stack: "eks", cluster: cloud.EKSCluster, pool: cloud.EKSNodeGroup, poolName: "gpu-", clusterName: "vllm-autoscaling-eks",
@@ -62,7 +71,8 @@ var onClouds = []onCloud{
 			"node.kubernetes.io/instance-type": "g6.xlarge", "nvidia.com/gpu.present": "true",
 			"topology.kubernetes.io/region": "us-east-1",
 		},
-		taints: []string{"nvidia.com/gpu=present:NoSchedule"},
+		taints:  []string{"nvidia.com/gpu=present:NoSchedule"},
+		program: "get-token", zoned: true, keepsDisks: true,
 	},
 	{
 		stack: "aks", cluster: cloud.AKSCluster, pool: cloud.AKSAgentPool, poolName: "vllm", clusterName: "vllm-autoscaling-aks",
@@ -79,19 +89,19 @@ var onClouds = []onCloud{
 	},
 }
 
-// startCloudLab gives the test simulated clouds, with no node but theirs.
+// startCloudLab starts a lab with simulated clouds, which create all nodes.
 func startCloudLab(t *testing.T) *lab.Lab {
 	t.Helper()
 	return newLab(t, &cloud.Options{})
 }
 
-// newCloudStack makes a stack with the shipped configuration of its cloud.
+// newCloudStack creates a stack with the shipped configuration of its cloud.
 func newCloudStack(t *testing.T, l *lab.Lab, name string, objects ...map[string]any) *deployment {
 	t.Helper()
 	return makeStack(t, l, name, merged(append([]map[string]any{cloudLabConfig(l)}, objects...)...), token)
 }
 
-// cloudLabConfig takes the charts from the lab.
+// cloudLabConfig returns the configuration with the lab's charts.
 func cloudLabConfig(l *lab.Lab) map[string]any {
 	chart := map[string]any{"repository": l.ChartRepository()}
 	charts := map[string]any{}
@@ -101,7 +111,7 @@ func cloudLabConfig(l *lab.Lab) map[string]any {
 	return map[string]any{"charts": charts}
 }
 
-// TestClouds runs each cloud's stack from a first preview to nothing.
+// TestClouds runs each cloud's stack from the first preview to the destroy.
 func TestClouds(t *testing.T) {
 	for _, c := range onClouds {
 		t.Run(c.stack, func(t *testing.T) {
@@ -118,9 +128,9 @@ func TestClouds(t *testing.T) {
 				}
 				assert.Zero(t, l.Clouds().Operations(), "a preview changes nothing")
 			})
-			// The workflows of the repository are run on one of the clouds.
+			// The workflows of the repository are tested on one of the clouds.
 			var ci *pipeline
-			if c.stack == "gke" {
+			if c.runsWorkflows {
 				ci = newPipeline(t, stack)
 				t.Run("a pull request is commented on", ci.commentedOn)
 			}
@@ -158,7 +168,7 @@ func TestClouds(t *testing.T) {
 	}
 }
 
-// shown is how the CLI prints a type: without the part of its module that repeats the name.
+// shown returns a type as the CLI prints it, without the part of its module that repeats the name.
 func shown(typ string) string {
 	parts := strings.Split(typ, ":")
 	if module, name, ok := strings.Cut(parts[1], "/"); ok && strings.EqualFold(name, parts[2]) {
@@ -167,7 +177,7 @@ func shown(typ string) string {
 	return strings.Join(parts, ":")
 }
 
-// gpuPool is the pool's full name.
+// gpuPool returns the full name of the GPU pool.
 func (c onCloud) gpuPool(t *testing.T, l *lab.Lab) string {
 	t.Helper()
 	for _, name := range l.Clouds().Pools() {
@@ -179,7 +189,7 @@ func (c onCloud) gpuPool(t *testing.T, l *lab.Lab) string {
 	return ""
 }
 
-// nodesAreTheClouds: the server runs on a node of the GPU pool, which has exactly what the cloud gives it.
+// nodesAreTheClouds checks that the server runs on a node of the GPU pool, with the labels and taints of the cloud.
 func nodesAreTheClouds(t *testing.T, l *lab.Lab, c onCloud) {
 	t.Helper()
 	ctx := testContext(t)
@@ -195,7 +205,7 @@ func nodesAreTheClouds(t *testing.T, l *lab.Lab, c onCloud) {
 		switch {
 		case strings.HasPrefix(key, "lab."), strings.Contains(key, "kubernetes.io/") && !strings.Contains(key, "node.kubernetes.io/instance-type") && !strings.HasPrefix(key, "topology."),
 			strings.HasPrefix(key, "eks.amazonaws.com/nodegroup"),
-			c.stack == "eks" && key == corev1.LabelTopologyZone:
+			c.zoned && key == corev1.LabelTopologyZone:
 			delete(labels, key) // differ from node to node, or are every node's
 		}
 	}
@@ -209,14 +219,14 @@ func nodesAreTheClouds(t *testing.T, l *lab.Lab, c onCloud) {
 	gpus := node.Status.Allocatable["nvidia.com/gpu"]
 	assert.EqualValues(t, 1, gpus.Value())
 
-	// Nothing but what belongs to GPU nodes is there.
+	// Only pods that belong on GPU nodes run there.
 	all, err := l.Client().CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + name})
 	require.NoError(t, err)
 	for _, pod := range all.Items {
 		daemon := slices.ContainsFunc(pod.OwnerReferences, func(o metav1.OwnerReference) bool { return o.Kind == "DaemonSet" })
 		assert.True(t, daemon || pod.Namespace == serving, "%s/%s", pod.Namespace, pod.Name)
 	}
-	// Nobody waits for that of GKE.
+	// Nothing waits for GKE's exporter.
 	eventuallyNoError(t, time.Minute, func(ctx context.Context) error {
 		exporters, err := l.Client().CoreV1().Pods(orDefault(c.managed, monitoring)).List(ctx, listAll)
 		if err == nil && !slices.ContainsFunc(exporters.Items, func(pod corev1.Pod) bool {
@@ -235,7 +245,7 @@ func orDefault(value, otherwise string) string {
 	return value
 }
 
-// kubeconfigIsTheClouds: the exported kubeconfig calls the cloud's program and holds no token.
+// kubeconfigIsTheClouds checks that the exported kubeconfig uses the cloud's authentication and contains no token.
 func kubeconfigIsTheClouds(t *testing.T, l *lab.Lab, c onCloud, stack *deployment) {
 	t.Helper()
 	hidden, err := stack.Outputs(testContext(t), false)
@@ -247,12 +257,10 @@ func kubeconfigIsTheClouds(t *testing.T, l *lab.Lab, c onCloud, stack *deploymen
 	require.True(t, ok, "output kubeconfig is %T", shown["kubeconfig"])
 	assert.NotContains(t, kubeconfig, l.Config().BearerToken)
 	assert.NotContains(t, kubeconfig, l.Config().Host, "the cluster's own address, not the lab's")
-	if c.stack != "aks" {
-		assert.Contains(t, kubeconfig, map[string]string{"gke": "gke-gcloud-auth-plugin", "eks": "get-token"}[c.stack])
-	}
+	assert.Contains(t, kubeconfig, c.program)
 }
 
-// nodesFollow: load needs more GPUs than there are, the pool grows, and shrinks again when it is over.
+// nodesFollow checks that the pool grows when load needs more GPUs, and shrinks after it.
 func nodesFollow(t *testing.T, l *lab.Lab, c onCloud) {
 	pool := c.gpuPool(t, l)
 	w := newWatch(t, l)
@@ -280,7 +288,7 @@ func nodesFollow(t *testing.T, l *lab.Lab, c onCloud) {
 	})
 }
 
-// cloudDestroyLeavesNothing destroys the stack and looks for cloud resources, nodes and objects.
+// cloudDestroyLeavesNothing destroys the stack and checks that no cloud resources, nodes and objects are left.
 func cloudDestroyLeavesNothing(t *testing.T, l *lab.Lab, stack *deployment) {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(testContext(t), 4*time.Minute, fmt.Errorf("destroy took 4 minutes"))
@@ -293,7 +301,7 @@ func cloudDestroyLeavesNothing(t *testing.T, l *lab.Lab, stack *deployment) {
 	}
 }
 
-// swept says that an object may go with the cluster: Helm keeps a chart's CRDs, and controllers need a moment.
+// swept reports whether an object may be deleted with the cluster: Helm keeps a chart's CRDs, and controllers need a moment.
 func swept(object lab.Object) bool {
 	return object.Kind == "CustomResourceDefinition" || object.Kind == "Pod" || object.Kind == "ReplicaSet" || object.Kind == "ControllerRevision" ||
 		object.Kind == "EndpointSlice"

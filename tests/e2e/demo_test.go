@@ -15,8 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDemoInterrupted: Ctrl-C ends the demo with everything it started, at
-// moments that differ in what runs.
+// TestDemoInterrupted checks that Ctrl-C ends the demo with all its processes, at different stages.
 func TestDemoInterrupted(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "demo")
@@ -30,7 +29,7 @@ func TestDemoInterrupted(t *testing.T) {
 		{"while the server is deployed", "Deployment vllm creating"},
 	} {
 		t.Run(moment.name, func(t *testing.T) {
-			// Short, for unix sockets, and the mark by which its processes are known.
+			// A short path for unix sockets, which also identifies the demo's processes.
 			temporary, err := os.MkdirTemp("", "vd")
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = os.RemoveAll(temporary) })
@@ -73,7 +72,7 @@ func TestDemoInterrupted(t *testing.T) {
 			left, err := os.ReadDir(temporary)
 			require.NoError(t, err)
 			assert.Empty(t, left, "the folder for temporary files is as it was")
-			// The kernel has to take apart what the demo's end has ended.
+			// The kernel needs a moment to remove the ended processes.
 			processes := processesOf(t, temporary)
 			for deadline := time.Now().Add(10 * time.Second); len(processes) > 0 && time.Now().Before(deadline); {
 				time.Sleep(50 * time.Millisecond)
@@ -84,8 +83,7 @@ func TestDemoInterrupted(t *testing.T) {
 	}
 }
 
-// processesOf lists the processes whose command line, environment or working
-// directory names a folder.
+// processesOf lists the processes with a folder in their command line, environment or working directory.
 func processesOf(t *testing.T, folder string) []string {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -96,7 +94,7 @@ func processesOf(t *testing.T, folder string) []string {
 	var found []string
 	for _, entry := range entries {
 		base := filepath.Join("/proc", entry.Name())
-		// Processes may end, or belong to others, while they are read.
+		// A process may end while it is read, or belong to another user.
 		command, _ := os.ReadFile(filepath.Join(base, "cmdline"))
 		environ, _ := os.ReadFile(filepath.Join(base, "environ"))
 		directory, _ := os.Readlink(filepath.Join(base, "cwd"))

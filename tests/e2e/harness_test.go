@@ -1,6 +1,3 @@
-// Package e2e tests the whole pipeline: the real Pulumi CLI deploys the real
-// program to a real control plane, real requests load the simulated servers,
-// and what the real HPA controller does about it is recorded and judged.
 package e2e
 
 import (
@@ -24,10 +21,10 @@ import (
 
 	"vllm-autoscaling/components"
 	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/ops/load"
+	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
-	"vllm-autoscaling/tests/load"
-	"vllm-autoscaling/tests/report"
 )
 
 const (
@@ -43,21 +40,20 @@ const (
 
 	metricsAPI = components.MetricsAPIName
 
-	// tolerance is kube-controller-manager's default: a metric within 10 % of
-	// its target asks for nothing.
+	// tolerance is kube-controller-manager's default: a metric within 10 % of its target changes nothing.
 	tolerance = 0.1
-	// hpaPeriod is its default too; every decision takes up to one of them.
+	// hpaPeriod is also its default. Every decision takes up to one period.
 	hpaPeriod = 15 * time.Second
-	// decision is ample for scrape, rule and HPA period on a loaded machine.
+	// decision is enough time for scrape, rule and HPA period on a loaded machine.
 	decision = 90 * time.Second
 
-	// killedDelay is how long a command that was killed is waited for: what it started may hold its output open.
+	// killedDelay is how long to wait for a killed command, whose children may hold its output open.
 	killedDelay = 10 * time.Second
 )
 
 var allSignals = []string{running, waiting, gpu}
 
-// environment is what TestMain prepares for every test.
+// environment is prepared by TestMain for all tests.
 var environment struct {
 	ctx   context.Context
 	tools lab.Tools
@@ -67,7 +63,7 @@ var environment struct {
 func TestMain(m *testing.M) { os.Exit(prepareAndRun(m)) }
 
 func prepareAndRun(m *testing.M) int {
-	// Ctrl-C has to reach the labs, or their folders stay.
+	// Ctrl-C must end the labs, or their folders stay.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	tools, err := lab.BuildTools(ctx, os.Stderr)
@@ -96,7 +92,7 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
-// startLab gives the test a cluster of its own with GPU nodes of one GPU each.
+// startLab starts a lab for the test with GPU nodes of one GPU each.
 func startLab(t *testing.T, gpuNodes int) *lab.Lab {
 	t.Helper()
 	l := newLab(t, nil)
@@ -129,20 +125,19 @@ func newLab(t *testing.T, clouds *cloud.Options) *lab.Lab {
 	return l
 }
 
-// deployment is a stack and what its CLI printed.
+// deployment is a stack with the output of its CLI.
 type deployment struct {
 	*lab.Stack
 	printed *lineLog
 }
 
-// newStack makes a stack with the given configuration on top of what every
-// stack on the lab needs.
+// newStack creates a stack with the given configuration and the one that every stack on the lab needs.
 func newStack(t *testing.T, l *lab.Lab, name string, config map[string]any, secrets map[string]string) *deployment {
 	t.Helper()
 	return makeStack(t, l, name, merged(labConfig(l), config), secrets)
 }
 
-// makeStack makes a stack with this configuration laid over the project's own.
+// makeStack creates a stack with this configuration, which overrides the project's own.
 func makeStack(t *testing.T, l *lab.Lab, name string, config map[string]any, secrets map[string]string) *deployment {
 	t.Helper()
 	printed := lines(t, "pulumi")
@@ -153,7 +148,7 @@ func makeStack(t *testing.T, l *lab.Lab, name string, config map[string]any, sec
 	return &deployment{Stack: stack, printed: printed}
 }
 
-// resources are the URNs of what the state holds beside the stack itself.
+// resources returns the URNs in the state, without the stack itself.
 func (d *deployment) resources(t *testing.T) []string {
 	t.Helper()
 	exported, err := d.Export(testContext(t))
@@ -181,12 +176,12 @@ func labConfig(l *lab.Lab) map[string]any {
 	}
 }
 
-// quickDown makes scale-down fit a test; scale-up and every target stay.
+// quickDown shortens the delay of scale-down for a test. Scale-up and the targets stay.
 var quickDown = map[string]any{"autoscaling": map[string]any{
 	"scaleDown": map[string]any{"stabilization": "10s", "pods": 4, "period": "15s"},
 }}
 
-// merged lays later objects over earlier ones, key by key.
+// merged merges objects; later ones override earlier ones, key by key.
 func merged(objects ...map[string]any) map[string]any {
 	result := map[string]any{}
 	for _, object := range objects {
@@ -202,7 +197,7 @@ func merged(objects ...map[string]any) map[string]any {
 	return result
 }
 
-// watch applies load to a deployed stack and records what the HPA does.
+// watch applies load to a deployed stack and records the HPA's decisions.
 type watch struct {
 	t        *testing.T
 	lab      *lab.Lab
@@ -252,7 +247,7 @@ func (w *watch) until(t *testing.T, limit time.Duration, what string, condition 
 	return sample
 }
 
-// during lets time pass and returns the samples of it.
+// during waits and returns the samples of that time.
 func (w *watch) during(t *testing.T, length time.Duration) []report.Sample {
 	t.Helper()
 	from := len(w.recorder.Samples())
@@ -264,7 +259,7 @@ func (w *watch) during(t *testing.T, length time.Duration) []report.Sample {
 	return w.recorder.Samples()[from:]
 }
 
-// since returns the samples from a moment on.
+// since returns the samples since a time.
 func (w *watch) since(seconds float64) []report.Sample {
 	samples := w.recorder.Samples()
 	first := slices.IndexFunc(samples, func(s report.Sample) bool { return s.Seconds >= seconds })
@@ -274,8 +269,7 @@ func (w *watch) since(seconds float64) []report.Sample {
 	return samples[first:]
 }
 
-// rest takes the load away and waits for one quiet replica, from where every
-// test starts: each is then independent of what ran before.
+// rest removes the load and waits for one quiet replica, so that every test is independent of the ones before.
 func (w *watch) rest(t *testing.T) {
 	t.Helper()
 	w.load.Set(load.Shape{})
@@ -285,19 +279,19 @@ func (w *watch) rest(t *testing.T) {
 	})
 }
 
-// step sets the load and returns the moment, in seconds of the recorder.
+// step sets the load and returns the time, in seconds of the recorder.
 func (w *watch) step(concurrency int) float64 {
 	shape := load.Shape{Concurrency: concurrency}
 	w.load.Set(shape)
 	return w.recorder.Mark("%s", shape)
 }
 
-// quiet says that none of the signals asks for more replicas.
+// quiet reports whether no signal requires more replicas.
 func quiet(s report.Sample, names ...string) bool {
 	return !slices.ContainsFunc(names, func(name string) bool { return s.Signals[name].Ratio() > 1+tolerance })
 }
 
-// seen says that the HPA has a value of every signal, all at most so high.
+// seen reports whether the HPA has a value of every signal, each at most limit.
 func seen(s report.Sample, most float64) bool {
 	for _, reading := range s.Signals {
 		if reading.Value == nil || *reading.Value > most {
@@ -311,12 +305,12 @@ func others(name string) []string {
 	return slices.DeleteFunc(slices.Clone(allSignals), func(other string) bool { return other == name })
 }
 
-// constant is a GPU that reads the same whatever it does.
+// constant returns a GPU utilization that does not depend on load.
 func constant(percent float64) func(string, int) float64 {
 	return func(string, int) float64 { return percent }
 }
 
-// logObjects shows the cluster of a failed test, whose lab is about to end.
+// logObjects logs the cluster's objects of a failed test before its lab ends.
 func logObjects(t *testing.T, l *lab.Lab) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -349,7 +343,7 @@ func logObjects(t *testing.T, l *lab.Lab) {
 	}
 }
 
-// logMachine tells a failed test's reader what it ran on, which a log from elsewhere would not say.
+// logMachine logs the machine on which a failed test ran.
 func logMachine(t *testing.T) {
 	t.Helper()
 	t.Logf("%s, %d CPUs, GOMAXPROCS %d", runtime.Version(), runtime.NumCPU(), runtime.GOMAXPROCS(0))
@@ -363,8 +357,8 @@ func logMachine(t *testing.T) {
 	}
 }
 
-// lineLog keeps the whole lines that a process prints and shows them with the test: as they come where it is live and
-// under -v; otherwise at the end of a test that failed, below what says why.
+// lineLog stores the lines of a process' output and logs them with the test: at once if it is live and with -v, otherwise at
+// the end of a failed test, after the failure.
 type lineLog struct {
 	prefix string
 	live   bool
@@ -386,7 +380,7 @@ func lines(t *testing.T, prefix string) *lineLog {
 				t.Log(line)
 			}
 		}
-		// A process may print after its test has ended, when t.Log panics.
+		// A process may print after its test has ended; then t.Log panics.
 		l.t = nil
 	})
 	return l
@@ -415,7 +409,7 @@ func (l *lineLog) Write(p []byte) (int, error) {
 	}
 }
 
-// text is what was written since the last take.
+// text returns what was written since the last take.
 func (l *lineLog) text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -11,19 +11,18 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
-	"vllm-autoscaling/tests/report"
 )
 
-// TestSimulatedStack deploys what a laptop's cluster gets: no GPU node, the
-// defaults of stack local. `pulumi up` is killed at moments that differ in what
-// is half-done, and completes when it is run again.
+// TestSimulatedStack deploys the defaults of stack local, as to a laptop's cluster without GPU nodes. `pulumi up` is killed
+// at different stages and completes when it is run again.
 func TestSimulatedStack(t *testing.T) {
 	t.Parallel()
 	l := startLab(t, 0)
 	stack := newStack(t, l, "local", quickDown, nil)
 
-	// In the order in which they come, so that each is reached after the one before.
+	// In the order of the deployment, so that each is reached after the one before.
 	for _, moment := range []struct{ name, line string }{
 		{"with one namespace", "Namespace monitoring creating"},
 		{"while the server starts", "Deployment vllm creating"},
@@ -55,9 +54,9 @@ func TestSimulatedStack(t *testing.T) {
 		})
 		t.Run("load interrupted writes its report", func(t *testing.T) { loadInterrupted(t, w, stack) })
 
-		// A GPU that decodes reads near 100 %, however few the requests are: no reason to pay for another one. From
-		// rest, since the simulated server decodes to the end what its client has given up. And so few that they are
-		// not too many where old ones are counted beside those that took their place.
+		// The utilization of a decoding GPU is near 100 % with any number of requests, which is no reason for another replica.
+		// The test starts at rest, because the simulated server completes canceled requests. The requests are so few that they
+		// need no second replica even when canceled ones are counted beside their successors.
 		w.rest(t)
 		w.step(5)
 		w.until(t, decision, "the HPA sees the busy GPU", func(s report.Sample) bool {
@@ -74,16 +73,15 @@ func TestSimulatedStack(t *testing.T) {
 	t.Run("destroy after a killed up leaves nothing", func(t *testing.T) { destroyAfterKilledUp(t, l, stack) })
 }
 
-// killUpAt kills `pulumi up` as soon as it prints a line that matches. The seconds that the CLI prints are those that
-// the machine needed.
+// killUpAt kills `pulumi up` when it prints a matching line. The seconds in that line depend on the machine.
 func killUpAt(t *testing.T, stack *deployment, line string) {
 	t.Helper()
 	moment := regexp.MustCompile(line)
 	killUpWhen(t, stack, "it printed "+moment.String(), func() bool { return moment.MatchString(stack.printed.text()) })
 }
 
-// killUpWhen starts `pulumi up` and kills it without warning, its plugins included, at a moment: said in words that
-// follow "up ended before", and reached when `reached` says so.
+// killUpWhen starts `pulumi up` and kills it with its plugins when `reached` returns true. moment describes that time in an
+// error, after "up ended before".
 func killUpWhen(t *testing.T, stack *deployment, moment string, reached func() bool, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(testContext(t), 3*time.Minute)
@@ -107,8 +105,7 @@ func killUpWhen(t *testing.T, stack *deployment, moment string, reached func() b
 	require.NoError(t, stack.Cancel(ctx), "unlock the state")
 }
 
-// destroyAfterKilledUp: what a killed `up` made can be removed without
-// completing it first.
+// destroyAfterKilledUp checks that a killed `up` can be destroyed without completing it first.
 func destroyAfterKilledUp(t *testing.T, l *lab.Lab, stack *deployment) {
 	t.Helper()
 	killUpAt(t, stack, `Release kps creating \(\d+s\) installing`)

@@ -15,8 +15,8 @@ import (
 	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
 
 	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
-	"vllm-autoscaling/tests/report"
 )
 
 const (
@@ -24,7 +24,7 @@ const (
 	managedPipeline  = "google-managed"
 )
 
-// managedSignals are the names under which the HPA asks Google's adapter.
+// managedSignals are the names of the metrics that the HPA reads from Google's adapter.
 var managedSignals = []string{
 	signals.CloudMonitoringName(signals.SeriesRequestsRunning), signals.CloudMonitoringName(signals.SeriesRequestsWaiting),
 	signals.CloudMonitoringName(signals.RecordGPUUtilizationGuarded),
@@ -35,12 +35,12 @@ var managedSignals = []string{
 func switchUnderLoad(t *testing.T, l *lab.Lab, stack *deployment, w *watch, config []map[string]any, pipeline, adapter string, names []string) {
 	t.Helper()
 	from := w.step(20)
-	// Requests alone ask for two; the third is the GPU signal's, which takes the longest way through either pipeline.
+	// Requests alone require two replicas. The third is that of the GPU signal, which has the longest path in both pipelines.
 	before := w.until(t, 2*decision, "three ready replicas", func(s report.Sample) bool { return s.Seconds > from && s.Desired == 3 && s.Ready == 3 })
 	require.NoError(t, stack.SetConfig(merged(append([]map[string]any{cloudLabConfig(l)}, append(slices.Clone(config), map[string]any{"metrics": pipeline})...)...)))
 	require.NoError(t, stack.Up(testContext(t)))
 	w.until(t, decision, "every signal by the new pipeline", func(s report.Sample) bool { return hasSignals(s, names) })
-	// Longer than the window after which the HPA removes replicas for which nothing speaks.
+	// Longer than the window after which the HPA removes replicas that no metric requires.
 	w.during(t, 45*time.Second)
 	for _, s := range w.since(before.Seconds) {
 		require.GreaterOrEqual(t, s.Desired, 3, "the load asks for three replicas all the time: %v", s)
@@ -56,7 +56,7 @@ func switchUnderLoad(t *testing.T, l *lab.Lab, stack *deployment, w *watch, conf
 	require.NoError(t, stack.Up(testContext(t), "--expect-no-changes"))
 }
 
-// hasSignals says that the HPA has a value of exactly these.
+// hasSignals reports whether the HPA has values of exactly these signals.
 func hasSignals(s report.Sample, names []string) bool {
 	if len(s.Signals) != len(names) {
 		return false
@@ -75,7 +75,7 @@ func TestManagedMetrics(t *testing.T) {
 	t.Parallel()
 	gke := onClouds[slices.IndexFunc(onClouds, func(c onCloud) bool { return c.stack == "gke" })]
 	l := startCloudLab(t)
-	// The guard is far below the target of requests running, so that the GPU signal is seen to ask for a replica.
+	// The guard is far below the target of requests running, so that the GPU signal alone requires a replica.
 	config := []map[string]any{quickDown, gpuNodes, gke.config, signalConfig("gpuUtilization", "guardRequests", 3)}
 	stack := newCloudStack(t, l, gke.stack, append(slices.Clone(config), map[string]any{"metrics": managedPipeline})...)
 	require.True(t, t.Run("up", func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestManagedMetrics(t *testing.T) {
 		assert.Positive(t, l.Clouds().MonitoringReads())
 	})
 	t.Run("verify passes", func(t *testing.T) {
-		// Once the replicas stay, so that no pod comes or goes between two stages; the next part waits for them, too.
+		// After the number of replicas is stable, so that no pod starts or ends between two stages. The next part waits for it, too.
 		w.until(t, 2*decision, "three ready replicas", func(s report.Sample) bool { return s.Desired == 3 && s.Ready == 3 })
 		verifyPassesWithoutPrometheus(t, l, stack)
 	})
@@ -116,7 +116,7 @@ func TestManagedMetrics(t *testing.T) {
 	assert.Empty(t, l.Clouds().Incidents())
 }
 
-// theOperatorTookThem: Google's own operator has accepted every object and generated configuration from it.
+// theOperatorTookThem checks that Google's own operator has accepted every object and generated configuration from it.
 func theOperatorTookThem(t *testing.T, l *lab.Lab) {
 	t.Helper()
 	client, err := dynamic.NewForConfig(l.Config())

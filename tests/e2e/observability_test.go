@@ -20,10 +20,10 @@ import (
 	"vllm-autoscaling/tests/observed"
 )
 
-// everythingObservedExists takes the dashboards and alerts from the cluster, as Grafana and the operator do,
-// and expects an answer to every question of theirs.
+// everythingObservedExists reads the dashboards and alerts from the cluster, as Grafana and the operator do, and checks that
+// every query returns something.
 func everythingObservedExists(t *testing.T, w *watch) {
-	// Rates and quantiles need requests that finish, and some that wait: more than one server runs at a time.
+	// Rates and quantiles need requests that end and some that wait: more than one server can run at a time.
 	w.lab.SetGPUUtilization(constant(10))
 	w.step(20)
 	defer w.step(0)
@@ -59,7 +59,7 @@ func everythingObservedExists(t *testing.T, w *watch) {
 				}
 				seen[name] = true
 				eventuallyNoError(t, 2*time.Minute, func(ctx context.Context) error {
-					// One of them is enough: some select the form that a series has elsewhere.
+					// One of them is enough, because some select the form that a series has elsewhere.
 					for _, selector := range list {
 						if samples, err := vector(ctx, w.lab, selector); err != nil || len(samples) > 0 {
 							return err
@@ -80,7 +80,7 @@ func everythingObservedExists(t *testing.T, w *watch) {
 	})
 }
 
-// excused says whether every series of a query is one that the lab does not have.
+// excused reports whether the lab has none of the series of a query.
 func excused(t *testing.T, q observed.Query) bool {
 	t.Helper()
 	selectors, err := q.Selectors()
@@ -118,7 +118,7 @@ func deployedAlerts(t *testing.T, l *lab.Lab) monitoringv1.PrometheusRuleSpec {
 	return rule.Spec
 }
 
-// noAlertFires expects Prometheus to run the alerts without an error and none of them to fire.
+// noAlertFires checks that Prometheus evaluates the alerts without an error and none of them fires.
 func noAlertFires(t *testing.T, l *lab.Lab) {
 	loaded := 0
 	for _, group := range deployedAlerts(t, l).Groups {
@@ -142,8 +142,8 @@ func noAlertFires(t *testing.T, l *lab.Lab) {
 	t.Logf("pending: %v", pending)
 }
 
-// lostScrapesAlert takes away the label by which the server's ServiceMonitor finds its Service, as somebody
-// might by hand, and expects the alert about each signal that Prometheus then no longer has.
+// lostScrapesAlert removes the label by which the server's ServiceMonitor selects its Service, and checks that there is an
+// alert for each signal that Prometheus then lacks.
 func lostScrapesAlert(t *testing.T, l *lab.Lab, signals ...string) {
 	patch := []byte(`{"metadata":{"labels":{"app.kubernetes.io/name":"renamed"}}}`)
 	_, err := l.Client().CoreV1().Services(serving).Patch(testContext(t), "vllm", types.MergePatchType, patch, metav1.PatchOptions{})

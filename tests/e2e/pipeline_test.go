@@ -19,8 +19,8 @@ import (
 	"k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
 
 	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
-	"vllm-autoscaling/tests/report"
 )
 
 var listAll = metav1.ListOptions{}
@@ -28,16 +28,15 @@ var listAll = metav1.ListOptions{}
 // gpuStack is the production deployment: GPUs requested, DCGM by chart.
 var gpuStack = merged(quickDown, map[string]any{
 	"gpu": map[string]any{"mode": "nvidia"},
-	// The stack's own file has room for the simulator's cache, which holds no weights.
+	// The stack's own file configures a cache for the simulator, which has no weights.
 	"vllm": map[string]any{"modelCache": "3Gi"},
-	// Far below the target of requests running, so that one signal can be told from the other.
+	// Far below the target of requests running, so that the signals can be distinguished.
 	"autoscaling": map[string]any{"signals": map[string]any{"gpuUtilization": map[string]any{"guardRequests": 3}}},
 })
 
 var token = map[string]string{"huggingFaceToken": "hf_not_a_token"}
 
-// TestPipeline deploys once and then looks at one thing after the other; each
-// starts from one quiet replica.
+// TestPipeline deploys once and runs its tests one after the other; each starts from one quiet replica.
 func TestPipeline(t *testing.T) {
 	t.Parallel()
 	l := startLab(t, 4)
@@ -52,14 +51,14 @@ func TestPipeline(t *testing.T) {
 	t.Run("verify sees the GPUs", func(t *testing.T) { verifySeesGPUs(t, l, stack) })
 	t.Run("requests running alone", func(t *testing.T) {
 		w.rest(t)
-		// 15 of the 16 that one server runs at a time: above the target of 12
-		// without a queue. The GPU is told to look idle.
+		// 15 of the 16 requests that one server runs at a time: above the target of 12 without a queue. The GPU is set to
+		// idle.
 		l.SetGPUUtilization(constant(10))
 		scalesUpAndDown(t, w, running, 15, 2)
 	})
 	t.Run("GPU utilisation alone", func(t *testing.T) {
 		w.rest(t)
-		// Busy from the guard of 3 requests on, but far below 12 running.
+		// Above the guard of 3 requests, but far below the target of 12.
 		l.SetGPUUtilization(constant(97))
 		scalesUpAndDown(t, w, gpu, 4, 2)
 	})
@@ -75,8 +74,8 @@ func TestPipeline(t *testing.T) {
 	})
 	t.Run("requests waiting alone", func(t *testing.T) {
 		w.rest(t)
-		// A queue forms only where a server runs all that it can, which is above
-		// any target that the program accepts: running has to be switched off.
+		// A queue forms only when a server runs as many requests as it can, which is above any valid target of requests
+		// running, so that this signal has to be off.
 		stack.reconfigure(t, l, gpuStack, signalConfig("requestsRunning", "enabled", false))
 		stack.printed.take()
 		require.NoError(t, stack.Up(testContext(t)))
@@ -91,8 +90,7 @@ func TestPipeline(t *testing.T) {
 	})
 }
 
-// everyStageAnswers follows a sample on its way: scrape, rule, custom metrics
-// API, HPA.
+// everyStageAnswers follows a sample through scrape, rule, custom metrics API and HPA.
 func everyStageAnswers(t *testing.T, l *lab.Lab) {
 	ctx := testContext(t)
 	pods, err := l.Client().CoreV1().Pods(serving).List(ctx, metav1.ListOptions{LabelSelector: selector})
@@ -175,8 +173,8 @@ func everyStageAnswers(t *testing.T, l *lab.Lab) {
 	})
 }
 
-// scalesUpAndDown steps the load and expects exactly so many replicas by the
-// one signal, nothing from the others, and one replica after the load.
+// scalesUpAndDown applies load and checks that one signal causes exactly so many replicas, the others none, and that one
+// replica is left after the load.
 func scalesUpAndDown(t *testing.T, w *watch, signal string, concurrency, replicas int) {
 	t.Helper()
 	on := w.step(concurrency)
@@ -210,8 +208,8 @@ func scalesUpAndDown(t *testing.T, w *watch, signal string, concurrency, replica
 	t.Logf("%s: decision after %.1f s, down %.1f s after the load", signal, up.Seconds-on, w.recorder.Samples()[len(w.recorder.Samples())-1].Seconds-off)
 }
 
-// lightLoadStays: GPU utilisation reads near 100 whenever anything is decoded,
-// so that without its guard one request would climb to the maximum.
+// lightLoadStays checks the guard of the GPU signal: utilization is near 100 whenever anything is decoded, so that without
+// the guard one request would scale to the maximum.
 func lightLoadStays(t *testing.T, w *watch) {
 	w.rest(t)
 	w.lab.SetGPUUtilization(constant(100))
@@ -231,8 +229,8 @@ func lightLoadStays(t *testing.T, w *watch) {
 	assert.EqualValues(t, 100, raw[0].Value, "the exporter does report a busy GPU")
 }
 
-// combined: 25 requests on one server are 16 running (asks for 2), 9 waiting
-// (asks for 3) and a busy GPU (asks for 2).
+// combined checks the maximum of all signals: 25 requests on one server are 16 running (2 replicas), 9 waiting (3 replicas)
+// and a busy GPU (2 replicas).
 func combined(t *testing.T, w *watch) {
 	w.rest(t)
 	w.lab.SetGPUUtilization(constant(97))
@@ -243,7 +241,7 @@ func combined(t *testing.T, w *watch) {
 		if s.Desired == 1 {
 			continue
 		}
-		// The status with the decision holds the readings that led to it.
+		// The status with the decision contains the values that caused it.
 		asked = map[string]int{}
 		for name, reading := range s.Signals {
 			asked[name] = int(math.Ceil(reading.Ratio()))
@@ -257,8 +255,7 @@ func combined(t *testing.T, w *watch) {
 	require.NotNil(t, asked)
 	w.until(t, decision, "3 ready replicas", func(s report.Sample) bool { return s.Ready >= 3 })
 
-	// 12 requests would fit one server, but every GPU stays busy: 3 requests
-	// for each of 4 servers reach the guard.
+	// One server could run 12 requests, but every GPU stays busy: 3 requests for each of 4 servers reach the guard.
 	w.step(12)
 	w.until(t, decision, "only the GPU is above its target", func(s report.Sample) bool {
 		return s.Desired == 4 && s.Ready == 4 && quiet(s, running, waiting) && seenOf(s, running) && !quiet(s, gpu)
@@ -276,19 +273,19 @@ func combined(t *testing.T, w *watch) {
 
 func seenOf(s report.Sample, name string) bool { return s.Signals[name].Value != nil }
 
-// signalConfig sets one key of one signal.
+// signalConfig returns a configuration with one key of one signal.
 func signalConfig(signal, key string, value any) map[string]any {
 	return map[string]any{"autoscaling": map[string]any{"signals": map[string]any{signal: map[string]any{key: value}}}}
 }
 
-// reconfigure replaces the configuration by these objects, laid over each other.
+// reconfigure replaces the configuration with these objects, merged.
 func (d *deployment) reconfigure(t *testing.T, l *lab.Lab, objects ...map[string]any) {
 	t.Helper()
 	require.NoError(t, d.SetConfig(merged(append([]map[string]any{labConfig(l)}, objects...)...)))
 }
 
-// changed reads what the CLI printed: one resource for each of these types is
-// updated, and nothing is created, replaced or deleted.
+// changed checks in the CLI's output that one resource of each of these types is updated, and nothing is created, replaced or
+// deleted.
 func changed(t *testing.T, printed string, types ...string) {
 	t.Helper()
 	seen := map[string]bool{}
@@ -299,7 +296,7 @@ func changed(t *testing.T, printed string, types ...string) {
 		if len(fields) < 3 || strings.Count(fields[1], ":") != 2 {
 			continue
 		}
-		// It comes again with every step of the update.
+		// The line is printed again with every step of the update.
 		if one := fields[1] + " " + fields[2]; fields[0] == "~" && !seen[one] {
 			seen[one] = true
 			updated = append(updated, fields[1][strings.LastIndex(fields[1], ":")+1:])
@@ -310,8 +307,8 @@ func changed(t *testing.T, printed string, types ...string) {
 	assert.Regexp(t, fmt.Sprintf(`~ %d (updated|to update)`, len(types)), printed)
 }
 
-// killAdapter leaves the APIService without anyone behind it, which makes a
-// namespace hang in Terminating for as long as the APIService exists.
+// killAdapter leaves the APIService without a server, which blocks the deletion of namespaces as long as the APIService
+// exists.
 func killAdapter(t *testing.T, l *lab.Lab) {
 	t.Helper()
 	ctx := testContext(t)
@@ -353,7 +350,7 @@ func destroyLeavesNothing(t *testing.T, l *lab.Lab, stack *deployment) {
 	onlyCRDsLeft(ctx, t, l)
 }
 
-// vector runs a PromQL query whose answer is an instant vector.
+// vector evaluates a PromQL query whose result is an instant vector.
 func vector(ctx context.Context, l *lab.Lab, query string) (model.Vector, error) {
 	value, err := l.Metric(ctx, query)
 	if err != nil {
@@ -382,7 +379,7 @@ func eachPodHas(ctx context.Context, l *lab.Lab, pods []corev1.Pod, query string
 	return nil
 }
 
-// eventuallyNoError retries until the deadline and then shows the last error.
+// eventuallyNoError retries until the deadline and then fails with the last error.
 func eventuallyNoError(t *testing.T, limit time.Duration, try func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(testContext(t), limit, fmt.Errorf("waited %s", limit))
@@ -393,7 +390,7 @@ func eventuallyNoError(t *testing.T, limit time.Duration, try func(context.Conte
 		if err == nil {
 			return
 		}
-		// A call that the deadline cuts off says nothing of what is wrong.
+		// The error of a call that the deadline interrupts does not contain the cause.
 		if last == nil || ctx.Err() == nil {
 			last = err
 		}
@@ -405,7 +402,7 @@ func eventuallyNoError(t *testing.T, limit time.Duration, try func(context.Conte
 	}
 }
 
-// onlyCRDsLeft removes the CRDs, which Helm keeps, and expects nothing else.
+// onlyCRDsLeft removes the CRDs, which Helm keeps, and checks that nothing else is left.
 func onlyCRDsLeft(ctx context.Context, t *testing.T, l *lab.Lab) {
 	t.Helper()
 	left, err := l.Leftovers(ctx)

@@ -27,9 +27,9 @@ import (
 	"k8s.io/client-go/rest"
 
 	"vllm-autoscaling/components"
+	"vllm-autoscaling/ops/verify"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/controlplane"
-	"vllm-autoscaling/tests/verify"
 )
 
 var (
@@ -42,7 +42,7 @@ var (
 	daemonSets      = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "daemonsets"}
 )
 
-// verifier walks the path of a stack on the lab, and breaks it.
+// verifier checks the metrics path of a stack on the lab, and breaks it.
 type verifier struct {
 	lab     *lab.Lab
 	stack   *deployment
@@ -71,7 +71,7 @@ func (v *verifier) walk(ctx context.Context, config *rest.Config) (*verify.Repor
 	})
 }
 
-// until walks until the stage fails with the words, or until all pass where it is "".
+// until repeats the checks until the stage fails with the words, or until all pass if stage is "".
 func (v *verifier) until(t *testing.T, limit time.Duration, stage, words string) *verify.Report {
 	t.Helper()
 	var report *verify.Report
@@ -103,13 +103,13 @@ func failedStage(report *verify.Report) verify.Result {
 	return verify.Result{}
 }
 
-// breakage is one thing that goes wrong and the stage that has to say so.
+// breakage is one failure and the stage that must report it.
 type breakage struct {
 	name, stage, says string
 	do                func(t *testing.T, v *verifier) (repair func())
 }
 
-// breakages in the order of the path.
+// breakages are in the order of the path.
 var breakages = []breakage{
 	{"the Deployment is scaled to 0", "pods", "scaled to 0", func(t *testing.T, v *verifier) func() {
 		return v.patch(t, deployments, serving, components.VLLMName, `{"spec":{"replicas":0}}`, `{"spec":{"replicas":1}}`)
@@ -117,7 +117,7 @@ var breakages = []breakage{
 	{"a pod is not ready", "pods", "0/1 ready", func(t *testing.T, v *verifier) func() {
 		pods, err := v.lab.Client().CoreV1().Pods(serving).List(testContext(t), metav1.ListOptions{LabelSelector: selector})
 		require.NoError(t, err)
-		// The one that stays: what was repaired before may have left another that is ending.
+		// The pod that stays: an earlier repair may have left one that is ending.
 		at := slices.IndexFunc(pods.Items, func(pod corev1.Pod) bool { return pod.DeletionTimestamp == nil })
 		require.GreaterOrEqual(t, at, 0, "no pod stays")
 		set := func(ready string) {
@@ -179,8 +179,7 @@ var breakages = []breakage{
 	{"the scrape interval is 40 s", "freshness", "s old", slowScrapes},
 }
 
-// verifyNamesTheBrokenStage: on a healthy stack every stage passes; then one thing after the other is broken, and
-// exactly its stage is named.
+// verifyNamesTheBrokenStage checks that every stage passes on a healthy stack, and that each breakage fails exactly its stage.
 func verifyNamesTheBrokenStage(t *testing.T, l *lab.Lab, stack *deployment) {
 	v := newVerifier(t, l, stack)
 	command := buildVerify(t)
@@ -195,7 +194,7 @@ func verifyNamesTheBrokenStage(t *testing.T, l *lab.Lab, stack *deployment) {
 			require.NotNil(t, value.AgeSeconds)
 			assert.Less(t, *value.AgeSeconds, 16.0)
 		}
-		// More than one while the HPA has not yet taken back what an earlier load made.
+		// There is more than one while the HPA has not removed the replicas of an earlier load.
 		require.NotEmpty(t, pods)
 		require.Len(t, report.Values, len(allSignals)*len(pods), "every signal of every pod")
 	})
@@ -261,8 +260,8 @@ func verifyNamesTheBrokenStage(t *testing.T, l *lab.Lab, stack *deployment) {
 	}
 }
 
-// verifySeesGPUs: on a stack with DCGM's exporter, the stage of the GPUs measures them, and says when
-// the exporter is gone.
+// verifySeesGPUs checks that the stage of the GPUs measures them on a stack with DCGM's exporter, and fails when the exporter
+// is gone.
 func verifySeesGPUs(t *testing.T, l *lab.Lab, stack *deployment) {
 	v := newVerifier(t, l, stack)
 	report := v.until(t, 2*time.Minute, "", "")
@@ -274,7 +273,7 @@ func verifySeesGPUs(t *testing.T, l *lab.Lab, stack *deployment) {
 	v.until(t, 2*time.Minute, "", "")
 }
 
-// verifyPasses runs the command on a stack, with the stack's own way to its cluster.
+// verifyPasses runs the command on a stack with the stack's own kubeconfig.
 func verifyPasses(t *testing.T, l *lab.Lab, stack *deployment) {
 	v := newVerifier(t, l, stack)
 	code, stdout, stderr := buildVerify(t)(t, v, nil, "--stack", stack.Name(), "--wait", "3m")
@@ -323,7 +322,7 @@ func (v *verifier) patch(t *testing.T, kind schema.GroupVersionResource, namespa
 	return func() { apply(repaired) }
 }
 
-// remove deletes an object, and makes it again as the repair.
+// remove deletes an object, and creates it again as the repair.
 func (v *verifier) remove(t *testing.T, kind schema.GroupVersionResource, namespace, name string) func() {
 	t.Helper()
 	client := v.dynamic.Resource(kind).Namespace(namespace)
@@ -362,7 +361,7 @@ func (v *verifier) endpoint(t *testing.T, change func(map[string]any)) func() {
 	return func() { set(before) }
 }
 
-// otherImage puts a program into the pods that is ready and has a page of metrics, but not these.
+// otherImage runs a program in the pods that is ready and serves other metrics.
 func otherImage(t *testing.T, v *verifier) func() {
 	t.Helper()
 	return v.template(t, serving, components.VLLMName, func(pod *corev1.PodSpec) {
@@ -373,8 +372,8 @@ func otherImage(t *testing.T, v *verifier) func() {
 	})
 }
 
-// slowScrapes leave samples that are too old. An adapter that lists what had a sample since it listed last would take
-// the metric away before that, or not, as the two intervals happen to meet: this one remembers.
+// slowScrapes causes samples that are too old. Depending on the intervals, the adapter could drop the metric before that,
+// because it lists metrics with a sample since the last listing; it is configured to keep them.
 func slowScrapes(t *testing.T, v *verifier) func() {
 	t.Helper()
 	restoreAdapter := v.template(t, monitoring, components.PrometheusAdapterRelease, func(pod *corev1.PodSpec) {
@@ -410,7 +409,7 @@ func (v *verifier) template(t *testing.T, namespace, name string, change func(*c
 	return func() { set(original.Spec.Template) }
 }
 
-// adapterWithoutWaiting takes one rule out of the adapter's file; it reads the file when it starts.
+// adapterWithoutWaiting removes one rule from the adapter's file, which it reads when it starts.
 func adapterWithoutWaiting(t *testing.T, v *verifier) func() {
 	t.Helper()
 	client := v.lab.Client().CoreV1().ConfigMaps(monitoring)
@@ -426,22 +425,23 @@ func adapterWithoutWaiting(t *testing.T, v *verifier) func() {
 	}
 	text := original.Data["config.yaml"]
 	require.Contains(t, text, "as: vllm_requests_waiting")
-	// Under another name it is as good as gone.
+	// Under another name, the rule has no effect.
 	set(strings.ReplaceAll(text, "as: vllm_requests_waiting", "as: another_name"))
 	return func() { set(text) }
 }
 
-// buildVerify builds the command; what it returns runs it in the project's folder with the stack's
-// environment, and checks that no secret is printed.
+// buildVerify builds the command and returns a function that runs it in the project's folder with the stack's environment and
+// checks that it prints no secret.
 func buildVerify(t *testing.T) func(t *testing.T, v *verifier, stdin []byte, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "verify")
-	build := exec.CommandContext(testContext(t), "go", "build", "-o", program, "../cmd/verify")
+	build := exec.CommandContext(testContext(t), "go", "build", "-o", program, "./cmd/verify")
+	build.Dir = filepath.Join(environment.root, "ops")
 	text, err := build.CombinedOutput()
 	require.NoError(t, err, string(text))
 	return func(t *testing.T, v *verifier, stdin []byte, args ...string) (int, string, string) {
 		t.Helper()
-		// Longer than the longest --wait: what is wrong has to be said by the command.
+		// Longer than the longest --wait, so that the command itself reports the failure.
 		ctx, cancel := context.WithTimeout(testContext(t), 4*time.Minute)
 		defer cancel()
 		run := exec.CommandContext(ctx, program, args...)
@@ -463,8 +463,8 @@ func buildVerify(t *testing.T) func(t *testing.T, v *verifier, stdin []byte, arg
 	}
 }
 
-// secrets are what must never be shown: the password in the outputs, where there is a Grafana, and the token in the
-// kubeconfig.
+// secrets returns the texts that must never be printed: Grafana's password in the outputs, if there is one, and the token in
+// the kubeconfig.
 func (v *verifier) secrets(t *testing.T) []string {
 	t.Helper()
 	var all map[string]any

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"vllm-autoscaling/tests/codehost/githubstub"
+	"vllm-autoscaling/ops/codehost/githubstub"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/tools"
 	"vllm-autoscaling/tests/workflows"
@@ -24,19 +24,19 @@ import (
 
 const pullRequest = 7
 
-// pipeline is a repository on a stand-in for GitHub whose workflows run here: each step that is a script as
-// it is, on a clone, with the lab's Pulumi CLI and state; each action by a stand-in.
+// pipeline is a repository on a simulated GitHub whose workflows run here. Scripts run unchanged on a clone, with the lab's
+// Pulumi CLI and state; actions are simulated.
 type pipeline struct {
 	t      *testing.T
 	stack  *deployment
 	origin string // the repository that is cloned
 	folder string
 	github *githubstub.Stub
-	// approvals are the environments that jobs asked for.
+	// approvals are the environments for which jobs requested an approval.
 	approvals []string
 }
 
-// newPipeline makes a repository of the working tree and the stack's configuration.
+// newPipeline creates a repository from the working tree and the stack's configuration.
 func newPipeline(t *testing.T, stack *deployment) *pipeline {
 	t.Helper()
 	folder, err := os.MkdirTemp("", "vllm-ci-")
@@ -52,7 +52,7 @@ func newPipeline(t *testing.T, stack *deployment) *pipeline {
 	return p
 }
 
-// configure takes the stack's configuration as it is into the repository, as a person would commit it.
+// configure commits the stack's configuration to the repository.
 func (p *pipeline) configure() {
 	p.t.Helper()
 	content, err := os.ReadFile(p.stack.ConfigFile())
@@ -66,7 +66,7 @@ func (p *pipeline) commit(message string) {
 	p.git("commit", "--quiet", "--allow-empty", "--message="+message)
 }
 
-// git runs git as nobody in particular, whatever the machine's configuration is.
+// git runs git with a neutral identity, independent of the machine's configuration.
 func (p *pipeline) git(args ...string) string {
 	p.t.Helper()
 	command := exec.CommandContext(testContext(p.t), "git", append([]string{"-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"}, args...)...)
@@ -114,7 +114,7 @@ func copyTree(from, to string, without ...string) error {
 	})
 }
 
-// run runs a workflow for an event and returns how its jobs ended and what was on the page of the run.
+// run runs a workflow for an event and returns the results of its jobs and the summary of the run.
 func (p *pipeline) run(file, event string, github, inputs map[string]any) (map[string]workflows.Result, string) {
 	p.t.Helper()
 	all, err := workflows.Load(p.origin)
@@ -129,7 +129,7 @@ func (p *pipeline) run(file, event string, github, inputs map[string]any) (map[s
 	for key, value := range github {
 		contexts[key] = value
 	}
-	// The backend is the lab's; its URL is a variable of the repository like any other.
+	// The URL of the lab's backend is a variable of the repository.
 	vars := map[string]any{"CI_STACKS": p.stack.Name()}
 	env := []string{
 		"GITHUB_REPOSITORY=team/inference", "GITHUB_EVENT_NAME=" + event, "GITHUB_EVENT_PATH=" + eventFile, "GITHUB_API_URL=" + p.github.URL(), "HOME=" + folder,
@@ -144,7 +144,7 @@ func (p *pipeline) run(file, event string, github, inputs map[string]any) (map[s
 			env = append(env, variable)
 		}
 	}
-	// Where they would be anyway, had HOME not moved.
+	// The default folders without the changed HOME.
 	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GOSUMDB"} {
 		value, err := exec.CommandContext(testContext(p.t), "go", "env", name).Output()
 		require.NoError(p.t, err)
@@ -157,7 +157,7 @@ func (p *pipeline) run(file, event string, github, inputs map[string]any) (map[s
 		Actions: map[string]func(context.Context, string, map[string]string) error{
 			"actions/checkout": p.checkout,
 			"actions/setup-go": nothing,
-			// The build cache is this machine's; bin is what the program workflow would have stored.
+			// The build cache is this machine's; bin is what the program workflow would have cached.
 			"actions/cache/restore": func(ctx context.Context, workspace string, _ map[string]string) error {
 				return p.restore(ctx, workspace, env)
 			},
@@ -174,7 +174,7 @@ func (p *pipeline) run(file, event string, github, inputs map[string]any) (map[s
 	return results, r.Summary.String()
 }
 
-// checkout clones the repository as deep as the step says.
+// checkout clones the repository with the step's depth.
 func (p *pipeline) checkout(ctx context.Context, workspace string, with map[string]string) error {
 	if with["persist-credentials"] != "false" {
 		return fmt.Errorf("the token would stay in the clone's configuration")
@@ -194,8 +194,8 @@ func (p *pipeline) checkout(ctx context.Context, workspace string, with map[stri
 	return nil
 }
 
-// restore puts the compiled program into the clone. With it and the build cache, nothing is compiled: a
-// build that says what it compiles says nothing.
+// restore copies the compiled program to the clone. With it and the build cache, nothing is compiled, which a verbose build
+// confirms.
 func (p *pipeline) restore(ctx context.Context, workspace string, env []string) error {
 	program, err := os.ReadFile(filepath.Join(environment.root, "bin/vllm-autoscaling"))
 	if err != nil {
@@ -234,7 +234,7 @@ func (p *pipeline) pullRequest() (map[string]workflows.Result, string) {
 	}, nil)
 }
 
-// succeeded says that a job ran, with these scripts.
+// succeeded checks that a job ran with these scripts.
 func succeeded(t *testing.T, results map[string]workflows.Result, job string, scripts ...string) {
 	t.Helper()
 	require.Equal(t, workflows.Success, results[job].Conclusion, "%s of %v", job, results)
@@ -243,7 +243,7 @@ func succeeded(t *testing.T, results map[string]workflows.Result, job string, sc
 	}
 }
 
-// commentedOn: a pull request's workflow leaves one comment with the summary of the stack that it affects.
+// commentedOn checks that a pull request's workflow writes one comment with the summary of the affected stack.
 func (p *pipeline) commentedOn(t *testing.T) {
 	p.t = t
 	results, summary := p.pullRequest()
@@ -260,7 +260,7 @@ func (p *pipeline) commentedOn(t *testing.T) {
 	assert.Contains(t, summary, strings.TrimSpace(strings.SplitN(body, "\n", 2)[1])[:200], "the same is on the page of the run")
 }
 
-// commentUpdated: after the deployment, the same comment says that nothing changes.
+// commentUpdated checks that the same comment reports no changes after the deployment.
 func (p *pipeline) commentUpdated(t *testing.T) {
 	p.t = t
 	before := p.github.Comments(pullRequest)
@@ -273,7 +273,7 @@ func (p *pipeline) commentUpdated(t *testing.T) {
 	assert.Contains(t, comments[0].Body, "nothing changes")
 }
 
-// deployed: a push to main plans, and applies what was planned, in the environment that asks for approval.
+// deployed checks that a push to main plans, and applies the plan in the environment that requires an approval.
 func (p *pipeline) deployed(t *testing.T) {
 	p.t = t
 	p.approvals = nil
@@ -285,7 +285,7 @@ func (p *pipeline) deployed(t *testing.T) {
 	assert.Contains(t, p.approvals, "gke")
 }
 
-// notTheApprovedPlan: what was approved is not what there is to do any more.
+// notTheApprovedPlan checks that an approved plan which is out of date is not applied.
 func (p *pipeline) notTheApprovedPlan(t *testing.T, l *lab.Lab) {
 	p.t = t
 	before := l.Clouds().Operations()
@@ -294,7 +294,7 @@ func (p *pipeline) notTheApprovedPlan(t *testing.T, l *lab.Lab) {
 	assert.Equal(t, before, l.Clouds().Operations(), "nothing is done")
 }
 
-// stackCommand calls the workflow that the others call.
+// stackCommand runs the reusable workflow that the others call.
 func (p *pipeline) stackCommand(command string, inputs map[string]any) (map[string]workflows.Result, string) {
 	p.t.Helper()
 	all := map[string]any{"command": command, "stack": p.stack.Name(), "cloud": "gke", "environment": "any"}
@@ -304,7 +304,7 @@ func (p *pipeline) stackCommand(command string, inputs map[string]any) (map[stri
 	return p.run("stack.yml", "workflow_dispatch", map[string]any{}, all)
 }
 
-// driftReported: an object that somebody deleted is one open issue until it is back.
+// driftReported checks that a deleted object causes one open issue until it is restored.
 func (p *pipeline) driftReported(t *testing.T, l *lab.Lab) {
 	p.t = t
 	ctx := testContext(t)
@@ -327,7 +327,7 @@ func (p *pipeline) driftReported(t *testing.T, l *lab.Lab) {
 	require.Len(t, p.github.Comments(issues[0].Number), 1, "it says why")
 }
 
-// destroyed: not with another name, and with the right one all of it.
+// destroyed checks that a wrong name destroys nothing, and the right one everything.
 func (p *pipeline) destroyed(t *testing.T, l *lab.Lab) {
 	p.t = t
 	before := l.Clouds().Operations()
@@ -345,7 +345,7 @@ func (p *pipeline) destroyed(t *testing.T, l *lab.Lab) {
 	assert.Empty(t, p.stack.resources(t))
 }
 
-// TestStackInit creates a stack with the real CLI, as a person does once before CI takes over.
+// TestStackInit creates a stack with the real CLI, which is done once by hand before CI is used.
 func TestStackInit(t *testing.T) {
 	folder := t.TempDir()
 	for _, name := range []string{".ci", "Pulumi.yaml", "Pulumi.gke.yaml"} {

@@ -2,207 +2,73 @@ package engine
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/blang/semver"
 	"github.com/pulumi/pulumi/pkg/v3/resource/deploy/deploytest"
 	"github.com/pulumi/pulumi/pkg/v3/resource/plugin"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 )
 
-// cloudVersions are those of the SDKs in the program's go.mod; the engine asks for these plugins.
-var cloudVersions = map[tokens.Package]semver.Version{
-	"gcp": semver.MustParse("7.38.0"), "aws": semver.MustParse("6.83.2"), "azure-native": semver.MustParse("2.82.0"),
-}
-
-// caCertificate stands for any certificate, in base64.
+// caCertificate is a placeholder for a certificate, in base64.
 const caCertificate = "Y2VydGlmaWNhdGU="
 
-// cloudKind is what a cloud does with one type of resource.
+// cloudKind describes how a cloud handles one type of resource.
 type cloudKind struct {
 	// replaces are the inputs, with everything below them, that the provider cannot change in place.
 	replaces []string
-	// id is the cloud's name of the resource; nil means one made up from type and name.
+	// id returns the resource's id in the cloud; nil generates one from type and name.
 	id func(in resource.PropertyMap) string
-	// outputs are what the cloud adds to the inputs. While a creation is planned they are unknown.
+	// outputs returns the properties that the cloud adds to the inputs. They are unknown in the preview of a creation.
 	outputs func(in resource.PropertyMap, name string) map[string]any
-	// outlives says that there must be nothing in the cluster any more when it is deleted.
+	// outlives reports whether the cluster must be empty when the resource is deleted.
 	outlives bool
-	// autonamed is the input that gets a random name when it is not given.
+	// autonamed is the input that gets a random name when it is missing.
 	autonamed resource.PropertyKey
 }
 
-// cloudKinds are the types that the three stacks register. A type that is missing is refused, and so
-// is every input that a test cannot see.
-var cloudKinds = map[tokens.Type]cloudKind{
-	"gcp:compute/network:Network":       {replaces: []string{"name", "project", "autoCreateSubnetworks"}, outputs: selfLink("networks")},
-	"gcp:compute/subnetwork:Subnetwork": {replaces: []string{"name", "project", "region", "network"}, outputs: selfLink("subnetworks")},
-	"gcp:compute/router:Router":         {replaces: []string{"name", "project", "region", "network"}},
-	"gcp:compute/routerNat:RouterNat":   {replaces: []string{"name", "project", "region", "router"}},
-	"gcp:projects/iAMMember:IAMMember":  {replaces: []string{"project", "role", "member"}},
-	"gcp:serviceaccount/account:Account": {replaces: []string{"accountId", "project"}, outputs: func(in resource.PropertyMap, _ string) map[string]any {
-		email := text(in, "accountId") + "@" + text(in, "project") + ".iam.gserviceaccount.com"
-		return map[string]any{"email": email, "member": "serviceAccount:" + email}
-	}},
-	"gcp:container/cluster:Cluster": {
-		outlives: true,
-		replaces: []string{"name", "location", "project", "network", "subnetwork", "initialNodeCount", "nodeConfig", "ipAllocationPolicy",
-			"networkingMode", "datapathProvider", "enableAutopilot", "privateClusterConfig.enablePrivateNodes", "privateClusterConfig.masterIpv4CidrBlock"},
-		id: func(in resource.PropertyMap) string {
-			return fmt.Sprintf("projects/%s/locations/%s/clusters/%s", text(in, "project"), text(in, "location"), text(in, "name"))
-		},
-		outputs: func(resource.PropertyMap, string) map[string]any {
-			return map[string]any{"endpoint": "203.0.113.9", "masterAuth": map[string]any{"clusterCaCertificate": caCertificate}}
-		},
-	},
-	"gcp:container/nodePool:NodePool": {
-		outlives: true,
-		replaces: []string{"name", "project", "location", "cluster", "initialNodeCount", "nodeConfig.guestAccelerators", "nodeConfig.spot",
-			"nodeConfig.taints", "nodeConfig.gvnic", "nodeConfig.gcfsConfig", "nodeConfig.shieldedInstanceConfig", "nodeConfig.serviceAccount",
-			"nodeConfig.bootDiskKmsKey"},
-	},
-
-	"aws:ec2/vpc:Vpc":                                     {replaces: []string{"cidrBlock"}},
-	"aws:ec2/subnet:Subnet":                               {replaces: []string{"vpcId", "availabilityZone", "cidrBlock"}},
-	"aws:ec2/internetGateway:InternetGateway":             {},
-	"aws:ec2/eip:Eip":                                     {replaces: []string{"domain"}},
-	"aws:ec2/natGateway:NatGateway":                       {replaces: []string{"subnetId", "allocationId"}},
-	"aws:ec2/routeTable:RouteTable":                       {replaces: []string{"vpcId"}},
-	"aws:ec2/route:Route":                                 {replaces: []string{"routeTableId", "destinationCidrBlock"}},
-	"aws:ec2/routeTableAssociation:RouteTableAssociation": {replaces: []string{"subnetId"}},
-	"aws:ec2/launchTemplate:LaunchTemplate": {outputs: func(resource.PropertyMap, string) map[string]any {
-		return map[string]any{"latestVersion": 1}
-	}},
-	"aws:iam/role:Role": {replaces: []string{"name"}, autonamed: "name", outputs: func(_ resource.PropertyMap, name string) map[string]any {
-		return map[string]any{"arn": "arn:aws:iam::123456789012:role/" + name}
-	}},
-	"aws:iam/rolePolicy:RolePolicy":                     {replaces: []string{"role"}, autonamed: "name"},
-	"aws:iam/rolePolicyAttachment:RolePolicyAttachment": {replaces: []string{"role", "policyArn"}},
-	"aws:kms/key:Key": {outputs: func(_ resource.PropertyMap, name string) map[string]any {
-		return map[string]any{"arn": "arn:aws:kms:us-east-1:123456789012:key/" + name}
-	}},
-	"aws:cloudwatch/logGroup:LogGroup": {replaces: []string{"name"}},
-	"aws:eks/cluster:Cluster": {
-		outlives: true,
-		replaces: []string{"name", "roleArn", "encryptionConfig", "accessConfig.bootstrapClusterCreatorAdminPermissions", "bootstrapSelfManagedAddons"},
-		id:       func(in resource.PropertyMap) string { return text(in, "name") },
-		outputs: func(in resource.PropertyMap, _ string) map[string]any {
-			out := map[string]any{
-				"arn": "arn:aws:eks:us-east-1:123456789012:cluster/" + text(in, "name"), "endpoint": "https://0123456789ABCDEF.gr7.us-east-1.eks.amazonaws.com",
-				"certificateAuthority": map[string]any{"data": caCertificate},
-			}
-			if !has(in, "version") {
-				out["version"] = "1.34"
-			}
-			return out
-		},
-	},
-	"aws:eks/addon:Addon": {replaces: []string{"clusterName", "addonName"}},
-	"aws:eks/nodeGroup:NodeGroup": {
-		outlives: true,
-		replaces: []string{"clusterName", "nodeGroupNamePrefix", "nodeRoleArn", "subnetIds", "amiType", "capacityType", "instanceTypes", "diskSize", "launchTemplate.id"},
-		outputs: func(_ resource.PropertyMap, name string) map[string]any {
-			return map[string]any{"resources": []any{map[string]any{"autoscalingGroups": []any{map[string]any{"name": "eks-" + name}}}}}
-		},
-	},
-	"aws:eks/podIdentityAssociation:PodIdentityAssociation":   {replaces: []string{"clusterName", "namespace", "serviceAccount"}},
-	"aws:eks/accessEntry:AccessEntry":                         {replaces: []string{"clusterName", "principalArn"}},
-	"aws:eks/accessPolicyAssociation:AccessPolicyAssociation": {replaces: []string{"clusterName", "principalArn", "policyArn"}},
-	"aws:autoscaling/tag:Tag":                                 {replaces: []string{"autoscalingGroupName", "tag.key"}},
-
-	"azure-native:resources:ResourceGroup": {
-		replaces: []string{"resourceGroupName", "location"},
-		id:       func(in resource.PropertyMap) string { return azureID(in) },
-	},
-	"azure-native:containerservice/v20240901:ManagedCluster": {
-		outlives: true, replaces: []string{"resourceGroupName", "resourceName"},
-		id: func(in resource.PropertyMap) string {
-			return azureID(in) + "/providers/Microsoft.ContainerService/managedClusters/" + text(in, "resourceName")
-		},
-		outputs: func(resource.PropertyMap, string) map[string]any {
-			return map[string]any{"provisioningState": "Succeeded"}
-		},
-	},
-	"azure-native:containerservice/v20240901:AgentPool": {
-		outlives: true, replaces: []string{"resourceGroupName", "resourceName", "agentPoolName"},
-		id: func(in resource.PropertyMap) string {
-			return azureID(in) + "/providers/Microsoft.ContainerService/managedClusters/" + text(in, "resourceName") + "/agentPools/" + text(in, "agentPoolName")
-		},
-		outputs: func(resource.PropertyMap, string) map[string]any {
-			return map[string]any{"provisioningState": "Succeeded"}
-		},
-	},
-	"azure-native:authorization:ManagementLockByScope": {replaces: []string{"scope", "lockName"}},
-}
-
-func azureID(in resource.PropertyMap) string {
-	return "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/" + text(in, "resourceGroupName")
-}
-
-func selfLink(collection string) func(resource.PropertyMap, string) map[string]any {
-	return func(in resource.PropertyMap, _ string) map[string]any {
-		return map[string]any{"selfLink": "https://www.googleapis.com/compute/v1/projects/" + text(in, "project") + "/" + collection + "/" + text(in, "name")}
-	}
-}
-
-// fakeCloud is what the doubles of the clouds' providers act on. Beside the rules of each kind it
-// keeps the one that costs people their evenings: nothing that runs a cluster goes before what runs
-// in it.
+// fakeCloud holds the resources of the doubles of the clouds' providers. Beside the rules of each kind it enforces one for
+// all: what runs a cluster is not deleted before what runs in it.
 type fakeCloud struct {
 	mutex   sync.Mutex
 	inside  *fakeCluster
 	things  map[resource.ID]tokens.Type
 	created []string
 	deleted []string
-	// answers are those to look-ups, by token.
+	// answers are the results of look-ups, by token.
 	answers map[tokens.ModuleMember]func(args resource.PropertyMap) (map[string]any, error)
 	// failAt makes the n-th change from now fail, counted from 1; 0 makes none fail.
 	failAt int
-	// destroying says that everything is meant to go; a pool alone may be replaced at any time.
+	// destroying reports whether everything is being deleted; a pool alone may be replaced at any time.
 	destroying bool
 }
 
 func newFakeCloud(inside *fakeCluster) *fakeCloud {
-	return &fakeCloud{
+	c := &fakeCloud{
 		inside: inside, things: map[resource.ID]tokens.Type{},
-		answers: map[tokens.ModuleMember]func(resource.PropertyMap) (map[string]any, error){
-			"azure-native:containerservice/v20240901:listManagedClusterAdminCredentials": azureKubeconfig("clusterAdmin",
-				fmt.Sprintf(`"client-certificate-data": %q, "client-key-data": "a2V5", "token": "canary-azure-5e"`, caCertificate)),
-			"azure-native:containerservice/v20240901:listManagedClusterUserCredentials": azureKubeconfig("clusterUser",
-				`"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "kubelogin", "args": ["get-token", "--tenant-id", "t", "--server-id", "s"]}`),
-			"gcp:projects/getProject:getProject": func(resource.PropertyMap) (map[string]any, error) {
-				return map[string]any{"projects": []any{map[string]any{"projectId": "my-project", "number": "123456789012"}}}, nil
-			},
-		},
+		answers: map[tokens.ModuleMember]func(resource.PropertyMap) (map[string]any, error){},
 	}
+	for _, double := range clouds {
+		maps.Copy(c.answers, double.answers)
+	}
+	return c
 }
 
-// azureKubeconfig lists a kubeconfig with these credentials.
-func azureKubeconfig(name, user string) func(resource.PropertyMap) (map[string]any, error) {
-	return func(args resource.PropertyMap) (map[string]any, error) {
-		kubeconfig := fmt.Sprintf(`{"clusters": [{"name": "c", "cluster": {"server": "https://%s.hcp.eastus.azmk8s.io:443", "certificate-authority-data": %q}}],
-"users": [{"name": "u", "user": {%s}}]}`, text(args, "resourceName"), caCertificate, user)
-		return map[string]any{"kubeconfigs": []any{map[string]any{"name": name, "value": base64.StdEncoding.EncodeToString([]byte(kubeconfig))}}}, nil
-	}
-}
-
-// loaders are the doubles of all clouds' providers.
+// loaders returns the doubles of all clouds' providers.
 func (c *fakeCloud) loaders() []*deploytest.ProviderLoader {
 	var loaders []*deploytest.ProviderLoader
-	for name, version := range cloudVersions {
-		loaders = append(loaders, deploytest.NewProviderLoader(name, version, func() (plugin.Provider, error) {
+	for _, double := range clouds {
+		loaders = append(loaders, deploytest.NewProviderLoader(double.provider, double.version, func() (plugin.Provider, error) {
 			return &deploytest.Provider{
-				Package: name, Version: version, CheckF: c.check, DiffF: c.diff,
+				Package: double.provider, Version: double.version, CheckF: c.check, DiffF: c.diff,
 				DiffConfigF: func(_ context.Context, req plugin.DiffConfigRequest) (plugin.DiffConfigResponse, error) {
 					return diffInputs(req.OldInputs, req.NewInputs, []string{"project", "region", "allowedAccountIds", "subscriptionId"}), nil
 				},
-				CreateF: c.create, UpdateF: c.update, DeleteF: c.delete, InvokeF: c.invoke,
+				CreateF: c.create, UpdateF: c.updater(double), DeleteF: c.delete, InvokeF: c.invoke,
 			}, nil
 		}, deploytest.WithGrpc))
 	}
@@ -257,7 +123,7 @@ func (c *fakeCloud) diff(_ context.Context, req plugin.DiffRequest) (plugin.Diff
 		}
 		path.Reset(old, inputs)
 	}
-	// Whether the new one may come first is for the program to say.
+	// The program decides whether the replacement is created first.
 	result := diffInputs(old, inputs, nil)
 	for path, change := range result.DetailedDiff {
 		for _, field := range cloudKinds[req.URN.Type()].replaces {
@@ -271,7 +137,7 @@ func (c *fakeCloud) diff(_ context.Context, req plugin.DiffRequest) (plugin.Diff
 	return result, nil
 }
 
-// complete are a resource's outputs.
+// complete returns a resource's outputs.
 func complete(kind cloudKind, inputs resource.PropertyMap, name string) resource.PropertyMap {
 	outputs := maps.Clone(inputs)
 	if kind.outputs != nil {
@@ -280,7 +146,7 @@ func complete(kind cloudKind, inputs resource.PropertyMap, name string) resource
 	return outputs
 }
 
-// planned are the outputs as far as a preview knows them.
+// planned returns the outputs in a preview.
 func planned(kind cloudKind, inputs resource.PropertyMap) resource.PropertyMap {
 	outputs := maps.Clone(inputs)
 	if kind.outputs != nil {
@@ -320,12 +186,19 @@ func (c *fakeCloud) create(_ context.Context, req plugin.CreateRequest) (plugin.
 	return plugin.CreateResponse{ID: id, Properties: complete(kind, req.Properties, string(id)), Status: resource.StatusOK}, nil
 }
 
-func (c *fakeCloud) update(_ context.Context, req plugin.UpdateRequest) (plugin.UpdateResponse, error) {
+// updater returns the provider's update of a resource in place.
+func (c *fakeCloud) updater(double *cloudDouble) func(context.Context, plugin.UpdateRequest) (plugin.UpdateResponse, error) {
+	return func(_ context.Context, req plugin.UpdateRequest) (plugin.UpdateResponse, error) {
+		return c.update(double, req)
+	}
+}
+
+func (c *fakeCloud) update(double *cloudDouble, req plugin.UpdateRequest) (plugin.UpdateResponse, error) {
 	kind := cloudKinds[req.URN.Type()]
 	if req.Preview {
 		outputs := planned(kind, req.NewInputs)
-		if req.URN.Type().Package() != "azure-native" {
-			// Providers that are bridged keep what they have, but for what the update may change.
+		if !double.updateForgets {
+			// Bridged providers keep the outputs that the update cannot change.
 			for key, value := range req.OldOutputs {
 				if v, ok := outputs[key]; ok && v.IsComputed() && req.URN.Type() != "aws:ec2/launchTemplate:LaunchTemplate" {
 					outputs[key] = value
@@ -376,7 +249,7 @@ func (c *fakeCloud) invoke(_ context.Context, req plugin.InvokeRequest) (plugin.
 	return plugin.InvokeResponse{Properties: resource.NewPropertyMapFromMap(values)}, nil
 }
 
-// answer sets what a look-up finds; nil is nothing.
+// answer sets the result of a look-up; nil means not found.
 func (s *cloudStack) answer(token string, found map[string]any) {
 	s.cloud.answers[tokens.ModuleMember(token)] = func(resource.PropertyMap) (map[string]any, error) {
 		if found == nil {

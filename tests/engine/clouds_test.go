@@ -14,24 +14,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// cloudStack is a stack that makes its cluster in a cloud.
+// cloudStack is a stack that creates its cluster in a cloud.
 type cloudStack struct {
 	*stack
 	cloud *fakeCloud
-}
-
-// cloudKeys are what each cloud's stack has to be told.
-var cloudKeys = map[string]map[string]any{
-	"gke": {"gke.project": "my-project", "gke.location": "us-central1-a"},
-	"eks": {"eks.region": "us-east-1", "eks.zones": []any{"us-east-1a", "us-east-1b"}},
-	"aks": {"aks.location": "eastus"},
 }
 
 // newCloudStack returns a stack of a cloud that was never deployed. A key of value nil is left out.
 func newCloudStack(t *testing.T, cloud string, keys map[string]any) *cloudStack {
 	t.Helper()
 	all := map[string]any{"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}, "huggingFaceToken": token}
-	maps.Copy(all, cloudKeys[cloud])
+	maps.Copy(all, doubleOf(t, cloud).keys)
 	maps.Copy(all, keys)
 	s := &cloudStack{stack: newStack(t, cloud, all)}
 	s.keys["cluster.kubeconfig"] = nil
@@ -41,7 +34,7 @@ func newCloudStack(t *testing.T, cloud string, keys map[string]any) *cloudStack 
 	return s
 }
 
-// destroy destroys, and has to succeed.
+// destroy runs a destroy, which must succeed.
 func (s *cloudStack) destroy() operation {
 	s.t.Helper()
 	s.cloud.destroying = true
@@ -49,7 +42,7 @@ func (s *cloudStack) destroy() operation {
 	return s.stack.destroy()
 }
 
-// deploy is an up without the preview before it, and has to succeed.
+// deploy runs an up without a preview, which must succeed.
 func (s *cloudStack) deploy() operation {
 	s.t.Helper()
 	done := s.run(engine.Update, false)
@@ -57,7 +50,7 @@ func (s *cloudStack) deploy() operation {
 	return done
 }
 
-// planned lists what a preview announces, each resource once: "update Deployment vllm".
+// planned lists the changes in a preview, each resource once, such as "update Deployment vllm".
 func (o operation) planned() []string {
 	var all []string
 	for _, event := range o.events {
@@ -73,16 +66,10 @@ func (o operation) planned() []string {
 	return all
 }
 
-func eachCloud(t *testing.T, test func(t *testing.T, cloud string)) {
-	for _, cloud := range slices.Sorted(maps.Keys(cloudKeys)) {
-		t.Run(cloud, func(t *testing.T) { test(t, cloud) })
-	}
-}
-
 func TestCloudLifecycle(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
 		s := newCloudStack(t, cloud, nil)
-		// The cluster is unknown yet, and so is everything about it.
+		// The cluster and everything about it is still unknown.
 		require.NoError(t, s.preview().err)
 		assert.Empty(t, s.cloud.remaining())
 		assert.Empty(t, s.cluster.remaining())
@@ -103,10 +90,10 @@ func TestCloudLifecycle(t *testing.T) {
 	})
 }
 
-// A change of one setting changes exactly what it must. Where a cloud cannot change something in
-// place, the preview says so, and the up does what the preview said.
+// TestCloudChangesOnlyWhatItMust checks the changes that one setting causes. Where a cloud cannot change a resource in
+// place, the preview shows the replacement, and the up does the same.
 func TestCloudChangesOnlyWhatItMust(t *testing.T) {
-	// The chain of what hangs on a node group of EKS by its generated name.
+	// The tags that depend on the generated name of an EKS node group.
 	tags := func(op string) []string {
 		var all []string
 		for _, tag := range []string{"autoscaling-options-scaledownunneededtime", "label-k8s-amazonaws-com-accelerator", "label-nvidia-com-gpu-present",
@@ -178,10 +165,10 @@ func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 				assert.Contains(t, done, want, "the up does what the preview says")
 			}
 			for _, pool := range replaced {
-				// Two GPU pools at a time need quota that few have. EKS' generated names allow it, and keep
-				// the service up.
-				first := slices.Index(done, choose(test.cloud == "eks", "create-replacement ", "delete-replaced ")+pool)
-				second := slices.Index(done, choose(test.cloud == "eks", "delete-replaced ", "create-replacement ")+pool)
+				// Two GPU pools at a time need quota that few have, but keep the service up.
+				newFirst := doubleOf(t, test.cloud).newPoolFirst
+				first := slices.Index(done, choose(newFirst, "create-replacement ", "delete-replaced ")+pool)
+				second := slices.Index(done, choose(newFirst, "delete-replaced ", "create-replacement ")+pool)
 				assert.True(t, 0 <= first && first < second, "%s in %v", pool, done)
 			}
 			assert.Empty(t, s.preview().planned(), "and then everything is the same again")
@@ -196,30 +183,29 @@ func choose[T any](condition bool, yes, no T) T {
 	return no
 }
 
-// Some settings make another cluster. The preview says so: everything in it is made anew, too.
+// TestCloudSettingsThatReplaceTheCluster checks that the preview of a new cluster also shows everything in it as replaced.
 func TestCloudSettingsThatReplaceTheCluster(t *testing.T) {
 	for name, test := range map[string]struct {
 		cloud, key string
 		value      any
-		cluster    string
-		provider   string
 	}{
-		"gke, name":          {"gke", "cluster.name", "other", "Cluster cluster", "kubernetes cluster"},
-		"gke, location":      {"gke", "gke.location", "us-central1-b", "Cluster cluster", "kubernetes cluster"},
-		"gke, control plane": {"gke", "gke.controlPlaneCidr", "172.16.9.0/28", "Cluster cluster", "kubernetes cluster"},
-		"eks, name":          {"eks", "cluster.name", "other", "Cluster cluster-cluster", "kubernetes cluster-kubernetes"},
-		"aks, name":          {"aks", "cluster.name", "other", "ManagedCluster cluster", "kubernetes cluster-kubernetes"},
-		"aks, location":      {"aks", "aks.location", "westus", "ManagedCluster cluster", "kubernetes cluster-kubernetes"},
-		"aks, system disk":   {"aks", "nodePools.system.diskGiB", 128, "ManagedCluster cluster", "kubernetes cluster-kubernetes"},
-		"aks, pod network":   {"aks", "aks.podCidr", "10.200.0.0/16", "ManagedCluster cluster", "kubernetes cluster-kubernetes"},
+		"gke, name":          {"gke", "cluster.name", "other"},
+		"gke, location":      {"gke", "gke.location", "us-central1-b"},
+		"gke, control plane": {"gke", "gke.controlPlaneCidr", "172.16.9.0/28"},
+		"eks, name":          {"eks", "cluster.name", "other"},
+		"aks, name":          {"aks", "cluster.name", "other"},
+		"aks, location":      {"aks", "aks.location", "westus"},
+		"aks, system disk":   {"aks", "nodePools.system.diskGiB", 128},
+		"aks, pod network":   {"aks", "aks.podCidr", "10.200.0.0/16"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			double := doubleOf(t, test.cloud)
 			s := newCloudStack(t, test.cloud, nil)
 			s.deploy()
 			s.set(test.key, test.value)
 			plan := s.preview()
 			require.NoError(t, plan.err)
-			for _, want := range []string{test.cluster, test.provider, "Deployment vllm", "Release kps", "Namespace vllm"} {
+			for _, want := range []string{double.cluster, double.kubernetes, "Deployment vllm", "Release kps", "Namespace vllm"} {
 				assert.Contains(t, plan.planned(), "replace "+want)
 			}
 			s.deploy()
@@ -231,17 +217,17 @@ func TestCloudSettingsThatReplaceTheCluster(t *testing.T) {
 	}
 }
 
-// With deletion protection, a destroy takes an up without it before.
+// TestCloudDeletionProtection checks that a destroy fails until an up has removed the protection.
 func TestCloudDeletionProtection(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
 		s := newCloudStack(t, cloud, map[string]any{"cluster.deletionProtection": true})
 		s.deploy()
-		if cloud == "gke" {
-			// Google's provider refuses by itself; here a double is in its place.
+		if doubleOf(t, cloud).providerProtects {
+			// This provider refuses by itself, but is a double here.
 			assert.True(t, s.find("Cluster", "cluster").Inputs["deletionProtection"].BoolValue())
 			return
 		}
-		// The preview, with which every destroy begins, is where it ends.
+		// Every destroy begins with a preview, which fails.
 		require.ErrorContains(t, s.run(engine.Destroy, true).err, "protected")
 
 		s.set("cluster.deletionProtection", false)
@@ -251,56 +237,34 @@ func TestCloudDeletionProtection(t *testing.T) {
 	})
 }
 
-// What runs nodes goes after what runs on them: pods whose nodes went first are never seen to end,
-// volumes whose driver went first stay and cost.
+// TestCloudOrder checks that nodes are deleted after what runs on them: pods without nodes never end, and volumes without
+// their driver stay and cost money.
 func TestCloudOrder(t *testing.T) {
-	for cloud, chain := range map[string][][][2]string{
-		"gke": {
-			{{"RouterNat", "cluster"}, {"Cluster", "cluster"}, {"NodePool", "cluster-system"}, {"NodePool", "cluster-gpu"}, {"Namespace", "vllm"}, {"Deployment", "vllm"}},
-			{{"NodePool", "cluster-gpu"}, {"kubernetes", "cluster"}},
-			{{"IAMMember", "cluster-nodes-monitoring.metricWriter"}, {"NodePool", "cluster-gpu"}},
-		},
-		"eks": {
-			{{"Cluster", "cluster-cluster"}, {"NodeGroup", "cluster-system"}, {"Addon", "cluster-aws-ebs-csi-driver"}, {"Release", "cluster-autoscaler"}, {"Namespace", "monitoring"}, {"Release", "kps"}},
-			{{"NodeGroup", "cluster-gpu"}, {"Tag", "cluster-gpu-taint-nvidia-com-gpu"}, {"Release", "cluster-autoscaler"}, {"Release", "nvidia-device-plugin"}, {"Release", "dcgm-exporter"}},
-			{{"PodIdentityAssociation", "cluster-autoscaler"}, {"Release", "cluster-autoscaler"}, {"Namespace", "vllm"}, {"Deployment", "vllm"}},
-			{{"Release", "nvidia-device-plugin"}, {"Deployment", "vllm"}},
-			{{"NodeGroup", "cluster-gpu"}, {"kubernetes", "cluster-kubernetes"}},
-			{{"Route", "cluster-private-a"}, {"NodeGroup", "cluster-gpu"}},
-		},
-		"aks": {
-			{{"ResourceGroup", "cluster"}, {"ManagedCluster", "cluster"}, {"AgentPool", "cluster-gpu"}, {"Release", "nvidia-device-plugin"}, {"Release", "dcgm-exporter"}},
-			{{"AgentPool", "cluster-gpu"}, {"Namespace", "vllm"}, {"Deployment", "vllm"}},
-			{{"Release", "nvidia-device-plugin"}, {"Deployment", "vllm"}},
-			{{"AgentPool", "cluster-gpu"}, {"kubernetes", "cluster-kubernetes"}},
-		},
-	} {
-		t.Run(cloud, func(t *testing.T) {
-			s := newCloudStack(t, cloud, nil)
-			s.up()
-			for _, objects := range chain {
-				s.before(objects...)
-			}
-			installed := func(kind, name string) bool {
-				return slices.ContainsFunc(s.state.Resources, func(r *resource.State) bool { return string(r.Type.Name()) == kind && r.URN.Name() == name })
-			}
-			assert.Equal(t, cloud == "eks", installed("Release", "cluster-autoscaler"), "only EKS has no node autoscaler of its own")
-			assert.Equal(t, cloud != "gke", installed("Release", "nvidia-device-plugin"), "GKE brings the device plugin")
-			assert.Equal(t, cloud != "gke", installed("Release", "dcgm-exporter"), "GKE brings the exporter")
-			assert.Equal(t, cloud == "gke", installed("PodMonitor", "dcgm-exporter"), "GKE's exporter is scraped, not installed")
-		})
-	}
+	eachCloud(t, func(t *testing.T, cloud string) {
+		double := doubleOf(t, cloud)
+		s := newCloudStack(t, cloud, nil)
+		s.up()
+		for _, chain := range double.order {
+			s.before(chain...)
+		}
+		installed := func(kind, name string) bool {
+			return slices.ContainsFunc(s.state.Resources, func(r *resource.State) bool { return string(r.Type.Name()) == kind && r.URN.Name() == name })
+		}
+		assert.Equal(t, double.installsNodeAutoscaler, installed("Release", "cluster-autoscaler"), "only where the cloud has no node autoscaler of its own")
+		assert.Equal(t, !double.managedGPUMetrics, installed("Release", "nvidia-device-plugin"), "only where the cloud brings no device plugin")
+		assert.Equal(t, !double.managedGPUMetrics, installed("Release", "dcgm-exporter"), "only where the cloud brings no exporter")
+		assert.Equal(t, double.managedGPUMetrics, installed("PodMonitor", "dcgm-exporter"), "the cloud's exporter is scraped, not installed")
+	})
 }
 
-// An up that breaks off at any change, in the cloud or in the cluster, is completed by the next one,
-// and can also be destroyed.
+// TestCloudBrokenOffUp checks that an up which fails at any change, in the cloud or in the cluster, is completed by the next
+// one, and can also be destroyed.
 func TestCloudBrokenOffUp(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
 		whole := newCloudStack(t, cloud, nil)
 		whole.up()
 		inCloud, inCluster := whole.cloud.remaining(), whole.cluster.remaining()
-		// EKS registers so much that one in four has to do.
-		every := choose(cloud == "eks", 4, 1)
+		every := doubleOf(t, cloud).everyUp
 		for at := 1; at <= len(whole.cloud.created); at += every {
 			s := newCloudStack(t, cloud, nil)
 			s.cloud.failAt = at
@@ -332,12 +296,12 @@ func TestCloudBrokenOffUp(t *testing.T) {
 	})
 }
 
-// A destroy that breaks off at any change is completed by the next one.
+// A destroy that fails at any change is completed by the next one.
 func TestCloudBrokenOffDestroy(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
 		whole := newCloudStack(t, cloud, nil)
 		whole.up()
-		every := choose(cloud == "eks", 5, 2)
+		every := doubleOf(t, cloud).everyDestroy
 		for at := 1; at <= len(whole.cloud.created); at += every {
 			s := newCloudStack(t, cloud, nil)
 			s.deploy()
@@ -350,96 +314,54 @@ func TestCloudBrokenOffDestroy(t *testing.T) {
 	})
 }
 
-// An attached cluster keeps its owner: the stack adds a pool, and takes only that away again.
+// TestAttached checks that a stack on an existing cluster adds a pool and deletes only that.
 func TestAttached(t *testing.T) {
-	for cloud, want := range map[string][]string{
-		"gke": {"Account cluster-nodes", "NodePool cluster-gpu"},
-		"eks": {"NodeGroup cluster-gpu", "LaunchTemplate cluster-gpu", "PodIdentityAssociation cluster-autoscaler"},
-		"aks": {"AgentPool cluster-gpu"},
-	} {
-		t.Run(cloud, func(t *testing.T) {
-			s := newAttachedStack(t, cloud, nil)
-			require.NoError(t, s.preview().err)
-			s.up()
-			for _, what := range want {
-				assert.Contains(t, s.cloud.created, what)
-			}
-			for _, what := range s.cloud.created {
-				assert.NotRegexp(t, "^(Cluster|ManagedCluster|Vpc|Network|ResourceGroup) |-system", what, "it is there already")
-			}
-			assert.Empty(t, s.up().changes())
-			s.destroy()
-			assert.Empty(t, s.cloud.remaining())
-			assert.Empty(t, s.cluster.remaining())
+	eachCloud(t, func(t *testing.T, cloud string) {
+		s := newAttachedStack(t, cloud, nil)
+		require.NoError(t, s.preview().err)
+		s.up()
+		for _, what := range doubleOf(t, cloud).attached {
+			assert.Contains(t, s.cloud.created, what)
+		}
+		for _, what := range s.cloud.created {
+			assert.NotRegexp(t, "^(Cluster|ManagedCluster|Vpc|Network|ResourceGroup) |-system", what, "it is there already")
+		}
+		assert.Empty(t, s.up().changes())
+		s.destroy()
+		assert.Empty(t, s.cloud.remaining())
+		assert.Empty(t, s.cluster.remaining())
 
-			// With the cluster's own GPU nodes nothing is made in the cloud, but for nothing.
-			own := newAttachedStack(t, cloud, map[string]any{"nodePools.gpu.create": false})
-			own.up()
-			assert.Empty(t, own.cloud.created)
-			own.destroy()
-			assert.Empty(t, own.cluster.remaining())
-		})
-	}
+		// With the cluster's own GPU nodes nothing is created in the cloud.
+		own := newAttachedStack(t, cloud, map[string]any{"nodePools.gpu.create": false})
+		own.up()
+		assert.Empty(t, own.cloud.created)
+		own.destroy()
+		assert.Empty(t, own.cluster.remaining())
+	})
 }
 
-// existing is what the look-ups find of a cluster that has all that it takes.
-var existing = map[string]map[string]map[string]any{
-	"gke": {"gcp:container/getCluster:getCluster": {
-		"id": "projects/my-project/locations/us-central1-a/clusters/theirs", "name": "theirs", "endpoint": "203.0.113.10",
-		"masterAuths": []any{map[string]any{"clusterCaCertificate": caCertificate}}, "masterVersion": "1.34.1-gke.1829001",
-		"monitoringConfigs":       []any{map[string]any{"enableComponents": []any{"SYSTEM_COMPONENTS", "DCGM"}}},
-		"workloadIdentityConfigs": []any{map[string]any{"workloadPool": "my-project.svc.id.goog"}}, "networkingMode": "VPC_NATIVE",
-		"nodePools": []any{map[string]any{"name": "gpu", "nodeConfigs": []any{map[string]any{
-			"guestAccelerators": []any{map[string]any{"type": "nvidia-l4", "count": 1,
-				"gpuDriverInstallationConfigs": []any{map[string]any{"gpuDriverVersion": "LATEST"}}}},
-			"taints": []any{map[string]any{"key": "nvidia.com/gpu", "value": "present", "effect": "NO_SCHEDULE"}},
-		}}}},
-	}},
-	"eks": {
-		"aws:eks/getCluster:getCluster": {
-			"id": "theirs", "name": "theirs", "arn": "arn:aws:eks:us-east-1:123456789012:cluster/theirs", "status": "ACTIVE",
-			"endpoint": "https://theirs.eks.amazonaws.com", "certificateAuthorities": []any{map[string]any{"data": caCertificate}},
-			"vpcConfig": map[string]any{"subnetIds": []any{"subnet-b", "subnet-a"}}, "version": "1.34",
-		},
-		"aws:eks/getAddon:getAddon":           {"id": "theirs:eks-pod-identity-agent", "addonVersion": "v1.3.8-eksbuild.2"},
-		"aws:eks/getNodeGroups:getNodeGroups": {"names": []any{"gpu"}},
-		"aws:eks/getNodeGroup:getNodeGroup": {"amiType": "AL2023_x86_64_NVIDIA", "labels": map[string]any{"nvidia.com/gpu.present": "true"},
-			"taints": []any{map[string]any{"key": "nvidia.com/gpu", "effect": "NO_SCHEDULE"}}},
-	},
-	"aks": {"azure-native:containerservice/v20240901:getManagedCluster": {
-		"id":   "/subscriptions/s/resourceGroups/theirs-rg/providers/Microsoft.ContainerService/managedClusters/theirs",
-		"name": "theirs", "provisioningState": "Succeeded", "powerState": map[string]any{"code": "Running"},
-		"agentPoolProfiles": []any{
-			map[string]any{"name": "system", "mode": "System", "vmSize": "Standard_D4s_v5"},
-			map[string]any{"name": "gpu", "mode": "User", "vmSize": "Standard_NC24ads_A100_v4", "nodeLabels": map[string]any{"nvidia.com/gpu.present": "true"},
-				"nodeTaints": []any{"nvidia.com/gpu=present:NoSchedule"}},
-		},
-	}},
-}
-
-// newAttachedStack is a stack on the existing cluster "theirs".
+// newAttachedStack returns a stack on the existing cluster "theirs".
 func newAttachedStack(t *testing.T, cloud string, keys map[string]any) *cloudStack {
 	t.Helper()
-	all := map[string]any{"cluster.existing": "theirs", "cluster.apiAccessCidrs": nil, "eks.zones": nil, "aks.location": nil}
-	if cloud == "aks" {
-		all["aks.resourceGroup"] = "theirs-rg"
-	}
+	double := doubleOf(t, cloud)
+	all := map[string]any{"cluster.existing": "theirs", "cluster.apiAccessCidrs": nil}
+	maps.Copy(all, double.existingKeys)
 	maps.Copy(all, keys)
 	s := newCloudStack(t, cloud, all)
-	for token, found := range existing[cloud] {
+	for token, found := range double.existing {
 		s.answer(token, found)
 	}
 	return s
 }
 
-// A cluster that lacks something, or a setting that cannot work, ends with one message in terms of
-// the configuration, before anything is registered in the cloud.
+// TestCloudRefused checks that a cluster that lacks something, or an invalid setting, ends with one message in terms of the
+// configuration, before anything is registered in the cloud.
 func TestCloudRefused(t *testing.T) {
 	const gkeCluster, eksCluster, aksCluster = "gcp:container/getCluster:getCluster", "aws:eks/getCluster:getCluster", "azure-native:containerservice/v20240901:getManagedCluster"
 	for name, test := range map[string]struct {
 		cloud string
 		keys  map[string]any
-		// token and lacking change what the look-up finds; without a token the cluster is created.
+		// lacking changes the result of the look-up with that token; without a token the cluster is created.
 		token   string
 		lacking map[string]any
 		says    []string
@@ -467,7 +389,7 @@ func TestCloudRefused(t *testing.T) {
 			s := newCloudStack(t, test.cloud, test.keys)
 			if test.token != "" {
 				s = newAttachedStack(t, test.cloud, test.keys)
-				found := maps.Clone(existing[test.cloud][test.token])
+				found := maps.Clone(doubleOf(t, test.cloud).existing[test.token])
 				maps.Copy(found, test.lacking)
 				s.answer(test.token, choose(test.lacking == nil, nil, found))
 			}

@@ -17,27 +17,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ignored are the inputs that belong to someone else once a resource is there, by type; no other
-// type ignores any.
+// ignored are the inputs that others manage once a resource exists, by type. No other type ignores inputs.
 var ignored = map[tokens.Type][]string{
-	// The default pool is gone; what GKE reports of it would replace the cluster.
+	// The default pool is deleted; what GKE reports of it would replace the cluster.
 	"gcp:container/cluster:Cluster": {"nodeConfig", "initialNodeCount"},
-	// GKE fills them in, or they only mean something at creation.
+	// GKE fills them in, or they have an effect only at creation.
 	"gcp:container/nodePool:NodePool": {"nodeConfig.resourceLabels", "nodeConfig.kubeletConfig", "initialNodeCount"},
-	// The node autoscalers own the number of nodes.
+	// The node autoscalers manage the number of nodes.
 	"aws:eks/nodeGroup:NodeGroup":                            {"scalingConfig.desiredSize"},
 	"azure-native:containerservice/v20240901:ManagedCluster": {"agentPoolProfiles[0].count"},
 	"azure-native:containerservice/v20240901:AgentPool":      {"count"},
-	// The password is made once.
+	// The password is generated once.
 	"kubernetes:core/v1:Secret": {"data", "stringData"},
 }
 
-// keptBack may hold back a destroy, where deletion protection is on.
+// keptBack are the types that deletion protection protects.
 var keptBack = []tokens.Type{
 	"aws:eks/cluster:Cluster", "aws:kms/key:Key", "azure-native:containerservice/v20240901:ManagedCluster",
 }
 
-// Every resource of every stack names its parent and its provider, is deleted itself, and ignores
+// TestCloudResourceOptions checks that every resource has a parent and an explicit provider, is deleted itself, and ignores
 // only what is documented.
 func TestCloudResourceOptions(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
@@ -82,21 +81,20 @@ func TestCloudResourceOptions(t *testing.T) {
 					}
 				}
 			}
-			assert.ElementsMatch(t, []string{"kubernetes", map[string]string{"gke": "gcp", "eks": "aws", "aks": "azure-native"}[cloud]}, providersSeen)
+			assert.ElementsMatch(t, []string{"kubernetes", string(doubleOf(t, cloud).provider)}, providersSeen)
 			assert.GreaterOrEqual(t, len(cloudSeen), 3)
 			kubernetes := s.state.Resources[slices.IndexFunc(s.state.Resources, func(r *resource.State) bool {
 				return r.Type == providers.MakeProviderType("kubernetes")
 			})]
 			assert.NotEmpty(t, text(kubernetes.Inputs, "clusterIdentifier"), "or a new kubeconfig would replace every object")
 			assert.True(t, kubernetes.Inputs["kubeconfig"].IsSecret())
-			assert.True(t, s.find(map[string]string{"gke": "GKECluster", "eks": "EKSCluster", "aks": "AKSCluster"}[cloud], "cluster").Outputs["kubeconfig"].IsSecret())
+			assert.True(t, s.find(doubleOf(t, cloud).component, "cluster").Outputs["kubeconfig"].IsSecret())
 		}
 	})
 }
 
-// A kubeconfig is a secret wherever it goes, and holds nobody's token.
+// TestCloudKubeconfig checks that the kubeconfig is secret everywhere and contains no token.
 func TestCloudKubeconfig(t *testing.T) {
-	plugins := map[string]string{"gke": "gke-gcloud-auth-plugin", "eks": "command: aws", "aks": "client-certificate-data"}
 	eachCloud(t, func(t *testing.T, cloud string) {
 		s := newCloudStack(t, cloud, nil)
 		rendered := s.rendered()
@@ -104,7 +102,7 @@ func TestCloudKubeconfig(t *testing.T) {
 		kubeconfig := s.find("Stack", project+"-"+cloud).Outputs["kubeconfig"]
 		require.True(t, kubeconfig.IsSecret())
 		content := kubeconfig.SecretValue().Element.StringValue()
-		assert.Contains(t, content, plugins[cloud])
+		assert.Contains(t, content, doubleOf(t, cloud).credentials)
 		assert.Contains(t, content, caCertificate)
 		assert.NotContains(t, content, "token:")
 
@@ -132,39 +130,33 @@ func TestCloudKubeconfig(t *testing.T) {
 	})
 }
 
-// The commands that people copy use the cloud's own way to get at the cluster.
+// TestCloudOutputs checks the outputs, whose commands use the cloud's own login.
 func TestCloudOutputs(t *testing.T) {
-	for cloud, login := range map[string]string{
-		"gke": "gcloud container clusters get-credentials vllm-autoscaling-gke --project my-project --location us-central1-a && " +
-			"kubectl --context gke_my-project_us-central1-a_vllm-autoscaling-gke",
-		"eks": "aws eks update-kubeconfig --region us-east-1 --name vllm-autoscaling-eks --alias vllm-autoscaling-eks && kubectl --context vllm-autoscaling-eks",
-		"aks": "az aks get-credentials --resource-group vllm-autoscaling-aks-rg --name vllm-autoscaling-aks && kubectl --context vllm-autoscaling-aks",
-	} {
-		t.Run(cloud, func(t *testing.T) {
-			s := newCloudStack(t, cloud, nil)
-			s.deploy()
-			plain := s.find("Stack", project+"-"+cloud).Outputs.Mappable()
-			delete(plain, "grafanaPassword")
-			delete(plain, "kubeconfig")
-			want := defaultPipeline()
-			if cloud == "gke" {
-				want.GPUMetrics = "managed"
-			}
-			assert.Equal(t, want, pipelineOf(t, plain))
-			assert.Equal(t, map[string]any{
-				"apiUrl":             "http://vllm.vllm.svc:8000",
-				"apiPortForward":     login + " --namespace vllm port-forward service/vllm 8000:8000",
-				"grafanaPortForward": login + " --namespace monitoring port-forward service/kps-grafana 3000:80",
-				"grafanaUser":        "admin",
-				"hpaName":            "vllm",
-				"metrics":            []any{"vllm_requests_running", "vllm_requests_waiting", "vllm_gpu_utilization"},
-				"namespaces":         map[string]any{"monitoring": "monitoring", "serving": "vllm"},
-			}, plain)
-		})
-	}
+	eachCloud(t, func(t *testing.T, cloud string) {
+		double := doubleOf(t, cloud)
+		s := newCloudStack(t, cloud, nil)
+		s.deploy()
+		plain := s.find("Stack", project+"-"+cloud).Outputs.Mappable()
+		delete(plain, "grafanaPassword")
+		delete(plain, "kubeconfig")
+		want := defaultPipeline()
+		if double.managedGPUMetrics {
+			want.GPUMetrics = "managed"
+		}
+		assert.Equal(t, want, pipelineOf(t, plain))
+		assert.Equal(t, map[string]any{
+			"apiUrl":             "http://vllm.vllm.svc:8000",
+			"apiPortForward":     double.login + " --namespace vllm port-forward service/vllm 8000:8000",
+			"grafanaPortForward": double.login + " --namespace monitoring port-forward service/kps-grafana 3000:80",
+			"grafanaUser":        "admin",
+			"hpaName":            "vllm",
+			"metrics":            []any{"vllm_requests_running", "vllm_requests_waiting", "vllm_gpu_utilization"},
+			"namespaces":         map[string]any{"monitoring": "monitoring", "serving": "vllm"},
+		}, plain)
+	})
 }
 
-// A pod gets its GPU the way its cloud wants it.
+// TestCloudServer checks how the server's pod gets its GPU on each cloud.
 func TestCloudServer(t *testing.T) {
 	for name, test := range map[string]struct {
 		cloud       string
@@ -173,7 +165,8 @@ func TestCloudServer(t *testing.T) {
 		tolerations []any
 		environment []string
 	}{
-		"gke": {"gke", nil, map[string]any{"nvidia.com/gpu.present": "true", "cloud.google.com/gke-accelerator": "nvidia-l4"}, []any{gpuToleration}, []string{"LD_LIBRARY_PATH"}},
+		"gke": {"gke", nil, map[string]any{"nvidia.com/gpu.present": "true", "cloud.google.com/gke-accelerator": "nvidia-l4"}, []any{gpuToleration},
+			[]string{"LD_LIBRARY_PATH"}},
 		"eks": {"eks", nil, map[string]any{"nvidia.com/gpu.present": "true", "k8s.amazonaws.com/accelerator": "nvidia-l4"}, []any{gpuToleration}, nil},
 		"aks": {"aks", nil, map[string]any{"nvidia.com/gpu.present": "true"}, []any{gpuToleration}, nil},
 		"aks spot": {"aks", map[string]any{"nodePools.gpu.spot": true}, map[string]any{"nvidia.com/gpu.present": "true"}, []any{gpuToleration,
@@ -204,8 +197,8 @@ func TestCloudServer(t *testing.T) {
 
 var gpuToleration = map[string]any{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 
-// TestCloudGoldenPreviews holds what a reader of the first preview of each cloud's stack sees against
-// testdata/<cloud>.preview.txt; see TestGoldenPreviews.
+// TestCloudGoldenPreviews compares the first preview of each cloud's stack with testdata/<cloud>.preview.txt; see
+// TestGoldenPreviews.
 func TestCloudGoldenPreviews(t *testing.T) {
 	eachCloud(t, func(t *testing.T, cloud string) {
 		compareWithGolden(t, cloud, newCloudStack(t, cloud, nil).rendered())

@@ -20,20 +20,20 @@ import (
 	"vllm-autoscaling/tests/configdocs"
 )
 
-// situation is what else has to be given for a change of one key: before it, and together with it.
+// situation is the configuration that a change of one key requires: before it, and together with it.
 type situation struct {
 	before, with map[string]any
 	attached     bool
 }
 
-// token is too short for the engine to keep it out of logs: for any other secret, each run adds a filter to all runs of the
-// process, and each slows down those that follow.
+// token is too short for the engine's log filter. For any other secret, each run adds a filter to all runs of the process,
+// which slows down the following ones.
 var token = secret("hf")
 
-// onGPUs are for keys of a stack on one's own cluster that have no meaning without a GPU.
+// onGPUs is for keys of a stack on an existing cluster that have an effect only with GPUs.
 var onGPUs = map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": token}
 
-// situations are those of the keys that do not stand alone, by key or by cloud and key.
+// situations are those of the keys that require other settings, by key or by cloud and key.
 var situations = map[string]situation{
 	"huggingFaceToken":                     {before: onGPUs},
 	"gpu.mode":                             {with: map[string]any{"huggingFaceToken": token}},
@@ -71,16 +71,16 @@ var situations = map[string]situation{
 	"aks.devicePluginInstalled":            {attached: true},
 }
 
-// unknownModel is one that the program does not know, with its size.
+// unknownModel is a model outside of the program's table, with its size.
 var unknownModel = map[string]any{
 	"model.id": "example/model", "model.size.weightsGiB": 7, "model.size.kvBytesPerToken": 90000, "model.size.contextLength": 16384,
 }
 
 var entra = map[string]any{"aks.entra.enabled": true, "aks.entra.enableAzureRBAC": true}
 
-// unmeasured are the keys whose change has nothing to be measured, and what it does.
+// unmeasured are the keys whose effect cannot be measured, with the effect.
 var unmeasured = map[string]string{
-	// The doubles let these through; Google and AWS do not.
+	// The doubles accept these; Google and AWS do not.
 	"gke.nodesCidr":    "Google widens it in place, and refuses anything else while the cluster is there",
 	"gke.podsCidr":     "Google refuses it while the cluster is there",
 	"gke.servicesCidr": "Google refuses it while the cluster is there",
@@ -98,13 +98,12 @@ var unmeasured = map[string]string{
 	"production": previewOnly, "policy.spendCeiling": previewOnly, "policy.exceptions": previewOnly, "policy.prices": previewOnly,
 }
 
-// previewOnly is what a key does that no component reads.
+// previewOnly is the effect of a key that no component reads.
 const previewOnly = "nothing that is deployed: only `make preview` reads it"
 
-// TestEffects changes every key of a deployed stack, one at a time, on every cloud on which it has a
-// meaning, and holds what the engine plans against what the reference page says of the key. With
-// UPDATE_EFFECTS=1, as `make config-docs` runs it, it writes what it measures. With -short, a key that is
-// said to do the same on several clouds is changed on the first of them.
+// TestEffects changes every key of a deployed stack, one at a time, on every cloud on which the key has an effect, and
+// compares the plan with the effect on the reference page. With UPDATE_EFFECTS=1, as `make config-docs` runs it, it writes
+// the measured effects. With -short, a key with the same effect on several clouds is changed on the first of them only.
 func TestEffects(t *testing.T) {
 	keys, err := configdocs.Load("../..")
 	require.NoError(t, err)
@@ -185,7 +184,7 @@ func effectOf(t *testing.T, deployed map[string]*stack, cloud string, key *confi
 		maps.DeleteFunc(s.keys, func(_ string, value any) bool { return value == nil })
 		plan := s.preview()
 		if plan.err == nil {
-			return effect(cloud, plan.planned())
+			return effect(plan.planned())
 		}
 		refusals = append(refusals, fmt.Sprintf("%v: %v", value, plan.err))
 	}
@@ -210,35 +209,32 @@ func deployIn(t *testing.T, cloud string, at situation) *stack {
 	return s
 }
 
-// effect says in words what a plan does, the gravest first.
-func effect(cloud string, plan []string) string {
+// effect returns the text of a plan's effect, the gravest part first.
+func effect(plan []string) string {
 	on := map[string][]string{}
 	for _, step := range plan {
 		op, what, _ := strings.Cut(step, " ")
 		on[op] = append(on[op], what)
 	}
 	replaces := func(object string) bool { return slices.Contains(on[string(deploy.OpReplace)], object) }
-	switch {
-	case replaces("Cluster cluster"), replaces("Cluster cluster-cluster"), replaces("ManagedCluster cluster"):
+	// The clouds' clusters come first: a new cluster also has a new provider.
+	if slices.ContainsFunc(clouds, func(c *cloudDouble) bool { return replaces(c.cluster) }) {
 		return "**replaces the cluster** and everything in it"
-	case replaces("kubernetes cluster"), replaces("kubernetes cluster-kubernetes"):
+	}
+	if slices.ContainsFunc(clouds, func(c *cloudDouble) bool { return replaces(c.kubernetes) }) {
 		return "**replaces everything in the cluster**"
 	}
 	var parts []string
-	for object, words := range map[string]string{
-		"NodePool cluster-system": "**replaces the system nodes**", "NodeGroup cluster-system": "**replaces the system nodes**",
-	} {
-		if replaces(object) {
-			parts = append(parts, words)
+	for _, c := range clouds {
+		if replaces(c.systemPool) {
+			parts = append(parts, "**replaces the system nodes**")
+		}
+		if replaces(c.gpuPool) {
+			parts = append(parts, choose(c.newPoolFirst, "**replaces the GPU nodes**, new ones first",
+				"**replaces the GPU nodes**: down until new ones are there"))
 		}
 	}
-	for _, pool := range []string{"NodePool", "NodeGroup", "AgentPool"} {
-		if replaces(pool + " cluster-gpu") {
-			// EKS' generated names allow two at a time; see TestCloudChangesOnlyWhatItMust.
-			parts = append(parts, choose(cloud == config.CloudEKS, "**replaces the GPU nodes**, new ones first", "**replaces the GPU nodes**: down until new ones are there"))
-		}
-	}
-	// Its name is the resource's as well, so that the new one comes beside the old.
+	// Its name is also the resource's, so that the new one is created beside the old one.
 	if slices.ContainsFunc(on[string(deploy.OpCreate)], func(what string) bool { return strings.HasPrefix(what, "Namespace ") }) {
 		return "**replaces the namespace** and everything in it"
 	}

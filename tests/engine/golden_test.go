@@ -19,7 +19,7 @@ import (
 // instance matches the random ID of a provider's instance behind its URN.
 var instance = regexp.MustCompile(`([:$]pulumi:providers:[a-z-]+::[a-z-]+)::[0-9a-f-]{36}`)
 
-// compareWithGolden holds a rendered preview against testdata/<name>.preview.txt, or writes it where UPDATE_GOLDEN=1.
+// compareWithGolden compares a rendered preview with testdata/<name>.preview.txt, or writes that with UPDATE_GOLDEN=1.
 func compareWithGolden(t *testing.T, name, rendered string) {
 	t.Helper()
 	got := instance.ReplaceAllString(rendered, "$1")
@@ -33,9 +33,8 @@ func compareWithGolden(t *testing.T, name, rendered string) {
 	assert.Equal(t, string(want), got, "if this is meant: `make golden`")
 }
 
-// TestGoldenPreviews holds what a reader of the first preview of each stack sees against
-// testdata/<name>.preview.txt. `make golden` rewrites the files; read the difference before you
-// commit it.
+// TestGoldenPreviews compares the first preview of each stack with testdata/<name>.preview.txt. `make golden` rewrites the
+// files; read the difference before you commit it.
 func TestGoldenPreviews(t *testing.T) {
 	for name, keys := range map[string]map[string]any{
 		"local-simulated": {},
@@ -44,7 +43,7 @@ func TestGoldenPreviews(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStack(t, "local", keys)
 			compareWithGolden(t, name, strings.NewReplacer(
-				// What differs between two runs of this test.
+				// These differ between two runs of this test.
 				s.server.URL, "https://cluster.example.com",
 				s.kubeconfig, "~/.kube/config",
 			).Replace(s.rendered()))
@@ -52,7 +51,7 @@ func TestGoldenPreviews(t *testing.T) {
 	}
 }
 
-// rendered is the preview of a stack as a reader sees it. It has to succeed.
+// rendered returns the text of a stack's preview, which must succeed.
 func (s *stack) rendered() string {
 	s.t.Helper()
 	preview := s.preview()
@@ -60,8 +59,8 @@ func (s *stack) rendered() string {
 	return render(s.t, preview.events)
 }
 
-// render shows the planned steps as `pulumi preview --diff` does, but in the order of the tree of
-// parents and names: the engine's own order depends on the timing of goroutines.
+// render prints the planned steps like `pulumi preview --diff`, but in the order of the tree of parents and names, because
+// the engine's own order depends on the timing of goroutines.
 func render(t *testing.T, events []engine.Event) string {
 	t.Helper()
 	children := map[resource.URN][]engine.Event{}
@@ -101,7 +100,7 @@ func render(t *testing.T, events []engine.Event) string {
 	return dashboardModel.ReplaceAllString(text.String(), "$1 (json) {...}")
 }
 
-// dashboardModel is a dashboard's thousand lines; their own tests read them.
+// dashboardModel matches the thousand lines of a dashboard, which have tests of their own.
 var dashboardModel = regexp.MustCompile(`(?ms)^(\s+vllm-[a-z]+\.json *:) \(json\) \{$.*?^                \}$`)
 
 func urnOf(event engine.Event) resource.URN {

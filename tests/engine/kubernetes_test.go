@@ -15,7 +15,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 )
 
-// kubernetesVersion is that of the SDK in the program's go.mod; the engine asks for this plugin.
+// kubernetesVersion is that of the SDK in the program's go.mod; the engine requires this plugin.
 var kubernetesVersion = semver.MustParse("4.30.0")
 
 const (
@@ -23,9 +23,9 @@ const (
 	namespaceType = "kubernetes:core/v1:Namespace"
 )
 
-// fakeCluster is what the double of the Kubernetes provider acts on. It keeps the rules of a real
-// API server that a wrong order or a wrong name breaks: no object without its namespace, none
-// twice, no namespace deleted with something in it.
+// fakeCluster holds the objects of the double of the Kubernetes provider. It enforces the rules of a real API server that a
+// wrong order or name violates: no object without its namespace, no two objects with one name, no deletion of a namespace
+// that is not empty.
 type fakeCluster struct {
 	mutex   sync.Mutex
 	objects map[resource.ID]tokens.Type
@@ -77,7 +77,7 @@ func (c *fakeCluster) provider() (plugin.Provider, error) {
 	}, nil
 }
 
-// check refuses what the real provider and the API server refuse.
+// check refuses the inputs that the real provider and the API server refuse.
 func (c *fakeCluster) check(_ context.Context, req plugin.CheckRequest) (plugin.CheckResponse, error) {
 	response := plugin.CheckResponse{Properties: req.News}
 	fail := func(property, reason string) {
@@ -92,7 +92,7 @@ func (c *fakeCluster) check(_ context.Context, req plugin.CheckRequest) (plugin.
 	return response, nil
 }
 
-// diff compares inputs, as the real provider does, and replaces where Kubernetes cannot update.
+// diff compares inputs like the real provider, and replaces an object that Kubernetes cannot update.
 func (c *fakeCluster) diff(_ context.Context, req plugin.DiffRequest) (plugin.DiffResult, error) {
 	return diffInputs(req.OldInputs, req.NewInputs, immutable(req.URN.Type())), nil
 }
@@ -127,7 +127,7 @@ func diffInputs(before, after resource.PropertyMap, replacing []string) plugin.D
 				change = change.ToReplace()
 				top, _, _ := strings.Cut(path, ".")
 				result.ReplaceKeys = append(result.ReplaceKeys, resource.PropertyKey(top))
-				// Fixed names: the new object would collide with the old.
+				// With a fixed name, the new object would collide with the old one.
 				result.DeleteBeforeReplace = true
 			}
 		}
@@ -202,10 +202,10 @@ func (c *fakeCluster) delete(_ context.Context, req plugin.DeleteRequest) (plugi
 	return plugin.DeleteResponse{Status: resource.StatusOK}, nil
 }
 
-// keyOf tells objects of different kinds with one name apart.
+// keyOf returns a key that differs between kinds with the same name.
 func keyOf(typ tokens.Type, id resource.ID) resource.ID { return resource.ID(typ) + " " + id }
 
-// idOf is an object's ID as the real provider gives it: namespace/name, or the name.
+// idOf returns an object's ID like the real provider: namespace/name, or the name.
 func idOf(typ tokens.Type, inputs resource.PropertyMap) resource.ID {
 	path := "metadata.namespace"
 	if typ == releaseType {
@@ -224,12 +224,12 @@ func nameOf(typ tokens.Type, inputs resource.PropertyMap) string {
 	return text(inputs, "metadata.name")
 }
 
-// describe names an object for a reader: "Deployment vllm".
+// describe returns an object's kind and name, such as "Deployment vllm".
 func describe(typ tokens.Type, inputs resource.PropertyMap) string {
 	return string(typ.Name()) + " " + nameOf(typ, inputs)
 }
 
-// at finds a property by a dotted path, secret or not.
+// at returns the property at a dotted path, secret or not.
 func at(properties resource.PropertyMap, path string) (resource.PropertyValue, bool) {
 	value := resource.NewProperty(properties)
 	for key := range strings.SplitSeq(path, ".") {

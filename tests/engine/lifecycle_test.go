@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// variants are the configurations that every test of the lifecycle holds for.
+// variants are the configurations of every test of the lifecycle.
 var variants = map[string]map[string]any{
 	"simulated": {},
 	"nvidia": {
@@ -53,8 +53,8 @@ func TestSecondUpIsAllTheSame(t *testing.T) {
 	})
 }
 
-// A change of one key reaches what it must and nothing else: an update of the Deployment restarts
-// every replica, minutes of model loading each.
+// A change of one key updates what it must and nothing else: an update of the Deployment restarts every replica, which loads
+// its model for minutes.
 func TestUpdateChangesOnlyWhatItMust(t *testing.T) {
 	const hpa, deployment, adapter = "update HorizontalPodAutoscaler vllm", "update Deployment vllm", "update Release prometheus-adapter"
 	const alerts, dashboard = "update PrometheusRule vllm-alerts", "update ConfigMap vllm-dashboard-autoscaling"
@@ -98,7 +98,7 @@ func TestUpdateChangesOnlyWhatItMust(t *testing.T) {
 	}
 }
 
-// Without a GPU mode change none of these may replace the provider, and with it every object.
+// None of these settings may replace the provider, and with it every object, unless the GPU mode changes.
 func TestOtherCredentialsReplaceNothing(t *testing.T) {
 	s := newStack(t, "local", nil)
 	s.up()
@@ -106,7 +106,7 @@ func TestOtherCredentialsReplaceNothing(t *testing.T) {
 	assert.Equal(t, []string{"update kubernetes cluster"}, s.up().changes())
 }
 
-// Another cluster gets everything anew, and the old one is cleaned up.
+// Everything is created in another cluster, and deleted from the old one.
 func TestAnotherClusterReplacesEverything(t *testing.T) {
 	s := newStack(t, "local", nil)
 	s.up()
@@ -114,13 +114,13 @@ func TestAnotherClusterReplacesEverything(t *testing.T) {
 	other := newStack(t, "local", nil)
 	s.server = other.server
 	s.writeKubeconfig("kind-test", "a-token")
-	// The double stands for both clusters, so the replacement deletes and creates in one place.
+	// The double is both clusters, so that the replacement deletes and creates in one place.
 	changes := s.up().changes()
 	assert.Contains(t, changes, "create-replacement kubernetes cluster")
 	assert.Equal(t, before, s.cluster.remaining())
 }
 
-// The generated password is random in every run; the one in the state has to stay.
+// The generated password is random in every run, but the one in the state must stay.
 func TestGrafanaPasswordStays(t *testing.T) {
 	s := newStack(t, "local", nil)
 	s.up()
@@ -132,8 +132,8 @@ func TestGrafanaPasswordStays(t *testing.T) {
 	assert.Equal(t, []string{"update Secret kps-grafana-admin"}, s.up().changes())
 }
 
-// before asserts that each of the objects is created before the next and, on destroy, deleted after
-// it: by the dependencies in the state, because the order of one run may be right by chance.
+// before asserts that each of the objects is created before the next one and deleted after it. It checks the dependencies in
+// the state, because the order of one run may be right by chance.
 func (s *stack) before(objects ...[2]string) {
 	s.t.Helper()
 	byURN := map[resource.URN]*resource.State{}
@@ -170,14 +170,14 @@ func TestOrderOfCreationAndDestruction(t *testing.T) {
 			serving    = [2]string{"Namespace", "vllm"}
 		)
 		s.before(monitoring, kps, adapter, api, hpa)
-		// An APIService without pods would keep this namespace, too, from being deleted.
+		// An APIService without pods would also block the deletion of this namespace.
 		s.before(serving, adapter, api)
 		s.before(serving, deployment, hpa)
 		s.before(serving, monitor)
 		s.before(kps, monitor)
 		s.before(kps, rule, hpa)
 		s.before(kps, [2]string{"PrometheusRule", "vllm-alerts"})
-		// Deleted before the operator, it would be made again.
+		// If it were deleted before the operator, the operator would create it again.
 		s.before([2]string{"Service", "kps-kubelet"}, kps)
 		for _, r := range s.state.Resources {
 			namespace := text(r.Inputs, "metadata.namespace") + text(r.Inputs, "namespace")
@@ -193,7 +193,7 @@ func TestOrderOfCreationAndDestruction(t *testing.T) {
 	})
 }
 
-// An up that breaks off at any change is completed by the next one, and can also be destroyed.
+// An up that fails at any change is completed by the next one, and can also be destroyed.
 func TestBrokenOffUp(t *testing.T) {
 	whole := newStack(t, "local", nil)
 	whole.up()
@@ -211,7 +211,7 @@ func TestBrokenOffUp(t *testing.T) {
 			assert.Equal(t, want, s.cluster.remaining())
 			assert.Empty(t, s.up().changes())
 
-			// The same break, then destroy.
+			// The same failure, then a destroy.
 			d := newStack(t, "local", nil)
 			d.cluster.failAt = at
 			require.Error(t, d.run(engine.Update, false).err)
@@ -223,7 +223,7 @@ func TestBrokenOffUp(t *testing.T) {
 	}
 }
 
-// A destroy that breaks off at any change is completed by the next one.
+// A destroy that fails at any change is completed by the next one.
 func TestBrokenOffDestroy(t *testing.T) {
 	whole := newStack(t, "local", nil)
 	whole.up()

@@ -10,7 +10,7 @@ import (
 	"vllm-autoscaling/stacks/outputs"
 )
 
-// pipelineOf takes the output that programs read out of a stack's outputs.
+// pipelineOf removes the output that programs read from a stack's outputs and returns it.
 func pipelineOf(t *testing.T, plain map[string]any) outputs.Pipeline {
 	t.Helper()
 	require.Contains(t, plain, outputs.PipelineKey)
@@ -22,7 +22,7 @@ func pipelineOf(t *testing.T, plain map[string]any) outputs.Pipeline {
 	return pipeline
 }
 
-// defaultPipeline is that of a stack with the default names and signals.
+// defaultPipeline is the output of a stack with the default names and signals.
 func defaultPipeline() outputs.Pipeline {
 	return outputs.Pipeline{
 		Serving:      outputs.Serving{Namespace: "vllm", Deployment: "vllm", Service: "vllm", Port: 8000, HPA: "vllm"},

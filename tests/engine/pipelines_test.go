@@ -17,8 +17,8 @@ const (
 	apiName  = "v1beta1.custom.metrics.k8s.io"
 )
 
-// TestManagedGoldenPreviews holds what a reader of a preview sees: a first one with the managed pipeline, and the
-// switch in both directions.
+// TestManagedGoldenPreviews compares previews with testdata: the first one with the managed pipeline, and the switch in both
+// directions.
 func TestManagedGoldenPreviews(t *testing.T) {
 	fresh := newCloudStack(t, "gke", map[string]any{"metrics": managed})
 	compareWithGolden(t, "gke-google-managed", fresh.rendered())
@@ -50,7 +50,7 @@ func TestManagedLifecycle(t *testing.T) {
 		"the grant is for this one")
 	assert.Equal(t, "restricted", s.find("Namespace", "monitoring").Inputs["metadata"].ObjectValue()["labels"].ObjectValue()["pod-security.kubernetes.io/enforce"].StringValue())
 
-	// The APIService goes first, and before both namespaces; the adapter may read before it starts.
+	// The APIService is deleted first, before both namespaces; the adapter gets its permissions before it starts.
 	var (
 		adapter = [2]string{"Deployment", "custom-metrics-stackdriver-adapter"}
 		api     = [2]string{"APIService", apiName}
@@ -70,7 +70,7 @@ func TestManagedLifecycle(t *testing.T) {
 	assert.Empty(t, s.cluster.remaining())
 }
 
-// position is where in an operation's changes one stands.
+// position returns the index of a change in an operation.
 func position(t *testing.T, changes []string, change string) int {
 	t.Helper()
 	at := slices.Index(changes, change)
@@ -78,9 +78,8 @@ func position(t *testing.T, changes []string, change string) int {
 	return at
 }
 
-// The API is handed over by an update of one object, between the new adapter's start and the old one's end, and the
-// autoscaler asks for the new names only after that. In between it finds no metric, and then it leaves the
-// replicas alone.
+// The API moves to the new adapter by an update of one object, after the new adapter's start and before the old one's end.
+// Only after that the autoscaler uses the new names. In between it finds no metric, and then it keeps the replicas.
 func TestSwitchOfPipelines(t *testing.T) {
 	for _, test := range []struct {
 		from, to       string
@@ -102,7 +101,7 @@ func TestSwitchOfPipelines(t *testing.T) {
 			s.set("metrics", test.to)
 			changes := s.deploy().changes()
 			handover, asks := position(t, changes, "update APIService "+apiName), position(t, changes, "update HorizontalPodAutoscaler vllm")
-			assert.Less(t, position(t, changes, test.started), handover, "nobody would answer: %v", changes)
+			assert.Less(t, position(t, changes, test.started), handover, "nothing would serve the API: %v", changes)
 			assert.Less(t, handover, asks, "the new names are known to the new adapter only: %v", changes)
 			assert.Less(t, asks, position(t, changes, test.ended), "%v", changes)
 			for _, change := range changes {

@@ -12,8 +12,8 @@ import (
 	"vllm-autoscaling/tests/configdocs"
 )
 
-// Whatever the program accepts, the engine plans and deploys, and then all is the same: a few random
-// configurations of each cloud. Many more go through the program alone, in tests/configdocs.
+// The engine plans and deploys every configuration that the program accepts, and a second up changes nothing. This tests a
+// few random configurations of each cloud; tests/configdocs tests many more with the program alone.
 func TestWhatIsAcceptedIsDeployed(t *testing.T) {
 	keys, err := configdocs.Load("../..")
 	require.NoError(t, err)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Bad input ends with one message, before anything is registered: not even the provider.
+// Invalid input ends with one message before anything, even the provider, is registered.
 func TestRefusedBeforeAnythingIsRegistered(t *testing.T) {
 	for name, test := range map[string]struct {
 		stack   string
@@ -66,7 +66,7 @@ func TestRefusedBeforeAnythingIsRegistered(t *testing.T) {
 	}
 }
 
-// Warnings are said once each, in a preview and in an up, of the stack as a whole, and change nothing.
+// Each warning is logged once for the stack, in a preview and in an up, and changes nothing.
 func TestWarningsDoNotBlock(t *testing.T) {
 	s := newStack(t, "local", map[string]any{
 		"autoscaling.signals.requestsRunning.enabled": false, "autoscaling.signals.requestsWaiting.enabled": false,

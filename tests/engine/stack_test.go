@@ -1,5 +1,3 @@
-// Package engine runs the program in the real Pulumi engine, in this process, against a double of
-// the Kubernetes provider: what is planned, what changes, in which order, and what the state holds.
 package engine
 
 import (
@@ -40,24 +38,23 @@ type stack struct {
 	t       *testing.T
 	name    string
 	cluster *fakeCluster
-	// server is the cluster's API server, as far as the check before a deployment needs it.
+	// server is the part of the cluster's API server that the check before a deployment uses.
 	server *httptest.Server
-	// keys are the configuration, by dotted key without the namespace. A value of type secret is
-	// encrypted in the file.
+	// keys are the configuration, by dotted key without the namespace. A value of type secret is encrypted in the file.
 	keys map[string]any
-	// state is what the last operation left.
+	// state is the state after the last operation.
 	state *deploy.Snapshot
-	// kubeconfig is the path of the file that reaches server.
+	// kubeconfig is the path of the kubeconfig for server.
 	kubeconfig string
 	// clouds are the doubles of the clouds' providers, for stacks that run on one.
 	clouds []*deploytest.ProviderLoader
-	// said is what the program logged in the last operation.
+	// said are the program's log messages in the last operation.
 	said *bytes.Buffer
 }
 
 type secret string
 
-// operation is what happened in one run of the engine.
+// operation is the result of one run of the engine.
 type operation struct {
 	entries engine.JournalEntries
 	events  []engine.Event
@@ -76,7 +73,7 @@ func newStack(t *testing.T, name string, keys map[string]any) *stack {
 	for key, value := range keys {
 		s.keys[key] = value
 	}
-	// The language host hands the whole configuration over in this variable; restored afterwards.
+	// The language host passes the whole configuration in this variable, which is restored afterwards.
 	t.Setenv(pulumi.EnvConfig, "")
 	// A developer's own settings must not reach the test.
 	t.Setenv("KUBECONFIG", "")
@@ -98,7 +95,7 @@ users: [{name: u, user: {token: %[4]q}}]
 // set changes the configuration.
 func (s *stack) set(key string, value any) { s.keys[key] = value }
 
-// up deploys, and has to succeed. Like `pulumi up` it plans first.
+// up runs an up, which must succeed. Like `pulumi up` it starts with a preview.
 func (s *stack) up() operation {
 	s.t.Helper()
 	planned := s.run(engine.Update, true)
@@ -110,7 +107,7 @@ func (s *stack) up() operation {
 
 func (s *stack) preview() operation { return s.run(engine.Update, true) }
 
-// destroy destroys, and has to succeed.
+// destroy runs a destroy, which must succeed.
 func (s *stack) destroy() operation {
 	s.t.Helper()
 	done := s.run(func(info engine.UpdateInfo, ctx *engine.Context, opts engine.UpdateOptions, dryRun bool,
@@ -145,13 +142,12 @@ func (s *stack) run(op lt.TestOp, dryRun bool) operation {
 	return happened
 }
 
-// quiet keeps the engine's diagnostics, of which many are expected, out of the test's output.
+// quiet drops the engine's diagnostics, of which many are expected, from the test's output.
 type quiet struct{ *testing.T }
 
 func (quiet) Logf(string, ...any) {}
 
-// host is the engine's host with the program as its language runtime and the double as its only
-// provider.
+// host returns the engine's plugin host with the program as its language runtime and the doubles as its providers.
 func (s *stack) host() deploytest.PluginHostFactory {
 	var engineAddress string
 	program := deploytest.NewLanguageRuntimeF(func(info plugin.RunInfo, _ *deploytest.ResourceMonitor) error {
@@ -187,7 +183,7 @@ func (s *stack) host() deploytest.PluginHostFactory {
 	}
 }
 
-// config is the stack file as the engine reads it.
+// config returns the stack's configuration as the engine reads it.
 func (s *stack) config() config.Map {
 	file := config.Map{config.MustMakeKey("pulumi", "disable-default-providers"): config.NewObjectValue(`["*"]`)}
 	for dotted, value := range s.keys {
@@ -242,7 +238,7 @@ func (s *stack) json(value any) string {
 	return string(content)
 }
 
-// changes lists what an operation did, other than leaving things as they are: "update Deployment vllm".
+// changes lists the changes of an operation, such as "update Deployment vllm".
 func (o operation) changes() []string {
 	var all []string
 	for _, entry := range o.entries {

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every resource names its parent and its provider: an object without the stack's provider would go
-// to whatever cluster the machine's kubeconfig points to.
+// Every resource has a parent and an explicit provider: an object without the stack's provider would be created in the
+// current cluster of the machine's kubeconfig.
 func TestParentsAndProviders(t *testing.T) {
 	eachVariant(t, func(t *testing.T, s *stack) {
 		s.up()
@@ -72,8 +72,8 @@ func TestDeploymentHasNoReplicas(t *testing.T) {
 	})
 }
 
-// Secrets are secret wherever they go: no value of one stands in plain text, or in Kubernetes'
-// base64, in the inputs and outputs of any resource, in the serialized state or in the preview.
+// Secrets are secret everywhere: no value of one is in plain text, or in Kubernetes' base64, in the inputs and outputs of any
+// resource, in the serialized state or in the preview.
 func TestSecretsStaySecret(t *testing.T) {
 	canaries := []string{"canary-huggingface-1f", "canary-apikey-2e", "canary-grafana-3d", "canary-kubeconfig-4c", "canary-chart-5b"}
 	s := newStack(t, "local", map[string]any{
@@ -116,7 +116,7 @@ func TestSecretsStaySecret(t *testing.T) {
 	assert.Equal(t, canaries[2], outputs["grafanaPassword"].SecretValue().Element.StringValue())
 }
 
-// walk visits every string below a value and says whether it stands inside a secret.
+// walk visits every string below a value and reports whether it is inside a secret.
 func walk(value resource.PropertyValue, path string, inSecret bool, visit func(path, value string, inSecret bool)) {
 	switch {
 	case value.IsSecret():

@@ -1,6 +1,3 @@
-// Package lab runs a Kubernetes cluster with simulated GPUs on this machine, and the real Pulumi CLI
-// against it: control plane, metrics pipeline and autoscaler are the upstream programs, nodes and pods
-// are simulated, and what pods stand for runs as local processes.
 package lab
 
 import (
@@ -11,16 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/api"
-	prometheusv1 "github.com/prometheus/client_golang/api/prometheus/v1"
-	"github.com/prometheus/common/model"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -32,27 +22,27 @@ import (
 	"vllm-autoscaling/tests/lab/tools"
 )
 
-// Tools says where the programs are that the lab runs; BuildTools returns it.
+// Tools are the paths of the programs that the lab runs; see BuildTools.
 type Tools = tools.Tools
 
-// BuildTools builds the programs that are missing, with progress to log, and returns where all are.
+// BuildTools builds the missing programs, reports progress to log, and returns the paths of all.
 func BuildTools(ctx context.Context, log io.Writer) (Tools, error) { return tools.Build(ctx, log) }
 
-// Options for a lab.
+// Options configure a lab.
 type Options struct {
-	// Dir is the lab's folder: made by Start, removed by Stop. It must not exist or be empty. Empty makes
-	// one in the system's folder for temporary files.
+	// Dir is the lab's folder. Start creates it, Stop removes it; it must not exist, or be empty. "" creates one in the
+	// system's folder for temporary files.
 	Dir string
-	// Tools are the programs; the zero value builds what is missing.
+	// Tools are the programs; the zero value builds the missing ones.
 	Tools Tools
-	// Log gets one line for each thing that the lab does; nil for none.
+	// Log receives a line for each action of the lab; nil for none.
 	Log io.Writer
-	// ModelLoadDelay passes before a model server listens, as the real one's model download and load do.
+	// ModelLoadDelay is the time before a model server listens, for the download and loading of a real model.
 	ModelLoadDelay time.Duration
-	// Latency is how fast model servers answer; the zero value means podruntime's defaults.
+	// Latency is that of the model servers; the zero value means podruntime's defaults.
 	Latency podruntime.Latency
-	// Clouds simulates Google Cloud, AWS and Azure; nodes are then made by them only, and none is there at the
-	// start. ControlPlane, Wipe and Log are filled in by the lab. Nil simulates no cloud.
+	// Clouds simulates Google Cloud, AWS and Azure. Then only they create nodes, and there is none at the start. The lab
+	// sets ControlPlane, Wipe, Collected and Log. Nil simulates no cloud.
 	Clouds *cloud.Options
 }
 
@@ -76,12 +66,8 @@ type Lab struct {
 	swept    []Object
 }
 
-// systemNode is the node without taints that every cluster has for what needs no GPU.
-const systemNode = "system-1"
-
-// Start starts a cluster with one node that has no GPU, the stand-in chart repository, and what runs
-// the pods' programs. On an error nothing is left behind. The context bounds the start only: end the
-// lab with Stop.
+// Start starts a cluster with one node without GPUs, the chart repository and the pod runtime. After an error nothing is
+// left. The context limits only the start; Stop ends the lab.
 func Start(ctx context.Context, o Options) (*Lab, error) {
 	if o.Log == nil {
 		o.Log = io.Discard
@@ -104,7 +90,7 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 	return l, nil
 }
 
-// newFolder makes the lab's folder, and refuses one that holds something: Stop removes all of it.
+// newFolder creates the lab's folder. It refuses one that is not empty, because Stop removes everything in it.
 func newFolder(dir string) (string, error) {
 	if dir == "" {
 		return os.MkdirTemp("", "vllm-lab-")
@@ -186,10 +172,10 @@ func (l *Lab) startClouds(o cloud.Options) error {
 	return err
 }
 
-// Clouds are the simulated clouds, nil when the lab was started without.
+// Clouds returns the simulated clouds, nil when the lab was started without.
 func (l *Lab) Clouds() *cloud.Cloud { return l.clouds }
 
-// podPrograms are the programs that pods stand for, by the pod runtime's names.
+// podPrograms returns the paths of the programs that run in pods, by the pod runtime's names.
 func podPrograms(t Tools) map[string]string {
 	return map[string]string{
 		string(podruntime.Simulator):        t.Path(tools.InferenceSim),
@@ -204,8 +190,8 @@ func podPrograms(t Tools) map[string]string {
 	}
 }
 
-// Stop ends every process that the lab has started and removes its folder. It goes on after an error
-// and returns all of them; calling it again does nothing.
+// Stop ends every process that the lab has started and removes its folder. It continues after an error and returns all of
+// them; a second call does nothing.
 func (l *Lab) Stop() error {
 	l.mu.Lock()
 	again := l.stopped
@@ -238,7 +224,7 @@ func (l *Lab) Stop() error {
 	return errors.Join(append(errs, os.RemoveAll(l.dir))...)
 }
 
-// remember keeps a command of the CLI to end it with the lab.
+// remember stores a command of the CLI, so that Stop ends it.
 func (l *Lab) remember(p *process.Process) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -253,176 +239,34 @@ func (l *Lab) remember(p *process.Process) {
 	l.commands = append(l.commands, p)
 }
 
-// Dir is the lab's folder; logs of all programs are below it.
+// Dir returns the lab's folder, which contains the logs of all programs.
 func (l *Lab) Dir() string { return l.dir }
 
-// Tools are the programs that the lab runs.
+// Tools returns the paths of the programs that the lab runs.
 func (l *Lab) Tools() Tools { return l.programs }
 
-// Kubeconfig is the administrator's kubeconfig file.
+// Kubeconfig returns the path of the administrator's kubeconfig.
 func (l *Lab) Kubeconfig() string { return l.controlPlane.Kubeconfig() }
 
-// ContextName is the context in Kubeconfig.
+// ContextName returns the name of the context in Kubeconfig.
 func (l *Lab) ContextName() string { return controlplane.ContextName }
 
-// Config is the administrator's client configuration; copy it to change it.
+// Config returns the administrator's client configuration. Callers that change it must copy it.
 func (l *Lab) Config() *rest.Config { return l.controlPlane.Config() }
 
-// Client acts as the administrator.
+// Client returns a client of the administrator.
 func (l *Lab) Client() kubernetes.Interface { return l.controlPlane.Client() }
 
-// Crashed delivers the error of a part of the control plane that ended without being asked to.
+// Crashed returns a channel with the error of a part of the control plane that ended unexpectedly.
 func (l *Lab) Crashed() <-chan error { return l.controlPlane.Crashed() }
 
-// Failures is what is wrong now with the programs that pods stand for.
+// Failures returns the current failures of the programs in pods.
 func (l *Lab) Failures() []podruntime.Failure { return l.runtime.Failures() }
 
-// ChartRepository is the URL of the Helm repository with the stand-in charts.
+// ChartRepository returns the URL of the lab's Helm repository.
 func (l *Lab) ChartRepository() string { return l.charts }
 
-// AddGPUNodes adds nodes labelled and tainted as clouds do for GPUs, named gpu-1, gpu-2 and so on.
-func (l *Lab) AddGPUNodes(ctx context.Context, n, gpusPerNode int) error {
-	for range n {
-		l.mu.Lock()
-		l.gpuNodes++
-		name := fmt.Sprintf("gpu-%d", l.gpuNodes)
-		l.mu.Unlock()
-		err := l.controlPlane.AddNode(ctx, controlplane.Node{
-			Name: name, GPUs: gpusPerNode,
-			Labels: map[string]string{"nvidia.com/gpu.present": "true"},
-			Taints: []corev1.Taint{{Key: "nvidia.com/gpu", Value: "present", Effect: corev1.TaintEffectNoSchedule}},
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// AddNode adds a node of any kind.
-func (l *Lab) AddNode(ctx context.Context, n controlplane.Node) error {
-	return l.controlPlane.AddNode(ctx, n)
-}
-
-// RemoveNode removes a node and its pods.
-func (l *Lab) RemoveNode(ctx context.Context, name string) error {
-	return l.controlPlane.RemoveNode(ctx, name)
-}
-
-// PodURL is where a pod's port is reached from this machine, without a slash at the end.
-func (l *Lab) PodURL(namespace, pod string, port int) string {
-	return l.runtime.PodURL(namespace, pod, port)
-}
-
-// ServiceURL is where a Service's port is reached from this machine, without a slash at the end;
-// requests go to its ready pods in turn.
-func (l *Lab) ServiceURL(namespace, service string, port int) string {
-	return l.runtime.ServiceURL(namespace, service, port)
-}
-
-// ReadyPodURLs are the URLs of a port of all ready pods with the labels, ordered by pod name. No pod is
-// no error.
-func (l *Lab) ReadyPodURLs(ctx context.Context, namespace, labelSelector string, port int) ([]string, error) {
-	pods, err := l.readyPods(ctx, namespace, labelSelector)
-	if err != nil {
-		return nil, err
-	}
-	var urls []string
-	for _, pod := range pods {
-		urls = append(urls, l.PodURL(pod.Namespace, pod.Name, port))
-	}
-	return urls, nil
-}
-
-func (l *Lab) readyPods(ctx context.Context, namespace, labelSelector string) ([]corev1.Pod, error) {
-	list, err := l.Client().CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: labelSelector})
-	if err != nil {
-		return nil, fmt.Errorf("list pods %s in %q: %w", labelSelector, namespace, err)
-	}
-	pods := slices.DeleteFunc(list.Items, func(pod corev1.Pod) bool {
-		return pod.DeletionTimestamp != nil || !slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-		})
-	})
-	slices.SortFunc(pods, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
-	return pods, nil
-}
-
-// SetGPUUtilization replaces how busy GPUs are, in percent, given a pod and the number of requests that
-// it is answering. Nil goes back to the default: 0 when idle, else 92 to 99.
-func (l *Lab) SetGPUUtilization(f func(pod string, running int) float64) {
-	l.runtime.SetGPUUtilization(f)
-}
-
-// prometheusPods are the pods that the operator makes for a Prometheus object.
-const (
-	prometheusPods = "app.kubernetes.io/name=prometheus,operator.prometheus.io/name"
-	prometheusPort = 9090
-)
-
-// google is Google Cloud to the pods: the simulated clouds, which start after what runs the pods.
-type google struct{ lab *Lab }
-
-func (g google) MetadataServer(namespace, serviceAccount string) (string, error) {
-	if g.lab.clouds == nil {
-		return "", errors.New("the lab simulates no cloud")
-	}
-	return g.lab.clouds.MetadataServer(namespace, serviceAccount)
-}
-
-func (g google) MonitoringURL() string {
-	if g.lab.clouds == nil {
-		return ""
-	}
-	return g.lab.clouds.MonitoringURL()
-}
-
-// collected asks the managed collection's collector.
-func (l *Lab) collected(ctx context.Context, promql string, at time.Time) (model.Vector, error) {
-	pods, err := l.readyPods(ctx, cloud.CollectionNamespace, labels.SelectorFromSet(cloud.CollectorLabels).String())
-	if err != nil {
-		return nil, err
-	}
-	if len(pods) == 0 {
-		return nil, fmt.Errorf("query %s: no ready collector in %s", promql, cloud.CollectionNamespace)
-	}
-	value, err := query(ctx, l.PodURL(pods[0].Namespace, pods[0].Name, cloud.CollectorPort), promql, at)
-	if err != nil {
-		return nil, err
-	}
-	vector, ok := value.(model.Vector)
-	if !ok {
-		return nil, fmt.Errorf("query %s: a %s, not a vector", promql, value.Type())
-	}
-	return vector, nil
-}
-
-// Metric asks the Prometheus in the cluster for the value of an expression now.
-func (l *Lab) Metric(ctx context.Context, promql string) (model.Value, error) {
-	pods, err := l.readyPods(ctx, metav1.NamespaceAll, prometheusPods)
-	if err != nil {
-		return nil, err
-	}
-	if len(pods) == 0 {
-		return nil, fmt.Errorf("query %s: no ready Prometheus in the cluster (pods with labels %s)", promql, prometheusPods)
-	}
-	return query(ctx, l.PodURL(pods[0].Namespace, pods[0].Name, prometheusPort), promql, time.Time{})
-}
-
-// query asks a Prometheus; the zero time is now.
-func query(ctx context.Context, address, promql string, at time.Time) (model.Value, error) {
-	client, err := api.NewClient(api.Config{Address: address})
-	if err != nil {
-		return nil, fmt.Errorf("query %s: %w", promql, err)
-	}
-	value, _, err := prometheusv1.NewAPI(client).Query(ctx, promql, at)
-	if err != nil {
-		return nil, fmt.Errorf("query %s: %w", promql, err)
-	}
-	return value, nil
-}
-
-// lines passes on one write at a time: many parts of the lab write to one log.
+// lines serializes the writes of many parts of the lab to one log.
 type lines struct {
 	mu sync.Mutex
 	to io.Writer

@@ -24,11 +24,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
+	"vllm-autoscaling/ops/portforward"
 	"vllm-autoscaling/tests/lab/controlplane"
-	"vllm-autoscaling/tests/podforward"
 )
 
-// eventually polls until seen returns "", and prints what it returned last when it never does.
+// eventually polls until seen returns "", and fails with its last result when the time is over.
 func eventually(t *testing.T, timeout time.Duration, seen func() string) {
 	t.Helper()
 	last := ""
@@ -40,7 +40,7 @@ func eventually(t *testing.T, timeout time.Duration, seen func() string) {
 	require.Failf(t, "not in time", "after %s: %s", timeout, last)
 }
 
-// deployment is one with an image that the lab has no program for, unless given.
+// deployment returns a Deployment with one container and that many GPUs.
 func deployment(name, image string, gpus int64) *appsv1.Deployment {
 	labels := map[string]string{"app": name}
 	container := corev1.Container{Name: "main", Image: image}
@@ -95,10 +95,10 @@ func processesNaming(t *testing.T, dir string) []string {
 	return found
 }
 
-// forwardsFollowPods: a forward opens with each ready pod, carries requests, breaks off no answer of a
-// pod that is being deleted, and is opened again when it broke.
+// forwardsFollowPods checks that each ready pod gets a forward, which carries requests, does not break off an answer when
+// its pod is deleted, and is reopened when it breaks.
 func forwardsFollowPods(t *testing.T, l *Lab) {
-	forwards, err := podforward.Start(t.Context(), podforward.Options{
+	forwards, err := portforward.Follow(t.Context(), portforward.Options{
 		Config: l.Config(), Namespace: "default", Selector: "app=model", Port: 8000, Log: t.Logf,
 	})
 	require.NoError(t, err)
@@ -108,8 +108,8 @@ func forwardsFollowPods(t *testing.T, l *Lab) {
 			fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, n), metav1.PatchOptions{})
 		require.NoError(t, err)
 	}
-	open := func(n int) []podforward.Pod {
-		var pods []podforward.Pod
+	open := func(n int) []portforward.Pod {
+		var pods []portforward.Pod
 		eventually(t, 60*time.Second, func() string {
 			if pods = forwards.Pods(); len(pods) == n {
 				return ""
@@ -137,7 +137,7 @@ func forwardsFollowPods(t *testing.T, l *Lab) {
 		require.NoError(t, err)
 		assert.Contains(t, metrics, "vllm:num_requests_running")
 	}
-	// Many at once over one forward.
+	// Many requests at once use one forward.
 	results := make(chan error, 40)
 	for range cap(results) {
 		go func() { _, err := get(pods[0].URL + "/v1/models"); results <- err }()
@@ -158,8 +158,8 @@ func forwardsFollowPods(t *testing.T, l *Lab) {
 		}
 		return ""
 	})
-	_, err = podforward.Start(t.Context(), podforward.Options{Config: l.Config(), Namespace: "default", Port: 8000})
-	require.ErrorContains(t, err, "without a selector")
+	_, err = portforward.Follow(t.Context(), portforward.Options{Config: l.Config(), Namespace: "default", Port: 8000})
+	require.ErrorContains(t, err, "the selector is empty")
 }
 
 func TestLab(t *testing.T) {
@@ -167,87 +167,94 @@ func TestLab(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, l.Stop()) })
 
-	t.Run("a program that it does not know becomes ready", func(t *testing.T) {
+	t.Run("a pod without a program becomes ready", func(t *testing.T) {
 		deploy(t, l, deployment("anything", "example.invalid/anything:v1", 0))
 		waitReady(t, l, "anything")
 	})
 
-	t.Run("a model server runs on a GPU node as a real process", func(t *testing.T) {
-		d := deployment("model", "ghcr.io/llm-d/llm-d-inference-sim:v0.10.2", 1)
-		d.Spec.Template.Spec.Containers[0].Args = []string{"--model", "google/gemma-3-1b-it", "--port", "8000"}
-		d.Spec.Template.Spec.Containers[0].Ports = []corev1.ContainerPort{{Name: "http", ContainerPort: 8000}}
-		deploy(t, l, d)
-		time.Sleep(2 * time.Second) // longer than it takes with a node
-		urls, err := l.ReadyPodURLs(t.Context(), "default", "app=model", 8000)
-		require.NoError(t, err)
-		assert.Empty(t, urls, "there is no GPU yet")
-		require.NoError(t, l.AddGPUNodes(t.Context(), 1, 1))
-		waitReady(t, l, "model")
-		urls, err = l.ReadyPodURLs(t.Context(), "default", "app=model", 8000)
-		require.NoError(t, err)
-		require.Len(t, urls, 1)
-		response, err := http.Get(urls[0] + "/health")
-		require.NoError(t, err)
-		require.NoError(t, response.Body.Close())
-		assert.Equal(t, http.StatusOK, response.StatusCode)
-	})
-
+	t.Run("a model server runs on a GPU node as a real process", func(t *testing.T) { modelServerRuns(t, l) })
 	t.Run("port-forwards go through the API server to every ready pod", func(t *testing.T) { forwardsFollowPods(t, l) })
+	t.Run("remaining objects are listed, CRDs apart", func(t *testing.T) { leftoversAreListed(t, l) })
 
-	t.Run("what is left over is named, CRDs apart", func(t *testing.T) {
-		remove := func(name string) {
-			require.NoError(t, l.Client().AppsV1().Deployments("default").Delete(t.Context(), name, metav1.DeleteOptions{}))
-		}
-		remove("anything")
-		remove("model")
-		left, err := l.Leftovers(t.Context())
-		require.NoError(t, err)
-		require.Empty(t, left.Objects)
-		require.Empty(t, left.CRDs)
-
-		_, err = l.Client().CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "forgotten"}}, metav1.CreateOptions{})
-		require.NoError(t, err)
-		_, err = l.Client().CoreV1().ConfigMaps("kube-system").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "hidden"}}, metav1.CreateOptions{})
-		require.NoError(t, err)
-		createCRD(t, l)
-		left, err = l.leftovers(t.Context())
-		require.NoError(t, err)
-		assert.Equal(t, []Object{
-			{Kind: "ConfigMap", Namespace: "kube-system", Name: "hidden"},
-			{Kind: "Namespace", Name: "forgotten"},
-		}, left.Objects)
-		assert.Equal(t, []string{"widgets.example.invalid"}, left.CRDs)
-
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		defer cancel()
-		require.NoError(t, l.DeleteCRDs(ctx, left.CRDs))
-		require.NoError(t, l.Client().CoreV1().Namespaces().Delete(ctx, "forgotten", metav1.DeleteOptions{}))
-		require.NoError(t, l.Client().CoreV1().ConfigMaps("kube-system").Delete(ctx, "hidden", metav1.DeleteOptions{}))
-		left, err = l.Leftovers(t.Context())
-		require.NoError(t, err)
-		assert.Empty(t, left.Objects)
-		assert.Empty(t, left.CRDs)
-	})
-
-	t.Run("Metric says that there is no Prometheus", func(t *testing.T) {
+	t.Run("Metric fails without a Prometheus", func(t *testing.T) {
 		_, err := l.Metric(t.Context(), "up")
 		require.ErrorContains(t, err, "no ready Prometheus")
 	})
+	t.Run("nothing is left after Stop", func(t *testing.T) { stopLeavesNothing(t, l) })
+}
 
-	t.Run("nothing is left after Stop", func(t *testing.T) {
-		require.NotEmpty(t, processesNaming(t, l.Dir()))
-		// A command of the CLI is still working.
-		project := trivialProject(t)
-		s, err := l.Stack(t.Context(), StackOptions{Name: "local", ProjectDir: project, Config: map[string]any{"sleep": "600s"}})
-		require.NoError(t, err)
-		up, err := s.StartUp(t.Context(), "--skip-preview")
-		require.NoError(t, err)
-		require.NoError(t, l.Stop())
-		<-up.Done()
-		assert.Empty(t, processesNaming(t, l.Dir()))
-		assert.NoDirExists(t, l.Dir())
-		assert.NoError(t, l.Stop(), "a second time does nothing")
-	})
+// modelServerRuns checks that a model server starts with its GPU node and responds.
+func modelServerRuns(t *testing.T, l *Lab) {
+	d := deployment("model", "ghcr.io/llm-d/llm-d-inference-sim:v0.10.2", 1)
+	d.Spec.Template.Spec.Containers[0].Args = []string{"--model", "google/gemma-3-1b-it", "--port", "8000"}
+	d.Spec.Template.Spec.Containers[0].Ports = []corev1.ContainerPort{{Name: "http", ContainerPort: 8000}}
+	deploy(t, l, d)
+	time.Sleep(2 * time.Second) // longer than it takes with a node
+	urls, err := l.ReadyPodURLs(t.Context(), "default", "app=model", 8000)
+	require.NoError(t, err)
+	assert.Empty(t, urls, "there is no GPU yet")
+	require.NoError(t, l.AddGPUNodes(t.Context(), 1, 1))
+	waitReady(t, l, "model")
+	urls, err = l.ReadyPodURLs(t.Context(), "default", "app=model", 8000)
+	require.NoError(t, err)
+	require.Len(t, urls, 1)
+	response, err := http.Get(urls[0] + "/health")
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	assert.Equal(t, http.StatusOK, response.StatusCode)
+}
+
+// leftoversAreListed checks that remaining objects are listed, with CRDs apart.
+func leftoversAreListed(t *testing.T, l *Lab) {
+	remove := func(name string) {
+		require.NoError(t, l.Client().AppsV1().Deployments("default").Delete(t.Context(), name, metav1.DeleteOptions{}))
+	}
+	remove("anything")
+	remove("model")
+	left, err := l.Leftovers(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, left.Objects)
+	require.Empty(t, left.CRDs)
+
+	_, err = l.Client().CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "forgotten"}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = l.Client().CoreV1().ConfigMaps("kube-system").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "hidden"}},
+		metav1.CreateOptions{})
+	require.NoError(t, err)
+	createCRD(t, l)
+	left, err = l.leftovers(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []Object{
+		{Kind: "ConfigMap", Namespace: "kube-system", Name: "hidden"},
+		{Kind: "Namespace", Name: "forgotten"},
+	}, left.Objects)
+	assert.Equal(t, []string{"widgets.example.invalid"}, left.CRDs)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	require.NoError(t, l.DeleteCRDs(ctx, left.CRDs))
+	require.NoError(t, l.Client().CoreV1().Namespaces().Delete(ctx, "forgotten", metav1.DeleteOptions{}))
+	require.NoError(t, l.Client().CoreV1().ConfigMaps("kube-system").Delete(ctx, "hidden", metav1.DeleteOptions{}))
+	left, err = l.Leftovers(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, left.Objects)
+	assert.Empty(t, left.CRDs)
+}
+
+// stopLeavesNothing checks that Stop ends all processes and removes all files.
+func stopLeavesNothing(t *testing.T, l *Lab) {
+	require.NotEmpty(t, processesNaming(t, l.Dir()))
+	// A command of the CLI is still working.
+	project := trivialProject(t)
+	s, err := l.Stack(t.Context(), StackOptions{Name: "local", ProjectDir: project, Config: map[string]any{"sleep": "600s"}})
+	require.NoError(t, err)
+	up, err := s.StartUp(t.Context(), "--skip-preview")
+	require.NoError(t, err)
+	require.NoError(t, l.Stop())
+	<-up.Done()
+	assert.Empty(t, processesNaming(t, l.Dir()))
+	assert.NoDirExists(t, l.Dir())
+	assert.NoError(t, l.Stop(), "a second time does nothing")
 }
 
 func createCRD(t *testing.T, l *Lab) {

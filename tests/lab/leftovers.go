@@ -18,7 +18,7 @@ import (
 	"vllm-autoscaling/tests/lab/cloud"
 )
 
-// settleTime is how long Leftovers gives the controllers to remove what has lost its owner.
+// settleTime is how long Leftovers waits for controllers to remove objects without an owner.
 const settleTime = 20 * time.Second
 
 // Object names an object of the cluster.
@@ -26,12 +26,12 @@ type Object struct {
 	Group, Kind, Namespace, Name string
 }
 
-// located is an object and how it is reached.
+// located is an object with the client for its kind.
 type located struct {
 	Object
 	resource schema.GroupVersionResource
-	// own says that the control plane made it for itself, ofCloud that a cloud did, and held that a finalizer keeps it
-	// from being deleted.
+	// own reports whether the control plane created the object for itself, ofCloud whether a cloud did, and held whether a
+	// finalizer keeps it from being deleted.
 	own, ofCloud, held bool
 }
 
@@ -46,16 +46,16 @@ func (o Object) String() string {
 	return kind + " " + o.Name
 }
 
-// Leftovers are the objects that were not in the cluster when the lab had started.
+// Leftovers are the objects that were added to the cluster after the lab's start.
 type Leftovers struct {
-	// Objects does not count what every cluster makes for itself, nodes, and the CRDs.
+	// Objects excludes the objects that every cluster creates for itself, nodes, and CRDs.
 	Objects []Object
-	// CRDs are the names of CustomResourceDefinitions: Helm never removes those of a chart.
+	// CRDs are the names of CustomResourceDefinitions, which Helm never removes.
 	CRDs []string
 }
 
-// Leftovers lists what is in the cluster and was not at the start. It waits a little for controllers
-// that are still removing something, and returns early when nothing but CRDs is left.
+// Leftovers lists the objects that were added after the lab's start and still exist. It waits a little for controllers
+// that are removing objects, and returns early when only CRDs are left.
 func (l *Lab) Leftovers(ctx context.Context) (Leftovers, error) {
 	deadline := time.Now().Add(settleTime)
 	for {
@@ -92,7 +92,7 @@ func (l *Lab) leftovers(ctx context.Context) (Leftovers, error) {
 	return found, nil
 }
 
-// objects lists all that can be listed, without what every cluster makes for itself.
+// objects lists all objects except those that every cluster creates for itself.
 func (l *Lab) objects(ctx context.Context) ([]Object, error) {
 	all, err := l.locate(ctx)
 	if err != nil {
@@ -107,11 +107,11 @@ func (l *Lab) objects(ctx context.Context) ([]Object, error) {
 	return objects, nil
 }
 
-// locate lists all objects but those that every cluster makes in numbers.
+// locate lists all objects except those of ignored kinds.
 func (l *Lab) locate(ctx context.Context) ([]located, error) {
 	lists, err := l.Client().Discovery().ServerPreferredResources()
 	if err != nil {
-		// Also when only an aggregated API has lost its server: that is something left over, too.
+		// This includes an aggregated API without its server, which is a leftover, too.
 		return nil, fmt.Errorf("list the cluster's objects: %w", err)
 	}
 	client, err := metadata.NewForConfig(l.Config())
@@ -146,7 +146,7 @@ func (l *Lab) locate(ctx context.Context) ([]located, error) {
 	return objects, nil
 }
 
-// ignoredKind says that the cluster makes objects of the kind for itself and nobody deploys them.
+// ignoredKind reports whether only the cluster itself creates objects of a kind.
 func ignoredKind(group, kind string) bool {
 	switch group {
 	case "":
@@ -158,19 +158,19 @@ func ignoredKind(group, kind string) bool {
 	case "storage.k8s.io":
 		return kind == "CSINode"
 	case "networking.k8s.io":
-		// Addresses of Services; the API server frees them some minutes after the Service has gone.
+		// Addresses of Services, which the API server frees some minutes after the Service is deleted.
 		return kind == "IPAddress" || kind == "ServiceCIDR"
 	}
 	return false
 }
 
-// madeByCloud says that a cloud runs it in its clusters.
+// madeByCloud reports whether a cloud created the object in its cluster.
 func madeByCloud(object Object, meta *metav1.ObjectMeta) bool {
 	return meta.Labels[cloud.ManagedLabel] != "" || slices.Contains(cloud.OwnNamespaces(), object.Namespace) ||
 		object.Kind == "Namespace" && slices.Contains(cloud.OwnNamespaces(), object.Name)
 }
 
-// ownedByCluster says that the control plane made the object, perhaps only after the lab had started.
+// ownedByCluster reports whether the control plane created the object, perhaps after the lab's start.
 func ownedByCluster(object Object, meta *metav1.ObjectMeta) bool {
 	switch object.Kind {
 	case "ConfigMap":
@@ -178,12 +178,12 @@ func ownedByCluster(object Object, meta *metav1.ObjectMeta) bool {
 			object.Namespace == "kube-system" && slices.Contains([]string{"extension-apiserver-authentication",
 				"kube-apiserver-legacy-service-account-token-tracking"}, object.Name)
 	case "ServiceAccount":
-		// Each controller makes its account when it starts.
+		// Each controller creates its account when it starts.
 		return object.Name == "default" || object.Namespace == "kube-system" && len(meta.Labels) == 0
 	case "EndpointSlice":
 		return object.Namespace == "default" && object.Name == "kubernetes"
 	case "APIService":
-		// Of built-in APIs and CRDs: made and removed by the API server.
+		// The API server creates and removes those of built-in APIs and CRDs.
 		return meta.Labels["kube-aggregator.kubernetes.io/automanaged"] != ""
 	case "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding":
 		return meta.Labels["kubernetes.io/bootstrapping"] != ""
@@ -191,15 +191,15 @@ func ownedByCluster(object Object, meta *metav1.ObjectMeta) bool {
 	return false
 }
 
-// SweptAway are the objects that were still in a cloud's cluster when the cluster was deleted, and went with it. A
-// stack that removes what it made leaves CRDs only.
+// SweptAway returns the objects that were still in a cloud's cluster when the cluster was deleted. A stack that removes
+// all its objects leaves only CRDs.
 func (l *Lab) SweptAway() []Object {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.swept)
 }
 
-// wipe removes what was not in the cluster at the start, because a cloud's cluster is deleted.
+// wipe removes all objects that were added after the lab's start, when a cloud's cluster is deleted.
 func (l *Lab) wipe(ctx context.Context) error {
 	client, err := metadata.NewForConfig(l.Config())
 	if err != nil {
@@ -213,7 +213,7 @@ func (l *Lab) wipe(ctx context.Context) error {
 		defer l.mu.Unlock()
 		l.swept = slices.SortedFunc(maps.Keys(swept), func(a, b Object) int { return strings.Compare(a.String(), b.String()) })
 	}()
-	// Without their servers, which lost their nodes, these keep all else from being listed or deleted.
+	// Their servers ended with the nodes. Without them, these prevent listing and deleting all other objects.
 	for _, resource := range []schema.GroupVersionResource{
 		{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"},
 		{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"},
@@ -245,15 +245,15 @@ func (l *Lab) wipe(ctx context.Context) error {
 				swept[object.Object] = true
 			}
 			of := client.Resource(object.resource).Namespace(object.Namespace)
-			// What cannot be deleted yet is tried again, until the time is over.
+			// Objects that cannot be deleted yet are retried until the time is over.
 			now := int64(0)
 			_ = of.Delete(ctx, object.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
 			if object.held && object.Kind != "Namespace" {
-				// Nobody is left to do what the finalizer stands for.
+				// The controller that would remove the finalizer has ended.
 				_, _ = of.Patch(ctx, object.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
 			}
 		}
-		// As long as nothing could be listed, nothing was deleted either.
+		// When nothing could be listed, nothing was deleted either.
 		first = first && err != nil
 		select {
 		case <-ctx.Done():
@@ -263,15 +263,14 @@ func (l *Lab) wipe(ctx context.Context) error {
 	}
 }
 
-// kindsOf are the kinds that wipe looks at first.
+// kindsOf returns the kinds that wipe deletes first.
 var kindsOf = map[string]string{
 	"apiservices":                     "APIService",
 	"validatingwebhookconfigurations": "ValidatingWebhookConfiguration",
 	"mutatingwebhookconfigurations":   "MutatingWebhookConfiguration",
 }
 
-// DeleteCRDs deletes CustomResourceDefinitions and with them all of their objects, and waits until they
-// are gone.
+// DeleteCRDs deletes CustomResourceDefinitions with all their objects, and waits until they are gone.
 func (l *Lab) DeleteCRDs(ctx context.Context, names []string) error {
 	client, err := metadata.NewForConfig(l.Config())
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// project is what the lab needs to know of a Pulumi.yaml.
+// project is the part of a Pulumi.yaml that the lab reads.
 type project struct {
 	Name    string         `json:"name"`
 	Runtime projectRuntime `json:"runtime"`
@@ -31,7 +31,7 @@ type projectRuntime struct {
 	} `json:"options"`
 }
 
-// UnmarshalJSON takes both forms of a runtime.
+// UnmarshalJSON accepts both forms of a runtime.
 func (r *projectRuntime) UnmarshalJSON(data []byte) error {
 	if data[0] == '"' {
 		return nil
@@ -52,8 +52,7 @@ func readProject(dir string) (*project, error) {
 	return p, nil
 }
 
-// languageHostFlag is the project's runtime option as a flag of the language host; see
-// tools.LanguageHostFlag.
+// languageHostFlag returns the project's runtime option as a flag of the language host; see tools.LanguageHostFlag.
 func (p *project) languageHostFlag() string {
 	switch options := p.Runtime.Options; {
 	case options.Binary != "":
@@ -65,9 +64,9 @@ func (p *project) languageHostFlag() string {
 	}
 }
 
-// BuildProgram compiles the project's program to where its Pulumi.yaml keeps it (buildTarget), the way
-// the language host does: `pulumi up` then finds it up to date. Without that, the first command of a
-// fresh checkout would compile for minutes without a word, and two at once would write one file.
+// BuildProgram compiles the project's program to the buildTarget of its Pulumi.yaml as the language host does, so that
+// `pulumi up` finds it up to date. Otherwise the first command of a fresh checkout would compile for minutes without any
+// output, and two commands at once would write the same file.
 func BuildProgram(ctx context.Context, projectDir string, log io.Writer) error {
 	project, err := readProject(projectDir)
 	if err != nil {

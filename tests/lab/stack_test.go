@@ -33,7 +33,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// trivialProject is a Pulumi program without resources, with the versions that the real one pins.
+// trivialProject writes a Pulumi program without resources, with the versions that the real one pins.
 func trivialProject(t *testing.T) string {
 	t.Helper()
 	module, err := tools.ModuleRoot()
@@ -67,7 +67,7 @@ func files(t *testing.T, dir string) []string {
 func TestStackRunsTheRealCLI(t *testing.T) {
 	programs, err := tools.Build(t.Context(), os.Stderr)
 	require.NoError(t, err)
-	// A CLI that hangs must not take the whole run with it.
+	// A CLI that hangs must not block the whole test run.
 	bounded, end := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer end()
 	project := trivialProject(t)
@@ -108,7 +108,7 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 	assert.NotContains(t, string(config), "hf_very_secret")
 	assert.Equal(t, before, files(t, project), "nothing is written to the project")
 
-	t.Run("an error says why", func(t *testing.T) {
+	t.Run("an error contains the cause", func(t *testing.T) {
 		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 3}, "fail": true}))
 		err := s.Up(bounded)
 		var failed *CommandError
@@ -124,43 +124,48 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 	})
 
 	locks := filepath.Join(home, "state", ".pulumi", "locks") // the CLI locks the state while it works
-	t.Run("killed half-way, it goes on after a cancel", func(t *testing.T) {
-		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "60s"}))
-		up, err := s.StartUp(bounded, "--skip-preview")
-		require.NoError(t, err)
-		require.Eventually(t, func() bool { return hasFile(locks) }, 30*time.Second, 20*time.Millisecond, "no lock below %s", locks)
-		require.NoError(t, up.Kill())
-		s := newTestStack() // as a new run would
-		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}}))
-		require.ErrorContains(t, s.Up(bounded, "--skip-preview"), "lock")
-		require.NoError(t, s.Cancel(bounded))
-		require.NoError(t, s.Up(bounded, "--skip-preview"))
-		outputs, err := s.Outputs(bounded, false)
-		require.NoError(t, err)
-		assert.Equal(t, 5.0, outputs["gpus"])
-	})
-
-	t.Run("a cancelled caller interrupts it", func(t *testing.T) {
-		require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "600s"}))
-		ctx, cancel := context.WithCancel(bounded)
-		defer cancel()
-		go func() {
-			for !hasFile(locks) && ctx.Err() == nil {
-				time.Sleep(20 * time.Millisecond)
-			}
-			cancel()
-		}()
-		started := time.Now()
-		require.ErrorIs(t, s.Up(ctx, "--skip-preview"), context.Canceled)
-		assert.Less(t, time.Since(started), 90*time.Second)
-	})
+	t.Run("killed half-way, it continues after a cancel", func(t *testing.T) { continuesAfterCancel(bounded, t, s, newTestStack, locks) })
+	t.Run("a canceled caller interrupts it", func(t *testing.T) { interruptedByCaller(bounded, t, s, locks) })
 
 	require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}}))
 	require.NoError(t, s.Destroy(bounded))
 	assert.Equal(t, before, files(t, project), "nothing is written to the project")
 }
 
-// hasFile says whether there is any file below the folder.
+// continuesAfterCancel kills an up of a stack and continues it with a new one.
+func continuesAfterCancel(bounded context.Context, t *testing.T, s *Stack, newTestStack func() *Stack, locks string) {
+	require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "60s"}))
+	up, err := s.StartUp(bounded, "--skip-preview")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return hasFile(locks) }, 30*time.Second, 20*time.Millisecond, "no lock below %s", locks)
+	require.NoError(t, up.Kill())
+	s = newTestStack() // as in a new run
+	require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}}))
+	require.ErrorContains(t, s.Up(bounded, "--skip-preview"), "lock")
+	require.NoError(t, s.Cancel(bounded))
+	require.NoError(t, s.Up(bounded, "--skip-preview"))
+	outputs, err := s.Outputs(bounded, false)
+	require.NoError(t, err)
+	assert.Equal(t, 5.0, outputs["gpus"])
+}
+
+// interruptedByCaller checks that the end of the context interrupts an up.
+func interruptedByCaller(bounded context.Context, t *testing.T, s *Stack, locks string) {
+	require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "600s"}))
+	ctx, cancel := context.WithCancel(bounded)
+	defer cancel()
+	go func() {
+		for !hasFile(locks) && ctx.Err() == nil {
+			time.Sleep(20 * time.Millisecond)
+		}
+		cancel()
+	}()
+	started := time.Now()
+	require.ErrorIs(t, s.Up(ctx, "--skip-preview"), context.Canceled)
+	assert.Less(t, time.Since(started), 90*time.Second)
+}
+
+// hasFile reports whether there is any file below the folder.
 func hasFile(dir string) bool {
 	found := false
 	_ = filepath.WalkDir(dir, func(_ string, entry os.DirEntry, err error) error {

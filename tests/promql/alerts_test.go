@@ -23,7 +23,7 @@ import (
 
 const gigabyte = 1_000_000_000
 
-// alertSettings are those of a production stack with a volume.
+// alertSettings are the settings of a production stack with a volume.
 func alertSettings(t *testing.T) alerts.Settings {
 	t.Helper()
 	return alerts.Settings{
@@ -62,8 +62,8 @@ func newAlerting(t *testing.T, s alerts.Settings, load string) *alerting {
 	return a
 }
 
-// firing evaluates every minute and gives, by minute, the names of the alerts that fire; any rule that fails
-// ends the test.
+// firing evaluates the rules every minute and returns, by minute, the names of the firing alerts. A rule that fails ends the
+// test.
 func (a *alerting) firing(minutes int) []map[string][]*rules.Alert {
 	a.t.Helper()
 	var all []map[string][]*rules.Alert
@@ -90,7 +90,7 @@ func (a *alerting) firing(minutes int) []map[string][]*rules.Alert {
 
 const podA, podB = "vllm-5d4f9-abcde", "vllm-5d4f9-fghij"
 
-// healthy are the series of a stack at work with two replicas, by a short name; samples every minute.
+// healthy are the series of a working stack with two replicas, by a short name, with samples every minute.
 func healthy() map[string]string {
 	of := func(series, labels, samples string) string { return series + "{" + labels + "} " + samples }
 	pod := func(name string) string { return `namespace="vllm",pod="` + name + `"` }
@@ -139,7 +139,7 @@ func healthy() map[string]string {
 	return series
 }
 
-// change replaces the samples of healthy series; "" takes a series away.
+// change replaces the samples of healthy series; "" removes a series.
 func change(series map[string]string, samples map[string]string) map[string]string {
 	for short, text := range samples {
 		old, ok := series[short]
@@ -198,8 +198,8 @@ func TestHealthyStackIsSilent(t *testing.T) {
 	}
 }
 
-// starting is a stack from its first minute: the model loads, the server does not answer, the autoscaler has
-// nothing to act on, no request was ever served.
+// starting is a stack from its first minute on: the model loads, the server is not ready, the autoscaler has no metrics, no
+// request was ever served.
 func starting() map[string]string {
 	return change(healthy(), map[string]string{
 		"spec": "1x400", "replicas": "1x400", "ready": "0x400", "desired": "0x400", "active": "0x400", "active false": "1x400",
@@ -231,9 +231,9 @@ func TestAlertsFire(t *testing.T) {
 	for name, tc := range map[string]struct {
 		samples map[string]string
 		want    []string
-		// first and last bound the minute at which it fires, from 30 on.
+		// first and last are the bounds of the minute at which it fires, from 30 on.
 		first, last int
-		// labels that the alert has.
+		// labels are those of the alert.
 		labels map[string]string
 	}{
 		"no series of a signal": {
@@ -310,7 +310,7 @@ func TestAlertsFire(t *testing.T) {
 	}
 }
 
-// The long windows, on recorded rates instead of days of samples.
+// Long windows are tested on recorded rates instead of days of samples.
 func TestSlowBurn(t *testing.T) {
 	const perDay = 24 * 60 * 2 // one sample for each 30 s
 	evaluate := func(t *testing.T, days int, inTime string) []string {
@@ -331,7 +331,7 @@ func TestSlowBurn(t *testing.T) {
 				}
 			}
 		}
-		// There is nothing here but the rates.
+		// There are no other series here.
 		return slices.DeleteFunc(names, func(name string) bool { return name == "VLLMKubeStateMetricsAbsent" })
 	}
 	for name, tc := range map[string]struct {
@@ -350,7 +350,7 @@ func TestSlowBurn(t *testing.T) {
 	}
 }
 
-// Every alert is shown to fire above.
+// Every alert fires in a test above.
 func TestEveryAlertIsTested(t *testing.T) {
 	spec, err := alerts.Rules(alertSettings(t))
 	require.NoError(t, err)

@@ -17,7 +17,7 @@ import (
 	"vllm-autoscaling/tests/observed"
 )
 
-// observedSettings are those of a production stack.
+// observedSettings are the settings of a production stack.
 func observedSettings(t *testing.T) telemetry.Settings {
 	t.Helper()
 	catalogue, err := signals.Catalogue(settings())
@@ -64,7 +64,7 @@ func TestEveryDashboardQueryParses(t *testing.T) {
 	for name, s := range observedVariants(t) {
 		t.Run(name, func(t *testing.T) {
 			for _, q := range dashboardQueries(t, s) {
-				// "$1" is label_replace's; Grafana leaves it alone.
+				// "$1" belongs to label_replace; Grafana does not replace it.
 				assert.NotContains(t, strings.ReplaceAll(q.Expr, `"$1"`, ""), "$", "%s: a variable that Grafana would fill in and the test did not", q.Where)
 				parsed, err := parserOf().ParseExpr(q.Expr)
 				require.NoError(t, err, "%s:\n%s", q.Where, q.Expr)
@@ -76,7 +76,7 @@ func TestEveryDashboardQueryParses(t *testing.T) {
 	}
 }
 
-// What has no namespace in its labels is listed here; everything else is looked for in one place only.
+// Series without a namespace label are listed here; all others must be selected by namespace.
 func TestObservedSeriesAreSelectedInTheirNamespace(t *testing.T) {
 	everywhere := []string{
 		telemetry.SeriesNodeAllocatable, telemetry.SeriesUnavailableAPI, // of the cluster
@@ -104,7 +104,7 @@ func TestObservedSeriesAreSelectedInTheirNamespace(t *testing.T) {
 	}
 }
 
-// Quantiles, ages and the two forms of a GPU's labels, evaluated.
+// Quantiles, ages and the two forms of a GPU's labels are evaluated.
 func TestDashboardQueriesAnswer(t *testing.T) {
 	p := newPipeline(t, settings(), "load 10s\n"+
 		`  vllm:time_to_first_token_seconds_bucket{namespace="vllm",pod="vllm-a-b",model_name="m",le="0.1"} 0+10x30`+"\n"+

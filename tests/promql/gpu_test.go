@@ -11,7 +11,7 @@ import (
 	"vllm-autoscaling/components/signals"
 )
 
-// Samples as their exporters write them. "more" is appended to the labels, for what distinguishes duplicates.
+// Samples in the form of their exporters. "more" is appended to the labels, to distinguish duplicates.
 
 func running(namespace, pod string, value any, more ...string) string {
 	return vllmSample("vllm:num_requests_running", namespace, pod, value, more...)
@@ -31,24 +31,24 @@ func ready(namespace, pod string, value any, more ...string) string {
 		namespace, pod, pod, join(`,condition="true"`, more), value)
 }
 
-// renamed is a GPU scraped without honouring labels: the exporter's pod is the target, the GPU's holder exported_pod.
+// renamed is a GPU scraped without honor_labels: pod is the exporter's, exported_pod the GPU's holder.
 func renamed(field, namespace, pod string, value any, more ...string) string {
 	return fmt.Sprintf(`%s{namespace="monitoring",pod="dcgm-1",container="exporter",exported_namespace=%q,exported_pod=%q,exported_container="vllm",Hostname="node-1",modelName="L4"%s} %v`,
 		field, namespace, pod, join(`,gpu="0",UUID="GPU-0",instance="10.0.0.1:9400"`, more), value)
 }
 
-// honored is a GPU scraped with labels honoured: pod is the GPU's holder, or the exporter where nobody holds it.
+// honored is a GPU scraped with honor_labels: pod is the GPU's holder, or the exporter's for a free GPU.
 func honored(field, namespace, pod string, value any, more ...string) string {
 	return fmt.Sprintf(`%s{namespace=%q,pod=%q,container="vllm",Hostname="node-1",modelName="L4"%s} %v`,
 		field, namespace, pod, join(`,gpu="0",UUID="GPU-0",instance="10.0.0.1:9400"`, more), value)
 }
 
-// unheld is a GPU that no pod holds, scraped without honouring labels.
+// unheld is a free GPU scraped without honor_labels.
 func unheld(field, exporterNamespace string, value any) string {
 	return fmt.Sprintf(`%s{namespace=%q,pod="dcgm-1",container="exporter",Hostname="node-1",gpu="7",UUID="GPU-7"} %v`, field, exporterNamespace, value)
 }
 
-// join gives the default labels, or those given in their place.
+// join returns the default labels, or the given ones instead.
 func join(standard string, instead []string) string {
 	if len(instead) == 0 {
 		return standard
@@ -56,7 +56,7 @@ func join(standard string, instead []string) string {
 	return "," + instead[0]
 }
 
-// serving is a ready pod with that many requests running and none waiting.
+// serving returns the samples of a ready pod with that many requests running and none waiting.
 func serving(namespace, pod string, requests int) []string {
 	return []string{ready(namespace, pod, 1), running(namespace, pod, requests), waiting(namespace, pod, 0)}
 }
@@ -102,7 +102,7 @@ func TestGPUUtilisation(t *testing.T) {
 		{"scraped both ways", with(busy, renamed(percent, "vllm", "a", 90), honored(percent, "vllm", "a", 90)), a(90), a(90)},
 		{"exporter replaced behind the same address", with(busy,
 			renamed(percent, "vllm", "a", 90),
-			// Equal to the sample above except for the pod that the rule renames: must not collide.
+			// Equal to the sample above except for the pod that the rule renames; the two must not collide.
 			`DCGM_FI_DEV_GPU_UTIL{namespace="monitoring",pod="dcgm-2",container="exporter",exported_namespace="vllm",exported_pod="a",exported_container="vllm",Hostname="node-1",modelName="L4",gpu="0",UUID="GPU-0",instance="10.0.0.1:9400"} 80`), a(90), a(90)},
 
 		{"unheld GPU", with(busy, renamed(percent, "vllm", "a", 50), unheld(percent, "monitoring", 99)), a(50), a(50)},
@@ -170,7 +170,7 @@ func TestGPUUtilisation(t *testing.T) {
 	}
 }
 
-// One client must not scale a deployment, whatever its GPU reads: that is what the guard is for.
+// One client must not scale a deployment with any GPU utilization; the guard prevents it.
 func TestOneRequestStaysBelowTheGPUTarget(t *testing.T) {
 	p := newPipeline(t, settings(), at0(with(serving("vllm", "a", 1), renamed(percent, "vllm", "a", 100))...))
 	p.evaluate(0)
@@ -179,7 +179,7 @@ func TestOneRequestStaysBelowTheGPUTarget(t *testing.T) {
 	assert.Less(t, got["a"], settings().GPUTarget)
 }
 
-// With the signal off, the adapter must not serve it even though dashboards still get their series.
+// With the signal off, the adapter must not serve it, although dashboards still use its series.
 func TestGPUSignalOff(t *testing.T) {
 	s := settings()
 	s.GPUTarget = 0

@@ -1,5 +1,3 @@
-// Package promql holds the program's PromQL to account with Prometheus' own code: its parser, its reader of rule
-// files, its rule manager and its engine. The rules and queries under test are the generated ones, never copies.
 package promql
 
 import (
@@ -44,10 +42,10 @@ func settings() signals.Settings {
 	}
 }
 
-// parserOf is Prometheus' parser as a Prometheus without feature flags uses it.
+// parserOf is Prometheus' parser without feature flags.
 func parserOf() parser.Parser { return parser.NewParser(parser.Options{}) }
 
-// newEngine is Prometheus' engine with its defaults, but for the samples that a query may hold.
+// newEngine returns Prometheus' engine with its defaults, except for the number of samples of a query.
 func newEngine(t *testing.T, maxSamples int) *promql.Engine {
 	t.Helper()
 	return promqltest.NewTestEngineWithOpts(t, promql.EngineOpts{
@@ -78,7 +76,7 @@ func ruleGroups(t *testing.T, engine *promql.Engine, storage *teststorage.TestSt
 	return groups
 }
 
-// ruleFile renders the generated rules as the operator mounts them into Prometheus, after reading them strictly.
+// ruleFile returns the generated rules as the operator mounts them into Prometheus, after parsing them strictly.
 func ruleFile(t *testing.T, s signals.Settings) []byte {
 	t.Helper()
 	require.NoError(t, s.Validate())
@@ -89,7 +87,7 @@ func ruleFile(t *testing.T, s signals.Settings) []byte {
 	return text
 }
 
-// pipeline is a Prometheus that holds given samples and the generated rules, without any scraping.
+// pipeline is a Prometheus with given samples and the generated rules, without scraping.
 type pipeline struct {
 	t        *testing.T
 	settings signals.Settings
@@ -123,7 +121,7 @@ func (p *pipeline) evaluate(at time.Duration) {
 	}
 }
 
-// query gives the vector of an expression; any warning ends the test.
+// query returns the vector of an expression; any warning ends the test.
 func (p *pipeline) query(expr string, at time.Duration) promql.Vector {
 	p.t.Helper()
 	q, err := p.engine.NewInstantQuery(p.t.Context(), p.storage, nil, expr, time.Unix(0, 0).Add(at))
@@ -137,7 +135,7 @@ func (p *pipeline) query(expr string, at time.Duration) promql.Vector {
 	return append(promql.Vector(nil), vector...)
 }
 
-// recorded gives what a rule wrote, as namespace/pod -> value; other labels on it end the test.
+// recorded returns the result of a rule as namespace/pod -> value; other labels end the test.
 func (p *pipeline) recorded(series string, at time.Duration) map[string]float64 {
 	p.t.Helper()
 	got := map[string]float64{}
@@ -151,8 +149,8 @@ func (p *pipeline) recorded(series string, at time.Duration) map[string]float64 
 	return got
 }
 
-// served answers as the adapter does when the HPA asks for a metric of some pods: it finds the rule and series
-// by the series query and the name pattern, fills the query in, and reads one value a pod.
+// served returns the adapter's values of a metric of some pods for the HPA: it selects the rule and series by the series query
+// and the name pattern, fills in the query, and reads one value for each pod.
 func (p *pipeline) served(metric, namespace string, at time.Duration, pods ...string) map[string]float64 {
 	p.t.Helper()
 	catalogue, err := signals.Catalogue(p.settings)
@@ -180,8 +178,8 @@ func (p *pipeline) served(metric, namespace string, at time.Duration, pods ...st
 	return got
 }
 
-// fill executes a metricsQuery with the same delimiters and fields as the adapter. The adapter's own code for it
-// is left out on purpose: it imports the whole of apiserver.
+// fill executes a metricsQuery with the delimiters and fields of the adapter. The adapter's own code is not used, because it
+// imports all of apiserver.
 func fill(t *testing.T, query, series, namespace string, pods ...string) string {
 	t.Helper()
 	parsed, err := template.New("").Delims("<<", ">>").Option("missingkey=error").Parse(query)
@@ -210,12 +208,12 @@ func labelNames(l labels.Labels) []string {
 	return names
 }
 
-// at0 is a load block of single samples at time 0.
+// at0 returns a load block of single samples at time 0.
 func at0(samples ...string) string {
 	return "load 2s\n  " + strings.Join(samples, "\n  ") + "\n"
 }
 
-// requireValues compares with a tolerance for floating point, key by key.
+// requireValues compares key by key, with a tolerance for floating point.
 func requireValues(t *testing.T, want, got map[string]float64, what string) {
 	t.Helper()
 	require.Len(t, got, len(want), "%s: want %v, got %v", what, want, got)

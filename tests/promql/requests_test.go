@@ -60,7 +60,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// Requests are served from the scraped gauge itself: no rule, and so no rule interval, lies in between.
+// Requests are served from the scraped gauge itself, without a rule and its interval.
 func TestRequestsNeedNoRule(t *testing.T) {
 	p := newPipeline(t, settings(), "load 2s\n  "+running("vllm", "a", "0 0 16 16")+"\n")
 	for at, want := range map[time.Duration]float64{2 * time.Second: 0, 4 * time.Second: 16} {

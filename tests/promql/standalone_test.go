@@ -6,8 +6,8 @@ import (
 	"vllm-autoscaling/components/signals"
 )
 
-// Rules that see neither each other's results nor kube-state-metrics, as Google's rule evaluator runs them, give the
-// same, except around readiness: a pod counts from when its server serves series until it stops to.
+// Rules without each other's results and kube-state-metrics, as Google's rule evaluator runs them, return the same, except
+// around readiness: a pod counts as long as its server serves series.
 func TestStandaloneRules(t *testing.T) {
 	s := settings()
 	s.StandaloneRules = true

@@ -61,8 +61,7 @@ func requireVector(t *testing.T, expr string) {
 	require.Equal(t, parser.ValueTypeVector, parsed.Type(), expr)
 }
 
-// A query of the adapter reaches Prometheus with the matchers inside EVERY selector; one selector without them
-// would add other namespaces' pods.
+// A query of the adapter has the matchers inside EVERY selector; a selector without them would add other namespaces' pods.
 func TestAdapterQueriesSelectOnlyTheAskedPods(t *testing.T) {
 	catalogue, err := signals.Catalogue(settings())
 	require.NoError(t, err)

@@ -12,8 +12,8 @@ import (
 	"vllm-autoscaling/components/signals"
 )
 
-// The simulated GPU from the scraped gauge to what the HPA reads, tick by tick. A change shows at the very evaluation
-// that follows it: the whole chain of rules costs one interval.
+// The simulated GPU from the scraped gauge to the HPA's value, tick by tick. A change appears at the next evaluation: the
+// whole chain of rules takes one interval.
 func TestSimulatedGPUOverTime(t *testing.T) {
 	s := settings()
 	s.SimulateGPU = true
@@ -21,7 +21,7 @@ func TestSimulatedGPUOverTime(t *testing.T) {
 		"  "+ready("vllm", "a", "1x20")+"\n"+
 		"  "+running("vllm", "a", "0 1 3 16 0 0 2")+"\n"+
 		"  "+waiting("vllm", "a", "0 0 0 40 0 1 1")+"\n"+
-		// A second server that is not ready yet, and one in a namespace that is none of this deployment's business.
+		// A second server that is not ready yet, and one in another deployment's namespace.
 		"  "+ready("vllm", "b", "0x20")+"\n"+
 		"  "+running("vllm", "b", "5x20")+"\n"+
 		"  "+waiting("vllm", "b", "5x20")+"\n"+
@@ -46,7 +46,7 @@ func TestSimulatedGPUOverTime(t *testing.T) {
 	}
 }
 
-// The simulated series carries what a dcgm-exporter without honoured labels writes, and nothing of the server's target.
+// The simulated series has the labels of a dcgm-exporter without honor_labels, and none of the server's target.
 func TestSimulatedGPUSeriesLooksLikeDCGM(t *testing.T) {
 	s := settings()
 	s.SimulateGPU = true
@@ -68,8 +68,8 @@ func TestSimulatedGPUSeriesLooksLikeDCGM(t *testing.T) {
 	requireValues(t, map[string]float64{"a": signals.SimulatedBusyUtilization, "b": 0}, got, "simulated utilisation")
 }
 
-// A pod that is gone leaves every series at the evaluation after its scrape ended: nothing lingers for the look-back of
-// five minutes, and no other pod suffers.
+// A deleted pod leaves every series at the evaluation after its last scrape: no series stays for the look-back of five
+// minutes, and no other pod is affected.
 func TestPodThatDisappearsTakesItsSeriesAlong(t *testing.T) {
 	p := newPipeline(t, settings(), "load 2s\n"+
 		"  "+ready("vllm", "a", "1x10")+"\n"+
@@ -89,7 +89,7 @@ func TestPodThatDisappearsTakesItsSeriesAlong(t *testing.T) {
 	}
 }
 
-// Exporters and kube-state-metrics are scraped far more slowly than the rules run; between their samples the last one holds.
+// Exporters and kube-state-metrics are scraped less often than the rules run; between their samples the last one is used.
 func TestSlowScrapesLeaveNoGaps(t *testing.T) {
 	p := newPipeline(t, settings(), "load 30s\n"+
 		"  "+ready("vllm", "a", "1 1 1")+"\n"+

@@ -276,7 +276,10 @@ func (r *Runner) action(ctx context.Context, step Step, workspace string, contex
 
 // script runs a step as GitHub's runner does, with files for what it hands over.
 func (r *Runner) script(ctx context.Context, step Step, workspace, files string, env map[string]string, contexts map[string]any) (map[string]string, error) {
-	handed := map[string]string{"GITHUB_OUTPUT": files + ".output", "GITHUB_STEP_SUMMARY": files + ".summary", "GITHUB_PATH": files + ".path", "GITHUB_ENV": files + ".env"}
+	handed := map[string]string{
+		"GITHUB_OUTPUT": files + ".output", "GITHUB_STEP_SUMMARY": files + ".summary",
+		"GITHUB_PATH": files + ".path", "GITHUB_ENV": files + ".env",
+	}
 	for _, file := range handed {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			return nil, err

@@ -86,7 +86,9 @@ func pullRequestOf(repository string) map[string]any {
 }
 
 func TestWhichJobsRun(t *testing.T) {
-	affected := map[string]string{"affected": `stacks=[{"stack":"gke","cloud":"gke"},{"stack":"prod","cloud":"eks"}]\ncount=2\n`, "preview": `changed=true\ndigest=d\n`}
+	affected := map[string]string{
+		"affected": `stacks=[{"stack":"gke","cloud":"gke"},{"stack":"prod","cloud":"eks"}]\ncount=2\n`, "preview": `changed=true\ndigest=d\n`,
+	}
 	none := map[string]string{"affected": `stacks=[]\ncount=0\n`}
 	for _, c := range []struct {
 		name, file, event string
@@ -94,17 +96,23 @@ func TestWhichJobsRun(t *testing.T) {
 		outputs           map[string]string
 		want              map[string]string
 	}{
-		{"a pull request of a branch", "preview.yml", "pull_request", map[string]any{"event": map[string]any{"pull_request": pullRequestOf("team/inference")}}, affected,
+		{"a pull request of a branch", "preview.yml", "pull_request",
+			map[string]any{"event": map[string]any{"pull_request": pullRequestOf("team/inference")}}, affected,
 			map[string]string{"stacks": Success, "preview": Success, "preview/stack": Success}},
-		{"a pull request that affects no stack", "preview.yml", "pull_request", map[string]any{"event": map[string]any{"pull_request": pullRequestOf("team/inference")}}, none,
+		{"a pull request that affects no stack", "preview.yml", "pull_request",
+			map[string]any{"event": map[string]any{"pull_request": pullRequestOf("team/inference")}}, none,
 			map[string]string{"stacks": Success, "preview": Skipped}},
-		{"a pull request of a fork", "preview.yml", "pull_request", map[string]any{"event": map[string]any{"pull_request": pullRequestOf("mallory/inference")}}, affected,
+		{"a pull request of a fork", "preview.yml", "pull_request",
+			map[string]any{"event": map[string]any{"pull_request": pullRequestOf("mallory/inference")}}, affected,
 			map[string]string{"stacks": Skipped, "preview": Skipped}},
-		{"a pull request of Dependabot", "preview.yml", "pull_request", map[string]any{"actor": "dependabot[bot]", "event": map[string]any{"pull_request": pullRequestOf("team/inference")}}, affected,
+		{"a pull request of Dependabot", "preview.yml", "pull_request",
+			map[string]any{"actor": "dependabot[bot]", "event": map[string]any{"pull_request": pullRequestOf("team/inference")}}, affected,
 			map[string]string{"stacks": Skipped, "preview": Skipped}},
 		{"a push", "up.yml", "push", map[string]any{}, affected,
-			map[string]string{"stacks": Success, "deploy": Success, "deploy/plan": Success, "deploy/plan/stack": Success, "deploy/up": Success, "deploy/up/stack": Success}},
-		{"a push without a change of the stack", "up.yml", "push", map[string]any{}, map[string]string{"affected": affected["affected"], "preview": `changed=false\ndigest=d\n`},
+			map[string]string{"stacks": Success, "deploy": Success, "deploy/plan": Success, "deploy/plan/stack": Success,
+				"deploy/up": Success, "deploy/up/stack": Success}},
+		{"a push without a change of the stack", "up.yml", "push", map[string]any{},
+			map[string]string{"affected": affected["affected"], "preview": `changed=false\ndigest=d\n`},
 			map[string]string{"stacks": Success, "deploy": Success, "deploy/plan": Success, "deploy/plan/stack": Success, "deploy/up": Skipped}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -132,7 +140,9 @@ func TestCommentComesAfterAFailedPreview(t *testing.T) {
 	require.Contains(t, runs, ".ci/preview-comment")
 	r := &Runner{
 		Workflows: all, Folder: t.TempDir(), Log: &bytes.Buffer{}, Environment: []string{"PATH=" + os.Getenv("PATH")},
-		Actions:  map[string]func(context.Context, string, map[string]string) error{"actions/none": func(context.Context, string, map[string]string) error { return nil }},
+		Actions: map[string]func(context.Context, string, map[string]string) error{
+			"actions/none": func(context.Context, string, map[string]string) error { return nil },
+		},
 		Contexts: map[string]any{"github": map[string]any{"event_name": "pull_request"}, "vars": map[string]any{}, "secrets": map[string]any{}},
 	}
 	results, err := r.Run(t.Context(), "stack.yml", map[string]any{"command": "preview", "stack": "gke", "cloud": "gke", "environment": "preview-gke"})

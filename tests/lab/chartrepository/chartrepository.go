@@ -1,5 +1,3 @@
-// Package chartrepository serves the lab's charts as a Helm repository over HTTP on 127.0.0.1, so that a stack
-// gets them the way it gets published ones.
 package chartrepository
 
 import (
@@ -27,22 +25,20 @@ import (
 	"vllm-autoscaling/tests/lab/charts"
 )
 
-// ChartsVariable names the environment variable with a folder of unpacked charts. Those found in it are served in
-// place of the stand-ins of the same name.
+// ChartsVariable is the name of the environment variable with a folder of unpacked charts, which replace the lab's charts
+// of the same name.
 const ChartsVariable = "LAB_CHARTS"
 
-// Options say what to serve. The zero value serves the stand-ins and what $LAB_CHARTS names.
+// Options select the charts. The zero value serves the lab's charts and those of $LAB_CHARTS.
 type Options struct {
-	// Charts is a folder of unpacked charts that take the place of stand-ins; "" means $LAB_CHARTS, and none when
-	// that is empty too.
+	// Charts is a folder of unpacked charts, which replace the lab's charts of the same name; "" means $LAB_CHARTS.
 	Charts string
-	// CRDs is a folder of the Prometheus Operator's CustomResourceDefinitions; "" means that of the operator's
-	// module, which is downloaded when missing.
+	// CRDs is a folder of the Prometheus Operator's CustomResourceDefinitions; "" means that of the operator's module, which
+	// is downloaded when missing.
 	CRDs string
 }
 
-// Serve starts a repository with the stand-in charts, or the charts that $LAB_CHARTS names, and returns its URL. It
-// ends with the context.
+// Serve starts a repository with the lab's charts and those of $LAB_CHARTS, and returns its URL. It ends with the context.
 func Serve(ctx context.Context) (string, error) { return ServeCharts(ctx, Options{}) }
 
 // ServeCharts is Serve with the charts and CRDs of the options.
@@ -63,13 +59,12 @@ func ServeCharts(ctx context.Context, o Options) (string, error) {
 	}
 	server := &http.Server{Handler: content, ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
-	// The only error left after a successful listen is the one that closing gives.
+	// After a successful listen the only error is that of closing.
 	go func() { _ = server.Serve(listener) }()
 	return url, nil
 }
 
-// load returns the charts to serve: the stand-ins, those of the same name replaced by the user's, and the user's
-// others.
+// load returns the charts to serve: the user's, and the lab's charts of other names.
 func (o Options) load(ctx context.Context) ([]*chart.Chart, error) {
 	served := map[string]*chart.Chart{}
 	if folder := cmp.Or(o.Charts, os.Getenv(ChartsVariable)); folder != "" {
@@ -106,7 +101,7 @@ func (o Options) load(ctx context.Context) ([]*chart.Chart, error) {
 	return all, nil
 }
 
-// loadFolder reads every chart in a folder; what is no chart in it is left out.
+// loadFolder reads every chart in a folder and ignores everything else.
 func loadFolder(folder string) (map[string]*chart.Chart, error) {
 	found, err := filepath.Glob(filepath.Join(folder, "*", chartutil.ChartfileName))
 	if err != nil {
@@ -162,10 +157,10 @@ func (o Options) addCRDs(ctx context.Context, c *chart.Chart) error {
 	return nil
 }
 
-// content is what the repository holds: file name to bytes.
+// content are the files of the repository by name.
 type content map[string][]byte
 
-// pack makes a repository that will be found at a URL.
+// pack returns a repository with that URL.
 func pack(all []*chart.Chart, url string) (content, error) {
 	dir, err := os.MkdirTemp("", "vllm-autoscaling-lab-charts-")
 	if err != nil {
@@ -197,13 +192,13 @@ func pack(all []*chart.Chart, url string) (content, error) {
 	return held, nil
 }
 
-// ServeHTTP answers with a file of the repository.
+// ServeHTTP serves the files of the repository.
 func (c content) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	data, ok := c[strings.TrimPrefix(r.URL.Path, "/")]
 	if !ok {
 		http.NotFound(w, r)
 		return
 	}
-	// A client that went away is no error of the repository.
+	// An error means that the client has ended.
 	_, _ = io.Copy(w, bytes.NewReader(data))
 }

@@ -42,7 +42,7 @@ func index(t *testing.T, url string) *repo.IndexFile {
 	return &parsed
 }
 
-// crds makes a folder with one small CRD.
+// crds writes a folder with one small CRD.
 func crds(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -11,14 +11,14 @@ import (
 	"vllm-autoscaling/tests/lab/tools"
 )
 
-// operatorModule is the module of the Prometheus Operator, and crdFolder where its CRDs are in it.
+// operatorModule is the module of the Prometheus Operator, crdFolder the folder of its CRDs in it.
 const (
 	operatorModule = "github.com/prometheus-operator/prometheus-operator"
 	crdFolder      = "example/prometheus-operator-crd"
 )
 
-// operatorCRDs returns the folder of the CRDs in the operator's module, in the version that the lab runs. The go
-// command downloads the module when it is not there, and verifies it against go.sum.
+// operatorCRDs returns the folder of the CRDs in the operator's module, in the version that the lab runs. The go command
+// downloads a missing module and verifies it against go.sum.
 func operatorCRDs(ctx context.Context) (string, error) {
 	root, err := tools.ModuleRoot()
 	if err != nil {

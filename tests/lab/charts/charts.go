@@ -1,8 +1,3 @@
-// Package charts holds small Helm charts that stand in for the published ones, which a closed network cannot fetch.
-// They are written for this project: each reads the same values as the chart that it stands in for, as far as the
-// program sets them, and makes objects with the same names, labels, ports and images. The charts carry the versions
-// that the program pins. The operator's CRDs are not part of the tree, the repository that serves the charts adds
-// them from the operator's own module.
 package charts
 
 import (
@@ -22,7 +17,7 @@ const KubePrometheusStack = "kube-prometheus-stack"
 //go:embed all:kube-prometheus-stack all:prometheus-adapter all:dcgm-exporter all:nvidia-device-plugin all:cluster-autoscaler
 var files embed.FS
 
-// Names lists the stand-in charts in alphabetical order.
+// Names returns the names of the lab's charts in alphabetical order.
 func Names() ([]string, error) {
 	entries, err := files.ReadDir(".")
 	if err != nil {
@@ -36,7 +31,7 @@ func Names() ([]string, error) {
 	return names, nil
 }
 
-// Load reads a stand-in chart by its name.
+// Load reads one of the lab's charts by its name.
 func Load(name string) (*chart.Chart, error) {
 	var buffered []*loader.BufferedFile
 	err := fs.WalkDir(files, name, func(path string, entry fs.DirEntry, err error) error {

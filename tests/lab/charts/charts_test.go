@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// rendered is what a chart makes: "Kind namespace/name" to object. Hooks carry a "hook " before it.
+// rendered are the objects of a chart by "Kind namespace/name"; hooks have the prefix "hook ".
 type rendered map[string]*unstructured.Unstructured
 
 // render renders a chart with Helm's own engine, as an install would.
@@ -80,7 +80,7 @@ func keys(r rendered) []string {
 	return out
 }
 
-// programValues are values of the shape that the program gives to kube-prometheus-stack.
+// programValues are values like those that the program sets for kube-prometheus-stack.
 func programValues() map[string]any {
 	return map[string]any{
 		"fullnameOverride": "kps",
@@ -294,7 +294,8 @@ func TestPrometheusAdapterServesOnlyWhatHasRules(t *testing.T) {
 		"defaults":        {nil, []string{"APIService v1beta1.custom.metrics.k8s.io"}},
 		"none":            {map[string]any{"default": false}, nil},
 		"rules elsewhere": {map[string]any{"default": false, "existing": "rules"}, nil},
-		"external only":   {map[string]any{"default": false, "external": []any{map[string]any{"seriesQuery": "x"}}}, []string{"APIService v1beta1.external.metrics.k8s.io"}},
+		"external only": {map[string]any{"default": false, "external": []any{map[string]any{"seriesQuery": "x"}}},
+			[]string{"APIService v1beta1.external.metrics.k8s.io"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -401,7 +402,7 @@ func TestUnknownChart(t *testing.T) {
 	require.ErrorContains(t, err, `"nope"`)
 }
 
-// normal sends a value through YAML, so that numbers compare whatever type they were parsed to.
+// normal converts a value through YAML, so that equal numbers have equal types.
 func normal(t *testing.T, v any) map[string]any {
 	t.Helper()
 	text, err := yaml.Marshal(v)

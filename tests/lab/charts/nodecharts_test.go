@@ -33,7 +33,8 @@ func TestDevicePluginReadsWhatTheProgramSets(t *testing.T) {
 	assert.Len(t, terms, 3, "a node without one of the three labels gets no plugin, as upstream")
 }
 
-// TestDevicePluginRefusesTheDefaultNamespace: as upstream, where the stack would fail only on a real cluster.
+// TestDevicePluginRefusesTheDefaultNamespace checks a refusal of the upstream chart, on which the stack would otherwise fail
+// only on a real cluster.
 func TestDevicePluginRefusesTheDefaultNamespace(t *testing.T) {
 	c, err := Load("nvidia-device-plugin")
 	require.NoError(t, err)

@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,13 +12,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/selection"
 
 	"vllm-autoscaling/tests/lab/controlplane"
 )
 
-// look looks at the cluster as the clouds' node autoscalers and the kubelets of GPU nodes do.
+// look runs one round of the kubelets of GPU nodes, the CSI drivers and the node autoscalers.
 func (c *Cloud) look(ctx context.Context) error {
 	c.mu.Lock()
 	idle := len(c.pools) == 0
@@ -28,7 +25,7 @@ func (c *Cloud) look(ctx context.Context) error {
 		return nil
 	}
 	core := c.options.ControlPlane.Client().CoreV1()
-	// From the API server's cache: this happens every second.
+	// From the API server's cache, because this happens every second.
 	cached := metav1.ListOptions{ResourceVersion: "0"}
 	pods, err := core.Pods("").List(ctx, cached)
 	if err != nil {
@@ -73,7 +70,7 @@ type view struct {
 	deployments []appsv1.Deployment
 }
 
-// kubelets advertise GPUs where a device plugin runs.
+// kubelets updates the GPUs of each node that has a driver.
 func (c *Cloud) kubelets(ctx context.Context, v *view) error {
 	c.mu.Lock()
 	type machine struct {
@@ -122,7 +119,7 @@ func (c *Cloud) grow(v *view) {
 	if len(stuck) == 0 {
 		return
 	}
-	// Room on nodes that are there, or on their way, comes first: the scheduler needs a moment to find it.
+	// Room on existing and starting nodes is used first: the scheduler needs a moment to find it.
 	var coming []*hypothetical
 	for _, p := range c.sortedPools() {
 		upcoming := p.desired - len(p.nodes)
@@ -161,12 +158,12 @@ func (c *Cloud) grow(v *view) {
 	}
 }
 
-// sortedPools are in the order of their names, so that equal choices are always made the same way.
+// sortedPools returns the pools in a fixed order, so that equal choices are always made the same way.
 func (c *Cloud) sortedPools() []*pool {
 	return slices.SortedFunc(maps.Values(c.pools), func(a, b *pool) int { return strings.Compare(a.id, b.id) })
 }
 
-// stuckPods are those that have been unschedulable for long enough.
+// stuckPods returns the pods that have been unschedulable for Options.ScaleUpDelay.
 func (c *Cloud) stuckPods(v *view) []*corev1.Pod {
 	var stuck []*corev1.Pod
 	seen := map[string]time.Time{}
@@ -189,14 +186,14 @@ func (c *Cloud) stuckPods(v *view) []*corev1.Pod {
 	return stuck
 }
 
-// waitsForGPUs says that a node is known to get GPUs and has none yet. An autoscaler knows by a label.
+// waitsForGPUs reports whether a node has no GPUs yet but is labeled as one that gets them.
 func (p *pool) waitsForGPUs(node *corev1.Node) bool {
 	gpus := node.Status.Allocatable[controlplane.GPUResource]
 	return p.gpuCount > 0 && p.gpus != gpusNever && gpus.IsZero() && node.Labels[p.acceleratorLabel] != ""
 }
 
-// template is a node of the pool as an autoscaler imagines it; tags, unless nil, are all that it knows of labels and
-// taints.
+// template returns the node that an autoscaler expects from the pool. tags, unless nil, replace the labels and taints of
+// the pool, which the autoscaler then does not read.
 func (p *pool) template(tags map[string]string) *corev1.Node {
 	node := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Labels: p.nodeLabels(0)},
@@ -233,109 +230,46 @@ func (p *pool) template(tags map[string]string) *corev1.Node {
 	return node
 }
 
-// autoscalerTemplate is what the pool's autoscaler expects of a new node; nil when no autoscaler looks after the pool.
+// installedAutoscaler is a node autoscaler that runs in the cluster as cluster-autoscaler does. Its functions are called
+// with the lock held.
+type installedAutoscaler struct {
+	// runs reports whether it is ready, manages the pool's cluster and is allowed to resize the pool.
+	runs func(c *Cloud, p *pool, v *view) bool
+	// tags are what the autoscaler finds in the cloud about the nodes of a pool that has none, such as their labels.
+	tags func(c *Cloud, p *pool) map[string]string
+}
+
+const (
+	// autoscalerTag is the prefix of the tags that cluster-autoscaler reads, nodeTemplate of those that describe nodes.
+	autoscalerTag = "k8s.io/cluster-autoscaler/"
+	nodeTemplate  = autoscalerTag + "node-template/"
+)
+
+// autoscalerTemplate returns the node that the pool's autoscaler expects to get, nil when no autoscaler manages the pool.
 func (c *Cloud) autoscalerTemplate(p *pool, v *view) *corev1.Node {
-	if !p.needsAutoscaler {
+	installed := p.double.autoscaler
+	if installed == nil {
 		return p.template(nil)
 	}
-	if !c.clusterAutoscalerRuns(p, v) {
+	if !installed.runs(c, p, v) {
 		return nil
 	}
 	for _, name := range p.nodes {
 		if node := v.nodes[name]; node != nil && !p.waitsForGPUs(node) {
-			// With a node to look at, it takes that for the next one.
+			// A further node is expected to be like an existing one.
 			copied := node.DeepCopy()
 			copied.Labels[corev1.LabelHostname] = ""
 			return copied
 		}
 	}
-	tags := map[string]string{}
-	for _, r := range c.all(awsTag, func(r *Resource) bool { return object(r.Inputs).text("autoscalingGroupName") == p.asg }) {
-		tags[object(r.Inputs).text("tag.key")] = object(r.Inputs).text("tag.value")
-	}
-	return p.template(tags)
-}
-
-// clusterAutoscalerRuns says whether a ready cluster-autoscaler looks after the pool's cluster, and may change it.
-func (c *Cloud) clusterAutoscalerRuns(p *pool, v *view) bool {
-	for i := range v.deployments {
-		d := &v.deployments[i]
-		spec := &d.Spec.Template.Spec
-		if d.Status.ReadyReplicas < 1 || !runsImage(spec.Containers, "cluster-autoscaler") {
-			continue
-		}
-		command := strings.Join(slices.Concat(spec.Containers[0].Command, spec.Containers[0].Args), " ")
-		discovers := strings.Contains(command, asgTag+"enabled") && strings.Contains(command, asgTag+p.cluster) && strings.Contains(command, "--cloud-provider=aws")
-		if !discovers {
-			continue
-		}
-		if c.mayResize(p.cluster, d.Namespace, spec.ServiceAccountName) {
-			return true
-		}
-		fmt.Fprintf(c.options.Log, "cloud: cluster-autoscaler %s/%s may not resize the groups of cluster %s\n", d.Namespace, d.Name, p.cluster)
-	}
-	return false
-}
-
-// mayResize says whether a service account has a role that permits to resize the cluster's groups.
-func (c *Cloud) mayResize(cluster, namespace, account string) bool {
-	if !c.hasAddon(cluster, "eks-pod-identity-agent") {
-		return false
-	}
-	for _, association := range c.all(awsPodIdentity, func(r *Resource) bool {
-		in := object(r.Inputs)
-		return in.text("clusterName") == cluster && in.text("namespace") == namespace && in.text("serviceAccount") == account
-	}) {
-		role := c.find(AWSRole, "arn", object(association.Inputs).text("roleArn"))
-		if role == nil || !strings.Contains(object(role.Inputs).text("assumeRolePolicy"), "pods.eks.amazonaws.com") {
-			continue
-		}
-		for _, policy := range c.all(awsInlineRole, func(r *Resource) bool { return object(r.Inputs).text("role") == role.ID }) {
-			if permitsResize(object(policy.Inputs).text("policy"), cluster) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// permitsResize reads a policy for what cluster-autoscaler needs to change a group.
-func permitsResize(document, cluster string) bool {
-	var policy struct {
-		Statement []struct {
-			Effect    string
-			Action    []string
-			Condition map[string]map[string]string
-		}
-	}
-	if json.Unmarshal([]byte(document), &policy) != nil {
-		return false
-	}
-	allowed := map[string]bool{}
-	for _, statement := range policy.Statement {
-		for test, value := range statement.Condition["StringEquals"] {
-			// EKS tags the groups of a cluster so; another cluster's tag lets nothing through.
-			if tag, ok := strings.CutPrefix(test, "aws:ResourceTag/"+asgTag); !ok || tag == "enabled" && value != "true" || tag != "enabled" && (tag != cluster || value != "owned") {
-				statement.Effect = "none"
-			}
-		}
-		for _, action := range statement.Action {
-			allowed[action] = allowed[action] || statement.Effect == "Allow"
-		}
-	}
-	for _, action := range []string{"autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup", "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeTags"} {
-		if !allowed[action] {
-			return false
-		}
-	}
-	return true
+	return p.template(installed.tags(c, p))
 }
 
 // shrink removes nodes that have been empty for long enough.
 func (c *Cloud) shrink(v *view) {
 	seen := map[string]time.Time{}
 	for _, p := range c.sortedPools() {
-		if p.removed || !p.autoscaled || p.needsAutoscaler && !c.clusterAutoscalerRuns(p, v) {
+		if installed := p.double.autoscaler; p.removed || !p.autoscaled || installed != nil && !installed.runs(c, p, v) {
 			continue
 		}
 		for _, name := range slices.Clone(p.nodes) {
@@ -356,93 +290,7 @@ func (c *Cloud) shrink(v *view) {
 	c.idleSince = seen
 }
 
-// keepsNode says that a pod is no DaemonSet's: those end with their node.
+// keepsNode reports whether a pod prevents the removal of its node: the pods of DaemonSets do not.
 func keepsNode(pod *corev1.Pod) bool {
 	return !slices.ContainsFunc(pod.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.Kind == "DaemonSet" })
-}
-
-// hypothetical is a node as an autoscaler plans with it.
-type hypothetical struct {
-	node *corev1.Node
-	free corev1.ResourceList
-}
-
-// occupied is a node with what its pods leave of it.
-func (v *view) occupied(node *corev1.Node) *hypothetical {
-	h := newHypothetical(node)
-	for _, pod := range v.pods[node.Name] {
-		for name, used := range requests(pod) {
-			left := h.free[name]
-			left.Sub(used)
-			h.free[name] = left
-		}
-	}
-	return h
-}
-
-func newHypothetical(node *corev1.Node) *hypothetical {
-	return &hypothetical{node: node, free: node.Status.Allocatable.DeepCopy()}
-}
-
-// take puts a pod on the node if it fits.
-func (h *hypothetical) take(pod *corev1.Pod) bool {
-	if !selects(&pod.Spec, h.node.Labels) || !tolerates(pod.Spec.Tolerations, h.node.Spec.Taints) {
-		return false
-	}
-	left := h.free.DeepCopy()
-	for name, wanted := range requests(pod) {
-		if name == corev1.ResourceEphemeralStorage {
-			continue // disks are not simulated
-		}
-		have := left[name]
-		if have.Cmp(wanted) < 0 {
-			return false
-		}
-		have.Sub(wanted)
-		left[name] = have
-	}
-	h.free = left
-	return true
-}
-
-func requests(pod *corev1.Pod) corev1.ResourceList {
-	total := corev1.ResourceList{corev1.ResourcePods: resource.MustParse("1")}
-	for _, container := range pod.Spec.Containers {
-		for name, quantity := range container.Resources.Requests {
-			sum := total[name]
-			sum.Add(quantity)
-			total[name] = sum
-		}
-	}
-	return total
-}
-
-func tolerates(tolerations []corev1.Toleration, taints []corev1.Taint) bool {
-	return !slices.ContainsFunc(taints, func(taint corev1.Taint) bool {
-		return taint.Effect != corev1.TaintEffectPreferNoSchedule && !slices.ContainsFunc(tolerations, func(t corev1.Toleration) bool {
-			return (t.Key == "" || t.Key == taint.Key) && (t.Effect == "" || t.Effect == taint.Effect) &&
-				(t.Operator == corev1.TolerationOpExists || t.Value == taint.Value)
-		})
-	})
-}
-
-// selects says whether node selector and required node affinity match the labels.
-func selects(spec *corev1.PodSpec, nodeLabels map[string]string) bool {
-	if !labels.SelectorFromSet(spec.NodeSelector).Matches(labels.Set(nodeLabels)) {
-		return false
-	}
-	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil || spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
-		return true
-	}
-	terms := spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
-	return slices.ContainsFunc(terms, func(term corev1.NodeSelectorTerm) bool {
-		return !slices.ContainsFunc(term.MatchExpressions, func(e corev1.NodeSelectorRequirement) bool {
-			operators := map[corev1.NodeSelectorOperator]selection.Operator{
-				corev1.NodeSelectorOpIn: selection.In, corev1.NodeSelectorOpNotIn: selection.NotIn, corev1.NodeSelectorOpExists: selection.Exists,
-				corev1.NodeSelectorOpDoesNotExist: selection.DoesNotExist, corev1.NodeSelectorOpGt: selection.GreaterThan, corev1.NodeSelectorOpLt: selection.LessThan,
-			}
-			requirement, err := labels.NewRequirement(e.Key, operators[e.Operator], e.Values)
-			return err != nil || !requirement.Matches(labels.Set(nodeLabels))
-		})
-	})
 }

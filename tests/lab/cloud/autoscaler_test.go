@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// modelPod asks for a GPU as the server does.
+// modelPod returns a pod that requests a GPU like the model server.
 func modelPod(name string, change func(*corev1.Pod)) *corev1.Pod {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "vllm", UID: types.UID(name)},
@@ -25,7 +25,8 @@ func modelPod(name string, change func(*corev1.Pod)) *corev1.Pod {
 			Containers: []corev1.Container{{Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
 				"nvidia.com/gpu": resource.MustParse("1"), corev1.ResourceCPU: resource.MustParse("2"), corev1.ResourceMemory: resource.MustParse("10Gi")}}}},
 		},
-		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable}}},
+		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse,
+			Reason: corev1.PodReasonUnschedulable}}},
 	}
 	if change != nil {
 		change(pod)
@@ -39,7 +40,7 @@ const resizePolicy = `{"Statement":[{"Effect":"Allow","Action":["autoscaling:Des
 
 const podTrust = `{"Statement":[{"Effect":"Allow","Action":["sts:AssumeRole","sts:TagSession"],"Principal":{"Service":"pods.eks.amazonaws.com"}}]}`
 
-// autoscaledGroup is a group that grows from zero: with tags, permissions and the autoscaler itself.
+// autoscaledGroup is a node group with everything that it needs to grow from zero.
 type autoscaledGroup struct {
 	policy, ami string
 	tags        map[string]string
@@ -61,7 +62,8 @@ func autoscalerDeployment(cluster string, ready int32) appsv1.Deployment {
 		Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
 			ServiceAccountName: "cluster-autoscaler",
 			Containers: []corev1.Container{{Image: "registry.k8s.io/autoscaling/cluster-autoscaler:v1.34.0", Command: []string{
-				"./cluster-autoscaler", "--cloud-provider=aws", "--node-group-auto-discovery=asg:tag=k8s.io/cluster-autoscaler/enabled,k8s.io/cluster-autoscaler/" + cluster,
+				"./cluster-autoscaler", "--cloud-provider=aws",
+				"--node-group-auto-discovery=asg:tag=k8s.io/cluster-autoscaler/enabled,k8s.io/cluster-autoscaler/" + cluster,
 			}}},
 		}}},
 		Status: appsv1.DeploymentStatus{ReadyReplicas: ready},
@@ -73,18 +75,20 @@ func (g autoscaledGroup) make(t *testing.T, c *Cloud) *pool {
 	eksScene(t, c)
 	group := mustMake(t, c, EKSNodeGroup, with(nodeGroup(c), map[string]any{"amiType": g.ami}))
 	for key, value := range g.tags {
-		mustMake(t, c, awsTag, map[string]any{"autoscalingGroupName": group.Outputs["asg"], "tag": map[string]any{"key": nodeTemplate + key, "value": value, "propagateAtLaunch": false}})
+		mustMake(t, c, awsTag, map[string]any{"autoscalingGroupName": group.Outputs["asg"], "tag": map[string]any{"key": nodeTemplate + key,
+			"value": value, "propagateAtLaunch": false}})
 	}
 	mustMake(t, c, AWSRole, map[string]any{"name": "scaler", "assumeRolePolicy": podTrust})
 	mustMake(t, c, awsInlineRole, map[string]any{"name": "scaler", "role": "scaler", "policy": g.policy})
-	mustMake(t, c, awsPodIdentity, map[string]any{"clusterName": "c", "namespace": "kube-system", "serviceAccount": "cluster-autoscaler", "roleArn": roleArn("scaler")})
+	mustMake(t, c, awsPodIdentity, map[string]any{"clusterName": "c", "namespace": "kube-system", "serviceAccount": "cluster-autoscaler",
+		"roleArn": roleArn("scaler")})
 	if g.agent {
 		mustMake(t, c, EKSAddon, map[string]any{"clusterName": "c", "addonName": "eks-pod-identity-agent"})
 	}
 	return c.pools[group.ID]
 }
 
-// grown is by how many nodes a pool wants to grow for pods.
+// grown returns the number of nodes that the autoscaler adds to a pool for pods.
 func grown(c *Cloud, p *pool, v *view) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,7 +99,7 @@ func grown(c *Cloud, p *pool, v *view) int {
 	return p.desired - before
 }
 
-// TestEKSGrowsOnlyWithEverythingInPlace: each of these is a way in which a real group stays at zero.
+// TestEKSGrowsOnlyWithEverythingInPlace checks the ways in which a real group stays at zero.
 func TestEKSGrowsOnlyWithEverythingInPlace(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*autoscaledGroup)
@@ -136,7 +140,7 @@ func TestEKSGrowsOnlyWithEverythingInPlace(t *testing.T) {
 	}
 }
 
-// TestGrowsForWhatDoesNotFitOnly: room on nodes that are there, or on their way, comes first.
+// TestGrowsForWhatDoesNotFitOnly checks that room on existing and starting nodes is used first.
 func TestGrowsForWhatDoesNotFitOnly(t *testing.T) {
 	c, plane := newTestCloud(t)
 	gkeScene(t, c)
@@ -155,7 +159,7 @@ func TestGrowsForWhatDoesNotFitOnly(t *testing.T) {
 	assert.Equal(t, 1, grown(c, p, v))
 	delete(node.Status.Allocatable, "nvidia.com/gpu")
 	delete(v.pods, node.Name)
-	assert.Zero(t, grown(c, p, v), "the label says that the node is about to get GPUs")
+	assert.Zero(t, grown(c, p, v), "the label shows that the node is about to get GPUs")
 }
 
 func TestShrinksToItsMinimumOnly(t *testing.T) {
@@ -202,7 +206,7 @@ func TestAnotherMachineTypeReplacesTheNodesOneByOne(t *testing.T) {
 		c.mu.Lock()
 		left := len(c.pools[r.ID].nodes)
 		c.mu.Unlock()
-		assert.GreaterOrEqual(t, left, 1, "the other one goes on")
+		assert.GreaterOrEqual(t, left, 1, "the other one stays")
 		var types []string
 		for _, n := range plane.all() {
 			types = append(types, n.Labels["node.kubernetes.io/instance-type"])

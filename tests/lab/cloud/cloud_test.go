@@ -23,7 +23,7 @@ import (
 	"vllm-autoscaling/tests/lab/controlplane"
 )
 
-// fakeControlPlane takes nodes and has no API server.
+// fakeControlPlane stores nodes and has no API server.
 type fakeControlPlane struct {
 	client kubernetes.Interface
 	mu     sync.Mutex
@@ -58,11 +58,12 @@ func (f *fakeControlPlane) all() []controlplane.Node {
 	return slices.Collect(maps.Values(f.nodes))
 }
 
-// newTestCloud has clouds whose operations take no time.
+// newTestCloud starts clouds whose operations take no time.
 func newTestCloud(t *testing.T) (*Cloud, *fakeControlPlane) {
 	t.Helper()
 	plane := &fakeControlPlane{client: fake.NewClientset(), nodes: map[string]controlplane.Node{}}
-	c, err := Start(Options{ControlPlane: plane, OperationTime: time.Millisecond, NodeStartTime: time.Millisecond, ScaleUpDelay: time.Nanosecond, IdleTime: time.Hour})
+	c, err := Start(Options{ControlPlane: plane, OperationTime: time.Millisecond, NodeStartTime: time.Millisecond, ScaleUpDelay: time.Nanosecond,
+		IdleTime: time.Hour})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Stop()) })
 	return c, plane
@@ -77,7 +78,7 @@ func mustMake(t *testing.T, c *Cloud, token string, inputs map[string]any) *Reso
 	return r
 }
 
-// with is a copy of inputs with changes; nil takes one away.
+// with returns a copy of inputs with changes; nil removes an input.
 func with(inputs map[string]any, changes map[string]any) map[string]any {
 	all := maps.Clone(inputs)
 	for key, value := range changes {
@@ -89,14 +90,14 @@ func with(inputs map[string]any, changes map[string]any) map[string]any {
 	return all
 }
 
-// TestVersionsAreThoseOfTheProgram: the engine asks for the plugin of the SDK's version.
+// TestVersionsAreThoseOfTheProgram checks the providers' versions: the engine requires the plugin of the SDK's version.
 func TestVersionsAreThoseOfTheProgram(t *testing.T) {
 	goMod, err := os.ReadFile("../../../go.mod")
 	require.NoError(t, err)
-	for name, module := range map[string]string{"gcp": "pulumi-gcp/sdk/v7", "aws": "pulumi-aws/sdk/v6", "azure-native": "pulumi-azure-native-sdk/v2"} {
-		found := regexp.MustCompile(regexp.QuoteMeta(module) + ` v(\S+)`).FindSubmatch(goMod)
-		require.NotNil(t, found, module)
-		assert.Equal(t, string(found[1]), Packages[name])
+	for _, d := range doubles() {
+		found := regexp.MustCompile(regexp.QuoteMeta(d.sdk) + ` v(\S+)`).FindSubmatch(goMod)
+		require.NotNil(t, found, d.sdk)
+		assert.Equal(t, string(found[1]), d.version, d.sdk)
 	}
 }
 
@@ -123,14 +124,15 @@ var (
 
 func TestGKENodes(t *testing.T) {
 	for name, test := range map[string]struct {
-		// before says that a pool without GPUs is there.
+		// before reports whether there is already a pool without GPUs.
 		before bool
 		config map[string]any
 		taints []string
 		labels map[string]string
 		gpus   int
 	}{
-		"a plain pool": {config: map[string]any{"machineType": "e2-standard-4"}, labels: map[string]string{"cloud.google.com/machine-family": "e2", "topology.kubernetes.io/zone": "europe-west4-a"}},
+		"a plain pool": {config: map[string]any{"machineType": "e2-standard-4"}, labels: map[string]string{"cloud.google.com/machine-family": "e2",
+			"topology.kubernetes.io/zone": "europe-west4-a"}},
 		"the declared GPU taint is the only one": {
 			before: true, gpus: 1, taints: []string{"nvidia.com/gpu=present:NoSchedule"},
 			config: map[string]any{"machineType": "g2-standard-4", "guestAccelerators": l4("LATEST"), "taints": []any{gpuTaint}},
@@ -144,7 +146,8 @@ func TestGKENodes(t *testing.T) {
 			gpus: 1, config: map[string]any{"machineType": "g2-standard-4", "guestAccelerators": l4("DEFAULT")},
 		},
 		"without a driver no GPU": {
-			config: map[string]any{"machineType": "g2-standard-4", "guestAccelerators": l4("")}, labels: map[string]string{"cloud.google.com/gke-accelerator": "nvidia-l4"},
+			config: map[string]any{"machineType": "g2-standard-4", "guestAccelerators": l4("")},
+			labels: map[string]string{"cloud.google.com/gke-accelerator": "nvidia-l4"},
 		},
 		"spot": {config: map[string]any{"machineType": "e2-standard-4", "spot": true}, labels: map[string]string{"cloud.google.com/gke-spot": "true"}},
 	} {
@@ -174,7 +177,7 @@ func taintTexts(n controlplane.Node) []string {
 	return all
 }
 
-// scene makes what a test needs around the resource that it is about.
+// scene creates the resources that the tested one depends on.
 type scene func(t *testing.T, c *Cloud)
 
 func gkeScene(t *testing.T, c *Cloud) { mustMake(t, c, GKECluster, gkeCluster) }
@@ -210,7 +213,8 @@ func eksNetworkScene(t *testing.T, c *Cloud) {
 func roleArn(name string) string { return "arn:aws:iam::" + AWSAccount + ":role/" + name }
 
 func eksClusterInputs(c *Cloud) map[string]any {
-	return map[string]any{"name": "c", "roleArn": roleArn("cluster"), "vpcConfig": map[string]any{"subnetIds": subnetIDs(c)}, "accessConfig": map[string]any{"authenticationMode": "API"}}
+	return map[string]any{"name": "c", "roleArn": roleArn("cluster"), "vpcConfig": map[string]any{"subnetIds": subnetIDs(c)},
+		"accessConfig": map[string]any{"authenticationMode": "API"}}
 }
 
 func subnetIDs(c *Cloud) []any {
@@ -229,12 +233,13 @@ func eksScene(t *testing.T, c *Cloud) {
 }
 
 func nodeGroup(c *Cloud) map[string]any {
-	return map[string]any{"clusterName": "c", "nodeGroupName": "gpu", "nodeRoleArn": roleArn("nodes"), "subnetIds": subnetIDs(c), "instanceTypes": []any{"g6.xlarge"},
-		"amiType": "AL2023_x86_64_NVIDIA", "scalingConfig": map[string]any{"minSize": 0.0, "desiredSize": 0.0, "maxSize": 3.0},
+	return map[string]any{"clusterName": "c", "nodeGroupName": "gpu", "nodeRoleArn": roleArn("nodes"), "subnetIds": subnetIDs(c),
+		"instanceTypes": []any{"g6.xlarge"},
+		"amiType":       "AL2023_x86_64_NVIDIA", "scalingConfig": map[string]any{"minSize": 0.0, "desiredSize": 0.0, "maxSize": 3.0},
 		"labels": map[string]any{"nvidia.com/gpu.present": "true"}, "taints": []any{gpuTaint}}
 }
 
-// TestRefusedCreations are inputs that the cloud's API, or its provider, refuses.
+// TestRefusedCreations checks inputs that the cloud's API or its provider refuses.
 func TestRefusedCreations(t *testing.T) {
 	fixed := func(inputs map[string]any) func(*Cloud) map[string]any {
 		return func(*Cloud) map[string]any { return inputs }
@@ -243,24 +248,29 @@ func TestRefusedCreations(t *testing.T) {
 		return func(c *Cloud) map[string]any { return with(nodeGroup(c), changes) }
 	}
 	for name, test := range map[string]struct {
-		scene  scene
-		token  string
-		inputs func(*Cloud) map[string]any
-		says   string
+		scene   scene
+		token   string
+		inputs  func(*Cloud) map[string]any
+		message string
 	}{
 		"an unknown input":         {nil, GKECluster, fixed(with(gkeCluster, map[string]any{"colour": "red"})), `unknown key "colour"`},
 		"an input of another type": {nil, GKECluster, fixed(with(gkeCluster, map[string]any{"initialNodeCount": "one"})), "initialNodeCount must be of type integer"},
 		"a missing input":          {nil, GKENodePool, fixed(map[string]any{"name": "x"}), `missing required property "cluster"`},
-		"a component that there is not": {nil, GKECluster, fixed(with(gkeCluster, map[string]any{"monitoringConfig": map[string]any{"enableComponents": []any{"GPU"}}})),
+		"a component that there is not": {nil, GKECluster,
+			fixed(with(gkeCluster, map[string]any{"monitoringConfig": map[string]any{"enableComponents": []any{"GPU"}}})),
 			"monitoringConfig.enableComponents"},
 		"no such network":              {nil, GKECluster, fixed(with(gkeCluster, map[string]any{"network": "nope"})), `network "nope" not found`},
 		"a second cluster of the name": {gkeScene, GKECluster, fixed(gkeCluster), "Already exists"},
 		"no initial node":              {nil, GKECluster, fixed(with(gkeCluster, map[string]any{"initialNodeCount": nil})), "initial_node_count"},
-		"a duplicated taint":           {gkeScene, GKENodePool, fixed(gkePoolOf("p", map[string]any{"machineType": "e2-medium", "taints": []any{gpuTaint, gpuTaint}})), "duplicate taint nvidia.com/gpu"},
-		"an effect of another cloud": {gkeScene, GKENodePool, fixed(gkePoolOf("p", map[string]any{"taints": []any{map[string]any{"key": "a", "value": "b", "effect": "NoSchedule"}}})),
+		"a duplicated taint": {gkeScene, GKENodePool,
+			fixed(gkePoolOf("p", map[string]any{"machineType": "e2-medium", "taints": []any{gpuTaint, gpuTaint}})), "duplicate taint nvidia.com/gpu"},
+		"an effect of another cloud": {gkeScene, GKENodePool,
+			fixed(gkePoolOf("p", map[string]any{"taints": []any{map[string]any{"key": "a", "value": "b", "effect": "NoSchedule"}}})),
 			"effect"},
-		"a GPU that the machine does not carry": {gkeScene, GKENodePool, fixed(gkePoolOf("p", map[string]any{"machineType": "g2-standard-24", "guestAccelerators": l4("DEFAULT")})), "carries 2 nvidia-l4"},
-		"both kinds of limits": {gkeScene, GKENodePool, fixed(with(gkePoolOf("p", nil), map[string]any{"nodeConfig": nil, "autoscaling": map[string]any{"totalMaxNodeCount": 1.0, "maxNodeCount": 1.0}})),
+		"a GPU that the machine does not carry": {gkeScene, GKENodePool,
+			fixed(gkePoolOf("p", map[string]any{"machineType": "g2-standard-24", "guestAccelerators": l4("DEFAULT")})), "carries 2 nvidia-l4"},
+		"both kinds of limits": {gkeScene, GKENodePool, fixed(with(gkePoolOf("p", nil), map[string]any{"nodeConfig": nil,
+			"autoscaling": map[string]any{"totalMaxNodeCount": 1.0, "maxNodeCount": 1.0}})),
 			"conflicts with"},
 		"a count beside limits": {gkeScene, GKENodePool, fixed(with(gkePoolOf("p", nil), map[string]any{"nodeConfig": nil, "nodeCount": 1.0})), "nodeCount"},
 
@@ -273,7 +283,8 @@ func TestRefusedCreations(t *testing.T) {
 		"a node role without its policies": {eksScene, EKSNodeGroup, groupWith(map[string]any{"nodeRoleArn": roleArn("bare")}), "AmazonEKSWorkerNodePolicy"},
 		"Amazon Linux 2":                   {eksScene, EKSNodeGroup, groupWith(map[string]any{"amiType": "AL2_x86_64_GPU"}), "no longer supported"},
 		"an image that there is not":       {eksScene, EKSNodeGroup, groupWith(map[string]any{"amiType": "AL2023_NVIDIA"}), "amiType"},
-		"sizes":                            {eksScene, EKSNodeGroup, groupWith(map[string]any{"scalingConfig": map[string]any{"minSize": 2.0, "desiredSize": 0.0, "maxSize": 3.0}}), "between minimum"},
+		"sizes": {eksScene, EKSNodeGroup,
+			groupWith(map[string]any{"scalingConfig": map[string]any{"minSize": 2.0, "desiredSize": 0.0, "maxSize": 3.0}}), "between minimum"},
 		"nodes without a CNI": {func(t *testing.T, c *Cloud) {
 			eksNetworkScene(t, c)
 			mustMake(t, c, EKSCluster, with(eksClusterInputs(c), map[string]any{"bootstrapSelfManagedAddons": false}))
@@ -282,15 +293,19 @@ func TestRefusedCreations(t *testing.T) {
 		"an overlapping subnet": {eksNetworkScene, AWSSubnet, func(c *Cloud) map[string]any {
 			return map[string]any{"vpcId": c.Find(AWSVpc, "cidrBlock", "10.0.0.0/16").ID, "cidrBlock": "10.0.1.0/25", "availabilityZone": "eu-west-1a"}
 		}, "overlaps"},
-		"a policy that AWS does not have": {eksNetworkScene, AWSRolePolicy, fixed(map[string]any{"role": "bare", "policyArn": "arn:aws:iam::aws:policy/AmazonEKSPolicy"}), "NoSuchEntity"},
-		"a policy that is no JSON":        {nil, AWSRole, fixed(map[string]any{"name": "r", "assumeRolePolicy": "{"}), "invalid JSON policy"},
+		"a policy that AWS does not have": {eksNetworkScene, AWSRolePolicy,
+			fixed(map[string]any{"role": "bare", "policyArn": "arn:aws:iam::aws:policy/AmazonEKSPolicy"}), "NoSuchEntity"},
+		"a policy that is no JSON": {nil, AWSRole, fixed(map[string]any{"name": "r", "assumeRolePolicy": "{"}), "invalid JSON policy"},
 
-		"a pool's name":             {aksScene, AKSAgentPool, fixed(with(agentPool, map[string]any{"agentPoolName": "GPU-pool"})), "lower-case letters"},
-		"a taint of another form":   {aksScene, AKSAgentPool, fixed(with(agentPool, map[string]any{"nodeTaints": []any{"nvidia.com/gpu:NoSchedule"}})), "key=value:Effect"},
-		"a duplicated taint of AKS": {aksScene, AKSAgentPool, fixed(with(agentPool, map[string]any{"nodeTaints": []any{"a=b:NoSchedule", "a=c:NoSchedule"}})), "duplicate taint"},
-		"a reserved label":          {aksScene, AKSAgentPool, fixed(with(agentPool, map[string]any{"nodeLabels": map[string]any{"kubernetes.azure.com/accelerator": "x"}})), "reserved prefix"},
-		"limits":                    {aksScene, AKSAgentPool, fixed(with(agentPool, map[string]any{"count": 5.0})), "between minCount"},
-		"no group":                  {nil, AKSCluster, fixed(aksInputs), `resourceGroupName "g" not found`},
+		"a pool's name": {aksScene, AKSAgentPool, fixed(with(agentPool, map[string]any{"agentPoolName": "GPU-pool"})), "lower-case letters"},
+		"a taint of another form": {aksScene, AKSAgentPool, fixed(with(agentPool, map[string]any{"nodeTaints": []any{"nvidia.com/gpu:NoSchedule"}})),
+			"key=value:Effect"},
+		"a duplicated taint of AKS": {aksScene, AKSAgentPool,
+			fixed(with(agentPool, map[string]any{"nodeTaints": []any{"a=b:NoSchedule", "a=c:NoSchedule"}})), "duplicate taint"},
+		"a reserved label": {aksScene, AKSAgentPool,
+			fixed(with(agentPool, map[string]any{"nodeLabels": map[string]any{"kubernetes.azure.com/accelerator": "x"}})), "reserved prefix"},
+		"limits":   {aksScene, AKSAgentPool, fixed(with(agentPool, map[string]any{"count": 5.0})), "between minCount"},
+		"no group": {nil, AKSCluster, fixed(aksInputs), `resourceGroupName "g" not found`},
 		"local accounts without another way": {func(t *testing.T, c *Cloud) {
 			mustMake(t, c, AzureResourceGroup, map[string]any{"resourceGroupName": "g", "location": "westeurope"})
 		}, AKSCluster, fixed(with(aksInputs, map[string]any{"disableLocalAccounts": true})), "Entra"},
@@ -301,17 +316,17 @@ func TestRefusedCreations(t *testing.T) {
 				test.scene(t, c)
 			}
 			_, err := c.Make(test.token, settings, test.inputs(c))
-			require.ErrorContains(t, err, test.says)
+			require.ErrorContains(t, err, test.message)
 		})
 	}
 }
 
-// TestRefusedDeletions are deletions that the cloud refuses until something else is gone.
+// TestRefusedDeletions checks deletions that the cloud refuses until something else is deleted.
 func TestRefusedDeletions(t *testing.T) {
 	for name, test := range map[string]struct {
 		scene          scene
 		token, by, key string
-		says           string
+		message        string
 	}{
 		"a protected cluster": {func(t *testing.T, c *Cloud) {
 			mustMake(t, c, GKECluster, with(gkeCluster, map[string]any{"deletionProtection": nil}))
@@ -345,13 +360,13 @@ func TestRefusedDeletions(t *testing.T) {
 			test.scene(t, c)
 			r := c.Find(test.token, test.by, test.key)
 			require.NotNil(t, r)
-			require.ErrorContains(t, c.Remove(test.token, r.ID), test.says)
+			require.ErrorContains(t, c.Remove(test.token, r.ID), test.message)
 			assert.NotNil(t, c.Find(test.token, test.by, test.key))
 		})
 	}
 }
 
-// TestWhatGoesWithACluster: pools, their nodes and what is bound to the cluster.
+// TestWhatGoesWithACluster checks that a deleted cluster takes its pools, their nodes and what is bound to it along.
 func TestWhatGoesWithACluster(t *testing.T) {
 	c, plane := newTestCloud(t)
 	aksScene(t, c)
@@ -370,13 +385,14 @@ func TestAKSNodes(t *testing.T) {
 	nodes := slices.DeleteFunc(plane.all(), func(n controlplane.Node) bool { return n.Labels["agentpool"] != "gpu" })
 	require.Len(t, nodes, 1)
 	node := nodes[0]
-	assert.ElementsMatch(t, []string{"nvidia.com/gpu=present:NoSchedule", "kubernetes.azure.com/scalesetpriority=spot:NoSchedule"}, taintTexts(node), "AKS adds the spot taint")
+	assert.ElementsMatch(t, []string{"nvidia.com/gpu=present:NoSchedule", "kubernetes.azure.com/scalesetpriority=spot:NoSchedule"}, taintTexts(node),
+		"AKS adds the spot taint")
 	assert.Equal(t, "spot", node.Labels["kubernetes.azure.com/scalesetpriority"])
 	assert.Equal(t, "nvidia", node.Labels["kubernetes.azure.com/accelerator"])
 	assert.Zero(t, node.GPUs, "until the device plugin runs on it")
 }
 
-// TestCloudCompletesWhatItHasBegun: the caller is gone, the resource is there.
+// TestCloudCompletesWhatItHasBegun checks that a resource is created also when its caller has ended.
 func TestCloudCompletesWhatItHasBegun(t *testing.T) {
 	c, _ := newTestCloud(t)
 	provider, err := c.Provider("gcp")

@@ -3,42 +3,36 @@ package cloud
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 )
 
 // Call is a call of an authentication program.
 type Call struct {
-	// Program is gke-gcloud-auth-plugin, aws or kubelogin.
+	// Program is one of Programs.
 	Program string
-	// Args are its arguments, Info the value of KUBERNETES_EXEC_INFO.
+	// Args are its arguments, Info is the value of KUBERNETES_EXEC_INFO.
 	Args []string
 	Info string
 }
 
-// Answer is what the program prints and how it ends.
+// Answer is the output of the program and its exit status.
 type Answer struct {
 	Stdout, Stderr string
 	Code           int
 }
 
-// credentials answers as the program would, with the lab's credentials for the cluster that is meant. Where the real
-// program hands out a token that the cluster then refuses, so does this one.
+// credentials returns the program's output, with the lab's credentials for the cluster. Where the real program would
+// print a token that the cluster then refuses, so does this one.
 func (c *Cloud) credentials(call Call) Answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var token string
-	var err error
-	switch call.Program {
-	case "gke-gcloud-auth-plugin":
-		token, err = c.gkeToken(call)
-	case "aws":
-		token, err = c.eksToken(call)
-	case "kubelogin":
-		token, err = c.aksToken(call)
-	default:
-		err = fmt.Errorf("no program %q in the lab", call.Program)
+	err := fmt.Errorf("no program %q in the lab", call.Program)
+	for _, d := range c.doubles {
+		if d.program == call.Program {
+			token, err = d.token(c, call)
+		}
 	}
 	if err != nil {
 		return Answer{Stderr: fmt.Sprintf("%s: %v\n", call.Program, err), Code: 1}
@@ -52,7 +46,7 @@ func (c *Cloud) credentials(call Call) Answer {
 	return Answer{Stdout: string(credential) + "\n"}
 }
 
-// token is the administrator's, or for a cluster that there is not one that no API server takes.
+// token returns the administrator's token, or for no cluster one that every API server refuses.
 func (c *Cloud) token(cluster *Resource) string {
 	if cluster == nil {
 		return "refused-" + randomHex(32)
@@ -60,82 +54,7 @@ func (c *Cloud) token(cluster *Resource) string {
 	return c.options.ControlPlane.Config().BearerToken
 }
 
-// gkeToken: the plugin takes no arguments that say which cluster; kubectl tells it when asked to.
-func (c *Cloud) gkeToken(call Call) (string, error) {
-	if len(call.Args) > 0 {
-		return "", fmt.Errorf("unknown argument %q", call.Args[0])
-	}
-	var info struct {
-		Spec struct{ Cluster struct{ Server string } }
-	}
-	if err := json.Unmarshal([]byte(call.Info), &info); err != nil || info.Spec.Cluster.Server == "" {
-		return "", fmt.Errorf("KUBERNETES_EXEC_INFO does not tell the cluster: set provideClusterInfo")
-	}
-	server, err := url.Parse(info.Spec.Cluster.Server)
-	if err != nil {
-		return "", err
-	}
-	cluster := c.clusterAt(server.Host)
-	if cluster != nil && cluster.Token != GKECluster {
-		cluster = nil
-	}
-	return c.token(cluster), nil
-}
-
-// eksToken: the token is signed for a cluster's name in a region, and another cluster refuses it.
-func (c *Cloud) eksToken(call Call) (string, error) {
-	words, flags, err := parseFlags(call.Args, "--region", "--cluster-name", "--output", "--role-arn", "--profile", "--cluster-id")
-	if err != nil {
-		return "", err
-	}
-	if !slices.Equal(words, []string{"eks", "get-token"}) {
-		return "", fmt.Errorf("argument operation: Invalid choice: %s", strings.Join(words, " "))
-	}
-	switch {
-	case flags["--cluster-name"] == "" && flags["--cluster-id"] == "":
-		return "", fmt.Errorf("Either parameter --cluster-name or --cluster-id must be specified") //nolint:staticcheck // the program's words
-	case flags["--region"] == "":
-		return "", fmt.Errorf("You must specify a region. You can also configure your region by running \"aws configure\"") //nolint:staticcheck // the program's words
-	case flags["--output"] != "" && flags["--output"] != "json":
-		return "", fmt.Errorf("output %s is no ExecCredential that kubectl reads", flags["--output"])
-	}
-	cluster := c.find(EKSCluster, "", flags["--cluster-name"])
-	if cluster != nil && cluster.Region != flags["--region"] {
-		cluster = nil
-	}
-	return c.token(cluster), nil
-}
-
-// aksToken: the token is made out to all AKS clusters of a tenant.
-func (c *Cloud) aksToken(call Call) (string, error) {
-	words, flags, err := parseFlags(call.Args, "--login", "--server-id", "--tenant-id", "--environment", "--client-id")
-	if err != nil {
-		return "", err
-	}
-	if !slices.Equal(words, []string{"get-token"}) {
-		return "", fmt.Errorf("unknown command %q", strings.Join(words, " "))
-	}
-	logins := []string{"azurecli", "workloadidentity", "spn", "msi"}
-	switch {
-	case flags["--login"] == "" || flags["--login"] == "devicecode" || flags["--login"] == "interactive":
-		return "", fmt.Errorf("login %q asks a person, and there is none", flags["--login"])
-	case !slices.Contains(logins, flags["--login"]):
-		return "", fmt.Errorf("'%s' is not a supported login method. Supported method is one of devicecode, interactive, %s", flags["--login"], strings.Join(logins, ", "))
-	case flags["--server-id"] == "":
-		return "", fmt.Errorf("--server-id is required")
-	}
-	clusters := c.all(AKSCluster, func(r *Resource) bool {
-		in := object(r.Inputs)
-		tenant := orElse(in.text("aadProfile.tenantID"), AzureTenant)
-		return in.has("aadProfile") && (flags["--tenant-id"] == "" || flags["--tenant-id"] == tenant)
-	})
-	if len(clusters) == 0 || flags["--server-id"] != aksServerApplication {
-		return c.token(nil), nil
-	}
-	return c.token(clusters[0]), nil
-}
-
-// parseFlags divides arguments into words and flags with a value, all of which must be known.
+// parseFlags divides arguments into words and flags with values. An unknown flag is an error.
 func parseFlags(args []string, known ...string) (words []string, flags map[string]string, err error) {
 	flags = map[string]string{}
 	for i := 0; i < len(args); i++ {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -13,23 +12,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ManagedLabel is on the objects that a cloud keeps in a cluster of its own accord. They are none of a stack's.
+// ManagedLabel marks the objects that a cloud itself creates in a cluster. They belong to no stack.
 const ManagedLabel = "lab.vllm-autoscaling/cloud"
 
-// Disk is the type of a volume that a cloud made for a claim. Nothing but the claim's end deletes it: a cluster that
-// is deleted first leaves it behind, except on Azure, where it lies in the cluster's own group.
+// Disk is the type of a volume that a cloud created for a claim. It is deleted only with the claim: a cluster that is
+// deleted first leaves it behind, except on Azure, where it is in the group of the cluster's nodes.
 const Disk = "lab:cloud:Disk"
 
-// storage is how a cloud makes volumes.
+// storage is a cloud's default StorageClass and its CSI driver.
 type storage struct {
 	class, driver string
-}
-
-// The clouds' drivers and their default classes.
-var storageOf = map[string]storage{
-	GKECluster: {class: "standard-rwo", driver: "pd.csi.storage.gke.io"},
-	AKSCluster: {class: "default", driver: "disk.csi.azure.com"},
-	EKSCluster: {class: "ebs-csi-default-sc", driver: "ebs.csi.aws.com"},
 }
 
 const (
@@ -40,14 +32,15 @@ const (
 	zoneUnspecified = "0"
 )
 
-// installStorage makes the cloud's default class.
-func (c *Cloud) installStorage(ctx context.Context, s storage) error {
+// installStorage installs the CSI driver and the default class of a cluster's cloud.
+func (c *Cloud) installStorage(ctx context.Context, cluster *Resource) error {
+	s := c.doubleOf(cluster.Token).storage
 	storageAPI := c.options.ControlPlane.Client().StorageV1()
 	managed := map[string]string{ManagedLabel: "true"}
 	no, wait := false, storagev1.VolumeBindingWaitForFirstConsumer
 	driver := &storagev1.CSIDriver{
 		ObjectMeta: metav1.ObjectMeta{Name: s.driver, Labels: managed},
-		// Simulated nodes attach nothing.
+		// Simulated nodes do not attach volumes.
 		Spec: storagev1.CSIDriverSpec{AttachRequired: &no},
 	}
 	if _, err := storageAPI.CSIDrivers().Create(ctx, driver, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
@@ -63,36 +56,20 @@ func (c *Cloud) installStorage(ctx context.Context, s storage) error {
 	return nil
 }
 
-// driverRuns says which cluster's driver serves a class, nil for none.
+// driverRuns returns the cluster in which a CSI driver runs, nil for none.
 func (c *Cloud) driverRuns(driver string) *Resource {
 	for _, r := range c.resources {
-		if c.gates[r.ID] == nil || storageOf[r.Token].driver != driver {
+		if c.gates[r.ID] == nil {
 			continue
 		}
-		if r.Token == EKSCluster && !c.ebsWorks(r.ID) {
-			continue
+		if d := c.doubleOf(r.Token); d.storage.driver == driver && (d.storageRuns == nil || d.storageRuns(c, r.ID)) {
+			return r
 		}
-		return r
 	}
 	return nil
 }
 
-// ebsWorks says whether the EBS driver runs in a cluster and may do its work. An add-on that was deleted with
-// "preserve" leaves its driver running for as long as there are nodes.
-func (c *Cloud) ebsWorks(cluster string) bool {
-	role := c.ebsRoles[cluster]
-	if role == "" || !c.attached(role, "AmazonEBSCSIDriverPolicy") {
-		return false
-	}
-	for _, p := range c.pools {
-		if p.cluster == cluster && len(p.taints) == 0 && len(p.nodes) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// provision makes and deletes disks as the claims ask for.
+// provision creates disks for new claims and deletes those of deleted claims.
 func (c *Cloud) provision(ctx context.Context) error {
 	client := c.options.ControlPlane.Client()
 	cached := metav1.ListOptions{ResourceVersion: "0"}
@@ -133,7 +110,7 @@ func (c *Cloud) provision(ctx context.Context) error {
 	return nil
 }
 
-// makeDisk makes a disk for a claim, in the zone of the node that the scheduler has chosen.
+// makeDisk creates a disk for a claim in the zone of the node that the scheduler has chosen.
 func (c *Cloud) makeDisk(ctx context.Context, claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, nodeName string) error {
 	client := c.options.ControlPlane.Client()
 	c.mu.Lock()
@@ -151,12 +128,16 @@ func (c *Cloud) makeDisk(ctx context.Context, claim *corev1.PersistentVolumeClai
 	}
 	zone := node.Labels[corev1.LabelTopologyZone]
 	volume := &corev1.PersistentVolume{
-		ObjectMeta: metav1.ObjectMeta{Name: "pvc-" + string(claim.UID), Annotations: map[string]string{provisionedBy: class.Provisioner}, Finalizers: []string{diskFinalizer}},
+		ObjectMeta: metav1.ObjectMeta{Name: "pvc-" + string(claim.UID), Annotations: map[string]string{provisionedBy: class.Provisioner},
+			Finalizers: []string{diskFinalizer}},
 		Spec: corev1.PersistentVolumeSpec{
 			Capacity: corev1.ResourceList{corev1.ResourceStorage: claim.Spec.Resources.Requests[corev1.ResourceStorage]}, AccessModes: claim.Spec.AccessModes,
 			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete, StorageClassName: class.Name,
-			ClaimRef:               &corev1.ObjectReference{Kind: "PersistentVolumeClaim", APIVersion: "v1", Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID},
-			PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: class.Provisioner, VolumeHandle: "disk-" + randomHex(16)}},
+			ClaimRef: &corev1.ObjectReference{Kind: "PersistentVolumeClaim", APIVersion: "v1", Namespace: claim.Namespace, Name: claim.Name,
+				UID: claim.UID},
+			PersistentVolumeSource: corev1.PersistentVolumeSource{
+				CSI: &corev1.CSIPersistentVolumeSource{Driver: class.Provisioner, VolumeHandle: "disk-" + randomHex(16)},
+			},
 		},
 	}
 	if zone != zoneUnspecified {
@@ -176,7 +157,7 @@ func (c *Cloud) makeDisk(ctx context.Context, claim *corev1.PersistentVolumeClai
 	return nil
 }
 
-// releaseDisk deletes the disk of a claim that is gone.
+// releaseDisk deletes the disk of a deleted claim.
 func (c *Cloud) releaseDisk(ctx context.Context, volume *corev1.PersistentVolume) error {
 	if volume.Spec.CSI == nil || volume.Status.Phase != corev1.VolumeReleased && volume.DeletionTimestamp == nil ||
 		volume.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
@@ -206,7 +187,7 @@ func (c *Cloud) releaseDisk(ctx context.Context, volume *corev1.PersistentVolume
 	return nil
 }
 
-// deleteDisks deletes the disks that satisfy a condition. The caller has the lock.
+// deleteDisks deletes the disks that satisfy a condition. The caller holds the lock.
 func (c *Cloud) deleteDisks(condition func(*Resource) bool) {
 	c.resources = slices.DeleteFunc(c.resources, func(r *Resource) bool {
 		gone := r.Token == Disk && condition(r)
@@ -215,12 +196,4 @@ func (c *Cloud) deleteDisks(condition func(*Resource) bool) {
 		}
 		return gone
 	})
-}
-
-// enablesClass says whether an add-on's configuration asks for a default class.
-func enablesClass(configuration string) bool {
-	var values struct {
-		DefaultStorageClass struct{ Enabled bool } `json:"defaultStorageClass"`
-	}
-	return strings.TrimSpace(configuration) != "" && json.Unmarshal([]byte(configuration), &values) == nil && values.DefaultStorageClass.Enabled
 }

@@ -11,8 +11,7 @@ import (
 	"sync"
 )
 
-// gate is the address of a cluster's API server: a way to that of the lab which can be closed, as a cluster's
-// address goes with the cluster.
+// gate is the address of a cluster's API server: a forward to that of the lab, closed when the cluster is deleted.
 type gate struct {
 	address string
 	target  string
@@ -22,7 +21,7 @@ type gate struct {
 	open     []net.Conn
 }
 
-// openGate gives a cluster its address. The caller has the lock.
+// openGate opens the address of a cluster. The caller holds the lock.
 func (c *Cloud) openGate(cluster string) (*gate, error) {
 	server, err := url.Parse(c.options.ControlPlane.Config().Host)
 	if err != nil {
@@ -36,7 +35,7 @@ func (c *Cloud) openGate(cluster string) (*gate, error) {
 	return g, nil
 }
 
-// closeGate ends a cluster. What was in it goes with it.
+// closeGate closes the address of a cluster and deletes the cluster's objects.
 func (c *Cloud) closeGate(ctx context.Context, cluster string) error {
 	c.mu.Lock()
 	g := c.gates[cluster]
@@ -73,7 +72,7 @@ func (c *Cloud) gateOf(name string) (*gate, error) {
 	return nil, fmt.Errorf("cloud: no cluster %q", name)
 }
 
-// clusterAt is the cluster whose API server has that address.
+// clusterAt returns the cluster whose API server has that address, nil for none.
 func (c *Cloud) clusterAt(address string) *Resource {
 	for _, r := range c.resources {
 		if g := c.gates[r.ID]; g != nil && g.address == address {
@@ -83,7 +82,7 @@ func (c *Cloud) clusterAt(address string) *Resource {
 	return nil
 }
 
-// authority is the certificate authority of every cluster, in PEM in base64.
+// authority returns the certificate authority of every cluster, in base64-encoded PEM.
 func (c *Cloud) authority() string {
 	return base64.StdEncoding.EncodeToString(c.options.ControlPlane.Config().CAData)
 }
@@ -110,7 +109,7 @@ func (g *gate) serve(listener net.Listener) {
 	}
 }
 
-// pass copies both ways until either side ends.
+// pass copies in both directions until one side closes.
 func (g *gate) pass(from net.Conn) {
 	to, err := net.Dial("tcp", g.target)
 	if err != nil {

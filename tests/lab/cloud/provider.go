@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,53 +16,44 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// Packages are the providers by name, with the version of the SDK that the program is built with.
-var Packages = map[string]string{"gcp": "7.38.0", "aws": "6.83.2", "azure-native": "2.82.0"}
-
-// Provider serves one of the clouds to the Pulumi engine, as the provider of that name does.
+// Provider simulates the Pulumi provider of one cloud.
 type Provider struct {
 	pulumirpc.UnimplementedResourceProviderServer
 	cloud    *Cloud
-	name     string
+	double   *double
 	settings Settings
 }
 
-// Provider returns an instance of a provider of Packages.
+// Provider returns a new instance of one of Plugins.
 func (c *Cloud) Provider(name string) (*Provider, error) {
-	if Packages[name] == "" {
+	d := c.doubles[name]
+	if d == nil {
 		return nil, fmt.Errorf("cloud: no provider %q", name)
 	}
-	return &Provider{cloud: c, name: name, settings: Settings{}}, nil
+	return &Provider{cloud: c, double: d, settings: Settings{}}, nil
 }
 
-// GetPluginInfo tells the version that the engine records in the state.
+// GetPluginInfo returns the version that the engine records in the state.
 func (p *Provider) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
-	return &pulumirpc.PluginInfo{Version: Packages[p.name]}, nil
+	return &pulumirpc.PluginInfo{Version: p.double.version}, nil
 }
 
-// GetSchema returns the smallest schema that the engine takes: the program brings its own types.
+// GetSchema returns the smallest schema that the engine accepts; the program has its own types.
 func (p *Provider) GetSchema(context.Context, *pulumirpc.GetSchemaRequest) (*pulumirpc.GetSchemaResponse, error) {
-	return &pulumirpc.GetSchemaResponse{Schema: fmt.Sprintf(`{"name":%q,"version":%q}`, p.name, Packages[p.name])}, nil
+	return &pulumirpc.GetSchemaResponse{Schema: fmt.Sprintf(`{"name":%q,"version":%q}`, p.double.name, p.double.version)}, nil
 }
 
-// Attach does nothing: nothing is logged to the engine.
+// Attach does nothing, because nothing is logged to the engine.
 func (p *Provider) Attach(context.Context, *pulumirpc.PluginAttach) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, nil
 }
 
-// Cancel does nothing: a cloud goes on with what it has begun.
+// Cancel does nothing, because a cloud completes what it has begun.
 func (p *Provider) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, nil
 }
 
-// providerKeys are the settings of each provider that a stack may use.
-var providerKeys = map[string][]string{
-	"gcp":          {"project", "region", "zone", "userProjectOverride", "billingProject"},
-	"aws":          {"region", "profile", "allowedAccountIds", "assumeRole", "defaultTags", "skipCredentialsValidation", "skipRegionValidation"},
-	"azure-native": {"subscriptionId", "tenantId", "location", "environment", "useOidc", "useMsi", "clientId"},
-}
-
-// CheckConfig refuses settings that the provider does not know.
+// CheckConfig refuses unknown settings.
 func (p *Provider) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	news, err := unmarshal(req.GetNews())
 	if err != nil {
@@ -71,8 +61,9 @@ func (p *Provider) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (
 	}
 	response := &pulumirpc.CheckResponse{Inputs: req.GetNews()}
 	for _, key := range news.StableKeys() {
-		if !slices.Contains(providerKeys[p.name], string(key)) && key != "version" && !strings.HasPrefix(string(key), "__") {
-			response.Failures = append(response.Failures, &pulumirpc.CheckFailure{Property: string(key), Reason: fmt.Sprintf("provider %s has no setting %q in the lab", p.name, key)})
+		if !slices.Contains(p.double.settings, string(key)) && key != "version" && !strings.HasPrefix(string(key), "__") {
+			response.Failures = append(response.Failures, &pulumirpc.CheckFailure{Property: string(key),
+				Reason: fmt.Sprintf("provider %s has no setting %q in the lab", p.double.name, key)})
 		}
 	}
 	return response, nil
@@ -83,7 +74,7 @@ func (p *Provider) DiffConfig(_ context.Context, req *pulumirpc.DiffRequest) (*p
 	return diff(req, nil, nil, nil)
 }
 
-// Configure takes the settings and refuses another account than the one there is.
+// Configure stores the settings, or refuses them.
 func (p *Provider) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
 	args, err := unmarshal(req.GetArgs())
 	if err != nil {
@@ -95,29 +86,20 @@ func (p *Provider) Configure(_ context.Context, req *pulumirpc.ConfigureRequest)
 			settings[string(key)] = v.StringValue()
 		}
 	}
-	if p.name == "aws" {
-		if settings["region"] == "" {
-			return nil, fmt.Errorf("invalid AWS Region: none is set")
-		}
-		var accounts []string
-		if text := settings["allowedAccountIds"]; text != "" {
-			if err := json.Unmarshal([]byte(text), &accounts); err != nil {
-				return nil, fmt.Errorf("allowedAccountIds: %w", err)
-			}
-		}
-		if len(accounts) > 0 && !slices.Contains(accounts, AWSAccount) {
-			return nil, fmt.Errorf("AWS account ID not allowed: %s", AWSAccount)
+	if p.double.configure != nil {
+		if err := p.double.configure(settings); err != nil {
+			return nil, err
 		}
 	}
 	p.settings = settings
 	return &pulumirpc.ConfigureResponse{AcceptSecrets: true, SupportsPreview: true, AcceptResources: true}, nil
 }
 
-// Invoke answers a data source.
+// Invoke returns the result of a data source.
 func (p *Provider) Invoke(_ context.Context, req *pulumirpc.InvokeRequest) (*pulumirpc.InvokeResponse, error) {
-	f, ok := allInvokes()[req.GetTok()]
-	if !ok || cloudOf(req.GetTok()) != p.name {
-		return nil, status.Errorf(codes.Unimplemented, "the lab's provider %s has no function %q", p.name, req.GetTok())
+	f, ok := p.double.invokes[req.GetTok()]
+	if !ok {
+		return nil, status.Errorf(codes.Unimplemented, "the lab's provider %s has no function %q", p.double.name, req.GetTok())
 	}
 	args, err := unmarshal(req.GetArgs())
 	if err != nil {
@@ -133,17 +115,17 @@ func (p *Provider) Invoke(_ context.Context, req *pulumirpc.InvokeRequest) (*pul
 	return &pulumirpc.InvokeResponse{Return: answer}, err
 }
 
-// kind finds the rules of a resource.
+// kind returns the rules of a resource's type.
 func (p *Provider) kind(u string) (*kind, error) {
 	token := string(urn.URN(u).Type())
 	k, ok := p.cloud.kinds[token]
-	if !ok || cloudOf(token) != p.name {
-		return nil, fmt.Errorf("the lab's provider %s has no resource type %q", p.name, token)
+	if !ok || p.cloud.doubleOf(token) != p.double {
+		return nil, fmt.Errorf("the lab's provider %s has no resource type %q", p.double.name, token)
 	}
 	return k, nil
 }
 
-// Check refuses unknown, missing and wrong inputs, and names what has no name.
+// Check refuses unknown, missing and invalid inputs, and sets a missing name.
 func (p *Provider) Check(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	k, err := p.kind(req.GetUrn())
 	if err != nil {
@@ -158,7 +140,7 @@ func (p *Provider) Check(_ context.Context, req *pulumirpc.CheckRequest) (*pulum
 		return nil, err
 	}
 	response := &pulumirpc.CheckResponse{}
-	// What the engine checks again before a replacement has no olds, and gets another name.
+	// A replacement is checked without old inputs and gets another name.
 	if key := resource.PropertyKey(k.name); k.name != "" && news[key].IsNull() && news["namePrefix"].IsNull() {
 		if old := olds[key]; old.IsString() {
 			news[key] = old
@@ -173,7 +155,7 @@ func (p *Provider) Check(_ context.Context, req *pulumirpc.CheckRequest) (*pulum
 	return response, err
 }
 
-// suffix is seven hexadecimal digits of a seed that is the same in a preview and the update after it.
+// suffix returns seven hexadecimal digits of a seed, which is the same in a preview and the update after it.
 func suffix(seed []byte) string {
 	if len(seed) == 0 {
 		return randomHex(7)
@@ -181,94 +163,7 @@ func suffix(seed []byte) string {
 	return fmt.Sprintf("%x", seed)[:7]
 }
 
-// Diff compares the inputs, and what the server filled in where this version of the provider does.
-func (p *Provider) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
-	k, err := p.kind(req.GetUrn())
-	if err != nil {
-		return nil, err
-	}
-	return diff(req, k.replace, k.drifts, k)
-}
-
-func diff(req *pulumirpc.DiffRequest, replace, drifts []string, k *kind) (*pulumirpc.DiffResponse, error) {
-	olds, err := unmarshal(req.GetOldInputs())
-	if err != nil {
-		return nil, err
-	}
-	news, err := unmarshal(req.GetNews())
-	if err != nil {
-		return nil, err
-	}
-	state, err := unmarshal(req.GetOlds())
-	if err != nil {
-		return nil, err
-	}
-	response := &pulumirpc.DiffResponse{Changes: pulumirpc.DiffResponse_DIFF_NONE, DetailedDiff: map[string]*pulumirpc.PropertyDiff{}, HasDetailedDiff: true}
-	note := func(path string, kind plugin.DiffKind) {
-		response.Changes = pulumirpc.DiffResponse_DIFF_SOME
-		top := strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' })[0]
-		if !slices.Contains(response.Diffs, top) {
-			response.Diffs = append(response.Diffs, top)
-		}
-		if covered(path, replace) {
-			kind = kind.AsReplace()
-			if !slices.Contains(response.Replaces, top) {
-				response.Replaces = append(response.Replaces, top)
-			}
-		}
-		response.DetailedDiff[path] = &pulumirpc.PropertyDiff{Kind: rpcKinds[kind], InputDiff: true}
-	}
-	before, after := revealed(olds), revealed(news)
-	if delta := before.Diff(after, resource.IsInternalPropertyKey); delta != nil {
-		for path, change := range plugin.NewDetailedDiffFromObjectDiff(delta, true) {
-			note(path, change.Kind)
-		}
-	}
-	for _, path := range drifts {
-		parsed, err := resource.ParsePropertyPath(path)
-		if err != nil {
-			return nil, err
-		}
-		_, filled := parsed.Get(resource.NewObjectProperty(state))
-		_, asked := parsed.Get(resource.NewObjectProperty(news))
-		if filled && !asked && !slices.Contains(req.GetIgnoreChanges(), path) {
-			note(path, plugin.DiffDelete)
-		}
-	}
-	if k != nil && k.name != "" && len(response.Replaces) > 0 {
-		// A name of its own choice cannot exist twice.
-		was, now := before[resource.PropertyKey(k.name)], after[resource.PropertyKey(k.name)]
-		response.DeleteBeforeReplace = was.IsString() && now.IsString() && was.StringValue() == now.StringValue()
-	}
-	return response, nil
-}
-
-var rpcKinds = map[plugin.DiffKind]pulumirpc.PropertyDiff_Kind{
-	plugin.DiffAdd: pulumirpc.PropertyDiff_ADD, plugin.DiffAddReplace: pulumirpc.PropertyDiff_ADD_REPLACE,
-	plugin.DiffDelete: pulumirpc.PropertyDiff_DELETE, plugin.DiffDeleteReplace: pulumirpc.PropertyDiff_DELETE_REPLACE,
-	plugin.DiffUpdate: pulumirpc.PropertyDiff_UPDATE, plugin.DiffUpdateReplace: pulumirpc.PropertyDiff_UPDATE_REPLACE,
-}
-
-// covered says whether a path, list indices aside, is one of the fields or below one.
-func covered(path string, fields []string) bool {
-	parsed, err := resource.ParsePropertyPath(path)
-	if err != nil {
-		return false
-	}
-	var names []string
-	for _, element := range parsed {
-		if name, ok := element.(string); ok {
-			names = append(names, name)
-		}
-	}
-	joined := strings.Join(names, ".")
-	return slices.ContainsFunc(fields, func(field string) bool {
-		// A change of a whole object is a change of the field in it.
-		return joined == field || strings.HasPrefix(joined, field+".") || strings.HasPrefix(field, joined+".")
-	})
-}
-
-// Create makes the resource in the cloud. A preview tells what is known of it before.
+// Create creates the resource in the cloud. A preview returns the outputs that are known before.
 func (p *Provider) Create(_ context.Context, req *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
 	k, err := p.kind(req.GetUrn())
 	if err != nil {
@@ -291,7 +186,7 @@ func (p *Provider) Create(_ context.Context, req *pulumirpc.CreateRequest) (*pul
 		return nil, failed
 	}
 	if err != nil {
-		// It is there, but does not work: the engine has to know of it to delete it.
+		// The resource exists but does not work. The engine has to record it, to delete it later.
 		return nil, initFailed(r.ID, outputs, req.GetProperties(), err)
 	}
 	return &pulumirpc.CreateResponse{Id: r.ID, Properties: outputs}, nil
@@ -307,7 +202,7 @@ func initFailed(id string, outputs, inputs *structpb.Struct, cause error) error 
 	return failed.Err()
 }
 
-// unknownOutputs adds the outputs that only the cloud knows.
+// unknownOutputs adds the outputs that the cloud sets, as unknown.
 func unknownOutputs(properties resource.PropertyMap, names []string) resource.PropertyMap {
 	for _, name := range names {
 		if _, given := properties[resource.PropertyKey(name)]; !given {
@@ -317,7 +212,7 @@ func unknownOutputs(properties resource.PropertyMap, names []string) resource.Pr
 	return properties
 }
 
-// outputs are the resource's, with the marks of secrets that the inputs have.
+// outputs returns a resource's outputs, with the inputs' marks of secrets.
 func (p *Provider) outputs(r *Resource, inputs resource.PropertyMap) (*structpb.Struct, error) {
 	p.cloud.mu.Lock()
 	all := resource.NewPropertyMapFromMap(r.Outputs)
@@ -330,7 +225,7 @@ func (p *Provider) outputs(r *Resource, inputs resource.PropertyMap) (*structpb.
 	return marshal(all)
 }
 
-// Update changes the resource in place. A preview tells what stays known.
+// Update changes the resource in place. A preview returns the outputs that stay known.
 func (p *Provider) Update(_ context.Context, req *pulumirpc.UpdateRequest) (*pulumirpc.UpdateResponse, error) {
 	k, err := p.kind(req.GetUrn())
 	if err != nil {
@@ -342,8 +237,7 @@ func (p *Provider) Update(_ context.Context, req *pulumirpc.UpdateRequest) (*pul
 	}
 	if req.GetPreview() {
 		outputs := inputs.Copy()
-		if p.name == "azure-native" {
-			// This provider tells nothing but the inputs in the preview of an update.
+		if p.double.updateForgets {
 			unknownOutputs(outputs, k.computed)
 		} else {
 			olds, err := unmarshal(req.GetOlds())
@@ -368,7 +262,7 @@ func (p *Provider) Update(_ context.Context, req *pulumirpc.UpdateRequest) (*pul
 	return &pulumirpc.UpdateResponse{Properties: outputs}, err
 }
 
-// Read tells what is there; an empty id says that nothing is.
+// Read returns the resource as it is; an empty id means that it does not exist.
 func (p *Provider) Read(_ context.Context, req *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
 	k, err := p.kind(req.GetUrn())
 	if err != nil {
@@ -416,28 +310,4 @@ func unmarshal(s *structpb.Struct) (resource.PropertyMap, error) {
 
 func marshal(m resource.PropertyMap) (*structpb.Struct, error) {
 	return plugin.MarshalProperties(m, plugin.MarshalOptions{KeepUnknowns: true, KeepSecrets: true, KeepResources: true})
-}
-
-// revealed is a copy without the marks of secrets.
-func revealed(m resource.PropertyMap) resource.PropertyMap {
-	copied := resource.PropertyMap{}
-	for key, value := range m {
-		copied[key] = revealedValue(value)
-	}
-	return copied
-}
-
-func revealedValue(v resource.PropertyValue) resource.PropertyValue {
-	v = reveal(v)
-	switch {
-	case v.IsArray():
-		list := make([]resource.PropertyValue, len(v.ArrayValue()))
-		for i, element := range v.ArrayValue() {
-			list[i] = revealedValue(element)
-		}
-		return resource.NewArrayProperty(list)
-	case v.IsObject():
-		return resource.NewObjectProperty(revealed(v.ObjectValue()))
-	}
-	return v
 }

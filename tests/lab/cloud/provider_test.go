@@ -46,12 +46,12 @@ func TestConfiguration(t *testing.T) {
 	c, _ := newTestCloud(t)
 	p, err := c.Provider("aws")
 	require.NoError(t, err)
-	for says, config := range map[string]map[string]any{
+	for message, config := range map[string]map[string]any{
 		"Region":                     {},
 		"AWS account ID not allowed": {"region": "eu-west-1", "allowedAccountIds": `["000000000000"]`},
 	} {
 		_, err := p.Configure(t.Context(), &pulumirpc.ConfigureRequest{Args: properties(t, config)})
-		require.ErrorContains(t, err, says)
+		require.ErrorContains(t, err, message)
 	}
 	checked, err := p.CheckConfig(t.Context(), &pulumirpc.CheckRequest{News: properties(t, map[string]any{"region": "eu-west-1", "regoin": "x"})})
 	require.NoError(t, err)
@@ -75,14 +75,16 @@ func TestCheck(t *testing.T) {
 	assert.Equal(t, name, check(AWSRole, role, nil, []byte{1, 2, 3, 4}).GetInputs().GetFields()["name"].GetStringValue(), "the same in preview and update")
 	assert.Equal(t, "kept-1", check(AWSRole, role, map[string]any{"name": "kept-1"}, []byte{9, 9, 9, 9}).GetInputs().GetFields()["name"].GetStringValue())
 
-	failures := check(EKSNodeGroup, map[string]any{"clusterName": "c", "nodeRoleArn": "r", "scalingConfig": map[string]any{"minSize": 0, "maxSize": 1}, "colour": "red"}, nil, nil).GetFailures()
+	failures := check(EKSNodeGroup, map[string]any{"clusterName": "c", "nodeRoleArn": "r", "scalingConfig": map[string]any{"minSize": 0, "maxSize": 1},
+		"colour": "red"}, nil, nil).GetFailures()
 	var reasons []string
 	for _, failure := range failures {
 		reasons = append(reasons, failure.GetReason())
 	}
-	assert.ElementsMatch(t, []string{`invalid or unknown key "colour"`, `scalingConfig lacks the required property "desiredSize"`, `missing required property "subnetIds"`}, reasons)
+	assert.ElementsMatch(t, []string{`invalid or unknown key "colour"`, `scalingConfig lacks the required property "desiredSize"`,
+		`missing required property "subnetIds"`}, reasons)
 
-	// What a preview does not know yet is right until it is known.
+	// Values that are unknown in a preview are accepted.
 	unknown, err := marshal(resource.PropertyMap{
 		"assumeRolePolicy": resource.MakeComputed(resource.NewStringProperty("")), "description": resource.MakeSecret(resource.NewStringProperty("x")),
 	})
@@ -92,7 +94,7 @@ func TestCheck(t *testing.T) {
 	assert.Empty(t, response.GetFailures())
 }
 
-// TestDiffReplacesWhatTheCloudCannotChange holds the doubles against what is known of the real providers.
+// TestDiffReplacesWhatTheCloudCannotChange compares the doubles with the documented behavior of the real providers.
 func TestDiffReplacesWhatTheCloudCannotChange(t *testing.T) {
 	gke := func(config map[string]any) map[string]any { return gkePoolOf("p", config) }
 	for name, test := range map[string]struct {
@@ -100,50 +102,61 @@ func TestDiffReplacesWhatTheCloudCannotChange(t *testing.T) {
 		before, after   map[string]any
 		replaces        []string
 	}{
-		"limits of a GKE pool": {"gcp", GKENodePool, gke(nil), with(gke(nil), map[string]any{"autoscaling": map[string]any{"totalMinNodeCount": 0.0, "totalMaxNodeCount": 9.0}}), nil},
-		"taint":                {"gcp", GKENodePool, gke(map[string]any{"taints": []any{gpuTaint}}), gke(map[string]any{"taints": []any{otherTaint}}), []string{"nodeConfig"}},
-		"driver":               {"gcp", GKENodePool, gke(map[string]any{"guestAccelerators": l4("DEFAULT")}), gke(map[string]any{"guestAccelerators": l4("LATEST")}), []string{"nodeConfig"}},
-		"spot":                 {"gcp", GKENodePool, gke(map[string]any{"spot": false}), gke(map[string]any{"spot": true}), []string{"nodeConfig"}},
-		"labels":               {"gcp", GKENodePool, gke(map[string]any{"labels": map[string]any{"a": "b"}}), gke(map[string]any{"labels": map[string]any{"a": "c"}}), nil},
+		"limits of a GKE pool": {"gcp", GKENodePool, gke(nil), with(gke(nil),
+			map[string]any{"autoscaling": map[string]any{"totalMinNodeCount": 0.0, "totalMaxNodeCount": 9.0}}), nil},
+		"taint": {"gcp", GKENodePool, gke(map[string]any{"taints": []any{gpuTaint}}), gke(map[string]any{"taints": []any{otherTaint}}),
+			[]string{"nodeConfig"}},
+		"driver": {"gcp", GKENodePool, gke(map[string]any{"guestAccelerators": l4("DEFAULT")}),
+			gke(map[string]any{"guestAccelerators": l4("LATEST")}), []string{"nodeConfig"}},
+		"spot": {"gcp", GKENodePool, gke(map[string]any{"spot": false}), gke(map[string]any{"spot": true}), []string{"nodeConfig"}},
+		"labels": {"gcp", GKENodePool, gke(map[string]any{"labels": map[string]any{"a": "b"}}),
+			gke(map[string]any{"labels": map[string]any{"a": "c"}}), nil},
 		"monitoring of a cluster": {"gcp", GKECluster, with(gkeCluster, map[string]any{"monitoringConfig": map[string]any{"enableComponents": []any{"DCGM"}}}),
 			with(gkeCluster, map[string]any{"monitoringConfig": map[string]any{"enableComponents": []any{"HPA"}}}), nil},
 		"place of a cluster": {"gcp", GKECluster, gkeCluster, with(gkeCluster, map[string]any{"location": "x"}), []string{"location"}},
 
-		"size of a node group":  {"aws", EKSNodeGroup, map[string]any{"scalingConfig": map[string]any{"maxSize": 1.0}}, map[string]any{"scalingConfig": map[string]any{"maxSize": 2.0}}, nil},
+		"size of a node group": {"aws", EKSNodeGroup, map[string]any{"scalingConfig": map[string]any{"maxSize": 1.0}},
+			map[string]any{"scalingConfig": map[string]any{"maxSize": 2.0}}, nil},
 		"image of a node group": {"aws", EKSNodeGroup, map[string]any{"amiType": "a"}, map[string]any{"amiType": "b"}, []string{"amiType"}},
 		"template's version": {"aws", EKSNodeGroup, map[string]any{"launchTemplate": map[string]any{"id": "l", "version": "1"}},
 			map[string]any{"launchTemplate": map[string]any{"id": "l", "version": "2"}}, nil},
-		"another template": {"aws", EKSNodeGroup, map[string]any{"launchTemplate": map[string]any{"id": "l"}}, map[string]any{"launchTemplate": map[string]any{"id": "m"}}, []string{"launchTemplate"}},
-		"key of a cluster": {"aws", EKSCluster, map[string]any{"name": "c", "encryptionConfig": map[string]any{"resources": []any{"secrets"}, "provider": map[string]any{"keyArn": "a"}}},
-			map[string]any{"name": "c", "encryptionConfig": map[string]any{"resources": []any{"secrets"}, "provider": map[string]any{"keyArn": "b"}}}, []string{"encryptionConfig"}},
+		"another template": {"aws", EKSNodeGroup, map[string]any{"launchTemplate": map[string]any{"id": "l"}},
+			map[string]any{"launchTemplate": map[string]any{"id": "m"}}, []string{"launchTemplate"}},
+		"key of a cluster": {"aws", EKSCluster, map[string]any{"name": "c", "encryptionConfig": map[string]any{"resources": []any{"secrets"},
+			"provider": map[string]any{"keyArn": "a"}}},
+			map[string]any{"name": "c", "encryptionConfig": map[string]any{"resources": []any{"secrets"}, "provider": map[string]any{"keyArn": "b"}}},
+			[]string{"encryptionConfig"}},
 		"public networks": {"aws", EKSCluster, map[string]any{"vpcConfig": map[string]any{"publicAccessCidrs": []any{"10.0.0.0/8"}}},
 			map[string]any{"vpcConfig": map[string]any{"publicAccessCidrs": []any{"10.0.0.0/9"}}}, nil},
 
-		// Azure's provider tries, and Azure refuses.
+		// Azure's provider tries to change it, and Azure refuses.
 		"VM size": {"azure-native", AKSAgentPool, agentPool, with(agentPool, map[string]any{"vmSize": "Standard_NV36ads_A10_v5"}), nil},
 		"name":    {"azure-native", AKSAgentPool, agentPool, with(agentPool, map[string]any{"agentPoolName": "other"}), []string{"agentPoolName"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, _ := newTestCloud(t)
 			p := newProvider(t, c, test.provider, map[string]any{"region": "eu-west-1"})
-			d, err := p.Diff(t.Context(), &pulumirpc.DiffRequest{Urn: urnOf(test.token), OldInputs: properties(t, test.before), News: properties(t, test.after), Olds: properties(t, test.before)})
+			d, err := p.Diff(t.Context(), &pulumirpc.DiffRequest{Urn: urnOf(test.token), OldInputs: properties(t, test.before),
+				News: properties(t, test.after), Olds: properties(t, test.before)})
 			require.NoError(t, err)
 			assert.Equal(t, pulumirpc.DiffResponse_DIFF_SOME, d.GetChanges())
 			assert.Equal(t, test.replaces, d.GetReplaces())
-			same, err := p.Diff(t.Context(), &pulumirpc.DiffRequest{Urn: urnOf(test.token), OldInputs: properties(t, test.before), News: properties(t, test.before), Olds: properties(t, test.before)})
+			same, err := p.Diff(t.Context(), &pulumirpc.DiffRequest{Urn: urnOf(test.token), OldInputs: properties(t, test.before),
+				News: properties(t, test.before), Olds: properties(t, test.before)})
 			require.NoError(t, err)
 			assert.Equal(t, pulumirpc.DiffResponse_DIFF_NONE, same.GetChanges())
 		})
 	}
 }
 
-// TestPermanentDifference: this version of the provider reports what GKE fills in, unless it is told to ignore it.
+// TestPermanentDifference checks that values filled in by GKE are reported as a change unless they are ignored.
 func TestPermanentDifference(t *testing.T) {
 	c, _ := newTestCloud(t)
 	gkeScene(t, c)
 	pool := mustMake(t, c, GKENodePool, gkePoolOf("p", map[string]any{"machineType": "e2-standard-4"}))
 	p := newProvider(t, c, "gcp", map[string]any{"project": "p"})
-	request := &pulumirpc.DiffRequest{Urn: urnOf(GKENodePool), OldInputs: properties(t, pool.Inputs), News: properties(t, pool.Inputs), Olds: properties(t, pool.Outputs)}
+	request := &pulumirpc.DiffRequest{Urn: urnOf(GKENodePool), OldInputs: properties(t, pool.Inputs), News: properties(t, pool.Inputs),
+		Olds: properties(t, pool.Outputs)}
 	d, err := p.Diff(t.Context(), request)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"nodeConfig"}, d.GetDiffs())
@@ -160,7 +173,8 @@ func TestAzureRefusesWhatItCannotChange(t *testing.T) {
 	pool := mustMake(t, c, AKSAgentPool, agentPool)
 	p := newProvider(t, c, "azure-native", nil)
 	update := func(changes map[string]any) error {
-		_, err := p.Update(t.Context(), &pulumirpc.UpdateRequest{Urn: urnOf(AKSAgentPool), Id: pool.ID, Olds: properties(t, pool.Outputs), News: properties(t, with(agentPool, changes))})
+		_, err := p.Update(t.Context(), &pulumirpc.UpdateRequest{Urn: urnOf(AKSAgentPool), Id: pool.ID, Olds: properties(t, pool.Outputs),
+			News: properties(t, with(agentPool, changes))})
 		return err
 	}
 	require.ErrorContains(t, update(map[string]any{"vmSize": "Standard_NV36ads_A10_v5"}), "PropertyChangeNotAllowed")
@@ -168,11 +182,12 @@ func TestAzureRefusesWhatItCannotChange(t *testing.T) {
 	assert.EqualValues(t, 5, c.Find(AKSAgentPool, "name", "gpu").Inputs["maxCount"])
 }
 
-// TestPreviews: what a preview says is known stays what it is.
+// TestPreviews checks that the outputs which a preview shows as known do not change.
 func TestPreviews(t *testing.T) {
 	c, _ := newTestCloud(t)
 	aws := newProvider(t, c, "aws", map[string]any{"region": "eu-west-1"})
-	created, err := aws.Create(t.Context(), &pulumirpc.CreateRequest{Urn: urnOf(awsTemplate), Properties: properties(t, map[string]any{"name": "t"}), Preview: true})
+	created, err := aws.Create(t.Context(), &pulumirpc.CreateRequest{Urn: urnOf(awsTemplate), Properties: properties(t, map[string]any{"name": "t"}),
+		Preview: true})
 	require.NoError(t, err)
 	outputs, err := unmarshal(created.GetProperties())
 	require.NoError(t, err)
@@ -197,7 +212,7 @@ func TestPreviews(t *testing.T) {
 	require.NoError(t, err)
 	outputs, err = unmarshal(updated.GetProperties())
 	require.NoError(t, err)
-	assert.True(t, outputs["fqdn"].IsComputed(), "azure-native knows no output in the preview of an update")
+	assert.True(t, outputs["fqdn"].IsComputed(), "azure-native returns no outputs in the preview of an update")
 }
 
 func TestReadTellsWhatIsThere(t *testing.T) {
@@ -218,12 +233,13 @@ func TestReadTellsWhatIsThere(t *testing.T) {
 	require.NoError(t, err, "what is gone is deleted")
 }
 
-// TestSecretsStaySecret: in the outputs as in the inputs.
+// TestSecretsStaySecret checks that secret inputs are secret outputs.
 func TestSecretsStaySecret(t *testing.T) {
 	c, _ := newTestCloud(t)
 	p := newProvider(t, c, "aws", map[string]any{"region": "eu-west-1"})
 	inputs, err := marshal(resource.PropertyMap{
-		"name": resource.NewStringProperty("r"), "assumeRolePolicy": resource.NewStringProperty(trust), "description": resource.MakeSecret(resource.NewStringProperty("hidden")),
+		"name": resource.NewStringProperty("r"), "assumeRolePolicy": resource.NewStringProperty(trust),
+		"description": resource.MakeSecret(resource.NewStringProperty("hidden")),
 	})
 	require.NoError(t, err)
 	created, err := p.Create(t.Context(), &pulumirpc.CreateRequest{Urn: urnOf(AWSRole), Properties: inputs})
@@ -246,35 +262,39 @@ func TestCredentials(t *testing.T) {
 	const good, refused = "admin-token", "refused-"
 	for name, test := range map[string]struct {
 		call Call
-		// token is in the credential; says is in the error.
-		token, says string
+		// token is in the credential, message in the error.
+		token, message string
 	}{
-		"gke":                      {Call{Program: "gke-gcloud-auth-plugin", Info: info("https://" + endpoint)}, good, ""},
-		"gke, another cluster":     {Call{Program: "gke-gcloud-auth-plugin", Info: info("https://192.0.2.1")}, refused, ""},
-		"gke, no cluster info":     {Call{Program: "gke-gcloud-auth-plugin"}, "", "provideClusterInfo"},
-		"gke, arguments":           {Call{Program: "gke-gcloud-auth-plugin", Args: []string{"--cluster=c"}, Info: info("https://" + endpoint)}, "", "unknown argument"},
-		"eks":                      {Call{Program: "aws", Args: append([]string{"--region", "eu-west-1"}, eks("--cluster-name", "c", "--output", "json")...)}, good, ""},
-		"eks, joined flags":        {Call{Program: "aws", Args: eks("--cluster-name=c", "--region=eu-west-1", "--profile=p")}, good, ""},
-		"eks, another cluster":     {Call{Program: "aws", Args: eks("--cluster-name", "d", "--region", "eu-west-1")}, refused, ""},
-		"eks, another region":      {Call{Program: "aws", Args: eks("--cluster-name", "c", "--region", "us-east-1")}, refused, ""},
-		"eks, no region":           {Call{Program: "aws", Args: eks("--cluster-name", "c")}, "", "specify a region"},
-		"eks, no name":             {Call{Program: "aws", Args: eks("--region", "eu-west-1")}, "", "--cluster-name"},
-		"eks, another output":      {Call{Program: "aws", Args: eks("--cluster-name", "c", "--region", "eu-west-1", "--output", "text")}, "", "text"},
-		"eks, another command":     {Call{Program: "aws", Args: []string{"sts", "get-caller-identity"}}, "", "Invalid choice"},
-		"eks, an unknown flag":     {Call{Program: "aws", Args: eks("--cluster", "c")}, "", "unknown flag: --cluster"},
-		"aks":                      {Call{Program: "kubelogin", Args: kubelogin("--login", "azurecli", "--server-id", aksServerApplication, "--tenant-id", AzureTenant)}, good, ""},
-		"aks, another tenant":      {Call{Program: "kubelogin", Args: kubelogin("--login", "spn", "--server-id", aksServerApplication, "--tenant-id", "x")}, refused, ""},
+		"gke":                  {Call{Program: "gke-gcloud-auth-plugin", Info: info("https://" + endpoint)}, good, ""},
+		"gke, another cluster": {Call{Program: "gke-gcloud-auth-plugin", Info: info("https://192.0.2.1")}, refused, ""},
+		"gke, no cluster info": {Call{Program: "gke-gcloud-auth-plugin"}, "", "provideClusterInfo"},
+		"gke, arguments": {Call{Program: "gke-gcloud-auth-plugin", Args: []string{"--cluster=c"}, Info: info("https://" + endpoint)}, "",
+			"unknown argument"},
+		"eks": {Call{Program: "aws", Args: append([]string{"--region", "eu-west-1"},
+			eks("--cluster-name", "c", "--output", "json")...)}, good, ""},
+		"eks, joined flags":    {Call{Program: "aws", Args: eks("--cluster-name=c", "--region=eu-west-1", "--profile=p")}, good, ""},
+		"eks, another cluster": {Call{Program: "aws", Args: eks("--cluster-name", "d", "--region", "eu-west-1")}, refused, ""},
+		"eks, another region":  {Call{Program: "aws", Args: eks("--cluster-name", "c", "--region", "us-east-1")}, refused, ""},
+		"eks, no region":       {Call{Program: "aws", Args: eks("--cluster-name", "c")}, "", "specify a region"},
+		"eks, no name":         {Call{Program: "aws", Args: eks("--region", "eu-west-1")}, "", "--cluster-name"},
+		"eks, another output":  {Call{Program: "aws", Args: eks("--cluster-name", "c", "--region", "eu-west-1", "--output", "text")}, "", "text"},
+		"eks, another command": {Call{Program: "aws", Args: []string{"sts", "get-caller-identity"}}, "", "Invalid choice"},
+		"eks, an unknown flag": {Call{Program: "aws", Args: eks("--cluster", "c")}, "", "unknown flag: --cluster"},
+		"aks": {Call{Program: "kubelogin", Args: kubelogin("--login", "azurecli", "--server-id", aksServerApplication, "--tenant-id",
+			AzureTenant)}, good, ""},
+		"aks, another tenant": {Call{Program: "kubelogin", Args: kubelogin("--login", "spn", "--server-id", aksServerApplication, "--tenant-id",
+			"x")}, refused, ""},
 		"aks, another application": {Call{Program: "kubelogin", Args: kubelogin("--login", "msi", "--server-id", "x")}, refused, ""},
-		"aks, asks a person":       {Call{Program: "kubelogin", Args: kubelogin("--login", "devicecode", "--server-id", aksServerApplication)}, "", "asks a person"},
+		"aks, interactive login":   {Call{Program: "kubelogin", Args: kubelogin("--login", "devicecode", "--server-id", aksServerApplication)}, "", "is interactive"},
 		"aks, no server":           {Call{Program: "kubelogin", Args: kubelogin("--login", "azurecli")}, "", "--server-id is required"},
 		"aks, a login too few":     {Call{Program: "kubelogin", Args: kubelogin("--login")}, "", "flag needs an argument"},
 		"another program":          {Call{Program: "gcloud"}, "", "no program"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := c.credentials(test.call)
-			if test.says != "" {
+			if test.message != "" {
 				assert.NotZero(t, answer.Code)
-				assert.Contains(t, answer.Stderr, test.says)
+				assert.Contains(t, answer.Stderr, test.message)
 				assert.Empty(t, answer.Stdout)
 				return
 			}
@@ -284,11 +304,12 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// TestAKSListings: with local accounts disabled there is no administrator, with Entra a plugin that asks a person.
+// TestAKSListings checks that there are no administrator's credentials with local accounts disabled, and a plugin with Entra.
 func TestAKSListings(t *testing.T) {
 	c, _ := newTestCloud(t)
 	aksScene(t, c)
-	mustMake(t, c, AKSCluster, with(aksInputs, map[string]any{"resourceName": "closed", "disableLocalAccounts": true, "aadProfile": map[string]any{"managed": true}}))
+	mustMake(t, c, AKSCluster, with(aksInputs, map[string]any{"resourceName": "closed", "disableLocalAccounts": true,
+		"aadProfile": map[string]any{"managed": true}}))
 	p := newProvider(t, c, "azure-native", nil)
 	list := func(function, cluster string) (*pulumirpc.InvokeResponse, error) {
 		return p.Invoke(t.Context(), &pulumirpc.InvokeRequest{Tok: "azure-native:containerservice/v20240901:" + function,
@@ -308,10 +329,10 @@ func TestAKSListings(t *testing.T) {
 }
 
 func TestEveryTypeIsOfAKnownProvider(t *testing.T) {
-	kinds, err := allKinds()
-	require.NoError(t, err)
+	c, _ := newTestCloud(t)
+	kinds := c.kinds
 	for token, k := range kinds {
-		assert.NotEmpty(t, Packages[cloudOf(token)], token)
+		assert.NotNil(t, c.doubleOf(token), token)
 		for _, ref := range k.references {
 			assert.Contains(t, kinds, ref.token, token)
 			assert.NotEmpty(t, ref.by, token)

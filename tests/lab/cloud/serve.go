@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// handler answers the small programs that stand for plugins and authentication programs; see command lab-cloud.
+// handler serves the thin clients that replace plugins and authentication programs; see command lab-cloud.
 func (c *Cloud) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /provider/{name}", c.serveProvider)
@@ -21,14 +21,13 @@ func (c *Cloud) handler() http.Handler {
 			return
 		}
 		call.Program = r.PathValue("program")
-		// A caller that went away needs no answer.
+		// An error means that the caller has ended.
 		_ = json.NewEncoder(w).Encode(c.credentials(call))
 	})
 	return mux
 }
 
-// serveProvider starts a provider, tells its port and keeps it until the caller goes away: the plugin's process,
-// which the engine has started, stands for it.
+// serveProvider starts a provider, writes its port and stops it when the caller, the plugin's process, ends.
 func (c *Cloud) serveProvider(w http.ResponseWriter, r *http.Request) {
 	provider, err := c.Provider(r.PathValue("name"))
 	if err != nil {
@@ -55,6 +54,6 @@ func (c *Cloud) serveProvider(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 	case <-c.ctx.Done():
 	}
-	// Not waited for: an operation under way ends in its own time.
+	// Not waited for: an operation in progress is completed.
 	close(cancel)
 }

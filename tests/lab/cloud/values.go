@@ -4,12 +4,14 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
-// object is a resource's properties, as JSON has them.
+// object holds a resource's properties, as decoded from JSON.
 type object map[string]any
 
-// at is the value at a path such as nodeConfig.taints.0.key; nil when there is none.
+// at returns the value at a path such as nodeConfig.taints.0.key, nil for none.
 func (o object) at(path string) any {
 	var value any = map[string]any(o)
 	for part := range strings.SplitSeq(path, ".") {
@@ -41,7 +43,7 @@ func (o object) flag(path string) bool {
 	return b
 }
 
-// number is the whole number at a path, 0 when there is none.
+// number returns the whole number at a path, 0 for none.
 func (o object) number(path string) int {
 	switch n := o.at(path).(type) {
 	case float64:
@@ -66,7 +68,7 @@ func (o object) list(path string) []any {
 	return nil
 }
 
-// objects are the objects of a list.
+// objects returns the objects of the list at a path.
 func (o object) objects(path string) []object {
 	var found []object
 	for _, element := range o.list(path) {
@@ -77,7 +79,7 @@ func (o object) objects(path string) []object {
 	return found
 }
 
-// labels is a map of texts.
+// labels returns the map of texts at a path.
 func (o object) labels(path string) map[string]string {
 	found := map[string]string{}
 	if m, ok := o.at(path).(map[string]any); ok {
@@ -90,7 +92,7 @@ func (o object) labels(path string) map[string]string {
 	return found
 }
 
-// texts are the texts at a path, of which a list is followed into its elements.
+// texts returns the texts at a path; a list in the path stands for its elements.
 func (o object) texts(path string) []string {
 	head, rest, more := strings.Cut(path, ".")
 	return textsIn(o[head], rest, more)
@@ -116,7 +118,7 @@ func textsIn(value any, rest string, more bool) []string {
 	return nil
 }
 
-// equal compares values as JSON does; absent, null and empty are the same.
+// equal reports whether two values are equal; absent, null and empty are the same.
 func equal(a, b any) bool {
 	if empty(a) && empty(b) {
 		return true
@@ -134,4 +136,79 @@ func empty(v any) bool {
 		return len(v) == 0
 	}
 	return false
+}
+
+func orElse(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+// one returns a list of the value, or an empty list for an empty value.
+func one(value any) []any {
+	if empty(value) {
+		return []any{}
+	}
+	return []any{value}
+}
+
+func orEmpty(value any) any {
+	if list, ok := value.([]any); value == nil || ok && list == nil {
+		return []any{}
+	}
+	return value
+}
+
+// objectAt returns the object at a path, nil for none.
+func (o object) objectAt(path string) map[string]any {
+	m, _ := o.at(path).(map[string]any)
+	return m
+}
+
+// known returns the properties whose values are known, without marks of secrets.
+func known(properties resource.PropertyMap) map[string]any {
+	values := map[string]any{}
+	for key, value := range properties {
+		if v := plain(value); v != nil {
+			values[string(key)] = v
+		}
+	}
+	return values
+}
+
+// plain returns a value as decoded from JSON, nil for an unknown one.
+func plain(v resource.PropertyValue) any {
+	v = reveal(v)
+	switch {
+	case v.IsBool():
+		return v.BoolValue()
+	case v.IsNumber():
+		return v.NumberValue()
+	case v.IsString():
+		return v.StringValue()
+	case v.IsArray():
+		list := []any{}
+		for _, element := range v.ArrayValue() {
+			list = append(list, plain(element))
+		}
+		return list
+	case v.IsObject():
+		return known(v.ObjectValue())
+	}
+	return nil
+}
+
+// reveal removes the marks of secrets around a value.
+func reveal(v resource.PropertyValue) resource.PropertyValue {
+	for {
+		switch {
+		case v.IsSecret():
+			v = v.SecretValue().Element
+		case v.IsOutput() && v.OutputValue().Known:
+			v = v.OutputValue().Element
+		default:
+			return v
+		}
+	}
 }

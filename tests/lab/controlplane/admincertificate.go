@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// AdminCertificate is a client certificate of an administrator with its key, in PEM, as some clouds hand out. It is
-// made at the first call.
+// AdminCertificate returns a client certificate of an administrator and its key, in PEM, like those that some clouds issue.
+// The first call creates it.
 func (c *ControlPlane) AdminCertificate() (certificate, key []byte, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -33,7 +33,7 @@ func (c *ControlPlane) AdminCertificate() (certificate, key []byte, err error) {
 	return certificate, key, err
 }
 
-// authority reads a certificate authority that newAuthority has made.
+// authority reads a certificate authority that newAuthority has written.
 func (p pki) authority(name string) (authority, error) {
 	var blocks [2][]byte
 	for i, extension := range []string{".crt", ".key"} {

@@ -1,6 +1,3 @@
-// Package controlplane runs a Kubernetes control plane as plain processes on 127.0.0.1: etcd,
-// kube-apiserver, kube-controller-manager, kube-scheduler, and kwok in place of nodes. Nothing needs
-// root, and nothing that decides about scaling is tuned: managed clouds run the same defaults.
 package controlplane
 
 import (
@@ -30,37 +27,37 @@ import (
 // It is also written in stages.yaml.
 const ReadyAnnotation = "lab.vllm-autoscaling/ready"
 
-// Addresses as a cloud would have them; only the egress proxy of the lab ever sees them.
+// Addresses like those of a cloud. Only the lab's egress proxy connects to them.
 const (
 	serviceCIDR = "10.96.0.0/16"
 	podCIDR     = "10.244.0.0/16"
 	nodeIP      = "10.99.0.1"
 )
 
-// KubeletPort is where every node's kubelet listens, as on clouds. kwok is not told of it: it would listen
-// there itself, on every address of the machine.
+// KubeletPort is the port of every node's kubelet, as on clouds. It is not passed to kwok, which would itself listen there
+// on every address of the machine.
 const KubeletPort = 10250
 
-// startTimeout is for one program on a busy machine; on an idle one each takes a few seconds.
+// startTimeout is how long one program may take to start on a busy machine; an idle one needs a few seconds.
 const startTimeout = 2 * time.Minute
 
-// maxSocketPath is what fits into a socket address on Linux (108 bytes with the final zero) and macOS (104).
+// maxSocketPath is the longest path that fits into a socket address on Linux (108 bytes with the final zero) and macOS (104).
 const maxSocketPath = 103
 
 //go:embed stages.yaml
 var stages []byte
 
-// Options say where the control plane runs.
+// Options configure a control plane.
 type Options struct {
-	// Dir is the folder for all of its files; it is made when missing and left for the caller to remove.
+	// Dir is the folder for all files. It is created when missing and not removed.
 	Dir string
 	// Tools are the programs.
 	Tools tools.Tools
-	// EgressSocket is the unix socket of an HTTP CONNECT proxy that takes what the API server sends to
-	// Services and pods: aggregated APIs and webhooks. Nobody needs to listen on it yet. Empty: the API
-	// server connects directly, which reaches nothing.
+	// EgressSocket is the unix socket of an HTTP CONNECT proxy for the API server's requests to Services and pods, which are
+	// aggregated APIs and webhooks. The proxy can start later. With "" the API server connects directly, which reaches
+	// nothing.
 	EgressSocket string
-	// Log gets one line for each part that is ready; nil for none.
+	// Log receives a line for each part that is ready; nil for none.
 	Log io.Writer
 }
 
@@ -84,11 +81,11 @@ type ControlPlane struct {
 	once    sync.Once
 }
 
-// Start starts the control plane and returns when it does its work; without nodes, see AddNode. On an
-// error everything that was started is stopped.
+// Start starts the control plane, without nodes (see AddNode), and returns when it is ready. After an error nothing runs.
 func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	if len(o.EgressSocket) > maxSocketPath {
-		return nil, fmt.Errorf("control plane: the path of socket %s is longer than the %d bytes that the system allows: use a shorter folder", o.EgressSocket, maxSocketPath)
+		return nil, fmt.Errorf("control plane: the path of socket %s is longer than the %d bytes that the system allows: use a shorter folder",
+			o.EgressSocket, maxSocketPath)
 	}
 	if o.Log == nil {
 		o.Log = io.Discard
@@ -137,7 +134,7 @@ func (c *ControlPlane) start(ctx context.Context) error {
 	return nil
 }
 
-// identities are the parts that have a user of their own, so that their RBAC is the real one.
+// identities are the parts with their own user, so that the upstream RBAC rules apply to them.
 var identities = []struct{ file, user, groups string }{
 	{file: "admin", user: "admin", groups: "system:masters"},
 	{file: tools.KubeControllerManager, user: "system:kube-controller-manager"},
@@ -178,11 +175,11 @@ func (c *ControlPlane) startEtcd(ctx context.Context, clientPort, peerPort int) 
 			"--listen-peer-urls=" + peers, "--initial-advertise-peer-urls=" + peers,
 			"--initial-cluster=default=" + peers,
 			"--log-level=warn",
-			// The data is thrown away with the lab.
+			// The data is deleted with the lab.
 			"--unsafe-no-fsync",
 		},
 		Ready: ok(http.DefaultClient, clients+"/health"),
-		// Nothing is left to be saved at a stop.
+		// Nothing has to be saved at a stop.
 		StopTimeout: 3 * time.Second,
 	})
 }
@@ -201,7 +198,7 @@ func (c *ControlPlane) startAPIServer(ctx context.Context, etcd string) error {
 		"--service-account-signing-key-file=" + c.pki.file("service-account.key"),
 		"--service-cluster-ip-range=" + serviceCIDR,
 		"--allow-privileged=true",
-		// Its endpoint would have to be an address outside loopback.
+		// Its endpoint must not be a loopback address.
 		"--endpoint-reconciler-type=none",
 		"--requestheader-client-ca-file=" + c.pki.file("front-proxy-ca.crt"),
 		"--requestheader-allowed-names=" + frontProxyClient,
@@ -226,7 +223,7 @@ func (c *ControlPlane) startAPIServer(ctx context.Context, etcd string) error {
 		Name:  tools.KubeAPIServer,
 		Args:  args,
 		Ready: ok(client, c.Server()+"/readyz"),
-		// Watches keep it from ending by itself for as long as a minute.
+		// Watches delay its shutdown by up to a minute.
 		StopTimeout: 2 * time.Second,
 	})
 	if err != nil {
@@ -241,7 +238,7 @@ func (c *ControlPlane) startAPIServer(ctx context.Context, etcd string) error {
 	return err
 }
 
-// egressConfiguration sends what goes to Services and pods through the proxy on the socket.
+// egressConfiguration routes the API server's requests to Services and pods through the proxy on the socket.
 func egressConfiguration(socket string) string {
 	return fmt.Sprintf(`apiVersion: apiserver.k8s.io/v1beta1
 kind: EgressSelectorConfiguration
@@ -261,14 +258,14 @@ egressSelections:
 `, socket)
 }
 
-// startControllers starts what works on the API server's objects.
+// startControllers starts the controller manager, the scheduler and kwok.
 func (c *ControlPlane) startControllers(ctx context.Context, managerPort, schedulerPort int) error {
 	stagesFile := filepath.Join(c.dir, "stages.yaml")
 	if err := os.WriteFile(stagesFile, stages, 0o644); err != nil {
 		return err
 	}
 	insecure := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{
-		// Their own certificates are made at every start; only their health is asked here, on loopback.
+		// These parts create a certificate at every start; only their health is requested, on loopback.
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}}
 	account := func(name string) []string {
@@ -293,10 +290,10 @@ func (c *ControlPlane) startControllers(ctx context.Context, managerPort, schedu
 	}, {
 		Name: tools.Kwok,
 		Args: []string{"--kubeconfig=" + c.Kubeconfig(), "--config=" + stagesFile, "--manage-all-nodes=true",
-			// Without leases the nodes are NotReady after a minute, and all pods with them.
+			// Without leases all nodes and pods are NotReady after a minute.
 			"--node-lease-duration-seconds=40", "--cidr=" + podCIDR, "--node-ip=" + nodeIP},
 	}}
-	// All three at once: each spends its start waiting.
+	// All three at once, because each mostly waits while it starts.
 	errs := make([]error, len(specs))
 	var starting sync.WaitGroup
 	for i, spec := range specs {
@@ -326,7 +323,7 @@ func (c *ControlPlane) run(ctx context.Context, spec process.Spec) error {
 	return nil
 }
 
-// watch reports the first program that ends without being asked to.
+// watch reports the first program that ends unexpectedly.
 func (c *ControlPlane) watch(p *process.Process) {
 	select {
 	case <-c.closing:
@@ -340,10 +337,10 @@ func (c *ControlPlane) watch(p *process.Process) {
 	}
 }
 
-// Crashed delivers the error of a program that ended without being asked to.
+// Crashed returns a channel with the error of a program that ended unexpectedly.
 func (c *ControlPlane) Crashed() <-chan error { return c.crashed }
 
-// Stop ends all programs. It returns the errors of those that had ended by themselves.
+// Stop ends all programs and returns the errors of those that had ended before.
 func (c *ControlPlane) Stop() error {
 	c.once.Do(func() { close(c.closing) })
 	c.mu.Lock()
@@ -353,7 +350,7 @@ func (c *ControlPlane) Stop() error {
 	if len(running) == 0 {
 		return nil
 	}
-	// The API server and its clients together, etcd last: each waits for the others else.
+	// The API server and its clients together, then etcd: otherwise they would wait for each other.
 	errs := make([]error, len(running))
 	var stopping sync.WaitGroup
 	for i, p := range running[1:] {
@@ -364,19 +361,19 @@ func (c *ControlPlane) Stop() error {
 	return errors.Join(errs...)
 }
 
-// Server is the API server's URL.
+// Server returns the API server's URL.
 func (c *ControlPlane) Server() string { return fmt.Sprintf("https://127.0.0.1:%d", c.port) }
 
-// Kubeconfig is the administrator's kubeconfig file; its context is ContextName.
+// Kubeconfig returns the path of the administrator's kubeconfig. Its context is ContextName.
 func (c *ControlPlane) Kubeconfig() string { return c.kubeconfig("admin") }
 
-// Config is the administrator's client configuration. Callers that change it must copy it.
+// Config returns the administrator's client configuration. Callers that change it must copy it.
 func (c *ControlPlane) Config() *rest.Config { return c.config }
 
-// Client acts as the administrator.
+// Client returns a client of the administrator.
 func (c *ControlPlane) Client() kubernetes.Interface { return c.client }
 
-// httpClient trusts the cluster's CA and has the administrator's token.
+// httpClient returns a client with the cluster's CA and the administrator's token.
 func (c *ControlPlane) httpClient() (*http.Client, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(c.pki.ca) {
@@ -399,7 +396,7 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return b.next.RoundTrip(r)
 }
 
-// ok is a readiness check: a GET of the URL answers 200.
+// ok returns a readiness check: a GET of the URL returns status 200.
 func ok(client *http.Client, url string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -13,7 +13,7 @@ import (
 // ContextName is the name of the one context in every kubeconfig of the lab.
 const ContextName = "lab"
 
-// writeKubeconfig writes a kubeconfig whose one context has the token and, if given, acts as another user.
+// writeKubeconfig writes a kubeconfig with one context that has the token and, if given, impersonates another user.
 func (c *ControlPlane) writeKubeconfig(path, token, as string, groups []string) error {
 	config := clientcmdapi.NewConfig()
 	config.Clusters[ContextName] = &clientcmdapi.Cluster{Server: c.Server(), CertificateAuthorityData: c.pki.ca}
@@ -26,9 +26,8 @@ func (c *ControlPlane) writeKubeconfig(path, token, as string, groups []string) 
 	return nil
 }
 
-// KubeconfigFor returns a kubeconfig file that acts as the user, so that what RBAC grants to the user is
-// all that it can do. A user of the form system:serviceaccount:<namespace>:<name> gets the groups that
-// the API server gives to a service account. The file is made at the first call and then kept.
+// KubeconfigFor returns the path of a kubeconfig that impersonates the user, whose RBAC permissions apply. A user of the
+// form system:serviceaccount:<namespace>:<name> gets the groups of a service account. The first call writes the file.
 func (c *ControlPlane) KubeconfigFor(user string) (string, error) {
 	groups := []string{"system:authenticated"}
 	if account, ok := strings.CutPrefix(user, "system:serviceaccount:"); ok {
@@ -38,7 +37,7 @@ func (c *ControlPlane) KubeconfigFor(user string) (string, error) {
 		}
 		groups = []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"}
 	}
-	// A user's name can hold nothing that a file's name cannot, but a slash.
+	// Of the characters of a user's name only the slash is not allowed in a file's name.
 	path := filepath.Join(c.dir, "kubeconfigs", strings.NewReplacer("/", "_", ":", "_").Replace(user))
 	c.mu.Lock()
 	defer c.mu.Unlock()

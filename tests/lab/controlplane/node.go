@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// GPUResource is the name under which a pod asks for a GPU.
+// GPUResource is the name of the resource with which a pod requests GPUs.
 const GPUResource corev1.ResourceName = "nvidia.com/gpu"
 
 // Node is a simulated machine.
@@ -19,9 +19,9 @@ type Node struct {
 	Name   string
 	Labels map[string]string
 	Taints []corev1.Taint
-	// GPUs is the number of GPUs that the device plugin would report; 0 for none.
+	// GPUs is the number of GPUs that the device plugin would report.
 	GPUs int
-	// CPU and Memory are quantities; empty means 16 cores and 64Gi, of which all can be used by pods.
+	// CPU and Memory are the resources for pods, as quantities; "" means 16 cores and 64Gi.
 	CPU, Memory string
 }
 
@@ -103,7 +103,7 @@ func (c *ControlPlane) waitNode(ctx context.Context, name string) error {
 	}
 }
 
-// notSchedulable says why no pod can be scheduled on the node, or nothing.
+// notSchedulable returns why no pod can be scheduled on the node, "" if pods can be.
 func notSchedulable(node *corev1.Node) string {
 	for _, taint := range node.Spec.Taints {
 		if taint.Key == corev1.TaintNodeNotReady {
@@ -118,8 +118,7 @@ func notSchedulable(node *corev1.Node) string {
 	return "not Ready"
 }
 
-// RemoveNode removes a node; its pods are deleted first, as a drained machine's would be. A node that
-// does not exist is no error.
+// RemoveNode deletes a node after its pods, as when a machine is drained. A missing node is no error.
 func (c *ControlPlane) RemoveNode(ctx context.Context, name string) error {
 	pods, err := c.client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + name})
 	if err != nil {

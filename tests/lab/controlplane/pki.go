@@ -19,7 +19,7 @@ import (
 // pki holds the files of the cluster's certificates and keys.
 type pki struct {
 	dir string
-	// ca is the certificate that clients check the API server with, in PEM.
+	// ca is the CA certificate with which clients verify the API server, in PEM.
 	ca []byte
 }
 
@@ -31,11 +31,11 @@ type authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// validity outlives any run of a lab and tolerates a clock that is set back.
+// validity is longer than any run of a lab and tolerates a clock that is set back.
 const validity = 30 * 24 * time.Hour
 
-// newPKI makes what a control plane needs: a CA with the API server's certificate, another CA with the
-// client certificate by which aggregated APIs recognise the API server, and the key of service account tokens.
+// newPKI writes the files of a control plane: a CA with the API server's certificate, another CA with the client certificate
+// by which aggregated APIs recognize the API server, and the key of service account tokens.
 func newPKI(dir string, clusterIP net.IP) (pki, error) {
 	p := pki{dir: dir}
 	if err := os.MkdirAll(dir, 0o700); err != nil {

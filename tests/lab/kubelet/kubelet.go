@@ -1,6 +1,3 @@
-// Package kubelet answers the API server in place of the lab's nodes, as far as port-forwarding to a
-// pod goes: with the upstream kubelet's own streaming server, so that `kubectl port-forward` and
-// client-go reach the local process behind a pod through the real API server.
 package kubelet
 
 import (
@@ -27,12 +24,12 @@ import (
 	"vllm-autoscaling/tests/lab/router"
 )
 
-// Pods finds the process behind a pod's port.
+// Pods looks up the process behind a pod's port.
 type Pods interface {
 	Pod(namespace, pod, port string) (router.Backend, error)
 }
 
-// Server is the kubelet of every node of a lab.
+// Server replaces the kubelets of all nodes of a lab.
 type Server struct {
 	pods     Pods
 	listener net.Listener
@@ -53,7 +50,7 @@ func Listen(pods Pods) (*Server, error) {
 	}
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
 		Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12,
-		// A port-forward takes the connection over, which HTTP/2 cannot do.
+		// A port-forward hijacks the connection, which HTTP/2 does not support.
 		NextProtos: []string{"http/1.1"},
 	})
 	if err != nil {
@@ -68,10 +65,10 @@ func Listen(pods Pods) (*Server, error) {
 	return s, nil
 }
 
-// Address is the host:port that it listens on, with TLS.
+// Address returns the host:port that the server listens on, with TLS.
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
-// Close ends it. Port-forwards end when the API server does.
+// Close stops the server. Port-forwards end when the API server does.
 func (s *Server) Close() error { return s.server.Close() }
 
 func (s *Server) portForward(w http.ResponseWriter, r *http.Request) {
@@ -85,7 +82,7 @@ func (s *Server) portForward(w http.ResponseWriter, r *http.Request) {
 		idleTimeout, streamCreationTimeout, portforward.SupportedProtocols)
 }
 
-// PortForward joins one stream to the process behind a pod's port; the upstream server calls it.
+// PortForward connects one stream to the process behind a pod's port. The upstream server calls it.
 func (s *Server) PortForward(_ context.Context, name string, _ types.UID, port int32, stream io.ReadWriteCloser) error {
 	defer func() { _ = stream.Close() }()
 	namespace, pod, _ := strings.Cut(name, "/")
@@ -100,7 +97,7 @@ func (s *Server) PortForward(_ context.Context, name string, _ types.UID, port i
 	defer func() { _ = connection.Close() }()
 	go func() {
 		_, _ = io.Copy(connection, stream)
-		// The client is gone: a server that is still writing has to learn of it.
+		// The client has ended: closing this tells a server that is still writing.
 		_ = connection.Close()
 	}()
 	if _, err := io.Copy(stream, connection); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -109,8 +106,8 @@ func (s *Server) PortForward(_ context.Context, name string, _ types.UID, port i
 	return nil
 }
 
-// selfSigned is a certificate as a kubelet makes it for itself; the API server of a cluster without
-// --kubelet-certificate-authority does not check it.
+// selfSigned creates a certificate like a kubelet's self-signed one. Without --kubelet-certificate-authority the API server
+// does not verify it.
 func selfSigned() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -14,17 +14,16 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// pollInterval is how often a live object is looked at while waiting for it.
+// pollInterval is how often a live object is read while waiting for it.
 const pollInterval = 500 * time.Millisecond
 
-// progressInterval is how often a reason for waiting is shown again when it has not changed.
+// progressInterval is how often an unchanged reason for waiting is shown again.
 const progressInterval = 10 * time.Second
 
-// readiness says what is missing for a live object to be ready: "" when it is. An error says that waiting longer
-// is of no use.
+// readiness returns what a live object lacks to be ready, "" if it is ready. An error means that it will not become ready.
 type readiness func(live map[string]any) (missing string, err error)
 
-// readinessOf returns how to tell that an object of a kind is ready, nil for kinds that are ready once they exist.
+// readinessOf returns the readiness check of a kind, nil for kinds that are ready once they exist.
 func readinessOf(gk schema.GroupKind) readiness {
 	switch gk.String() {
 	case "Deployment.apps":
@@ -45,7 +44,7 @@ func readinessOf(gk schema.GroupKind) readiness {
 	return nil
 }
 
-// awaitReady waits until the object is ready. It returns the last state seen and, when that was not ready, why.
+// awaitReady waits until the object is ready. It returns the last state and, if that is not ready, the reason.
 func (p *Provider) awaitReady(ctx context.Context, c *cluster, t target, op change, live *unstructured.Unstructured) (*unstructured.Unstructured, []string) {
 	ready := readinessOf(t.mapping.GroupVersionKind.GroupKind())
 	if ready == nil || annotation(op.inputs, "pulumi.com/skipAwait") == "true" {
@@ -81,7 +80,7 @@ func (p *Provider) awaitReady(ctx context.Context, c *cluster, t target, op chan
 		case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
 			return live, []string{t.describe("waiting for", err).Error()}
 		}
-		// Anything else is the API server being busy: the deadline decides.
+		// Any other error means that the API server is busy; the deadline limits the wait.
 	}
 }
 
@@ -115,8 +114,8 @@ func (p *Provider) awaitGone(ctx context.Context, t target, op change, limit tim
 	}
 }
 
-// blockers says what keeps an object from going away: its finalizers and, for a namespace, the conditions that
-// name what is left in it.
+// blockers returns what keeps an object from being deleted: its finalizers and, for a namespace, the conditions that list
+// what is left in it.
 func blockers(live *unstructured.Unstructured) string {
 	if live == nil {
 		return "the cluster does not answer"
@@ -245,7 +244,7 @@ func definitionReady(live map[string]any) (string, error) {
 	return "not yet served", nil
 }
 
-// observed reports whether the controller's status speaks about the latest spec.
+// observed reports whether the controller's status is that of the latest spec.
 func observed(live map[string]any) bool {
 	return number(live, 0, "status", "observedGeneration") >= number(live, 0, "metadata", "generation")
 }
@@ -287,10 +286,10 @@ func conditions(live map[string]any) []condition {
 	return out
 }
 
-// maxTroubles is how many pods are named when a workload does not become ready.
+// maxTroubles is the number of pods in the error when a workload does not become ready.
 const maxTroubles = 5
 
-// podTroubles names the pods of a workload that are not ready, and why.
+// podTroubles lists the pods of a workload that are not ready, with the reasons.
 func podTroubles(ctx context.Context, c *cluster, t target, live *unstructured.Unstructured) []string {
 	selector, ok, _ := unstructured.NestedMap(live.Object, "spec", "selector")
 	if !ok || t.namespace == "" {
@@ -334,7 +333,7 @@ func podTroubles(ctx context.Context, c *cluster, t target, live *unstructured.U
 	return troubles
 }
 
-// podTrouble says why one pod is not ready.
+// podTrouble returns why a pod is not ready.
 func podTrouble(pod map[string]any) string {
 	var parts []string
 	for _, c := range conditions(pod) {

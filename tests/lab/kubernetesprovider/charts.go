@@ -17,10 +17,10 @@ import (
 	"helm.sh/helm/v3/pkg/repo"
 )
 
-// chartSource says where a chart comes from.
+// chartSource is the location of a chart.
 type chartSource struct {
 	chart      string // name in the repository, path, URL or oci:// reference
-	repository string // URL of a Helm repository, or oci://; "" when chart says it all
+	repository string // URL of a Helm repository, or oci://; "" when chart is complete
 	version    string // exact version or range; "" is the newest
 	username   string
 	password   string
@@ -29,7 +29,7 @@ type chartSource struct {
 	keyFile    string
 }
 
-// String names the source for messages.
+// String returns the source for messages.
 func (s chartSource) String() string {
 	text := s.chart
 	if s.version != "" {
@@ -41,15 +41,15 @@ func (s chartSource) String() string {
 	return text
 }
 
-// chartCache keeps the charts that one run of the provider downloads. They are held in memory, and what Helm writes
-// while it downloads one goes to a folder that is removed at once: neither the user's Helm configuration nor its
-// cache is read or written, and a provider that is killed leaves nothing behind. The zero value is ready to use.
+// chartCache stores the charts that one run of the provider downloads. They are kept in memory, and Helm's files of a
+// download are in a folder that is removed at once: the user's Helm configuration and cache are neither read nor written,
+// and a killed provider leaves nothing behind. The zero value is ready to use.
 type chartCache struct {
 	mu       sync.Mutex
 	archives map[chartSource][]byte
 }
 
-// load returns a chart of its own for every call, as Helm changes a chart while it renders it.
+// load returns a new chart at every call, because Helm changes a chart while it renders it.
 func (c *chartCache) load(source chartSource) (*chart.Chart, error) {
 	ch, err := c.read(source)
 	if err != nil {
@@ -101,8 +101,7 @@ func (c *chartCache) read(source chartSource) (*chart.Chart, error) {
 	return ch, nil
 }
 
-// locate finds a chart on this machine, or downloads it into the folder, and returns the path of its archive or
-// folder.
+// locate looks up a chart on this machine, or downloads it to the folder, and returns the path of its archive or folder.
 func locate(source chartSource, dir string) (string, error) {
 	settings, err := helmSettings(dir)
 	if err != nil {
@@ -136,7 +135,7 @@ func locate(source chartSource, dir string) (string, error) {
 	return install.LocateChart(reference, settings)
 }
 
-// helmSettings points every path of Helm below the folder.
+// helmSettings returns settings of Helm with every path below the folder.
 func helmSettings(dir string) (*cli.EnvSettings, error) {
 	// Helm's repository client reads its cache folder from the environment only.
 	for _, home := range []string{"CACHE", "CONFIG", "DATA"} {

@@ -19,13 +19,13 @@ import (
 	"k8s.io/client-go/restmapper"
 )
 
-// connectTimeout is how long a cluster may take to answer before it counts as unreachable.
+// connectTimeout is how long an API server may take to respond before it counts as unreachable.
 const connectTimeout = 10 * time.Second
 
 // mappingTimeout is how long a kind may take to appear after its CustomResourceDefinition was created.
 const mappingTimeout = 60 * time.Second
 
-// cluster is a connection to one API server, made when first needed.
+// cluster is a connection to one API server, opened when first needed.
 type cluster struct {
 	settings settings
 
@@ -39,7 +39,7 @@ type cluster struct {
 
 func newCluster(s settings) *cluster { return &cluster{settings: s} }
 
-// unreachableError says that the API server could not be asked at all.
+// unreachableError is the failure to reach the API server at all.
 type unreachableError struct{ cause error }
 
 func (e *unreachableError) Error() string {
@@ -48,8 +48,8 @@ func (e *unreachableError) Error() string {
 
 func (e *unreachableError) Unwrap() error { return e.cause }
 
-// connect makes the clients and sees that the API server answers. Only success is remembered, so that a cluster
-// that comes up later is found.
+// connect creates the clients and checks that the API server responds. Only success is stored, so that a cluster which
+// starts later is reached.
 func (c *cluster) connect(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,7 +90,7 @@ func (c *cluster) connect(ctx context.Context) error {
 	return nil
 }
 
-// explain puts a connection error into words that name the cause; other errors stay what they are.
+// explain returns a connection error with its cause in the text, and other errors unchanged.
 func explain(err error) error {
 	if err == nil {
 		return nil
@@ -102,8 +102,8 @@ func explain(err error) error {
 	return err
 }
 
-// mapping finds the REST resource of a kind. The mapper forgets what it knew when it meets an unknown kind, so a
-// CRD that a chart has just installed is found.
+// mapping returns the REST resource of a kind. An unknown kind resets the mapper, so that a CRD which a chart has just
+// installed is found.
 func (c *cluster) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	m, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 	if err != nil {
@@ -112,7 +112,7 @@ func (c *cluster) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error
 	return m, nil
 }
 
-// awaitMapping is mapping for a kind whose CRD may still be on its way.
+// awaitMapping is like mapping, and waits for a kind whose CRD is not served yet.
 func (c *cluster) awaitMapping(ctx context.Context, gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	ctx, cancel := context.WithTimeout(ctx, mappingTimeout)
 	defer cancel()
@@ -129,14 +129,14 @@ func (c *cluster) awaitMapping(ctx context.Context, gvk schema.GroupVersionKind)
 	}
 }
 
-// isUnknownKind reports whether an error says that no such kind exists (yet). Discovery of a group whose
-// aggregated server is down fails for that group only and says nothing about other groups.
+// isUnknownKind reports whether an error means that a kind does not exist (yet). Discovery of a group whose aggregated
+// server is down fails for that group only.
 func isUnknownKind(err error) bool {
 	var noGroup *discovery.ErrGroupDiscoveryFailed
 	return meta.IsNoMatchError(err) || errors.As(err, &noGroup)
 }
 
-// resource returns the client for one kind, bound to a namespace where the kind has them, and that namespace.
+// resource returns the client for a kind, in a namespace if the kind is namespaced, and that namespace.
 func (c *cluster) resource(m *meta.RESTMapping, namespace string) (dynamic.ResourceInterface, string) {
 	all := c.dynamic.Resource(m.Resource)
 	if m.Scope.Name() != meta.RESTScopeNameNamespace {
@@ -163,7 +163,7 @@ func identify(namespace, name string) string {
 	return namespace + "/" + name
 }
 
-// splitID takes an id apart; the namespace is "" for cluster-scoped objects.
+// splitID splits an id; the namespace is "" for cluster-scoped objects.
 func splitID(id string) (namespace, name string) {
 	if ns, n, ok := strings.Cut(id, "/"); ok {
 		return ns, n

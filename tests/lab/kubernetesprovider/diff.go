@@ -14,8 +14,8 @@ type edit struct {
 	kind pulumirpc.PropertyDiff_Kind // ADD, DELETE or UPDATE
 }
 
-// diffProperties lists the differences in a fixed order. Null and absent are the same; what is unknown counts
-// as changed. The inputs must carry no secret marks.
+// diffProperties lists the differences in a fixed order. Null and absent are the same; an unknown value counts as changed.
+// The inputs must not have marks of secrets.
 func diffProperties(olds, news resource.PropertyMap) []edit {
 	return diffObjects(nil, olds, news)
 }
@@ -76,12 +76,12 @@ func diffValues(path resource.PropertyPath, before, after resource.PropertyValue
 	return []edit{{path, pulumirpc.PropertyDiff_UPDATE}}
 }
 
-// extend never shares the backing array with the parent path.
+// extend returns a path that does not share its backing array with the parent path.
 func extend(path resource.PropertyPath, element any) resource.PropertyPath {
 	return append(slices.Clone(path), element)
 }
 
-// diffResponse puts the edits into the engine's words. replaces says which of them cannot be done in place.
+// diffResponse converts the edits to the engine's response. replaces reports whether one requires a replacement.
 func diffResponse(edits []edit, replaces func(resource.PropertyPath) bool, deleteFirst bool) *pulumirpc.DiffResponse {
 	resp := &pulumirpc.DiffResponse{
 		Changes:         pulumirpc.DiffResponse_DIFF_NONE,
@@ -114,8 +114,8 @@ func diffResponse(edits []edit, replaces func(resource.PropertyPath) bool, delet
 	return resp
 }
 
-// immutableFields are the fields that the API server refuses to change, or that the upstream provider replaces
-// an object for, per kind. A path covers everything below it.
+// immutableFields are the fields of a kind that the API server refuses to change, or for which the upstream provider
+// replaces an object. A path includes everything below it.
 var immutableFields = map[string][]string{
 	"apps/Deployment":                       {"spec.selector"},
 	"apps/DaemonSet":                        {"spec.selector"},
@@ -132,12 +132,12 @@ var immutableFields = map[string][]string{
 	"storage.k8s.io/StorageClass":                  {"parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"},
 }
 
-// objectReplaces says which changes of a kind need a new object.
+// objectReplaces returns which changes of a kind require a new object.
 func objectReplaces(t token, olds resource.PropertyMap, s settings) func(resource.PropertyPath) bool {
 	kind := t.gvk.Group + "/" + t.gvk.Kind
 	fields := append([]string{"apiVersion", "kind", "metadata.name", "metadata.namespace"}, immutableFields[kind]...)
-	// As upstream, content is replaced rather than changed, so that pods which mount it roll; two provider
-	// settings turn that off, but never for an object that is immutable in the cluster.
+	// As upstream, a changed content replaces the object, so that pods which mount it are rolled. Two provider settings turn
+	// that off, but not for an object that is immutable in the cluster.
 	mutable := kind == "/ConfigMap" && s.configMapMutable || kind == "/Secret" && s.secretMutable
 	if mutable && !boolean(olds, "immutable") {
 		fields = slices.DeleteFunc(fields, func(f string) bool {
@@ -147,12 +147,12 @@ func objectReplaces(t token, olds resource.PropertyMap, s settings) func(resourc
 	return func(path resource.PropertyPath) bool { return covered(path, fields) }
 }
 
-// releaseReplaces says which changes of a Helm release need a new one.
+// releaseReplaces reports whether a change of a Helm release requires a new one.
 func releaseReplaces(path resource.PropertyPath) bool {
 	return covered(path, []string{"name", "namespace"})
 }
 
-// covered reports whether a path is one of the fields or lies below one.
+// covered reports whether a path is one of the fields or below one.
 func covered(path resource.PropertyPath, fields []string) bool {
 	var parts []string
 	for _, e := range path {
@@ -171,8 +171,8 @@ func covered(path resource.PropertyPath, fields []string) bool {
 	return false
 }
 
-// sameIdentity reports whether old and new inputs name the same object, so that it must go before its
-// replacement can come.
+// sameIdentity reports whether old and new inputs name the same object, which must be deleted before its replacement is
+// created.
 func sameIdentity(olds, news resource.PropertyMap) bool {
 	was, now := object(olds, "metadata"), object(news, "metadata")
 	return !isUnknown(now["name"]) && !isUnknown(now["namespace"]) &&

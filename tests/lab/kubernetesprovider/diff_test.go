@@ -117,13 +117,15 @@ func TestReplaces(t *testing.T) {
 		s     settings
 		want  bool
 	}{
-		"ConfigMap content":            {"kubernetes:core/v1:ConfigMap", resource.PropertyPath{"data", "a"}, nil, settings{}, true},
-		"mutable ConfigMap content":    {"kubernetes:core/v1:ConfigMap", resource.PropertyPath{"data", "a"}, nil, settings{configMapMutable: true}, false},
-		"immutable ConfigMap content":  {"kubernetes:core/v1:ConfigMap", resource.PropertyPath{"data", "a"}, map[string]any{"immutable": true}, settings{configMapMutable: true}, true},
-		"Secret content":               {"kubernetes:core/v1:Secret", resource.PropertyPath{"stringData", "a"}, nil, settings{}, true},
-		"mutable Secret's type":        {"kubernetes:core/v1:Secret", resource.PropertyPath{"type"}, nil, settings{secretMutable: true}, true},
-		"Secret's label":               {"kubernetes:core/v1:Secret", resource.PropertyPath{"metadata", "labels", "a"}, nil, settings{}, false},
-		"Job's template":               {"kubernetes:batch/v1:Job", resource.PropertyPath{"spec", "template", "spec", "containers", 0, "image"}, nil, settings{}, true},
+		"ConfigMap content":         {"kubernetes:core/v1:ConfigMap", resource.PropertyPath{"data", "a"}, nil, settings{}, true},
+		"mutable ConfigMap content": {"kubernetes:core/v1:ConfigMap", resource.PropertyPath{"data", "a"}, nil, settings{configMapMutable: true}, false},
+		"immutable ConfigMap content": {"kubernetes:core/v1:ConfigMap", resource.PropertyPath{"data", "a"}, map[string]any{"immutable": true},
+			settings{configMapMutable: true}, true},
+		"Secret content":        {"kubernetes:core/v1:Secret", resource.PropertyPath{"stringData", "a"}, nil, settings{}, true},
+		"mutable Secret's type": {"kubernetes:core/v1:Secret", resource.PropertyPath{"type"}, nil, settings{secretMutable: true}, true},
+		"Secret's label":        {"kubernetes:core/v1:Secret", resource.PropertyPath{"metadata", "labels", "a"}, nil, settings{}, false},
+		"Job's template": {"kubernetes:batch/v1:Job", resource.PropertyPath{"spec", "template", "spec", "containers", 0, "image"}, nil,
+			settings{}, true},
 		"Service's ports":              {"kubernetes:core/v1:Service", resource.PropertyPath{"spec", "ports", 0, "port"}, nil, settings{}, false},
 		"Service's clusterIP":          {"kubernetes:core/v1:Service", resource.PropertyPath{"spec", "clusterIP"}, nil, settings{}, true},
 		"Service's clusterIPs":         {"kubernetes:core/v1:Service", resource.PropertyPath{"spec", "clusterIPs", 0}, nil, settings{}, false},

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// engineLog writes lines beside a resource in the display of the engine that runs the update. Nil drops them.
+// engineLog writes messages of a resource to the engine that runs the update. A nil engineLog drops them.
 type engineLog struct {
 	connection *grpc.ClientConn
 	engine     pulumirpc.EngineClient
@@ -24,8 +24,8 @@ func dialEngine(address string) (*engineLog, error) {
 	return &engineLog{connection: conn, engine: pulumirpc.NewEngineClient(conn)}, nil
 }
 
-// write sends a line. An ephemeral one is replaced by the next and is not kept in the update's record. A line
-// that cannot be delivered is dropped: it is no reason to fail an operation.
+// write sends a line. An ephemeral line is replaced by the next one and not recorded. A line that cannot be delivered is
+// dropped, because that must not fail an operation.
 func (l *engineLog) write(ctx context.Context, severity pulumirpc.LogSeverity, urn, message string, ephemeral bool) {
 	if l == nil {
 		return

@@ -9,14 +9,14 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 )
 
-// autonamedAnnotation marks an object whose name was made up here, so that later updates keep it.
+// autonamedAnnotation marks an object with a generated name, so that later updates keep the name.
 const autonamedAnnotation = "pulumi.com/autonamed"
 
 // suffixLength is the number of random hex digits behind an automatic name, as in the upstream provider.
 const suffixLength = 8
 
-// autoName makes up a name: prefix, a dash and hex digits drawn from the seed, which the engine keeps stable
-// between the preview and the update.
+// autoName generates a name: prefix, a dash and hex digits from the seed, which is the same in a preview and the update after
+// it.
 func autoName(prefix string, seed []byte) string {
 	if len(seed) == 0 {
 		seed = make([]byte, 32)
@@ -26,7 +26,7 @@ func autoName(prefix string, seed []byte) string {
 	return prefix + "-" + hex.EncodeToString(sum[:])[:suffixLength]
 }
 
-// names proposes the name of a resource that states none.
+// names proposes the name of a resource without one.
 type names struct {
 	prefix   string // the resource's name in the program
 	seed     []byte
@@ -53,9 +53,9 @@ func (n names) name() string {
 	return autoName(n.prefix, n.seed)
 }
 
-// fieldManager is the owner of the fields that server-side apply sets. It is the same for every update of a
-// resource and differs between resources and stacks, so that an object left behind by an update that was killed
-// is taken over by the next one, while an object of another stack never is.
+// fieldManager returns the owner of the fields that server-side apply sets. It is the same for every update of a resource
+// and differs between resources and stacks, so that the next update adopts an object that a killed one has left, but never
+// an object of another stack.
 func fieldManager(u string) string {
 	sum := sha256.Sum256([]byte(u))
 	return fieldManagerPrefix + "-" + hex.EncodeToString(sum[:])[:suffixLength]

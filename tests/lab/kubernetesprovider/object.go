@@ -20,15 +20,16 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// operationTimeout is how long to wait for an object to become ready or to go away when the program states
-// nothing, as in the upstream provider.
+// operationTimeout is how long to wait by default until an object is ready or deleted, as in the upstream provider.
 const operationTimeout = 10 * time.Minute
 
-// managerKey is the output that remembers who owns the object's fields.
+// managerKey is the output with the owner of the object's fields.
 const managerKey = "__fieldManager"
 
-// checkObject fills apiVersion, kind, name and, where the provider has one, the namespace.
-func (p *Provider) checkObject(ctx context.Context, t token, n names, olds, news resource.PropertyMap) (resource.PropertyMap, []*pulumirpc.CheckFailure, error) {
+// checkObject sets apiVersion, kind, name and, if the provider has one, the namespace.
+func (p *Provider) checkObject(
+	ctx context.Context, t token, n names, olds, news resource.PropertyMap,
+) (resource.PropertyMap, []*pulumirpc.CheckFailure, error) {
 	c, err := p.reach(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -67,9 +68,10 @@ func (p *Provider) checkObject(ctx context.Context, t token, n names, olds, news
 	return inputs, failures, nil
 }
 
-// nameObject gives a name to an object whose program states none, and keeps the one it had if that was made up
-// here as well.
-func nameObject(metadata resource.PropertyMap, n names, olds resource.PropertyMap, failures []*pulumirpc.CheckFailure) (resource.PropertyMap, []*pulumirpc.CheckFailure) {
+// nameObject sets the name of an object without one, and keeps an earlier generated name.
+func nameObject(
+	metadata resource.PropertyMap, n names, olds resource.PropertyMap, failures []*pulumirpc.CheckFailure,
+) (resource.PropertyMap, []*pulumirpc.CheckFailure) {
 	name := text(object(olds, "metadata"), "name")
 	if name == "" || annotation(olds, autonamedAnnotation) != "true" {
 		if n.disabled {
@@ -96,7 +98,7 @@ func nameObject(metadata resource.PropertyMap, n names, olds resource.PropertyMa
 	return metadata, failures
 }
 
-// createObject creates the object and waits until it is ready; in a preview the API server only tries it.
+// createObject creates the object and waits until it is ready. In a preview it is only a dry run of the API server.
 func (p *Provider) createObject(ctx context.Context, op change) (outcome, error) {
 	c, err := p.reach(ctx)
 	if err != nil {
@@ -122,8 +124,8 @@ func (p *Provider) createObject(ctx context.Context, op change) (outcome, error)
 	return p.settle(ctx, c, target, op, live)
 }
 
-// makeRoom sees that no other object has the name: one that is being deleted is waited for, one that an earlier,
-// killed update of this very resource left is taken over, any other is an error.
+// makeRoom makes sure that no other object has the name. It waits for one that is being deleted and adopts one that a killed
+// update of this resource has left; any other is an error.
 func (p *Provider) makeRoom(ctx context.Context, t target, op change) error {
 	for {
 		existing, err := t.client.Get(ctx, t.name(), metav1.GetOptions{})
@@ -143,7 +145,7 @@ func (p *Provider) makeRoom(ctx context.Context, t target, op change) error {
 	}
 }
 
-// takeOver refuses an object that is not ours.
+// takeOver refuses an object of another owner.
 func (t target) takeOver(existing *unstructured.Unstructured) error {
 	for _, f := range existing.GetManagedFields() {
 		if f.Manager == t.manager && f.Operation == metav1.ManagedFieldsOperationApply {
@@ -176,7 +178,7 @@ func (p *Provider) updateObject(ctx context.Context, op change) (outcome, error)
 	return p.settle(ctx, c, target, op, live)
 }
 
-// settle waits for the object to become ready and reports how far it came.
+// settle waits until the object is ready and returns its outcome.
 func (p *Provider) settle(ctx context.Context, c *cluster, t target, op change, live *unstructured.Unstructured) (outcome, error) {
 	last, reasons := p.awaitReady(ctx, c, t, op, live)
 	outputs := liveOutputs(last.Object, op.inputs)
@@ -184,8 +186,8 @@ func (p *Provider) settle(ctx context.Context, c *cluster, t target, op change, 
 	return outcome{id: t.id(), outputs: outputs, notYet: reasons}, nil
 }
 
-// previewObject lets the API server try the change without doing it. What cannot be tried (unknown inputs, a kind
-// whose CRD comes with this very update, no permission to write) is taken as it is.
+// previewObject validates the change by a dry run of the API server. Where that is impossible (unknown inputs, a kind whose
+// CRD is part of this update, no permission to write), the inputs are accepted.
 func (p *Provider) previewObject(ctx context.Context, c *cluster, op change) (outcome, error) {
 	outputs := op.inputs
 	if op.id != "" {
@@ -213,7 +215,7 @@ func (p *Provider) previewObject(ctx context.Context, c *cluster, op change) (ou
 	}
 	live, err := t.apply(ctx, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 	if namespaceMissing(err, t.namespace) {
-		// The namespace comes with this very update; a misspelt field can be told in any namespace.
+		// The namespace is part of this update; a misspelled field is found in any namespace.
 		elsewhere := t.in(c, metav1.NamespaceDefault)
 		_, err := elsewhere.apply(ctx, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 		if isInvalid(err) {
@@ -235,8 +237,8 @@ func (p *Provider) previewObject(ctx context.Context, c *cluster, op change) (ou
 	return expected, nil
 }
 
-// readObject reports the live object. The inputs stay what they are as long as applying them again would change
-// nothing; after a drift they are what the cluster holds in their place.
+// readObject returns the live object. The inputs stay as they are as long as applying them again would change nothing; after
+// a drift they have the live values.
 func (p *Provider) readObject(ctx context.Context, op change) (outcome, error) {
 	c, err := p.reach(ctx)
 	if err != nil {
@@ -270,10 +272,10 @@ func (p *Provider) readObject(ctx context.Context, op change) (outcome, error) {
 	return outcome{id: op.id, outputs: outputs, inputs: inputs}, nil
 }
 
-// reapplied is the object as it would be if the inputs were applied once more; nil when nothing would change, or
-// when there is no permission to try.
+// reapplied returns the object as it would be if the inputs were applied again, nil when nothing would change or there is no
+// permission for a dry run.
 func (t target) reapplied(ctx context.Context, live *unstructured.Unstructured) map[string]any {
-	t.force = true // a field that somebody else has taken over is drift, not a conflict
+	t.force = true // a field that another manager has taken over is drift, not a conflict
 	again, err := t.apply(ctx, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil || reflect.DeepEqual(stable(live), stable(again)) {
 		return nil
@@ -281,7 +283,7 @@ func (t target) reapplied(ctx context.Context, live *unstructured.Unstructured) 
 	return again.Object
 }
 
-// stable is an object without what changes on every write.
+// stable returns an object without the fields that change on every write.
 func stable(o *unstructured.Unstructured) map[string]any {
 	c := o.DeepCopy()
 	for _, field := range []string{"managedFields", "resourceVersion", "generation"} {
@@ -290,7 +292,7 @@ func stable(o *unstructured.Unstructured) map[string]any {
 	return c.Object
 }
 
-// importedInputs is what a program would have to say to get the live object.
+// importedInputs returns the inputs of a program that would create the live object.
 func importedInputs(live *unstructured.Unstructured) resource.PropertyMap {
 	c := live.DeepCopy()
 	for _, field := range []string{"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"} {
@@ -300,7 +302,7 @@ func importedInputs(live *unstructured.Unstructured) resource.PropertyMap {
 	return liveOutputs(c.Object, nil)
 }
 
-// deleteObject deletes the object with what it owns and waits until it is gone.
+// deleteObject deletes the object and the objects that it owns, and waits until they are deleted.
 func (p *Provider) deleteObject(ctx context.Context, op change) error {
 	c, err := p.reach(ctx)
 	if err != nil {
@@ -333,7 +335,7 @@ func (p *Provider) deleteObject(ctx context.Context, op change) error {
 	}
 	options := metav1.DeleteOptions{PropagationPolicy: &policy}
 	if uid := text(object(op.olds, "metadata"), "uid"); uid != "" {
-		// An object of the same name that somebody made since is not ours to delete.
+		// A newer object of the same name has another owner.
 		known := types.UID(uid)
 		options.Preconditions = &metav1.Preconditions{UID: &known}
 	}
@@ -352,7 +354,7 @@ func (p *Provider) deleteObject(ctx context.Context, op change) error {
 	return p.awaitGone(ctx, t, op, wait)
 }
 
-// waitTime is how long the change may take: what the program says, else the default.
+// waitTime returns how long the change may take: the program's timeout, or the default.
 func (op change) waitTime() time.Duration {
 	if op.timeout > 0 {
 		return op.timeout
@@ -363,7 +365,7 @@ func (op change) waitTime() time.Duration {
 	return operationTimeout
 }
 
-// target is an object together with the way to it.
+// target is an object with the client for its kind.
 type target struct {
 	mapping   *meta.RESTMapping
 	client    dynamic.ResourceInterface
@@ -400,13 +402,13 @@ func (t target) name() string { return t.object.GetName() }
 
 func (t target) id() string { return identify(t.namespace, t.name()) }
 
-// String names the object as kubectl does.
+// String returns the object's name as kubectl writes it.
 func (t target) String() string {
 	return fmt.Sprintf("%s %q", t.mapping.GroupVersionKind.Kind, t.id())
 }
 
-// apply sends the object by server-side apply with strict field validation. A 404 for the type itself is retried
-// for a while: an API server serves a new CRD a moment after it lists it.
+// apply sends the object by server-side apply with strict field validation. A 404 for the type itself is retried, because an
+// API server serves a new CRD a moment after it lists it.
 func (t target) apply(ctx context.Context, options metav1.PatchOptions) (*unstructured.Unstructured, error) {
 	body, err := json.Marshal(t.object.Object)
 	if err != nil {
@@ -430,7 +432,7 @@ func (t target) apply(ctx context.Context, options metav1.PatchOptions) (*unstru
 	}
 }
 
-// describe says what was being done to which object, and what helps.
+// describe adds the operation, the object and a remedy to an error.
 func (t target) describe(doing string, err error) error {
 	err = explain(err)
 	var unreachable *unreachableError
@@ -449,7 +451,7 @@ func namespaceMissing(err error, namespace string) bool {
 		strings.Contains(err.Error(), fmt.Sprintf("namespaces %q not found", namespace))
 }
 
-// isInvalid reports whether the API server refused what the object says, whatever namespace it is in.
+// isInvalid reports whether the API server refused the object's content, independent of its namespace.
 func isInvalid(err error) bool {
 	if err == nil || cannotTry(err) {
 		return false
@@ -458,7 +460,7 @@ func isInvalid(err error) bool {
 		strings.Contains(err.Error(), "failed to create typed patch object")
 }
 
-// cannotTry reports whether the API server has no way to try a change, which says nothing about the change.
+// cannotTry reports whether an error means that a dry run is impossible, not that the change is invalid.
 func cannotTry(err error) bool {
 	return apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run")
 }

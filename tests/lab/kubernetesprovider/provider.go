@@ -1,8 +1,3 @@
-// Package kubernetesprovider is the lab's double of the Pulumi Kubernetes provider, whose own source is not
-// available as a Go module. It speaks the provider protocol and does the real thing against an API server:
-// strict validation by a server-side dry run, server-side apply, waiting until objects are ready, deletion, and
-// Helm releases with the Helm SDK. It is made for one purpose, running the program's stacks in the lab, so it
-// has no YAML directories, no Kustomize, no Patch resources and no invokes; those fail with a clear error.
 package kubernetesprovider
 
 import (
@@ -21,7 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// Version is the version of the plugin that this double stands for: that of the SDK the program is built with.
+// Version is that of the replaced plugin, which is the version of the SDK that the program is built with.
 const Version = "4.30.0"
 
 // Provider serves one Kubernetes cluster to the Pulumi engine. It is safe for concurrent use, as the engine
@@ -29,7 +24,7 @@ const Version = "4.30.0"
 type Provider struct {
 	pulumirpc.UnimplementedResourceProviderServer
 
-	// ctx ends when the engine cancels the update, and with it every operation under way.
+	// ctx ends when the engine cancels the update, which ends every operation in progress.
 	ctx    context.Context
 	cancel context.CancelFunc
 
@@ -40,14 +35,13 @@ type Provider struct {
 	charts   *chartCache
 }
 
-// New returns a provider that is not yet configured and, until Attach, has nowhere to log to. Close frees what it
-// holds.
+// New returns a provider that is not configured yet and does not log until Attach. Close releases its resources.
 func New() *Provider {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Provider{ctx: ctx, cancel: cancel, charts: &chartCache{}}
 }
 
-// Close ends the operations under way and the connection to the engine.
+// Close ends the operations in progress and the connection to the engine.
 func (p *Provider) Close() {
 	p.cancel()
 	p.mu.Lock()
@@ -56,12 +50,12 @@ func (p *Provider) Close() {
 	p.engine = nil
 }
 
-// GetPluginInfo tells the version that the engine records in the state.
+// GetPluginInfo returns the version that the engine records in the state.
 func (p *Provider) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
 	return &pulumirpc.PluginInfo{Version: Version}, nil
 }
 
-// Attach connects to the engine, so that what takes long can be seen.
+// Attach connects to the engine, which shows the progress of long operations.
 func (p *Provider) Attach(_ context.Context, req *pulumirpc.PluginAttach) (*emptypb.Empty, error) {
 	engine, err := dialEngine(req.GetAddress())
 	if err != nil {
@@ -74,12 +68,12 @@ func (p *Provider) Attach(_ context.Context, req *pulumirpc.PluginAttach) (*empt
 	return &emptypb.Empty{}, nil
 }
 
-// GetSchema returns the smallest schema that the engine takes: the program brings its own types.
+// GetSchema returns the smallest schema that the engine accepts; the program has its own types.
 func (p *Provider) GetSchema(context.Context, *pulumirpc.GetSchemaRequest) (*pulumirpc.GetSchemaResponse, error) {
 	return &pulumirpc.GetSchemaResponse{Schema: `{"name":"kubernetes","version":"` + Version + `"}`}, nil
 }
 
-// CheckConfig accepts the provider's inputs when they can be read and names the one that cannot.
+// CheckConfig validates the provider's inputs and reports the one that cannot be read.
 func (p *Provider) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	news, err := unmarshal(req.GetNews())
 	if err != nil {
@@ -91,7 +85,7 @@ func (p *Provider) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (
 	return &pulumirpc.CheckResponse{Inputs: req.GetNews()}, nil
 }
 
-// DiffConfig replaces the provider, and with it every object, only when it means another cluster.
+// DiffConfig replaces the provider, and with it every object, only when its cluster changes.
 func (p *Provider) DiffConfig(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
 	olds, err := unmarshalPlain(req.GetOldInputs())
 	if err != nil {
@@ -106,7 +100,7 @@ func (p *Provider) DiffConfig(_ context.Context, req *pulumirpc.DiffRequest) (*p
 	return diffResponse(changes, func(resource.PropertyPath) bool { return replace }, false), nil
 }
 
-// Configure connects to the cluster that the kubeconfig names. Calling it again replaces the earlier settings.
+// Configure stores the settings of the kubeconfig's cluster. A second call replaces them.
 func (p *Provider) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
 	args, err := unmarshal(req.GetArgs())
 	if err != nil {
@@ -116,8 +110,8 @@ func (p *Provider) Configure(_ context.Context, req *pulumirpc.ConfigureRequest)
 	if err != nil {
 		return nil, err
 	}
-	// A kubeconfig that cannot be used is reported by the operation that needs the cluster, so that an update
-	// which needs none (deleteUnreachable) can still run.
+	// An unusable kubeconfig is reported by the operation that needs the cluster, so that an update which needs none
+	// (deleteUnreachable) can run.
 	c := newCluster(s)
 
 	p.mu.Lock()
@@ -132,12 +126,12 @@ func (p *Provider) Configure(_ context.Context, req *pulumirpc.ConfigureRequest)
 	}, nil
 }
 
-// Invoke has no function to offer: the program uses none.
+// Invoke fails, because the program uses no function.
 func (p *Provider) Invoke(_ context.Context, req *pulumirpc.InvokeRequest) (*pulumirpc.InvokeResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "the lab's Kubernetes provider has no function %q", req.GetTok())
 }
 
-// Check fills what the user may leave out and reports what can be seen to be wrong without the cluster.
+// Check sets defaults and reports errors that can be found without the cluster.
 func (p *Provider) Check(ctx context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	t, err := tokenOf(req.GetUrn())
 	if err != nil {
@@ -195,7 +189,7 @@ func (p *Provider) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulumir
 	return diffResponse(changes, objectReplaces(t, olds, s), sameIdentity(olds, news)), nil
 }
 
-// Create makes the object or installs the release, and waits until it is ready.
+// Create creates the object or installs the release, and waits until it is ready.
 func (p *Provider) Create(ctx context.Context, req *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
 	t, err := tokenOf(req.GetUrn())
 	if err != nil {
@@ -262,7 +256,7 @@ func (p *Provider) Update(ctx context.Context, req *pulumirpc.UpdateRequest) (*p
 	return &pulumirpc.UpdateResponse{Properties: outputs}, nil
 }
 
-// Read reports the live state of an object or release; an empty id says that it is gone.
+// Read returns the live state of an object or release; an empty id means that it does not exist.
 func (p *Provider) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
 	t, err := tokenOf(req.GetUrn())
 	if err != nil {
@@ -308,7 +302,7 @@ func (p *Provider) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pulum
 	return &pulumirpc.ReadResponse{Id: result.id, Properties: outputs, Inputs: liveInputs}, nil
 }
 
-// Delete removes the object or uninstalls the release and waits until it is gone. What is gone already is done.
+// Delete deletes the object or uninstalls the release and waits until it is gone. A missing one is no error.
 func (p *Provider) Delete(ctx context.Context, req *pulumirpc.DeleteRequest) (*emptypb.Empty, error) {
 	t, err := tokenOf(req.GetUrn())
 	if err != nil {
@@ -332,7 +326,7 @@ func (p *Provider) Delete(ctx context.Context, req *pulumirpc.DeleteRequest) (*e
 		err = p.deleteObject(ctx, op)
 	}
 	var unreachable *unreachableError
-	// As upstream (pulumi-kubernetes#2675), the setting does not hold for the deletion of releases.
+	// As upstream (pulumi-kubernetes#2675), the setting does not apply to the deletion of releases.
 	if errors.As(err, &unreachable) && p.currentSettings().deleteUnreachable && !t.isRelease() {
 		p.log(pulumirpc.LogSeverity_WARNING, req.GetUrn(), fmt.Sprintf("removed from the state only, the cluster cannot be asked: %v", err))
 		err = nil
@@ -346,13 +340,13 @@ func (p *Provider) Delete(ctx context.Context, req *pulumirpc.DeleteRequest) (*e
 	return &emptypb.Empty{}, nil
 }
 
-// Cancel ends every operation under way.
+// Cancel ends every operation in progress.
 func (p *Provider) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
 	p.cancel()
 	return &emptypb.Empty{}, nil
 }
 
-// change is one operation on a resource, as asked for by the engine.
+// change is one operation on a resource, as requested by the engine.
 type change struct {
 	urn     string
 	id      string
@@ -363,7 +357,7 @@ type change struct {
 	timeout time.Duration // 0 when the program states none
 }
 
-// outcome is what an operation left behind.
+// outcome is the result of an operation.
 type outcome struct {
 	id      string
 	outputs resource.PropertyMap
@@ -371,8 +365,8 @@ type outcome struct {
 	notYet  []string             // why the object exists but is not ready; empty when it is
 }
 
-// finish turns an outcome into the answer to the engine: the outputs, or the error that tells the engine to
-// keep the object in the state and to try again with the next update.
+// finish converts an outcome to the response: the outputs, or the error with which the engine keeps the object in the state
+// and retries at the next update.
 func (p *Provider) finish(result outcome, inputs resource.PropertyMap) (*structpb.Struct, error) {
 	outputs, err := marshal(result.outputs)
 	if err != nil {
@@ -394,7 +388,7 @@ func (p *Provider) finish(result outcome, inputs resource.PropertyMap) (*structp
 	return nil, failed.Err()
 }
 
-// operation returns a context that ends with the request or with the update, whichever is first.
+// operation returns a context that ends with the request or with the update.
 func (p *Provider) operation(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(p.ctx, cancel)
@@ -407,7 +401,7 @@ func (p *Provider) currentSettings() settings {
 	return p.settings
 }
 
-// reach returns the configured cluster, after making sure that it answers.
+// reach returns the configured cluster after checking that it responds.
 func (p *Provider) reach(ctx context.Context) (*cluster, error) {
 	p.mu.Lock()
 	c := p.cluster
@@ -418,12 +412,12 @@ func (p *Provider) reach(ctx context.Context) (*cluster, error) {
 	return c, c.connect(ctx)
 }
 
-// log writes a line that stays in the update's record.
+// log writes a line that is recorded with the update.
 func (p *Provider) log(severity pulumirpc.LogSeverity, urn, message string) {
 	p.engineLog().write(p.ctx, severity, urn, message, false)
 }
 
-// progress shows a line beside the resource while it is being worked on.
+// progress shows a line at the resource while the operation runs.
 func (p *Provider) progress(urn, message string) {
 	p.engineLog().write(p.ctx, pulumirpc.LogSeverity_INFO, urn, message, true)
 }
@@ -444,12 +438,12 @@ func marshal(m resource.PropertyMap) (*structpb.Struct, error) {
 	return plugin.MarshalProperties(m, marshalOptions())
 }
 
-// unmarshal keeps secrets marked and unknown values unknown.
+// unmarshal decodes properties with their marks of secrets and unknown values.
 func unmarshal(s *structpb.Struct) (resource.PropertyMap, error) {
 	return plugin.UnmarshalProperties(s, marshalOptions())
 }
 
-// unmarshalPlain drops the secret marks, for comparisons.
+// unmarshalPlain decodes properties without marks of secrets, for comparisons.
 func unmarshalPlain(s *structpb.Struct) (resource.PropertyMap, error) {
 	return plugin.UnmarshalProperties(s, plugin.MarshalOptions{KeepUnknowns: true, KeepResources: true})
 }

@@ -11,8 +11,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// settings are the inputs of the provider resource that this double honours. Others are accepted and ignored,
-// as they change nothing that a stack of this project can see.
+// settings are the inputs of the provider resource that this double supports. Others are accepted and ignored, because they
+// have no effect on the stacks of this project.
 type settings struct {
 	kubeconfig        string // content or path; empty means $KUBECONFIG, then ~/.kube/config
 	context           string
@@ -25,7 +25,7 @@ type settings struct {
 	secretMutable     bool
 }
 
-// settingsFrom reads the provider's inputs. Booleans arrive as booleans or, as provider inputs do, as text.
+// settingsFrom reads the provider's inputs. Booleans can be booleans or, as in provider inputs, texts.
 func settingsFrom(args resource.PropertyMap) (settings, error) {
 	var s settings
 	texts := map[resource.PropertyKey]*string{
@@ -46,7 +46,7 @@ func settingsFrom(args resource.PropertyMap) (settings, error) {
 		"deleteUnreachable": &s.deleteUnreachable, "enablePatchForce": &s.patchForce,
 		"enableConfigMapMutable": &s.configMapMutable, "enableSecretMutable": &s.secretMutable,
 	}
-	// The environment's value holds where the program says nothing, as upstream.
+	// As upstream, the environment's value is the default.
 	if v, err := strconv.ParseBool(os.Getenv("PULUMI_K8S_DELETE_UNREACHABLE")); err == nil {
 		s.deleteUnreachable = v
 	}
@@ -74,8 +74,8 @@ func settingsFrom(args resource.PropertyMap) (settings, error) {
 	return s, nil
 }
 
-// clientConfig returns the way to the cluster that the settings name, with a default namespace that wins over
-// that of the kubeconfig's context unless it is "". It asks no server.
+// clientConfig returns the client configuration of the settings' cluster. A namespace other than "" overrides that of the
+// kubeconfig's context. No server is contacted.
 func (s settings) clientConfig(namespace string) (clientcmd.ClientConfig, error) {
 	overrides := &clientcmd.ConfigOverrides{CurrentContext: s.context}
 	overrides.Context.Cluster = s.cluster
@@ -94,7 +94,7 @@ func (s settings) clientConfig(namespace string) (clientcmd.ClientConfig, error)
 	return clientcmd.NewDefaultClientConfig(*raw, overrides), nil
 }
 
-// loadKubeconfig takes the content of a kubeconfig or the path to one.
+// loadKubeconfig parses the content of a kubeconfig, or reads the file at a path.
 func loadKubeconfig(kubeconfig string) (*clientcmdapi.Config, error) {
 	if !strings.Contains(kubeconfig, "\n") && !strings.HasPrefix(strings.TrimSpace(kubeconfig), "{") {
 		path := kubeconfig
@@ -118,8 +118,8 @@ func loadKubeconfig(kubeconfig string) (*clientcmdapi.Config, error) {
 	return raw, nil
 }
 
-// otherCluster reports whether the new inputs mean another cluster than the old ones. With a clusterIdentifier
-// on both sides it alone decides; without, the server's address does.
+// otherCluster reports whether the new inputs are for another cluster than the old ones. It compares the
+// clusterIdentifiers if both have one, otherwise the servers' addresses.
 func otherCluster(olds, news resource.PropertyMap) bool {
 	before, after := olds["clusterIdentifier"], news["clusterIdentifier"]
 	if before.IsString() && before.StringValue() != "" {
@@ -137,7 +137,7 @@ func otherCluster(olds, news resource.PropertyMap) bool {
 	return was != "" && now != "" && was != now
 }
 
-// serverOf is the address of the API server, "" when it cannot be told.
+// serverOf returns the address of the API server, "" when it cannot be determined.
 func serverOf(args resource.PropertyMap) string {
 	s, err := settingsFrom(args)
 	if err != nil {

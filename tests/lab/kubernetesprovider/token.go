@@ -53,5 +53,5 @@ func parseToken(t string) (token, error) {
 
 func (t token) isRelease() bool { return t.gvk.Group == "helm.sh" }
 
-// apiVersion as it stands in an object, for example apps/v1 or v1.
+// apiVersion returns the apiVersion of an object, such as apps/v1 or v1.
 func (t token) apiVersion() string { return t.gvk.GroupVersion().String() }

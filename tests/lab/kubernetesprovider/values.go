@@ -8,7 +8,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
-// reveal takes off the secret marks around a value.
+// reveal removes the marks of secrets around a value.
 func reveal(v resource.PropertyValue) resource.PropertyValue {
 	for {
 		switch {
@@ -27,8 +27,8 @@ func isUnknown(v resource.PropertyValue) bool {
 	return v.IsComputed() || v.IsOutput()
 }
 
-// plain turns properties into what JSON and YAML encoders take. Secrets are revealed, whole numbers become
-// integers (a Helm template would print 1.025e+06 otherwise) and, unless keepNulls, nulls are left out.
+// plain converts properties to values for JSON and YAML encoders. Secrets are revealed, whole numbers become integers (a Helm
+// template would otherwise print 1.025e+06) and, unless keepNulls is set, nulls are left out.
 func plain(m resource.PropertyMap, keepNulls bool) map[string]any {
 	out := make(map[string]any, len(m))
 	for k, v := range m {
@@ -123,8 +123,8 @@ func markSecret(out, in resource.PropertyValue) resource.PropertyValue {
 	return resource.MakeSecret(out)
 }
 
-// liveOutputs turns a live object into outputs: bookkeeping of the API server is left out, and what is secret
-// in the inputs, or is the content of a Secret, is secret.
+// liveOutputs converts a live object to outputs, without the API server's bookkeeping. Secret inputs and the content of a
+// Secret are secret.
 func liveOutputs(live map[string]any, inputs resource.PropertyMap) resource.PropertyMap {
 	outputs := resource.NewPropertyMapFromMap(withoutBookkeeping(live))
 	outputs = markSecrets(outputs, inputs)
@@ -158,8 +158,8 @@ func withoutBookkeeping(live map[string]any) map[string]any {
 	return out
 }
 
-// encodeStringData moves a Secret's stringData into data, as the API server would. Server-side apply does not
-// track a key that was set through stringData and so would never remove it again.
+// encodeStringData moves a Secret's stringData to data, as the API server does. Server-side apply does not track a key that
+// was set by stringData and would therefore never remove it.
 func encodeStringData(object map[string]any) {
 	if object["apiVersion"] != "v1" || object["kind"] != "Secret" {
 		return
@@ -185,7 +185,7 @@ func encodeStringData(object map[string]any) {
 	delete(object, "stringData")
 }
 
-// overlay lays the new values over the old ones: objects are merged, everything else is replaced.
+// overlay returns the old values overridden by the new ones: objects are merged, everything else is replaced.
 func overlay(olds, news resource.PropertyMap) resource.PropertyMap {
 	out := olds.Copy()
 	for k, v := range news {
@@ -199,9 +199,9 @@ func overlay(olds, news resource.PropertyMap) resource.PropertyMap {
 	return out
 }
 
-// drift is what the inputs would have to be for the live object to be what they ask for: the inputs, with the live
-// value wherever it is not the one that applying them would give. Comparing with what was applied rather than with
-// the inputs leaves out what the API server only writes in another way, such as 0.5 CPUs as 500m.
+// drift returns the inputs with the live value wherever applying the inputs would give another one. Comparing with the
+// applied object instead of the inputs ignores values that the API server only formats differently, such as 0.5 CPUs as
+// 500m.
 func drift(live, applied map[string]any, inputs resource.PropertyMap) resource.PropertyMap {
 	out := resource.PropertyMap{}
 	for k, in := range inputs {

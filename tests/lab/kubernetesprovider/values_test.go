@@ -183,9 +183,9 @@ func TestNextStep(t *testing.T) {
 		"killed while rolling back":            {last(release.StatusPendingRollback, "me"), true, unblock, ""},
 		"killed while uninstalling":            {last(release.StatusUninstalling, "me"), false, reinstall, ""},
 		"failed":                               {last(release.StatusFailed, "me"), true, upgrade, ""},
-		"failed, of somebody":                  {last(release.StatusFailed, ""), false, upgrade, ""},
-		"deployed by somebody else":            {last(release.StatusDeployed, "you"), false, "", "already exists"},
-		"being installed by somebody else":     {last(release.StatusPendingInstall, "you"), false, "", "in progress"},
+		"failed, of another owner":             {last(release.StatusFailed, ""), false, upgrade, ""},
+		"deployed by another owner":            {last(release.StatusDeployed, "you"), false, "", "already exists"},
+		"being installed by another owner":     {last(release.StatusPendingInstall, "you"), false, "", "in progress"},
 		"imported, without our label, pending": {last(release.StatusPendingUpgrade, ""), true, unblock, ""},
 	}
 	for name, tt := range tests {

@@ -1,7 +1,7 @@
-// Package orphan ends a plugin with the process that started it. A Pulumi engine that is killed cannot say goodbye to
-// its plugins.
+// Package orphan ends a plugin with the process that started it, because a Pulumi engine that is killed cannot stop its
+// plugins.
 //
-// It needs nothing but the standard library, so that a small program that uses it starts at once.
+// It uses only the standard library, so that a small program with it starts at once.
 package orphan
 
 import (
@@ -10,15 +10,14 @@ import (
 	"time"
 )
 
-// interval is how often the parent is looked for: no system tells a process that it has lost its parent.
+// interval is how often the parent is looked up, because no system notifies a process of its parent's end.
 const interval = time.Second
 
-// parent is the process that started this one. It is asked for at once: a parent that is killed a moment later has
-// been replaced by then.
+// parent is the process that started this one. It is read at once: when a parent is killed, the process gets another one.
 var parent = os.Getppid()
 
-// Context returns a copy of ctx that also ends, a second later at most, when the process that started this one is gone.
-// Cancel releases what watches for that.
+// Context returns a copy of ctx that also ends, at most a second later, when the process that started this one has ended.
+// The returned function stops watching for that.
 func Context(ctx context.Context) (orphaned context.Context, cancel context.CancelFunc) {
 	ctx, cancel = context.WithCancel(ctx)
 	go func() {

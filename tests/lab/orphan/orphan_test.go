@@ -15,7 +15,7 @@ import (
 	"vllm-autoscaling/tests/lab/orphan"
 )
 
-// role turns the test's own binary into a parent that starts a child, or into that child.
+// role is the variable that runs the test's own binary as a parent that starts a child, or as that child.
 const role = "ORPHAN_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -26,7 +26,8 @@ func TestMain(m *testing.M) {
 		if err := child.Start(); err != nil {
 			fmt.Println(err)
 		}
-		select {} // until it is killed
+		// Until it is killed. An empty select would be a deadlock, because there is no other goroutine.
+		time.Sleep(time.Minute)
 	case "child":
 		ctx, cancel := orphan.Context(context.Background())
 		defer cancel()
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 		select {
 		case <-ctx.Done():
 			fmt.Print(", orphaned")
-		case <-time.After(time.Minute): // nobody is left to end it
+		case <-time.After(time.Minute): // or the child would never end
 			fmt.Print(", forgotten")
 		}
 	default:
@@ -52,7 +53,7 @@ func TestContextEndsWithTheParent(t *testing.T) {
 	_, err = io.ReadFull(output, began)
 	require.NoError(t, errors.Join(err, parent.Process.Kill()))
 	require.Equal(t, "watching", string(began))
-	// The child has the other end of the pipe, too: all is read when both have ended.
+	// The child inherits the pipe, so that reading ends only when both have ended.
 	rest, err := io.ReadAll(output)
 	require.NoError(t, err)
 	require.Equal(t, ", orphaned", string(rest))

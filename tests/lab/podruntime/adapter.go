@@ -15,18 +15,17 @@ var adapterReplaced = []string{
 	"lister-kubeconfig", "prometheus-url", "secure-port",
 }
 
-// adapterPlace is what the adapter's command line needs to know about this machine.
+// adapterPlace are the ports, files and addresses on this machine for the adapter's command line.
 type adapterPlace struct {
 	namespace  string
 	kubeconfig string
 	certDir    string
 	port       int
-	// routerURL is the lab's router without a slash at the end.
+	// routerURL is the URL of the lab's router, without a slash at the end.
 	routerURL string
 }
 
-// adapterArgs is the adapter's command line on this machine; containerPort is the one it would listen
-// on in its pod.
+// adapterArgs returns the adapter's command line on this machine, and the port on which it would listen in its pod.
 func adapterArgs(args []string, place adapterPlace) (out []string, containerPort int, err error) {
 	value := flagValue(args, "secure-port", "443")
 	if containerPort, err = strconv.Atoi(value); err != nil {
@@ -52,7 +51,7 @@ func adapterArgs(args []string, place adapterPlace) (out []string, containerPort
 	), containerPort, nil
 }
 
-// routedURL is the router's address for a Service that a pod of a namespace calls by its DNS name.
+// routedURL returns the router's URL of a Service that a pod of a namespace calls by its DNS name.
 func routedURL(address, namespace, routerURL string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -69,8 +68,8 @@ func routedURL(address, namespace, routerURL string) (string, error) {
 	return fmt.Sprintf("%s/services/%s/%s/%s%s", routerURL, namespace, service, port, strings.TrimSuffix(u.EscapedPath(), "/")), nil
 }
 
-// serviceName splits a Service's DNS name: <service>, <service>.<namespace>, and both with .svc and the
-// cluster's domain behind it. A name without a namespace is in that of the caller.
+// serviceName splits a Service's DNS name: <service>, <service>.<namespace>, or the latter followed by .svc and the
+// cluster's domain. A name without a namespace is in that of the caller.
 func serviceName(host, callerNamespace string) (service, namespace string, ok bool) {
 	parts := strings.Split(strings.TrimSuffix(host, "."), ".")
 	switch {
@@ -111,7 +110,7 @@ func (l *launcher) adapter() (*launch, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A changed ConfigMap does not reach a running adapter: it reads its configuration only at its start.
+	// The adapter reads its configuration only when it starts, so that a changed ConfigMap has no effect.
 	return &launch{
 		program: Adapter,
 		args:    args,

@@ -97,7 +97,8 @@ func TestOperatorArgs(t *testing.T) {
 }
 
 func TestKubeStateMetricsArgs(t *testing.T) {
-	args, ports, err := kubeStateMetricsArgs([]string{"--port=8080", "--resources=pods,nodes", "--telemetry-port", "8090", "--host=::", "--metric-labels-allowlist=pods=[*]"}, "/k", 29000, 29001)
+	args, ports, err := kubeStateMetricsArgs([]string{"--port=8080", "--resources=pods,nodes", "--telemetry-port", "8090", "--host=::",
+		"--metric-labels-allowlist=pods=[*]"}, "/k", 29000, 29001)
 	require.NoError(t, err)
 	assert.Equal(t, []string{
 		"--resources=pods,nodes", "--metric-labels-allowlist=pods=[*]",

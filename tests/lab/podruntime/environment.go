@@ -10,8 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// environment is the container's variables by name, with references to the pod, ConfigMaps and Secrets
-// resolved as a kubelet does.
+// environment returns the container's variables by name, with references to the pod, ConfigMaps and Secrets resolved as a
+// kubelet does.
 func (l *launcher) environment() (map[string]string, error) {
 	return l.environmentOf(l.container)
 }
@@ -46,7 +46,7 @@ func (l *launcher) environmentOf(container *corev1.Container) (map[string]string
 	return env, nil
 }
 
-// value is a variable's value; ok is false when it comes from an optional key that does not exist.
+// value returns a variable's value; ok is false when it refers to an optional key that does not exist.
 func (l *launcher) value(variable *corev1.EnvVar, env map[string]string) (value string, ok bool, err error) {
 	from := variable.ValueFrom
 	if from == nil {
@@ -71,7 +71,7 @@ func (l *launcher) value(variable *corev1.EnvVar, env map[string]string) (value 
 	return string(content), ok, nil
 }
 
-// field is the value of the downward API for the fields that pods commonly ask for; "" for others.
+// field returns the value of a common field of the downward API, "" for others.
 func (l *launcher) field(path string) string {
 	if key, ok := strings.CutPrefix(path, "metadata.labels['"); ok {
 		return l.pod.Labels[strings.TrimSuffix(key, "']")]
@@ -90,8 +90,8 @@ func (l *launcher) field(path string) string {
 	}[path]
 }
 
-// expand replaces $(NAME) by the variable's value; $$ stands for one $, and a name that is unknown
-// stays as it is, as in Kubernetes.
+// expand replaces $(NAME) with the variable's value. As in Kubernetes, $$ stands for one $, and an unknown name is not
+// replaced.
 func expand(text string, env map[string]string) string {
 	var out strings.Builder
 	for {
@@ -120,7 +120,7 @@ func expand(text string, env map[string]string) string {
 	}
 }
 
-// commandLine is the container's command and arguments with variables replaced.
+// commandLine returns the container's command and arguments with variables replaced.
 func (l *launcher) commandLine() ([]string, error) {
 	env, err := l.environment()
 	if err != nil {
@@ -133,8 +133,8 @@ func (l *launcher) commandLine() ([]string, error) {
 	return words, nil
 }
 
-// arguments is the container's arguments with variables replaced and files of its volumes mapped to
-// this machine. A command may hold the program's name in front of them.
+// arguments returns the container's arguments with variables replaced and files of its volumes mapped to this machine. They
+// may follow the program's name in the command.
 func (l *launcher) arguments() ([]string, error) {
 	words, err := l.commandLine()
 	if err != nil {
@@ -146,7 +146,7 @@ func (l *launcher) arguments() ([]string, error) {
 	return l.localArgs(words), nil
 }
 
-// keepVariables is the named variables as NAME=value, those that are set.
+// keepVariables returns those of the named variables that are set, as NAME=value.
 func keepVariables(env map[string]string, names ...string) []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(env)) {
@@ -157,8 +157,8 @@ func keepVariables(env map[string]string, names ...string) []string {
 	return out
 }
 
-// processEnv is what a pod's process sees: its own variables and a home of its own. Nothing of the
-// lab's environment is handed on but the search path, so that no credentials or proxies leak in.
+// processEnv returns the environment of a pod's process: its own variables and a home folder. Of the lab's environment only
+// the search path is included, so that no credentials or proxies leak in.
 func processEnv(dir string, own []string) []string {
 	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, own...)
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// flagKind says how a flag takes its value.
+// flagKind is the form of a flag's value.
 type flagKind int
 
 const (
@@ -15,16 +15,16 @@ const (
 	takesList                  // --flag a b c
 )
 
-// flagArg is one flag of a command line with its values; a switch has none or one.
+// flagArg is one flag of a command line with its values. A switch has none or one.
 type flagArg struct {
 	name   string
 	values []string
-	// joined says that the value was given as --flag=value.
+	// joined reports whether the value was given as --flag=value.
 	joined bool
 }
 
-// parseFlags splits a command line by a table of known flags. It returns the arguments that are no
-// flag beside them, and an error for a flag that the table does not know.
+// parseFlags splits a command line by a table of known flags. It also returns the other arguments. An unknown flag is an
+// error.
 func parseFlags(args []string, known map[string]flagKind) (flags []flagArg, positional []string, err error) {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
@@ -33,7 +33,7 @@ func parseFlags(args []string, known map[string]flagKind) (flags []flagArg, posi
 			continue
 		}
 		name, value, joined := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		// vLLM takes either spelling.
+		// vLLM accepts both spellings.
 		name = strings.ReplaceAll(name, "_", "-")
 		kind, ok := known[name]
 		if !ok {
@@ -44,7 +44,7 @@ func parseFlags(args []string, known map[string]flagKind) (flags []flagArg, posi
 		case joined:
 			flag.values = []string{value}
 		case kind == takesValue:
-			// A value may begin with a dash (a negative number), so what follows is the value whatever it is.
+			// The next argument is always the value, because a value can begin with a dash (a negative number).
 			if i+1 >= len(args) {
 				return nil, nil, fmt.Errorf("flag %q needs a value", "--"+name)
 			}
@@ -61,7 +61,7 @@ func parseFlags(args []string, known map[string]flagKind) (flags []flagArg, posi
 	return flags, positional, nil
 }
 
-// words is the flag as a command line.
+// words returns the flag as arguments of a command line.
 func (f flagArg) words() []string {
 	if f.joined {
 		return []string{"--" + f.name + "=" + f.values[0]}
@@ -69,8 +69,7 @@ func (f flagArg) words() []string {
 	return append([]string{"--" + f.name}, f.values...)
 }
 
-// splitArg is the name and value of an argument of the form --name=value or -name=value; ok is false
-// for anything else.
+// splitArg returns the name and value of an argument of the form --name=value or -name=value; ok is false for any other.
 func splitArg(arg string) (name, value string, ok bool) {
 	if !strings.HasPrefix(arg, "-") {
 		return "", "", false
@@ -79,8 +78,8 @@ func splitArg(arg string) (name, value string, ok bool) {
 	return name, value, name != ""
 }
 
-// withoutFlags is args without those flags. A flag without "=" takes the next argument with it, unless
-// that is a flag itself or the flag is one of switches.
+// withoutFlags returns args without those flags. The argument after a flag without "=" is removed as well, unless it is a
+// flag itself or the flag is one of switches.
 func withoutFlags(args []string, drop func(name string) bool, switches ...string) []string {
 	var kept []string
 	for i := 0; i < len(args); i++ {
@@ -96,7 +95,7 @@ func withoutFlags(args []string, drop func(name string) bool, switches ...string
 	return kept
 }
 
-// flagValue is the value of a flag given as --name=value or --name value, or the fallback.
+// flagValue returns the value of a flag given as --name=value or --name value, or the fallback.
 func flagValue(args []string, flag, fallback string) string {
 	for i, arg := range args {
 		name, value, ok := splitArg(arg)

@@ -18,30 +18,29 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// gpuResource is the resource that a GPU is requested by.
+// gpuResource is the name of the resource with which a pod requests GPUs.
 const gpuResource corev1.ResourceName = "nvidia.com/gpu"
 
-// gpuModelLabel is the node label that names the GPU's model, as NVIDIA's feature discovery sets it.
+// gpuModelLabel is the node label with the GPU's model, as NVIDIA's feature discovery sets it.
 const gpuModelLabel = "nvidia.com/gpu.product"
 
-// defaultGPUModel is what a GPU is called on a node without that label.
+// defaultGPUModel is the model of GPUs on a node without that label.
 const defaultGPUModel = "NVIDIA L4"
 
-// Framebuffer of an NVIDIA L4 and what an idle one uses, in MiB.
+// The framebuffer of an NVIDIA L4 and the part that an idle one uses, in MiB.
 const (
 	framebufferTotal = 23034
 	framebufferIdle  = 3
 )
 
-// defaultCollectInterval is dcgm-exporter's own: it reads the GPUs this often however often it is scraped.
+// defaultCollectInterval is dcgm-exporter's default interval for reading the GPUs, independent of scrapes.
 const defaultCollectInterval = 30 * time.Second
 
-// defaultExporterPort is what dcgm-exporter listens on.
+// defaultExporterPort is dcgm-exporter's default port.
 const defaultExporterPort = 9400
 
-// busyUtilization is the default answer to how busy a GPU is, in percent, while its pod decodes that
-// many requests. The real counter reads near 100 whenever any kernel runs, so the number of requests
-// hardly matters.
+// busyUtilization returns the default utilization of a GPU in percent while its pod decodes that many requests. The real
+// counter is near 100 whenever any kernel runs, so that the number of requests has little effect.
 func busyUtilization(_ string, running int) float64 {
 	if running <= 0 {
 		return 0
@@ -54,9 +53,9 @@ type gpu struct {
 	index int
 	node  string
 	model string
-	// holder is the pod that the GPU is allocated to, nil for none.
+	// holder is the pod to which the GPU is allocated, nil for none.
 	holder *gpuHolder
-	// utilization is 0 to 100.
+	// utilization is in percent, 0 to 100.
 	utilization float64
 }
 
@@ -64,8 +63,7 @@ type gpuHolder struct {
 	namespace, pod, container string
 }
 
-// gpuFields are the series of the exporter's default set that the lab produces, with their names up
-// to dcgm-exporter 4.8.
+// gpuFields are the simulated series of the exporter's default set, with their names up to dcgm-exporter 4.8.
 var gpuFields = []struct {
 	name, kind, help string
 	value            func(g gpu) float64
@@ -80,7 +78,7 @@ var gpuFields = []struct {
 	{"DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "gauge", "Ratio of cycles the tensor (HMMA) pipe is active.", func(g gpu) float64 { return 0.4 * g.utilization / 100 }},
 }
 
-// framebufferUsed does not depend on load: vLLM takes its share of the memory at its start.
+// framebufferUsed returns the used memory. It does not depend on load: vLLM allocates its share when it starts.
 func (g gpu) framebufferUsed() float64 {
 	if g.holder == nil {
 		return framebufferIdle
@@ -127,13 +125,12 @@ func writeGPUMetrics(w io.Writer, gpus []gpu) error {
 	return nil
 }
 
-// allocation remembers which pod holds which GPUs of a node: a pod keeps its GPUs while it exists.
+// allocation records the GPUs of a node that each pod uses. A pod keeps its GPUs while it exists.
 type allocation struct {
 	holders []types.UID
 }
 
-// update gives the GPUs of pods that are gone back, and the pods that hold none yet the lowest free
-// ones, in the order of the pods' start.
+// update frees the GPUs of deleted pods and allocates the lowest free ones to new pods, in the order of the pods' start.
 func (a *allocation) update(count int, pods []*corev1.Pod) {
 	holders := make([]types.UID, count)
 	copy(holders, a.holders)
@@ -174,7 +171,7 @@ func byStart(a, b *corev1.Pod) int {
 	return cmp.Or(start(a).Compare(start(b)), cmp.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name))
 }
 
-// gpuRequest is the first container that asks for GPUs and how many the pod asks for.
+// gpuRequest returns the first container that requests GPUs and the number that the pod requests.
 func gpuRequest(pod *corev1.Pod) (container string, count int) {
 	for _, c := range pod.Spec.Containers {
 		quantity, ok := c.Resources.Limits[gpuResource]
@@ -192,7 +189,7 @@ func gpuRequest(pod *corev1.Pod) (container string, count int) {
 	return container, count
 }
 
-// nodeGPUs is how busy the GPUs of a node are now.
+// nodeGPUs returns the GPUs of a node with their current utilization.
 func (r *Runtime) nodeGPUs(ctx context.Context, nodeName string, a *allocation) ([]gpu, error) {
 	node, err := r.nodes.Get(nodeName)
 	if err != nil {
@@ -235,7 +232,7 @@ func (r *Runtime) nodeGPUs(ctx context.Context, nodeName string, a *allocation) 
 	return gpus, nil
 }
 
-// collectInterval is the exporter's, from its arguments or its variables, both in milliseconds.
+// collectInterval returns the exporter's interval from its arguments or its variables, both in milliseconds.
 func collectInterval(args []string, env map[string]string) (time.Duration, error) {
 	value := flagValue(args, "collect-interval", flagValue(args, "c", env["DCGM_EXPORTER_INTERVAL"]))
 	if value == "" {
@@ -248,7 +245,7 @@ func collectInterval(args []string, env map[string]string) (time.Duration, error
 	return time.Duration(milliseconds) * time.Millisecond, nil
 }
 
-// exporterPort is the port that the exporter listens on in its pod.
+// exporterPort returns the port on which the exporter listens in its pod.
 func exporterPort(args []string, env map[string]string) (int, error) {
 	listen := flagValue(args, "address", flagValue(args, "a", cmp.Or(env["DCGM_EXPORTER_LISTEN"], ":"+strconv.Itoa(defaultExporterPort))))
 	_, port, err := net.SplitHostPort(listen)
@@ -291,7 +288,7 @@ func (l *launcher) gpuExporter(ctx context.Context) (*launch, error) {
 	}, nil
 }
 
-// gpuExporter stands for the dcgm-exporter of one node.
+// gpuExporter simulates the dcgm-exporter of one node.
 type gpuExporter struct {
 	runtime    *Runtime
 	node       string
@@ -302,7 +299,7 @@ type gpuExporter struct {
 	err  error
 }
 
-// serve collects at each interval and answers with what it collected last, until the context ends.
+// serve collects at each interval and serves the last result until the context ends.
 func (e *gpuExporter) serve(ctx context.Context, listener net.Listener, interval time.Duration) error {
 	e.collect(ctx)
 	mux := http.NewServeMux()

@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// gpuPod is a pod on node gpu-1 that holds GPUs since so many seconds after some moment.
+// gpuPod returns a pod on node gpu-1 with GPUs that started at that second.
 func gpuPod(name string, gpus int64, started int) *corev1.Pod {
 	start := metav1.NewTime(time.Unix(1_000_000+int64(started), 0))
 	return &corev1.Pod{
@@ -37,10 +37,10 @@ func TestAllocationGivesGPUsInStartOrderAndKeepsThem(t *testing.T) {
 		pods []*corev1.Pod
 		want []types.UID
 	}{
-		{"nobody", nil, []types.UID{"", "", ""}},
+		{"no pod", nil, []types.UID{"", "", ""}},
 		{"in the order of their start", []*corev1.Pod{second, first}, []types.UID{"first", "second", "second"}},
 		{"none left", []*corev1.Pod{first, second, third}, []types.UID{"first", "second", "second"}},
-		{"what is given back goes to who waits, the others keep theirs", []*corev1.Pod{second, third}, []types.UID{"third", "second", "second"}},
+		{"a freed GPU is allocated to a waiting pod, the others keep theirs", []*corev1.Pod{second, third}, []types.UID{"third", "second", "second"}},
 		{"a hole", []*corev1.Pod{second}, []types.UID{"", "second", "second"}},
 	}
 	for _, step := range steps {
@@ -88,7 +88,7 @@ func TestWriteGPUMetrics(t *testing.T) {
 			"gpu": "0", "UUID": "GPU-lab-gpu-1-0", "pci_bus_id": "00000000:03:00.0", "device": "nvidia0", "modelName": `NVIDIA "L4"`,
 			"Hostname": "gpu-1", "namespace": "vllm", "pod": "a", "container": "server",
 		}, labels(family.GetMetric()[0]))
-		assert.NotContains(t, labels(family.GetMetric()[1]), "pod", "an idle GPU belongs to nobody")
+		assert.NotContains(t, labels(family.GetMetric()[1]), "pod", "a free GPU has no holder")
 	}
 
 	text.Reset()
@@ -128,4 +128,41 @@ func TestBusyUtilization(t *testing.T) {
 	for running, want := range map[int]float64{0: 0, 1: 92, 3: 94, 8: 99, 100: 99} {
 		assert.Equal(t, want, busyUtilization("", running), "%d running", running)
 	}
+}
+
+func TestGPUExporterFollowsTheServers(t *testing.T) {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "gpu-1", Labels: map[string]string{gpuModelLabel: "NVIDIA-H100"}}}
+	node.Status.Capacity = gpuPod("x", 2, 0).Spec.Containers[1].Resources.Limits
+	server := serverPod("server", "--model=m")
+	server.Spec.Containers[0].Resources.Limits = gpuPod("x", 1, 0).Spec.Containers[1].Resources.Limits
+	exporter := serverPod("exporter")
+	exporter.Spec.Containers[0].Image = "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3"
+	exporter.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "DCGM_EXPORTER_INTERVAL", Value: "20"}}
+	r, client, _ := startRuntime(t, nil, node, server, exporter)
+	sees := func(want ...string) {
+		t.Helper()
+		eventually(t, func() string {
+			if annotation(t, client, "exporter") != "true" {
+				return "not ready"
+			}
+			_, body := get(t, r.PodURL("vllm", "exporter", 9400)+"/metrics")
+			for _, w := range want {
+				if !strings.Contains(body, w) {
+					return body
+				}
+			}
+			return ""
+		})
+	}
+	sees(
+		`DCGM_FI_DEV_GPU_UTIL{gpu="0",UUID="GPU-lab-gpu-1-0",pci_bus_id="00000000:03:00.0",device="nvidia0",modelName="NVIDIA-H100",Hostname="gpu-1",container="server",namespace="vllm",pod="server"} 96`,
+		`DCGM_FI_DEV_GPU_UTIL{gpu="1",UUID="GPU-lab-gpu-1-1",pci_bus_id="00000000:04:00.0",device="nvidia1",modelName="NVIDIA-H100",Hostname="gpu-1"} 0`,
+	)
+	r.SetGPUUtilization(func(pod string, running int) float64 {
+		assert.Equal(t, "server", pod)
+		return float64(10 * running)
+	})
+	sees(`pod="server"} 50`)
+	r.SetGPUUtilization(nil)
+	sees(`pod="server"} 96`)
 }

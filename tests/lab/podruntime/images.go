@@ -6,11 +6,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Program is what the lab runs for a container.
+// Program is a program that the lab runs for containers.
 type Program string
 
-// The programs that the runtime knows; their values are the keys of Config.Tools, except for those that
-// are part of the lab itself.
+// The programs of the runtime. Their values are the keys of Config.Tools, except for those that are part of the lab.
 const (
 	Simulator        Program = "llm-d-inference-sim"
 	Operator         Program = "prometheus-operator"
@@ -18,16 +17,16 @@ const (
 	Adapter          Program = "prometheus-adapter"
 	KubeStateMetrics Program = "kube-state-metrics"
 	GPUExporter      Program = "dcgm-exporter"
-	// ManagedOperator and ManagedCollector are those of Google's managed collection; the collector is a Prometheus.
+	// ManagedOperator and ManagedCollector belong to Google's managed collection. The collector is a Prometheus.
 	ManagedOperator    Program = "managed-prometheus-operator"
 	ManagedCollector   Program = "managed-prometheus-collector"
 	StackdriverAdapter Program = "stackdriver-adapter"
-	// WebhookCertificate makes the certificate of an admission webhook; it is part of the lab as well.
+	// WebhookCertificate creates the certificate of an admission webhook. It is also part of the lab.
 	WebhookCertificate Program = "kube-webhook-certgen"
 )
 
-// images says which program stands for an image, by the repository's last two parts or its last one.
-// Nothing of the rest of the name counts: mirrors change the registry and the folder.
+// images are the programs by image, by the last two parts of the repository or the last one. The rest of the name does not
+// matter, because mirrors change the registry and the folder.
 var images = []struct {
 	repository string
 	program    Program
@@ -45,8 +44,8 @@ var images = []struct {
 	{"kube-webhook-certgen", WebhookCertificate},
 }
 
-// programFor is the program that runs for a container, or "" for none. A container that the operator
-// calls "prometheus" runs Prometheus whatever its image is called, because the name is the operator's.
+// programFor returns the program that runs for a container, "" for none. A container with the operator's name "prometheus"
+// runs Prometheus with any image.
 func programFor(pod *corev1.Pod, container *corev1.Container) Program {
 	if container.Name == "prometheus" && pod.Labels["app.kubernetes.io/managed-by"] == "prometheus-operator" {
 		return Prometheus
@@ -60,7 +59,7 @@ func programFor(pod *corev1.Pod, container *corev1.Container) Program {
 	return ""
 }
 
-// repository is an image's name without its tag and digest.
+// repository returns an image's name without its tag and digest.
 func repository(image string) string {
 	image, _, _ = strings.Cut(image, "@")
 	if colon := strings.LastIndex(image, ":"); colon > strings.LastIndex(image, "/") {

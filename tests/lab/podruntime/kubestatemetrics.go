@@ -10,8 +10,7 @@ import (
 // kubeStateMetricsReplaced are the flags that the lab sets itself.
 var kubeStateMetricsReplaced = []string{"apiserver", "host", "kubeconfig", "port", "telemetry-host", "telemetry-port"}
 
-// kubeStateMetricsArgs is kube-state-metrics' command line on this machine; ports says which local
-// port stands for which of the container's.
+// kubeStateMetricsArgs returns kube-state-metrics' command line on this machine, and the local ports by the container's.
 func kubeStateMetricsArgs(args []string, kubeconfig string, port, telemetryPort int) (out []string, ports map[int]endpoint, err error) {
 	ports = map[int]endpoint{}
 	for _, p := range []struct {

@@ -17,21 +17,21 @@ import (
 	"vllm-autoscaling/tests/lab/process"
 )
 
-// launch is how one container runs on this machine.
+// launch describes how one container runs on this machine.
 type launch struct {
 	program Program
 	args    []string
-	// env is the program's own variables beside those that every pod's process gets.
+	// env are the program's variables beside those of every pod's process.
 	env []string
-	// delay passes before the program starts; nothing listens during it.
+	// delay is the time before the program starts. Nothing listens during it.
 	delay time.Duration
-	// ports is where the container's ports are served.
+	// ports are the local endpoints by the container's ports.
 	ports map[int]endpoint
-	// ready says by nil that the program does its work.
+	// ready returns nil when the program is ready.
 	ready func(ctx context.Context) error
-	// reload is called when a mounted file has changed; nil for programs that read them only at their start.
+	// reload is called when a mounted file has changed; nil for programs that read files only when they start.
 	reload func(ctx context.Context) error
-	// inProcess serves the container within the lab instead of a program, until the context ends.
+	// inProcess serves the container within the lab until the context ends, instead of a program.
 	inProcess func(ctx context.Context) error
 	// stopTimeout is how long the program may take to end; zero means 5 s.
 	stopTimeout time.Duration
@@ -43,7 +43,7 @@ type endpoint struct {
 	tls  bool
 }
 
-// launcher works out the launch of one container.
+// launcher creates the launch of one container.
 type launcher struct {
 	runtime   *Runtime
 	pod       *corev1.Pod
@@ -52,7 +52,7 @@ type launcher struct {
 	dir string
 }
 
-// launch finds the container's program and translates its command line.
+// launch looks up the container's program and translates its command line.
 func (l *launcher) launch(ctx context.Context) (*launch, error) {
 	switch program := programFor(l.pod, l.container); program {
 	case Simulator:
@@ -80,13 +80,13 @@ func (l *launcher) launch(ctx context.Context) (*launch, error) {
 	}
 }
 
-// data is a folder for the container's own files.
+// data creates a folder for the container's own files.
 func (l *launcher) data() (string, error) {
 	dir := filepath.Join(l.dir, l.container.Name)
 	return dir, os.MkdirAll(dir, 0o755)
 }
 
-// kubeconfig is a file that lets the program act as the pod's ServiceAccount, and no more than that.
+// kubeconfig returns the path of a kubeconfig with the permissions of the pod's ServiceAccount.
 func (l *launcher) kubeconfig() (string, error) {
 	user := l.user()
 	file, err := l.runtime.config.KubeconfigFor(user)
@@ -96,23 +96,23 @@ func (l *launcher) kubeconfig() (string, error) {
 	return file, nil
 }
 
-// user is the pod's ServiceAccount as the API server calls it.
+// user returns the user name of the pod's ServiceAccount.
 func (l *launcher) user() string {
 	return "system:serviceaccount:" + l.pod.Namespace + ":" + l.account()
 }
 
-// account is the name of the pod's ServiceAccount.
+// account returns the name of the pod's ServiceAccount.
 func (l *launcher) account() string { return cmp.Or(l.pod.Spec.ServiceAccountName, "default") }
 
 func (l *launcher) freePort() (int, error) { return process.FreePort() }
 
-// insecure is for the certificates that the lab's programs make themselves.
+// insecure accepts the self-signed certificates of the lab's programs.
 var insecure = &http.Client{Transport: &http.Transport{
 	TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // loopback only
 	DisableKeepAlives: true,
 }}
 
-// getOK is a readiness check: GET answers 200.
+// getOK returns a readiness check: GET returns status 200.
 func getOK(url string, client *http.Client) func(context.Context) error {
 	return func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -123,7 +123,7 @@ func getOK(url string, client *http.Client) func(context.Context) error {
 	}
 }
 
-// reloadPrometheus tells a Prometheus to read its configuration again.
+// reloadPrometheus makes a Prometheus reload its configuration.
 func reloadPrometheus(ctx context.Context, address string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address+"/-/reload", nil)
 	if err != nil {
@@ -132,7 +132,7 @@ func reloadPrometheus(ctx context.Context, address string) error {
 	return do(http.DefaultClient, req)
 }
 
-// do sends a request and makes an error of any answer but 200, with the beginning of its body.
+// do sends a request. Any status but 200 is an error with the beginning of the body.
 func do(client *http.Client, req *http.Request) error {
 	resp, err := client.Do(req)
 	if err != nil {

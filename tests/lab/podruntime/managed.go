@@ -14,10 +14,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// errNoGoogle is why what only runs on GKE does not run here.
-var errNoGoogle = errors.New("it asks Google's metadata server, and the lab simulates no cloud")
+// errNoGoogle is the error of programs that run only on GKE, in a lab without Google Cloud.
+var errNoGoogle = errors.New("it needs Google's metadata server, and the lab simulates no cloud")
 
-// onGoogle is what tells Google's client libraries where the metadata server is.
+// onGoogle returns the variables with which Google's client libraries find the metadata server.
 func (l *launcher) onGoogle() ([]string, error) {
 	if l.runtime.config.Google == nil {
 		return nil, errNoGoogle
@@ -73,9 +73,9 @@ const (
 	collectorPort         = 19090
 )
 
-// managedCollector runs a Prometheus with the scrape configurations and rules that the managed collection's operator
-// has generated. In a cluster there is a collector on every node and a rule evaluator beside them, and all write to
-// Cloud Monitoring; here one does all of it, and is what Cloud Monitoring's stand-in reads from.
+// managedCollector runs a Prometheus with the scrape configurations and rules that the managed collection's operator has
+// generated. A real cluster has a collector on every node and a rule evaluator, which write to Cloud Monitoring. Here one
+// Prometheus replaces them all, and the simulated Cloud Monitoring reads from it.
 func (l *launcher) managedCollector() (*launch, error) {
 	data, err := l.data()
 	if err != nil {
@@ -107,7 +107,7 @@ func (l *launcher) managedCollector() (*launch, error) {
 	}, nil
 }
 
-// writeCollectorConfig writes the operator's configuration as it runs on this machine.
+// writeCollectorConfig writes the operator's configuration, adapted to this machine.
 func (l *launcher) writeCollectorConfig(file string) error {
 	generated, err := os.ReadFile(filepath.Join(l.dir, "volumes", collectorConfigVolume, "config.yaml"))
 	if errors.Is(err, os.ErrNotExist) {
@@ -132,14 +132,14 @@ func (l *launcher) writeCollectorConfig(file string) error {
 	return err
 }
 
-// collectorConfig adapts a collector's configuration: nothing of what is scraped, how often and with which labels
-// changes, but the limit to the pods of the collector's own node, and where the samples go.
+// collectorConfig adapts a collector's configuration. The limit to the pods of the collector's own node and the destination
+// of the samples change; targets, intervals and labels do not.
 func collectorConfig(generated []byte, place promPlace, rules string) ([]byte, error) {
 	var config map[string]any
 	if err := yaml.Unmarshal(generated, &config); err != nil {
 		return nil, fmt.Errorf("the generated configuration: %w", err)
 	}
-	// Of Google's fork only: where to export to.
+	// The destination of the export, a key of Google's fork only.
 	delete(config, "google_cloud")
 	jobs, _ := config["scrape_configs"].([]any)
 	for i, entry := range jobs {
@@ -174,7 +174,7 @@ var stackdriverReplaced = []string{
 	"authentication-kubeconfig", "authorization-kubeconfig", "bind-address", "cert-dir", "lister-kubeconfig", "secure-port", "stackdriver-endpoint",
 }
 
-// stackdriverAdapter runs the stand-in for Google's adapter.
+// stackdriverAdapter runs the lab's build of Google's adapter.
 func (l *launcher) stackdriverAdapter() (*launch, error) {
 	args, err := l.arguments()
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// What Google's operator writes for its collectors, shortened.
+// generatedForCollectors is what Google's operator writes for its collectors, shortened.
 const generatedForCollectors = `
 global: {scrape_interval: 1m}
 google_cloud: {export: {compression: gzip}}
@@ -25,7 +25,8 @@ scrape_configs:
 `
 
 func TestCollectorConfig(t *testing.T) {
-	adapted, err := collectorConfig([]byte(generatedForCollectors), promPlace{router: "127.0.0.1:1", kubeconfig: "/k", local: func(string) (string, bool) { return "", false }}, "/rules")
+	adapted, err := collectorConfig([]byte(generatedForCollectors), promPlace{router: "127.0.0.1:1", kubeconfig: "/k",
+		local: func(string) (string, bool) { return "", false }}, "/rules")
 	require.NoError(t, err)
 	var config struct {
 		Google    any      `json:"google_cloud"`
@@ -37,7 +38,7 @@ func TestCollectorConfig(t *testing.T) {
 		} `json:"scrape_configs"`
 	}
 	require.NoError(t, yaml.Unmarshal(adapted, &config))
-	assert.Nil(t, config.Google, "an upstream Prometheus knows no such section")
+	assert.Nil(t, config.Google, "an upstream Prometheus has no such section")
 	assert.Equal(t, []string{"/rules/*rules__*.yaml"}, config.RuleFiles)
 	require.Len(t, config.Jobs, 1)
 	assert.Equal(t, "5s", config.Jobs[0].Interval)

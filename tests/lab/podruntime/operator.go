@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// operatorFlags are the flags of prometheus-operator v0.85.0 that are passed on. A chart for a newer
-// operator may give others; they are left out, and the log says so.
+// operatorFlags are the flags of prometheus-operator v0.85.0 that are passed on. Others, of a chart for a newer operator,
+// are left out and logged.
 var operatorFlags = map[string]bool{
 	"alertmanager-config-namespaces": true, "alertmanager-default-base-image": true,
 	"alertmanager-instance-namespaces": true, "alertmanager-instance-selector": true,
@@ -28,8 +28,8 @@ var operatorFlags = map[string]bool{
 	"watch-referenced-objects-in-all-namespaces": true,
 }
 
-// operatorReplaced are flags that the lab sets itself, or that turn on what it has no use for: TLS for
-// the operator's own port, and another way to the API server than the kubeconfig.
+// operatorReplaced are flags that the lab sets itself or does not support: TLS for the operator's own port, and access to
+// the API server without the kubeconfig.
 var operatorReplaced = map[string]bool{
 	"apiserver": true, "as": true, "ca-file": true, "cert-file": true, "key-file": true, "tls-insecure": true,
 	"web.cert-file": true, "web.client-ca-file": true, "web.enable-http2": true, "web.enable-tls": true,
@@ -37,8 +37,8 @@ var operatorReplaced = map[string]bool{
 	"web.tls-min-version": true, "web.tls-reload-interval": true,
 }
 
-// operatorArgs is the operator's command line on this machine; containerPort is the one it would
-// listen on in its pod, and unknown the flags that were left out.
+// operatorArgs returns the operator's command line on this machine, the port on which it would listen in its pod, and the
+// unknown flags that were left out.
 func operatorArgs(args []string, localPort int) (out []string, containerPort int, unknown []string, err error) {
 	listen := flagValue(args, "web.listen-address", ":8080")
 	_, port, err := net.SplitHostPort(listen)
@@ -79,7 +79,7 @@ func (l *launcher) operator() (*launch, error) {
 	}
 	return &launch{
 		program: Operator,
-		// It overwrites the user that the kubeconfig acts as, by this flag's value.
+		// This flag's value overrides the user that the kubeconfig impersonates.
 		args:  append(args, "--as="+l.user()),
 		env:   []string{"KUBECONFIG=" + kubeconfig},
 		ports: map[int]endpoint{containerPort: {port: port}},

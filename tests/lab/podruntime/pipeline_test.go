@@ -39,6 +39,8 @@ type pipeline struct {
 	pods    *podruntime.Runtime
 	dynamic dynamic.Interface
 	mapper  *restmapper.DeferredDiscoveryRESTMapper
+	// busy and idle are the two model servers; see deploy.
+	busy, idle *corev1.Pod
 }
 
 func startPipeline(t *testing.T) *pipeline {
@@ -63,7 +65,8 @@ func startPipeline(t *testing.T) *pipeline {
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, plane.Stop()) })
 	paths := map[string]string{}
-	for _, program := range []podruntime.Program{podruntime.Simulator, podruntime.Operator, podruntime.Prometheus, podruntime.Adapter, podruntime.KubeStateMetrics} {
+	for _, program := range []podruntime.Program{podruntime.Simulator, podruntime.Operator, podruntime.Prometheus, podruntime.Adapter,
+		podruntime.KubeStateMetrics} {
 		paths[string(program)] = programs.Path(string(program))
 	}
 	pods, err := podruntime.New(podruntime.Config{
@@ -81,7 +84,7 @@ func startPipeline(t *testing.T) *pipeline {
 	}
 }
 
-// eventually polls until seen returns "", and prints what it returned last when it never does.
+// eventually polls until seen returns "", and fails with its last result when the time is over.
 func eventually(t *testing.T, timeout time.Duration, seen func(ctx context.Context) string) {
 	t.Helper()
 	last := ""
@@ -93,13 +96,13 @@ func eventually(t *testing.T, timeout time.Duration, seen func(ctx context.Conte
 	require.Failf(t, "not in time", "after %s: %s", timeout, last)
 }
 
-// monitoringKinds are the operator's; it waits for all of them.
+// monitoringKinds are the operator's kinds; it waits for all of them.
 var monitoringKinds = map[string][]string{
 	"v1":       {"Prometheus", "Alertmanager", "ServiceMonitor", "PodMonitor", "Probe", "PrometheusRule", "ThanosRuler"},
 	"v1alpha1": {"PrometheusAgent", "ScrapeConfig", "AlertmanagerConfig"},
 }
 
-// createMonitoringKinds defines the operator's kinds without a schema: the operator checks what it reads.
+// createMonitoringKinds defines the operator's kinds without a schema, because the operator validates them itself.
 func (p *pipeline) createMonitoringKinds(t *testing.T) {
 	t.Helper()
 	for version, kinds := range monitoringKinds {
@@ -165,7 +168,7 @@ func (p *pipeline) createAll(t *testing.T, file string) {
 	}
 }
 
-// query returns a PromQL query's values by the given label, from the Prometheus that the operator made.
+// query returns a PromQL query's values by the given label, from the Prometheus that the operator created.
 func (p *pipeline) query(ctx context.Context, expression, label string) (map[string]string, error) {
 	address := p.pods.ServiceURL("monitoring", "prometheus", 9090) + "/api/v1/query?query=" + url.QueryEscape(expression)
 	body, err := fetch(ctx, address)
@@ -224,7 +227,7 @@ func isReady(pod *corev1.Pod) bool {
 	return false
 }
 
-// readyPods is the number of pods of all namespaces, and the names of those that are not ready.
+// readyPods returns the number of pods of all namespaces, and the names of those that are not ready.
 func (p *pipeline) readyPods(ctx context.Context) (count int, unready []string, err error) {
 	all, err := p.podsOf(ctx, "", "")
 	for i := range all {
@@ -235,7 +238,7 @@ func (p *pipeline) readyPods(ctx context.Context) (count int, unready []string, 
 	return len(all), unready, err
 }
 
-// customMetric is the value of vllm_requests_running for each pod as the HPA controller would get it.
+// customMetric returns the value of vllm_requests_running for each pod as the HPA controller would get it.
 func (p *pipeline) customMetric(ctx context.Context) (map[string]string, error) {
 	body, err := p.Client().CoreV1().RESTClient().Get().
 		AbsPath("/apis/custom.metrics.k8s.io/v1beta1/namespaces/vllm/pods/*/vllm_requests_running").DoRaw(ctx)
@@ -262,6 +265,27 @@ func (p *pipeline) customMetric(ctx context.Context) (map[string]string, error) 
 // metrics API and in the GPU series.
 func TestPipeline(t *testing.T) {
 	p := startPipeline(t)
+	p.deploy(t)
+
+	ctx, stopLoad := context.WithCancel(t.Context())
+	defer stopLoad()
+	answered := p.load(ctx)
+	t.Run("load arrives in the custom metrics API", p.loadInMetricsAPI)
+	t.Run("load arrives in the GPU series of the pod that holds the GPU", p.loadInGPUSeries)
+	t.Run("targets keep their cluster addresses", p.targetsKeepAddresses)
+	t.Run("kube-state-metrics sees the pods", p.kubeStateMetricsSeesPods)
+	t.Run("a new rule is loaded", p.newRuleIsLoaded)
+	t.Run("a program acts as its ServiceAccount", p.programActsAsServiceAccount)
+	assert.Positive(t, answered.Load())
+	stopLoad()
+
+	t.Run("a deleted pod finishes what it answers and ends", p.deletedPodFinishes)
+}
+
+// deploy adds the nodes and creates the programs' objects, and returns when all pods are ready: the operator, Prometheus,
+// kube-state-metrics, the adapter, the exporter and two servers, which are busy and idle.
+func (p *pipeline) deploy(t *testing.T) {
+	t.Helper()
 	require.NoError(t, p.AddNode(t.Context(), controlplane.Node{Name: "system-1"}))
 	require.NoError(t, p.AddNode(t.Context(), controlplane.Node{
 		Name: "gpu-1", GPUs: 3, Labels: map[string]string{"nvidia.com/gpu.present": "true"},
@@ -270,7 +294,6 @@ func TestPipeline(t *testing.T) {
 	p.createMonitoringKinds(t)
 	p.createAll(t, filepath.Join("testdata", "pipeline.yaml"))
 
-	// operator, Prometheus, kube-state-metrics, adapter, exporter and two servers
 	eventually(t, 90*time.Second, func(ctx context.Context) string {
 		count, unready, err := p.readyPods(ctx)
 		if err != nil || count != 7 || len(unready) > 0 {
@@ -282,113 +305,119 @@ func TestPipeline(t *testing.T) {
 	servers, err := p.podsOf(t.Context(), "vllm", "app=vllm")
 	require.NoError(t, err)
 	require.Len(t, servers, 2)
-	busy, idle := servers[0].Name, servers[1].Name
+	p.busy, p.idle = &servers[0], &servers[1]
+}
 
+// load keeps three requests running on the busy server until the context ends, and counts those that were answered.
+func (p *pipeline) load(ctx context.Context) *atomic.Int32 {
 	const running = 3
 	var answered atomic.Int32
-	ctx, stopLoad := context.WithCancel(t.Context())
-	defer stopLoad()
 	for range running {
 		go func() {
 			for ctx.Err() == nil {
-				if complete(ctx, p.pods.PodURL("vllm", busy, 8000)) == nil {
+				if complete(ctx, p.pods.PodURL("vllm", p.busy.Name, 8000)) == nil {
 					answered.Add(1)
 				}
 			}
 		}()
 	}
-	t.Run("load arrives in the custom metrics API", func(t *testing.T) {
-		eventually(t, 60*time.Second, func(ctx context.Context) string {
-			values, err := p.customMetric(ctx)
-			if err != nil || values[busy] != "3" || values[idle] != "0" || len(values) != 2 {
-				return fmt.Sprintf("%v, error %v", values, err)
-			}
-			return ""
-		})
-	})
-	t.Run("load arrives in the GPU series of the pod that holds the GPU", func(t *testing.T) {
-		eventually(t, 30*time.Second, func(ctx context.Context) string {
-			values, err := p.query(ctx, "DCGM_FI_DEV_GPU_UTIL", "exported_pod")
-			if err != nil || values[busy] != "94" || values[idle] != "0" || values[""] != "0" {
-				return fmt.Sprintf("%v, error %v", values, err)
-			}
-			return ""
-		})
-		p.pods.SetGPUUtilization(func(pod string, _ int) float64 {
-			return map[string]float64{busy: 12, idle: 34}[pod]
-		})
-		defer p.pods.SetGPUUtilization(nil)
-		eventually(t, 30*time.Second, func(ctx context.Context) string {
-			values, err := p.query(ctx, "DCGM_FI_DEV_GPU_UTIL", "exported_pod")
-			if err != nil || values[busy] != "12" || values[idle] != "34" {
-				return fmt.Sprintf("%v, error %v", values, err)
-			}
-			return ""
-		})
-	})
-	t.Run("targets keep their cluster addresses", func(t *testing.T) {
-		values, err := p.query(t.Context(), `up{job="vllm"}`, "instance")
-		require.NoError(t, err)
-		assert.Equal(t, map[string]string{servers[0].Status.PodIP + ":8000": "1", servers[1].Status.PodIP + ":8000": "1"}, values)
-	})
-	t.Run("kube-state-metrics sees the pods", func(t *testing.T) {
-		values, err := p.query(t.Context(), `kube_pod_status_ready{namespace="vllm",condition="true"}`, "pod")
-		require.NoError(t, err)
-		assert.Equal(t, map[string]string{busy: "1", idle: "1"}, values)
-	})
-	t.Run("a new rule is loaded", func(t *testing.T) {
-		p.create(t, &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule",
-			"metadata": map[string]any{"name": "twice", "namespace": "vllm"},
-			"spec": map[string]any{"groups": []any{map[string]any{"name": "twice", "rules": []any{
-				map[string]any{"record": "twice_running", "expr": "2 * vllm:num_requests_running"},
-			}}}},
-		}})
-		eventually(t, 60*time.Second, func(ctx context.Context) string {
-			values, err := p.query(ctx, "twice_running", "pod")
-			if err != nil || values[busy] != "6" {
-				return fmt.Sprintf("%v, error %v, failures %v", values, err, p.pods.Failures())
-			}
-			return ""
-		})
-	})
-	t.Run("a program acts as its ServiceAccount", func(t *testing.T) {
-		require.NoError(t, p.Client().RbacV1().ClusterRoleBindings().Delete(t.Context(), "adapter", metav1.DeleteOptions{}))
-		eventually(t, 30*time.Second, func(ctx context.Context) string {
-			values, err := p.customMetric(ctx)
-			if err == nil || !strings.Contains(err.Error(), "unable to list matching resources") {
-				return fmt.Sprintf("%v, error %v", values, err)
-			}
-			return ""
-		})
-	})
-	assert.Positive(t, answered.Load())
-	stopLoad()
+	return &answered
+}
 
-	t.Run("a deleted pod finishes what it answers and ends", func(t *testing.T) {
-		address := p.pods.PodURL("vllm", idle, 8000)
-		last := make(chan error, 1)
-		go func() { last <- complete(t.Context(), address) }()
-		eventually(t, 10*time.Second, func(ctx context.Context) string {
-			body, err := fetch(ctx, address+"/metrics")
-			if err != nil || !strings.Contains(string(body), `vllm:num_requests_running{model_name="google/gemma-3-1b-it"} 1`) {
-				return fmt.Sprintf("the request is not seen: %v", err)
-			}
-			return ""
-		})
-		direct, ok := p.pods.Endpoint("vllm", idle, 8000)
-		require.True(t, ok)
-		require.NoError(t, p.Client().CoreV1().Pods("vllm").Delete(t.Context(), idle, metav1.DeleteOptions{}))
-		require.NoError(t, <-last)
-		eventually(t, 30*time.Second, func(ctx context.Context) string {
-			if _, ok := p.pods.Endpoint("vllm", idle, 8000); ok {
-				return "the runtime still knows the process"
-			}
-			if _, err := fetch(ctx, "http://"+direct+"/health"); err == nil {
-				return "the process still answers"
-			}
-			return ""
-		})
+func (p *pipeline) loadInMetricsAPI(t *testing.T) {
+	eventually(t, 60*time.Second, func(ctx context.Context) string {
+		values, err := p.customMetric(ctx)
+		if err != nil || values[p.busy.Name] != "3" || values[p.idle.Name] != "0" || len(values) != 2 {
+			return fmt.Sprintf("%v, error %v", values, err)
+		}
+		return ""
+	})
+}
+
+func (p *pipeline) loadInGPUSeries(t *testing.T) {
+	eventually(t, 30*time.Second, func(ctx context.Context) string {
+		values, err := p.query(ctx, "DCGM_FI_DEV_GPU_UTIL", "exported_pod")
+		if err != nil || values[p.busy.Name] != "94" || values[p.idle.Name] != "0" || values[""] != "0" {
+			return fmt.Sprintf("%v, error %v", values, err)
+		}
+		return ""
+	})
+	p.pods.SetGPUUtilization(func(pod string, _ int) float64 {
+		return map[string]float64{p.busy.Name: 12, p.idle.Name: 34}[pod]
+	})
+	defer p.pods.SetGPUUtilization(nil)
+	eventually(t, 30*time.Second, func(ctx context.Context) string {
+		values, err := p.query(ctx, "DCGM_FI_DEV_GPU_UTIL", "exported_pod")
+		if err != nil || values[p.busy.Name] != "12" || values[p.idle.Name] != "34" {
+			return fmt.Sprintf("%v, error %v", values, err)
+		}
+		return ""
+	})
+}
+
+func (p *pipeline) targetsKeepAddresses(t *testing.T) {
+	values, err := p.query(t.Context(), `up{job="vllm"}`, "instance")
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{p.busy.Status.PodIP + ":8000": "1", p.idle.Status.PodIP + ":8000": "1"}, values)
+}
+
+func (p *pipeline) kubeStateMetricsSeesPods(t *testing.T) {
+	values, err := p.query(t.Context(), `kube_pod_status_ready{namespace="vllm",condition="true"}`, "pod")
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{p.busy.Name: "1", p.idle.Name: "1"}, values)
+}
+
+func (p *pipeline) newRuleIsLoaded(t *testing.T) {
+	p.create(t, &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule",
+		"metadata": map[string]any{"name": "twice", "namespace": "vllm"},
+		"spec": map[string]any{"groups": []any{map[string]any{"name": "twice", "rules": []any{
+			map[string]any{"record": "twice_running", "expr": "2 * vllm:num_requests_running"},
+		}}}},
+	}})
+	eventually(t, 60*time.Second, func(ctx context.Context) string {
+		values, err := p.query(ctx, "twice_running", "pod")
+		if err != nil || values[p.busy.Name] != "6" {
+			return fmt.Sprintf("%v, error %v, failures %v", values, err, p.pods.Failures())
+		}
+		return ""
+	})
+}
+
+func (p *pipeline) programActsAsServiceAccount(t *testing.T) {
+	require.NoError(t, p.Client().RbacV1().ClusterRoleBindings().Delete(t.Context(), "adapter", metav1.DeleteOptions{}))
+	eventually(t, 30*time.Second, func(ctx context.Context) string {
+		values, err := p.customMetric(ctx)
+		if err == nil || !strings.Contains(err.Error(), "unable to list matching resources") {
+			return fmt.Sprintf("%v, error %v", values, err)
+		}
+		return ""
+	})
+}
+
+func (p *pipeline) deletedPodFinishes(t *testing.T) {
+	address := p.pods.PodURL("vllm", p.idle.Name, 8000)
+	last := make(chan error, 1)
+	go func() { last <- complete(t.Context(), address) }()
+	eventually(t, 10*time.Second, func(ctx context.Context) string {
+		body, err := fetch(ctx, address+"/metrics")
+		if err != nil || !strings.Contains(string(body), `vllm:num_requests_running{model_name="google/gemma-3-1b-it"} 1`) {
+			return fmt.Sprintf("the request is not seen: %v", err)
+		}
+		return ""
+	})
+	direct, ok := p.pods.Endpoint("vllm", p.idle.Name, 8000)
+	require.True(t, ok)
+	require.NoError(t, p.Client().CoreV1().Pods("vllm").Delete(t.Context(), p.idle.Name, metav1.DeleteOptions{}))
+	require.NoError(t, <-last)
+	eventually(t, 30*time.Second, func(ctx context.Context) string {
+		if _, ok := p.pods.Endpoint("vllm", p.idle.Name, 8000); ok {
+			return "the runtime still has the process"
+		}
+		if _, err := fetch(ctx, "http://"+direct+"/health"); err == nil {
+			return "the process still answers"
+		}
+		return ""
 	})
 }
 

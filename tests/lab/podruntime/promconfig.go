@@ -12,23 +12,23 @@ import (
 	"vllm-autoscaling/tests/lab/router"
 )
 
-// promPlace is what a generated Prometheus configuration needs to know about this machine.
+// promPlace are the files and addresses on this machine for a generated Prometheus configuration.
 type promPlace struct {
-	// variables stand for $(NAME) in the configuration.
+	// variables replace $(NAME) in the configuration.
 	variables map[string]string
-	// router is the host:port that every scrape of a pod goes through.
+	// router is the host:port through which every pod is scraped.
 	router string
-	// kubeconfig is for service discovery.
+	// kubeconfig is the file for service discovery.
 	kubeconfig string
-	// local is where a file of the container lies on this machine; ok is false when it does not exist.
-	// The file may be a pattern.
+	// local returns the path of a container's file, or pattern of files, on this machine; ok is false when it does not
+	// exist.
 	local func(file string) (path string, ok bool)
 }
 
 var promVariable = regexp.MustCompile(`\$\(([A-Za-z_][A-Za-z0-9_]*)\)`)
 
-// adaptPrometheusConfig makes the operator's configuration work on this machine and changes nothing of
-// what is scraped, how often and with which labels. Dropped says what has no counterpart here.
+// adaptPrometheusConfig adapts the operator's configuration to this machine without changes of targets, intervals and
+// labels. It also returns what was dropped because it has no counterpart here.
 func adaptPrometheusConfig(generated []byte, place promPlace) (adapted []byte, dropped []string, err error) {
 	var unset []string
 	text := promVariable.ReplaceAllStringFunc(string(generated), func(match string) string {
@@ -97,8 +97,7 @@ func (a *promAdapter) ruleFiles(config map[string]any) {
 	config["rule_files"] = found
 }
 
-// discovery lets service discovery act as the pod's ServiceAccount by kubeconfig, which excludes every
-// other way to say how the API server is reached.
+// discovery configures service discovery with the pod's kubeconfig, which excludes all other settings for the API server.
 func (a *promAdapter) discovery(job map[string]any) {
 	configs, _ := job["kubernetes_sd_configs"].([]any)
 	for _, entry := range configs {
@@ -113,8 +112,8 @@ func (a *promAdapter) discovery(job map[string]any) {
 	}
 }
 
-// files maps every file that a job refers to; one that does not exist is left out, because Prometheus
-// refuses the whole configuration otherwise.
+// files maps every file of a job to this machine. A missing file is left out, because Prometheus would otherwise refuse the
+// whole configuration.
 func (a *promAdapter) files(where string, object map[string]any) {
 	for _, key := range slices.Sorted(maps.Keys(object)) {
 		switch value := object[key].(type) {
@@ -144,8 +143,8 @@ func (a *promAdapter) files(where string, object map[string]any) {
 	}
 }
 
-// lastHop is relabelings that send a target through the router. They come last, so that what a monitor
-// wrote sees the addresses of a real cluster, and the label "instance" keeps showing them.
+// lastHop returns relabelings that route a target through the router. They come last, so that the relabelings of a monitor
+// and the label "instance" have the addresses of a real cluster.
 func lastHop(routerAddress string) []any {
 	const namespace, pod, local = "__meta_kubernetes_namespace", "__meta_kubernetes_pod_name", "__tmp_lab_local"
 	rule := func(target, replacement, regex string, source ...any) any {

@@ -17,8 +17,8 @@ import (
 
 const testRouter = "127.0.0.1:40000"
 
-// adapted is the configuration in testdata, which has the form that prometheus-operator v0.85.0
-// generates for kube-prometheus-stack, adapted to a machine where only the given files exist.
+// adapted returns the configuration in testdata, in the form that prometheus-operator v0.85.0 generates for
+// kube-prometheus-stack, adapted to a machine with only the given files.
 func adapted(t *testing.T, files map[string]string) (text string, config map[string]any, dropped []string) {
 	t.Helper()
 	generated, err := os.ReadFile(filepath.Join("testdata", "generated.yaml"))
@@ -89,7 +89,7 @@ func TestAdaptPrometheusConfigNamesWhatIsMissing(t *testing.T) {
 	assert.ErrorContains(t, err, "the generated configuration")
 }
 
-// The relabelings are Prometheus' own, applied to what service discovery finds.
+// The relabelings are applied with Prometheus' own code to the result of service discovery.
 func TestTargetsGoThroughTheRouter(t *testing.T) {
 	_, config, _ := adapted(t, nil)
 	pod := map[string]string{
@@ -130,7 +130,8 @@ func TestTargetsGoThroughTheRouter(t *testing.T) {
 		{"a kubelet", "serviceMonitor/monitoring/kps-kubelet/0", node, map[string]string{
 			"__address__": testRouter, "__scheme__": "http", "__metrics_path__": "/outside/10.99.0.1:10250/metrics", "instance": "10.99.0.1:10250",
 		}},
-		{"a static target on this machine", "additional", map[string]string{"__scheme__": "https", "__metrics_path__": "/m", "__address__": "127.0.0.1:9"}, map[string]string{
+		{"a static target on this machine", "additional", map[string]string{"__scheme__": "https", "__metrics_path__": "/m",
+			"__address__": "127.0.0.1:9"}, map[string]string{
 			"__address__": "127.0.0.1:9", "__scheme__": "https", "__metrics_path__": "/m", "instance": "127.0.0.1:9",
 		}},
 	}

@@ -18,19 +18,19 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// configKey is the key of the operator's Secret that holds the configuration.
+// configKey is the key of the configuration in the operator's Secret.
 const configKey = "prometheus.yaml.gz"
 
 // configVolume is the operator's volume for that Secret.
 const configVolume = "config"
 
-// prometheusReplaced are the flags that the lab sets itself or that name files of the image.
+// prometheusReplaced are the flags that the lab sets itself or that refer to files of the image.
 var prometheusReplaced = []string{
 	"config.file", "storage.tsdb.path", "storage.agent.path", "web.config.file", "web.console.libraries",
 	"web.console.templates", "web.enable-lifecycle", "web.listen-address",
 }
 
-// prometheusArgs is Prometheus' command line on this machine.
+// prometheusArgs returns Prometheus' command line on this machine.
 func prometheusArgs(args []string, configFile, data string, localPort int) []string {
 	out := withoutFlags(args, func(name string) bool { return slices.Contains(prometheusReplaced, name) }, "web.enable-lifecycle")
 	return append(out,
@@ -41,7 +41,7 @@ func prometheusArgs(args []string, configFile, data string, localPort int) []str
 	)
 }
 
-// prometheusPort is the container's web port: the one that the operator names, else 9090.
+// prometheusPort returns the container's web port: the one that the operator names, else 9090.
 func prometheusPort(container *corev1.Container) int {
 	if len(container.Ports) > 0 {
 		return int(container.Ports[0].ContainerPort)
@@ -115,15 +115,15 @@ func (l *launcher) writePrometheusConfig(file string, first bool) error {
 	if err != nil {
 		return err
 	}
-	// Once is enough: the same is dropped at every reload.
+	// Logged once, because every reload drops the same.
 	if first && len(dropped) > 0 {
-		l.runtime.logf("%s/%s: nothing in the lab stands for %s", l.pod.Namespace, l.pod.Name, strings.Join(dropped, "; "))
+		l.runtime.logf("%s/%s: the lab has no counterpart of %s", l.pod.Namespace, l.pod.Name, strings.Join(dropped, "; "))
 	}
 	_, err = writeFile(file, adapted)
 	return err
 }
 
-// existingFile is where a file of the container lies on this machine; a pattern needs only its folder.
+// existingFile returns the path of a container's file on this machine; for a pattern only the folder must exist.
 func (l *launcher) existingFile(file string) (string, bool) {
 	local, ok := l.localPath(l.container, file)
 	if !ok {

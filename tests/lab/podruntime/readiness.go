@@ -13,14 +13,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// ReadyAnnotation says whether what a pod stands for serves: "true", "false", or absent until it first
-// does. Whoever simulates the kubelet makes the pod's status follow it, both ways.
+// ReadyAnnotation reports whether the pod's programs are ready: "true", "false", or absent until they first are. The
+// simulated kubelet sets the pod's status from it.
 const ReadyAnnotation = "lab.vllm-autoscaling/ready"
 
 // eventMessageLimit is the longest text that an Event may have.
 const eventMessageLimit = 1024
 
-// announce tells the API server whether every container is ready, if that is news.
+// announce writes to the API server whether every container is ready, if that has changed.
 func (w *worker) announce(ctx context.Context) {
 	w.mu.Lock()
 	ready := true
@@ -47,7 +47,7 @@ func (w *worker) couldNot(ctx context.Context, err error) {
 	}
 }
 
-// retry repeats a call to the API server that fails for a moment; a pod that is gone is no error.
+// retry repeats a call to the API server that fails temporarily. A deleted pod is no error.
 func (w *worker) retry(ctx context.Context, call func() error) error {
 	var err error
 	for attempt := range 5 {
@@ -62,7 +62,7 @@ func (w *worker) retry(ctx context.Context, call func() error) error {
 }
 
 func (w *worker) annotate(ctx context.Context, ready bool) error {
-	// With the UID in it, a patch meant for a pod that is gone misses its successor of the same name.
+	// With the UID, a patch for a deleted pod does not apply to its successor of the same name.
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid":         w.pod.UID,
 		"annotations": map[string]string{ReadyAnnotation: strconv.FormatBool(ready)},
@@ -74,7 +74,7 @@ func (w *worker) annotate(ctx context.Context, ready bool) error {
 	return err
 }
 
-// warn makes a Warning Event of the pod.
+// warn creates a Warning Event of the pod.
 func (r *Runtime) warn(ctx context.Context, pod *corev1.Pod, reason, message string) {
 	if len(message) > eventMessageLimit {
 		message = message[:eventMessageLimit-3] + "..."
@@ -95,7 +95,7 @@ func (r *Runtime) warn(ctx context.Context, pod *corev1.Pod, reason, message str
 	}
 }
 
-// Failure is what is wrong with a pod now.
+// Failure is the current error of a pod.
 type Failure struct {
 	Namespace, Pod string
 	Err            error

@@ -19,7 +19,7 @@ import (
 	"vllm-autoscaling/tests/lab/router"
 )
 
-// Pod is the process behind a pod's port, given as a number or by name; it makes the runtime a router.Resolver.
+// Pod returns the process behind a pod's port, given as a number or by name. It implements router.Resolver.
 func (r *Runtime) Pod(namespace, pod, port string) (router.Backend, error) {
 	w := r.worker(namespace, pod)
 	if w == nil {
@@ -53,7 +53,7 @@ func portNumber(pod *corev1.Pod, port string) (int, error) {
 	return 0, fmt.Errorf("pod %s/%s has no port named %q: %w", pod.Namespace, pod.Name, port, router.ErrNotFound)
 }
 
-// Service is the processes behind the ready endpoints of a Service's port, given as a number or by name.
+// Service returns the processes behind the ready endpoints of a Service's port, given as a number or by name.
 func (r *Runtime) Service(namespace, service, port string) ([]router.Backend, error) {
 	object, err := r.services.Services(namespace).Get(service)
 	if err != nil {
@@ -93,7 +93,7 @@ type podPort struct {
 	port int
 }
 
-// readyEndpoints is the pods and port numbers behind a Service's port of that name, ordered by pod.
+// readyEndpoints returns the pods and port numbers behind a Service's port of that name, ordered by pod.
 func readyEndpoints(all []*discoveryv1.EndpointSlice, portName string) []podPort {
 	var found []podPort
 	for _, slice := range all {
@@ -113,7 +113,7 @@ func readyEndpoints(all []*discoveryv1.EndpointSlice, portName string) []podPort
 	return slices.Compact(found)
 }
 
-// Cluster is the processes behind a cluster address: a Service's cluster IP or DNS name, or a pod's IP.
+// Cluster returns the processes behind a cluster address: a Service's cluster IP or DNS name, or a pod's IP.
 func (r *Runtime) Cluster(host, port string) ([]router.Backend, error) {
 	services, err := r.services.List(labels.Everything())
 	if err != nil {
@@ -141,7 +141,7 @@ func (r *Runtime) Cluster(host, port string) ([]router.Backend, error) {
 	return nil, fmt.Errorf("cluster address %s:%s belongs to no Service and no pod of the lab: %w", host, port, router.ErrNotFound)
 }
 
-// isNode says whether a node has that name or address.
+// isNode reports whether a node has that name or address.
 func (r *Runtime) isNode(host string) bool {
 	nodes, err := r.nodes.List(labels.Everything())
 	return err == nil && slices.ContainsFunc(nodes, func(n *corev1.Node) bool {
@@ -149,10 +149,10 @@ func (r *Runtime) isNode(host string) bool {
 	})
 }
 
-// runningSeries is the simulator's gauge of requests that it is answering.
+// runningSeries is the simulator's gauge of running requests.
 const runningSeries = "vllm:num_requests_running"
 
-// running is how many requests a pod's model server is answering now; 0 while it does not serve.
+// running returns the number of running requests of a pod's model server, 0 while it is not ready.
 func (r *Runtime) running(ctx context.Context, pod *corev1.Pod) int {
 	w := r.worker(pod.Namespace, pod.Name)
 	if w == nil || w.pod.UID != pod.UID {

@@ -1,9 +1,3 @@
-// Package podruntime runs what the lab's pods stand for.
-//
-// The lab's nodes are simulated: pods on them have a status but nothing runs. For every pod whose
-// container image is known, the runtime starts the real program as a process of this machine, lets it
-// act as the pod's ServiceAccount, and says by an annotation when it serves. What a chart or a
-// Deployment says is taken as it is; only addresses, files and credentials are translated.
 package podruntime
 
 import (
@@ -31,46 +25,45 @@ import (
 	"vllm-autoscaling/tests/lab/router"
 )
 
-// Config is what the runtime needs.
+// Config configures a runtime.
 type Config struct {
-	// REST reaches the API server as an administrator.
+	// REST is an administrator's client configuration.
 	REST *rest.Config
-	// KubeconfigFor is a kubeconfig file that acts as that user, such as system:serviceaccount:ns:name.
+	// KubeconfigFor returns the path of a kubeconfig of a user such as system:serviceaccount:ns:name.
 	KubeconfigFor func(user string) (string, error)
-	// Tools is the file of each Program that is not part of the lab.
+	// Tools are the paths of the programs that are not part of the lab, by Program.
 	Tools map[string]string
-	// Dir gets a folder with files and logs for each pod.
+	// Dir is the folder in which each pod gets a folder with files and logs.
 	Dir string
-	// EgressSocket is the unix socket on which the API server asks for cluster addresses; empty for none.
+	// EgressSocket is the unix socket through which the API server connects to cluster addresses; "" for none.
 	EgressSocket string
-	// ModelLoadDelay passes between a model server's start and its process: nothing listens while a
-	// real one loads its model.
+	// ModelLoadDelay is the time between a model server's start and its process, for the loading of a real model.
 	ModelLoadDelay time.Duration
-	// Latency is how fast model servers answer.
+	// Latency is that of the model servers.
 	Latency Latency
-	// DrainTimeout is how long a model server may finish what it is answering after SIGTERM; zero means 30 s.
+	// DrainTimeout is how long a model server may complete running requests after SIGTERM; zero means 30 s.
 	DrainTimeout time.Duration
-	// Google is Google Cloud as pods see it; nil where there is none.
+	// Google provides Google Cloud's endpoints; nil for none.
 	Google Google
-	// Log gets one line for each pod that starts or fails; nil for none.
+	// Log receives a line for each pod that starts or fails; nil for none.
 	Log io.Writer
 }
 
-// Google is Google Cloud as a cluster's pods see it.
+// Google provides the endpoints of Google Cloud that pods use.
 type Google interface {
-	// MetadataServer is the host:port of the metadata server that answers the pods of a ServiceAccount.
+	// MetadataServer returns the host:port of the metadata server for the pods of a ServiceAccount.
 	MetadataServer(namespace, serviceAccount string) (string, error)
-	// MonitoringURL is Cloud Monitoring's address, without a slash at the end.
+	// MonitoringURL returns Cloud Monitoring's address, without a slash at the end.
 	MonitoringURL() string
 }
 
-// Runtime runs the pods' programs and answers where they are.
+// Runtime runs the programs of pods and resolves the pods' addresses.
 type Runtime struct {
 	config Config
 	client kubernetes.Interface
 	router *router.Router
 	egress *router.Egress
-	// kubelet is what every node answers the API server with.
+	// kubelet serves the kubelet API of every node.
 	kubelet *kubelet.Server
 
 	pods           corelisters.PodLister
@@ -92,7 +85,7 @@ type Runtime struct {
 	logMu sync.Mutex
 }
 
-// New makes a runtime whose router listens already, so that RouterURL holds before Start.
+// New returns a runtime whose router already listens, so that RouterURL is valid before Start.
 func New(config Config) (*Runtime, error) {
 	if config.Log == nil {
 		config.Log = io.Discard
@@ -104,7 +97,7 @@ func New(config Config) (*Runtime, error) {
 		return nil, fmt.Errorf("pod runtime: %w", err)
 	}
 	own := rest.CopyConfig(config.REST)
-	// The runtime is many kubelets in one.
+	// The runtime makes the requests of many kubelets.
 	own.QPS, own.Burst = 200, 400
 	client, err := kubernetes.NewForConfig(own)
 	if err != nil {
@@ -140,8 +133,8 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
-// Start begins to watch and returns when it has seen what there is. Stop must be called after it, also
-// when it fails. The context bounds the start only.
+// Start starts watching the API server and returns when the existing objects are processed. Stop must be called after it,
+// also when it fails. The context limits only the start.
 func (r *Runtime) Start(ctx context.Context) error {
 	if r.config.EgressSocket != "" {
 		egress, err := router.ListenEgress(r.config.EgressSocket, r)
@@ -184,7 +177,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 	return errors.Join(err, r.Stop())
 }
 
-// Stop ends every process, and returns when all are gone. Calling it again does nothing.
+// Stop ends every process and returns when all have ended. A second call does nothing.
 func (r *Runtime) Stop() error {
 	r.mu.Lock()
 	again := r.stopped
@@ -214,7 +207,7 @@ func (r *Runtime) Stop() error {
 	return errors.Join(append(errs, r.router.Close())...)
 }
 
-// each calls seen for every object that is new or differs, and gone for every one that was deleted.
+// each calls seen for every object that is new or changed, and gone for every deleted one.
 func each(seen, gone func(object any)) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    seen,
@@ -228,7 +221,7 @@ func each(seen, gone func(object any)) cache.ResourceEventHandler {
 	}
 }
 
-// finished says that a pod's containers have ended for good.
+// finished reports whether a pod's containers have ended for good.
 func finished(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
@@ -255,7 +248,7 @@ func (r *Runtime) onPod(running context.Context, object any) {
 	r.byUID[pod.UID], r.byName[name] = w, w
 	go func() {
 		w.run(running)
-		// A pod without a program has nothing to end; it is kept until it is deleted.
+		// A pod without a program has nothing to end and is kept until it is deleted.
 		select {
 		case <-w.deleted:
 		case <-running.Done():
@@ -282,8 +275,8 @@ func (r *Runtime) onPodGone(object any) {
 	}
 }
 
-// onMounted tells the pods of a namespace that a ConfigMap or Secret there has changed; each finds out
-// for itself whether that concerns it.
+// onMounted notifies the pods of a namespace that a ConfigMap or Secret there has changed. Each checks whether it mounts
+// the object.
 func (r *Runtime) onMounted(object any) {
 	meta, ok := object.(interface{ GetNamespace() string })
 	if !ok {
@@ -304,26 +297,26 @@ func (r *Runtime) worker(namespace, pod string) *worker {
 	return r.byName[types.NamespacedName{Namespace: namespace, Name: pod}]
 }
 
-// RouterURL is the router's address, without a slash at the end.
+// RouterURL returns the router's URL, without a slash at the end.
 func (r *Runtime) RouterURL() string { return r.router.URL() }
 
-// PodURL is where a pod's port is reached from this machine, without a slash at the end.
+// PodURL returns the URL of a pod's port on this machine, without a slash at the end.
 func (r *Runtime) PodURL(namespace, pod string, port int) string {
 	return r.router.PodURL(namespace, pod, port)
 }
 
-// ServiceURL is where a Service's port is reached from this machine, without a slash at the end.
+// ServiceURL returns the URL of a Service's port on this machine, without a slash at the end.
 func (r *Runtime) ServiceURL(namespace, service string, port int) string {
 	return r.router.ServiceURL(namespace, service, port)
 }
 
-// Endpoint is the host:port of the process behind a pod's port; ok is false while none serves it.
+// Endpoint returns the host:port of the process behind a pod's port; ok is false while there is none.
 func (r *Runtime) Endpoint(namespace, pod string, port int) (hostport string, ok bool) {
 	backend, err := r.Pod(namespace, pod, strconv.Itoa(port))
 	return backend.Address, err == nil
 }
 
-// Failures is what is wrong now, ordered by pod; empty when every known container runs.
+// Failures returns the current errors, ordered by pod; none when every known container runs.
 func (r *Runtime) Failures() []Failure {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -339,9 +332,9 @@ func (r *Runtime) Failures() []Failure {
 	return all
 }
 
-// SetGPUUtilization replaces how busy GPUs are: f gets a pod that holds GPUs and how many requests its
-// model server is answering, and returns percent. Nil goes back to the default: 0 when idle, else 92 to
-// 99. It is asked at each collection of a GPU exporter.
+// SetGPUUtilization sets the utilization of GPUs. f returns it in percent for a pod with GPUs and the number of running
+// requests of its model server, and is called at each collection of a GPU exporter. Nil restores the default: 0 without
+// requests, otherwise 92 to 99.
 func (r *Runtime) SetGPUUtilization(f func(pod string, running int) float64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -357,7 +350,7 @@ func (r *Runtime) utilization() func(string, int) float64 {
 	return busyUtilization
 }
 
-// logf writes one line about a pod, whose name the text begins with.
+// logf logs a line about a pod. The text begins with the pod's name.
 func (r *Runtime) logf(format string, args ...any) {
 	r.logMu.Lock()
 	defer r.logMu.Unlock()

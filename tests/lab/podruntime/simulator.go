@@ -90,8 +90,8 @@ var simulatorFlags = map[string]flagKind{
 	"zmq-endpoint":                             takesValue,
 }
 
-// vllmOnlyFlags are flags of `vllm serve` without a meaning for the simulator: they are dropped. A
-// flag on neither list is an error, so that a misspelt argument of the Deployment is found here.
+// vllmOnlyFlags are flags of `vllm serve` without a meaning for the simulator, which are dropped. A flag on neither list is
+// an error, so that a misspelled argument of the Deployment is found here.
 var vllmOnlyFlags = map[string]flagKind{
 	"allowed-origins":                  takesValue,
 	"api-key":                          takesValue,
@@ -161,16 +161,16 @@ var vllmOnlyFlags = map[string]flagKind{
 	"uvicorn-log-level":                takesValue,
 }
 
-// defaultModelPort is what vLLM and the simulator listen on without --port.
+// defaultModelPort is the port of vLLM and the simulator without --port.
 const defaultModelPort = 8000
 
-// Latency is how fast a simulated model server answers, for containers whose arguments do not say it.
+// Latency is that of simulated model servers whose arguments do not set it.
 type Latency struct {
-	// TimeToFirstToken is the time from a slot being free to the first token; 0 means 200 ms.
+	// TimeToFirstToken is the time from a free slot to the first token; 0 means 200 ms.
 	TimeToFirstToken time.Duration
-	// InterToken is the time per further token of one request; 0 means 20 ms.
+	// InterToken is the time for each further token of a request; 0 means 20 ms.
 	InterToken time.Duration
-	// FactorUnderLoad multiplies both when every slot is busy, linearly less below that; at least 1, 0 means 1.
+	// FactorUnderLoad multiplies both when every slot is busy, and linearly less below that. It is at least 1; 0 means 1.
 	FactorUnderLoad float64
 }
 
@@ -187,9 +187,8 @@ func (l Latency) withDefaults() Latency {
 	return l
 }
 
-// simulatorArgs translates a model server's command line for the simulator: it listens on localPort
-// and answers as latency says where the command line does not. containerPort is the port that the
-// command line asks for, which is what the pod's Service and monitor know.
+// simulatorArgs translates a model server's command line for the simulator, which listens on localPort and has that latency
+// unless the command line sets it. containerPort is the port in the command line, which the pod's Service and monitor use.
 func simulatorArgs(words []string, localPort int, latency Latency) (args []string, containerPort int, err error) {
 	known := map[string]flagKind{}
 	for _, table := range []map[string]flagKind{vllmOnlyFlags, simulatorFlags} {
@@ -199,7 +198,7 @@ func simulatorArgs(words []string, localPort int, latency Latency) (args []strin
 	}
 	flags, positional, err := parseFlags(modelServerArgs(words), known)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w to vLLM as far as the lab knows: remove it, or add it to the lab's list of flags", err)
+		return nil, 0, fmt.Errorf("%w to vLLM: remove it, or add it to the lab's list of vLLM's flags", err)
 	}
 	containerPort = defaultModelPort
 	given := map[string]bool{}
@@ -236,15 +235,15 @@ func simulatorArgs(words []string, localPort int, latency Latency) (args []strin
 	if !given["time-factor-under-load"] && latency.FactorUnderLoad != 1 {
 		args = append(args, "--time-factor-under-load="+strconv.FormatFloat(latency.FactorUnderLoad, 'f', -1, 64))
 	}
-	// The real tokenizer is a service of its own, and looking the model up would leave the machine.
+	// The real tokenizer is a separate service, and downloads the model from another machine.
 	if !given["force-dummy-tokenizer"] {
 		args = append(args, "--force-dummy-tokenizer")
 	}
 	return append(args, "--port="+strconv.Itoa(localPort)), containerPort, nil
 }
 
-// modelServerArgs is the command line without the program itself: `vllm serve`, the Python module of
-// its API server, or the simulator's file.
+// modelServerArgs returns the command line without the program itself: `vllm serve`, the Python module of its API server,
+// or the simulator's file.
 func modelServerArgs(words []string) []string {
 	if len(words) == 0 {
 		return nil
@@ -284,7 +283,7 @@ func (l *launcher) simulator() (*launch, error) {
 		delay:   l.runtime.config.ModelLoadDelay,
 		ports:   map[int]endpoint{containerPort: {port: port}},
 		ready:   getOK(fmt.Sprintf("http://127.0.0.1:%d/health", port), http.DefaultClient),
-		// The simulator finishes what it is answering before it ends.
+		// The simulator completes running requests before it ends.
 		stopTimeout: l.runtime.config.DrainTimeout,
 	}, nil
 }

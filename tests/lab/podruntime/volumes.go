@@ -15,12 +15,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// errWaiting is wrapped by errors about an object that a pod refers to and that does not exist yet: a
-// kubelet waits for it, so the lab does too.
+// errWaiting is wrapped by errors about an object that a pod refers to and that does not exist yet. As a kubelet does, the
+// lab waits for it.
 var errWaiting = errors.New("waiting")
 
-// volumes writes a pod's ConfigMap, Secret and projected volumes below the pod's folder, and makes
-// folders for its empty ones. Changed says that a file differs from the time before.
+// volumes writes a pod's ConfigMap, Secret and projected volumes below the pod's folder, and creates folders for its empty
+// ones. changed reports whether a file has changed since the last call.
 func (l *launcher) volumes() (changed bool, err error) {
 	var errs []error
 	for _, volume := range l.pod.Spec.Volumes {
@@ -45,7 +45,7 @@ func (l *launcher) volumes() (changed bool, err error) {
 	return changed, errors.Join(errs...)
 }
 
-// volumeFiles is the content of a volume by path, or nil for a volume whose content is the program's own.
+// volumeFiles returns the content of a volume by path, nil for a volume that the program fills.
 func (l *launcher) volumeFiles(volume *corev1.Volume) (map[string][]byte, error) {
 	switch {
 	case volume.ConfigMap != nil:
@@ -75,8 +75,8 @@ func (l *launcher) volumeFiles(volume *corev1.Volume) (map[string][]byte, error)
 	return nil, nil
 }
 
-// optionalRoot makes the cluster's root certificate optional: the programs get a kubeconfig, and a
-// control plane may run without publishing it.
+// optionalRoot makes the cluster's root certificate optional: the programs get a kubeconfig, and not every control plane
+// publishes the certificate.
 func optionalRoot(source *corev1.ConfigMapProjection) *bool {
 	if source.Name == "kube-root-ca.crt" {
 		yes := true
@@ -139,7 +139,7 @@ func pick(what string, all map[string][]byte, items []corev1.KeyToPath, optional
 	return files, nil
 }
 
-// writeFiles makes the folder hold exactly these files.
+// writeFiles writes these files to the folder and removes all others.
 func writeFiles(folder string, files map[string][]byte) (changed bool, err error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -166,7 +166,7 @@ func writeFiles(folder string, files map[string][]byte) (changed bool, err error
 	return changed, nil
 }
 
-// writeFile replaces a file in one step, so that no reader sees half of it.
+// writeFile replaces a file atomically.
 func writeFile(name string, content []byte) (changed bool, err error) {
 	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, content) {
 		return false, nil
@@ -188,8 +188,7 @@ func writeFile(name string, content []byte) (changed bool, err error) {
 	return true, nil
 }
 
-// localPath is where a file of the container lies on this machine; ok is false for a path that no
-// volume holds.
+// localPath returns the path of a container's file on this machine; ok is false for a path outside of all volumes.
 func (l *launcher) localPath(container *corev1.Container, file string) (local string, ok bool) {
 	best := -1
 	clean := path.Clean(file)
@@ -206,7 +205,7 @@ func (l *launcher) localPath(container *corev1.Container, file string) (local st
 	return local, best >= 0
 }
 
-// localArgs is args with the files of the container's volumes replaced by those on this machine.
+// localArgs returns args with the files of the container's volumes replaced by those on this machine.
 func (l *launcher) localArgs(args []string) []string {
 	out := make([]string, len(args))
 	for i, arg := range args {

@@ -22,13 +22,12 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// certificateValidity is longer than any lab lives.
+// certificateValidity is longer than any lab runs.
 const certificateValidity = 24 * time.Hour
 
-// webhookCertificate does within the lab what a chart's hook Job does that makes the certificate of an
-// admission webhook: without its Secret, the webhook's server waits for its volume for ever. The second
-// Job, which writes the certificate's authority into the webhooks, does nothing: no webhook is served
-// here, and theirs are set to be ignored in that case.
+// webhookCertificate replaces a chart's hook Job that creates the certificate of an admission webhook. Without its Secret,
+// the webhook's server would wait for its volume forever. The second Job, which writes the certificate's authority into
+// the webhooks, does nothing: no webhook is served here, and the chart's webhooks are configured to be ignored then.
 func (l *launcher) webhookCertificate() (*launch, error) {
 	args, err := l.arguments()
 	if err != nil {
@@ -58,8 +57,8 @@ func (l *launcher) webhookCertificate() (*launch, error) {
 	}, nil
 }
 
-// createCertificate stores a certificate for the hosts in the Secret that the Job names, acting as the
-// Job's own ServiceAccount. A Secret that is there is kept.
+// createCertificate stores a certificate for the hosts in the Job's Secret, with the permissions of the Job's
+// ServiceAccount. An existing Secret is kept.
 func (l *launcher) createCertificate(ctx context.Context, args []string) error {
 	namespace, name := flagValue(args, "namespace", l.pod.Namespace), flagValue(args, "secret-name", "")
 	if name == "" {
@@ -95,7 +94,7 @@ func (l *launcher) createCertificate(ctx context.Context, args []string) error {
 	return nil
 }
 
-// selfSigned makes a certificate for hosts that is its own authority, and its key, both as PEM.
+// selfSigned creates a self-signed certificate for hosts and its key, both in PEM.
 func selfSigned(hosts []string) (certificate, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
-// Without the Secret that the chart's hook Job makes, the operator of the published chart waits for its
-// volume until the release times out.
+// Without the Secret of the chart's hook Job, the operator of the published chart waits for its volume until the release
+// times out.
 func TestWebhookCertificate(t *testing.T) {
 	var stored corev1.Secret
 	var path string

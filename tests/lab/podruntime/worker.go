@@ -19,20 +19,20 @@ import (
 const (
 	// startTimeout is how long a program may take until it is ready.
 	startTimeout = 2 * time.Minute
-	// firstBackoff and lastBackoff bound the wait before a program that ended is started again.
+	// firstBackoff and lastBackoff are the shortest and the longest wait before a program is restarted.
 	firstBackoff = time.Second
 	lastBackoff  = 30 * time.Second
 	// healthyAfter is how long a program must have run for its next failure to count as the first one.
 	healthyAfter = time.Minute
-	// unmountedFor is how long what a pod mounts may be missing before it is worth a word.
+	// unmountedFor is how long a mounted object may be missing before that is reported.
 	unmountedFor = 3 * time.Second
-	// reloadAgain is the wait after a reload that failed.
+	// reloadAgain is the wait after a failed reload.
 	reloadAgain = 5 * time.Second
 	// hurriedStop is how long a program may take to end when the whole lab stops.
 	hurriedStop = 3 * time.Second
 )
 
-// worker runs the containers of one pod from when it is bound to a node until it is deleted.
+// worker runs the containers of one pod, from its binding to a node until its deletion.
 type worker struct {
 	runtime *Runtime
 	pod     *corev1.Pod
@@ -50,7 +50,7 @@ type worker struct {
 	ready    map[string]bool
 	failures map[string]error
 	reported string
-	// announced is what the API server was told last, nil for nothing yet.
+	// announced is the readiness that was last written to the API server, nil for none yet.
 	announced *bool
 }
 
@@ -85,7 +85,7 @@ func (w *worker) run(ctx context.Context) {
 	}
 	containers.Wait()
 	if len(w.changed) > 0 && ctx.Err() == nil {
-		// What a pod wrote goes with it, as on a node; its logs stay until the lab's folder goes.
+		// The files of a pod are deleted with it, as on a node. Its logs stay as long as the lab's folder.
 		folders := []string{"volumes"}
 		for name := range w.changed {
 			folders = append(folders, name)
@@ -103,7 +103,7 @@ func (w *worker) name() string { return w.pod.Namespace + "/" + w.pod.Name }
 // end makes run return.
 func (w *worker) end() { w.deleteOnce.Do(func() { close(w.deleted) }) }
 
-// notify tells every container that mounted files may have changed.
+// notify reports to every container that mounted files may have changed.
 func (w *worker) notify() {
 	for _, c := range w.changed {
 		select {
@@ -128,7 +128,7 @@ func (w *worker) container(ctx context.Context, container *corev1.Container, cha
 		if time.Since(started) > healthyAfter || errors.Is(err, errWaiting) {
 			wait = firstBackoff
 		}
-		// A pod may be seen a moment before what it mounts.
+		// A pod may be seen a moment before the objects that it mounts.
 		if !errors.Is(err, errWaiting) || time.Since(born) > unmountedFor {
 			w.fail(ctx, container.Name, err)
 		}
@@ -153,9 +153,9 @@ func (w *worker) ending(ctx context.Context) bool {
 	}
 }
 
-// once starts the program and returns when it has ended or was ended.
+// once starts the program and returns when it has ended.
 func (w *worker) once(ctx context.Context, l *launcher, changed chan struct{}) error {
-	// The pod's end must interrupt whatever waits before the program serves.
+	// The pod's end must interrupt every wait before the program is ready.
 	startCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -246,12 +246,12 @@ func (w *worker) serve(ctx, startCtx context.Context, l *launcher, plan *launch)
 	return <-served
 }
 
-// reload rewrites the mounted files and, when one differs or the last attempt left it stale, tells the
-// program, if it can be told. It returns whether the program still runs on old files.
+// reload rewrites the mounted files. When one has changed, or the last attempt failed, it makes the program reload them, if
+// it can. It reports whether the program still uses old files.
 func (w *worker) reload(ctx context.Context, l *launcher, plan *launch, stale bool) bool {
 	changed, err := l.volumes()
 	if errors.Is(err, errWaiting) {
-		// An object that was deleted leaves its files where they are, as on a node.
+		// The files of a deleted object stay, as on a node.
 		err = nil
 	}
 	if err == nil && !changed && !stale {
@@ -268,8 +268,8 @@ func (w *worker) reload(ctx context.Context, l *launcher, plan *launch, stale bo
 	return false
 }
 
-// preStop waits as long as the container's preStop hook sleeps, still serving: a Service needs that time
-// to send no more requests here.
+// preStop waits as long as the container's preStop hook sleeps. The program still serves, because a Service needs that time
+// to stop sending requests to it.
 func (w *worker) preStop(ctx context.Context, container *corev1.Container, p *process.Process) {
 	pause := time.NewTimer(min(preStopSleep(container), gracePeriod(w.pod)))
 	defer pause.Stop()
@@ -280,8 +280,8 @@ func (w *worker) preStop(ctx context.Context, container *corev1.Container, p *pr
 	}
 }
 
-// preStopSleep is how long the preStop hook sleeps: the sleep action, or a command such as
-// `sleep 15` or `sh -c "sleep 15"`. Other hooks are not run.
+// preStopSleep returns how long the preStop hook sleeps, as a sleep action or a command such as `sleep 15` or
+// `sh -c "sleep 15"`. Other hooks are not run.
 func preStopSleep(container *corev1.Container) time.Duration {
 	if container.Lifecycle == nil || container.Lifecycle.PreStop == nil {
 		return 0
@@ -311,7 +311,7 @@ func gracePeriod(pod *corev1.Pod) time.Duration {
 	return time.Duration(*pod.Spec.TerminationGracePeriodSeconds) * time.Second
 }
 
-// stop ends the program: in its own time when the pod ends, at once when the whole lab does.
+// stop ends the program: gracefully when the pod ends, quickly when the whole lab does.
 func (w *worker) stop(ctx context.Context, p *process.Process) error {
 	stopped := make(chan error, 1)
 	go func() { stopped <- p.Stop() }()
@@ -342,7 +342,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// set notes what a container serves and whether it is ready; becoming ready forgets its last error.
+// set records a container's launch and whether it is ready. Becoming ready clears its last error.
 func (w *worker) set(container string, plan *launch, ready bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -365,7 +365,7 @@ func (w *worker) clear(container string) {
 	w.reported = ""
 }
 
-// endpoint is where one of the pod's ports is served.
+// endpoint returns the local endpoint of one of the pod's ports.
 func (w *worker) endpoint(port int) (endpoint, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -377,7 +377,7 @@ func (w *worker) endpoint(port int) (endpoint, bool) {
 	return endpoint{}, false
 }
 
-// endpointOf is where the pod's container of that program serves.
+// endpointOf returns the local endpoint of the pod's container with that program.
 func (w *worker) endpointOf(program Program) (endpoint, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -391,7 +391,7 @@ func (w *worker) endpointOf(program Program) (endpoint, bool) {
 	return endpoint{}, false
 }
 
-// lastError is what is wrong with the pod now, nil for nothing.
+// lastError returns the current error of the pod, nil for none.
 func (w *worker) lastError() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -404,7 +404,7 @@ func (w *worker) lastError() error {
 	return nil
 }
 
-// fail notes an error, and says it once in the log and as an Event of the pod.
+// fail records an error, and reports it once in the log and as an Event of the pod.
 func (w *worker) fail(ctx context.Context, container string, err error) {
 	if err == nil {
 		err = errors.New("ended without an error")
@@ -422,10 +422,10 @@ func (w *worker) fail(ctx context.Context, container string, err error) {
 	w.runtime.warn(ctx, w.pod, reasonFor(err), text)
 }
 
-// briefLines is how much of a program's log a message shows: its reason to end stands last.
+// briefLines is the number of a program's last log lines in a message; they contain the reason for its end.
 const briefLines = 3
 
-// brief is an error's text with little of the log; the whole log is named in it.
+// brief returns an error's text with few lines of the log and the path of the whole log.
 func brief(err error) string {
 	var exit *process.ExitError
 	if !errors.As(err, &exit) {
@@ -435,7 +435,7 @@ func brief(err error) string {
 	return fmt.Sprintf("%s ended: %v (log: %s); last lines:\n%s", exit.Name, exit.Err, exit.Log, strings.Join(lines[max(0, len(lines)-briefLines):], "\n"))
 }
 
-// reasonFor is the Event's reason, with a kubelet's words where it has some.
+// reasonFor returns the Event's reason, that of a kubelet where it has one.
 func reasonFor(err error) string {
 	var exit *process.ExitError
 	switch {

@@ -9,12 +9,11 @@ import (
 	"syscall"
 )
 
-// guardian is a shell that outlives this process, if only by a moment. It reads the numbers of the
-// sessions that began ("+n") and ended ("-n"). Its input ends when this process does, however that
-// happens; then it kills every process of the sessions that had not ended. The kernel by itself ends
-// only what this process has started, not what that has started in turn.
+// guardian is a shell that outlives this process by a moment. It reads the numbers of the sessions that began ("+n") and
+// ended ("-n"). Its input ends when this process does, for any reason; then it kills every process of the sessions that
+// have not ended. The kernel ends only the processes that this one has started, not theirs.
 //
-// Parsing /proc/<pid>/stat: after the name in parentheses come state, parent, group, session.
+// In /proc/<pid>/stat, the name in parentheses is followed by state, parent, group and session.
 const guardian = `
 sessions=" "
 while read -r change; do
@@ -43,7 +42,7 @@ var (
 	guardianErr  error
 )
 
-// guard tells the guardian what began (+) or ended (-), and starts it the first time.
+// guard reports a session that began (+) or ended (-) to the guardian, and starts the guardian at the first call.
 func guard(change byte, session int) error {
 	guardianOnce.Do(func() {
 		r, w, err := os.Pipe() // not passed on to children, so that our end is the only one
@@ -53,7 +52,7 @@ func guard(change byte, session int) error {
 		}
 		cmd := exec.Command("/bin/sh", "-c", guardian, "lab-guardian")
 		cmd.Stdin = r
-		// A session of its own: a Ctrl-C of the user is not for it.
+		// In a session of its own it does not receive the user's Ctrl-C.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		guardianErr = cmd.Start()
 		guardianPipe = w

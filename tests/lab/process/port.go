@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// Ports come from below the range that Linux and macOS take ports of outgoing connections from:
-// else a connection could take one between FreePort and the start of the program.
+// Ports are below the range of outgoing connections on Linux and macOS. Otherwise a connection could use one between
+// FreePort and the start of the program.
 const (
 	firstPort = 20000
 	lastPort  = 32000
@@ -20,7 +20,7 @@ var handedOut = struct {
 	ports map[int]bool
 }{ports: map[int]bool{}}
 
-// FreePort returns a TCP port on 127.0.0.1 that nobody listens on and that it has not returned before.
+// FreePort returns a TCP port on 127.0.0.1 without a listener that it has not returned before.
 func FreePort() (int, error) {
 	handedOut.Lock()
 	defer handedOut.Unlock()
@@ -31,7 +31,7 @@ func FreePort() (int, error) {
 		if handedOut.ports[port] {
 			continue
 		}
-		// The wildcard address too: a listener on it may still let us bind 127.0.0.1.
+		// The wildcard address, too: with a listener on it, 127.0.0.1 may still be bound.
 		if !free(":"+strconv.Itoa(port)) || !free("127.0.0.1:"+strconv.Itoa(port)) {
 			continue
 		}

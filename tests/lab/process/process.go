@@ -1,7 +1,3 @@
-// Package process starts the lab's programs and makes sure that none of them outlives the lab.
-//
-// Every program gets a session of its own, so that ending it also ends what it started itself, and
-// on Linux the kernel ends it when the lab dies without a chance to clean up.
 package process
 
 import (
@@ -18,35 +14,34 @@ import (
 	"time"
 )
 
-// ErrNotReady is wrapped by the error of WaitReady when the time is over and the program still runs.
+// ErrNotReady is wrapped by the error of WaitReady when the time is over and the program is still running.
 var ErrNotReady = errors.New("not ready")
 
-// tailLines is how much of a program's log goes into an error: enough for a Go panic's head or a
-// usage error, short enough to read.
+// tailLines is the number of a program's last log lines in an error: enough for the head of a Go panic or a usage error.
 const tailLines = 15
 
-// Spec says how to start a program.
+// Spec describes how to start a program.
 type Spec struct {
-	// Name is what messages call the program.
+	// Name returns the program's name in messages.
 	Name string
-	// Path is the program's file.
+	// Path is that of the program's file.
 	Path string
 	Args []string
-	// Env is the whole environment; nil means that of the lab.
+	// Env is the complete environment; nil means that of the lab.
 	Env []string
-	// Dir is the folder to run in; empty means that of the lab.
+	// Dir is the working folder; "" means that of the lab.
 	Dir string
-	// Stdin is what the program reads; empty means nothing to read.
+	// Stdin is the program's standard input.
 	Stdin string
-	// LogFile gets stdout and stderr, appended; its folder is made. Empty keeps only the last lines in memory.
+	// LogFile is the file to which stdout and stderr are appended; its folder is created. "" keeps only the last lines in memory.
 	LogFile string
-	// Output gets a copy of stdout and stderr while the program runs; nil for none.
+	// Output receives a copy of stdout and stderr while the program runs; nil for none.
 	Output io.Writer
-	// Ready says by nil that the program does its work; WaitReady polls it. Nil means ready at once.
+	// Ready returns nil when the program is ready; WaitReady polls it. A nil function means ready at once.
 	Ready func(ctx context.Context) error
-	// StopSignal asks the program to end; zero means SIGTERM.
+	// StopSignal is the signal for a graceful stop; zero means SIGTERM.
 	StopSignal syscall.Signal
-	// StopTimeout is how long Stop waits after StopSignal before it kills; zero means 5 s.
+	// StopTimeout is how long Stop waits after StopSignal before it kills the program; zero means 5 s.
 	StopTimeout time.Duration
 }
 
@@ -63,9 +58,8 @@ type Process struct {
 	err      error
 }
 
-// Start starts the program and returns without waiting for it to be ready. The context guards the
-// start only: the program runs until it ends or Stop is called, so that a cancelled caller can still
-// use the rest of the lab to clean up.
+// Start starts the program and returns without waiting until it is ready. The context limits only the start: the program
+// runs until it ends or Stop is called, so that a canceled caller can still use the lab to clean up.
 func Start(ctx context.Context, spec Spec) (*Process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
@@ -84,7 +78,7 @@ func Start(ctx context.Context, spec Spec) (*Process, error) {
 		p.cmd.Stdin = strings.NewReader(spec.Stdin)
 	}
 	p.cmd.SysProcAttr = attributes()
-	// A grandchild that escaped with the output pipe must not keep Wait from returning.
+	// A grandchild outside the session that has the output pipe must not block Wait.
 	p.cmd.WaitDelay = time.Second
 	if err := p.openOutput(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
@@ -120,7 +114,7 @@ func (p *Process) openOutput() error {
 	if p.spec.Output != nil {
 		writers = append(writers, p.spec.Output)
 	}
-	// One writer for both streams keeps their order; a bare file saves the copying.
+	// One writer for both streams keeps their order; a file without a wrapper needs no copying.
 	w := io.MultiWriter(writers...)
 	if len(writers) == 1 {
 		w = writers[0]
@@ -138,9 +132,9 @@ func (p *Process) closeLog() {
 func (p *Process) wait() {
 	pid := p.cmd.Process.Pid
 	waitExit(pid)
-	// Before the leader is reaped: until then nobody else can get its session's number.
+	// Before the leader is reaped, because until then no other process can get its session's number.
 	killSession(pid)
-	// The guardian is missing only when its shell was killed; then there is nobody to tell.
+	// This fails only when the guardian's shell was killed.
 	_ = guard('-', pid)
 	err := p.cmd.Wait()
 	p.closeLog()
@@ -159,7 +153,7 @@ func (p *Process) exitError(err error) error {
 	return &ExitError{Name: p.spec.Name, Code: p.cmd.ProcessState.ExitCode(), Err: err, Log: p.spec.LogFile, Tail: p.Tail()}
 }
 
-// ExitError says that a program ended without being asked to.
+// ExitError is the unexpected end of a program.
 type ExitError struct {
 	Name string
 	// Code is the exit status, -1 when a signal ended the program.
@@ -167,7 +161,7 @@ type ExitError struct {
 	Err  error
 	// Log is the program's log file, empty when it has none.
 	Log string
-	// Tail is the end of what the program printed.
+	// Tail is the end of the program's output.
 	Tail string
 }
 
@@ -184,26 +178,26 @@ func (e *ExitError) Error() string {
 
 func (e *ExitError) Unwrap() error { return e.Err }
 
-// Name is the program's name in messages.
+// Name returns the program's name in messages.
 func (p *Process) Name() string { return p.spec.Name }
 
-// LogFile is the file that the program prints to, empty when it has none.
+// LogFile returns the path of the program's log, "" for none.
 func (p *Process) LogFile() string { return p.spec.LogFile }
 
-// Pid is the program's process number, and that of its session.
+// Pid returns the number of the program's process, which is also that of its session.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Done is closed when the program has ended and everything in its session with it.
+// Done returns a channel that is closed when the program and everything in its session have ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err is nil while the program runs and after Stop; otherwise it is an *ExitError, also for exit status 0.
+// Err returns nil while the program runs and after Stop, otherwise an *ExitError, also for exit status 0.
 func (p *Process) Err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.err
 }
 
-// ExitCode is the exit status after Done, -1 before it or when a signal ended the program.
+// ExitCode returns the exit status after Done, -1 before it or when a signal ended the program.
 func (p *Process) ExitCode() int {
 	select {
 	case <-p.done:
@@ -227,7 +221,7 @@ func (p *Process) Wait(ctx context.Context) error {
 	return p.Err()
 }
 
-// Tail is the end of what the program printed so far.
+// Tail returns the end of the program's output so far.
 func (p *Process) Tail() string {
 	if p.mem != nil {
 		return p.mem.String()
@@ -235,8 +229,8 @@ func (p *Process) Tail() string {
 	return fileTail(p.spec.LogFile)
 }
 
-// WaitReady polls Ready until it returns nil. It fails at once when the program ends, and after the
-// timeout with ErrNotReady, what Ready said last and the end of the log.
+// WaitReady polls Spec.Ready until it returns nil. It fails at once when the program ends, and after the timeout with
+// ErrNotReady, the last error of Ready and the end of the log.
 func (p *Process) WaitReady(ctx context.Context, timeout time.Duration) error {
 	if p.spec.Ready == nil {
 		return nil
@@ -281,9 +275,9 @@ func (p *Process) Signal(s os.Signal) error {
 	return nil
 }
 
-// Stop ends the program: StopSignal, then after StopTimeout SIGKILL for everything in its session. It
-// returns when all of it is gone; on a program that has ended it does nothing and returns its error,
-// so that a crash is not lost. A nil Process is no error.
+// Stop ends the program: StopSignal, then after StopTimeout SIGKILL for everything in its session. It returns when all of
+// it has ended. For a program that has already ended it returns the program's error, so that a crash is reported. A nil
+// Process is no error.
 func (p *Process) Stop() error {
 	if p == nil {
 		return nil

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// parentEnv makes the test binary play the lab that is killed.
+// parentEnv is the variable that runs the test binary as a lab that is killed.
 const parentEnv = "PROCESS_TEST_PARENT"
 
 func TestMain(m *testing.M) {
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		// Many threads come and go, which must not take the child with them.
+		// Many threads start and end, which must not end the child.
 		for range 20 {
 			go func() { runtime.LockOSThread() }()
 		}
@@ -67,7 +67,7 @@ func start(t *testing.T, spec Spec) *Process {
 	return p
 }
 
-// readPid waits for a file that a script writes a process number into.
+// readPid waits for a file with a process number, which a script writes.
 func readPid(t *testing.T, file string) int {
 	t.Helper()
 	var pid int
@@ -93,7 +93,7 @@ func TestStopEndsTheProgram(t *testing.T) {
 			p := start(t, spec)
 			require.NoError(t, p.Stop())
 			assertGone(t, p.Pid())
-			assert.NoError(t, p.Err(), "an end that was asked for is no error")
+			assert.NoError(t, p.Err(), "a requested end is no error")
 			assert.NoError(t, p.Stop(), "a second Stop does nothing")
 		})
 	}

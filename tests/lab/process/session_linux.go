@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attributes puts the program into a session of its own and has the kernel kill it with the lab.
-// A session, not a process group: the Pulumi CLI gives its plugins groups of their own.
+// attributes starts the program in a session of its own, and lets the kernel kill it when the lab ends. A process group is
+// not enough, because the Pulumi CLI starts its plugins in groups of their own.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }
@@ -41,7 +41,7 @@ func onStarter(f func() error) error {
 	return <-result
 }
 
-// waitExit returns when the program has ended, and leaves it to be reaped.
+// waitExit returns when the program has ended, without reaping it.
 func waitExit(pid int) {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -51,7 +51,7 @@ func waitExit(pid int) {
 	}
 }
 
-// killSession kills what is left of the session, again until nothing is: a member may fork meanwhile.
+// killSession kills the processes of the session, repeatedly until none is left, because one may fork meanwhile.
 func killSession(session int) {
 	for attempt := 0; attempt < 100; attempt++ {
 		members := sessionMembers(session)
@@ -81,7 +81,7 @@ func sessionMembers(session int) []int {
 		if err != nil {
 			continue // ended meanwhile
 		}
-		// After the name in parentheses, which may hold anything: state ppid pgrp session.
+		// The name in parentheses, which may contain anything, is followed by state, ppid, pgrp and session.
 		end := bytes.LastIndexByte(stat, ')')
 		if end < 0 {
 			continue

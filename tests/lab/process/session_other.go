@@ -4,7 +4,7 @@ package process
 
 import "syscall"
 
-// attributes puts the program into a session of its own. Only Linux can end it with the lab.
+// attributes starts the program in a session of its own. Only Linux can end it with the lab.
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 func onStarter(f func() error) error { return f() }

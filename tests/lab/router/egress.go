@@ -12,9 +12,8 @@ import (
 	"time"
 )
 
-// Egress is the proxy that the API server reaches the cluster network through: it answers
-// CONNECT <cluster address>:<port> on a unix socket and joins the connection to the local process
-// behind that address.
+// Egress is the proxy through which the API server reaches the cluster network: it serves CONNECT <cluster
+// address>:<port> on a unix socket and connects to the local process behind that address.
 type Egress struct {
 	resolver Resolver
 	server   *http.Server
@@ -25,8 +24,8 @@ type Egress struct {
 	closed bool
 }
 
-// ListenEgress serves CONNECT on the unix socket until Close. A socket that an earlier run left there
-// is replaced. The path must be shorter than a socket address allows (about 100 bytes).
+// ListenEgress serves CONNECT on the unix socket until Close. It replaces a socket that an earlier run left. The path must
+// fit into a socket address (about 100 bytes).
 func ListenEgress(socket string, resolver Resolver) (*Egress, error) {
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("egress proxy: %w", err)
@@ -41,7 +40,7 @@ func ListenEgress(socket string, resolver Resolver) (*Egress, error) {
 	return e, nil
 }
 
-// Close ends the proxy and every joined connection.
+// Close stops the proxy and closes its connections.
 func (e *Egress) Close() error {
 	err := e.server.Close()
 	e.mu.Lock()
@@ -53,7 +52,7 @@ func (e *Egress) Close() error {
 	return err
 }
 
-// ServeHTTP answers CONNECT; every other method is refused.
+// ServeHTTP serves CONNECT and refuses every other method.
 func (e *Egress) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if req.Method != http.MethodConnect {
 		http.Error(w, "lab egress proxy: only CONNECT is served here", http.StatusMethodNotAllowed)
@@ -93,8 +92,8 @@ func (e *Egress) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	e.join(client, buffered, server)
 }
 
-// join copies both ways until both sides have ended. The client may have sent bytes right after its
-// request, so they are read through the buffer that saw the request.
+// join copies in both directions until both sides have ended. The client may have sent bytes right after its request, so
+// they are read through the buffer that read the request.
 func (e *Egress) join(client net.Conn, clientReader io.Reader, server net.Conn) {
 	if !e.track(client, server) {
 		return

@@ -1,6 +1,3 @@
-// Package router makes the lab's cluster addresses reachable: an HTTP server that maps pods and
-// Services to the local processes behind them, and a CONNECT proxy through which the API server
-// reaches the same processes by their cluster addresses.
 package router
 
 import (
@@ -19,26 +16,25 @@ import (
 	"time"
 )
 
-// ErrNotFound is wrapped by a Resolver's error for a pod, Service or address that the lab does not
-// know; the router answers it with 404. Any other error means that it is known but nobody listens
-// there now, and is answered with 502.
+// ErrNotFound is wrapped by a Resolver's error for an unknown pod, Service or address; the router returns status 404. Any
+// other error means that nothing listens there now, and the router returns status 502.
 var ErrNotFound = errors.New("not found")
 
-// Backend is where a pod's port is served.
+// Backend is the process that serves a pod's port.
 type Backend struct {
 	// Address is a host:port on the loopback interface.
 	Address string
-	// TLS says that the process speaks TLS there.
+	// TLS reports whether the process uses TLS.
 	TLS bool
 }
 
-// Resolver knows which process serves what. A port is a number or a name.
+// Resolver looks up the processes behind cluster addresses. A port is a number or a name.
 type Resolver interface {
-	// Pod is the backend of a pod's port.
+	// Pod returns the backend of a pod's port.
 	Pod(namespace, pod, port string) (Backend, error)
-	// Service is the backends of a Service's ready endpoints, in a stable order; never empty without an error.
+	// Service returns the backends of a Service's ready endpoints in a stable order; never none without an error.
 	Service(namespace, service, port string) ([]Backend, error)
-	// Cluster is the backends for a cluster address: a Service's cluster IP or DNS name, or a pod IP.
+	// Cluster returns the backends of a cluster address: a Service's cluster IP or DNS name, or a pod IP.
 	Cluster(host, port string) ([]Backend, error)
 }
 
@@ -46,9 +42,9 @@ type Resolver interface {
 //
 //	/pods/<namespace>/<pod>/<port>/<path>
 //	/services/<namespace>/<service>/<port>/<path>
-//	/outside/<address>/<path>   always 404: what the lab has no process for, see OutsidePath
+//	/outside/<address>/<path>   always 404: targets without a process in the lab, see OutsidePath
 //
-// Responses are streamed: what a backend writes is passed on at once.
+// Responses are streamed as the backend writes them.
 type Router struct {
 	resolver Resolver
 	listener net.Listener
@@ -57,8 +53,8 @@ type Router struct {
 	turn     atomic.Uint64
 }
 
-// OutsidePath begins the path of targets that the lab has no process for, such as a kubelet: they are
-// sent here, so that nothing tries to reach a made-up address over a real network.
+// OutsidePath is the prefix of the paths of targets without a process in the lab, such as a kubelet. They are routed here
+// so that nothing connects to a simulated address over a real network.
 const OutsidePath = "/outside/"
 
 type target struct {
@@ -69,8 +65,7 @@ type target struct {
 
 type targetKey struct{}
 
-// New returns a router that listens on a free port of 127.0.0.1 and serves until Close. Warnings of
-// the HTTP server go to logs.
+// New returns a router that listens on a free port of 127.0.0.1 until Close. The HTTP server writes warnings to logs.
 func New(resolver Resolver, logs io.Writer) (*Router, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -89,7 +84,7 @@ func New(resolver Resolver, logs io.Writer) (*Router, error) {
 			p.Out.Host = p.In.Host
 		},
 		Transport: &http.Transport{
-			// The lab's programs make their own certificates, as they do in a cluster.
+			// The lab's programs use self-signed certificates, as in a cluster.
 			TLSClientConfig:     &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // loopback only
 			DialContext:         (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
 			MaxIdleConnsPerHost: 256,
@@ -98,7 +93,7 @@ func New(resolver Resolver, logs io.Writer) (*Router, error) {
 		},
 		// Server-sent events must arrive when they are written.
 		FlushInterval: -1,
-		// A client that goes away in the middle of an answer is everyday life under load.
+		// Under load, clients often end in the middle of an answer.
 		ErrorLog: log.New(io.Discard, "", 0),
 		ErrorHandler: func(w http.ResponseWriter, req *http.Request, err error) {
 			t, _ := req.Context().Value(targetKey{}).(target)
@@ -114,26 +109,26 @@ func New(resolver Resolver, logs io.Writer) (*Router, error) {
 	return r, nil
 }
 
-// Address is the host:port that the router listens on.
+// Address returns the host:port that the router listens on.
 func (r *Router) Address() string { return r.listener.Addr().String() }
 
-// URL is the router's address as http://host:port, without a slash at the end.
+// URL returns the router's address as http://host:port, without a slash at the end.
 func (r *Router) URL() string { return "http://" + r.Address() }
 
-// PodURL is the address of a pod's port, without a slash at the end.
+// PodURL returns the URL of a pod's port, without a slash at the end.
 func (r *Router) PodURL(namespace, pod string, port int) string {
 	return fmt.Sprintf("%s/pods/%s/%s/%d", r.URL(), namespace, pod, port)
 }
 
-// ServiceURL is the address of a Service's port, without a slash at the end.
+// ServiceURL returns the URL of a Service's port, without a slash at the end.
 func (r *Router) ServiceURL(namespace, service string, port int) string {
 	return fmt.Sprintf("%s/services/%s/%s/%d", r.URL(), namespace, service, port)
 }
 
-// Close ends the router and every request in progress.
+// Close stops the router and every request in progress.
 func (r *Router) Close() error { return r.server.Close() }
 
-// ServeHTTP finds the backend and passes the request on.
+// ServeHTTP forwards the request to its backend.
 func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if address, ok := strings.CutPrefix(req.URL.Path, OutsidePath); ok {
 		http.Error(w, fmt.Sprintf("lab router: the lab has no process for %q", address), http.StatusNotFound)
@@ -141,7 +136,8 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	parts := strings.SplitN(strings.TrimPrefix(req.URL.EscapedPath(), "/"), "/", 5)
 	if len(parts) < 4 || (parts[0] != "pods" && parts[0] != "services") {
-		http.Error(w, fmt.Sprintf("lab router: %q is not /pods/<namespace>/<pod>/<port>/... or /services/<namespace>/<service>/<port>/...", req.URL.Path), http.StatusNotFound)
+		http.Error(w, fmt.Sprintf("lab router: %q is not /pods/<namespace>/<pod>/<port>/... or /services/<namespace>/<service>/<port>/...", req.URL.Path),
+			http.StatusNotFound)
 		return
 	}
 	backend, err := r.resolve(parts[0], parts[1], parts[2], parts[3])

@@ -19,8 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// table is a Resolver of fixed answers; a key that is absent is not found, an empty answer is known
-// but not served.
+// table is a Resolver with fixed answers. A missing key is not found; an empty answer is known but not served.
 type table map[string][]Backend
 
 func (t table) lookup(key string) ([]Backend, error) {
@@ -29,7 +28,7 @@ func (t table) lookup(key string) ([]Backend, error) {
 	case !ok:
 		return nil, fmt.Errorf("%s: %w", key, ErrNotFound)
 	case len(backends) == 0:
-		return nil, fmt.Errorf("%s: nobody listens", key)
+		return nil, fmt.Errorf("%s: nothing listens", key)
 	}
 	return backends, nil
 }
@@ -104,7 +103,7 @@ func TestRouterFindsTheProcess(t *testing.T) {
 		{"TLS backend behind plain HTTP", "/pods/mon/tls/443/apis", 200, "secure GET /apis?"},
 		{"service", "/services/vllm/one/80/v1", 200, "second GET /v1?"},
 		{"unknown pod", "/pods/vllm/zzz/8000/", 404, "pod/vllm/zzz:8000: not found"},
-		{"known but not served", "/pods/vllm/b/8000/", 502, "nobody listens"},
+		{"known but not served", "/pods/vllm/b/8000/", 502, "nothing listens"},
 		{"refused", "/pods/vllm/c/8000/", 502, gone.Address},
 		{"nonsense", "/what", 404, "/pods/<namespace>/<pod>/<port>/..."},
 		{"outside", OutsidePath + "10.99.0.1:10250/metrics", 404, `no process for "10.99.0.1:10250/metrics"`},
@@ -162,7 +161,7 @@ func TestRouterPassesEventsOnAtOnce(t *testing.T) {
 
 func egressFor(t *testing.T, resolver Resolver) string {
 	t.Helper()
-	// A test's own temporary folder can be longer than a socket address may be.
+	// The path of t.TempDir can be too long for a socket address.
 	dir, err := os.MkdirTemp("", "egress")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
@@ -201,7 +200,7 @@ func TestEgressAnswersInWords(t *testing.T) {
 	socket := egressFor(t, table{"10.0.0.8:443": {}, "10.0.0.9:443": {gone}})
 	tests := []struct{ request, status, text string }{
 		{"CONNECT 10.0.0.1:443 HTTP/1.1", "404", "10.0.0.1:443: not found"},
-		{"CONNECT 10.0.0.8:443 HTTP/1.1", "502", "nobody listens"},
+		{"CONNECT 10.0.0.8:443 HTTP/1.1", "502", "nothing listens"},
 		{"CONNECT 10.0.0.9:443 HTTP/1.1", "502", gone.Address},
 		{"GET / HTTP/1.1", "405", "only CONNECT"},
 	}

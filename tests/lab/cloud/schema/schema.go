@@ -1,5 +1,5 @@
-// Package schema knows the inputs of the cloud resources that the program registers, as the SDKs declare them,
-// and finds what a provider would refuse in them: unknown properties, missing ones and wrong types.
+// Package schema contains the inputs of the cloud resources that the program registers, as the SDKs declare them, and
+// lists what a provider would refuse: unknown properties, missing ones and wrong types.
 package schema
 
 import (
@@ -16,7 +16,7 @@ import (
 
 //go:generate go run ./generate schema.json
 
-// Kind is the kind of a value.
+// Kind is the kind of a value in a schema.
 type Kind string
 
 // The kinds of values.
@@ -28,25 +28,25 @@ const (
 	Array   Kind = "array"
 	Map     Kind = "map"
 	Object  Kind = "object"
-	// Any is what the SDK leaves open: one of several types, or an enum that also takes text.
+	// Any is a value whose type the SDK leaves open: one of several types, or an enum that also accepts text.
 	Any Kind = "any"
 )
 
 // Type describes a value.
 type Type struct {
 	Kind Kind `json:"kind"`
-	// Required says that the value's property must be there. Lists and maps are never marked.
+	// Required reports whether the property must be set. Lists and maps are never marked.
 	Required bool `json:"required,omitempty"`
 	// Items describes the elements of an Array or a Map.
 	Items *Type `json:"items,omitempty"`
-	// Properties are those of an Object.
+	// Properties are the properties of an Object.
 	Properties map[string]*Type `json:"properties,omitempty"`
 }
 
 //go:embed schema.json
 var generated []byte
 
-// All are the inputs by resource token. The map must not be changed.
+// All returns the types of the inputs by resource token. The map must not be changed.
 func All() (map[string]*Type, error) {
 	all := map[string]*Type{}
 	if err := json.Unmarshal(generated, &all); err != nil {
@@ -57,11 +57,11 @@ func All() (map[string]*Type, error) {
 
 // Problem is a value that the provider would refuse.
 type Problem struct {
-	// Property is the top-level property, Reason says the path and what is wrong.
+	// Property is the top-level property, Reason the path and what is wrong with it.
 	Property, Reason string
 }
 
-// Check lists what is wrong with the inputs of a resource. What is unknown yet passes.
+// Check lists what is wrong with the inputs of a resource. Unknown values are accepted.
 func (t *Type) Check(inputs resource.PropertyMap) []Problem {
 	var problems []Problem
 	for _, name := range slices.Sorted(maps.Keys(t.Properties)) {
@@ -82,7 +82,7 @@ func (t *Type) Check(inputs resource.PropertyMap) []Problem {
 	return problems
 }
 
-// property checks one property of an object; the empty string means that it is right.
+// property checks one property of an object and returns what is wrong, "" for nothing.
 func (t *Type) property(path, name string, value resource.PropertyValue) string {
 	property, ok := t.Properties[name]
 	if !ok {
@@ -164,7 +164,7 @@ func (t *Type) object(path string, values resource.PropertyMap) string {
 	return ""
 }
 
-// reveal takes off the secret marks around a value.
+// reveal removes the marks of secrets around a value.
 func reveal(v resource.PropertyValue) resource.PropertyValue {
 	for {
 		switch {

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
-	"vllm-autoscaling/tests/report"
 )
 
 func TestVerdict(t *testing.T) {

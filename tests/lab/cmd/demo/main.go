@@ -24,8 +24,8 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
 
+	"vllm-autoscaling/ops/project"
 	"vllm-autoscaling/tests/lab"
-	"vllm-autoscaling/tests/project"
 )
 
 // options are what the command line decides.

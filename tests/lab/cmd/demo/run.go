@@ -11,11 +11,11 @@ import (
 	"time"
 
 	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/ops/load"
+	"vllm-autoscaling/ops/portforward"
+	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
-	"vllm-autoscaling/tests/load"
-	"vllm-autoscaling/tests/podforward"
-	"vllm-autoscaling/tests/report"
 )
 
 const (
@@ -216,7 +216,7 @@ func (d *demo) deploy(ctx context.Context) error {
 // scale applies the step of load and watches the replicas go up and down.
 func (d *demo) scale(ctx context.Context) error {
 	// As users of a cluster reach it: through the API server, to every pod that is ready.
-	forwards, err := podforward.Start(ctx, podforward.Options{
+	forwards, err := portforward.Follow(ctx, portforward.Options{
 		Config: d.lab.Config(), Namespace: serving, Selector: selector, Port: apiPort,
 	})
 	if err != nil {

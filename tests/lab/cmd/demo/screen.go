@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"vllm-autoscaling/components/signals"
-	"vllm-autoscaling/tests/report"
+	"vllm-autoscaling/ops/report"
 )
 
 // screen prints whole lines, each with the time since the start, from any

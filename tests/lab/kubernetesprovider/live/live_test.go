@@ -25,7 +25,7 @@ import (
 	"vllm-autoscaling/tests/lab/chartrepository"
 )
 
-// One control plane serves every test here: they use namespaces of their own.
+// All tests share one control plane and use separate namespaces.
 func TestLive(t *testing.T) {
 	c := startCluster(t)
 	t.Run("plugin protocol", func(t *testing.T) { testProtocol(t, c) })
@@ -48,7 +48,7 @@ func testProtocol(t *testing.T, c cluster) {
 	require.NoError(t, err)
 	assert.True(t, json.Valid([]byte(sch.GetSchema())))
 
-	// Interrupted as the engine does it, the plugin ends by itself.
+	// Interrupted as by the engine, the plugin ends by itself.
 	require.NoError(t, e.process.Process.Signal(os.Interrupt))
 	select {
 	case err := <-e.exited:
@@ -59,7 +59,7 @@ func testProtocol(t *testing.T, c cluster) {
 	}
 }
 
-// testOrphan kills the process that started the plugin, as a killed engine would leave it.
+// testOrphan kills the process that started the plugin, like a killed engine.
 func testOrphan(t *testing.T, c cluster) {
 	parent := exec.Command("sh", "-c", `"$0" & wait`, c.plugin) //nolint:noctx // ended by its own handle below
 	parent.Stderr = os.Stderr
@@ -145,7 +145,7 @@ func testDeployment(t *testing.T, c cluster) {
 	})
 	t.Run("conflict", func(t *testing.T) {
 		_, err := e.tryUpdate(s, deployment("later", "nginx:3"), false)
-		require.ErrorContains(t, err, "somebody", "who owns the field is named")
+		require.ErrorContains(t, err, "somebody", "the error contains the owner of the field")
 		require.ErrorContains(t, err, "pulumi.com/patchForce")
 		forced := deployment("later", "nginx:3")
 		forced["metadata"].(map[string]any)["annotations"] = map[string]any{"pulumi.com/patchForce": "true"}
@@ -173,7 +173,7 @@ func testNotReady(t *testing.T, c cluster) {
 	assert.Contains(t, reasons(t, err), `pod "notready/web-`, "the pods are named")
 	assert.Equal(t, "notready/web", s.id)
 
-	// The next update mends it.
+	// The next update repairs it.
 	template["metadata"] = map[string]any{"labels": map[string]any{"app": "web"}}
 	inputs["metadata"].(map[string]any)["annotations"] = map[string]any{"pulumi.com/timeoutSeconds": "60"}
 	s = e.update(s, inputs)
@@ -212,7 +212,7 @@ func testSecret(t *testing.T, c cluster) {
 	s = e.update(s, inputs(nil))
 	live, err = c.client.CoreV1().Secrets("secrets").Get(t.Context(), "token", metav1.GetOptions{})
 	require.NoError(t, err)
-	assert.Equal(t, map[string][]byte{"a": []byte("A")}, live.Data, "what the program no longer states goes away")
+	assert.Equal(t, map[string][]byte{"a": []byte("A")}, live.Data, "what the program no longer sets is removed")
 	e.delete(s)
 
 	auto := e.create(urnOf("core/v1:ConfigMap", "settings"), map[string]any{"metadata": map[string]any{"namespace": "secrets"}, "data": map[string]any{"a": "b"}})
@@ -240,7 +240,7 @@ func testExisting(t *testing.T, c cluster) {
 	_, err = e.tryCreate(urnOf("core/v1:ConfigMap", "other"), inputs("ours"))
 	require.ErrorContains(t, err, "already exists", "another resource's object is not ours")
 
-	// Somebody deleted it and made one of the same name: that one stays.
+	// It was deleted and replaced by one of the same name, which stays.
 	require.NoError(t, c.client.CoreV1().ConfigMaps("existing").Delete(t.Context(), "ours", metav1.DeleteOptions{}))
 	_, err = c.client.CoreV1().ConfigMaps("existing").Create(t.Context(),
 		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "ours"}}, metav1.CreateOptions{})
@@ -248,15 +248,6 @@ func testExisting(t *testing.T, c cluster) {
 	e.delete(s)
 	_, err = c.client.CoreV1().ConfigMaps("existing").Get(t.Context(), "ours", metav1.GetOptions{})
 	require.NoError(t, err)
-}
-
-// release are the inputs of a release of a stand-in chart.
-func release(repository, chart, namespace string, values map[string]any) map[string]any {
-	versions := map[string]string{"kube-prometheus-stack": "88.5.3", "prometheus-adapter": "5.3.0", "dcgm-exporter": "4.8.2"}
-	return map[string]any{
-		"name": chart, "namespace": namespace, "chart": chart, "version": versions[chart], "timeout": 120.0,
-		"repositoryOpts": map[string]any{"repo": repository}, "values": values, "compat": "true",
-	}
 }
 
 // left lists the objects of a namespace that a release could have left.
@@ -291,141 +282,6 @@ func nothingLeft(t *testing.T, c cluster, namespace string) {
 		}
 	}
 	assert.Empty(t, found, "nothing of the release may be left")
-}
-
-func testChart(t *testing.T, c cluster) {
-	repository, err := chartrepository.Serve(t.Context())
-	require.NoError(t, err)
-	e := startEngine(t, c)
-	c.namespace(t, "charts")
-
-	monitor := map[string]any{
-		"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor",
-		"metadata": map[string]any{"name": "vllm", "namespace": "charts"},
-		"spec": map[string]any{
-			"selector":  map[string]any{"matchLabels": map[string]any{"a": "b"}},
-			"endpoints": []any{map[string]any{"port": "http", "interval": "2s"}},
-		},
-	}
-	monitorURN := urnOf("monitoring.coreos.com/v1:ServiceMonitor", "vllm")
-	require.NoError(t, e.preview(monitorURN, monitor), "its kind comes with the chart")
-
-	urn := urnOf("helm.sh/v3:Release", "kps")
-	values := map[string]any{
-		"fullnameOverride": "kps",
-		"grafana":          map[string]any{"adminPassword": resource.MakeSecret(resource.NewStringProperty("s3cret"))},
-	}
-	inputs := release(repository, "kube-prometheus-stack", "charts", values)
-	require.NoError(t, e.preview(urn, inputs))
-	started := time.Now()
-	s := e.create(urn, inputs)
-	t.Logf("installed in %s", time.Since(started).Round(100*time.Millisecond))
-	assert.Equal(t, "charts/kube-prometheus-stack", s.id)
-	outputs := e.unpack(s.outputs)
-	assert.Equal(t, "deployed", outputs["status"].ObjectValue()["status"].StringValue())
-	assert.True(t, outputs["values"].ObjectValue()["grafana"].ObjectValue()["adminPassword"].IsSecret())
-	assert.Contains(t, outputs["resourceNames"].ObjectValue(), resource.PropertyKey("Deployment.apps/apps/v1"))
-	operator, err := c.client.AppsV1().Deployments("charts").Get(t.Context(), "kps-operator", metav1.GetOptions{})
-	require.NoError(t, err)
-	assert.EqualValues(t, 1, operator.Status.AvailableReplicas, "create returns when the pods are there")
-	for _, o := range left(t, c, "charts") {
-		assert.NotContains(t, o, "jobs/", "hooks that succeeded are removed")
-	}
-	assert.Empty(t, e.diff(s, inputs))
-
-	// The chart's CRDs are known now, in the same plugin process.
-	m := e.create(monitorURN, monitor)
-	bad := map[string]any{}
-	for k, v := range monitor {
-		bad[k] = v
-	}
-	bad["spec"] = map[string]any{"selector": map[string]any{}, "endpoint": []any{}}
-	require.ErrorContains(t, e.preview(urnOf("monitoring.coreos.com/v1:ServiceMonitor", "bad"),
-		map[string]any{"apiVersion": bad["apiVersion"], "kind": bad["kind"], "spec": bad["spec"],
-			"metadata": map[string]any{"name": "bad", "namespace": "charts"}}), "endpoint")
-
-	values["grafana"] = map[string]any{"enabled": false}
-	assert.NotEmpty(t, e.diff(s, inputs))
-	started = time.Now()
-	s = e.update(s, inputs)
-	t.Logf("upgraded in %s", time.Since(started).Round(100*time.Millisecond))
-	assert.EqualValues(t, 2, e.unpack(s.outputs)["status"].ObjectValue()["revision"].NumberValue())
-	for _, o := range left(t, c, "charts") {
-		assert.NotContains(t, o, "grafana")
-	}
-
-	// Uninstalled behind our back: the next update installs it again.
-	started = time.Now()
-	e.delete(s)
-	t.Logf("uninstalled in %s", time.Since(started).Round(100*time.Millisecond))
-	assert.Empty(t, e.read(s).id)
-	s = e.update(s, inputs)
-	assert.Equal(t, s.id, e.read(s).id)
-
-	e.delete(m)
-	e.delete(s)
-	e.delete(s)
-	nothingLeft(t, c, "charts")
-
-	t.Run("bad charts", func(t *testing.T) {
-		for name, change := range map[string]func(map[string]any){
-			"no such version":    func(m map[string]any) { m["version"] = "0.0.1" },
-			"no such chart":      func(m map[string]any) { m["chart"] = "nope" },
-			"no such repository": func(m map[string]any) { m["repositoryOpts"] = map[string]any{"repo": "http://127.0.0.1:1"} },
-			"no such input":      func(m map[string]any) { m["valeus"] = map[string]any{} },
-			"bad name":           func(m map[string]any) { m["name"] = "Not_A_Name" },
-		} {
-			inputs := release(repository, "prometheus-adapter", "charts", nil)
-			change(inputs)
-			resp, err := e.client.Check(t.Context(), &pulumirpc.CheckRequest{Urn: urn, News: e.pack(inputs)})
-			require.NoError(t, err, name)
-			assert.NotEmpty(t, resp.GetFailures(), name)
-		}
-		inputs := release(repository, "prometheus-adapter", "charts", nil)
-		delete(inputs, "version")
-		assert.Equal(t, "5.3.0", e.unpack(e.check(urn, nil, inputs))["version"].StringValue(), "the newest version is written down")
-	})
-}
-
-func testFailingChart(t *testing.T, c cluster) {
-	repository, err := chartrepository.Serve(t.Context())
-	require.NoError(t, err)
-	e := startEngine(t, c)
-	c.namespace(t, "failing")
-	urn := urnOf("helm.sh/v3:Release", "adapter")
-	inputs := func(atomic, never bool) map[string]any {
-		values := map[string]any{"rules": map[string]any{"default": false}}
-		if never {
-			values["podLabels"] = map[string]any{neverReady: "true"}
-		}
-		in := release(repository, "prometheus-adapter", "failing", values)
-		in["timeout"], in["atomic"] = 5.0, atomic
-		if !never {
-			in["timeout"] = 120.0
-		}
-		return in
-	}
-	_, err = e.tryCreate(urn, inputs(true, true))
-	require.ErrorContains(t, err, "0 of 1 pods available", "Helm says only that the time is over")
-	require.Nil(t, initFailed(err), "nothing is left to keep in the state")
-	nothingLeft(t, c, "failing")
-
-	s, err := e.tryCreate(urn, inputs(false, true))
-	assert.Contains(t, reasons(t, err), `Deployment "failing/prometheus-adapter": 0 of 1 pods available`)
-	assert.Equal(t, "failing/prometheus-adapter", s.id)
-	s = e.update(s, inputs(false, false))
-	assert.Equal(t, "deployed", e.unpack(s.outputs)["status"].ObjectValue()["status"].StringValue(), "the next update mends it")
-
-	_, err = e.tryUpdate(s, inputs(true, true), false)
-	require.ErrorContains(t, err, "the attempt was undone")
-	deployment, err := c.client.AppsV1().Deployments("failing").Get(t.Context(), "prometheus-adapter", metav1.GetOptions{})
-	require.NoError(t, err)
-	assert.NotContains(t, deployment.Spec.Template.Labels, neverReady)
-
-	_, err = e.tryCreate(urnOf("helm.sh/v3:Release", "another"), inputs(false, false))
-	require.ErrorContains(t, err, "already exists and does not belong to this resource")
-	e.delete(s)
-	nothingLeft(t, c, "failing")
 }
 
 // testKilled kills the plugin in the middle of an install and an upgrade: the next update must complete.
@@ -479,7 +335,7 @@ func testKilled(t *testing.T, c cluster) {
 	third.delete(s)
 	nothingLeft(t, c, "killed")
 
-	// Killed in the middle, destroyed right away: nothing stays behind.
+	// Killed in the middle and destroyed right away, it leaves nothing behind.
 	fourth := startEngine(t, c)
 	checked = fourth.check(urn, nil, inputs(true))
 	interrupt(fourth, "pending-install", func(ctx context.Context) {

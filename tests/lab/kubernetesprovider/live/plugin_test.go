@@ -1,4 +1,4 @@
-// Package live runs the Kubernetes provider's plugin, as the Pulumi engine would, against a real API server with
+// Package live tests the plugin of the Kubernetes provider against a real API server with
 // simulated nodes.
 package live
 
@@ -31,10 +31,10 @@ import (
 	"vllm-autoscaling/tests/lab/tools"
 )
 
-// neverReady on a pod says that the test leaves it waiting.
+// neverReady is the label of a pod that never becomes ready.
 const neverReady = "test/never-ready"
 
-// cluster is a control plane, with a goroutine that makes pods ready in the place of the pod runtime.
+// cluster is a control plane with a goroutine that makes pods ready, instead of the pod runtime.
 type cluster struct {
 	*controlplane.ControlPlane
 	client kubernetes.Interface
@@ -54,7 +54,7 @@ func startCluster(t *testing.T) cluster {
 	t.Cleanup(func() { assert.NoError(t, cp.Stop()) })
 	require.NoError(t, cp.AddNode(t.Context(), controlplane.Node{Name: "system-1"}))
 
-	// Built from this tree, so that the tests never pass for an installed plugin.
+	// Built from this tree, so that no installed plugin is tested.
 	binary := filepath.Join(dir, "pulumi-resource-kubernetes")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../cmd/pulumi-resource-kubernetes")
 	out, err := build.CombinedOutput()
@@ -93,7 +93,7 @@ func (c cluster) namespace(t *testing.T, name string) {
 	require.NoError(t, err)
 }
 
-// engine drives one plugin process.
+// engine calls one plugin process as the Pulumi engine does.
 type engine struct {
 	t       *testing.T
 	client  pulumirpc.ResourceProviderClient
@@ -130,7 +130,7 @@ func startEngine(t *testing.T, c cluster) *engine {
 	return e
 }
 
-// kill ends the plugin the hard way; once is enough.
+// kill kills the plugin; a second call does nothing.
 func (e *engine) kill() {
 	if e.exited == nil {
 		return
@@ -158,7 +158,7 @@ func (e *engine) unpack(s *structpb.Struct) resource.PropertyMap {
 	return m
 }
 
-// state is a resource as the engine remembers it.
+// state is a resource in the engine's state.
 type state struct {
 	urn, id         string
 	inputs, outputs *structpb.Struct
@@ -181,14 +181,14 @@ func (e *engine) check(urn string, old *state, inputs map[string]any) *structpb.
 	return resp.GetInputs()
 }
 
-// preview tries a create.
+// preview previews a creation.
 func (e *engine) preview(urn string, inputs map[string]any) error {
 	e.t.Helper()
 	_, err := e.client.Create(e.t.Context(), &pulumirpc.CreateRequest{Urn: urn, Properties: e.check(urn, nil, inputs), Preview: true})
 	return err
 }
 
-// tryCreate creates; an error may carry the object that is not ready, which is returned as well.
+// tryCreate creates an object. If it is not ready, both the error and the object are returned.
 func (e *engine) tryCreate(urn string, inputs map[string]any) (state, error) {
 	e.t.Helper()
 	s := state{urn: urn, inputs: e.check(urn, nil, inputs)}
@@ -238,7 +238,7 @@ func (e *engine) update(s state, inputs map[string]any) state {
 	return next
 }
 
-// read refreshes; an empty id says that the resource is gone.
+// read refreshes a resource; an empty id means that it does not exist.
 func (e *engine) read(s state) state {
 	e.t.Helper()
 	resp, err := e.client.Read(e.t.Context(), &pulumirpc.ReadRequest{Urn: s.urn, Id: s.id, Properties: s.outputs, Inputs: s.inputs})
@@ -252,7 +252,7 @@ func (e *engine) delete(s state) {
 	require.NoError(e.t, err)
 }
 
-// initFailed returns what an error says about an object that exists but is not ready; nil when it is another error.
+// initFailed returns the details of an error about an object that exists but is not ready, nil for another error.
 func initFailed(err error) *pulumirpc.ErrorResourceInitFailed {
 	for _, detail := range status.Convert(err).Details() {
 		if failed, ok := detail.(*pulumirpc.ErrorResourceInitFailed); ok {

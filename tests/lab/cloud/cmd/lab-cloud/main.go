@@ -1,6 +1,6 @@
-// Command lab-cloud stands for the programs that reach the lab's clouds: the Pulumi plugins of Google Cloud, AWS and
-// Azure and the authentication programs of their clusters. It is called by those names, and everything that they do
-// is done in the lab's process: this one only passes calls and answers on.
+// Command lab-cloud replaces the programs that reach the lab's clouds: the Pulumi plugins of Google Cloud, AWS and Azure
+// and the authentication programs of their clusters. It is installed under their names and forwards every call to the
+// lab's process.
 package main
 
 import (
@@ -22,8 +22,8 @@ import (
 	"vllm-autoscaling/tests/lab/orphan"
 )
 
-// addressVariable says where the lab's clouds listen. Its name is repeated here so that this program needs nothing but
-// the standard library and starts at once.
+// addressVariable is the environment variable with the address of the lab's clouds. Its name is repeated here so that this
+// program uses only the standard library and starts at once.
 const addressVariable = "VLLM_LAB_CLOUD"
 
 func main() {
@@ -43,7 +43,7 @@ func main() {
 	os.Exit(code)
 }
 
-// plugin has a provider started, tells the engine its port and lives as long as both.
+// plugin starts a provider in the lab, prints its port for the engine and runs until the engine or the provider ends.
 func plugin(address, provider string) (int, error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -57,18 +57,18 @@ func plugin(address, provider string) (int, error) {
 	answer := bufio.NewReader(response.Body)
 	port, err := answer.ReadString('\n')
 	if err != nil {
-		return 1, fmt.Errorf("the lab's clouds told no port: %w", err)
+		return 1, fmt.Errorf("the lab's clouds returned no port: %w", err)
 	}
-	// The plugin protocol: one line with the port, nothing else on stdout.
+	// The plugin protocol is one line with the port, and nothing else on stdout.
 	fmt.Print(port)
-	// The provider lives as long as this connection.
+	// The provider runs as long as this connection is open.
 	if _, err := io.Copy(io.Discard, answer); err != nil && ctx.Err() == nil {
 		return 1, err
 	}
 	return 0, nil
 }
 
-// credentials has the call answered and prints what is answered.
+// credentials forwards a call of an authentication program and prints the answer.
 func credentials(address, program string, args []string) (int, error) {
 	call, err := json.Marshal(map[string]any{"Args": args, "Info": os.Getenv("KUBERNETES_EXEC_INFO")})
 	if err != nil {
@@ -98,7 +98,7 @@ func post(ctx context.Context, address, path string, body []byte) (*http.Respons
 	if err != nil {
 		return nil, err
 	}
-	// On loopback, whatever proxy the user has.
+	// The address is on loopback: no proxy of the user applies.
 	client := &http.Client{Transport: &http.Transport{}}
 	response, err := client.Do(request)
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 )
 
 // arguments are the SDKs' Args types by resource token. ElementType leads to the type with the names and kinds
-// that go over the wire.
+// that are sent to the provider.
 var arguments = map[string]interface{ ElementType() reflect.Type }{
 	"gcp:container/cluster:Cluster":      container.ClusterArgs{},
 	"gcp:container/nodePool:NodePool":    container.NodePoolArgs{},
@@ -78,7 +78,7 @@ func write(path string) error {
 		}
 		all[token] = t
 	}
-	// A line for each resource: a difference between two versions of an SDK can be read.
+	// One line for each resource keeps the difference between two versions of an SDK readable.
 	var lines []string
 	for _, token := range slices.Sorted(maps.Keys(all)) {
 		t, err := json.Marshal(all[token])
@@ -90,7 +90,7 @@ func write(path string) error {
 	return os.WriteFile(path, []byte("{\n"+strings.Join(lines, ",\n")+"\n}\n"), 0o644)
 }
 
-// describe translates a Go type with pulumi tags.
+// describe returns the schema of a Go type with pulumi tags.
 func describe(t reflect.Type) (*schema.Type, error) {
 	switch t.Kind() {
 	case reflect.Pointer:

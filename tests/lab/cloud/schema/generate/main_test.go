@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSchemaIsThatOfTheSDKs: with an old schema, the doubles would refuse what the providers take, or the other way
-// round.
+// TestSchemaIsThatOfTheSDKs checks that schema.json is up to date: with an old schema, the doubles would refuse what the
+// providers accept, or the other way round.
 func TestSchemaIsThatOfTheSDKs(t *testing.T) {
 	fresh := filepath.Join(t.TempDir(), "schema.json")
 	require.NoError(t, write(fresh))

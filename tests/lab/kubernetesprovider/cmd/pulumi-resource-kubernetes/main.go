@@ -1,5 +1,5 @@
-// Command pulumi-resource-kubernetes is the lab's double of the Pulumi Kubernetes plugin. The Pulumi engine starts
-// it with its own address as the only argument and reads the port it serves on from stdout.
+// Command pulumi-resource-kubernetes is the lab's double of the Pulumi Kubernetes plugin. The Pulumi engine starts it with
+// its own address as the only argument and reads the plugin's port from its standard output.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 	"vllm-autoscaling/tests/lab/orphan"
 )
 
-// exitGrace is how long operations under way may take to end once the engine is gone.
+// exitGrace is how long operations in progress may take to end after the engine's end.
 const exitGrace = 5 * time.Second
 
 func main() {
@@ -37,7 +37,7 @@ func run() error {
 			return err
 		}
 	}
-	// The engine ends a plugin with SIGINT, an operator with SIGTERM.
+	// The engine ends a plugin with SIGINT, a user with SIGTERM.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := orphan.Context(ctx)
@@ -54,7 +54,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	// The plugin protocol: one line with the port, nothing else on stdout.
+	// The plugin protocol is one line with the port, and nothing else on stdout.
 	if _, err := fmt.Println(server.Port); err != nil {
 		return fmt.Errorf("telling the engine the port: %w", err)
 	}
@@ -64,7 +64,7 @@ func run() error {
 		return err
 	case <-ctx.Done():
 	}
-	// Operations under way end with Close, then the server has nothing left to wait for.
+	// Close ends the operations in progress, so that the server has nothing to wait for.
 	provider.Close()
 	close(cancelServer)
 	select {

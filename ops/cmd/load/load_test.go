@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/ops/load"
+	"vllm-autoscaling/ops/report"
+)
+
+func none(string) string { return "" }
+
+func TestLoads(t *testing.T) {
+	for args, want := range map[string]string{
+		"-rate 5 -for 90s":             "5 requests/s for 1m30s",
+		"-steps 2:1m,10:2m,2:1m":       "2 requests/s for 1m0s, then 10 requests/s for 2m0s, then 2 requests/s for 1m0s",
+		"-ramp 0:20:5m":                "0 to 20 requests/s in 5m0s",
+		"-ramp 0:20:5m -poisson":       "0 to 20 requests/s in 5m0s (Poisson arrivals, seed 1)",
+		"-concurrency 40 -for 1m":      "40 requests in flight for 1m0s (closed loop)",
+		"":                             "trace burst, 695 requests in 3m50s",
+		"-speed 2 -trace-start 1m":     ", 2x its speed, from 1m0s on",
+		"-trace burst -trace-length 5": "error: invalid value",
+	} {
+		t.Run(args, func(t *testing.T) {
+			o, err := parse(append([]string{"-stack", "local"}, strings.Fields(args)...), none, &bytes.Buffer{})
+			if message, bad := strings.CutPrefix(want, "error: "); bad {
+				require.ErrorContains(t, err, message)
+				return
+			}
+			require.NoError(t, err)
+			assert.Contains(t, o.shape(), want)
+			assert.Positive(t, o.duration())
+			assert.Equal(t, o.shape(), o.settings["load"])
+			assert.Equal(t, "512", o.settings["max-in-flight"], "defaults are settings, too")
+		})
+	}
+}
+
+func TestNothingIsLoadedThatWasNotNamed(t *testing.T) {
+	for args, message := range map[string]string{
+		"":                                   "nothing to load: name a stack",
+		"-rate 5":                            "nothing to load: name a stack",
+		"-url localhost:8000":                "is not an address such as",
+		"-url ftp://x":                       "is not an address such as",
+		"-stack a -rate 1 -ramp 0:1:1m":      "more than one load",
+		"-stack a -steps 5":                  `"5" is not a rate with its duration`,
+		"-stack a -steps 5:1m,x:1m":          `"x:1m" is not a rate`,
+		"-stack a -ramp 5:1m":                "is not from:to:duration",
+		"-stack a -rate -1":                  "rates are numbers from 0 on",
+		"-stack a -ramp 0:0:1m":              "is no load",
+		"-stack a -concurrency -1":           "above 0",
+		"-stack a -concurrency 600":          "-concurrency 600 is above -max-in-flight 512",
+		"-stack a -max-in-flight 0":          "-max-in-flight 0: give at least 1",
+		"-stack a -slo-ratio 95":             "not between 0 and 1",
+		"-stack a -slo-ratio NaN":            "not between 0 and 1",
+		"-stack a -slo-ratio 1 -slo-ttft 0s": "set -slo-ttft above 0",
+		"-url http://me:the-key@x -rate 1":   "-url contains a user or a password",
+		"-stack a -timeout 0s":               "-timeout must be above 0",
+		"-stack a -trace nowhere.csv":        "nowhere.csv",
+		"-stack a up":                        `argument "up" not understood`,
+		"-stack a -trace burst -speed -0.5":  "from 0 on",
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Setenv("STACK", "")
+			var out bytes.Buffer
+			assert.Equal(t, exitFailed, realMain(strings.Fields(args), &out))
+			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+			assert.True(t, strings.HasPrefix(lines[len(lines)-1], "load: failed: "), out.String())
+			assert.Contains(t, lines[len(lines)-1], message)
+			assert.NotContains(t, out.String(), "the-key")
+		})
+	}
+}
+
+// api is a server of the chat API that checks the key.
+func api(t *testing.T, status int) (*httptest.Server, *atomic.Int64) {
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer the-key" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if r.URL.Path == "/v1/models" {
+			_, _ = fmt.Fprint(w, `{"data":[{"id":"served-model"}]}`)
+			return
+		}
+		asked.Add(1)
+		var body struct{ Model string }
+		if json.NewDecoder(r.Body).Decode(&body) != nil || body.Model != "served-model" || status != http.StatusOK {
+			w.WriteHeader(status)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = fmt.Fprint(w, `data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"length"}]}`+"\n\n"+
+			`data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}}`+"\n\ndata: [DONE]\n\n")
+	}))
+	t.Cleanup(server.Close)
+	return server, &asked
+}
+
+func TestLoadOfAnAddress(t *testing.T) {
+	t.Setenv("STACK", "")
+	t.Setenv("VLLM_API_KEY", "the-key")
+	server, asked := api(t, http.StatusOK)
+	folder := t.TempDir()
+	var out bytes.Buffer
+	code := realMain([]string{"-url", server.URL + "/v1/", "-rate", "40", "-for", "500ms", "-slo-ttft", "10s", "-slo-ratio", "1", "-report", folder}, &out)
+	require.Zero(t, code, out.String())
+	assert.Contains(t, out.String(), "load: target: "+server.URL+", as given; no stack is watched\n")
+	assert.Regexp(t, `load: ok: 20 of 20 requests answered, first token p95 \d`, out.String())
+	assert.EqualValues(t, 20, asked.Load())
+	assert.NotContains(t, out.String(), "the-key")
+	for _, name := range []string{"report.json", "index.html"} {
+		content, err := os.ReadFile(filepath.Join(folder, name))
+		require.NoError(t, err)
+		assert.NotContains(t, string(content), "the-key")
+	}
+
+	t.Run("no answer is a failure with a report", func(t *testing.T) {
+		server, _ := api(t, http.StatusTeapot)
+		folder := t.TempDir()
+		var out bytes.Buffer
+		assert.Equal(t, exitFailed, realMain([]string{"-url", server.URL, "-rate", "20", "-for", "200ms", "-report", folder}, &out))
+		assert.Contains(t, out.String(), "load: failed: no request was answered")
+		assert.Contains(t, out.String(), "4 HTTP 418")
+		assert.FileExists(t, filepath.Join(folder, "index.html"))
+	})
+	t.Run("a wrong key", func(t *testing.T) {
+		t.Setenv("VLLM_API_KEY", "another")
+		var out bytes.Buffer
+		assert.Equal(t, exitFailed, realMain([]string{"-url", server.URL, "-rate", "20", "-for", "200ms", "-report", folder}, &out))
+		assert.Contains(t, out.String(), "401")
+	})
+}
+
+func TestJudgeFailsBelowTheObjective(t *testing.T) {
+	r := &report.Report{Requests: &report.Requests{OK: 90, Offered: 100, Goodput: report.Goodput{Objective: 2, Want: 0.95, Ratio: 0.9}}}
+	_, err := judge(r, load.Stats{}, nil)
+	require.ErrorContains(t, err, "90.0 % of the requests had their first token within 2 s, the objective is 95.0 %")
+	_, err = judge(&report.Report{Requests: &report.Requests{Offered: 3}}, load.Stats{}, nil)
+	require.ErrorContains(t, err, "none was sent")
+	r.Requests.Goodput.Met = true
+	text, err := judge(r, load.Stats{}, nil)
+	require.NoError(t, err)
+	assert.Contains(t, text, "90 of 100")
+}
+
+func TestVerdict(t *testing.T) {
+	interrupted := errInterrupted{by: "interrupt"}
+	line, code := verdict("5 of 9", fmt.Errorf("wait: %w", interrupted), interrupted)
+	assert.Equal(t, "load: interrupted by interrupt: 5 of 9", line)
+	assert.Equal(t, exitInterrupted, code)
+	line, _ = verdict("", fmt.Errorf("killed"), interrupted)
+	assert.Equal(t, "load: interrupted by interrupt (killed)", line)
+}
+
+// A terminal has one line that is replaced; a log has lines.
+func TestProgress(t *testing.T) {
+	var out bytes.Buffer
+	s := &screen{out: &out, terminal: true}
+	s.status("one")
+	s.status("two")
+	s.print("stays")
+	assert.Equal(t, "one\r\x1b[Ktwo\r\x1b[Kstays\n", out.String())
+	out.Reset()
+	s.terminal = false
+	s.status("one")
+	s.status("two")
+	assert.Equal(t, "one\ntwo\n", out.String())
+
+	server, _ := api(t, http.StatusOK)
+	generator, err := load.Start(t.Context(), load.Options{Model: "served-model", APIKey: "the-key", Stream: true,
+		Targets: (&target{options: options{url: server.URL}}).targets})
+	require.NoError(t, err)
+	defer generator.Stop()
+	require.Eventually(t, func() bool { return len(generator.Targets()) == 1 }, 10*time.Second, time.Millisecond)
+	value := 13.0
+	recorder := report.NewRecorder(time.Now(), nil)
+	p := newProgress(s, generator, recorder, options{schedule: load.Constant(20, 250*time.Millisecond)})
+	require.NoError(t, generator.Play(t.Context(), p.options.schedule))
+	require.NoError(t, generator.Drain(t.Context()))
+	line := p.line()
+	for _, part := range []string{"served", "0 in flight", "TTFT p95 0.", "0 errors"} {
+		assert.Contains(t, line, part)
+	}
+	assert.Equal(t, []string{"a", "b"}, p.options.signalNames(report.Sample{Signals: map[string]report.Reading{"b": {Value: &value}, "a": {}}}))
+}

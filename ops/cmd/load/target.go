@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"vllm-autoscaling/ops/load"
+	"vllm-autoscaling/ops/portforward"
+	"vllm-autoscaling/ops/report"
+	"vllm-autoscaling/ops/verify"
+)
+
+// target is the server that is loaded and the stack that is observed meanwhile.
+type target struct {
+	options
+	out *screen
+
+	// Fields of the stack; nil without one.
+	access   *verify.Access
+	client   kubernetes.Interface
+	selector string
+	gpus     int // of one replica
+	signals  []report.Signal
+
+	// forwards to the pods; nil with -url.
+	forwards *portforward.Forwards
+}
+
+// find reads the stack's outputs and prints what will be loaded, before any request is sent.
+func find(ctx context.Context, o options, out *screen) (*target, error) {
+	t := &target{options: o, out: out}
+	if o.stack == "" {
+		out.print("load: target: %s, as given; no stack is watched", o.url)
+		return t, nil
+	}
+	text, err := verify.StackOutputs(ctx, o.root, o.stack)
+	if err != nil {
+		return nil, err
+	}
+	if t.access, err = verify.ParseOutputs(text, o.root); err != nil {
+		return nil, fmt.Errorf("stack %s: %w", o.stack, err)
+	}
+	// One client reads the HPA, the Deployment, the pods and each signal every second.
+	t.access.Config.QPS, t.access.Config.Burst = 50, 100
+	if t.client, err = kubernetes.NewForConfig(t.access.Config); err != nil {
+		return nil, fmt.Errorf("cluster of stack %s: %w", o.stack, err)
+	}
+	serving := t.access.Pipeline.Serving
+	deployment, err := t.client.AppsV1().Deployments(serving.Namespace).Get(ctx, serving.Deployment, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("deployment of stack %s at %s: %w", o.stack, t.access.Config.Host, err)
+	}
+	t.selector = metav1.FormatLabelSelector(deployment.Spec.Selector)
+	t.gpus = gpusOf(deployment)
+	for _, signal := range t.access.Pipeline.Signals {
+		t.signals = append(t.signals, report.Signal{Name: signal.Name, Label: label(signal.Name), Unit: signal.Unit + " per pod"})
+	}
+	if err := t.findKey(ctx, deployment); err != nil {
+		return nil, err
+	}
+	way := "through a port-forward to each"
+	if o.url != "" {
+		way = "at " + o.url + ", as given"
+	}
+	out.print("load: target: stack %s, cluster %s, namespace %s, deployment %s, %d of %d pods ready, %s",
+		o.stack, t.access.Config.Host, serving.Namespace, serving.Deployment,
+		deployment.Status.ReadyReplicas, deployment.Status.Replicas, way)
+	if o.url == "" {
+		t.forwards, err = portforward.Follow(ctx, portforward.Options{
+			Config: t.access.Config, Namespace: serving.Namespace, Selector: t.selector, Port: serving.Port, Log: out.note,
+		})
+		if err != nil {
+			return nil, err
+		}
+		waiting, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("waited a minute"))
+		defer cancel()
+		if err := t.forwards.Wait(waiting, max(1, int(deployment.Status.ReadyReplicas))); err != nil {
+			t.stop()
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+func (t *target) stop() {
+	if t.forwards != nil {
+		t.forwards.Stop()
+	}
+}
+
+// label makes a name such as vllm_requests_running readable.
+func label(name string) string {
+	text := strings.ReplaceAll(strings.TrimPrefix(name, "vllm_"), "_", " ")
+	return strings.Replace(text, "gpu", "GPU", 1)
+}
+
+// gpusOf returns the GPUs of a replica, of any vendor.
+func gpusOf(d *appsv1.Deployment) int {
+	sum := 0
+	for _, container := range d.Spec.Template.Spec.Containers {
+		for name, quantity := range container.Resources.Limits {
+			if strings.HasSuffix(string(name), "/gpu") {
+				sum += int(quantity.Value())
+			}
+		}
+	}
+	return sum
+}
+
+// findKey reads the API key from the Secret that the server itself uses.
+func (t *target) findKey(ctx context.Context, d *appsv1.Deployment) error {
+	if t.apiKey != "" {
+		return nil
+	}
+	var from *corev1.SecretKeySelector
+	for _, container := range d.Spec.Template.Spec.Containers {
+		for _, variable := range container.Env {
+			if variable.Name == "VLLM_API_KEY" && variable.ValueFrom != nil {
+				from = variable.ValueFrom.SecretKeyRef
+			}
+		}
+	}
+	if from == nil {
+		return nil
+	}
+	secret, err := t.client.CoreV1().Secrets(d.Namespace).Get(ctx, from.Name, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("the server's API key: %w (or put it into the environment variable %s)", err, t.apiKeyFrom)
+	}
+	t.apiKey = string(secret.Data[from.Key])
+	return nil
+}
+
+// targets returns the servers that are ready now.
+func (t *target) targets(context.Context) ([]load.Target, error) {
+	if t.forwards == nil {
+		return []load.Target{{Name: t.url, URL: t.url}}, nil
+	}
+	var all []load.Target
+	for _, pod := range t.forwards.Pods() {
+		all = append(all, load.Target{Name: pod.Name, URL: pod.URL})
+	}
+	return all, nil
+}
+
+// source returns the source of the autoscaler's state; nil without a stack.
+func (t *target) source(inFlight func() float64) report.Source {
+	if t.access == nil {
+		return nil
+	}
+	serving := t.access.Pipeline.Serving
+	return report.WithLive(report.HPASource(t.client, serving.Namespace, serving.HPA, inFlight), t.client, serving.Namespace, t.selector)
+}
+
+// findModel returns the model of the flag, or the first that the server lists.
+func (t *target) findModel(ctx context.Context) (string, error) {
+	if t.model != "" {
+		return t.model, nil
+	}
+	servers, err := t.targets(ctx)
+	if err != nil || len(servers) == 0 {
+		return "", errors.Join(err, errors.New("no ready pod to read the model from"))
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, servers[0].URL+"/v1/models", nil)
+	if err != nil {
+		return "", err
+	}
+	if t.apiKey != "" {
+		request.Header.Set("Authorization", "Bearer "+t.apiKey)
+	}
+	// Like the load itself: without a proxy of the environment, so that this is the server that will be loaded.
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return "", fmt.Errorf("read the model of %s: %w", servers[0].Name, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil {
+		return "", fmt.Errorf("read the model of %s: %w", servers[0].Name, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("read the model of %s: %s: %.200s", servers[0].Name, response.Status, body)
+	}
+	var list struct {
+		Data []struct {
+			ID string `json:"id"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(body, &list); err != nil || len(list.Data) == 0 {
+		return "", fmt.Errorf("read the model of %s: no model in %.200s", servers[0].Name, body)
+	}
+	return list.Data[0].ID, nil
+}

@@ -1,0 +1,2 @@
+// Package project finds the Pulumi project of the working folder.
+package project

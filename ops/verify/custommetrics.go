@@ -1,0 +1,228 @@
+package verify
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+
+	"vllm-autoscaling/stacks/outputs"
+)
+
+const (
+	customMetricsGroup = "custom.metrics.k8s.io"
+	customMetricsAPI   = "/apis/" + customMetricsGroup + "/v1beta1"
+)
+
+// adapter checks how the custom metrics API is registered.
+func (w *walk) adapter(ctx context.Context) (string, error) {
+	a := w.Pipeline.Adapter
+	raw, err := w.raw(ctx, "/apis/apiregistration.k8s.io/v1/apiservices")
+	if err != nil {
+		return "", w.allowed(err)
+	}
+	var list apiregistrationv1.APIServiceList
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return "", fmt.Errorf("APIServices: %w", err)
+	}
+	services := slices.DeleteFunc(list.Items, func(s apiregistrationv1.APIService) bool { return s.Spec.Group != customMetricsGroup })
+	look := []string{
+		"$ " + w.Kubectl + " get apiservices v1beta1." + customMetricsGroup + " -o yaml",
+		w.kubectl(a.Namespace, "get deployment,endpointslices -l app.kubernetes.io/name=%s", a.Name),
+		w.kubectl(a.Namespace, "logs deployment/%s --tail=50", a.Name),
+	}
+	if w.managed() {
+		look = append(look[:2], w.managedAdapterHints()...)
+	}
+	if len(services) == 0 {
+		return "", &failure{
+			measured: "no APIService of group " + customMetricsGroup, expected: "the adapter's, which serves the HPA",
+			look: []string{"$ pulumi up --refresh --stack " + w.Stack},
+		}
+	}
+	var ours string
+	for _, service := range services {
+		behind := "no Service"
+		if s := service.Spec.Service; s != nil {
+			behind = s.Namespace + "/" + s.Name
+		}
+		i := slices.IndexFunc(service.Status.Conditions, func(c apiregistrationv1.APIServiceCondition) bool {
+			return c.Type == apiregistrationv1.Available
+		})
+		if i < 0 || service.Status.Conditions[i].Status != apiregistrationv1.ConditionTrue {
+			why := "the aggregator has not checked it yet"
+			if i >= 0 {
+				why = service.Status.Conditions[i].Reason + ": " + service.Status.Conditions[i].Message
+			}
+			return "", &failure{
+				measured: fmt.Sprintf("APIService %s (served by %s) is not available: %s", service.Name, behind, why),
+				expected: "Available true", look: look,
+			}
+		}
+		if behind != a.Namespace+"/"+a.Name {
+			return "", &failure{
+				measured: fmt.Sprintf("APIService %s leads to %s", service.Name, behind),
+				expected: fmt.Sprintf("%s/%s: a cluster has one custom metrics API, and another program has registered it", a.Namespace, a.Name), look: look,
+			}
+		}
+		ours = service.Name
+	}
+	return fmt.Sprintf("%s available, served by %s/%s", ours, a.Namespace, a.Name), nil
+}
+
+// metricValues is the part of a MetricValueList that is read here.
+type metricValues struct {
+	Items []struct {
+		DescribedObject struct {
+			Name string `json:"name"`
+		} `json:"describedObject"`
+		Timestamp metav1.Time       `json:"timestamp"`
+		Value     resource.Quantity `json:"value"`
+	} `json:"items"`
+}
+
+// Values change between two queries: a request ends, or a scrape comes in between. So a value of the adapter is
+// compared with Prometheus' values before and after it, and the comparison is repeated a few times.
+const (
+	comparisons     = 5
+	comparisonPause = 500 * time.Millisecond
+	// The rounding of the adapter's quantities, in milli-units, and of the decoding.
+	valueTolerance = 0.01
+)
+
+// customMetrics reads each signal as the HPA does and compares it with Prometheus.
+func (w *walk) customMetrics(ctx context.Context) (string, error) {
+	if w.managed() {
+		return w.managedCustomMetrics(ctx)
+	}
+	var shown []string
+	for _, signal := range w.Pipeline.Signals {
+		var problem error
+		var values map[string]float64
+		for range comparisons {
+			before, err := w.byPod(ctx, signal.Query)
+			if err != nil {
+				return "", err
+			}
+			if values, err = w.served(ctx, signal.Name); err != nil {
+				return "", err
+			}
+			after, err := w.byPod(ctx, signal.Query)
+			if err != nil {
+				return "", err
+			}
+			if problem = w.agree(signal.Name, signal.Query, values, before, after); problem == nil {
+				break
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(comparisonPause):
+			}
+		}
+		if problem != nil {
+			return "", problem
+		}
+		shown = append(shown, w.keep(signal, values))
+	}
+	return strings.Join(shown, "; "), nil
+}
+
+// keep adds a signal's values to the report and returns them as text.
+func (w *walk) keep(signal outputs.Signal, values map[string]float64) string {
+	var perPod []string
+	for _, pod := range w.pods {
+		value := values[pod.Name]
+		w.values = append(w.values, Value{Signal: signal.Name, Pod: pod.Name, Value: value, Target: signal.Target, Unit: signal.Unit})
+		perPod = append(perPod, number(value))
+	}
+	return signal.Name + " " + shortened(perPod)
+}
+
+// served returns the adapter's value for each pod of the namespace.
+func (w *walk) served(ctx context.Context, signal string) (map[string]float64, error) {
+	s, a := w.Pipeline.Serving, w.Pipeline.Adapter
+	path := customMetricsAPI + "/namespaces/" + s.Namespace + "/pods/*/" + signal
+	look := []string{
+		fmt.Sprintf("$ %s get --raw '%s'", w.Kubectl, path),
+		w.kubectl(a.Namespace, "get configmap %s -o yaml", a.Name),
+		w.kubectl(a.Namespace, "logs deployment/%s --tail=50", a.Name),
+	}
+	unserved := "Prometheus has it, so the adapter has no rule for it, or has not listed the series yet " +
+		"(it does so every few seconds, and reads its rules at startup only)"
+	if w.managed() {
+		look = append(look[:1], w.managedMetricHints()...)
+		unserved = "Cloud Monitoring has no such metric yet, or refuses the adapter"
+	}
+	raw, err := w.raw(ctx, path)
+	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+		return nil, w.allowed(err)
+	}
+	if err != nil {
+		return nil, &failure{
+			measured: fmt.Sprintf("%s is not served: %v", signal, err),
+			expected: "a value for each pod",
+			look:     append([]string{unserved}, look...),
+		}
+	}
+	var list metricValues
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	values, ages := map[string]float64{}, map[string]time.Duration{}
+	for _, item := range list.Items {
+		values[item.DescribedObject.Name] = item.Value.AsApproximateFloat64()
+		if !item.Timestamp.IsZero() {
+			ages[item.DescribedObject.Name] = w.answered.Sub(item.Timestamp.Time)
+		}
+	}
+	w.ages[signal] = ages
+	var missing []string
+	for _, pod := range w.pods {
+		if _, ok := values[pod.Name]; !ok {
+			missing = append(missing, pod.Name)
+		}
+	}
+	if len(missing) > 0 {
+		return nil, &failure{
+			measured: fmt.Sprintf("%s has no value for %s", signal, shortened(missing)), expected: "a value for each pod", look: look,
+		}
+	}
+	return values, nil
+}
+
+// agree compares the adapter's values with Prometheus' values before and after.
+func (w *walk) agree(signal, query string, values map[string]float64, before, after map[string][]float64) error {
+	var different []string
+	for _, pod := range w.pods {
+		both := append(slices.Clone(before[pod.Name]), after[pod.Name]...)
+		if len(before[pod.Name]) == 0 || len(after[pod.Name]) == 0 {
+			different = append(different, fmt.Sprintf("%s: %s, and nothing in Prometheus", pod.Name, number(values[pod.Name])))
+			continue
+		}
+		low, high := slices.Min(both), slices.Max(both)
+		slack := valueTolerance * math.Max(1, math.Abs(high))
+		if v := values[pod.Name]; v < low-slack || v > high+slack {
+			different = append(different, fmt.Sprintf("%s: %s, and %s to %s in Prometheus", pod.Name, number(v), number(low), number(high)))
+		}
+	}
+	if len(different) == 0 {
+		return nil
+	}
+	return &failure{
+		measured: fmt.Sprintf("%s differs: %s", signal, shortened(different)),
+		expected: "the adapter's value is Prometheus'",
+		look: []string{
+			"does the adapter query this Prometheus, with the stack's rules? In Prometheus: " + query,
+			w.kubectl(w.Pipeline.Adapter.Namespace, "get configmap %s -o yaml", w.Pipeline.Adapter.Name),
+			w.kubectl(w.Pipeline.Adapter.Namespace, "get deployment %s -o jsonpath='{.spec.template.spec.containers[0].args}'", w.Pipeline.Adapter.Name),
+		},
+	}
+}

@@ -1,0 +1,440 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/api"
+	prometheusv1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// maxMetrics limits how much of a page of metrics is read, in bytes.
+const maxMetrics = 32 << 20
+
+// metrics reads each pod's own page, as Prometheus would.
+func (w *walk) metrics(ctx context.Context) (string, error) {
+	s := w.Pipeline.Serving
+	var troubles []string
+	for _, pod := range w.pods {
+		page, err := w.page(ctx, &pod)
+		if err != nil {
+			return "", w.unreached(err, s.Namespace, pod.Name, s.Port)
+		}
+		parser := expfmt.NewTextParser(model.UTF8Validation) // every name: vLLM's have colons
+		families, err := parser.TextToMetricFamilies(bytes.NewReader(page))
+		if err != nil {
+			troubles = append(troubles, fmt.Sprintf("%s: /metrics cannot be read: %v", pod.Name, err))
+			continue
+		}
+		var missing []string
+		for _, series := range w.Pipeline.ServerSeries {
+			if family := families[series]; family == nil || len(family.Metric) == 0 {
+				missing = append(missing, series)
+			}
+		}
+		if len(missing) > 0 {
+			troubles = append(troubles, fmt.Sprintf("%s: no series %s among %d names", pod.Name, strings.Join(missing, ", "), len(families)))
+		}
+	}
+	if len(troubles) > 0 {
+		return "", &failure{
+			measured: strings.Join(troubles, "; "),
+			expected: strings.Join(w.Pipeline.ServerSeries, ", ") + " on each pod",
+			look: []string{
+				"does the image still export them (a vLLM release may rename series), and are its statistics on (no --disable-log-stats)?",
+				w.kubectl(s.Namespace, "get deployment %s -o jsonpath='{.spec.template.spec.containers[*].image} {.spec.template.spec.containers[*].args}'", s.Deployment),
+				w.kubectl(s.Namespace, "port-forward deployment/%s %d:%d", s.Deployment, s.Port,
+					s.Port) + fmt.Sprintf(", then curl -s localhost:%d/metrics | grep vllm:num_", s.Port),
+			},
+		}
+	}
+	return fmt.Sprintf("%s on %s", strings.Join(w.Pipeline.ServerSeries, ", "), plural(len(w.pods), "pod")), nil
+}
+
+func (w *walk) page(ctx context.Context, pod *corev1.Pod) ([]byte, error) {
+	address, closeIt, err := w.Reach(ctx, pod.Namespace, pod.Name, w.Pipeline.Serving.Port)
+	if err != nil {
+		return nil, err
+	}
+	defer closeIt()
+	return w.get(ctx, "http://"+address+"/metrics")
+}
+
+func (w *walk) get(ctx context.Context, url string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := w.http().Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxMetrics))
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s: %s", request.URL.Path, response.Status, firstLine(body))
+	}
+	return body, nil
+}
+
+func firstLine(body []byte) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	return line[:min(len(line), 200)]
+}
+
+// unreached returns the failure of a pod's port that cannot be reached.
+func (w *walk) unreached(err error, namespace, pod string, port int) error {
+	return &failure{
+		measured: fmt.Sprintf("pod %s, port %d cannot be read: %v", pod, port, err),
+		expected: "an answer through the API server (port-forward)",
+		look: []string{
+			"$ " + w.Kubectl + " auth can-i create pods/portforward -n " + namespace,
+			w.kubectl(namespace, "port-forward pod/%s %d:%d", pod, port, port),
+		},
+	}
+}
+
+// prometheus connects to Prometheus for the following stages.
+func (w *walk) prometheus(ctx context.Context) (string, error) {
+	if w.managed() {
+		return "", &notVisible{storedByGoogle}
+	}
+	p := w.Pipeline.Prometheus
+	look := []string{
+		w.kubectl(p.Namespace, "get pods,prometheuses"),
+		w.kubectl(p.Namespace, "describe service %s", p.Name),
+		w.kubectl(p.Namespace, "logs prometheus-%s-0 -c prometheus --tail=50", p.Name),
+	}
+	pod, port, err := w.readyPodOf(ctx, p.Namespace, p.Name, p.Port)
+	if err != nil {
+		return "", &failure{measured: err.Error(), expected: "a ready pod of Prometheus", look: look}
+	}
+	address, closeIt, err := w.Reach(ctx, p.Namespace, pod, port)
+	if err != nil {
+		return "", w.unreached(err, p.Namespace, pod, port)
+	}
+	w.close = append(w.close, closeIt)
+	w.promURL = "http://" + address
+	client, err := api.NewClient(api.Config{Address: w.promURL, Client: &http.Client{Timeout: 20 * time.Second}})
+	if err != nil {
+		return "", err
+	}
+	w.prom = prometheusv1.NewAPI(client)
+	build, err := w.prom.Buildinfo(ctx)
+	if err != nil {
+		return "", &failure{measured: fmt.Sprintf("pod %s does not answer: %v", pod, err), expected: "Prometheus' version", look: look}
+	}
+	if build.Version == "" { // built without a version
+		build.Version = "of an unknown version"
+	}
+	return fmt.Sprintf("Prometheus %s in pod %s", build.Version, pod), nil
+}
+
+// targets checks the scrapes of the pods.
+func (w *walk) targets(ctx context.Context) (string, error) {
+	if w.managed() {
+		return w.managedTargets(ctx)
+	}
+	s := w.Pipeline.Serving
+	// Without the dropped targets, of which a large cluster has thousands.
+	raw, err := w.get(ctx, w.promURL+"/api/v1/targets?state=active")
+	if err != nil {
+		return "", err
+	}
+	var answer struct {
+		Data prometheusv1.TargetsResult `json:"data"`
+	}
+	if err := json.Unmarshal(raw, &answer); err != nil {
+		return "", fmt.Errorf("targets of Prometheus: %w", err)
+	}
+	look := []string{
+		w.kubectl(s.Namespace, "get servicemonitors,podmonitors --show-labels"),
+		w.kubectl(s.Namespace, "describe service %s", s.Service),
+		w.kubectl(s.Namespace, "describe networkpolicies"),
+		w.kubectl(w.Pipeline.Prometheus.Namespace, "port-forward service/%s 9090:%d", w.Pipeline.Prometheus.Name,
+			w.Pipeline.Prometheus.Port) + ", then http://localhost:9090/targets",
+	}
+	var missing, broken []string
+	var slowest float64
+	for _, pod := range w.pods {
+		count := 0
+		for _, target := range answer.Data.Active {
+			if string(target.Labels["namespace"]) != s.Namespace || string(target.Labels["pod"]) != pod.Name {
+				continue
+			}
+			count++
+			if target.Health != prometheusv1.HealthGood || target.LastError != "" {
+				broken = append(broken, fmt.Sprintf("%s is %s: %s", pod.Name, target.Health, target.LastError))
+			}
+			slowest = max(slowest, target.LastScrapeDuration)
+		}
+		if count == 0 {
+			missing = append(missing, pod.Name)
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		return "", &failure{
+			measured: fmt.Sprintf("Prometheus has no target for %d of %s: %s", len(missing), plural(len(w.pods), "pod"), shortened(missing)),
+			expected: "one target up for each pod: a ServiceMonitor that Prometheus selects, which selects the Service",
+			look:     look,
+		}
+	case len(broken) > 0:
+		return "", &failure{measured: "target of pod " + strings.Join(broken, "; "), expected: "every target up, without an error of its last scrape", look: look}
+	}
+	for _, series := range w.Pipeline.ServerSeries {
+		stored, err := w.byPod(ctx, fmt.Sprintf("%s{namespace=%q}", series, s.Namespace))
+		if err != nil {
+			return "", err
+		}
+		if without := w.without(stored); len(without) > 0 {
+			return "", &failure{
+				measured: fmt.Sprintf("the targets are up, but %s is not stored for %s", series, shortened(without)),
+				expected: "a sample for each pod",
+				look:     append([]string{"is the series dropped by a metricRelabeling of the ServiceMonitor, or by a sample limit?"}, look...),
+			}
+		}
+	}
+	return fmt.Sprintf("%d/%d up, slowest scrape %.0f ms", len(w.pods), len(w.pods), slowest*1000), nil
+}
+
+// gpus checks DCGM's series of the pods' GPUs.
+func (w *walk) gpus(ctx context.Context) (string, error) {
+	p := w.Pipeline
+	switch {
+	case len(p.GPUSeries) == 0:
+		return "not needed: no signal reads it", nil
+	case p.GPUMetrics == "simulated":
+		return "simulated by a recording rule, see the next stage", nil
+	case w.managed():
+		return w.managedAccepted(ctx, managedGPUs)
+	}
+	var seen []string
+	for _, series := range p.GPUSeries {
+		// A scrape without honorLabels puts the pod of the GPU into exported_*.
+		samples, err := w.byPod(ctx, fmt.Sprintf(`%s{exported_namespace=%q} or %s{namespace=%q,exported_pod=""}`,
+			series, p.Serving.Namespace, series, p.Serving.Namespace))
+		if err != nil {
+			return "", err
+		}
+		if without := w.without(samples); len(without) == 0 {
+			count := 0
+			for _, pod := range w.pods {
+				count += len(samples[pod.Name])
+				seen = append(seen, numbers(samples[pod.Name])+" %")
+			}
+			return fmt.Sprintf("%s: %s of %s: %s", series, plural(count, "GPU"), plural(len(w.pods), "pod"), shortened(seen)), nil
+		} else if len(samples) > 0 {
+			seen = append(seen, fmt.Sprintf("%s is there, but not for %s", series, shortened(without)))
+		}
+	}
+	if len(seen) == 0 {
+		seen = []string{"no series " + strings.Join(p.GPUSeries, " or ") + " with a pod of namespace " + p.Serving.Namespace}
+	}
+	return "", &failure{
+		measured: strings.Join(seen, "; "),
+		expected: "a sample for the GPUs of each pod, with the pod's name in exported_pod or pod",
+		look: []string{
+			map[string]string{
+				"dcgm-chart": w.kubectl(p.Prometheus.Namespace, "get pods -l app.kubernetes.io/name=dcgm-exporter -o wide"),
+				"managed":    "$ " + w.Kubectl + " get daemonsets -A | grep -i dcgm",
+			}[p.GPUMetrics],
+			"is the exporter's pod on each GPU node ready, and does it map GPUs to pods (DCGM_EXPORTER_KUBERNETES)?",
+			w.kubectl(p.Prometheus.Namespace, "get servicemonitors,podmonitors"),
+		},
+	}
+}
+
+// rules checks the recording rules.
+func (w *walk) rules(ctx context.Context) (string, error) {
+	p := w.Pipeline
+	if len(p.Rules) == 0 {
+		return "not needed: no signal has one", nil
+	}
+	if w.managed() {
+		return w.managedAccepted(ctx, managedRules)
+	}
+	loaded, err := w.prom.Rules(ctx)
+	if err != nil {
+		return "", fmt.Errorf("rules of Prometheus: %w", err)
+	}
+	byName := map[string][]prometheusv1.RecordingRule{}
+	for _, group := range loaded.Groups {
+		for _, rule := range group.Rules {
+			if recording, ok := rule.(prometheusv1.RecordingRule); ok {
+				byName[recording.Name] = append(byName[recording.Name], recording)
+			}
+		}
+	}
+	look := []string{
+		w.kubectl(p.Prometheus.Namespace, "get prometheusrules --show-labels"),
+		w.kubectl(p.Prometheus.Namespace, "port-forward service/%s 9090:%d", p.Prometheus.Name, p.Prometheus.Port) + ", then http://localhost:9090/rules",
+	}
+	var missing []string
+	for _, name := range p.Rules {
+		if len(byName[name]) == 0 {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return "", &failure{
+			measured: fmt.Sprintf("Prometheus has %d of %s loaded, not %s", len(p.Rules)-len(missing), plural(len(p.Rules), "rule"), strings.Join(missing, ", ")),
+			expected: "each of them: a PrometheusRule that Prometheus selects", look: look,
+		}
+	}
+	for _, name := range p.Rules {
+		for _, rule := range byName[name] {
+			if rule.Health != prometheusv1.RuleHealthGood {
+				return "", &failure{
+					measured: fmt.Sprintf("rule %s is %s: %s", name, rule.Health, rule.LastError), expected: "health ok", look: look,
+				}
+			}
+		}
+	}
+	for _, name := range p.Rules {
+		samples, err := w.byPod(ctx, fmt.Sprintf(`%s{exported_namespace=%q} or %s{namespace=%q,exported_pod=""}`,
+			name, p.Serving.Namespace, name, p.Serving.Namespace))
+		if err != nil {
+			return "", err
+		}
+		if without := w.without(samples); len(without) > 0 {
+			return "", &failure{
+				measured: fmt.Sprintf("rule %s has no sample for %s", name, shortened(without)),
+				expected: "a sample for each ready pod",
+				look: append([]string{"one of the series that it reads is missing: the GPU's, or kube_pod_status_ready, " +
+					"which comes up to one scrape of kube-state-metrics after the pod is ready",
+					fmt.Sprintf("query kube_pod_status_ready{namespace=%q,condition=\"true\"} in Prometheus", p.Serving.Namespace)}, look...),
+			}
+		}
+	}
+	return fmt.Sprintf("%d/%d loaded, healthy, with a sample for %s", len(p.Rules), len(p.Rules), plural(len(w.pods), "pod")), nil
+}
+
+// freshnessBound is the maximum age of a signal's sample: one interval until the next scrape or evaluation, two missed
+// ones, and the delay of a busy Prometheus.
+func freshnessBound(interval time.Duration) time.Duration { return 3*interval + 10*time.Second }
+
+func (w *walk) freshness(ctx context.Context) (string, error) {
+	interval, err := time.ParseDuration(w.Pipeline.SignalInterval)
+	if err != nil {
+		return "", fmt.Errorf("signalInterval of the stack's outputs: %w", err)
+	}
+	if w.managed() {
+		return w.managedFreshness(interval)
+	}
+	bound := freshnessBound(interval)
+	var oldest float64
+	var old []string
+	for _, signal := range w.Pipeline.Signals {
+		// By Prometheus' clock, so that this machine's does not matter.
+		ages, err := w.byPod(ctx, fmt.Sprintf("time() - max by (pod) (timestamp(%s{namespace=%q}))", signal.Series, w.Pipeline.Serving.Namespace))
+		if err != nil {
+			return "", err
+		}
+		if without := w.without(ages); len(without) > 0 {
+			return "", &failure{
+				measured: fmt.Sprintf("%s has no sample any more for %s", signal.Series, shortened(without)),
+				expected: "a sample at most " + bound.String() + " old", look: w.staleHints(),
+			}
+		}
+		for _, pod := range w.pods {
+			age := slices.Max(ages[pod.Name])
+			oldest = max(oldest, age)
+			if age > bound.Seconds() {
+				old = append(old, fmt.Sprintf("%s of %s is %.0f s old", signal.Name, pod.Name, age))
+			}
+			for i := range w.values {
+				if w.values[i].Signal == signal.Name && w.values[i].Pod == pod.Name {
+					w.values[i].AgeSeconds = &age
+				}
+			}
+		}
+	}
+	if len(old) > 0 {
+		return "", &failure{
+			measured: shortened(old),
+			expected: fmt.Sprintf("at most %s: scraped and recorded every %s", bound, interval), look: w.staleHints(),
+		}
+	}
+	return fmt.Sprintf("oldest sample %.1f s, allowed %s", oldest, bound), nil
+}
+
+func (w *walk) staleHints() []string {
+	p := w.Pipeline
+	return []string{
+		"are the intervals of the ServiceMonitor and the PrometheusRule still the stack's, and does Prometheus keep up (CPU, storage)?",
+		w.kubectl(p.Serving.Namespace, "get servicemonitors -o jsonpath='{.items[*].spec.endpoints[*].interval}'"),
+		w.kubectl(p.Prometheus.Namespace, "get prometheusrules -o jsonpath='{.items[*].spec.groups[*].interval}'"),
+		"$ pulumi preview --refresh --stack " + w.Stack,
+	}
+}
+
+// byPod runs an instant query and returns its samples by pod.
+func (w *walk) byPod(ctx context.Context, query string) (map[string][]float64, error) {
+	value, _, err := w.prom.Query(ctx, query, time.Time{})
+	if err != nil {
+		return nil, fmt.Errorf("query %s: %w", query, err)
+	}
+	vector, ok := value.(model.Vector)
+	if !ok {
+		return nil, fmt.Errorf("query %s returns a %s", query, value.Type())
+	}
+	found := map[string][]float64{}
+	for _, sample := range vector {
+		pod := sample.Metric["exported_pod"]
+		if pod == "" {
+			pod = sample.Metric["pod"]
+		}
+		found[string(pod)] = append(found[string(pod)], float64(sample.Value))
+	}
+	return found, nil
+}
+
+// without lists the pods that have no sample.
+func (w *walk) without(samples map[string][]float64) []string {
+	var missing []string
+	for _, pod := range w.pods {
+		if len(samples[pod.Name]) == 0 {
+			missing = append(missing, pod.Name)
+		}
+	}
+	return missing
+}
+
+func numbers(values []float64) string {
+	var all []string
+	for _, v := range values {
+		all = append(all, number(v))
+	}
+	return strings.Join(all, "+")
+}
+
+// number formats a number with at most two decimals.
+func number(v float64) string {
+	if math.IsNaN(v) {
+		return "NaN"
+	}
+	return strconv.FormatFloat(math.Round(v*100)/100, 'f', -1, 64)
+}
+
+func plural(count int, what string) string {
+	if count == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", count, what)
+}

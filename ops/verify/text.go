@@ -1,0 +1,60 @@
+package verify
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Terminal colours.
+const (
+	green = "\x1b[32m"
+	red   = "\x1b[31m"
+	grey  = "\x1b[90m"
+	plain = "\x1b[0m"
+)
+
+// Text writes the report for people, one line for each stage; colour enables terminal colours.
+func (r *Report) Text(to io.Writer, colour bool) error {
+	paint := func(code, text string) string {
+		if !colour {
+			return text
+		}
+		return code + text + plain
+	}
+	var out strings.Builder
+	unseen := 0
+	for i, stage := range r.Stages {
+		line := func(status, text string) { fmt.Fprintf(&out, "%2d %s %-14s %s\n", i+1, status, stage.Stage, text) }
+		switch stage.Status {
+		case Passed:
+			line(paint(green, "pass   "), stage.Measured)
+		case Skipped:
+			line(paint(grey, "skipped"), "(needs "+stage.Needs+")")
+		case NotVisible:
+			line(paint(grey, "n/a    "), stage.Measured)
+			unseen++
+		default:
+			line(paint(red, "FAIL   "), stage.Measured)
+			fmt.Fprintf(&out, "           expected: %s\n", stage.Expected)
+			for j, hint := range stage.Look {
+				fmt.Fprintf(&out, "           %s %s\n", map[bool]string{true: "look at: ", false: "         "}[j == 0], hint)
+			}
+		}
+	}
+	name := r.Stack
+	if name != "" {
+		name = " " + name
+	}
+	if r.Passed {
+		stages := plural(len(r.Stages), "stage")
+		if unseen > 0 {
+			stages += fmt.Sprintf(", %d of them not visible,", unseen)
+		}
+		fmt.Fprintf(&out, "verify%s: %s, %s in %.1f s\n", name, paint(green, "ok"), stages, r.Seconds)
+	} else {
+		fmt.Fprintf(&out, "verify%s: %s after %.1f s\n", name, paint(red, "FAILED at "+r.Failed), r.Seconds)
+	}
+	_, err := io.WriteString(to, out.String())
+	return err
+}

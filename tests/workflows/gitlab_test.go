@@ -1,0 +1,100 @@
+package workflows
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+)
+
+// The example is valid YAML whose jobs run scripts that exist, and no job that changes a stack starts
+// without a person or can be interrupted.
+func TestGitLabExample(t *testing.T) {
+	root := repository(t)
+	content, err := os.ReadFile(filepath.Join(root, ".ci/gitlab-ci.example.yml"))
+	require.NoError(t, err)
+	type job struct {
+		Extends       string            `yaml:"extends"`
+		Script        []string          `yaml:"script"`
+		BeforeScript  []string          `yaml:"before_script"`
+		ResourceGroup string            `yaml:"resource_group"`
+		Interruptible *bool             `yaml:"interruptible"`
+		Variables     map[string]string `yaml:"variables"`
+		Rules         []struct {
+			If, When string
+		} `yaml:"rules"`
+	}
+	var nodes map[string]yaml.Node
+	require.NoError(t, yaml.Unmarshal(content, &nodes))
+	jobs := map[string]job{}
+	for name, node := range nodes {
+		if name == "stages" || name == "variables" || name == "default" {
+			continue
+		}
+		var j job
+		require.NoError(t, node.Decode(&j), name)
+		jobs[name] = j
+	}
+	called := map[string]bool{}
+	for name, j := range jobs {
+		if j.Extends != "" {
+			assert.Contains(t, jobs, j.Extends, name)
+		}
+		for _, line := range append(j.BeforeScript, j.Script...) {
+			for _, script := range regexp.MustCompile(`\.ci/[a-z-]+`).FindAllString(line, -1) {
+				assert.FileExists(t, filepath.Join(root, script), name)
+				called[filepath.Base(script)] = true
+			}
+		}
+	}
+	for _, script := range strings.Fields("run build gitlab-login install-pulumi affected-stacks preview preview-comment up drift destroy-plan destroy") {
+		assert.True(t, called[script], script)
+	}
+	for _, name := range []string{".up", ".destroy"} {
+		j := jobs[name]
+		assert.Equal(t, "stack-$STACK", j.ResourceGroup, name)
+		require.NotNil(t, j.Interruptible, name)
+		assert.False(t, *j.Interruptible, name)
+		require.Len(t, j.Rules, 1, name)
+		assert.Equal(t, "manual", j.Rules[0].When, name)
+	}
+	for _, kind := range []string{"preview", "plan", "up", "drift", "destroy"} {
+		assert.Equal(t, "."+kind, jobs[kind+" gke"].Extends)
+		assert.Equal(t, "gke", jobs[kind+" gke"].Variables["STACK"])
+	}
+}
+
+func TestGitLabLogin(t *testing.T) {
+	tools := t.TempDir()
+	log := filepath.Join(tools, "calls")
+	for _, name := range []string{"gcloud", "az"} {
+		require.NoError(t, os.WriteFile(filepath.Join(tools, name), []byte("#!/bin/sh\necho "+name+" \"$*\" >>"+log+"\n"), 0o755))
+	}
+	source := func(env ...string) string {
+		t.Helper()
+		require.NoError(t, os.RemoveAll(log))
+		command := exec.CommandContext(t.Context(), "bash", "-euc", ". "+filepath.Join(repository(t), ".ci/gitlab-login")+
+			`; for v in GOOGLE_APPLICATION_CREDENTIALS AWS_ROLE_ARN ARM_OIDC_TOKEN; do echo "$v=${!v-}"; done; `+
+			`[ -z "${AWS_WEB_IDENTITY_TOKEN_FILE-}" ] || cat "$AWS_WEB_IDENTITY_TOKEN_FILE"`)
+		command.Env = append([]string{"PATH=" + tools + ":" + os.Getenv("PATH"), "TMPDIR=" + t.TempDir()}, env...)
+		output, err := command.CombinedOutput()
+		require.NoError(t, err, string(output))
+		calls, _ := os.ReadFile(log)
+		return string(output) + string(calls)
+	}
+	assert.Equal(t, "GOOGLE_APPLICATION_CREDENTIALS=\nAWS_ROLE_ARN=\nARM_OIDC_TOKEN=\n", source())
+	got := source("GCP_WORKLOAD_IDENTITY_PROVIDER=projects/1/p", "GCP_SERVICE_ACCOUNT=reader@p", "GCP_ID_TOKEN=t1")
+	assert.Contains(t, got, "gcp.json\n")
+	assert.Contains(t, got, "gcloud iam workload-identity-pools create-cred-config projects/1/p --service-account=reader@p ")
+	assert.NotContains(t, got, "t1", "no token in an argument")
+	assert.Contains(t, source("AWS_ROLE=arn:r", "AWS_REGION=us-east-1", "AWS_ID_TOKEN=t2"), "AWS_ROLE_ARN=arn:r\nARM_OIDC_TOKEN=\nt2")
+	got = source("AZURE_CLIENT_ID=c", "AZURE_TENANT_ID=t", "AZURE_SUBSCRIPTION_ID=s", "AZURE_ID_TOKEN=t3")
+	assert.Contains(t, got, "ARM_OIDC_TOKEN=t3")
+	assert.Contains(t, got, "az account set --subscription s")
+}
