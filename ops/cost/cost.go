@@ -157,7 +157,7 @@ func (e *Estimate) fit(item Item, gpusPerReplica int) Item {
 }
 
 func (i Item) gpusPerNode() int {
-	for _, cloud := range []string{accelerators.GKE, accelerators.EKS, accelerators.AKS} {
+	for _, cloud := range []string{config.CloudGKE, config.CloudEKS, config.CloudAKS} {
 		if machine, ok := findMachine(cloud, i.Kind); ok {
 			return machine.GPUs
 		}
@@ -175,24 +175,24 @@ func findMachine(cloud, machineType string) (accelerators.Machine, bool) {
 func items(r plan.Resource, overrides Overrides) []Item {
 	switch {
 	case r.Type == typeGKECluster:
-		return []Item{fee(accelerators.GKE, prices.ControlPlane, r, 1)}
+		return []Item{fee(config.CloudGKE, prices.ControlPlane, r, 1)}
 	case r.Type == typeGKEPool:
 		return []Item{gkePool(r, overrides)}
 	case r.Type == typeEKSCluster:
-		return []Item{fee(accelerators.EKS, prices.ControlPlane, r, 1)}
+		return []Item{fee(config.CloudEKS, prices.ControlPlane, r, 1)}
 	case r.Type == typeEKSPool:
 		return []Item{eksPool(r, overrides)}
 	case r.Type == typeEKSNAT:
-		return []Item{fee(accelerators.EKS, prices.NATGateway, r, 1)}
+		return []Item{fee(config.CloudEKS, prices.NATGateway, r, 1)}
 	case r.Type == typeEKSAddress:
-		return []Item{fee(accelerators.EKS, prices.PublicIPv4, r, 1)}
+		return []Item{fee(config.CloudEKS, prices.PublicIPv4, r, 1)}
 	case isAKS(r, aksClusterKind):
 		all := []Item{}
 		switch r.Text("sku.tier") {
 		case "Standard":
-			all = append(all, fee(accelerators.AKS, prices.ControlPlane, r, 1))
+			all = append(all, fee(config.CloudAKS, prices.ControlPlane, r, 1))
 		case "Premium":
-			all = append(all, fee(accelerators.AKS, prices.ControlPlanePremium, r, 1))
+			all = append(all, fee(config.CloudAKS, prices.ControlPlanePremium, r, 1))
 		}
 		for i := range r.List("agentPoolProfiles") {
 			all = append(all, aksPool(r, fmt.Sprintf("agentPoolProfiles[%d].", i), overrides))
@@ -242,8 +242,8 @@ func gkePool(r plan.Resource, overrides Overrides) Item {
 	high, _ := r.Number("autoscaling.totalMaxNodeCount")
 	machineType := r.Text("nodeConfig.machineType")
 	attached := len(r.List("nodeConfig.guestAccelerators")) > 0
-	item := nodes(accelerators.GKE, machineType, r, int(low), int(high), r.Bool("nodeConfig.spot"), attached, overrides)
-	if _, carries := findMachine(accelerators.GKE, machineType); attached && !carries {
+	item := nodes(config.CloudGKE, machineType, r, int(low), int(high), r.Bool("nodeConfig.spot"), attached, overrides)
+	if _, carries := findMachine(config.CloudGKE, machineType); attached && !carries {
 		// GPUs attached to an N1 machine have a price of their own.
 		_, overridden := overrides[machineType]
 		item.Unknown = !overridden
@@ -258,7 +258,7 @@ func eksPool(r plan.Resource, overrides Overrides) Item {
 	var dearest Item
 	for i, value := range r.List("instanceTypes") {
 		machineType, _ := value.(string)
-		item := nodes(accelerators.EKS, machineType, r, int(low), int(high), r.Text("capacityType") == "SPOT", gpu, overrides)
+		item := nodes(config.CloudEKS, machineType, r, int(low), int(high), r.Text("capacityType") == "SPOT", gpu, overrides)
 		// Any of the types may be used, so the most expensive counts; one without a price makes the item unknown.
 		if i == 0 || !dearest.Unknown && (item.Unknown || item.Each > dearest.Each) {
 			dearest = item
@@ -274,7 +274,7 @@ func aksPool(r plan.Resource, at string, overrides Overrides) Item {
 		low, _ = r.Number(at + "count")
 		high = low
 	}
-	return nodes(accelerators.AKS, r.Text(at+"vmSize"), r, int(low), int(high), r.Text(at+"scaleSetPriority") == "Spot", false, overrides)
+	return nodes(config.CloudAKS, r.Text(at+"vmSize"), r, int(low), int(high), r.Text(at+"scaleSetPriority") == "Spot", false, overrides)
 }
 
 // addNAT adds Google's NAT, which is charged for each node behind it.
@@ -283,8 +283,8 @@ func (e *Estimate) addNAT(resources []plan.Resource) {
 		if r.Type != typeGKENAT {
 			continue
 		}
-		each, ok := prices.FeeOf(accelerators.GKE, prices.NATPerNode)
-		most, _ := prices.FeeOf(accelerators.GKE, prices.NATMost)
+		each, ok := prices.FeeOf(config.CloudGKE, prices.NATPerNode)
+		most, _ := prices.FeeOf(config.CloudGKE, prices.NATMost)
 		paidFor := int(math.Ceil(most.USDPerHour / each.USDPerHour))
 		item := Item{
 			What: string(prices.NATPerNode), Resource: r.Name, Each: each.USDPerHour, Unknown: !ok,

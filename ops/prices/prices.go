@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"vllm-autoscaling/providers/accelerators"
+	"vllm-autoscaling/stacks/config"
 )
 
 // Price is a list price.
@@ -40,7 +40,7 @@ const (
 
 // machines are the prices by cloud: on demand, Linux. Spot machines have no list price; they cost at most this.
 var machines = map[string][]table{
-	accelerators.GKE: {{
+	config.CloudGKE: {{
 		region: gcpRegion, source: gcpSource, date: readOn,
 		usd: map[string]float64{
 			"e2-standard-2": 0.06701, "e2-standard-4": 0.13402, "e2-standard-8": 0.26805, "e2-standard-16": 0.53609,
@@ -55,7 +55,7 @@ var machines = map[string][]table{
 			"a3-highgpu-1g": 11.0612, "a3-highgpu-2g": 22.1225, "a3-highgpu-4g": 44.245, "a3-highgpu-8g": 88.49,
 		},
 	}},
-	accelerators.EKS: {{
+	config.CloudEKS: {{
 		region: awsRegion, source: awsSource, date: readOn,
 		usd: map[string]float64{
 			"m6i.large": 0.096, "m6i.xlarge": 0.192, "m6i.2xlarge": 0.384, "m5.large": 0.096, "m5.xlarge": 0.192, "m5.2xlarge": 0.384,
@@ -71,7 +71,7 @@ var machines = map[string][]table{
 			"p4d.24xlarge": 21.957642,
 		},
 	}},
-	accelerators.AKS: {{
+	config.CloudAKS: {{
 		region: azureRegion, source: azureSource, date: readOn,
 		usd: map[string]float64{
 			"standard_d2s_v5": 0.096, "standard_d4s_v5": 0.192, "standard_d8s_v5": 0.384, "standard_d16s_v5": 0.768,
@@ -106,26 +106,26 @@ const (
 )
 
 var fees = map[string]map[Fee]Price{
-	accelerators.GKE: {
+	config.CloudGKE: {
 		ControlPlane: {0.10, "every region", "https://cloud.google.com/kubernetes-engine/pricing", readOn},
 		NATPerNode:   {0.0014, "every region", "https://cloud.google.com/nat/pricing", readOn},
 		NATMost:      {0.044, "every region", "https://cloud.google.com/nat/pricing", readOn},
 	},
-	accelerators.EKS: {
+	config.CloudEKS: {
 		ControlPlane: {0.10, "every region", "https://aws.amazon.com/eks/pricing/", readOn},
 		NATGateway:   {0.045, awsRegion, "https://aws.amazon.com/vpc/pricing/", readOn},
 		PublicIPv4:   {0.005, "every region", "https://aws.amazon.com/vpc/pricing/", readOn},
 	},
-	accelerators.AKS: {
+	config.CloudAKS: {
 		ControlPlane:        {0.10, azureRegion, "https://azure.microsoft.com/pricing/details/kubernetes-service/", readOn},
 		ControlPlanePremium: {0.60, azureRegion, "https://azure.microsoft.com/pricing/details/kubernetes-service/", readOn},
 	},
 }
 
-// Machine returns the price of a machine type of a cloud, one of accelerators.GKE, EKS and AKS; false if the table has
+// Machine returns the price of a machine type of a cloud, one of config.CloudGKE, EKS and AKS; false if the table has
 // none. Azure's names are not case-sensitive.
 func Machine(cloud, machineType string) (Price, bool) {
-	if cloud == accelerators.AKS {
+	if cloud == config.CloudAKS {
 		machineType = strings.ToLower(machineType)
 	}
 	for _, t := range machines[cloud] {

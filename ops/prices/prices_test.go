@@ -16,13 +16,13 @@ import (
 // unpriced are the machine types of the catalogue for which the sources differ. A new type must get a
 // price, or be listed here on purpose.
 var unpriced = map[string][]string{
-	accelerators.GKE: {"a3-megagpu-8g", "a3-ultragpu-8g"},
-	accelerators.EKS: {"gr6.4xlarge", "gr6.8xlarge", "p4de.24xlarge", "p5.4xlarge", "p5.48xlarge", "p5en.48xlarge", "p5e.48xlarge"},
-	accelerators.AKS: {"Standard_NC24rs_v3", "Standard_NV36adms_A10_v5", "Standard_NV72ads_A10_v5", "Standard_NC40ads_H100_v5",
+	config.CloudGKE: {"a3-megagpu-8g", "a3-ultragpu-8g"},
+	config.CloudEKS: {"gr6.4xlarge", "gr6.8xlarge", "p4de.24xlarge", "p5.4xlarge", "p5.48xlarge", "p5en.48xlarge", "p5e.48xlarge"},
+	config.CloudAKS: {"Standard_NC24rs_v3", "Standard_NV36adms_A10_v5", "Standard_NV72ads_A10_v5", "Standard_NC40ads_H100_v5",
 		"Standard_NC80adis_H100_v5", "Standard_ND96isr_H200_v5"},
 }
 
-var clouds = []string{accelerators.GKE, accelerators.EKS, accelerators.AKS}
+var clouds = []string{config.CloudGKE, config.CloudEKS, config.CloudAKS}
 
 // machinesWith lists the machine types of a cloud that carry an accelerator.
 func machinesWith(cloud, accelerator string) []accelerators.Machine {
@@ -47,9 +47,9 @@ func TestEveryMachineOfTheCatalogueIsPricedOrListed(t *testing.T) {
 // The default machines of the program have a price.
 func TestDefaultsArePriced(t *testing.T) {
 	for cloud, types := range map[string][]string{
-		accelerators.GKE: {"g2-standard-4", "e2-standard-4"},
-		accelerators.EKS: {"g6.xlarge", "m6i.large"},
-		accelerators.AKS: {"Standard_NC24ads_A100_v4", "Standard_D4s_v5"},
+		config.CloudGKE: {"g2-standard-4", "e2-standard-4"},
+		config.CloudEKS: {"g6.xlarge", "m6i.large"},
+		config.CloudAKS: {"Standard_NC24ads_A100_v4", "Standard_D4s_v5"},
 	} {
 		for _, machineType := range types {
 			_, ok := Machine(cloud, machineType)
@@ -109,12 +109,12 @@ func TestMoreGPUsCostMore(t *testing.T) {
 }
 
 func TestUnknown(t *testing.T) {
-	for _, c := range [][2]string{{accelerators.GKE, "x9-huge"}, {"local", "g6.xlarge"}, {accelerators.EKS, ""}} {
+	for _, c := range [][2]string{{config.CloudGKE, "x9-huge"}, {"local", "g6.xlarge"}, {config.CloudEKS, ""}} {
 		_, ok := Machine(c[0], c[1])
 		assert.False(t, ok, c)
 	}
-	_, ok := FeeOf(accelerators.AKS, NATGateway)
+	_, ok := FeeOf(config.CloudAKS, NATGateway)
 	assert.False(t, ok)
-	_, ok = Machine(accelerators.AKS, "STANDARD_nc24ads_a100_V4")
+	_, ok = Machine(config.CloudAKS, "STANDARD_nc24ads_a100_V4")
 	assert.True(t, ok, "Azure does not tell upper from lower case")
 }

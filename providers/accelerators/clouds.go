@@ -1,8 +1,0 @@
-package accelerators
-
-// Names of the clouds.
-const (
-	GKE = "gke"
-	EKS = "eks"
-	AKS = "aks"
-)
