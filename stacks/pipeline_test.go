@@ -2,6 +2,7 @@ package stacks
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,9 +15,10 @@ import (
 
 // Every value of the key metrics is a row of the table, and there is no other row.
 func TestEveryPipelineHasARow(t *testing.T) {
-	field, found := reflect.TypeFor[config.Config]().FieldByName("Metrics")
-	require.True(t, found)
-	values := strings.Fields(field.Tag.Get("values"))
+	fields := config.Fields(reflect.TypeFor[config.Config]())
+	at := slices.IndexFunc(fields, func(field config.Field) bool { return field.Tag.Get("key") == "metrics" })
+	require.GreaterOrEqual(t, at, 0)
+	values := strings.Fields(fields[at].Tag.Get("values"))
 	assert.Len(t, pipelines, len(values))
 	for _, value := range values {
 		parts, found := pipelines[value]
