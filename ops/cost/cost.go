@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"vllm-autoscaling/ops/preview/plan"
 	"vllm-autoscaling/ops/prices"
@@ -12,20 +11,10 @@ import (
 	"vllm-autoscaling/stacks/config"
 )
 
-// Types of the resources with an hourly price.
+// Types and names that are the same on every cloud.
 const (
-	typeGKECluster  = "gcp:container/cluster:Cluster"
-	typeGKEPool     = "gcp:container/nodePool:NodePool"
-	typeGKENAT      = "gcp:compute/routerNat:RouterNat"
-	typeEKSCluster  = "aws:eks/cluster:Cluster"
-	typeEKSPool     = "aws:eks/nodeGroup:NodeGroup"
-	typeEKSNAT      = "aws:ec2/natGateway:NatGateway"
-	typeEKSAddress  = "aws:ec2/eip:Eip"
 	typeHPA         = "kubernetes:autoscaling/v2:HorizontalPodAutoscaler"
 	typeDeployment  = "kubernetes:apps/v1:Deployment"
-	aksClusterKind  = ":ManagedCluster"
-	aksPoolKind     = ":AgentPool"
-	aksModule       = "azure-native:containerservice"
 	gpuResourceName = "nvidia.com/gpu"
 )
 
@@ -157,7 +146,7 @@ func (e *Estimate) fit(item Item, gpusPerReplica int) Item {
 }
 
 func (i Item) gpusPerNode() int {
-	for _, cloud := range []string{config.CloudGKE, config.CloudEKS, config.CloudAKS} {
+	for _, cloud := range config.Clouds {
 		if machine, ok := findMachine(cloud, i.Kind); ok {
 			return machine.GPUs
 		}
@@ -173,41 +162,15 @@ func findMachine(cloud, machineType string) (accelerators.Machine, bool) {
 
 // items returns the costs of one resource.
 func items(r plan.Resource, overrides Overrides) []Item {
-	switch {
-	case r.Type == typeGKECluster:
-		return []Item{fee(config.CloudGKE, prices.ControlPlane, r, 1)}
-	case r.Type == typeGKEPool:
-		return []Item{gkePool(r, overrides)}
-	case r.Type == typeEKSCluster:
-		return []Item{fee(config.CloudEKS, prices.ControlPlane, r, 1)}
-	case r.Type == typeEKSPool:
-		return []Item{eksPool(r, overrides)}
-	case r.Type == typeEKSNAT:
-		return []Item{fee(config.CloudEKS, prices.NATGateway, r, 1)}
-	case r.Type == typeEKSAddress:
-		return []Item{fee(config.CloudEKS, prices.PublicIPv4, r, 1)}
-	case isAKS(r, aksClusterKind):
-		all := []Item{}
-		switch r.Text("sku.tier") {
-		case "Standard":
-			all = append(all, fee(config.CloudAKS, prices.ControlPlane, r, 1))
-		case "Premium":
-			all = append(all, fee(config.CloudAKS, prices.ControlPlanePremium, r, 1))
+	for _, reader := range readers {
+		if found := reader(r, overrides); len(found) > 0 {
+			return found
 		}
-		for i := range r.List("agentPoolProfiles") {
-			all = append(all, aksPool(r, fmt.Sprintf("agentPoolProfiles[%d].", i), overrides))
-		}
-		return all
-	case isAKS(r, aksPoolKind):
-		return []Item{aksPool(r, "", overrides)}
 	}
 	return nil
 }
 
-func isAKS(r plan.Resource, kind string) bool {
-	return strings.HasPrefix(r.Type, aksModule) && strings.HasSuffix(r.Type, kind)
-}
-
+// fee returns a price for n of something that is not a machine.
 func fee(cloud string, f prices.Fee, r plan.Resource, n int) Item {
 	price, ok := prices.FeeOf(cloud, f)
 	return Item{
@@ -236,72 +199,3 @@ func nodes(cloud, machineType string, r plan.Resource, low, high int, spot, gpu 
 	item.Each, item.Region, item.Date, item.Source = price.USDPerHour, price.Region, price.Date, price.Source
 	return item
 }
-
-func gkePool(r plan.Resource, overrides Overrides) Item {
-	low, _ := r.Number("autoscaling.totalMinNodeCount")
-	high, _ := r.Number("autoscaling.totalMaxNodeCount")
-	machineType := r.Text("nodeConfig.machineType")
-	attached := len(r.List("nodeConfig.guestAccelerators")) > 0
-	item := nodes(config.CloudGKE, machineType, r, int(low), int(high), r.Bool("nodeConfig.spot"), attached, overrides)
-	if _, carries := findMachine(config.CloudGKE, machineType); attached && !carries {
-		// GPUs attached to an N1 machine have a price of their own.
-		_, overridden := overrides[machineType]
-		item.Unknown = !overridden
-	}
-	return item
-}
-
-func eksPool(r plan.Resource, overrides Overrides) Item {
-	low, _ := r.Number("scalingConfig.minSize")
-	high, _ := r.Number("scalingConfig.maxSize")
-	gpu := strings.Contains(r.Text("amiType"), "NVIDIA")
-	var dearest Item
-	for i, value := range r.List("instanceTypes") {
-		machineType, _ := value.(string)
-		item := nodes(config.CloudEKS, machineType, r, int(low), int(high), r.Text("capacityType") == "SPOT", gpu, overrides)
-		// Any of the types may be used, so the most expensive counts; one without a price makes the item unknown.
-		if i == 0 || !dearest.Unknown && (item.Unknown || item.Each > dearest.Each) {
-			dearest = item
-		}
-	}
-	return dearest
-}
-
-func aksPool(r plan.Resource, at string, overrides Overrides) Item {
-	low, hasLow := r.Number(at + "minCount")
-	high, hasHigh := r.Number(at + "maxCount")
-	if !hasLow || !hasHigh {
-		low, _ = r.Number(at + "count")
-		high = low
-	}
-	return nodes(config.CloudAKS, r.Text(at+"vmSize"), r, int(low), int(high), r.Text(at+"scaleSetPriority") == "Spot", false, overrides)
-}
-
-// addNAT adds Google's NAT, which is charged for each node behind it.
-func (e *Estimate) addNAT(resources []plan.Resource) {
-	for _, r := range resources {
-		if r.Type != typeGKENAT {
-			continue
-		}
-		each, ok := prices.FeeOf(config.CloudGKE, prices.NATPerNode)
-		most, _ := prices.FeeOf(config.CloudGKE, prices.NATMost)
-		paidFor := int(math.Ceil(most.USDPerHour / each.USDPerHour))
-		item := Item{
-			What: string(prices.NATPerNode), Resource: r.Name, Each: each.USDPerHour, Unknown: !ok,
-			Region: each.Region, Date: each.Date, Source: each.Source,
-		}
-		for _, other := range e.Items {
-			if other.Kind != "" {
-				item.Min, item.Max, item.Limit = item.Min+other.Min, item.Max+other.Max, item.Limit+other.Limit
-			}
-		}
-		item.Min, item.Max, item.Limit = min(item.Min, paidFor), min(item.Max, paidFor), min(item.Limit, paidFor)
-		e.Items = append(e.Items, item)
-	}
-}
-
-// Known reports whether everything that was found has a price.
-func (e Estimate) Known() bool { return len(e.Unknown) == 0 }
-
-// Empty reports whether nothing with an hourly price was found.
-func (e Estimate) Empty() bool { return len(e.Items) == 0 }

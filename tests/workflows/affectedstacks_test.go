@@ -29,6 +29,8 @@ func TestAffectedStacks(t *testing.T) {
 		{name: "two clouds", changed: []string{"providers/aks/a.go", "providers/eks/deep/b.go"}, want: "eks aks"},
 		{name: "what all clouds share", changed: []string{"providers/cluster.go"}, want: all},
 		{name: "accelerators", changed: []string{"providers/accelerators/table.go"}, want: all},
+		{name: "kubeconfigs", changed: []string{"providers/kubeconfig/kubeconfig.go"}, want: all},
+		{name: "tests' helpers", changed: []string{"providers/providertest/recorder.go"}, want: ""},
 		{name: "existing clusters", changed: []string{"providers/existing/existing.go"}, want: ""},
 		{name: "existing clusters, with such a stack", changed: []string{"providers/existing/existing.go"}, stacks: "gke local", want: "local"},
 		{name: "one stack's configuration", changed: []string{"Pulumi.eks.yaml"}, want: "eks"},

@@ -23,7 +23,7 @@ func newCheckout(t *testing.T) *checkout {
 	t.Helper()
 	c := &checkout{t: t, dir: t.TempDir()}
 	root := repository(t)
-	for _, pattern := range []string{".ci/*", "Pulumi.*yaml", "go.mod", "Makefile"} {
+	for _, pattern := range []string{".ci/*", "Pulumi.*yaml", "go.mod", "Makefile", "providers/*/cloud.go"} {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
 		require.NoError(t, err)
 		require.NotEmpty(t, files, pattern)
