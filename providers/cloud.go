@@ -29,8 +29,6 @@ type Cloud struct {
 	MakesNodes bool
 	// Versions reports whether the Kubernetes version can be chosen.
 	Versions bool
-	// NamesAdditions reports whether what is added to an existing cluster is named after Request.Name.
-	NamesAdditions bool
 	// MaxName is the longest name of a cluster to create, in characters.
 	MaxName int
 	// ManagedMetrics lists the values of the key metrics, besides the stack's own pipeline, that exist only there.

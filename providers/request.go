@@ -15,8 +15,7 @@ type Request struct {
 	// CloudKeys are the cloud's own keys, a pointer as Cloud.NewKeys returns it; nil for a cloud without any.
 	CloudKeys any
 
-	// Name is the name of the cluster to create. With Existing, some clouds name what they add after it
-	// (Cloud.NamesAdditions).
+	// Name is the name of the cluster to create. GKE also names after it what it adds to an existing cluster.
 	Name string
 	// Existing is the name of a cluster to attach to; "" creates one. The owner of an existing cluster keeps network,
 	// version, add-ons and access; only a GPU pool and what it needs are added.

@@ -33,7 +33,6 @@ func Cloud() providers.Cloud {
 			return New(ctx, name, argsOf(r))
 		},
 		MakesNodes:         true,
-		NamesAdditions:     true,
 		ManagedMetrics:     []string{ManagedMetrics},
 		Machines:           machines,
 		DefaultAccelerator: "nvidia-l4",
