@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the table of docs/sizing.md")
 
 const (
 	page  = "../../../docs/sizing.md"
-	begin = "<!-- table: go test ./stacks/sizing -run TestSizingPage -update -->\n"
+	begin = "<!-- table: go test ./stacks/config/sizing -run TestSizingPage -update -->\n"
 	end   = "<!-- end of table -->\n"
 )
 
@@ -34,7 +34,7 @@ func TestSizingPage(t *testing.T) {
 		require.NoError(t, os.WriteFile(page, []byte(before+begin+sizingTable(t)+end+after), 0o600))
 		return
 	}
-	assert.Equal(t, sizingTable(t), table, "go test ./stacks/sizing -run TestSizingPage -update")
+	assert.Equal(t, sizingTable(t), table, "go test ./stacks/config/sizing -run TestSizingPage -update")
 }
 
 // The numbers that the page's example and its comparison show are those of the rule.
