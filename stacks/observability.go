@@ -21,7 +21,7 @@ func (d *deployment) registerObservability() error {
 			return nil
 		}
 		return d.ctx.Log.Info(fmt.Sprintf("metrics %s: no dashboards and no alerts, which are Grafana's and the Prometheus Operator's; "+
-			"docs/google-managed-prometheus.md says what to look at instead", d.config.Metrics), &pulumi.LogArgs{})
+			"docs/google-managed-prometheus.md lists what to look at instead", d.config.Metrics), &pulumi.LogArgs{})
 	}
 	observed := d.telemetrySettings()
 	needs := []pulumi.Resource{d.namespaces.MonitoringNamespace, prometheus.Release}

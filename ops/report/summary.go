@@ -43,7 +43,7 @@ func (r *Report) LoadRows() []Row {
 	if g := q.Goodput; g.Objective > 0 {
 		text := fmt.Sprintf("%s with the first token within %s: %.2f requests/s", percent(g.Good, q.Offered-q.Canceled), duration(g.Objective), g.PerSecond)
 		if g.Want > 0 {
-			text += fmt.Sprintf("; wanted %.1f %%", 100*g.Want)
+			text += fmt.Sprintf("; objective %.1f %%", 100*g.Want)
 		}
 		rows = append(rows, Row{"goodput", text})
 	}
@@ -65,7 +65,7 @@ func (r *Report) ScalingRows() []Row {
 	rows := []Row{
 		{"load to first scale-up", after(s.FirstScaleUp)},
 		{"load to first new ready pod", after(s.FirstNewReady)},
-		{"most replicas", fmt.Sprintf("%d wanted, %d ready", s.PeakDesired, s.PeakReady)},
+		{"most replicas", fmt.Sprintf("%d desired, %d ready", s.PeakDesired, s.PeakReady)},
 		{"turns of the HPA", fmt.Sprint(s.Reversals)},
 		{"replica-seconds", fmt.Sprintf("%.0f", s.ReplicaSeconds)},
 	}
