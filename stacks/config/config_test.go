@@ -158,29 +158,34 @@ func TestWrongTypesAndUnknownKeys(t *testing.T) {
 		key, value     string
 		allowed, fixes string // What the problem must say.
 	}{
-		"text for a number":         {map[string]any{"autoscaling.maxReplicas": "many"}, "autoscaling.maxReplicas", `"many"`, "a whole number", "change"},
-		"fraction for a count":      {map[string]any{"autoscaling.maxReplicas": 2.5}, "autoscaling.maxReplicas", "2.5", "a whole number", "change"},
-		"text for a share":          {map[string]any{"model.gpuMemoryUtilization": "most"}, "model.gpuMemoryUtilization", `"most"`, "a number", "change"},
-		"not a number for a share":  {map[string]any{"model.gpuMemoryUtilization": "NaN"}, "model.gpuMemoryUtilization", `"NaN"`, "a number", "change"},
-		"number for a duration":     {map[string]any{"vllm.preStop": 15}, "vllm.preStop", "15", "a duration", "change"},
-		"duration without unit":     {map[string]any{"vllm.preStop": "15"}, "vllm.preStop", `"15"`, "a duration", "change"},
-		"text for a switch":         {map[string]any{"monitoring.grafana": "yes"}, "monitoring.grafana", `"yes"`, "true or false", "change"},
-		"number for a name":         {map[string]any{"namespaces.serving": 7}, "namespaces.serving", "7", "a string", "change"},
-		"switch in a selector":      {map[string]any{"vllm.nodeSelector": map[string]any{"gpu": true}}, "vllm.nodeSelector", `{"gpu":true}`, "in quotes", "change"},
-		"text for a list":           {map[string]any{"model.extraArgs": "--x"}, "model.extraArgs", `"--x"`, "a list of strings", "change"},
-		"numbers in a list":         {map[string]any{"model.extraArgs": []any{1}}, "model.extraArgs", "[1]", "a list of strings", "change"},
-		"text for an object":        {map[string]any{"autoscaling": "on"}, "autoscaling", `"on"`, "minReplicas, maxReplicas", "change"},
-		"list for an object":        {map[string]any{"charts.dcgmExporter.values": []any{}}, "charts.dcgmExporter.values", "[]", "an object", "change"},
-		"object for tolerations":    {map[string]any{"gpu.tolerations": map[string]any{}}, "gpu.tolerations", "{}", "a list of objects", "change"},
-		"switch for a quantity":     {map[string]any{"vllm.memory": true}, "vllm.memory", "true", "a quantity", "change"},
-		"unknown top-level key":     {map[string]any{"autoscalling.maxReplicas": 3}, "autoscalling", "", "docs/configuration.md", "vllm-autoscaling:autoscaling"},
-		"unknown nested key":        {map[string]any{"autoscaling.maxReplica": 3}, "autoscaling.maxReplica", "", "docs/configuration.md", "vllm-autoscaling:autoscaling.maxReplicas"},
-		"key at the wrong place":    {map[string]any{"model.maxReplicas": 3}, "model.maxReplicas", "", "docs/configuration.md", "vllm-autoscaling:autoscaling.maxReplicas"},
-		"key in the wrong case":     {map[string]any{"model.ID": "a/b"}, "model.ID", "", "docs/configuration.md", "vllm-autoscaling:model.id"},
-		"unknown and empty":         {map[string]any{"model.idd": nil}, "model.idd", "", "docs/configuration.md", "vllm-autoscaling:model.id"},
-		"unknown key of an item":    {map[string]any{"gpu.tolerations": []any{map[string]any{"efect": "NoSchedule", "key": "a", "operator": "Exists"}}}, "gpu.tolerations[0].efect", "", "docs/configuration.md", "nearest"},
-		"unknown key three deep":    {map[string]any{"autoscaling.signals.gpuUtilisation.target": 80}, "autoscaling.signals.gpuUtilisation", "", "docs/configuration.md", "vllm-autoscaling:autoscaling.signals.gpuUtilization"},
-		"wrong type below a secret": {map[string]any{"monitoring.grafanaPassword": hidden("pw"), "monitoring.grafana": "pw"}, "monitoring.grafana", "[secret]", "true or false", "change"},
+		"text for a number":        {map[string]any{"autoscaling.maxReplicas": "many"}, "autoscaling.maxReplicas", `"many"`, "a whole number", "change"},
+		"fraction for a count":     {map[string]any{"autoscaling.maxReplicas": 2.5}, "autoscaling.maxReplicas", "2.5", "a whole number", "change"},
+		"text for a share":         {map[string]any{"model.gpuMemoryUtilization": "most"}, "model.gpuMemoryUtilization", `"most"`, "a number", "change"},
+		"not a number for a share": {map[string]any{"model.gpuMemoryUtilization": "NaN"}, "model.gpuMemoryUtilization", `"NaN"`, "a number", "change"},
+		"number for a duration":    {map[string]any{"vllm.preStop": 15}, "vllm.preStop", "15", "a duration", "change"},
+		"duration without unit":    {map[string]any{"vllm.preStop": "15"}, "vllm.preStop", `"15"`, "a duration", "change"},
+		"text for a switch":        {map[string]any{"monitoring.grafana": "yes"}, "monitoring.grafana", `"yes"`, "true or false", "change"},
+		"number for a name":        {map[string]any{"namespaces.serving": 7}, "namespaces.serving", "7", "a string", "change"},
+		"switch in a selector":     {map[string]any{"vllm.nodeSelector": map[string]any{"gpu": true}}, "vllm.nodeSelector", `{"gpu":true}`, "in quotes", "change"},
+		"text for a list":          {map[string]any{"model.extraArgs": "--x"}, "model.extraArgs", `"--x"`, "a list of strings", "change"},
+		"numbers in a list":        {map[string]any{"model.extraArgs": []any{1}}, "model.extraArgs", "[1]", "a list of strings", "change"},
+		"text for an object":       {map[string]any{"autoscaling": "on"}, "autoscaling", `"on"`, "minReplicas, maxReplicas", "change"},
+		"list for an object":       {map[string]any{"charts.dcgmExporter.values": []any{}}, "charts.dcgmExporter.values", "[]", "an object", "change"},
+		"object for tolerations":   {map[string]any{"gpu.tolerations": map[string]any{}}, "gpu.tolerations", "{}", "a list of objects", "change"},
+		"switch for a quantity":    {map[string]any{"vllm.memory": true}, "vllm.memory", "true", "a quantity", "change"},
+		"unknown top-level key":    {map[string]any{"autoscalling.maxReplicas": 3}, "autoscalling", "", "docs/configuration.md", "vllm-autoscaling:autoscaling"},
+		"unknown nested key": {map[string]any{"autoscaling.maxReplica": 3}, "autoscaling.maxReplica", "", "docs/configuration.md",
+			"vllm-autoscaling:autoscaling.maxReplicas"},
+		"key at the wrong place": {map[string]any{"model.maxReplicas": 3}, "model.maxReplicas", "", "docs/configuration.md",
+			"vllm-autoscaling:autoscaling.maxReplicas"},
+		"key in the wrong case": {map[string]any{"model.ID": "a/b"}, "model.ID", "", "docs/configuration.md", "vllm-autoscaling:model.id"},
+		"unknown and empty":     {map[string]any{"model.idd": nil}, "model.idd", "", "docs/configuration.md", "vllm-autoscaling:model.id"},
+		"unknown key of an item": {map[string]any{"gpu.tolerations": []any{map[string]any{"efect": "NoSchedule", "key": "a", "operator": "Exists"}}},
+			"gpu.tolerations[0].efect", "", "docs/configuration.md", "nearest"},
+		"unknown key three deep": {map[string]any{"autoscaling.signals.gpuUtilisation.target": 80}, "autoscaling.signals.gpuUtilisation", "",
+			"docs/configuration.md", "vllm-autoscaling:autoscaling.signals.gpuUtilization"},
+		"wrong type below a secret": {map[string]any{"monitoring.grafanaPassword": hidden("pw"), "monitoring.grafana": "pw"}, "monitoring.grafana",
+			"[secret]", "true or false", "change"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused := problemsOf(t, source(t, "local", test.keys))
@@ -224,7 +229,8 @@ func TestNameWithADot(t *testing.T) {
 		refused := problemsOf(t, s)
 		require.Len(t, refused.Problems, 1, "one key, said once")
 		assert.Equal(t, project+":autoscaling.signals.requestsRunning.target", refused.Problems[0].Key)
-		assert.Equal(t, "remove it; as a path it is: pulumi config set --path 'vllm-autoscaling:autoscaling.signals.requestsRunning.target' <value>", refused.Problems[0].Fix)
+		assert.Equal(t, "remove it; as a path it is: pulumi config set --path 'vllm-autoscaling:autoscaling.signals.requestsRunning.target' <value>",
+			refused.Problems[0].Fix)
 	})
 }
 

@@ -175,11 +175,12 @@ func TestAFurtherCloudIsOneRow(t *testing.T) {
 		key     string
 		allowed string
 	}{
-		"its rule":              {"mars", map[string]any{"cloud": "mars", "huggingFaceToken": hidden("hf_token")}, "mars.crater", "a crater"},
-		"its rule, deeper":      {"mars", with(map[string]any{"mars.dome.panes": 13}), "mars.dome.panes", "no unlucky number"},
-		"its tags":              {"mars", with(map[string]any{"mars.crater": "Gale"}), "mars.crater", "^[a-z]+$"},
-		"its numbers":           {"mars", with(map[string]any{"vllm.cpu": 8}), "vllm.cpu", "at most 7.0"},
-		"its disk":              {"mars", with(map[string]any{"model.id": "google/gemma-3-27b-it", "nodePools.gpu.diskGiB": 60}), "nodePools.gpu.diskGiB", "at least"},
+		"its rule":         {"mars", map[string]any{"cloud": "mars", "huggingFaceToken": hidden("hf_token")}, "mars.crater", "a crater"},
+		"its rule, deeper": {"mars", with(map[string]any{"mars.dome.panes": 13}), "mars.dome.panes", "no unlucky number"},
+		"its tags":         {"mars", with(map[string]any{"mars.crater": "Gale"}), "mars.crater", "^[a-z]+$"},
+		"its numbers":      {"mars", with(map[string]any{"vllm.cpu": 8}), "vllm.cpu", "at most 7.0"},
+		"its disk": {"mars", with(map[string]any{"model.id": "google/gemma-3-27b-it", "nodePools.gpu.diskGiB": 60}), "nodePools.gpu.diskGiB",
+			"at least"},
 		"no such key":           {"mars", with(map[string]any{"mars.carter": "x"}), "mars.carter", "only keys"},
 		"its keys elsewhere":    {CloudLocal, map[string]any{"mars.crater": "gale"}, "mars", "only with cloud mars; this stack's cloud is local"},
 		"a version":             {"mars", with(map[string]any{"cluster.kubernetesVersion": "1.34"}), "cluster.kubernetesVersion", "only with cloud eks, aks"},

@@ -48,7 +48,8 @@ func TestSizingPageExample(t *testing.T) {
 	} {
 		assert.Contains(t, string(content), shown)
 	}
-	a100 := Compute(footprint(t, "google/gemma-4-26B-A4B-it"), server(t, "nvidia-a100-80gb", func(s *Server) { s.MaxModelLen, s.MaxNumSeqs, s.Eager = 131072, 256, true }))
+	a100 := Compute(footprint(t, "google/gemma-4-26B-A4B-it"), server(t, "nvidia-a100-80gb",
+		func(s *Server) { s.MaxModelLen, s.MaxNumSeqs, s.Eager = 131072, 256, true }))
 	f := footprint(t, "google/gemma-4-31B-it")
 	everyLayer := float64(f.full.Count)*f.perToken(f.full, 1) + float64(f.sliding.Count)*f.perToken(f.sliding, 1)
 	for _, shown := range []string{
@@ -75,7 +76,8 @@ func sizingTable(t *testing.T) string {
 	// GPUs alike in memory and generation are one column.
 	var columns []accelerators.Accelerator
 	for _, a := range accelerators.All() {
-		if n := len(columns); n > 0 && columns[n-1].UsableGiB == a.UsableGiB && columns[n-1].ComputeCapability >= accelerators.BFloat16 && a.ComputeCapability >= accelerators.BFloat16 {
+		if n := len(columns); n > 0 && columns[n-1].UsableGiB == a.UsableGiB && columns[n-1].ComputeCapability >= accelerators.BFloat16 &&
+			a.ComputeCapability >= accelerators.BFloat16 {
 			continue
 		}
 		columns = append(columns, a)

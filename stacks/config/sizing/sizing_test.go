@@ -77,18 +77,23 @@ func TestAgainstPublishedConfigurations(t *testing.T) {
 		// Google's samples for GKE (kubernetes/examples AI/vllm-deployment and accelerated-platforms).
 		"Gemma 3 1B, one L4, 1024 tokens at 0.89": {"google/gemma-3-1b-it", "nvidia-l4", func(s *Server) { s.MaxModelLen, s.Utilization = 1024, 0.89 }, true},
 		"Gemma 3 27B, eight L4 at 0.80":           {"google/gemma-3-27b-it", "nvidia-l4", func(s *Server) { s.GPUs, s.Utilization = 8, 0.80 }, true},
-		"Gemma 3 4B, one L4, 4096 tokens at 0.92": {"google/gemma-3-4b-it", "nvidia-l4", func(s *Server) { s.MaxModelLen, s.Utilization, s.MaxNumSeqs = 4096, 0.92, 1 }, true},
-		"Gemma 3 27B, one A100 (kaito#2325)":      {"google/gemma-3-27b-it", "nvidia-a100-80gb", nil, true},
-		"Gemma 4 E2B, 24 GB, 32768 tokens":        {"google/gemma-4-E2B-it", "nvidia-l4", func(s *Server) { s.MaxModelLen = 32768 }, true}, // github.com/vllm-project/recipes, Google/Gemma4.md
+		"Gemma 3 4B, one L4, 4096 tokens at 0.92": {"google/gemma-3-4b-it", "nvidia-l4", func(s *Server) {
+			s.MaxModelLen, s.Utilization,
+				s.MaxNumSeqs = 4096, 0.92, 1
+		}, true},
+		"Gemma 3 27B, one A100 (kaito#2325)": {"google/gemma-3-27b-it", "nvidia-a100-80gb", nil, true},
+		"Gemma 4 E2B, 24 GB, 32768 tokens":   {"google/gemma-4-E2B-it", "nvidia-l4", func(s *Server) { s.MaxModelLen = 32768 }, true},
+		// github.com/vllm-project/recipes, Google/Gemma4.md
 		"Gemma 4 E4B, 24 GB":                      {"google/gemma-4-E4B-it", "nvidia-l4", nil, true},
 		"Gemma 4 26B-A4B, one A100, 32768 tokens": {"google/gemma-4-26B-A4B-it", "nvidia-a100-80gb", func(s *Server) { s.MaxModelLen = 32768 }, true},
 		"Gemma 4 31B, 80 GB":                      {"google/gemma-4-31B-it", "nvidia-h100-80gb", func(s *Server) { s.BatchedTokens = BatchedTokensLarge }, true},
 		"Gemma 4 31B, two A100, 32768 tokens":     {"google/gemma-4-31B-it", "nvidia-a100-80gb", func(s *Server) { s.GPUs, s.MaxModelLen = 2, 32768 }, true},
-		"Gemma 4 31B, one L4 (dev.to)":            {"google/gemma-4-31B-it", "nvidia-l4", nil, false}, // https://dev.to/gde/lessons-learned-deployment-trade-offs-with-gemma4-nvidia-l4-cloud-run-and-antigravity-cli-lnl
-		"Gemma 3 27B, one GPU of 24 GB":           {"google/gemma-3-27b-it", "nvidia-l4", nil, false}, // https://huggingface.co/google/gemma-3-27b-it/discussions/44
-		"Gemma 3 12B, one L4":                     {"google/gemma-3-12b-it", "nvidia-l4", nil, false},
-		"Gemma 4 31B, 80 GB, all of its context":  {"google/gemma-4-31B-it", "nvidia-a100-80gb", func(s *Server) { s.MaxModelLen = 262144 }, false},
-		"Gemma 3 4B in float32, one T4 (17 GB)":   {"google/gemma-3-4b-it", "nvidia-t4", nil, false}, // https://huggingface.co/OmarJemli/gopro-AI-gemma3-4b
+		"Gemma 4 31B, one L4 (dev.to)":            {"google/gemma-4-31B-it", "nvidia-l4", nil, false},
+		// https://dev.to/gde/lessons-learned-deployment-trade-offs-with-gemma4-nvidia-l4-cloud-run-and-antigravity-cli-lnl
+		"Gemma 3 27B, one GPU of 24 GB":          {"google/gemma-3-27b-it", "nvidia-l4", nil, false}, // https://huggingface.co/google/gemma-3-27b-it/discussions/44
+		"Gemma 3 12B, one L4":                    {"google/gemma-3-12b-it", "nvidia-l4", nil, false},
+		"Gemma 4 31B, 80 GB, all of its context": {"google/gemma-4-31B-it", "nvidia-a100-80gb", func(s *Server) { s.MaxModelLen = 262144 }, false},
+		"Gemma 3 4B in float32, one T4 (17 GB)":  {"google/gemma-3-4b-it", "nvidia-t4", nil, false}, // https://huggingface.co/OmarJemli/gopro-AI-gemma3-4b
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := footprint(t, test.model)
