@@ -105,7 +105,8 @@ func TestSchemaAgreesWithTheProgram(t *testing.T) {
 					}
 					if strings.HasPrefix(p.Allowed, "one of: ") || strings.HasPrefix(p.Allowed, "a whole number") || strings.HasPrefix(p.Allowed, "true or false") ||
 						strings.HasPrefix(p.Allowed, "a list of") || strings.HasPrefix(p.Allowed, "a map of") || strings.HasPrefix(p.Allowed, "1 or more") {
-						assert.Failf(t, "the schema lets pass what the program refuses", "%s = %#v on %s: allowed is %s; give its field the tag values or min", key.Name, value, cloud, p.Allowed)
+						assert.Failf(t, "the schema lets pass what the program refuses", "%s = %#v on %s: allowed is %s; give its field the tag values or min",
+							key.Name, value, cloud, p.Allowed)
 					}
 				}
 			}
@@ -169,7 +170,8 @@ func (r *registered) check(what string, inputs resource.PropertyMap) {
 		switch v := value.(type) {
 		case map[string]any:
 			for key, item := range v {
-				if text, ok := item.(string); ok && (strings.HasSuffix(path, ".labels") || strings.HasSuffix(path, "odeSelector") || strings.HasSuffix(path, ".matchLabels")) {
+				if text, ok := item.(string); ok && (strings.HasSuffix(path, ".labels") || strings.HasSuffix(path, "odeSelector") ||
+					strings.HasSuffix(path, ".matchLabels")) {
 					if problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(text)...); len(problems) > 0 {
 						r.wrong = append(r.wrong, fmt.Sprintf("%s%s: %s=%s: %v", what, path, key, text, problems))
 					}
