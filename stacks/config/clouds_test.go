@@ -19,7 +19,7 @@ import (
 	"vllm-autoscaling/providers/gke"
 )
 
-// onCloud is the least that a stack of a cloud needs, and more.
+// onCloud returns the minimal configuration of a stack that creates a cluster, with more keys.
 func onCloud(cloud string, more map[string]any) map[string]any {
 	keys := map[string]any{"cloud": cloud, "huggingFaceToken": hidden("hf_token"), "cluster.apiAccessCidrs": []any{"203.0.113.7/32"}}
 	maps.Copy(keys, map[string]map[string]any{
@@ -31,7 +31,7 @@ func onCloud(cloud string, more map[string]any) map[string]any {
 	return keys
 }
 
-// attached is the least that a stack on an existing cluster needs, and more.
+// attached returns the minimal configuration of a stack on an existing cluster, with more keys.
 func attached(cloud string, more map[string]any) map[string]any {
 	keys := onCloud(cloud, map[string]any{"cluster.existing": "theirs"})
 	delete(keys, "cluster.apiAccessCidrs")
@@ -102,7 +102,7 @@ func (c *Config) renamed(stack string) string { return defaultClusterName(c.Proj
 // ownKeys returns the keys of a stack's own cloud.
 func ownKeys(c *Config) any { return c.CloudKeys[c.Cloud] }
 
-// A cloud's package gets every key: the shared ones as a request, its own as they are.
+// TestRequest checks that a cloud's package receives every key: the shared ones in the request, its own unchanged.
 func TestRequest(t *testing.T) {
 	c := read(t, CloudGKE, onCloud(CloudGKE, map[string]any{
 		"cluster.name": "prod", "cluster.deletionProtection": true, "monitoring.storageClass": "fast",
@@ -200,7 +200,7 @@ func TestOwnKeysOfClouds(t *testing.T) {
 		}))))
 }
 
-// Each rule is broken once, which must give one problem of the right key, and says what to do.
+// TestRulesOfClouds breaks each rule once and expects one problem with the right key and fix.
 func TestRulesOfClouds(t *testing.T) {
 	without := func(keys map[string]any, key string) map[string]any {
 		delete(keys, key)
@@ -212,7 +212,7 @@ func TestRulesOfClouds(t *testing.T) {
 		key   string
 		says  []string
 	}{
-		// Where a key has a meaning.
+		// Scopes.
 		"another cloud's object": {CloudGKE, onCloud(CloudGKE, map[string]any{"eks.region": "us-east-1", "eks.profile": "x"}), "eks",
 			[]string{"only with cloud eks; this stack's cloud is gke", "remove"}},
 		"a cloud's key on local": {CloudLocal, map[string]any{"cluster.deletionProtection": true}, "cluster.deletionProtection", []string{"gke, eks, aks", "local"}},
@@ -238,7 +238,7 @@ func TestRulesOfClouds(t *testing.T) {
 		"no GPU pool, created": {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.create": false}), "nodePools.gpu.create",
 			[]string{"set cluster.existing"}},
 		"simulated GPUs": {CloudGKE, onCloud(CloudGKE, map[string]any{"gpu.mode": "simulated"}), "gpu.mode", []string{"stand idle", "cloud local"}},
-		// What has to be given.
+		// Required keys.
 		"nobody may reach it": {CloudGKE, without(onCloud(CloudGKE, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs",
 			[]string{"203.0.113.7/32", "0.0.0.0/0 opens it to everyone"}},
 		"nobody on EKS": {CloudEKS, without(onCloud(CloudEKS, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs",
@@ -343,7 +343,7 @@ func TestAllowedOnClouds(t *testing.T) {
 	}
 }
 
-// A problem, or an error at run time, names no key that does not exist.
+// TestKeysThatProvidersName checks that every key named in a problem or in an error at run time exists.
 func TestKeysThatProvidersName(t *testing.T) {
 	named := regexp.MustCompile(`"((?:cluster|nodePools|gke|eks|aks|gpu)\.[A-Za-z.]+)"`)
 	inText := regexp.MustCompile(`\b((?:nodePools|gke|eks|aks)\.[a-z][A-Za-z]+(?:\.[a-z][A-Za-z]+)*)\b`)
@@ -373,7 +373,7 @@ func TestKeysThatProvidersName(t *testing.T) {
 // keyInText matches a key of the configuration in a page.
 var keyInText = regexp.MustCompile("`((?:cluster|nodePools|gke|eks|aks|gpu|autoscaling)\\.[A-Za-z.]+)`")
 
-// The page of each cloud speaks of keys that exist, and of all that only this cloud has.
+// TestPagesOfClouds checks that the page of each cloud names only keys that exist, and all keys that only this cloud has.
 func TestPagesOfClouds(t *testing.T) {
 	for _, cloud := range []string{CloudGKE, CloudEKS, CloudAKS} {
 		content, err := os.ReadFile("../../docs/" + cloud + ".md")

@@ -19,8 +19,8 @@ import (
 
 const project = "vllm-autoscaling"
 
-// source builds what the CLI hands over: objects as JSON, strings as they are. A dotted key is set
-// inside its object. Values of type hidden are encrypted in the file.
+// source returns the source that the CLI would pass: objects as JSON, strings unchanged. A dotted key is set inside its object.
+// Values of type hidden are encrypted in the file.
 func source(t *testing.T, stack string, keys map[string]any) Source {
 	t.Helper()
 	objects, secret := map[string]any{}, map[string]bool{}
@@ -67,14 +67,14 @@ func source(t *testing.T, stack string, keys map[string]any) Source {
 
 type hidden string
 
-// nvidia is what a configuration with real GPUs needs at least.
+// nvidia returns the minimal configuration with real GPUs, with more keys.
 func nvidia(more map[string]any) map[string]any {
 	keys := map[string]any{"cloud": "local", "gpu.mode": "nvidia", "huggingFaceToken": hidden("hf_token")}
 	maps.Copy(keys, more)
 	return keys
 }
 
-// problemsOf reads a configuration that must be refused.
+// problemsOf returns the error of a configuration that must be refused.
 func problemsOf(t *testing.T, s Source) *ConfigError {
 	t.Helper()
 	config, err := Read(s)
@@ -84,7 +84,8 @@ func problemsOf(t *testing.T, s Source) *ConfigError {
 	return refused
 }
 
-// docs/configuration.md is generated with all defaults; these are the ones that depend on another key.
+// TestDefaultsThatDependOnOtherKeys checks the defaults that depend on another key. The others are in docs/configuration.md,
+// which is generated.
 func TestDefaultsThatDependOnOtherKeys(t *testing.T) {
 	local, err := Read(source(t, "local", nil))
 	require.NoError(t, err)
@@ -199,7 +200,7 @@ func TestWrongTypesAndUnknownKeys(t *testing.T) {
 	}
 }
 
-// A misspelt namespace would leave all its keys without effect.
+// TestMisspeltNamespace checks that a misspelt namespace is refused: its keys would have no effect.
 func TestMisspeltNamespace(t *testing.T) {
 	refused := problemsOf(t, source(t, "local", map[string]any{"vllm-autoscalling:model": `{"id":"a/b"}`}))
 	require.Len(t, refused.Problems, 1)
@@ -207,7 +208,7 @@ func TestMisspeltNamespace(t *testing.T) {
 	assert.Contains(t, refused.Problems[0].Fix, "vllm-autoscaling:model")
 }
 
-// Without --path, `pulumi config set model.id x` makes one name of it, which no key has.
+// TestNameWithADot checks the error for a name with a dot, which `pulumi config set model.id x` without --path stores.
 func TestNameWithADot(t *testing.T) {
 	for line, fix := range map[string]string{
 		"vllm-autoscaling:model.id a/b":                  "remove it: pulumi config rm 'vllm-autoscaling:model.id'; as a path it is: pulumi config set --path 'vllm-autoscaling:model.id' <value>",
@@ -264,7 +265,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	}
 	assert.Nil(t, Secret{}.Input(), "an absent secret is a nil interface, so that a component sees that it is absent")
 
-	// Every problem below a key that holds a secret keeps its value to itself.
+	// No problem below a key that holds a secret shows the value.
 	refused := problemsOf(t, source(t, "local", map[string]any{
 		"monitoring.grafanaPassword": hidden(canary), "monitoring.retention": canary, "monitoring.storage": canary,
 	}))
@@ -272,7 +273,8 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	assert.NotContains(t, refused.Error(), canary)
 }
 
-// The program reads its keys through the SDK and learns of unknown ones through the environment.
+// TestLoadReadsContextAndEnvironment checks that known keys are read through the SDK and unknown ones are found in the
+// environment.
 func TestLoadReadsContextAndEnvironment(t *testing.T) {
 	load := func(config map[string]string, secret ...string) (loaded *Config, err error) {
 		runErr := pulumi.RunErr(func(ctx *pulumi.Context) error {
@@ -307,8 +309,8 @@ func (mocks) NewResource(args pulumi.MockResourceArgs) (string, resource.Propert
 
 func (mocks) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) { return nil, nil }
 
-// Without a default the CLI demands a key from every stack; without a key here a user cannot find it. The descriptions are
-// generated: tests/configdocs compares them.
+// TestProjectFileDeclaresEveryKey checks that the project file declares every key with a default, without which the CLI
+// requires the key of every stack. The descriptions are generated; tests/configdocs compares them.
 func TestProjectFileDeclaresEveryKey(t *testing.T) {
 	content, err := os.ReadFile("../../Pulumi.yaml")
 	require.NoError(t, err)
@@ -337,7 +339,7 @@ func TestProjectFileDeclaresEveryKey(t *testing.T) {
 	assert.Equal(t, without, withDefaults, "the project file's defaults change nothing")
 }
 
-// The stack file that users copy must be accepted as it is.
+// TestStackFiles checks that the stack files that users copy are valid without changes.
 func TestStackFiles(t *testing.T) {
 	for _, stack := range Clouds {
 		content, err := os.ReadFile("../../Pulumi." + stack + ".yaml")
@@ -346,7 +348,7 @@ func TestStackFiles(t *testing.T) {
 		require.NoError(t, yaml.Unmarshal(content, &file))
 		assert.Equal(t, []any{"*"}, file.Config["pulumi:disable-default-providers"])
 		if stack != CloudLocal {
-			// What the file says to set first.
+			// The secret that the file's comment requires to be set first.
 			file.Config["huggingFaceToken"] = hidden("hf_token")
 		}
 		_, err = Read(source(t, stack, file.Config))

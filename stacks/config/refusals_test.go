@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// What a cloud refuses is refused by some rule: the tag of a key, a scope, or its package. Each row was once a refusal of a
-// cloud's package alone.
+// TestNoRefusalOfACloudIsLost checks that some rule refuses what a cloud does not support: the tag of a key, a scope, or the
+// cloud's package. Each row was once checked by a cloud's package only.
 func TestNoRefusalOfACloudIsLost(t *testing.T) {
 	const guid, role = "00000000-0000-0000-0000-000000000001", "arn:aws:iam::123456789012:role/x"
 	type keys = map[string]any
@@ -227,7 +227,7 @@ func TestNoRefusalOfACloudIsLost(t *testing.T) {
 	}
 }
 
-// What an existing cluster's owner decides is refused with it, on every cloud.
+// TestWhatIsTheirsIsRefused checks that settings of an existing cluster itself are refused, on every cloud.
 func TestWhatIsTheirsIsRefused(t *testing.T) {
 	for cloud, given := range map[string]map[string]any{
 		CloudGKE: {

@@ -16,7 +16,7 @@ import (
 
 type keys = map[string]any
 
-// Each rule about what fits, broken once and kept once.
+// TestRulesOfFit checks each sizing rule with a configuration that breaks it and one that satisfies it.
 func TestRulesOfFit(t *testing.T) {
 	big := func(more keys) keys {
 		all := keys{"nodePools.gpu.accelerator": "nvidia-a100-80gb"}
@@ -130,7 +130,7 @@ func TestRulesOfFit(t *testing.T) {
 	}
 }
 
-// A model that is not gated needs no token.
+// TestTokenOnlyForGatedModels checks that only gated models need a token.
 func TestTokenOnlyForGatedModels(t *testing.T) {
 	without := nvidia(keys{"model.id": "google/gemma-4-E4B-it"})
 	delete(without, "huggingFaceToken")
@@ -140,8 +140,8 @@ func TestTokenOnlyForGatedModels(t *testing.T) {
 	assert.Equal(t, project+":huggingFaceToken", problemsOf(t, source(t, CloudLocal, without)).Problems[0].Key)
 }
 
-// What an error proposes is true: with any one of the changes that it names, the configuration is
-// accepted. The configurations are drawn at random, from a fixed seed.
+// TestProposalsAreTrue checks that a configuration is valid after any one of the changes that its error proposes. The
+// configurations are random, from a fixed seed.
 func TestProposalsAreTrue(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 7))
 	pick := func(values ...any) any { return values[random.IntN(len(values))] }
@@ -198,7 +198,7 @@ func TestProposalsAreTrue(t *testing.T) {
 						require.NotNil(t, after)
 						continue
 					}
-					// With other problems beside it, this one at least is gone and none has come.
+					// If there were other problems, this one is gone and no new one was added.
 					for _, left := range problemsLeft(err) {
 						assert.NotEqual(t, problem.Key, left, "%q", way.text)
 						assert.Contains(t, refused.Error(), left)
@@ -223,7 +223,7 @@ func problemsLeft(err error) []string {
 	return left
 }
 
-// Each warning once given and once not; none keeps the configuration from being used.
+// TestWarnings checks each warning with a configuration that causes it and one that does not. Both are valid.
 func TestWarnings(t *testing.T) {
 	for name, test := range map[string]struct {
 		cloud      string
@@ -333,7 +333,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// What users copy is accepted without a word, on every cloud.
+// TestShippedStacksWarnOfNothing checks that the stack files that users copy cause no warnings, on every cloud.
 func TestShippedStacksWarnOfNothing(t *testing.T) {
 	for _, stack := range Clouds {
 		content, err := os.ReadFile("../../Pulumi." + stack + ".yaml")
@@ -349,7 +349,7 @@ func TestShippedStacksWarnOfNothing(t *testing.T) {
 	}
 }
 
-// The default volume holds the files of every model that the program knows.
+// TestDefaultModelCache checks that the default volume is large enough for the files of every model in the catalogue.
 func TestDefaultModelCache(t *testing.T) {
 	for id, want := range map[string]Quantity{"google/gemma-3-1b-it": "20Gi", "google/gemma-3-12b-it": "30Gi", "google/gemma-3-27b-it": "60Gi",
 		"google/gemma-4-31B-it": "70Gi", "a/b": "20Gi"} {
@@ -358,7 +358,7 @@ func TestDefaultModelCache(t *testing.T) {
 	assert.Equal(t, Quantity("20Gi"), read(t, CloudLocal, keys{"model.id": "google/gemma-3-27b-it"}).VLLM.ModelCache, "nothing is downloaded")
 }
 
-// Credentials in the wrong place are refused, wherever they are, and never shown.
+// TestCredentialsInPlainText checks that credentials under other keys are refused everywhere and never shown.
 func TestCredentialsInPlainText(t *testing.T) {
 	token := "hf_" + strings.Repeat("aB3", 11)
 	for name, test := range map[string]struct {
@@ -393,7 +393,7 @@ func TestCredentialsInPlainText(t *testing.T) {
 			assert.NotContains(t, fmt.Sprintf("%+v", refused), token)
 		})
 	}
-	// Where it belongs, encrypted, it is fine, and so is an encrypted object of a chart.
+	// An encrypted token under its own key is valid, and so is an encrypted object of a chart.
 	_, err := Read(source(t, CloudLocal, keys{"huggingFaceToken": hidden(token)}))
 	require.NoError(t, err)
 	s := source(t, CloudLocal, keys{"charts.dcgmExporter.values": keys{"env": token}})
@@ -402,7 +402,8 @@ func TestCredentialsInPlainText(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Flags that carry a credential are refused without showing it, and so is a token where a number belongs.
+// TestRefusalsHideCredentials checks that a flag with a credential, and a token in the place of a number, are refused without
+// showing the credential.
 func TestRefusalsHideCredentials(t *testing.T) {
 	for _, given := range []keys{
 		{"model.extraArgs": []any{"--api-key=correct horse"}}, {"model.extraArgs": []any{"--hf_token=correct horse"}},
@@ -416,7 +417,8 @@ func TestRefusalsHideCredentials(t *testing.T) {
 	assert.NotContains(t, refused.Error(), token)
 }
 
-// Every secret, also one inside an object, is refused in plain text with the command that sets it.
+// TestPlainSecretsAreRefused checks that every secret in plain text, also inside an object, is refused with the command that
+// sets it.
 func TestPlainSecretsAreRefused(t *testing.T) {
 	for key, command := range map[string]string{
 		"huggingFaceToken":           "pulumi config set --secret vllm-autoscaling:huggingFaceToken",

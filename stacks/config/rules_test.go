@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every rule with a configuration that breaks it and one just inside it.
+// TestRules checks every rule with a configuration that breaks it and one at its limit.
 func TestRules(t *testing.T) {
 	type keys = map[string]any
 	digest := "@sha256:" + strings.Repeat("ab", 32)
@@ -224,7 +224,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// Weights that do not fit crash every replica after minutes of download.
+// TestModelHasToFitItsGPU checks that weights that do not fit are refused: every replica would crash after minutes of download.
 func TestModelHasToFitItsGPU(t *testing.T) {
 	for name, test := range map[string]struct {
 		keys map[string]any

@@ -15,7 +15,7 @@ import (
 	"vllm-autoscaling/providers/accelerators"
 )
 
-// Every row has what the rules ask of a cloud that makes nodes.
+// TestTableIsComplete checks that every row has the values that the rules need of a cloud that creates nodes.
 func TestTableIsComplete(t *testing.T) {
 	for _, cloud := range clouds {
 		assert.NotEmpty(t, cloud.Name)
@@ -38,8 +38,8 @@ func TestTableIsComplete(t *testing.T) {
 	assert.Equal(t, []string{CloudLocal, CloudGKE, CloudEKS, CloudAKS}, Clouds, "the order of the reference")
 }
 
-// Every machine type is there once in its cloud and carries an accelerator that is known; the smallest comes first: it is
-// the default, and the first that an error suggests.
+// TestMachinesOfClouds checks that every machine type is unique in its cloud and has a known accelerator, and that the smallest
+// comes first: it is the default and the first that an error suggests.
 func TestMachinesOfClouds(t *testing.T) {
 	for _, cloud := range clouds {
 		seen := map[string]bool{}
@@ -98,7 +98,7 @@ func TestMachinesOfClouds(t *testing.T) {
 	}
 }
 
-// marsKeys are the keys of a cloud that does not exist.
+// marsKeys holds the keys of a fictional cloud.
 type marsKeys struct {
 	// Crater is where the cluster is.
 	Crater string `key:"crater" pattern:"^[a-z]+$" example:"gale"`
@@ -111,7 +111,7 @@ type marsDome struct {
 	Panes int `key:"panes" min:"3"`
 }
 
-// mars is a cloud that takes a package and a row of the table, and nothing else.
+// mars returns the row of a fictional cloud, which consists of nothing but a package and that row.
 func mars(created *providers.Request) providers.Cloud {
 	return providers.Cloud{
 		Name: "mars", Title: "Mars Compute", NewKeys: func() any { return &marsKeys{} },
@@ -135,7 +135,7 @@ func mars(created *providers.Request) providers.Cloud {
 	}
 }
 
-// withCloud adds a row to the table for the time of a test.
+// withCloud adds a row to the table for the duration of a test.
 func withCloud(t *testing.T, row providers.Cloud) {
 	t.Helper()
 	table, names := clouds, Clouds
@@ -144,7 +144,8 @@ func withCloud(t *testing.T, row providers.Cloud) {
 	t.Cleanup(func() { set(table, names) })
 }
 
-// A further cloud is one row: its keys are read, documented and refused elsewhere, its rules apply, its numbers count.
+// TestAFurtherCloudIsOneRow checks that a row is all that a new cloud needs: its keys are read, documented and refused on other
+// clouds, and its rules and numbers apply.
 func TestAFurtherCloudIsOneRow(t *testing.T) {
 	var created providers.Request
 	withCloud(t, mars(&created))

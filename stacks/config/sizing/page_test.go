@@ -22,7 +22,7 @@ const (
 	end   = "<!-- end of table -->\n"
 )
 
-// The page shows what the rule says of every model and every GPU.
+// TestSizingPage compares the tables of docs/sizing.md with the rule, for every model and every GPU.
 func TestSizingPage(t *testing.T) {
 	content, err := os.ReadFile(page)
 	require.NoError(t, err)
@@ -37,7 +37,7 @@ func TestSizingPage(t *testing.T) {
 	assert.Equal(t, sizingTable(t), table, "go test ./stacks/sizing -run TestSizingPage -update")
 }
 
-// The numbers that the page's example and its comparison show are those of the rule.
+// TestSizingPageExample compares the numbers of the example and the comparison in docs/sizing.md with the rule.
 func TestSizingPageExample(t *testing.T) {
 	content, err := os.ReadFile(page)
 	require.NoError(t, err)
@@ -73,7 +73,7 @@ func thousands(n float64) string {
 func sizingTable(t *testing.T) string {
 	t.Helper()
 	var text strings.Builder
-	// GPUs alike in memory and generation are one column.
+	// GPUs with the same memory and generation share a column.
 	var columns []accelerators.Accelerator
 	for _, a := range accelerators.All() {
 		if n := len(columns); n > 0 && columns[n-1].UsableGiB == a.UsableGiB && columns[n-1].ComputeCapability >= accelerators.BFloat16 &&
