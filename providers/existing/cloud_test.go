@@ -125,9 +125,10 @@ func TestCheckErrors(t *testing.T) {
 		"authority not PEM":    {minimal("{server: '"+server.URL+"', certificate-authority-data: 'AAAA'}", "{}"), "", []string{"not a PEM"}},
 		"unusable certificate": {minimal("{server: '"+server.URL+"'}", "{client-certificate-data: AAAA, client-key-data: AAAA}"), "",
 			[]string{"client certificate cannot be used"}},
-		"unusable proxy":        {minimal("{server: '"+server.URL+"', proxy-url: ':'}", "{}"), "", []string{"proxy-url"}},
-		"insecure is honoured":  {minimal("{server: '"+server.URL+"', insecure-skip-tls-verify: true}", "{}"), "", nil},
-		"inline authority wins": {minimal("{server: '"+server.URL+"', certificate-authority: nowhere.pem, certificate-authority-data: "+base64.StdEncoding.EncodeToString(caOf(server))+"}", "{}"), "", nil},
+		"unusable proxy":       {minimal("{server: '"+server.URL+"', proxy-url: ':'}", "{}"), "", []string{"proxy-url"}},
+		"insecure is honoured": {minimal("{server: '"+server.URL+"', insecure-skip-tls-verify: true}", "{}"), "", nil},
+		"inline authority wins": {minimal("{server: '"+server.URL+"', certificate-authority: nowhere.pem, certificate-authority-data: "+
+			base64.StdEncoding.EncodeToString(caOf(server))+"}", "{}"), "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := Check(test.path, test.context)

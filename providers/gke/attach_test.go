@@ -117,7 +117,8 @@ func TestAttachRefusesAClusterThatLacksSomething(t *testing.T) {
 		"DCGM off": {with(func(c object) {
 			c["monitoringConfigs"] = []any{object{"enableComponents": []any{"SYSTEM_COMPONENTS", "APISERVER"}}}
 		}), false, 1,
-			[]string{"component DCGM is off", "gcloud container clusters update theirs --project my-project --location us-central1 --monitoring=DCGM,SYSTEM,API_SERVER"}},
+			[]string{"component DCGM is off", "gcloud container clusters update theirs --project my-project --location us-central1 " +
+				"--monitoring=DCGM,SYSTEM,API_SERVER"}},
 		"no monitoring": {with(func(c object) { delete(c, "monitoringConfigs") }), false, 1, []string{"SYSTEM_COMPONENTS and DCGM is off",
 			"--monitoring=SYSTEM,DCGM"}},
 		"old":          {with(func(c object) { c["masterVersion"] = "1.29.8-gke.1211000" }), false, 1, []string{"1.29.8-gke.1211000", "1.30.1-gke.1204000"}},
