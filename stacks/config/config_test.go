@@ -211,9 +211,12 @@ func TestMisspeltNamespace(t *testing.T) {
 // TestNameWithADot checks the error for a name with a dot, which `pulumi config set model.id x` without --path stores.
 func TestNameWithADot(t *testing.T) {
 	for line, fix := range map[string]string{
-		"vllm-autoscaling:model.id a/b":                  "remove it: pulumi config rm 'vllm-autoscaling:model.id'; as a path it is: pulumi config set --path 'vllm-autoscaling:model.id' <value>",
-		"vllm-autoscaling:model.idd a/b":                 "remove it: pulumi config rm 'vllm-autoscaling:model.idd'; the nearest path is: pulumi config set --path 'vllm-autoscaling:model.id' <value>",
-		"!vllm-autoscaling:monitoring.grafanaPassword x": "remove it: pulumi config rm 'vllm-autoscaling:monitoring.grafanaPassword'; as a path it is: pulumi config set --path --secret 'vllm-autoscaling:monitoring.grafanaPassword' <value>",
+		"vllm-autoscaling:model.id a/b": "remove it: pulumi config rm 'vllm-autoscaling:model.id'; " +
+			"as a path it is: pulumi config set --path 'vllm-autoscaling:model.id' <value>",
+		"vllm-autoscaling:model.idd a/b": "remove it: pulumi config rm 'vllm-autoscaling:model.idd'; " +
+			"the nearest path is: pulumi config set --path 'vllm-autoscaling:model.id' <value>",
+		"!vllm-autoscaling:monitoring.grafanaPassword x": "remove it: pulumi config rm 'vllm-autoscaling:monitoring.grafanaPassword'; " +
+			"as a path it is: pulumi config set --path --secret 'vllm-autoscaling:monitoring.grafanaPassword' <value>",
 	} {
 		key, _, _ := strings.Cut(strings.TrimPrefix(line, "!"), " ")
 		t.Run(key, func(t *testing.T) {
