@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Values that are of the right type, and right, wrong or at an edge.
+// Values of the right type that are valid, invalid or at a bound.
 var (
 	oddStrings = []string{
 		"", "x", "a-b", "A", "a.b", "a_b", "-a", "a/b", "/models/a", " ", "ä", strings.Repeat("a", 63), strings.Repeat("a", 64), strings.Repeat("a", 253),
@@ -23,7 +23,7 @@ var (
 		"1k", "128974848000m"}
 )
 
-// Mutation is any value of about a key's type: one of its Candidates, or an odd one.
+// Mutation returns a random value, mostly of a key's type: one of its Candidates or an unusual one.
 func Mutation(random *rand.Rand, key *Key, cloud string) any {
 	if candidates := Candidates(key, cloud); len(candidates) > 0 && random.IntN(3) > 0 {
 		return candidates[random.IntN(len(candidates))]
@@ -61,7 +61,7 @@ func Mutation(random *rand.Rand, key *Key, cloud string) any {
 	}
 }
 
-// WrongType is a value of another type than a key's.
+// WrongType returns a random value, which mostly has another type than a key's.
 func WrongType(random *rand.Rand) any {
 	return pick(random, []any{"x", "", 1, -1, 0, 1.5, true, false, []any{}, []any{"a"}, []any{1}, map[string]any{}, map[string]any{"a": "b"},
 		map[string]any{"a": 1}, "1", "true", "1.5", "[]", "{}"})
@@ -69,8 +69,8 @@ func WrongType(random *rand.Rand) any {
 
 func pick[T any](random *rand.Rand, values []T) T { return values[random.IntN(len(values))] }
 
-// Valid is a random configuration that the program accepts, for a stack that creates what it needs on a
-// cloud: the least one, with other values for some keys, one or several at a time.
+// Valid returns a random valid configuration of a stack that creates its cluster on a cloud: the minimal one, with other values
+// for one or several keys.
 func Valid(random *rand.Rand, keys []*Key, cloud string) (Given, error) {
 	var scoped []*Key
 	for _, key := range Leaves(keys) {
