@@ -19,10 +19,11 @@ func TestMergeValues(t *testing.T) {
 			map[string]any{"a": map[string]any{"y": map[string]any{"w": 2}}},
 			map[string]any{"a": map[string]any{"x": 1, "y": map[string]any{"z": 1, "w": 2}}},
 		},
-		"lists are replaced":        {map[string]any{"a": []any{1, 2}}, map[string]any{"a": []any{3}}, map[string]any{"a": []any{3}}},
-		"a scalar replaces a map":   {map[string]any{"a": map[string]any{"x": 1}}, map[string]any{"a": 1}, map[string]any{"a": 1}},
-		"a map replaces a scalar":   {map[string]any{"a": 1}, map[string]any{"a": map[string]any{"x": 1}}, map[string]any{"a": map[string]any{"x": 1}}},
-		"null gives a default back": {map[string]any{"a": map[string]any{"x": 1, "y": 2}}, map[string]any{"a": map[string]any{"x": nil}}, map[string]any{"a": map[string]any{"y": 2}}},
+		"lists are replaced":      {map[string]any{"a": []any{1, 2}}, map[string]any{"a": []any{3}}, map[string]any{"a": []any{3}}},
+		"a scalar replaces a map": {map[string]any{"a": map[string]any{"x": 1}}, map[string]any{"a": 1}, map[string]any{"a": 1}},
+		"a map replaces a scalar": {map[string]any{"a": 1}, map[string]any{"a": map[string]any{"x": 1}}, map[string]any{"a": map[string]any{"x": 1}}},
+		"null gives a default back": {map[string]any{"a": map[string]any{"x": 1, "y": 2}}, map[string]any{"a": map[string]any{"x": nil}},
+			map[string]any{"a": map[string]any{"y": 2}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, test.want, mergeValues(test.base, test.extra))

@@ -121,11 +121,13 @@ func TestDCGMExporterRefuses(t *testing.T) {
 		change func(*DCGMExporterArgs)
 		want   string
 	}{
-		"no namespace":                 {func(a *DCGMExporterArgs) { a.Namespace = "" }, "Namespace"},
-		"a source":                     {func(a *DCGMExporterArgs) { a.Metrics.Source = "prayer" }, `source "prayer" not supported (one of: dcgm-chart, managed, simulated)`},
-		"a managed one without a port": {func(a *DCGMExporterArgs) { a.Metrics.Source = providers.Managed; a.Metrics.Managed.Port = "" }, "needs Namespace, PodLabels and Port"},
-		"no interval":                  {func(a *DCGMExporterArgs) { a.ScrapeInterval = 0 }, "ScrapeInterval"},
-		"a toleration":                 {func(a *DCGMExporterArgs) { a.GPU.Tolerations[0].Operator = "Maybe" }, `operator "Maybe"`},
+		"no namespace": {func(a *DCGMExporterArgs) { a.Namespace = "" }, "Namespace"},
+		"a source": {func(a *DCGMExporterArgs) { a.Metrics.Source = "prayer" },
+			`source "prayer" not supported (one of: dcgm-chart, managed, simulated)`},
+		"a managed one without a port": {func(a *DCGMExporterArgs) { a.Metrics.Source = providers.Managed; a.Metrics.Managed.Port = "" },
+			"needs Namespace, PodLabels and Port"},
+		"no interval":  {func(a *DCGMExporterArgs) { a.ScrapeInterval = 0 }, "ScrapeInterval"},
+		"a toleration": {func(a *DCGMExporterArgs) { a.GPU.Tolerations[0].Operator = "Maybe" }, `operator "Maybe"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assertRefused(t, test.want, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {

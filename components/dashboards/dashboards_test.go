@@ -32,7 +32,8 @@ func settings(t *testing.T) telemetry.Settings {
 	require.NoError(t, err)
 	return telemetry.Settings{
 		ServingNamespace: "serving", MonitoringNamespace: "watching", Deployment: "server", Autoscaler: "scaler",
-		Adapter: "adapter", MetricsAPI: "v1beta1.custom.metrics.k8s.io", PrometheusJob: "prometheus", GPUJob: "dcgm-exporter", Signals: catalogue, SignalInterval: 2 * time.Second,
+		Adapter: "adapter", MetricsAPI: "v1beta1.custom.metrics.k8s.io", PrometheusJob: "prometheus", GPUJob: "dcgm-exporter", Signals: catalogue,
+		SignalInterval: 2 * time.Second,
 	}
 }
 

@@ -165,7 +165,8 @@ func unencryptedDisks(in *input) []Violation {
 	var found []Violation
 	in.each(launchTemplate, func(r plan.Resource) {
 		if len(r.List("blockDeviceMappings")) == 0 {
-			found = append(found, broken(r, "blockDeviceMappings", "none: the image and the account decide on the disk's encryption", "state the disk with ebs.encrypted true"))
+			found = append(found, broken(r, "blockDeviceMappings", "none: the image and the account decide on the disk's encryption",
+				"state the disk with ebs.encrypted true"))
 		}
 		for i := range r.List("blockDeviceMappings") {
 			if property := fmt.Sprintf("blockDeviceMappings[%d].ebs.encrypted", i); !r.Bool(property) {
@@ -175,7 +176,8 @@ func unencryptedDisks(in *input) []Violation {
 	})
 	in.each(eksPool, func(r plan.Resource) {
 		if !r.Has("launchTemplate") {
-			found = append(found, broken(r, "launchTemplate", "none: the account's default decides on the disk's encryption", "use a launch template with ebs.encrypted true"))
+			found = append(found, broken(r, "launchTemplate", "none: the account's default decides on the disk's encryption",
+				"use a launch template with ebs.encrypted true"))
 		}
 	})
 	in.each(eksCluster, func(r plan.Resource) {

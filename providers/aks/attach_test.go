@@ -107,7 +107,8 @@ func TestAttachRefuses(t *testing.T) {
 		"no GPU pool": {func(a *Args) { a.GPUPool = nil }, nil,
 			[]string{"no GPU pool with the label nvidia.com/gpu.present=true", "set nodePools.gpu"}},
 		"no label": {func(a *Args) { a.GPUPool = nil }, pools(gpuPoolOf("gpu", "Standard_NC24ads_A100_v4", nil)),
-			[]string{"GPU pool gpu lacks the label", "`az aks nodepool update --resource-group theirs --cluster-name serving --name gpu --labels nvidia.com/gpu.present=true`"}},
+			[]string{"GPU pool gpu lacks the label", "`az aks nodepool update --resource-group theirs --cluster-name serving --name gpu " +
+				"--labels nvidia.com/gpu.present=true`"}},
 		"too few GPUs": {func(a *Args) { a.GPUPool, a.GPUsPerReplica = nil, 2 }, pools(gpuPoolOf("gpu", "Standard_NC24ads_A100_v4", gpuLabels)),
 			[]string{"gpu.perReplica 2: gpu (1)"}},
 		"everything at once": {func(a *Args) { a.GPUPool = nil }, map[string]any{"powerState": map[string]any{"code": "Stopped"}, "disableLocalAccounts": true},

@@ -142,8 +142,8 @@ func (b *builder) newLock(plane *controlPlane, pool *containerservice.AgentPool)
 		"notes": after(pool, fmt.Sprintf("Set by Pulumi with the cluster's deletion protection, for %s and its node pool %s.",
 			b.args.Name, b.args.GPUPoolName)),
 	},
-		// Where the pool is replaced, its id and with it this note is unknown: replacing the lock for
-		// that takes it away before the old pool has to go.
+		// If the pool is replaced, its id and with it this note are unknown. Replacing the lock in that case removes it before
+		// the old pool is deleted.
 		pulumi.ReplaceOnChanges([]string{"notes"}),
 		pulumi.DeleteBeforeReplace(true),
 	)

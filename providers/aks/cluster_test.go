@@ -327,8 +327,8 @@ func TestFirstPreviewKnowsNoCluster(t *testing.T) {
 	assert.Empty(t, r.Called())
 }
 
-// In the preview of an update, Azure's provider knows ids, but no other outputs. The kubeconfig must
-// be known all the same, or no object in the cluster could be compared.
+// In the preview of an update, only ids of Azure's provider are known, no other outputs. The kubeconfig must still be known,
+// because otherwise no object in the cluster could be compared.
 func TestPreviewOfAnUpdateKnowsTheKubeconfig(t *testing.T) {
 	r := &recorder{}
 	_, err := r.run(validArgs(), func(info *pulumi.RunInfo) { info.DryRun = true })

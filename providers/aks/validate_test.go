@@ -53,12 +53,14 @@ func TestValidateRefuses(t *testing.T) {
 		change     func(*Args)
 		key, wants string
 	}{
-		"no name":    {func(a *Args) { a.Name = "" }, "cluster.name", "1 to 63 letters"},
-		"both names": {func(a *Args) { *a = *attachArgs(); a.Name, a.Given = "mine", gives("cluster.name") }, "cluster.name", "no name beside cluster.existing (serving)"},
+		"no name": {func(a *Args) { a.Name = "" }, "cluster.name", "1 to 63 letters"},
+		"both names": {func(a *Args) { *a = *attachArgs(); a.Name, a.Given = "mine", gives("cluster.name") }, "cluster.name",
+			"no name beside cluster.existing (serving)"},
 		"a bad name": {func(a *Args) { a.Name = "serving-" }, "cluster.name", `"serving-": allowed: an AKS cluster's name`},
 
-		"no location":          {func(a *Args) { a.Location = "" }, "aks.location", "an Azure region's name"},
-		"a version that moves": {func(a *Args) { a.KubernetesVersion, a.UpgradeChannel = "1.35", "stable" }, "cluster.kubernetesVersion", `none with aks.upgradeChannel "stable"`},
+		"no location": {func(a *Args) { a.Location = "" }, "aks.location", "an Azure region's name"},
+		"a version that moves": {func(a *Args) { a.KubernetesVersion, a.UpgradeChannel = "1.35", "stable" }, "cluster.kubernetesVersion",
+			`none with aks.upgradeChannel "stable"`},
 		"a node group":         {func(a *Args) { a.NodeResourceGroup = "serving-RG" }, "aks.nodeResourceGroup", "the cluster's own resource group"},
 		"an identity":          {func(a *Args) { a.UserAssignedIdentityID = "me" }, "aks.userAssignedIdentityId", `"me"`},
 		"a subnet":             {func(a *Args) { a.VnetSubnetID = "subnet" }, "aks.vnetSubnetId", `"subnet"`},
@@ -66,8 +68,9 @@ func TestValidateRefuses(t *testing.T) {
 		"pods' network":        {func(a *Args) { a.PodCIDR = "10.244.0.1/16" }, "aks.podCidr", "write 10.244.0.0/16"},
 		"overlap":              {func(a *Args) { a.PodCIDR = "10.0.0.0/8" }, "aks.podCidr", "does not overlap aks.serviceCidr (10.0.0.0/16)"},
 		"services' size":       {func(a *Args) { a.ServiceCIDR = "172.16.0.0/29" }, "aks.serviceCidr", "/12 to /28"},
-		"DNS elsewhere":        {func(a *Args) { a.DNSServiceIP = "10.1.0.10" }, "aks.dnsServiceIP", "a free address of aks.serviceCidr 10.0.0.0/16, such as 10.0.0.10"},
-		"DNS on the first":     {func(a *Args) { a.DNSServiceIP = "10.0.0.1" }, "aks.dnsServiceIP", "a free address"},
+		"DNS elsewhere": {func(a *Args) { a.DNSServiceIP = "10.1.0.10" }, "aks.dnsServiceIP",
+			"a free address of aks.serviceCidr 10.0.0.0/16, such as 10.0.0.10"},
+		"DNS on the first": {func(a *Args) { a.DNSServiceIP = "10.0.0.1" }, "aks.dnsServiceIP", "a free address"},
 
 		"everyone unasked":    {func(a *Args) { a.APIAccessCIDRs = nil }, "cluster.apiAccessCidrs", "203.0.113.7/32"},
 		"an empty list":       {func(a *Args) { a.APIAccessCIDRs = []string{} }, "cluster.apiAccessCidrs", "at least one network"},

@@ -19,8 +19,8 @@ const (
 	// gpuLabel is what the charts of NVIDIA and our own selector look for. The AL2023 image may set it
 	// itself; stating it does not depend on that.
 	gpuLabel = "nvidia.com/gpu.present"
-	// acceleratorLabel tells cluster-autoscaler that a node will have GPUs, so that it waits for the
-	// device plugin in place of adding a second node.
+	// acceleratorLabel marks nodes that will have GPUs for cluster-autoscaler, so that it waits for the device plugin instead of
+	// adding a second node.
 	acceleratorLabel = "k8s.amazonaws.com/accelerator"
 
 	// aggregatedAPIPort is open to the control plane like every port: nodes carry the security group

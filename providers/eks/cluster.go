@@ -136,7 +136,7 @@ func (b *builder) newAccess(cluster *eks.Cluster, kind, policy, principal string
 
 var notInName = regexp.MustCompile(`[^0-9A-Za-z]+`)
 
-// principalName returns the part of an ARN that tells principals apart: account, kind and path.
+// principalName returns the part of an ARN that identifies the principal: account, kind and path.
 func principalName(arn string) string {
 	_, rest, _ := strings.Cut(arn, ":iam::")
 	return notInName.ReplaceAllString(rest, "-")

@@ -21,8 +21,8 @@ func (a *Args) login() string {
 	return command
 }
 
-// kubeconfig returns the kubeconfig as a secret, not for a token, which it does not have, but because it tells where the
-// cluster is and who may enter.
+// kubeconfig returns the kubeconfig as a secret. It contains no token, but it reveals the cluster's endpoint and the role
+// that has access.
 func (b *builder) kubeconfig(plane *controlPlane) pulumi.StringOutput {
 	content := pulumi.All(plane.arn, plane.endpoint, plane.certificateAuthority).ApplyT(func(outputs []any) (string, error) {
 		return b.args.kubeconfigOf(outputs[0].(string), outputs[1].(string), outputs[2].(string))

@@ -162,9 +162,9 @@ func (b *builder) associate(suffix string, subnet *ec2.Subnet, table *ec2.RouteT
 	return association, nil
 }
 
-// newNAT registers a NAT gateway in a public subnet, after what takes it to the internet: on destroy,
-// nodes and the volume driver on them use it to the end, and AWS refuses to detach an internet
-// gateway while addresses in the VPC are mapped.
+// newNAT registers a NAT gateway in a public subnet. The gateway depends on the resources of its route to the internet: on
+// destroy, nodes and their volume driver use it until they are deleted, and AWS refuses to detach an internet gateway while
+// addresses in the VPC are mapped.
 func (b *builder) newNAT(letter string, public *ec2.Subnet, internet ...pulumi.Resource) (pulumi.StringInput, error) {
 	suffix := "nat-" + letter
 	address, err := ec2.NewEip(b.ctx, b.resourceName(suffix), &ec2.EipArgs{

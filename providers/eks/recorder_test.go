@@ -12,7 +12,7 @@ import (
 	"vllm-autoscaling/providers/providertest"
 )
 
-// Types as the engine knows them.
+// Resource types, as the engine names them.
 const (
 	clusterType       = "aws:eks/cluster:Cluster"
 	nodeGroupType     = "aws:eks/nodeGroup:NodeGroup"

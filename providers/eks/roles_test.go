@@ -29,11 +29,13 @@ func TestRoles(t *testing.T) {
 		actions  []string
 		policies []string
 	}{
-		"llm-cluster":     {"eks.amazonaws.com", []string{"sts:AssumeRole"}, []string{"AmazonEKSClusterPolicy"}},
-		"llm-system-node": {"ec2.amazonaws.com", []string{"sts:AssumeRole"}, []string{"AmazonEC2ContainerRegistryPullOnly", "AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy"}},
-		"llm-gpu-node":    {"ec2.amazonaws.com", []string{"sts:AssumeRole"}, []string{"AmazonEC2ContainerRegistryPullOnly", "AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy"}},
-		"llm-ebs-csi":     {"pods.eks.amazonaws.com", []string{"sts:AssumeRole", "sts:TagSession"}, []string{"service-role/AmazonEBSCSIDriverPolicy"}},
-		"llm-autoscaler":  {"pods.eks.amazonaws.com", []string{"sts:AssumeRole", "sts:TagSession"}, nil},
+		"llm-cluster": {"eks.amazonaws.com", []string{"sts:AssumeRole"}, []string{"AmazonEKSClusterPolicy"}},
+		"llm-system-node": {"ec2.amazonaws.com", []string{"sts:AssumeRole"}, []string{"AmazonEC2ContainerRegistryPullOnly", "AmazonEKSWorkerNodePolicy",
+			"AmazonEKS_CNI_Policy"}},
+		"llm-gpu-node": {"ec2.amazonaws.com", []string{"sts:AssumeRole"}, []string{"AmazonEC2ContainerRegistryPullOnly", "AmazonEKSWorkerNodePolicy",
+			"AmazonEKS_CNI_Policy"}},
+		"llm-ebs-csi":    {"pods.eks.amazonaws.com", []string{"sts:AssumeRole", "sts:TagSession"}, []string{"service-role/AmazonEBSCSIDriverPolicy"}},
+		"llm-autoscaler": {"pods.eks.amazonaws.com", []string{"sts:AssumeRole", "sts:TagSession"}, nil},
 	} {
 		trust := policyOf(t, plain(r.One(t, roleType, name))["assumeRolePolicy"])
 		assert.Equal(t, []statement{{Effect: "Allow", Action: want.actions, Principal: map[string]string{"Service": want.service}}}, trust, name)

@@ -92,7 +92,8 @@ func TestValidateRefuses(t *testing.T) {
 		"ARM GPU": {func(a *Args) {
 			a.GPUPool.MachineType, a.GPUPool.Accelerator, a.GPUPool.GPUsPerNode = "g5g.xlarge", "x", 1
 		}, "nodePools.gpu.machineType", "ARM"},
-		"no GPU":              {func(a *Args) { a.GPUPool.MachineType = "m6i.large" }, "nodePools.gpu.machineType", "set nodePools.gpu.accelerator and nodePools.gpu.gpusPerNode"},
+		"no GPU": {func(a *Args) { a.GPUPool.MachineType = "m6i.large" }, "nodePools.gpu.machineType",
+			"set nodePools.gpu.accelerator and nodePools.gpu.gpusPerNode"},
 		"another accelerator": {func(a *Args) { a.GPUPool.Accelerator = "nvidia-a10g" }, "nodePools.gpu.accelerator", "carries nvidia-l4"},
 		"another number":      {func(a *Args) { a.GPUPool.GPUsPerNode = 4 }, "nodePools.gpu.gpusPerNode", "1, what"},
 		"idle time":           {func(a *Args) { a.IdleTime = 1500 * time.Millisecond }, "eks.idleTime", "whole seconds"},

@@ -77,9 +77,12 @@ func TestAttachToGPUNodesThatAreThere(t *testing.T) {
 		choice, want string
 		pools        []any
 	}{
-		"the only kind":   {"", "nvidia-l4", []any{gpuPoolOf("a", "nvidia-l4", 1, "LATEST", gpuTaint, dedicated), gpuPoolOf("b", "nvidia-l4", 1, "DEFAULT", dedicated)}},
-		"the chosen kind": {"nvidia-h100-80gb", "nvidia-h100-80gb", []any{gpuPoolOf("a", "nvidia-l4", 1, "LATEST"), gpuPoolOf("b", "nvidia-h100-80gb", 8, "DEFAULT", dedicated)}},
-		"with a driver":   {"", "nvidia-l4", []any{gpuPoolOf("a", "nvidia-l4", 1, "LATEST", dedicated), gpuPoolOf("b", "nvidia-tesla-t4", 1, "INSTALLATION_DISABLED")}},
+		"the only kind": {"", "nvidia-l4", []any{gpuPoolOf("a", "nvidia-l4", 1, "LATEST", gpuTaint, dedicated),
+			gpuPoolOf("b", "nvidia-l4", 1, "DEFAULT", dedicated)}},
+		"the chosen kind": {"nvidia-h100-80gb", "nvidia-h100-80gb", []any{gpuPoolOf("a", "nvidia-l4", 1, "LATEST"),
+			gpuPoolOf("b", "nvidia-h100-80gb", 8, "DEFAULT", dedicated)}},
+		"with a driver": {"", "nvidia-l4", []any{gpuPoolOf("a", "nvidia-l4", 1, "LATEST", dedicated),
+			gpuPoolOf("b", "nvidia-tesla-t4", 1, "INSTALLATION_DISABLED")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := validArgs()
@@ -114,18 +117,21 @@ func TestAttachRefusesAClusterThatLacksSomething(t *testing.T) {
 		"DCGM off": {with(func(c object) {
 			c["monitoringConfigs"] = []any{object{"enableComponents": []any{"SYSTEM_COMPONENTS", "APISERVER"}}}
 		}), false, 1,
-			[]string{"component DCGM is off", "gcloud container clusters update theirs --project my-project --location us-central1 --monitoring=DCGM,SYSTEM,API_SERVER"}},
-		"no monitoring": {with(func(c object) { delete(c, "monitoringConfigs") }), false, 1, []string{"SYSTEM_COMPONENTS and DCGM is off", "--monitoring=SYSTEM,DCGM"}},
-		"old":           {with(func(c object) { c["masterVersion"] = "1.29.8-gke.1211000" }), false, 1, []string{"1.29.8-gke.1211000", "1.30.1-gke.1204000"}},
-		"no identity":   {with(func(c object) { delete(c, "workloadIdentityConfigs") }), false, 1, []string{"--workload-pool=my-project.svc.id.goog"}},
-		"route based":   {with(func(c object) { c["networkingMode"] = "ROUTES" }), false, 1, []string{"ROUTES", "VPC-native"}},
-		"not up yet":    {with(func(c object) { c["endpoint"] = "" }), false, 1, []string{"no endpoint"}},
-		"several":       {with(func(c object) { c["networkingMode"] = "ROUTES"; delete(c, "monitoringConfigs") }), false, 1, []string{"ROUTES", "DCGM"}},
-		"no GPU nodes":  {existingCluster(), true, 1, []string{"no node pool with at least 1 GPUs", "nodePools.gpu"}},
-		"too few GPUs":  {pools(gpuPoolOf("a", "nvidia-l4", 1, "LATEST")), true, 2, []string{"no node pool with at least 2 GPUs"}},
-		"no driver":     {pools(gpuPoolOf("a", "nvidia-l4", 1, "")), true, 1, []string{"driver", "node pool a", "gpu-driver-version=default"}},
-		"driver off":    {pools(gpuPoolOf("a", "nvidia-l4", 1, "INSTALLATION_DISABLED")), true, 1, []string{"driver", "node pool a"}},
-		"two kinds":     {pools(gpuPoolOf("a", "nvidia-l4", 1, "LATEST"), gpuPoolOf("b", "nvidia-a100-80gb", 1, "LATEST")), true, 1, []string{"gke.existingAccelerator", "nvidia-a100-80gb, nvidia-l4"}},
+			[]string{"component DCGM is off", "gcloud container clusters update theirs --project my-project --location us-central1 " +
+				"--monitoring=DCGM,SYSTEM,API_SERVER"}},
+		"no monitoring": {with(func(c object) { delete(c, "monitoringConfigs") }), false, 1, []string{"SYSTEM_COMPONENTS and DCGM is off",
+			"--monitoring=SYSTEM,DCGM"}},
+		"old":          {with(func(c object) { c["masterVersion"] = "1.29.8-gke.1211000" }), false, 1, []string{"1.29.8-gke.1211000", "1.30.1-gke.1204000"}},
+		"no identity":  {with(func(c object) { delete(c, "workloadIdentityConfigs") }), false, 1, []string{"--workload-pool=my-project.svc.id.goog"}},
+		"route based":  {with(func(c object) { c["networkingMode"] = "ROUTES" }), false, 1, []string{"ROUTES", "VPC-native"}},
+		"not up yet":   {with(func(c object) { c["endpoint"] = "" }), false, 1, []string{"no endpoint"}},
+		"several":      {with(func(c object) { c["networkingMode"] = "ROUTES"; delete(c, "monitoringConfigs") }), false, 1, []string{"ROUTES", "DCGM"}},
+		"no GPU nodes": {existingCluster(), true, 1, []string{"no node pool with at least 1 GPUs", "nodePools.gpu"}},
+		"too few GPUs": {pools(gpuPoolOf("a", "nvidia-l4", 1, "LATEST")), true, 2, []string{"no node pool with at least 2 GPUs"}},
+		"no driver":    {pools(gpuPoolOf("a", "nvidia-l4", 1, "")), true, 1, []string{"driver", "node pool a", "gpu-driver-version=default"}},
+		"driver off":   {pools(gpuPoolOf("a", "nvidia-l4", 1, "INSTALLATION_DISABLED")), true, 1, []string{"driver", "node pool a"}},
+		"two kinds": {pools(gpuPoolOf("a", "nvidia-l4", 1, "LATEST"), gpuPoolOf("b", "nvidia-a100-80gb", 1, "LATEST")), true, 1,
+			[]string{"gke.existingAccelerator", "nvidia-a100-80gb, nvidia-l4"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := validArgs()

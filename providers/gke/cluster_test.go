@@ -329,8 +329,8 @@ func TestClusterSaysWhatGKEIs(t *testing.T) {
 	assert.Nil(t, cluster.NodeAutoscaler)
 }
 
-// The first preview knows nothing that the cloud hands out, and must not take that for a cluster
-// without an endpoint. Mocks cannot carry an unknown secret, so the output is looked at by itself.
+// In the first preview the cloud's outputs are unknown, which must not be treated as a cluster without an endpoint. Mocks do
+// not support unknown secrets, so the test checks the output alone.
 func TestKubeconfigOfAnUnknownCluster(t *testing.T) {
 	unknown := pulumi.UnsafeUnknownOutput(nil).ApplyT(func(any) string { return "" }).(pulumi.StringOutput)
 	result, err := internals.UnsafeAwaitOutput(context.Background(), validArgs().kubeconfigOf(unknown, unknown.ToStringPtrOutput()))

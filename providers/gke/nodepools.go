@@ -75,8 +75,8 @@ func (b *builder) newGPUPool(cluster pulumi.StringInput, identity *nodeIdentity,
 		settings.poolName = a.Name + "-gpu"
 	}
 	if !a.LeaveGPUTaintToGKE {
-		// GKE adds this taint by itself only where a pool without GPUs was there before. Declared, it
-		// does not hang on that; GKE takes exactly this key, value and effect for its own.
+		// GKE adds this taint automatically only if a pool without GPUs exists. Declaring it removes that dependency; GKE
+		// treats exactly this key, value and effect as its own.
 		settings.taints = container.NodePoolNodeConfigTaintArray{container.NodePoolNodeConfigTaintArgs{
 			Key: pulumi.String(gpuResource), Value: pulumi.String(gpuTaintValue), Effect: pulumi.String("NO_SCHEDULE"),
 		}}

@@ -63,8 +63,9 @@ func TestValidateRefuses(t *testing.T) {
 		"no machine":                {func(a *Args) { a.GPUPool.MachineType = "" }, "nodePools.gpu.machineType", "a machine type such as"},
 		"no pool":                   {func(a *Args) { a.GPUPool = nil }, "nodePools.gpu.create", "cluster.existing"},
 		"accelerator":               {func(a *Args) { a.GPUPool.Accelerator = "nvidia-k80" }, "nodePools.gpu.accelerator", "one of: nvidia-l4, "},
-		"machine without it":        {func(a *Args) { a.GPUPool.MachineType = "e2-standard-4" }, "nodePools.gpu.machineType", "carries nvidia-l4 (one of: g2-standard-4, g2-standard-8, "},
-		"N1 GPU elsewhere":          {func(a *Args) { a.GPUPool.Accelerator = "nvidia-t4" }, "nodePools.gpu.machineType", "can carry nvidia-t4: an n1 machine type"},
+		"machine without it": {func(a *Args) { a.GPUPool.MachineType = "e2-standard-4" }, "nodePools.gpu.machineType",
+			"carries nvidia-l4 (one of: g2-standard-4, g2-standard-8, "},
+		"N1 GPU elsewhere": {func(a *Args) { a.GPUPool.Accelerator = "nvidia-t4" }, "nodePools.gpu.machineType", "can carry nvidia-t4: an n1 machine type"},
 		"number on N1": {func(a *Args) {
 			a.GPUPool.MachineType, a.GPUPool.Accelerator, a.GPUPool.GPUsPerNode = "n1-standard-8", "nvidia-t4", 3
 		}, "nodePools.gpu.gpusPerNode", "a number of nvidia-t4 that a machine can carry (one of: 1 2 4)"},

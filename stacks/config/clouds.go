@@ -24,13 +24,13 @@ const (
 	CloudAKS = aks.Name
 )
 
-// clouds is the table of all places that a stack can run on. The first one is what an unknown cloud's error proposes.
+// clouds is the table of the clouds that a stack can run on. The error for an unknown cloud proposes the first one.
 var clouds = []providers.Cloud{existing.Cloud(), gke.Cloud(), eks.Cloud(), aks.Cloud()}
 
-// Clouds lists the names of all places that a stack can run on.
+// Clouds lists the names of the clouds that a stack can run on.
 var Clouds = strings.Fields(namesOf(func(providers.Cloud) bool { return true }))
 
-// FindCloud returns the cloud of a name; false where there is none.
+// FindCloud returns the cloud with the given name, and whether there is one.
 func FindCloud(name string) (providers.Cloud, bool) {
 	for _, cloud := range clouds {
 		if cloud.Name == name {
@@ -40,7 +40,7 @@ func FindCloud(name string) (providers.Cloud, bool) {
 	return providers.Cloud{}, false
 }
 
-// NodePools are the nodes that a cloud makes.
+// NodePools configures the node pools that the cloud creates.
 type NodePools struct {
 	// System runs everything but the model. Zero values mean the provider package's defaults.
 	System SystemPool `key:"system" when:"create"`
@@ -48,7 +48,7 @@ type NodePools struct {
 	GPU GPUPool `key:"gpu"`
 }
 
-// SystemPool is the pool for everything but the model.
+// SystemPool configures the node pool of everything but the model.
 type SystemPool struct {
 	// MachineType is the cloud's name of the machine.
 	MachineType string `key:"machineType" default:"$nodePools.system.machineType" example:"$nodePools.system.machineType"`
@@ -63,7 +63,7 @@ type SystemPool struct {
 	Zones []string `key:"zones" unset:"the cloud's choice; eks: all of eks.zones" example:"$nodePools.system.zones"`
 }
 
-// GPUPool is the pool for the model. Accelerator, MachineType and GPUsPerNode follow from each other.
+// GPUPool configures the node pool of the model. Accelerator, MachineType and GPUsPerNode follow from each other.
 type GPUPool struct {
 	// Create is false to use the GPU nodes that the cluster has.
 	Create bool `key:"create" when:"attach"`
@@ -90,28 +90,28 @@ type GPUPool struct {
 }
 
 const (
-	// defaultGPUMin is 1 and not 0, because the HPA always wants one replica: a missing quota then shows
-	// up when the pool is made, and not as a pod that waits.
+	// defaultGPUMin is 1 and not 0, because the HPA never goes below one replica: a missing quota then fails the
+	// creation of the pool instead of leaving a pod pending.
 	defaultGPUMin, defaultGPUMax = 1, 4
 )
 
-// cloud returns the stack's cloud; an unknown one has the zero value, which makes no nodes and has no machines.
+// cloud returns the stack's cloud, or for an unknown one the zero value, which creates no nodes and has no machine types.
 func (c *Config) cloud() providers.Cloud {
 	found, _ := FindCloud(c.Cloud)
 	return found
 }
 
-// onCloud reports whether the stack runs on a cloud, which makes nodes.
+// onCloud reports whether the stack runs on a cloud that creates nodes.
 func (c *Config) onCloud() bool { return c.cloud().MakesNodes }
 
-// attaches reports whether the cluster is there already.
+// attaches reports whether the stack uses an existing cluster.
 func (c *Config) attaches() bool { return c.Cluster.Existing != "" }
 
-// createsGPUPool reports whether the stack makes GPU nodes.
+// createsGPUPool reports whether the stack creates the GPU node pool.
 func (c *Config) createsGPUPool() bool { return c.onCloud() && c.NodePools.GPU.Create }
 
-// applyCloudDefaults fills in what the checks below need to know of a cloud's cluster. The rest keeps
-// its zero value, which the provider packages replace.
+// applyCloudDefaults sets the defaults of a cloud's cluster that the checks need. The other fields keep their zero value,
+// which the provider packages replace.
 func (c *Config) applyCloudDefaults(given keySet) {
 	orDefault(given, "cluster.name", &c.Cluster.Name, defaultClusterName(c.Project, c.Stack))
 	pool := &c.NodePools.GPU
@@ -153,8 +153,8 @@ func defaultClusterName(project, stack string) string {
 	return "vllm-" + stack
 }
 
-// machinesWith lists the machine types of the stack's cloud that carry enough of an accelerator for
-// a replica, the smallest first.
+// machinesWith lists the machine types of the stack's cloud that have enough GPUs of an accelerator for a replica, smallest
+// first.
 func (c *Config) machinesWith(accelerator string) []string {
 	var types []string
 	for _, machine := range c.cloud().Machines.With(accelerator) {

@@ -19,7 +19,7 @@ import (
 	"vllm-autoscaling/providers/gke"
 )
 
-// onCloud is the least that a stack of a cloud needs, and more.
+// onCloud returns the minimal configuration of a stack that creates a cluster, with more keys.
 func onCloud(cloud string, more map[string]any) map[string]any {
 	keys := map[string]any{"cloud": cloud, "huggingFaceToken": hidden("hf_token"), "cluster.apiAccessCidrs": []any{"203.0.113.7/32"}}
 	maps.Copy(keys, map[string]map[string]any{
@@ -31,7 +31,7 @@ func onCloud(cloud string, more map[string]any) map[string]any {
 	return keys
 }
 
-// attached is the least that a stack on an existing cluster needs, and more.
+// attached returns the minimal configuration of a stack on an existing cluster, with more keys.
 func attached(cloud string, more map[string]any) map[string]any {
 	keys := onCloud(cloud, map[string]any{"cluster.existing": "theirs"})
 	delete(keys, "cluster.apiAccessCidrs")
@@ -79,11 +79,15 @@ func TestDefaultsOfClouds(t *testing.T) {
 		keys  map[string]any
 		want  GPUPool
 	}{
-		"by machine":     {CloudGKE, map[string]any{"nodePools.gpu.machineType": "a2-ultragpu-2g"}, GPUPool{Accelerator: "nvidia-a100-80gb", MachineType: "a2-ultragpu-2g", GPUsPerNode: 2}},
-		"by accelerator": {CloudEKS, map[string]any{"nodePools.gpu.accelerator": "nvidia-l40s"}, GPUPool{Accelerator: "nvidia-l40s", MachineType: "g6e.xlarge", GPUsPerNode: 1}},
-		"by replica":     {CloudGKE, map[string]any{"gpu.perReplica": 2}, GPUPool{Accelerator: "nvidia-l4", MachineType: "g2-standard-24", GPUsPerNode: 2}},
-		"unknown type":   {CloudEKS, map[string]any{"nodePools.gpu.machineType": "g9.xlarge", "nodePools.gpu.accelerator": "nvidia-x1", "nodePools.gpu.gpusPerNode": 1}, GPUPool{Accelerator: "nvidia-x1", MachineType: "g9.xlarge", GPUsPerNode: 1}},
-		"any case":       {CloudAKS, map[string]any{"nodePools.gpu.machineType": "Standard_nc48ads_a100_v4"}, GPUPool{Accelerator: "nvidia-a100-80gb", MachineType: "Standard_nc48ads_a100_v4", GPUsPerNode: 2}},
+		"by machine": {CloudGKE, map[string]any{"nodePools.gpu.machineType": "a2-ultragpu-2g"},
+			GPUPool{Accelerator: "nvidia-a100-80gb", MachineType: "a2-ultragpu-2g", GPUsPerNode: 2}},
+		"by accelerator": {CloudEKS, map[string]any{"nodePools.gpu.accelerator": "nvidia-l40s"},
+			GPUPool{Accelerator: "nvidia-l40s", MachineType: "g6e.xlarge", GPUsPerNode: 1}},
+		"by replica": {CloudGKE, map[string]any{"gpu.perReplica": 2}, GPUPool{Accelerator: "nvidia-l4", MachineType: "g2-standard-24", GPUsPerNode: 2}},
+		"unknown type": {CloudEKS, map[string]any{"nodePools.gpu.machineType": "g9.xlarge", "nodePools.gpu.accelerator": "nvidia-x1",
+			"nodePools.gpu.gpusPerNode": 1}, GPUPool{Accelerator: "nvidia-x1", MachineType: "g9.xlarge", GPUsPerNode: 1}},
+		"any case": {CloudAKS, map[string]any{"nodePools.gpu.machineType": "Standard_nc48ads_a100_v4"},
+			GPUPool{Accelerator: "nvidia-a100-80gb", MachineType: "Standard_nc48ads_a100_v4", GPUsPerNode: 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pool := read(t, test.cloud, onCloud(test.cloud, test.keys)).NodePools.GPU
@@ -98,7 +102,7 @@ func (c *Config) renamed(stack string) string { return defaultClusterName(c.Proj
 // ownKeys returns the keys of a stack's own cloud.
 func ownKeys(c *Config) any { return c.CloudKeys[c.Cloud] }
 
-// A cloud's package gets every key: the shared ones as a request, its own as they are.
+// TestRequest checks that a cloud's package receives every key: the shared ones in the request, its own unchanged.
 func TestRequest(t *testing.T) {
 	c := read(t, CloudGKE, onCloud(CloudGKE, map[string]any{
 		"cluster.name": "prod", "cluster.deletionProtection": true, "monitoring.storageClass": "fast",
@@ -196,7 +200,7 @@ func TestOwnKeysOfClouds(t *testing.T) {
 		}))))
 }
 
-// Each rule is broken once, which must give one problem of the right key, and says what to do.
+// TestRulesOfClouds breaks each rule once and expects one problem with the right key and fix.
 func TestRulesOfClouds(t *testing.T) {
 	without := func(keys map[string]any, key string) map[string]any {
 		delete(keys, key)
@@ -208,32 +212,47 @@ func TestRulesOfClouds(t *testing.T) {
 		key   string
 		says  []string
 	}{
-		// Where a key has a meaning.
-		"another cloud's object":  {CloudGKE, onCloud(CloudGKE, map[string]any{"eks.region": "us-east-1", "eks.profile": "x"}), "eks", []string{"only with cloud eks; this stack's cloud is gke", "remove"}},
-		"a cloud's key on local":  {CloudLocal, map[string]any{"cluster.deletionProtection": true}, "cluster.deletionProtection", []string{"gke, eks, aks", "local"}},
-		"node pools on local":     {CloudLocal, map[string]any{"nodePools.gpu.maxNodes": 2}, "nodePools", []string{"gke, eks, aks"}},
-		"kubeconfig on a cloud":   {CloudAKS, onCloud(CloudAKS, map[string]any{"cluster.kubeconfig": "x"}), "cluster.kubeconfig", []string{"only with cloud local", "how to reach"}},
-		"version on GKE":          {CloudGKE, onCloud(CloudGKE, map[string]any{"cluster.kubernetesVersion": "1.34"}), "cluster.kubernetesVersion", []string{"eks, aks", "gke.releaseChannel"}},
-		"selector on a cloud":     {CloudEKS, onCloud(CloudEKS, map[string]any{"gpu.nodeSelector": map[string]any{"a": "b"}}), "gpu.nodeSelector", []string{"vllm.nodeSelector"}},
-		"tolerations on a cloud":  {CloudEKS, onCloud(CloudEKS, map[string]any{"gpu.tolerations": []any{map[string]any{"operator": "Exists"}}}), "gpu.tolerations", []string{"GPU pool"}},
+		// Scopes.
+		"another cloud's object": {CloudGKE, onCloud(CloudGKE, map[string]any{"eks.region": "us-east-1", "eks.profile": "x"}), "eks",
+			[]string{"only with cloud eks; this stack's cloud is gke", "remove"}},
+		"a cloud's key on local": {CloudLocal, map[string]any{"cluster.deletionProtection": true}, "cluster.deletionProtection", []string{"gke, eks, aks", "local"}},
+		"node pools on local":    {CloudLocal, map[string]any{"nodePools.gpu.maxNodes": 2}, "nodePools", []string{"gke, eks, aks"}},
+		"kubeconfig on a cloud": {CloudAKS, onCloud(CloudAKS, map[string]any{"cluster.kubeconfig": "x"}), "cluster.kubeconfig",
+			[]string{"only with cloud local", "how to reach"}},
+		"version on GKE": {CloudGKE, onCloud(CloudGKE, map[string]any{"cluster.kubernetesVersion": "1.34"}), "cluster.kubernetesVersion",
+			[]string{"eks, aks", "gke.releaseChannel"}},
+		"selector on a cloud": {CloudEKS, onCloud(CloudEKS, map[string]any{"gpu.nodeSelector": map[string]any{"a": "b"}}), "gpu.nodeSelector",
+			[]string{"vllm.nodeSelector"}},
+		"tolerations on a cloud": {CloudEKS, onCloud(CloudEKS, map[string]any{"gpu.tolerations": []any{map[string]any{"operator": "Exists"}}}),
+			"gpu.tolerations", []string{"GPU pool"}},
 		"metrics on a cloud":      {CloudGKE, onCloud(CloudGKE, map[string]any{"gpu.metrics": "dcgm-chart"}), "gpu.metrics", []string{"cloud decides"}},
 		"adapter port on a cloud": {CloudGKE, onCloud(CloudGKE, map[string]any{"autoscaling.adapterPort": 6443}), "autoscaling.adapterPort", []string{"10250"}},
-		"creating, attached":      {CloudEKS, attached(CloudEKS, map[string]any{"eks.vpcCidr": "10.0.0.0/16"}), "eks.vpcCidr", []string{`existing cluster "theirs"`, "or cluster.existing"}},
-		"system pool, attached":   {CloudGKE, attached(CloudGKE, map[string]any{"nodePools.system.maxNodes": 3}), "nodePools.system", []string{"stays its owner's"}},
-		"access, attached":        {CloudGKE, attached(CloudGKE, map[string]any{"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}}), "cluster.apiAccessCidrs", []string{"stays its owner's"}},
-		"name, attached":          {CloudEKS, attached(CloudEKS, map[string]any{"cluster.name": "mine"}), "cluster.name", []string{"cluster.existing"}},
-		"attaching, created":      {CloudAKS, onCloud(CloudAKS, map[string]any{"aks.devicePluginInstalled": true}), "aks.devicePluginInstalled", []string{"set cluster.existing"}},
-		"no GPU pool, created":    {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.create": false}), "nodePools.gpu.create", []string{"set cluster.existing"}},
-		"simulated GPUs":          {CloudGKE, onCloud(CloudGKE, map[string]any{"gpu.mode": "simulated"}), "gpu.mode", []string{"stand idle", "cloud local"}},
-		// What has to be given.
-		"nobody may reach it":   {CloudGKE, without(onCloud(CloudGKE, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs", []string{"203.0.113.7/32", "0.0.0.0/0 opens it to everyone"}},
-		"nobody on EKS":         {CloudEKS, without(onCloud(CloudEKS, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs", []string{"pulumi config set --path"}},
-		"nobody on AKS":         {CloudAKS, without(onCloud(CloudAKS, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs", []string{"pulumi config set --path"}},
-		"empty list on GKE":     {CloudGKE, onCloud(CloudGKE, map[string]any{"cluster.apiAccessCidrs": []any{}}), "cluster.apiAccessCidrs", []string{"nobody could reach the API server"}},
-		"project":               {CloudGKE, without(onCloud(CloudGKE, nil), "gke.project"), "gke.project", []string{"project ID", "docs/gke.md"}},
-		"region":                {CloudEKS, without(onCloud(CloudEKS, map[string]any{"eks.region": "us-east", "eks.subnetIds": []any{"subnet-a", "subnet-b"}}), "eks.zones"), "eks.region", []string{"an AWS region such as eu-central-1"}},
-		"location":              {CloudAKS, without(onCloud(CloudAKS, nil), "aks.location"), "aks.location", []string{"Azure region"}},
-		"zones of the GPUs":     {CloudGKE, onCloud(CloudGKE, map[string]any{"gke.location": "us-central1"}), "nodePools.gpu.zones", []string{"not every zone has every GPU"}},
+		"creating, attached": {CloudEKS, attached(CloudEKS, map[string]any{"eks.vpcCidr": "10.0.0.0/16"}), "eks.vpcCidr",
+			[]string{`existing cluster "theirs"`, "or cluster.existing"}},
+		"system pool, attached": {CloudGKE, attached(CloudGKE, map[string]any{"nodePools.system.maxNodes": 3}), "nodePools.system", []string{"stays its owner's"}},
+		"access, attached": {CloudGKE, attached(CloudGKE, map[string]any{"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}}),
+			"cluster.apiAccessCidrs", []string{"stays its owner's"}},
+		"name, attached": {CloudEKS, attached(CloudEKS, map[string]any{"cluster.name": "mine"}), "cluster.name", []string{"cluster.existing"}},
+		"attaching, created": {CloudAKS, onCloud(CloudAKS, map[string]any{"aks.devicePluginInstalled": true}), "aks.devicePluginInstalled",
+			[]string{"set cluster.existing"}},
+		"no GPU pool, created": {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.create": false}), "nodePools.gpu.create",
+			[]string{"set cluster.existing"}},
+		"simulated GPUs": {CloudGKE, onCloud(CloudGKE, map[string]any{"gpu.mode": "simulated"}), "gpu.mode", []string{"stand idle", "cloud local"}},
+		// Required keys.
+		"nobody may reach it": {CloudGKE, without(onCloud(CloudGKE, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs",
+			[]string{"203.0.113.7/32", "0.0.0.0/0 opens it to everyone"}},
+		"nobody on EKS": {CloudEKS, without(onCloud(CloudEKS, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs",
+			[]string{"pulumi config set --path"}},
+		"nobody on AKS": {CloudAKS, without(onCloud(CloudAKS, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs",
+			[]string{"pulumi config set --path"}},
+		"empty list on GKE": {CloudGKE, onCloud(CloudGKE, map[string]any{"cluster.apiAccessCidrs": []any{}}), "cluster.apiAccessCidrs",
+			[]string{"nobody could reach the API server"}},
+		"project": {CloudGKE, without(onCloud(CloudGKE, nil), "gke.project"), "gke.project", []string{"project ID", "docs/gke.md"}},
+		"region": {CloudEKS, without(onCloud(CloudEKS, map[string]any{"eks.region": "us-east",
+			"eks.subnetIds": []any{"subnet-a", "subnet-b"}}), "eks.zones"), "eks.region", []string{"an AWS region such as eu-central-1"}},
+		"location": {CloudAKS, without(onCloud(CloudAKS, nil), "aks.location"), "aks.location", []string{"Azure region"}},
+		"zones of the GPUs": {CloudGKE, onCloud(CloudGKE, map[string]any{"gke.location": "us-central1"}), "nodePools.gpu.zones",
+			[]string{"not every zone has every GPU"}},
 		"zones of the VPC":      {CloudEKS, without(onCloud(CloudEKS, nil), "eks.zones"), "eks.zones", []string{"2 to 4"}},
 		"group of the existing": {CloudAKS, without(attached(CloudAKS, nil), "aks.resourceGroup"), "aks.resourceGroup", []string{`existing cluster "theirs"`}},
 		"Autopilot":             {CloudGKE, onCloud(CloudGKE, map[string]any{"gke.autopilot": true}), "gke.autopilot", []string{"one of: false", "Standard"}},
@@ -241,34 +260,54 @@ func TestRulesOfClouds(t *testing.T) {
 		"no nodes":              {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.maxNodes": 0}), "nodePools.gpu.maxNodes", []string{"1 or more"}},
 		"negative nodes":        {CloudAKS, onCloud(CloudAKS, map[string]any{"nodePools.gpu.minNodes": -1}), "nodePools.gpu.minNodes", []string{"0 or more nodes"}},
 		"disk":                  {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.diskGiB": 59}), "nodePools.gpu.diskGiB", []string{"at least 60 GiB"}},
-		"image of the nodes":    {CloudEKS, onCloud(CloudEKS, map[string]any{"eks.amiType": "AL2_x86_64_GPU"}), "eks.amiType", []string{eks.AL2023, eks.Bottlerocket}},
-		"Entra that is off":     {CloudAKS, onCloud(CloudAKS, map[string]any{"aks.entra.enableAzureRBAC": true}), "aks.entra.enabled", []string{"aks.entra.enabled' true"}},
-		"Entra without anyone":  {CloudAKS, onCloud(CloudAKS, map[string]any{"aks.entra.enabled": true}), "aks.entra", []string{"aks.entra.enableAzureRBAC or aks.entra.adminGroupObjectIDs"}},
-		"chart of the plugin":   {CloudAKS, onCloud(CloudAKS, map[string]any{"charts.devicePlugin.version": "0.x"}), "charts.devicePlugin.version", []string{"exact"}},
-		"chart of the nodes":    {CloudEKS, onCloud(CloudEKS, map[string]any{"charts.clusterAutoscaler.repository": "x"}), "charts.clusterAutoscaler.repository", []string{"oci://"}},
+		"image of the nodes": {CloudEKS, onCloud(CloudEKS, map[string]any{"eks.amiType": "AL2_x86_64_GPU"}), "eks.amiType",
+			[]string{eks.AL2023, eks.Bottlerocket}},
+		"Entra that is off": {CloudAKS, onCloud(CloudAKS, map[string]any{"aks.entra.enableAzureRBAC": true}), "aks.entra.enabled",
+			[]string{"aks.entra.enabled' true"}},
+		"Entra without anyone": {CloudAKS, onCloud(CloudAKS, map[string]any{"aks.entra.enabled": true}), "aks.entra",
+			[]string{"aks.entra.enableAzureRBAC or aks.entra.adminGroupObjectIDs"}},
+		"chart of the plugin": {CloudAKS, onCloud(CloudAKS, map[string]any{"charts.devicePlugin.version": "0.x"}), "charts.devicePlugin.version",
+			[]string{"exact"}},
+		"chart of the nodes": {CloudEKS, onCloud(CloudEKS, map[string]any{"charts.clusterAutoscaler.repository": "x"}),
+			"charts.clusterAutoscaler.repository", []string{"oci://"}},
 		// The managed pipeline.
-		"managed metrics on local": {CloudLocal, map[string]any{"metrics": "google-managed"}, "metrics", []string{"only with cloud gke; this stack's cloud is local", "workload identity", "remove"}},
-		"managed metrics on EKS":   {CloudEKS, onCloud(CloudEKS, map[string]any{"metrics": "google-managed"}), "metrics", []string{"cloud is eks", "parts of GKE"}},
-		"managed metrics on AKS":   {CloudAKS, onCloud(CloudAKS, map[string]any{"metrics": "google-managed"}), "metrics", []string{"cloud is aks", "parts of GKE"}},
-		"no such pipeline":         {CloudGKE, onCloud(CloudGKE, map[string]any{"metrics": "datadog"}), "metrics", []string{"prometheus-operator, google-managed"}},
-		"faster than it stores":    {CloudGKE, onCloud(CloudGKE, map[string]any{"metrics": "google-managed", "monitoring.signalInterval": "2s"}), "monitoring.signalInterval", []string{"at least 5s", "signalInterval' 5s"}},
-		"adapter of no version":    {CloudGKE, onCloud(CloudGKE, map[string]any{"autoscaling.adapterImage": "example.com/adapter"}), "autoscaling.adapterImage", []string{"no tag", imageStackdriverAdapter}},
-		"adapter on another cloud": {CloudEKS, onCloud(CloudEKS, map[string]any{"autoscaling.adapterImage": imageStackdriverAdapter}), "autoscaling.adapterImage", []string{"only with cloud gke"}},
+		"managed metrics on local": {CloudLocal, map[string]any{"metrics": "google-managed"}, "metrics",
+			[]string{"only with cloud gke; this stack's cloud is local", "workload identity", "remove"}},
+		"managed metrics on EKS": {CloudEKS, onCloud(CloudEKS, map[string]any{"metrics": "google-managed"}), "metrics", []string{"cloud is eks", "parts of GKE"}},
+		"managed metrics on AKS": {CloudAKS, onCloud(CloudAKS, map[string]any{"metrics": "google-managed"}), "metrics", []string{"cloud is aks", "parts of GKE"}},
+		"no such pipeline":       {CloudGKE, onCloud(CloudGKE, map[string]any{"metrics": "datadog"}), "metrics", []string{"prometheus-operator, google-managed"}},
+		"faster than it stores": {CloudGKE, onCloud(CloudGKE, map[string]any{"metrics": "google-managed", "monitoring.signalInterval": "2s"}),
+			"monitoring.signalInterval", []string{"at least 5s", "signalInterval' 5s"}},
+		"adapter of no version": {CloudGKE, onCloud(CloudGKE, map[string]any{"autoscaling.adapterImage": "example.com/adapter"}),
+			"autoscaling.adapterImage", []string{"no tag", imageStackdriverAdapter}},
+		"adapter on another cloud": {CloudEKS, onCloud(CloudEKS, map[string]any{"autoscaling.adapterImage": imageStackdriverAdapter}),
+			"autoscaling.adapterImage", []string{"only with cloud gke"}},
 		// Accelerator and model.
-		"T4 on EKS":          {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge"}), "nodePools.gpu.machineType", []string{"capability 8.0", "nvidia-t4 has 7.5", "nvidia-l4 (g6.xlarge, g6.2xlarge, g6.4xlarge, ...)", "nvidia-a10g (g5.xlarge"}},
-		"T4 on AKS":          {CloudAKS, onCloud(CloudAKS, map[string]any{"nodePools.gpu.accelerator": "nvidia-t4"}), "nodePools.gpu.accelerator", []string{"nvidia-a10 (Standard_NV36ads_A10_v5, ", "nvidia-a100-80gb (Standard_NC24ads_A100_v4, "}},
-		"V100 on GKE":        {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.accelerator": "nvidia-v100", "nodePools.gpu.machineType": "n1-standard-8"}), "nodePools.gpu.accelerator", []string{"nvidia-v100 has 7.0", "nvidia-l4 (g2-standard-4"}},
-		"bfloat16 by dtype":  {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge", "model.id": "a/b", "model.dtype": "bfloat16"}), "nodePools.gpu.machineType", []string{"bfloat16"}},
-		"too little memory":  {CloudGKE, onCloud(CloudGKE, map[string]any{"model.id": "google/gemma-3-27b-it"}), "model.id", []string{"on nvidia-l4", "52.6 GiB", "nvidia-a100-80gb (a2-ultragpu-1g", "gpu.perReplica 4 with nodePools.gpu.machineType g2-standard-48"}},
-		"GKE's own name":     {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.machineType": "n1-standard-8", "nodePools.gpu.accelerator": "nvidia-tesla-t4", "nodePools.gpu.gpusPerNode": 1}), "nodePools.gpu.accelerator", []string{"nvidia-t4"}},
-		"another name":       {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g6.xlarge", "nodePools.gpu.accelerator": "l4"}), "nodePools.gpu.accelerator", []string{"nvidia-l4"}},
-		"unlike the machine": {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g6.xlarge", "nodePools.gpu.accelerator": "nvidia-a10g"}), "nodePools.gpu.accelerator", []string{"carries nvidia-l4"}},
-		"memory of its own":  {CloudGKE, onCloud(CloudGKE, map[string]any{"gpu.memoryGiB": 80}), "gpu.memoryGiB", []string{"24, the memory of nvidia-l4"}},
+		"T4 on EKS": {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge"}), "nodePools.gpu.machineType",
+			[]string{"capability 8.0", "nvidia-t4 has 7.5", "nvidia-l4 (g6.xlarge, g6.2xlarge, g6.4xlarge, ...)", "nvidia-a10g (g5.xlarge"}},
+		"T4 on AKS": {CloudAKS, onCloud(CloudAKS, map[string]any{"nodePools.gpu.accelerator": "nvidia-t4"}), "nodePools.gpu.accelerator",
+			[]string{"nvidia-a10 (Standard_NV36ads_A10_v5, ", "nvidia-a100-80gb (Standard_NC24ads_A100_v4, "}},
+		"V100 on GKE": {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.accelerator": "nvidia-v100",
+			"nodePools.gpu.machineType": "n1-standard-8"}), "nodePools.gpu.accelerator", []string{"nvidia-v100 has 7.0", "nvidia-l4 (g2-standard-4"}},
+		"bfloat16 by dtype": {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge", "model.id": "a/b",
+			"model.dtype": "bfloat16"}), "nodePools.gpu.machineType", []string{"bfloat16"}},
+		"too little memory": {CloudGKE, onCloud(CloudGKE, map[string]any{"model.id": "google/gemma-3-27b-it"}), "model.id",
+			[]string{"on nvidia-l4", "52.6 GiB", "nvidia-a100-80gb (a2-ultragpu-1g", "gpu.perReplica 4 with nodePools.gpu.machineType g2-standard-48"}},
+		"GKE's own name": {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.machineType": "n1-standard-8",
+			"nodePools.gpu.accelerator": "nvidia-tesla-t4", "nodePools.gpu.gpusPerNode": 1}), "nodePools.gpu.accelerator", []string{"nvidia-t4"}},
+		"another name": {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g6.xlarge", "nodePools.gpu.accelerator": "l4"}),
+			"nodePools.gpu.accelerator", []string{"nvidia-l4"}},
+		"unlike the machine": {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g6.xlarge",
+			"nodePools.gpu.accelerator": "nvidia-a10g"}), "nodePools.gpu.accelerator", []string{"carries nvidia-l4"}},
+		"memory of its own": {CloudGKE, onCloud(CloudGKE, map[string]any{"gpu.memoryGiB": 80}), "gpu.memoryGiB", []string{"24, the memory of nvidia-l4"}},
 		// Replicas and nodes.
-		"more replicas than nodes": {CloudGKE, onCloud(CloudGKE, map[string]any{"autoscaling.maxReplicas": 6}), "autoscaling.maxReplicas", []string{"at most 4", "nodePools.gpu.maxNodes' 6", "autoscaling.maxReplicas' 4"}},
-		"what is left on a node": {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.machineType": "g2-standard-96", "gpu.perReplica": 4, "nodePools.gpu.maxNodes": 1, "autoscaling.maxReplicas": 3}),
+		"more replicas than nodes": {CloudGKE, onCloud(CloudGKE, map[string]any{"autoscaling.maxReplicas": 6}), "autoscaling.maxReplicas",
+			[]string{"at most 4", "nodePools.gpu.maxNodes' 6", "autoscaling.maxReplicas' 4"}},
+		"what is left on a node": {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.machineType": "g2-standard-96", "gpu.perReplica": 4,
+			"nodePools.gpu.maxNodes": 1, "autoscaling.maxReplicas": 3}),
 			"autoscaling.maxReplicas", []string{"at most 2", "nodePools.gpu.maxNodes' 2"}},
-		"replica larger than a node": {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g6.xlarge", "gpu.perReplica": 4, "autoscaling.maxReplicas": 1}),
+		"replica larger than a node": {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g6.xlarge", "gpu.perReplica": 4,
+			"autoscaling.maxReplicas": 1}),
 			"gpu.perReplica", []string{"at most 1, the GPUs of one g6.xlarge", "g6.12xlarge"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -304,7 +343,7 @@ func TestAllowedOnClouds(t *testing.T) {
 	}
 }
 
-// A problem, or an error at run time, names no key that does not exist.
+// TestKeysThatProvidersName checks that every key named in a problem or in an error at run time exists.
 func TestKeysThatProvidersName(t *testing.T) {
 	named := regexp.MustCompile(`"((?:cluster|nodePools|gke|eks|aks|gpu)\.[A-Za-z.]+)"`)
 	inText := regexp.MustCompile(`\b((?:nodePools|gke|eks|aks)\.[a-z][A-Za-z]+(?:\.[a-z][A-Za-z]+)*)\b`)
@@ -334,7 +373,7 @@ func TestKeysThatProvidersName(t *testing.T) {
 // keyInText matches a key of the configuration in a page.
 var keyInText = regexp.MustCompile("`((?:cluster|nodePools|gke|eks|aks|gpu|autoscaling)\\.[A-Za-z.]+)`")
 
-// The page of each cloud speaks of keys that exist, and of all that only this cloud has.
+// TestPagesOfClouds checks that the page of each cloud names only keys that exist, and all keys that only this cloud has.
 func TestPagesOfClouds(t *testing.T) {
 	for _, cloud := range []string{CloudGKE, CloudEKS, CloudAKS} {
 		content, err := os.ReadFile("../../docs/" + cloud + ".md")

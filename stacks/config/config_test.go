@@ -19,8 +19,8 @@ import (
 
 const project = "vllm-autoscaling"
 
-// source builds what the CLI hands over: objects as JSON, strings as they are. A dotted key is set
-// inside its object. Values of type hidden are encrypted in the file.
+// source returns the source that the CLI would pass: objects as JSON, strings unchanged. A dotted key is set inside its object.
+// Values of type hidden are encrypted in the file.
 func source(t *testing.T, stack string, keys map[string]any) Source {
 	t.Helper()
 	objects, secret := map[string]any{}, map[string]bool{}
@@ -67,14 +67,14 @@ func source(t *testing.T, stack string, keys map[string]any) Source {
 
 type hidden string
 
-// nvidia is what a configuration with real GPUs needs at least.
+// nvidia returns the minimal configuration with real GPUs, with more keys.
 func nvidia(more map[string]any) map[string]any {
 	keys := map[string]any{"cloud": "local", "gpu.mode": "nvidia", "huggingFaceToken": hidden("hf_token")}
 	maps.Copy(keys, more)
 	return keys
 }
 
-// problemsOf reads a configuration that must be refused.
+// problemsOf returns the error of a configuration that must be refused.
 func problemsOf(t *testing.T, s Source) *ConfigError {
 	t.Helper()
 	config, err := Read(s)
@@ -84,7 +84,8 @@ func problemsOf(t *testing.T, s Source) *ConfigError {
 	return refused
 }
 
-// docs/configuration.md is generated with all defaults; these are the ones that depend on another key.
+// TestDefaultsThatDependOnOtherKeys checks the defaults that depend on another key. The others are in docs/configuration.md,
+// which is generated.
 func TestDefaultsThatDependOnOtherKeys(t *testing.T) {
 	local, err := Read(source(t, "local", nil))
 	require.NoError(t, err)
@@ -158,29 +159,34 @@ func TestWrongTypesAndUnknownKeys(t *testing.T) {
 		key, value     string
 		allowed, fixes string // What the problem must say.
 	}{
-		"text for a number":         {map[string]any{"autoscaling.maxReplicas": "many"}, "autoscaling.maxReplicas", `"many"`, "a whole number", "change"},
-		"fraction for a count":      {map[string]any{"autoscaling.maxReplicas": 2.5}, "autoscaling.maxReplicas", "2.5", "a whole number", "change"},
-		"text for a share":          {map[string]any{"model.gpuMemoryUtilization": "most"}, "model.gpuMemoryUtilization", `"most"`, "a number", "change"},
-		"not a number for a share":  {map[string]any{"model.gpuMemoryUtilization": "NaN"}, "model.gpuMemoryUtilization", `"NaN"`, "a number", "change"},
-		"number for a duration":     {map[string]any{"vllm.preStop": 15}, "vllm.preStop", "15", "a duration", "change"},
-		"duration without unit":     {map[string]any{"vllm.preStop": "15"}, "vllm.preStop", `"15"`, "a duration", "change"},
-		"text for a switch":         {map[string]any{"monitoring.grafana": "yes"}, "monitoring.grafana", `"yes"`, "true or false", "change"},
-		"number for a name":         {map[string]any{"namespaces.serving": 7}, "namespaces.serving", "7", "a string", "change"},
-		"switch in a selector":      {map[string]any{"vllm.nodeSelector": map[string]any{"gpu": true}}, "vllm.nodeSelector", `{"gpu":true}`, "in quotes", "change"},
-		"text for a list":           {map[string]any{"model.extraArgs": "--x"}, "model.extraArgs", `"--x"`, "a list of strings", "change"},
-		"numbers in a list":         {map[string]any{"model.extraArgs": []any{1}}, "model.extraArgs", "[1]", "a list of strings", "change"},
-		"text for an object":        {map[string]any{"autoscaling": "on"}, "autoscaling", `"on"`, "minReplicas, maxReplicas", "change"},
-		"list for an object":        {map[string]any{"charts.dcgmExporter.values": []any{}}, "charts.dcgmExporter.values", "[]", "an object", "change"},
-		"object for tolerations":    {map[string]any{"gpu.tolerations": map[string]any{}}, "gpu.tolerations", "{}", "a list of objects", "change"},
-		"switch for a quantity":     {map[string]any{"vllm.memory": true}, "vllm.memory", "true", "a quantity", "change"},
-		"unknown top-level key":     {map[string]any{"autoscalling.maxReplicas": 3}, "autoscalling", "", "docs/configuration.md", "vllm-autoscaling:autoscaling"},
-		"unknown nested key":        {map[string]any{"autoscaling.maxReplica": 3}, "autoscaling.maxReplica", "", "docs/configuration.md", "vllm-autoscaling:autoscaling.maxReplicas"},
-		"key at the wrong place":    {map[string]any{"model.maxReplicas": 3}, "model.maxReplicas", "", "docs/configuration.md", "vllm-autoscaling:autoscaling.maxReplicas"},
-		"key in the wrong case":     {map[string]any{"model.ID": "a/b"}, "model.ID", "", "docs/configuration.md", "vllm-autoscaling:model.id"},
-		"unknown and empty":         {map[string]any{"model.idd": nil}, "model.idd", "", "docs/configuration.md", "vllm-autoscaling:model.id"},
-		"unknown key of an item":    {map[string]any{"gpu.tolerations": []any{map[string]any{"efect": "NoSchedule", "key": "a", "operator": "Exists"}}}, "gpu.tolerations[0].efect", "", "docs/configuration.md", "nearest"},
-		"unknown key three deep":    {map[string]any{"autoscaling.signals.gpuUtilisation.target": 80}, "autoscaling.signals.gpuUtilisation", "", "docs/configuration.md", "vllm-autoscaling:autoscaling.signals.gpuUtilization"},
-		"wrong type below a secret": {map[string]any{"monitoring.grafanaPassword": hidden("pw"), "monitoring.grafana": "pw"}, "monitoring.grafana", "[secret]", "true or false", "change"},
+		"text for a number":        {map[string]any{"autoscaling.maxReplicas": "many"}, "autoscaling.maxReplicas", `"many"`, "a whole number", "change"},
+		"fraction for a count":     {map[string]any{"autoscaling.maxReplicas": 2.5}, "autoscaling.maxReplicas", "2.5", "a whole number", "change"},
+		"text for a share":         {map[string]any{"model.gpuMemoryUtilization": "most"}, "model.gpuMemoryUtilization", `"most"`, "a number", "change"},
+		"not a number for a share": {map[string]any{"model.gpuMemoryUtilization": "NaN"}, "model.gpuMemoryUtilization", `"NaN"`, "a number", "change"},
+		"number for a duration":    {map[string]any{"vllm.preStop": 15}, "vllm.preStop", "15", "a duration", "change"},
+		"duration without unit":    {map[string]any{"vllm.preStop": "15"}, "vllm.preStop", `"15"`, "a duration", "change"},
+		"text for a switch":        {map[string]any{"monitoring.grafana": "yes"}, "monitoring.grafana", `"yes"`, "true or false", "change"},
+		"number for a name":        {map[string]any{"namespaces.serving": 7}, "namespaces.serving", "7", "a string", "change"},
+		"switch in a selector":     {map[string]any{"vllm.nodeSelector": map[string]any{"gpu": true}}, "vllm.nodeSelector", `{"gpu":true}`, "in quotes", "change"},
+		"text for a list":          {map[string]any{"model.extraArgs": "--x"}, "model.extraArgs", `"--x"`, "a list of strings", "change"},
+		"numbers in a list":        {map[string]any{"model.extraArgs": []any{1}}, "model.extraArgs", "[1]", "a list of strings", "change"},
+		"text for an object":       {map[string]any{"autoscaling": "on"}, "autoscaling", `"on"`, "minReplicas, maxReplicas", "change"},
+		"list for an object":       {map[string]any{"charts.dcgmExporter.values": []any{}}, "charts.dcgmExporter.values", "[]", "an object", "change"},
+		"object for tolerations":   {map[string]any{"gpu.tolerations": map[string]any{}}, "gpu.tolerations", "{}", "a list of objects", "change"},
+		"switch for a quantity":    {map[string]any{"vllm.memory": true}, "vllm.memory", "true", "a quantity", "change"},
+		"unknown top-level key":    {map[string]any{"autoscalling.maxReplicas": 3}, "autoscalling", "", "docs/configuration.md", "vllm-autoscaling:autoscaling"},
+		"unknown nested key": {map[string]any{"autoscaling.maxReplica": 3}, "autoscaling.maxReplica", "", "docs/configuration.md",
+			"vllm-autoscaling:autoscaling.maxReplicas"},
+		"key at the wrong place": {map[string]any{"model.maxReplicas": 3}, "model.maxReplicas", "", "docs/configuration.md",
+			"vllm-autoscaling:autoscaling.maxReplicas"},
+		"key in the wrong case": {map[string]any{"model.ID": "a/b"}, "model.ID", "", "docs/configuration.md", "vllm-autoscaling:model.id"},
+		"unknown and empty":     {map[string]any{"model.idd": nil}, "model.idd", "", "docs/configuration.md", "vllm-autoscaling:model.id"},
+		"unknown key of an item": {map[string]any{"gpu.tolerations": []any{map[string]any{"efect": "NoSchedule", "key": "a", "operator": "Exists"}}},
+			"gpu.tolerations[0].efect", "", "docs/configuration.md", "nearest"},
+		"unknown key three deep": {map[string]any{"autoscaling.signals.gpuUtilisation.target": 80}, "autoscaling.signals.gpuUtilisation", "",
+			"docs/configuration.md", "vllm-autoscaling:autoscaling.signals.gpuUtilization"},
+		"wrong type below a secret": {map[string]any{"monitoring.grafanaPassword": hidden("pw"), "monitoring.grafana": "pw"}, "monitoring.grafana",
+			"[secret]", "true or false", "change"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused := problemsOf(t, source(t, "local", test.keys))
@@ -194,7 +200,7 @@ func TestWrongTypesAndUnknownKeys(t *testing.T) {
 	}
 }
 
-// A misspelt namespace would leave all its keys without effect.
+// TestMisspeltNamespace checks that a misspelt namespace is refused: its keys would have no effect.
 func TestMisspeltNamespace(t *testing.T) {
 	refused := problemsOf(t, source(t, "local", map[string]any{"vllm-autoscalling:model": `{"id":"a/b"}`}))
 	require.Len(t, refused.Problems, 1)
@@ -202,12 +208,15 @@ func TestMisspeltNamespace(t *testing.T) {
 	assert.Contains(t, refused.Problems[0].Fix, "vllm-autoscaling:model")
 }
 
-// Without --path, `pulumi config set model.id x` makes one name of it, which no key has.
+// TestNameWithADot checks the error for a name with a dot, which `pulumi config set model.id x` without --path stores.
 func TestNameWithADot(t *testing.T) {
 	for line, fix := range map[string]string{
-		"vllm-autoscaling:model.id a/b":                  "remove it: pulumi config rm 'vllm-autoscaling:model.id'; as a path it is: pulumi config set --path 'vllm-autoscaling:model.id' <value>",
-		"vllm-autoscaling:model.idd a/b":                 "remove it: pulumi config rm 'vllm-autoscaling:model.idd'; the nearest path is: pulumi config set --path 'vllm-autoscaling:model.id' <value>",
-		"!vllm-autoscaling:monitoring.grafanaPassword x": "remove it: pulumi config rm 'vllm-autoscaling:monitoring.grafanaPassword'; as a path it is: pulumi config set --path --secret 'vllm-autoscaling:monitoring.grafanaPassword' <value>",
+		"vllm-autoscaling:model.id a/b": "remove it: pulumi config rm 'vllm-autoscaling:model.id'; " +
+			"as a path it is: pulumi config set --path 'vllm-autoscaling:model.id' <value>",
+		"vllm-autoscaling:model.idd a/b": "remove it: pulumi config rm 'vllm-autoscaling:model.idd'; " +
+			"the nearest path is: pulumi config set --path 'vllm-autoscaling:model.id' <value>",
+		"!vllm-autoscaling:monitoring.grafanaPassword x": "remove it: pulumi config rm 'vllm-autoscaling:monitoring.grafanaPassword'; " +
+			"as a path it is: pulumi config set --path --secret 'vllm-autoscaling:monitoring.grafanaPassword' <value>",
 	} {
 		key, _, _ := strings.Cut(strings.TrimPrefix(line, "!"), " ")
 		t.Run(key, func(t *testing.T) {
@@ -224,7 +233,8 @@ func TestNameWithADot(t *testing.T) {
 		refused := problemsOf(t, s)
 		require.Len(t, refused.Problems, 1, "one key, said once")
 		assert.Equal(t, project+":autoscaling.signals.requestsRunning.target", refused.Problems[0].Key)
-		assert.Equal(t, "remove it; as a path it is: pulumi config set --path 'vllm-autoscaling:autoscaling.signals.requestsRunning.target' <value>", refused.Problems[0].Fix)
+		assert.Equal(t, "remove it; as a path it is: pulumi config set --path 'vllm-autoscaling:autoscaling.signals.requestsRunning.target' <value>",
+			refused.Problems[0].Fix)
 	})
 }
 
@@ -258,7 +268,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	}
 	assert.Nil(t, Secret{}.Input(), "an absent secret is a nil interface, so that a component sees that it is absent")
 
-	// Every problem below a key that holds a secret keeps its value to itself.
+	// No problem below a key that holds a secret shows the value.
 	refused := problemsOf(t, source(t, "local", map[string]any{
 		"monitoring.grafanaPassword": hidden(canary), "monitoring.retention": canary, "monitoring.storage": canary,
 	}))
@@ -266,7 +276,8 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	assert.NotContains(t, refused.Error(), canary)
 }
 
-// The program reads its keys through the SDK and learns of unknown ones through the environment.
+// TestLoadReadsContextAndEnvironment checks that known keys are read through the SDK and unknown ones are found in the
+// environment.
 func TestLoadReadsContextAndEnvironment(t *testing.T) {
 	load := func(config map[string]string, secret ...string) (loaded *Config, err error) {
 		runErr := pulumi.RunErr(func(ctx *pulumi.Context) error {
@@ -301,8 +312,8 @@ func (mocks) NewResource(args pulumi.MockResourceArgs) (string, resource.Propert
 
 func (mocks) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) { return nil, nil }
 
-// Without a default the CLI demands a key from every stack; without a key here a user cannot find it. The descriptions are
-// generated: tests/configdocs compares them.
+// TestProjectFileDeclaresEveryKey checks that the project file declares every key with a default, without which the CLI
+// requires the key of every stack. The descriptions are generated; tests/configdocs compares them.
 func TestProjectFileDeclaresEveryKey(t *testing.T) {
 	content, err := os.ReadFile("../../Pulumi.yaml")
 	require.NoError(t, err)
@@ -331,7 +342,7 @@ func TestProjectFileDeclaresEveryKey(t *testing.T) {
 	assert.Equal(t, without, withDefaults, "the project file's defaults change nothing")
 }
 
-// The stack file that users copy must be accepted as it is.
+// TestStackFiles checks that the stack files that users copy are valid without changes.
 func TestStackFiles(t *testing.T) {
 	for _, stack := range Clouds {
 		content, err := os.ReadFile("../../Pulumi." + stack + ".yaml")
@@ -340,7 +351,7 @@ func TestStackFiles(t *testing.T) {
 		require.NoError(t, yaml.Unmarshal(content, &file))
 		assert.Equal(t, []any{"*"}, file.Config["pulumi:disable-default-providers"])
 		if stack != CloudLocal {
-			// What the file says to set first.
+			// The secret that the file's comment requires to be set first.
 			file.Config["huggingFaceToken"] = hidden("hf_token")
 		}
 		_, err = Read(source(t, stack, file.Config))

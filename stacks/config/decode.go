@@ -15,20 +15,20 @@ import (
 	"github.com/agext/levenshtein"
 )
 
-// keySet has the dotted keys, below the project's namespace, that a source gives: true for those whose value was taken,
+// keySet holds the dotted keys, below the project's namespace, that a source sets: true for those whose value was accepted,
 // false for those whose value was refused.
 type keySet map[string]bool
 
-// has reports whether a key is given, with a value that was taken.
+// has reports whether a key is set to a value that was accepted.
 func (s keySet) has(key string) bool { return s[key] }
 
-// refused reports whether a key is given with a value that was refused; its field then has the default.
+// refused reports whether a key is set to a value that was refused; its field then has the default.
 func (s keySet) refused(key string) bool {
 	taken, given := s[key]
 	return given && !taken
 }
 
-// hasBelow reports whether any key of an object is given, other than the excepted one.
+// hasBelow reports whether any key of an object is set, other than the excepted one.
 func (s keySet) hasBelow(object, except string) bool {
 	for key, taken := range s {
 		if taken && key != except && strings.HasPrefix(key, object+".") {
@@ -38,8 +38,8 @@ func (s keySet) hasBelow(object, except string) bool {
 	return false
 }
 
-// parse decodes a source strictly into a struct, given by pointer, and returns the keys that the source gives. A value that
-// has the wrong type, or that the tags of its field do not allow, is a problem and leaves the field alone.
+// parse strictly decodes a source into a struct, passed by pointer, and returns the keys that the source sets. A value that
+// has the wrong type, or that the tags of its field do not allow, is a problem and leaves the field unchanged.
 func parse(source Source, into any) (keySet, []Problem) {
 	d := &decoder{source: source, given: keySet{}}
 	root := reflect.ValueOf(into).Elem()
@@ -61,12 +61,12 @@ func parse(source Source, into any) (keySet, []Problem) {
 	return d.given, d.problems
 }
 
-// decoder collects what it finds while it walks through the values.
+// decoder collects keys and problems while it decodes the values.
 type decoder struct {
 	source   Source
 	given    keySet
 	problems []Problem
-	// secret is true below a top-level key that holds a secret: none of its values is ever shown.
+	// secret is true below a top-level key that holds a secret: none of its values is shown.
 	secret bool
 	// providers is true below an object whose defaults are left to a provider package, where the empty text means the default.
 	providers bool
@@ -136,7 +136,7 @@ func (d *decoder) value(key string, value any, field reflect.Value, tag reflect.
 	}
 }
 
-// decodeAs stores a value that has the right type and keeps the rules of its field's tags, and reports any other.
+// decodeAs stores a value that has the right type and satisfies the rules of its field's tags, and reports any other.
 func decodeAs[T any](
 	d *decoder, key string, value any, target *T, tag reflect.StructTag, want string, convert func(any) (T, bool),
 ) {
@@ -151,7 +151,8 @@ func decodeAs[T any](
 	}
 }
 
-// allows reports whether the tags of a key's field allow its converted value, and adds a problem for each part that they do not.
+// allows reports whether the tags of a key's field allow its converted value, and adds a problem for each part that they
+// do not allow.
 func (d *decoder) allows(key string, value, converted any, tag reflect.StructTag) bool {
 	rules := RulesOf(tag)
 	rules.optional = rules.optional || d.providers
@@ -195,7 +196,7 @@ func (d *decoder) tolerations(key string, value any, target *[]Toleration, tag r
 	for i, item := range list {
 		d.object(fmt.Sprintf("%s[%d]", key, i), item, reflect.ValueOf(&decoded[i]).Elem())
 	}
-	// What is wrong with the parts of an item is not a problem of the item once more.
+	// Problems of the parts of an item are not reported for the item again.
 	if len(d.problems) == found && d.allows(key, value, decoded, tag) {
 		*target = decoded
 	}
@@ -210,7 +211,7 @@ func (d *decoder) wrongType(key string, value any, want string) {
 	})
 }
 
-// unknown reports a name that the object of this prefix does not have.
+// unknown adds a problem for a name that the object with this prefix does not have.
 func (d *decoder) unknown(prefix, name string) {
 	key := prefix + name
 	nearest := d.source.Project + ":" + nearestKey(key)
@@ -218,20 +219,20 @@ func (d *decoder) unknown(prefix, name string) {
 		Key: d.source.Project + ":" + key, Allowed: "only keys that docs/configuration.md lists",
 		Fix: "no such key; the nearest is " + nearest,
 	}
-	// What `pulumi config set model.id x` without --path leaves behind is one name with a dot in it.
+	// `pulumi config set model.id x` without --path stores one name with a dot in it.
 	if strings.Contains(name, ".") {
 		problem.Allowed = "names without a dot: a dot leads from an object to a key in it"
 		problem.Fix = fmt.Sprintf("remove it%s; %s: pulumi config set --path %s'%s' <value>",
 			choose(prefix == "", ": pulumi config rm '"+problem.Key+"'", ""),
 			choose(nearest == problem.Key, "as a path it is", "the nearest path is"), choose(d.secret, "--secret ", ""), nearest)
 	}
-	// Names with dots in them can be one key in several ways of writing.
+	// Several names with dots can stand for the same key.
 	if !slices.ContainsFunc(d.problems, func(p Problem) bool { return p.Key == problem.Key && p.Allowed == problem.Allowed }) {
 		d.problems = append(d.problems, problem)
 	}
 }
 
-// checkNamespace reports a namespace that is a slip of the project's: its keys would have no effect.
+// checkNamespace adds a problem for a namespace that looks like a misspelling of the project's: its keys would have no effect.
 func (d *decoder) checkNamespace(full, namespace, name string) {
 	if levenshtein.Distance(namespace, d.source.Project, nil) > 3 {
 		return // A provider's or the engine's own.
@@ -242,7 +243,7 @@ func (d *decoder) checkNamespace(full, namespace, name string) {
 	})
 }
 
-// shown returns a value as an error may print it.
+// shown returns a value in the form in which an error may print it.
 func (d *decoder) shown(value any) string {
 	if d.secret {
 		return "[secret]"
@@ -279,7 +280,7 @@ func asInt(v any) (int, bool) {
 	return i, err == nil
 }
 
-// asFloat accepts a number in quotes too, because `pulumi config set --path` stores 0.85 as a string.
+// asFloat also accepts a number in quotes, because `pulumi config set --path` stores 0.85 as a string.
 func asFloat(v any) (float64, bool) {
 	var text string
 	switch n := v.(type) {
@@ -329,8 +330,8 @@ func asStringMap(v any) (map[string]string, bool) {
 	return out, true
 }
 
-// plainNumbers replaces json.Number by int where the number is whole, so that 3 stays 3 on its way
-// into chart values, and by float64 otherwise.
+// plainNumbers replaces json.Number by int where the number is whole, so that chart values keep 3 as 3, and by float64
+// otherwise.
 func plainNumbers(v any) any {
 	switch v := v.(type) {
 	case json.Number:

@@ -11,10 +11,10 @@ import (
 	"vllm-autoscaling/providers"
 )
 
-// applyDefaults fills in every key that was not given: with the default of its tag, or else with one that depends on other
-// keys. Later ones may depend on earlier ones.
+// applyDefaults sets every key that was not given to the default of its tag, or else to one that depends on other keys.
+// Later defaults may depend on earlier ones.
 func (c *Config) applyDefaults(given keySet) {
-	// Without a known cloud, which is one problem, nothing is checked that would follow from one.
+	// An unknown cloud is one problem; checks that depend on the cloud are skipped.
 	if !given.refused("cloud") {
 		orDefault(given, "cloud", &c.Cloud, c.Stack)
 	}
@@ -38,16 +38,16 @@ func (c *Config) applyDefaults(given keySet) {
 
 	orDefault(given, "monitoring.signalInterval", &c.Monitoring.SignalInterval,
 		choose(c.ManagesMetrics(), components.ManagedMinInterval, 2*time.Second))
-	// Nodes of a cloud come and go; an emptyDir would lose the metrics with them.
+	// A cloud's nodes are replaced; the metrics in an emptyDir would be lost with them.
 	orDefault(given, "monitoring.storage", &c.Monitoring.Storage, choose(noGPU, Quantity(""), "20Gi"))
 	orDefault(given, "monitoring.dashboards", &c.Monitoring.Dashboards, c.Monitoring.Grafana)
 
 	c.applySignalDefaults(given)
-	// The first samples after a deployment wait for a relist; shorter than two scrapes, a series comes and goes.
+	// The first samples after a deployment wait for a relist. With less than two scrapes between relists, series would flap.
 	orDefault(given, "autoscaling.relistInterval", &c.Autoscaling.RelistInterval, max(10*time.Second, 2*c.Monitoring.SignalInterval))
 }
 
-// applyTagDefaults sets the tag defaults of the keys that were not given, but for those that provider packages apply.
+// applyTagDefaults sets the tag defaults of the keys that were not given, except those that provider packages apply.
 func (c *Config) applyTagDefaults(given keySet) {
 	root := reflect.ValueOf(c).Elem()
 	for _, f := range Fields(root.Type()) {
@@ -103,7 +103,7 @@ func (c *Config) applyChartDefaults(given keySet) {
 	}
 }
 
-// defaultModelCache leaves room for files of a size in GiB, and 20Gi at least.
+// defaultModelCache returns a volume size with room for files of the given size in GiB, at least 20Gi.
 func defaultModelCache(files float64) Quantity {
 	const smallest, step = 20, 10
 	return Quantity(fmt.Sprintf("%dGi", max(smallest, step*int(math.Ceil(1.1*files/step)))))

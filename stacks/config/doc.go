@@ -7,37 +7,37 @@
 // two sentences in terms of keys and not of fields. Its tags are
 //
 //	key       the key in Pulumi.<stack>.yaml, below the project's namespace
-//	clouds    the clouds on which it has a meaning; elsewhere it is refused (scope.go). Default: all
-//	when      create or attach: only for a cluster that the stack creates, or that was there before
-//	unit      what a number counts
+//	clouds    the clouds on which it has an effect; elsewhere it is refused (scope.go). Default: all
+//	when      create or attach: only for a cluster that the stack creates, or only for an existing one
+//	unit      the unit of a number
 //	min, max  bounds, inclusive; above, below: exclusive. Bounds that depend on other keys are left out
-//	step      what a duration is a multiple of. Default: 1s
+//	step      the unit that a duration is a multiple of. Default: 1s
 //	values    all allowed values, separated by spaces
 //	pattern   a regular expression that every allowed value matches
 //	allowed   the pattern in words
 //	format    a rule of formats.go, in place of a pattern
-//	hint      what to do about a value that is not allowed. Default: the default or the example
+//	hint      the fix for a value that is not allowed. Default: the default or the example
 //	default   the default, as value or as cloud=value for some clouds
-//	unset     what happens without a value, where there is no default
+//	unset     what happens without a value if there is no default
 //	example   an allowed value other than the default
 //
-// A word with a dollar sign in a tag stands for what the table of clouds has (fields.go). The keys that only one cloud has are
-// the struct Keys of that cloud's package.
+// A word with a dollar sign in a tag is expanded from the table of clouds (fields.go). The keys that only one cloud has are
+// the fields of struct Keys in that cloud's package.
 //
 // # Reading
 //
-// Load takes the Source of the running stack and Read turns it into a Config, in three steps. The decoder (decode.go) converts
-// each value strictly and enforces the tags of its field (tags.go), which are the rules on single values. Then every key that
-// was not given gets its default: that of its tag or one that depends on other keys (defaults.go); the defaults of nodePools
-// and of the clouds' own objects are left to the provider packages. Last, the rules between keys are checked (rules*.go): a key
-// without any needs no code here but its field.
+// Load reads the configuration of the running stack, and Read that of a Source, in three steps. The decoder (decode.go)
+// strictly converts each value and enforces the tags of its field (tags.go), which are the rules on single values. Then every
+// key that was not given is set to its default: that of its tag or one that depends on other keys (defaults.go). The provider
+// packages set the defaults of nodePools and of the cloud-specific objects. Last, the rules between keys are checked
+// (rules*.go). A key without such rules needs no code but its field.
 //
-// Everything that is wrong is one *ConfigError of Problems, each with key, value, what is allowed and a fix. A value that the
-// decoder refused is one problem: its field has the default, and other rules neither judge it nor blame it on other keys. What
-// is valid and probably not meant is a Warning (warnings.go).
+// All problems are reported in one *ConfigError; each Problem has a key, a value, the allowed values and a fix. A value that
+// the decoder refused is one problem: its field has the default, and other rules do not report it again. A valid setting that
+// is probably not intended is a Warning (warnings.go).
 //
 // # Proposals
 //
-// The fixes of some problems name changes: a larger machine type, a shorter context. Each of them was tried by reading the
-// changed source once more (proposals.go), so that a proposal keeps every rule there is.
+// The fixes of some problems propose changes, such as a larger machine type or a shorter context. Each change is tried by
+// reading the changed source again (proposals.go), so that a proposal satisfies every rule.
 package config

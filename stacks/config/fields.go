@@ -11,10 +11,10 @@ import (
 	"vllm-autoscaling/providers"
 )
 
-// CloudKeys are the keys that only one cloud has, by the cloud's name: pointers as Cloud.NewKeys returns them.
+// CloudKeys holds the keys that only one cloud has, by the cloud's name: pointers as returned by Cloud.NewKeys.
 type CloudKeys map[string]any
 
-// newCloudKeys returns the keys of every cloud, not yet read.
+// newCloudKeys returns the zero values of every cloud's keys.
 func newCloudKeys() CloudKeys {
 	keys := CloudKeys{}
 	for _, cloud := range clouds {
@@ -34,8 +34,8 @@ type Field struct {
 	cloud string
 }
 
-// Fields lists the fields of a struct that have a key, in order. In the place of CloudKeys there is a section for each
-// cloud, called like the cloud; and in tags, words with a dollar sign stand for what the table of clouds has (see words).
+// Fields lists the fields of a struct that have a key, in order. A section for each cloud, with the cloud's name, replaces
+// CloudKeys, and words with a dollar sign in tags are expanded from the table of clouds (see words).
 func Fields(structure reflect.Type) []Field {
 	if known, ok := fieldsOf.Load(structure); ok {
 		return known.([]Field)
@@ -55,10 +55,10 @@ func Fields(structure reflect.Type) []Field {
 	return fields
 }
 
-// fieldsOf are the results of Fields, which is called for every key that is read.
+// fieldsOf caches the results of Fields, which is called for every key that is read.
 var fieldsOf sync.Map
 
-// sections lists the sections of the clouds' own keys.
+// sections lists the sections of the cloud-specific keys.
 func sections(of reflect.StructField) []Field {
 	var fields []Field
 	for _, cloud := range clouds {
@@ -73,7 +73,7 @@ func sections(of reflect.StructField) []Field {
 	return fields
 }
 
-// In returns the field of a struct. What belongs to a cloud is settable even where the struct is not.
+// In returns the value of the field in a struct. A cloud's section is settable even if the struct is not.
 func (f Field) In(structure reflect.Value) reflect.Value {
 	value := structure.FieldByIndex(f.Index)
 	if f.cloud == "" {
@@ -85,7 +85,7 @@ func (f Field) In(structure reflect.Value) reflect.Value {
 	return reflect.New(f.Type).Elem()
 }
 
-// expand replaces the words of a tag that stand for what the table of clouds has.
+// expand replaces the words with a dollar sign in a tag; see words.
 func expand(tag reflect.StructTag) reflect.StructTag {
 	text := string(tag)
 	for _, name := range TagNames {
@@ -98,9 +98,9 @@ func expand(tag reflect.StructTag) reflect.StructTag {
 	return reflect.StructTag(text)
 }
 
-// words returns what a word in a tag stands for: "$clouds" for the names of all clouds, "$nodes", "$versions" and
-// "$managedMetrics" for those that make nodes, have a choice of Kubernetes versions, or metrics pipelines of their own,
-// "$metrics" for all metrics pipelines, and "$" with a key for that key's default, or example, on each cloud.
+// words returns the expansion of a word in a tag: for "$clouds" the names of all clouds; for "$nodes", "$versions" and
+// "$managedMetrics" those that create nodes, offer a choice of Kubernetes versions, or have managed metrics pipelines; for
+// "$metrics" all metrics pipelines; and for "$" with a key that key's default, or example, on each cloud.
 func words(tag, word string) string {
 	switch word {
 	case "$clouds":
@@ -134,7 +134,7 @@ func words(tag, word string) string {
 	return strings.Join(perCloud, " ")
 }
 
-// namesOf lists the names of some clouds, separated by spaces.
+// namesOf returns the names of the selected clouds, separated by spaces.
 func namesOf(which func(providers.Cloud) bool) string {
 	var names []string
 	for _, cloud := range clouds {

@@ -40,5 +40,5 @@ func serverFlags(args []string) map[string]string {
 	return flags
 }
 
-// flagName returns a flag as vLLM's help writes it; underscores are allowed in place of dashes.
+// flagName returns a flag in the spelling of vLLM's help; vLLM also accepts underscores in place of dashes.
 func flagName(flag string) string { return strings.ReplaceAll(flag, "_", "-") }

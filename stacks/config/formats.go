@@ -8,20 +8,20 @@ import (
 	"vllm-autoscaling/components"
 )
 
-// format is a rule on texts that several keys share, or that takes more than a pattern.
+// format is a rule on strings that several keys share, or that a pattern alone cannot express.
 type format struct {
-	// pattern is what a regular expression can state of it; the JSON Schema has it too.
+	// pattern is the part of the rule that a regular expression can express; the JSON Schema has it too.
 	pattern string
-	// allowed describes what is allowed, fix what to do; "" as fix leaves that to the key's other tags.
+	// allowed describes the allowed values, fix the remedy; with an empty fix, the key's other tags provide it.
 	allowed, fix string
-	// detail returns what is wrong with a text beyond the pattern, "" when nothing is; nil means that the pattern is the
-	// whole rule. It does not repeat the text, which may be part of an encrypted object.
+	// detail returns what is wrong with a string beyond the pattern, or "" for nothing; nil means that the pattern is the
+	// whole rule. It does not repeat the string, which may be part of an encrypted object.
 	detail func(text string) string
-	// entry returns what is wrong with an entry of a map, "" when nothing is.
+	// entry returns what is wrong with an entry of a map, or "" for nothing.
 	entry func(name, value string) string
 }
 
-// formats are the values of the tag format.
+// formats lists the values of the tag format.
 var formats = map[string]format{
 	"label":     {pattern: labelPattern, allowed: labelAllowed},
 	"namespace": {pattern: labelPattern, allowed: labelAllowed, detail: systemNamespace},
@@ -54,7 +54,7 @@ const (
 	labelAllowed = "an RFC 1123 label: lower-case letters, digits and '-', at most 63, a letter or digit at both ends"
 )
 
-// systemNamespace returns why a namespace cannot be the stack's own.
+// systemNamespace returns why a namespace cannot be the stack's own, or "".
 func systemNamespace(name string) string {
 	if name == "default" || strings.HasPrefix(name, "kube-") {
 		return "this one belongs to Kubernetes, and destroy deletes the stack's namespaces"
@@ -83,7 +83,7 @@ const (
 	imageDigestPattern = `^sha256:[0-9a-f]{64}$`
 )
 
-// imageDetail returns what keeps an image from being pinned.
+// imageDetail returns why an image reference is not pinned, or "".
 func imageDetail(image string) string {
 	if strings.ContainsAny(image, " \t\n") || image == "" {
 		return "it is not an image reference"

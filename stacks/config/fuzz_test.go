@@ -16,18 +16,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// canary is in the seeds' secrets, and must not get into any message.
+// canary is part of the secrets in the seeds and must not appear in any message.
 const canary = "canary-4b1d"
 
-// FuzzRead reads arbitrary configurations. Each line of the text is a full key, a space and its value
-// as the CLI hands it over; an exclamation mark before the key says that it is encrypted.
+// FuzzRead reads arbitrary configurations. Each line of the text is a full key, a space and its value as passed by the CLI; an
+// exclamation mark before the key marks an encrypted value.
 func FuzzRead(f *testing.F) {
 	for _, cloud := range Clouds {
 		for _, content := range seedFiles(f, cloud) {
 			s, ok := sourceOfFile(cloud, content)
 			require.True(f, ok)
 			f.Add(cloud, asLines(s))
-			// Each key with values of each type, on top of what the stack has to be told.
+			// Each key with values of each type, in addition to the required keys.
 			for i, key := range Keys() {
 				value := []string{`"x"`, "1", "-1", "0.5", "true", "[]", `["a"]`, "{}", `{"a":"b"}`, "null", `"10m"`, `"1Gi"`, `"` + canary + `"`}[i%13]
 				top, rest, nested := strings.Cut(key, ".")
@@ -42,14 +42,13 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Add("local", "!"+project+`:monitoring {"grafanaPassword":"`+canary+`","grafana":"`+canary+"\"}\n")
 	f.Add("local", project+":model {\n"+project+":vllm {} {}\npulumi:disable-default-providers [\"*\"]\nvllm-autoscalling:x y\n")
-	// One key in two ways of writing.
+	// The same key twice, in two notations.
 	f.Add("local", project+": 00\n"+project)
 	f.Add("local", project+":model.x 1\n"+project+`:model {"x":2}`+"\n"+project+`:autoscaling {"signals.x.y":1,"signals":{"x.y":1}}`+"\n")
 	f.Fuzz(func(t *testing.T, stack, text string) { checkRead(t, sourceOfLines(stack, text)) })
 }
 
-// FuzzStackFile reads stack files. What is not YAML, or not of the form of a stack file, never gets as
-// far as the program.
+// FuzzStackFile reads stack files. It skips texts that are not YAML or not a stack file: the CLI refuses those.
 func FuzzStackFile(f *testing.F) {
 	for _, cloud := range Clouds {
 		for _, content := range seedFiles(f, cloud) {
@@ -63,7 +62,7 @@ func FuzzStackFile(f *testing.F) {
 	})
 }
 
-// seedFiles are the stack's file with its secrets, and others that a cloud's stack may have.
+// seedFiles returns the stack's file with its secrets, and other files that a cloud's stack may have.
 func seedFiles(f *testing.F, cloud string) []string {
 	shipped, err := os.ReadFile("../../Pulumi." + cloud + ".yaml")
 	require.NoError(f, err)
@@ -102,7 +101,7 @@ func seedFiles(f *testing.F, cloud string) []string {
 		asFile(attached(cloud, map[string]any{"nodePools.gpu.create": false})))
 }
 
-// asLines is a source as FuzzRead takes it.
+// asLines returns a source in the input format of FuzzRead.
 func asLines(s Source) string {
 	var text strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
@@ -121,7 +120,7 @@ func sourceOfLines(stack, text string) Source {
 	return Source{Project: project, Stack: stack, Values: values, Secret: func(key string) bool { return secret[key] }}
 }
 
-// sourceOfFile reads a stack file as the CLI does, with encrypted values as they are.
+// sourceOfFile reads a stack file like the CLI, with encrypted values unchanged.
 func sourceOfFile(stack, content string) (Source, bool) {
 	var file struct{ Config map[string]any }
 	if yaml.Unmarshal([]byte(content), &file) != nil {
@@ -143,7 +142,7 @@ func sourceOfFile(stack, content string) (Source, bool) {
 	return Source{Project: project, Stack: stack, Values: values, Secret: func(key string) bool { return secret[key] }}, true
 }
 
-// decrypted puts the plain values into the place of {secure: ...} and says whether there were any.
+// decrypted replaces {secure: ...} by the plain values and reports whether there were any.
 func decrypted(value any) (any, bool) {
 	found := false
 	switch v := value.(type) {
@@ -164,7 +163,7 @@ func decrypted(value any) (any, bool) {
 	return value, found
 }
 
-// checkRead reads a configuration and holds the result against what must be true of every one.
+// checkRead reads a configuration and checks the invariants of every result.
 func checkRead(t *testing.T, s Source) {
 	config, err := Read(s)
 	if err != nil {
@@ -177,7 +176,7 @@ func checkRead(t *testing.T, s Source) {
 	if config.Cloud == "" || len(config.Warnings()) > 0 && config.Warnings()[0].Key == "" {
 		t.Fatalf("accepted: %+v", config)
 	}
-	// Written again from what was understood, it means the same.
+	// Rewritten from the result, the source has the same meaning.
 	again, err := Read(rewritten(t, s, config))
 	if err != nil {
 		t.Fatalf("accepted, but not when written again: %v", err)
@@ -205,13 +204,13 @@ func checkProblems(t *testing.T, s Source, err error) {
 		}
 		seen[p.Key+"\n"+p.Allowed] = true
 	}
-	// Keys are no secret, and neither is what is not encrypted; nor is the stack's name.
+	// Keys, values that are not encrypted and the stack's name are not secret.
 	for key, value := range s.Values {
 		if strings.Contains(key, canary) || !s.isSecret(key) && strings.Contains(value, canary) {
 			return
 		}
 		if s.isSecret(key) && strings.Contains(value, canary) && strings.HasPrefix(strings.TrimSpace(value), "{") {
-			// A canary that stands for a key is shown as unknown.
+			// A canary in the place of a key is reported as an unknown key.
 			var object any
 			if json.Unmarshal([]byte(value), &object) != nil || hasKey(object, canary) {
 				return
@@ -223,7 +222,7 @@ func checkProblems(t *testing.T, s Source, err error) {
 	}
 }
 
-// hasKey says whether a key of an object, or of one in it, contains a text.
+// hasKey reports whether a key of an object, or of an object in it, contains a text.
 func hasKey(value any, text string) bool {
 	switch v := value.(type) {
 	case map[string]any:
@@ -238,7 +237,7 @@ func hasKey(value any, text string) bool {
 	return false
 }
 
-// rewritten is a source with the same keys, and the values that were understood.
+// rewritten returns a source with the same keys and the values of the resulting configuration.
 func rewritten(t *testing.T, s Source, config *Config) Source {
 	given, problems := parse(s, &Config{})
 	if len(problems) > 0 {
@@ -302,7 +301,7 @@ func rewritten(t *testing.T, s Source, config *Config) Source {
 	return again
 }
 
-// empty makes nothing and empty equal, and leaves out what is not read.
+// empty replaces empty collections by nil ones and removes the fields that are not read.
 func empty(c Config) Config {
 	value := reflect.ValueOf(&c).Elem()
 	var visit func(value reflect.Value)

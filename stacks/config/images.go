@@ -9,7 +9,7 @@ import (
 	"vllm-autoscaling/stacks/config/models"
 )
 
-// Images and charts, pinned in this one place, but for the image of the Stackdriver adapter, which is the default of its key.
+// Pinned images. The image of the Stackdriver adapter is the default of its key instead.
 const (
 	// imageVLLM states its CUDA variant, because the plain tag's CUDA version changes with releases.
 	imageVLLM      = "vllm/vllm-openai:v0.20.0-cu129"
@@ -21,10 +21,10 @@ const (
 	kubernetesAutoscale = "https://kubernetes.github.io/autoscaler"
 )
 
-// pin is the tested version of a chart, and its public repository.
+// pin is the tested version of a chart and its public repository.
 type pin struct{ version, repository string }
 
-// pins are those of the charts, by the key below charts.
+// pins lists the pins of the charts by their key below charts.
 var pins = map[string]pin{
 	"kubePrometheusStack": {"88.5.3", prometheusCommunity},
 	"prometheusAdapter":   {"5.3.0", prometheusCommunity},
@@ -39,7 +39,7 @@ const firstVersion = "0.18.0"
 // vllmVersion finds the version of a vLLM image in its tag.
 var vllmVersion = regexp.MustCompile(`vllm-openai[^/]*:v?([0-9]+)\.([0-9]+)\.([0-9]+)`)
 
-// checkVersion refuses images of vLLM that do not know the model, or the flags.
+// checkVersion refuses images of vLLM that are too old for the model or for the flags that the program sets.
 func checkVersion(r *report, image, modelID string) {
 	found := vllmVersion.FindStringSubmatch(image)
 	if found == nil || r.anyRefused("model.id") {

@@ -9,7 +9,7 @@ import (
 	"github.com/agext/levenshtein"
 )
 
-// fieldByKey finds the field of a struct that a key names, and its tags.
+// fieldByKey returns the field of a struct that a key names, and its tags.
 func fieldByKey(structure reflect.Value, key string) (reflect.Value, reflect.StructTag, bool) {
 	field, ok := fieldOf(structure.Type(), key)
 	if !ok {
@@ -23,8 +23,8 @@ func isObject(of reflect.Type) bool {
 	return of.Kind() == reflect.Struct && of != reflect.TypeFor[Secret]()
 }
 
-// providersOwn reports whether a top-level field is an object that exists on some clouds only: its defaults are left to the
-// provider packages.
+// providersOwn reports whether a top-level field is an object that exists on some clouds only. The provider packages set its
+// defaults.
 func providersOwn(tag reflect.StructTag, of reflect.Type) bool {
 	return tag.Get("clouds") != "" && isObject(of)
 }
@@ -60,13 +60,13 @@ func Keys() []string {
 	return keys
 }
 
-// nearestKey names the known key that an unknown one most likely stands for: the one whose
-// spelling is nearest as a whole, or whose last part is, where it was put below the wrong parent.
+// nearestKey returns the known key that an unknown one most likely stands for: the one with the most similar spelling as a
+// whole, or in its last part, in case the key was put below the wrong parent.
 func nearestKey(key string) string {
 	best, bestDistance := "", math.MaxInt
 	for _, known := range knownKeys() {
 		whole := levenshtein.Distance(key, known, nil)
-		// One more than the distance of the last parts: a near miss in place beats a far-off twin.
+		// The penalty of 1 prefers a misspelt key in its place to the same last part elsewhere.
 		part := levenshtein.Distance(lastPart(key), lastPart(known), nil) + 1
 		if distance := min(whole, part); distance < bestDistance {
 			best, bestDistance = known, distance

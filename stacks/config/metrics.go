@@ -12,15 +12,16 @@ import (
 const (
 	// MetricsPrometheusOperator runs Prometheus, by kube-prometheus-stack, and prometheus-adapter in the cluster.
 	MetricsPrometheusOperator = "prometheus-operator"
-	// MetricsGoogleManaged leaves collection and storage to Google's Managed Service for Prometheus, and reads from
-	// it by the Custom Metrics Stackdriver Adapter.
+	// MetricsGoogleManaged collects and stores metrics with Google Cloud Managed Service for Prometheus and reads them
+	// with the Custom Metrics Stackdriver Adapter.
 	MetricsGoogleManaged = gke.ManagedMetrics
 )
 
 // ManagesMetrics reports whether the cloud collects and stores the metrics.
 func (c *Config) ManagesMetrics() bool { return c.Metrics == MetricsGoogleManaged }
 
-// metricsReader returns the ServiceAccount that reads from the cloud's store; nil where the metrics stay in the cluster.
+// metricsReader returns the ServiceAccount that reads from the cloud's metrics store, or nil if the metrics stay in the
+// cluster.
 func (c *Config) metricsReader() *providers.ServiceAccount {
 	if !c.ManagesMetrics() {
 		return nil
@@ -28,7 +29,7 @@ func (c *Config) metricsReader() *providers.ServiceAccount {
 	return &providers.ServiceAccount{Namespace: c.Namespaces.Monitoring, Name: components.StackdriverAdapterName}
 }
 
-// checkMetrics refuses what the managed pipeline cannot do.
+// checkMetrics refuses settings that the managed pipeline does not support.
 func (c *Config) checkMetrics(r *report) {
 	if c.ManagesMetrics() && c.Monitoring.SignalInterval < components.ManagedMinInterval {
 		r.bad("monitoring.signalInterval", c.Monitoring.SignalInterval,

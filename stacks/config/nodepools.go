@@ -7,11 +7,11 @@ import (
 	"vllm-autoscaling/providers/accelerators"
 )
 
-// maxNamedMachines bounds how many machine types an error names for an accelerator.
+// maxNamedMachines is the maximum number of machine types that an error names for an accelerator.
 const maxNamedMachines = 3
 
-// validateNodePools checks the cluster that a cloud makes: what follows from the model and the
-// replicas first, then the rules of the cloud's own package.
+// validateNodePools checks the cluster that a cloud creates: first the rules that follow from the model and the replicas,
+// then those of the cloud's own package.
 func (c *Config) validateNodePools(r *report, given keySet) {
 	if !c.onCloud() {
 		return
@@ -30,7 +30,7 @@ func (c *Config) validateAccelerator(r *report, given keySet) {
 	pool := c.NodePools.GPU
 	accelerator, known := accelerators.Find(pool.Accelerator)
 	if _, knownMachine := c.cloud().Machines.Find(pool.MachineType); !known {
-		// Another name of a known GPU would slip past the checks.
+		// Another name for a known GPU would bypass the checks.
 		if knownMachine || c.cloud().KnowsAccelerators {
 			var names []string
 			for _, a := range accelerators.All() {
@@ -55,8 +55,8 @@ func (c *Config) validateAccelerator(r *report, given keySet) {
 	}
 }
 
-// validateCapacity refuses more replicas than the nodes could ever hold: the rest would wait for ever,
-// and the HPA would count on them.
+// validateCapacity refuses more replicas than the node pool can hold: the rest would stay pending, and the HPA would count
+// them.
 func (c *Config) validateCapacity(r *report) {
 	pool := c.NodePools.GPU
 	if pool.GPUsPerNode < 1 || c.GPU.PerReplica < 1 || pool.MaxNodes < 1 {

@@ -9,11 +9,10 @@ import (
 	"vllm-autoscaling/stacks/config/sizing"
 )
 
-// imageDiskGiB is what the operating system and the unpacked images of a GPU node take of its disk, at
-// most.
+// imageDiskGiB is the most disk space that the operating system and the unpacked images of a GPU node use.
 const imageDiskGiB = 40
 
-// replicaRequest is what a replica asks of a node besides GPUs; false when it is not understood.
+// replicaRequest returns the CPUs and the memory that a replica requests; ok is false if a quantity is not valid.
 func (c *Config) replicaRequest() (cpus, memoryGiB float64, ok bool) {
 	cpu, err := resource.ParseQuantity(string(c.VLLM.CPU))
 	memory, err2 := resource.ParseQuantity(string(c.VLLM.Memory))
@@ -23,8 +22,8 @@ func (c *Config) replicaRequest() (cpus, memoryGiB float64, ok bool) {
 	return cpu.AsApproximateFloat64(), memory.AsApproximateFloat64() / sizing.GiB, true
 }
 
-// replicasPerNode is how many replicas a node of the GPU pool holds, and what bounds that: GPUs, or the
-// key that asks for too much.
+// replicasPerNode returns how many replicas fit on a node of the GPU pool, and what limits that: GPUs, or the key of the
+// request that is too large.
 func (c *Config) replicasPerNode() (count int, bound string) {
 	pool := c.NodePools.GPU
 	// A replica does not spread over nodes, so what is left over on a node is lost.
@@ -41,8 +40,7 @@ func (c *Config) replicasPerNode() (count int, bound string) {
 	return count, bound
 }
 
-// validateNodeRoom refuses replicas that never fit the nodes they would run on, and warns of those that
-// probably do not.
+// validateNodeRoom refuses replicas that cannot fit on their nodes, and warns of those that probably do not.
 func (c *Config) validateNodeRoom(r *report) {
 	machine, known := c.cloud().Machines.Find(c.NodePools.GPU.MachineType)
 	cpus, memoryGiB, ok := c.replicaRequest()
@@ -50,7 +48,7 @@ func (c *Config) validateNodeRoom(r *report) {
 		return
 	}
 	most, likely := sizing.MostRoom(c.cloud().Node, machine), sizing.LikelyRoom(c.cloud().Node, machine)
-	// Whole replicas share a node.
+	// A replica does not spread over nodes.
 	replicas := float64(max(1, machine.GPUs/max(1, c.GPU.PerReplica)))
 	for _, check := range []struct {
 		key                       string
@@ -61,12 +59,12 @@ func (c *Config) validateNodeRoom(r *report) {
 		{"vllm.cpu", c.VLLM.CPU, cpus, most.CPUs, likely.CPUs, float64(machine.CPUs), "", "", "CPUs"},
 		{"vllm.memory", c.VLLM.Memory, memoryGiB, most.MemoryGiB, likely.MemoryGiB, machine.MemoryGiB, " GiB", "Gi", "memory"},
 	} {
-		// What fits next to everything else, for as many replicas as the GPUs are for.
+		// The request that fits next to the other pods, for as many replicas as the GPUs allow.
 		fits := math.Max(1, math.Floor(check.likely/replicas))
 		switch {
 		case check.wants > check.most:
 			var ways []way
-			// It may not work: the memory has to hold vllm.shm, for example.
+			// The lower value may break another rule: vllm.memory must exceed vllm.shm, for example.
 			if lower := (change{check.key: fmt.Sprintf("%g%s", fits, check.suffix)}); r.works(check.key, lower) {
 				ways = append(ways, way{fmt.Sprintf("%s %g%s", check.key, fits, check.suffix), []change{lower}})
 			}
@@ -88,8 +86,8 @@ func (c *Config) validateNodeRoom(r *report) {
 	}
 }
 
-// validateDisk refuses volumes and disks that the model's files do not fit: the kubelet evicts a pod
-// that fills them, and the next one downloads it all again.
+// validateDisk refuses volumes and disks that are too small for the model's files: the kubelet evicts a pod that fills them,
+// and the next pod downloads the files again.
 func (c *Config) validateDisk(r *report) {
 	files := c.downloadGiB()
 	if files == 0 {

@@ -21,10 +21,10 @@ func TestManagedMetricsOnGKE(t *testing.T) {
 	assert.Equal(t, &providers.ServiceAccount{Namespace: "metrics", Name: "custom-metrics-stackdriver-adapter"}, managed.request(nil).MetricsReader)
 	assert.Equal(t, imageStackdriverAdapter, managed.Autoscaling.AdapterImage)
 
-	// What only the other pipeline uses stays allowed, so that one key switches there and back.
+	// Keys that only the other pipeline uses stay allowed, so that changing one key switches the pipeline.
 	managed = read(t, CloudGKE, onCloud(CloudGKE, map[string]any{
 		"metrics": "google-managed", "monitoring.storage": "50Gi", "charts.kubePrometheusStack.repository": "oci://registry.example.com/charts",
-		// Fine for the other pipeline, and below this one's default of monitoring.signalInterval.
+		// Valid for the other pipeline, and below this one's default of monitoring.signalInterval.
 		"autoscaling.relistInterval": "4s",
 	}))
 	assert.Empty(t, managed.Warnings(), "nor is it worth a warning")

@@ -14,8 +14,8 @@ import (
 // secretNames match names under which charts expect a credential itself, and not the name of a Secret.
 var secretNames = regexp.MustCompile(`(?i)(password|passwd|token|apikey|secretkey|privatekey)$`)
 
-// checkPlainText refuses credentials in plain text under keys that are not for them: whoever can read
-// the stack file, the state or the cluster's objects could use them.
+// checkPlainText refuses credentials in plain text under keys that are not for credentials: they could be read from the stack
+// file, the state and the cluster's objects.
 func checkPlainText(r *report) {
 	for _, full := range slices.Sorted(maps.Keys(r.source.Values)) {
 		name, ours := strings.CutPrefix(full, r.source.Project+":")
@@ -35,7 +35,7 @@ func checkPlainText(r *report) {
 	}
 }
 
-// plainText looks at one string of the stack file.
+// plainText adds a problem if one string of the stack file is a credential in plain text.
 func (r *report) plainText(key, text string) {
 	top, _, _ := strings.Cut(key, ".")
 	switch found := tokenForms.FindString(text); {
@@ -70,7 +70,7 @@ var secretKeys = sync.OnceValue(func() []string {
 	return keys
 })
 
-// walkStrings visits every string below a key, names of objects included.
+// walkStrings visits every string below a key, including the names in objects.
 func walkStrings(key string, value any, visit func(key, text string)) {
 	switch value := value.(type) {
 	case string:

@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// PolicyRules are the names of the rules that a preview is checked against, in the order of docs/policy.md.
-// The checks themselves are outside the program.
+// PolicyRules lists the names of the rules that a preview is checked against, in the order of docs/policy.md. The checks
+// themselves are not part of the program.
 var PolicyRules = []string{
 	"no-public-nodes", "api-server-not-open", "disks-encrypted", "no-privileged-containers", "versions-pinned", "limits-set",
 	"deletion-protection", "spend-ceiling",
 }
 
-// checkPolicy refuses what the checks of a preview could not use: it would be noticed at the next preview only, or never.
+// checkPolicy refuses policy settings that the checks of a preview cannot use. Otherwise they would fail late or have no
+// effect.
 func checkPolicy(r *report, p Policy) {
 	for _, exception := range slices.Sorted(maps.Keys(p.Exceptions)) {
 		key := fmt.Sprintf("policy.exceptions[%q]", exception)
@@ -34,7 +35,7 @@ func checkPolicy(r *report, p Policy) {
 	}
 }
 
-// number converts what YAML and `pulumi config set --path` make of a number; false for anything else.
+// number converts a number as decoded from YAML or stored by `pulumi config set --path`; it returns false for anything else.
 func number(value any) (float64, bool) {
 	switch value := value.(type) {
 	case int:

@@ -13,15 +13,15 @@ import (
 // "vllm-autoscaling:autoscaling.minReplicas".
 type Problem = providers.Problem
 
-// Warning is one thing about a valid configuration that is probably not meant.
+// Warning describes a setting of a valid configuration that is probably not intended.
 type Warning struct {
 	// Key is the full key.
 	Key string
-	// Value is what was found, as it may be shown; "" when there is none.
+	// Value is the value found, in a form that may be shown; "" when there is none.
 	Value string
-	// Why is what it leads to.
+	// Why is the consequence.
 	Why string
-	// Fix is what to do.
+	// Fix is the remedy.
 	Fix string
 }
 
@@ -30,7 +30,7 @@ func (w Warning) String() string {
 	return fmt.Sprintf("%s%s: %s; %s", w.Key, choose(w.Value == "", "", " = "+w.Value), w.Why, w.Fix)
 }
 
-// ConfigError is everything that is wrong with the configuration of a stack.
+// ConfigError is the error of an invalid configuration. It lists all problems of the stack.
 type ConfigError struct {
 	// Stack is the stack's name.
 	Stack string
@@ -63,9 +63,9 @@ func (e *ConfigError) Error() string {
 	return text.String()
 }
 
-// tokenForms match credentials that have a form of their own.
+// tokenForms matches credentials with a recognizable form.
 var tokenForms = regexp.MustCompile(`hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}|glpat-[A-Za-z0-9_-]{20,}|` +
 	`\bAKIA[0-9A-Z]{16}\b|\bsk-[A-Za-z0-9_-]{20,}|pul-[0-9a-f]{40}|xox[abprs]-[A-Za-z0-9-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----`)
 
-// withoutTokens replaces credentials.
+// withoutTokens replaces the credentials in a text.
 func withoutTokens(text string) string { return tokenForms.ReplaceAllString(text, "[hidden]") }

@@ -15,7 +15,7 @@ import (
 	"vllm-autoscaling/stacks/config/sizing"
 )
 
-// replicaSizes are the numbers of GPUs that a replica can have, the values of gpu.perReplica.
+// replicaSizes lists the numbers of GPUs that a replica can have: the values of gpu.perReplica.
 var replicaSizes = sync.OnceValue(func() []int {
 	var sizes []int
 	field, _ := reflect.TypeFor[GPU]().FieldByName("PerReplica")
@@ -25,18 +25,18 @@ var replicaSizes = sync.OnceValue(func() []int {
 	return sizes
 })
 
-// change is what a user may do about a problem: new values by key, nil to remove a key.
+// change is a change of the configuration that may fix a problem: new values by key, nil to remove a key.
 type change map[string]any
 
-// way is a way out of a problem.
+// way is a proposed fix of a problem.
 type way struct {
 	// text describes it in terms of keys.
 	text string
-	// changes are all changes that the text names. Each was tried: with it, the problem is gone.
+	// changes lists all changes that the text names. Each was tried and removes the problem.
 	changes []change
 }
 
-// inWords returns ways out as a fix.
+// inWords joins proposed fixes into the fix of a problem.
 func inWords(ways []way) string {
 	var texts []string
 	for _, w := range ways {
@@ -48,8 +48,8 @@ func inWords(ways []way) string {
 	return choose(len(texts) > 1, "any of: ", "") + strings.Join(texts, "; or ")
 }
 
-// works reports whether a change removes a problem of a key and brings no new one. It reads the changed source, so that a
-// proposal keeps every rule there is.
+// works reports whether a change removes the problem of a key and adds no new one. It reads the changed source, so that a
+// proposal satisfies every rule.
 func (r *report) works(key string, changed change) bool {
 	if r.source.trial {
 		return false // A proposal is not needed for the reading that tries one.
@@ -65,7 +65,7 @@ func (r *report) works(key string, changed change) bool {
 	return true
 }
 
-// problemKeys returns the keys of everything that is wrong with a source.
+// problemKeys returns the keys of all problems of a source.
 func problemKeys(source Source) map[string]bool {
 	source.trial = true
 	keys := map[string]bool{}
@@ -117,8 +117,8 @@ func setIn(object map[string]any, path string, value any) {
 	}
 }
 
-// waysToFit returns the changes that make a model fit, by quantity: a shorter context, more GPUs, other GPUs,
-// a larger share, another model.
+// waysToFit returns the changes that make a model fit: a shorter context, more GPUs, other GPUs, a larger share of GPU memory,
+// another model.
 func (c *Config) waysToFit(r *report, key string, footprint sizing.Footprint, server sizing.Server) []way {
 	var ways []way
 	try := func(text string, changed change) bool {
@@ -156,8 +156,8 @@ func (c *Config) waysToFit(r *report, key string, footprint sizing.Footprint, se
 	return append(ways, c.otherModels(r, key)...)
 }
 
-// otherGPUs returns the GPUs with which a problem would be gone: on a cloud its machine types, with enough
-// of them for a replica, elsewhere sizes.
+// otherGPUs returns the GPUs that fix a problem: on a cloud its machine types with enough of them for a replica, elsewhere
+// memory sizes.
 func (c *Config) otherGPUs(r *report, key string) []way {
 	var names []string
 	var changes []change
@@ -197,14 +197,14 @@ func (c *Config) otherGPUs(r *report, key string) []way {
 	return []way{{"another nodePools.gpu.machineType: " + strings.Join(names, ", "), changes}}
 }
 
-// otherMachine changes to another machine type, from which the rest of the pool follows.
+// otherMachine returns the change to another machine type, from which the rest of the pool follows.
 func otherMachine(machineType string) change {
 	return change{
 		"nodePools.gpu.machineType": machineType, "nodePools.gpu.accelerator": nil, "nodePools.gpu.gpusPerNode": nil, "gpu.memoryGiB": nil,
 	}
 }
 
-// otherModels returns the largest models of the catalogue that would fit as everything is.
+// otherModels returns the largest models of the catalogue that fit without any other change.
 func (c *Config) otherModels(r *report, key string) []way {
 	largest := models.All()
 	slices.SortStableFunc(largest, func(a, b models.Model) int { return cmp.Compare(b.Parameters, a.Parameters) })

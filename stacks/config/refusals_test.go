@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// What a cloud refuses is refused by some rule: the tag of a key, a scope, or its package. Each row was once a refusal of a
-// cloud's package alone.
+// TestNoRefusalOfACloudIsLost checks that some rule refuses what a cloud does not support: the tag of a key, a scope, or the
+// cloud's package. Each row was once checked by a cloud's package only.
 func TestNoRefusalOfACloudIsLost(t *testing.T) {
 	const guid, role = "00000000-0000-0000-0000-000000000001", "arn:aws:iam::123456789012:role/x"
 	type keys = map[string]any
@@ -49,7 +49,8 @@ func TestNoRefusalOfACloudIsLost(t *testing.T) {
 			{"system nodes of 0", keys{"nodePools.system.minNodes": 0}, "nodePools.system.minNodes"},
 			{"system disk", keys{"nodePools.system.diskGiB": 19}, "nodePools.system.diskGiB"},
 			{"system disk of 0", keys{"nodePools.system.diskGiB": 0}, "nodePools.system.diskGiB"},
-			{"fewer nodes than zones", keys{"gke.location": "us-central1", "nodePools.gpu.zones": []any{"us-central1-a"}, "nodePools.system.maxNodes": 2}, "nodePools.system.maxNodes"},
+			{"fewer nodes than zones", keys{"gke.location": "us-central1", "nodePools.gpu.zones": []any{"us-central1-a"}, "nodePools.system.maxNodes": 2},
+				"nodePools.system.maxNodes"},
 			{"limits", keys{"nodePools.gpu.minNodes": 5, "nodePools.gpu.maxNodes": 4}, "nodePools.gpu.maxNodes"},
 			{"no GPU nodes", keys{"nodePools.gpu.maxNodes": 0}, "nodePools.gpu.maxNodes"},
 			{"negative", keys{"nodePools.gpu.minNodes": -1}, "nodePools.gpu.minNodes"},
@@ -62,14 +63,18 @@ func TestNoRefusalOfACloudIsLost(t *testing.T) {
 			{"driver", keys{"gke.gpuDriver": "none"}, "gke.gpuDriver"},
 			{"no pool", keys{"nodePools.gpu.create": false}, "nodePools.gpu.create"},
 			{"accelerator", keys{"nodePools.gpu.accelerator": "nvidia-k80", "nodePools.gpu.machineType": "n1-standard-8"}, "nodePools.gpu.accelerator"},
-			{"machine without it", keys{"nodePools.gpu.accelerator": "nvidia-l4", "nodePools.gpu.machineType": "e2-standard-4", "nodePools.gpu.gpusPerNode": 1}, "nodePools.gpu.machineType"},
-			{"N1 GPU elsewhere", keys{"nodePools.gpu.accelerator": "nvidia-t4", "nodePools.gpu.machineType": "e2-standard-8", "nodePools.gpu.gpusPerNode": 1, "model.dtype": "float32"}, "nodePools.gpu.machineType"},
-			{"number on N1", keys{"nodePools.gpu.accelerator": "nvidia-t4", "nodePools.gpu.machineType": "n1-standard-8", "nodePools.gpu.gpusPerNode": 3, "model.dtype": "float32"}, "nodePools.gpu.gpusPerNode"},
+			{"machine without it", keys{"nodePools.gpu.accelerator": "nvidia-l4", "nodePools.gpu.machineType": "e2-standard-4",
+				"nodePools.gpu.gpusPerNode": 1}, "nodePools.gpu.machineType"},
+			{"N1 GPU elsewhere", keys{"nodePools.gpu.accelerator": "nvidia-t4", "nodePools.gpu.machineType": "e2-standard-8", "nodePools.gpu.gpusPerNode": 1,
+				"model.dtype": "float32"}, "nodePools.gpu.machineType"},
+			{"number on N1", keys{"nodePools.gpu.accelerator": "nvidia-t4", "nodePools.gpu.machineType": "n1-standard-8", "nodePools.gpu.gpusPerNode": 3,
+				"model.dtype": "float32"}, "nodePools.gpu.gpusPerNode"},
 			{"number of the machine", keys{"nodePools.gpu.gpusPerNode": 2}, "nodePools.gpu.gpusPerNode"},
 			{"replica too large", keys{"gpu.perReplica": 2, "nodePools.gpu.machineType": "g2-standard-4"}, "gpu.perReplica"},
 			{"negative replica", keys{"gpu.perReplica": -1}, "gpu.perReplica"},
 			{"choice beside a pool", keys{"gke.existingAccelerator": "nvidia-l4"}, "gke.existingAccelerator"},
-			{"choice beside a pool, attached", keys{"gke.existingAccelerator": "nvidia-l4", "cluster.existing": "theirs", "cluster.apiAccessCidrs": nil}, "gke.existingAccelerator"},
+			{"choice beside a pool, attached", keys{"gke.existingAccelerator": "nvidia-l4", "cluster.existing": "theirs", "cluster.apiAccessCidrs": nil},
+				"gke.existingAccelerator"},
 		},
 		CloudEKS: {
 			{"no region", keys{"eks.region": nil}, "eks.region"},
@@ -118,7 +123,8 @@ func TestNoRefusalOfACloudIsLost(t *testing.T) {
 			{"small disk", keys{"nodePools.gpu.diskGiB": 49}, "nodePools.gpu.diskGiB"},
 			{"large disk", keys{"nodePools.gpu.diskGiB": 16385}, "nodePools.gpu.diskGiB"},
 			{"no type", keys{"nodePools.gpu.machineType": "l4", "nodePools.gpu.accelerator": "nvidia-l4", "nodePools.gpu.gpusPerNode": 1}, "nodePools.gpu.machineType"},
-			{"ARM GPU", keys{"nodePools.gpu.machineType": "g5g.xlarge", "nodePools.gpu.accelerator": "nvidia-x1", "nodePools.gpu.gpusPerNode": 1}, "nodePools.gpu.machineType"},
+			{"ARM GPU", keys{"nodePools.gpu.machineType": "g5g.xlarge", "nodePools.gpu.accelerator": "nvidia-x1", "nodePools.gpu.gpusPerNode": 1},
+				"nodePools.gpu.machineType"},
 			{"no GPU", keys{"nodePools.gpu.machineType": "m6i.large"}, "nodePools.gpu.machineType"},
 			{"another accelerator", keys{"nodePools.gpu.machineType": "g6.xlarge", "nodePools.gpu.accelerator": "nvidia-a10g"}, "nodePools.gpu.accelerator"},
 			{"another number", keys{"nodePools.gpu.machineType": "g6.xlarge", "nodePools.gpu.gpusPerNode": 4}, "nodePools.gpu.gpusPerNode"},
@@ -129,7 +135,8 @@ func TestNoRefusalOfACloudIsLost(t *testing.T) {
 			{"pool's zone", keys{"nodePools.gpu.zones": []any{"us-east-1f"}}, "nodePools.gpu.zones[0]"},
 			{"pool's subnets", keys{"eks.gpuSubnetIds": []any{"subnet-0a"}}, "eks.gpuSubnetIds"},
 			{"no pool's subnet", keys{"eks.zones": nil, "eks.subnetIds": []any{"subnet-0a", "subnet-0b"}, "eks.gpuSubnetIds": []any{"x"}}, "eks.gpuSubnetIds[0]"},
-			{"zones of given subnets", keys{"eks.zones": nil, "eks.subnetIds": []any{"subnet-0a", "subnet-0b"}, "nodePools.gpu.zones": []any{"us-east-1a"}}, "nodePools.gpu.zones"},
+			{"zones of given subnets", keys{"eks.zones": nil, "eks.subnetIds": []any{"subnet-0a", "subnet-0b"}, "nodePools.gpu.zones": []any{"us-east-1a"}},
+				"nodePools.gpu.zones"},
 			{"too many GPUs", keys{"gpu.perReplica": 2, "nodePools.gpu.machineType": "g6.xlarge"}, "gpu.perReplica"},
 			{"a smaller alternative", keys{"eks.alternativeInstanceTypes": []any{"g4dn.xlarge"}}, "eks.alternativeInstanceTypes[0]"},
 			{"more GPUs", keys{"eks.alternativeInstanceTypes": []any{"g6.12xlarge"}}, "eks.alternativeInstanceTypes[0]"},
@@ -139,7 +146,8 @@ func TestNoRefusalOfACloudIsLost(t *testing.T) {
 		CloudAKS: {
 			{"a bad name", keys{"cluster.name": "serving-"}, "cluster.name"},
 			{"a long name", keys{"cluster.name": strings.Repeat("n", 64)}, "cluster.name"},
-			{"both names", keys{"cluster.name": "mine", "cluster.existing": "theirs", "cluster.apiAccessCidrs": nil, "aks.location": nil, "aks.resourceGroup": "rg"}, "cluster.name"},
+			{"both names", keys{"cluster.name": "mine", "cluster.existing": "theirs", "cluster.apiAccessCidrs": nil, "aks.location": nil,
+				"aks.resourceGroup": "rg"}, "cluster.name"},
 			{"a bad subscription", keys{"aks.subscriptionId": "mine"}, "aks.subscriptionId"},
 			{"a bad tenant", keys{"aks.tenantId": "mine"}, "aks.tenantId"},
 			{"a bad group", keys{"aks.resourceGroup": "a/b"}, "aks.resourceGroup"},
@@ -194,8 +202,10 @@ func TestNoRefusalOfACloudIsLost(t *testing.T) {
 			{"max under min", keys{"nodePools.gpu.minNodes": 3, "nodePools.gpu.maxNodes": 2, "autoscaling.maxReplicas": 2}, "nodePools.gpu.maxNodes"},
 			{"a zone's name", keys{"nodePools.gpu.zones": []any{"eastus-1"}}, "nodePools.gpu.zones[0]"},
 			{"a zone twice", keys{"nodePools.gpu.zones": []any{"1", "1"}}, "nodePools.gpu.zones[1]"},
-			{"a part of a GPU", keys{"nodePools.gpu.machineType": "Standard_NV6ads_A10_v5", "nodePools.gpu.accelerator": "nvidia-a10", "nodePools.gpu.gpusPerNode": 1}, "nodePools.gpu.machineType"},
-			{"another accelerator", keys{"nodePools.gpu.machineType": "Standard_NC24ads_A100_v4", "nodePools.gpu.accelerator": "nvidia-l4"}, "nodePools.gpu.accelerator"},
+			{"a part of a GPU", keys{"nodePools.gpu.machineType": "Standard_NV6ads_A10_v5", "nodePools.gpu.accelerator": "nvidia-a10",
+				"nodePools.gpu.gpusPerNode": 1}, "nodePools.gpu.machineType"},
+			{"another accelerator", keys{"nodePools.gpu.machineType": "Standard_NC24ads_A100_v4", "nodePools.gpu.accelerator": "nvidia-l4"},
+				"nodePools.gpu.accelerator"},
 			{"another number", keys{"nodePools.gpu.machineType": "Standard_NC24ads_A100_v4", "nodePools.gpu.gpusPerNode": 2}, "nodePools.gpu.gpusPerNode"},
 			{"no GPU", keys{"nodePools.gpu.machineType": "Standard_D4s_v5"}, "nodePools.gpu.machineType"},
 			{"too many GPUs", keys{"gpu.perReplica": 2, "nodePools.gpu.machineType": "Standard_NC24ads_A100_v4"}, "gpu.perReplica"},
@@ -217,7 +227,7 @@ func TestNoRefusalOfACloudIsLost(t *testing.T) {
 	}
 }
 
-// What an existing cluster's owner decides is refused with it, on every cloud.
+// TestWhatIsTheirsIsRefused checks that settings of an existing cluster itself are refused, on every cloud.
 func TestWhatIsTheirsIsRefused(t *testing.T) {
 	for cloud, given := range map[string]map[string]any{
 		CloudGKE: {

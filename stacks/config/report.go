@@ -13,17 +13,17 @@ type report struct {
 	given    keySet
 	problems []Problem
 	warnings []Warning
-	// before are the keys of everything that is wrong as it is; nil until a change was tried.
+	// before holds the keys of the problems of the unchanged source; nil until a change was tried.
 	before map[string]bool
-	// tried are the ways out that the fixes of problems name, by key.
+	// tried holds the proposed fixes of problems by key.
 	tried map[string][]way
 }
 
 // full returns a key with the project's namespace.
 func (r *report) full(key string) string { return r.source.Project + ":" + key }
 
-// add adds a problem, unless the value of its key was refused by the decoder: its field has the default since, so that
-// nothing else can be told of the value.
+// add adds a problem, unless the decoder refused the value of its key: its field then has the default, so that no other rule
+// can check the value.
 func (r *report) add(p Problem) {
 	key, _, _ := strings.Cut(strings.TrimPrefix(p.Key, r.source.Project+":"), "[")
 	if !r.given.refused(key) {
@@ -31,7 +31,8 @@ func (r *report) add(p Problem) {
 	}
 }
 
-// anyRefused reports whether the decoder refused the value of any of the keys, so that a rule that needs them cannot be judged.
+// anyRefused reports whether the decoder refused the value of any of the keys, so that a rule that needs them cannot be
+// checked.
 func (r *report) anyRefused(keys ...string) bool { return slices.ContainsFunc(keys, r.given.refused) }
 
 // bad adds a problem; value is shown unless its top-level key holds a secret.
@@ -39,7 +40,7 @@ func (r *report) bad(key string, value any, allowed, fix string) {
 	r.add(Problem{Key: r.full(key), Value: r.shown(key, value), Allowed: allowed, Fix: fix})
 }
 
-// badWith adds a problem whose fixes were tried.
+// badWith adds a problem with fixes that were tried.
 func (r *report) badWith(key string, value any, allowed string, ways []way) {
 	r.bad(key, value, allowed, inWords(ways))
 	if r.tried == nil {
@@ -48,7 +49,7 @@ func (r *report) badWith(key string, value any, allowed string, ways []way) {
 	r.tried[r.full(key)] = append(r.tried[r.full(key)], ways...)
 }
 
-// has reports whether something is wrong with a key already.
+// has reports whether a key already has a problem.
 func (r *report) has(key string) bool {
 	return slices.ContainsFunc(r.problems, func(p Problem) bool { return p.Key == r.full(key) })
 }
@@ -61,7 +62,7 @@ func (r *report) warn(key string, value any, why, fix string) {
 	})
 }
 
-// shown returns a value as a message may print it.
+// shown returns a value in the form in which a message may print it.
 func (r *report) shown(key string, value any) string {
 	top, _, _ := strings.Cut(r.full(key), ".")
 	if r.source.isSecret(top) {

@@ -10,7 +10,7 @@ import (
 	"vllm-autoscaling/providers"
 )
 
-// request returns what the stack asks of its cloud. given reports whether the stack's file has a key.
+// request returns the stack's request to its cloud. given reports whether the stack's file has a key.
 func (c *Config) request(given func(key string) bool) *providers.Request {
 	return &providers.Request{
 		Namespace: c.Project, Given: given, CloudKeys: c.CloudKeys[c.Cloud],
@@ -26,7 +26,7 @@ func (c *Config) request(given func(key string) bool) *providers.Request {
 	}
 }
 
-// systemPool returns the system pool as clouds take it.
+// systemPool returns the system pool of the request.
 func (c *Config) systemPool() providers.NodePool {
 	p := c.NodePools.System
 	return providers.NodePool{
@@ -34,7 +34,7 @@ func (c *Config) systemPool() providers.NodePool {
 	}
 }
 
-// gpuPool returns the GPU pool as clouds take it; nil when none is created.
+// gpuPool returns the GPU pool of the request, or nil if none is created.
 func (c *Config) gpuPool() *providers.GPUPool {
 	p := c.NodePools.GPU
 	if !p.Create {
@@ -60,8 +60,8 @@ func (c *Config) gpuScheduling() providers.GPUScheduling {
 	return scheduling
 }
 
-// validateCloud adds the problems that the cloud's own package finds. One problem of a key, or of an object, is enough:
-// the one that was found before is the more exact one.
+// validateCloud adds the problems that the cloud's own package finds, except for keys and objects that already have one: the
+// earlier problem is more precise.
 func (c *Config) validateCloud(r *report) {
 	for _, p := range c.cloud().Validate(c.request(r.given.has)) {
 		full := r.full(p.Key)
@@ -76,7 +76,7 @@ func (c *Config) validateCloud(r *report) {
 	}
 }
 
-// NewCluster returns the place that the configuration chooses.
+// NewCluster creates, or attaches to, the cluster that the configuration describes.
 func (c *Config) NewCluster(ctx *pulumi.Context) (*providers.Cluster, error) {
 	cloud, ok := FindCloud(c.Cloud)
 	if !ok {

@@ -11,15 +11,15 @@ import (
 	"vllm-autoscaling/stacks/config/models"
 )
 
-// Limits that Kubernetes and the programs set.
+// Limits of Kubernetes and of the deployed programs.
 const (
 	// maxDrain is the cluster autoscaler's --max-graceful-termination-sec: it kills a pod that needs
 	// longer when it removes a node.
 	maxDrain = 10 * time.Minute
 )
 
-// check checks the rules between keys, with those that take more than a tag, and adds what is broken, or else what is worth
-// a warning.
+// check checks the rules between keys and those that tags cannot express. It adds the problems, or the warnings if there are
+// no problems.
 func (c *Config) check(r *report) {
 	c.checkScopes(r)
 	checkPlainText(r)
@@ -64,7 +64,7 @@ func checkNamespaces(r *report, n Namespaces) {
 	}
 }
 
-// checkModel checks the model and its flags against what is known of the model.
+// checkModel checks the model's settings and flags against the catalogue.
 func checkModel(r *report, m Model) {
 	checkExtraArgs(r, m.ExtraArgs)
 	if r.anyRefused("model.id") {
@@ -80,7 +80,7 @@ func checkModel(r *report, m Model) {
 	}
 }
 
-// checkSecrets checks that secrets are encrypted wherever they are given, and that the token is there where it is needed.
+// checkSecrets checks that secrets are encrypted, and that the Hugging Face token is set if the model needs it.
 func (c *Config) checkSecrets(r *report) {
 	walk("", reflect.ValueOf(c).Elem(), func(key string, field reflect.Value, _ reflect.StructTag) {
 		secret, ok := field.Interface().(Secret)
@@ -103,7 +103,7 @@ func (c *Config) checkSecrets(r *report) {
 	}
 }
 
-// checkVLLM checks how the server's memory and its times go together.
+// checkVLLM checks that the server's memory and time settings are consistent.
 func checkVLLM(r *report, v VLLM) {
 	memory, shm := v.Memory.amount(), v.Shm.amount()
 	if shm.Cmp(memory) >= 0 && !r.anyRefused("vllm.memory") {
@@ -117,7 +117,7 @@ func checkVLLM(r *report, v VLLM) {
 	}
 }
 
-// checkGPU checks what serves against the cloud and the model.
+// checkGPU checks the GPU settings against the cloud and the model.
 func (c *Config) checkGPU(r *report) {
 	if c.GPU.Mode == GPUSimulated && c.onCloud() {
 		r.bad("gpu.mode", c.GPU.Mode, fmt.Sprintf("%s on %s, whose GPU nodes would stand idle", GPUNvidia, c.Cloud),
@@ -137,7 +137,7 @@ func checkMonitoring(r *report, m Monitoring) {
 	if m.Dashboards && !m.Grafana {
 		r.bad("monitoring.dashboards", m.Dashboards, "true only together with monitoring.grafana", r.set("monitoring.grafana", "true"))
 	}
-	// Switched-off alerts keep the same rules, so that switching them on is one key.
+	// The rules also apply to disabled alerts, so that enabling them takes one key.
 	if objectives := alerts.TTFTObjectives(); !slices.Contains(objectives, m.Alerts.TTFTObjective) {
 		var allowed []string
 		for _, d := range objectives {
@@ -155,8 +155,8 @@ func checkReplicas(r *report, a Autoscaling) {
 	}
 }
 
-// checkRelist checks that the adapter finds each series between two relists. Google's adapter lists nothing: with it, the
-// key waits for the way back.
+// checkRelist checks that the adapter finds each series between two relists. Google's adapter does not relist: with it, the
+// key has no effect and is not checked, so that the metrics pipeline can be switched back.
 func (c *Config) checkRelist(r *report) {
 	relist, interval := c.Autoscaling.RelistInterval, c.Monitoring.SignalInterval
 	if !c.ManagesMetrics() && relist < interval && !r.anyRefused("monitoring.signalInterval") {

@@ -13,38 +13,37 @@ import (
 	"vllm-autoscaling/stacks/config/sizing"
 )
 
-// gatedModel and noFloat16 match models that the catalogue does not list by the rules of their families.
+// gatedModel and noFloat16 match models of known families that the catalogue does not list.
 var (
 	gatedModel = regexp.MustCompile(`^google/gemma-3-`)
 	noFloat16  = regexp.MustCompile(`^google/gemma-[23]-`)
 )
 
-// float32Types are the types of four bytes a number; all others have two.
+// float32Types lists the types with four bytes per number; all others have two.
 var float32Types = []string{"float", "float32"}
 
 const (
 	// unknownUsable is the share of a GPU's memory that CUDA reports, for a GPU that is not in the
 	// catalogue: the lowest of those that are.
 	unknownUsable = 0.91
-	// shortestContext is the shortest that is worth proposing, in tokens.
+	// shortestContext is the shortest context that is proposed, in tokens.
 	shortestContext = 256
-	// highUtilization is the largest share that is proposed: vLLM's own advice ends there.
+	// highUtilization is the largest share that is proposed, the largest that vLLM recommends.
 	highUtilization = 0.95
-	// maxNamedModels bounds how many models an error names.
+	// maxNamedModels is the maximum number of models that an error names.
 	maxNamedModels = 3
-	// outsideGiB is what vLLM needs outside its share: the CUDA context, and CUDA graphs before 0.21.
+	// outsideGiB is the memory that vLLM needs outside its share: the CUDA context, and CUDA graphs before 0.21.
 	outsideGiB = 0.75
 )
 
-// changesSums are flags of vLLM that change what it takes of a GPU in ways that package sizing does not
-// follow.
+// changesSums lists flags of vLLM that change its GPU memory use in ways that package sizing does not model.
 var changesSums = []string{
 	"--quantization", "-q", "--load-format", "--cpu-offload-gb", "--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp",
 	"--kv-cache-memory-bytes", "--num-gpu-blocks-override", "--speculative-config", "--enable-lora", "--hf-overrides", "--config",
 	"--disable-hybrid-kv-cache-manager", "--kv-transfer-config", "--limit-mm-per-prompt",
 }
 
-// gated reports whether Hugging Face hands the model out only to accounts that accepted a licence.
+// gated reports whether downloading the model from Hugging Face requires an account that accepted its licence.
 func (m Model) gated() bool {
 	model, known := models.Find(m.ID)
 	return known && model.Gated || gatedModel.MatchString(m.ID)
@@ -56,8 +55,7 @@ func (m Model) refusesFloat16() bool {
 	return known && model.NoFloat16 || noFloat16.MatchString(m.ID)
 }
 
-// needsCapability returns the compute capability, times ten, that the model needs as it is served; 0 for
-// none.
+// needsCapability returns the minimum compute capability, times ten, for the model in its type; 0 for none.
 func (c *Config) needsCapability() int {
 	model, known := models.Find(c.Model.ID)
 	switch {
@@ -74,7 +72,7 @@ func (c *Config) needsCapability() int {
 	}
 }
 
-// footprint returns what the model takes of the GPUs, where that can be told.
+// footprint returns the GPU memory that the model takes, and whether it is known.
 func (m Model) footprint() (sizing.Footprint, bool) {
 	flags := serverFlags(m.ExtraArgs)
 	for _, flag := range changesSums {
@@ -100,7 +98,7 @@ func (m Model) footprint() (sizing.Footprint, bool) {
 	return sizing.Footprint{}, false
 }
 
-// usableGiB returns the memory of one GPU as CUDA reports it; 0 when it is not known.
+// usableGiB returns the memory of one GPU as reported by CUDA, or 0 if it is not known.
 func (c *Config) usableGiB() float64 {
 	if accelerator, ok := accelerators.Find(c.NodePools.GPU.Accelerator); ok && c.createsGPUPool() {
 		return accelerator.UsableGiB
@@ -121,11 +119,11 @@ func (c *Config) batchedTokens() int {
 		return n
 	}
 	large := c.usableGiB() >= sizing.LargeGPUGiB && (!c.createsGPUPool() || !strings.Contains(c.NodePools.GPU.Accelerator, "a100"))
-	// A batch holds a token of each request at least.
+	// A batch has at least one token of each running request.
 	return max(choose(large, sizing.BatchedTokensLarge, sizing.BatchedTokens), c.Model.MaxNumSeqs)
 }
 
-// fit returns what decides whether the model fits the GPUs of a replica; false when something about it is not known.
+// fit returns the inputs of the sizing rule for a replica, and whether all of them are known.
 func (c *Config) fit() (sizing.Footprint, sizing.Server, bool) {
 	m := c.Model
 	_, eager := serverFlags(c.Model.ExtraArgs)["--enforce-eager"]
@@ -137,8 +135,8 @@ func (c *Config) fit() (sizing.Footprint, sizing.Server, bool) {
 	return footprint, server, known && c.GPU.Mode == GPUNvidia && server.GPUGiB > 0
 }
 
-// checkFit refuses what vLLM would refuse minutes after a GPU was paid for, and warns of what it
-// would serve slowly.
+// checkFit refuses configurations with which vLLM would not start, and warns of those that it would serve slowly. vLLM itself
+// fails only minutes after the GPU node started.
 func (c *Config) checkFit(r *report) {
 	if r.anyRefused("model.id", "model.maxModelLen", "model.maxNumSeqs", "model.gpuMemoryUtilization", "model.dtype", "model.size.weightsGiB",
 		"model.size.kvBytesPerToken", "gpu.mode", "gpu.perReplica", "gpu.memoryGiB", "nodePools.gpu.machineType", "nodePools.gpu.accelerator") {
@@ -176,7 +174,7 @@ func (c *Config) checkFit(r *report) {
 	}
 }
 
-// warnOfCache warns when fewer requests fit than may run: vLLM then pauses some of them and starts over.
+// warnOfCache warns when fewer requests fit in the KV cache than may run: vLLM then preempts some and recomputes them.
 func (c *Config) warnOfCache(r *report, fit sizing.Fit) {
 	typical := fit.Typical()
 	if typical >= c.Model.MaxNumSeqs {
@@ -193,7 +191,7 @@ func (c *Config) warnOfCache(r *report, fit sizing.Fit) {
 		fmt.Sprintf("lower it to %d, lower model.maxModelLen, or give a replica more GPU memory; fine if requests are much shorter", max(1, typical)))
 }
 
-// warnUnchecked warns where it is not known whether the model fits.
+// warnUnchecked warns when it is not known whether the model fits.
 func (c *Config) warnUnchecked(r *report) {
 	if c.GPU.Mode != GPUNvidia {
 		return
@@ -216,7 +214,7 @@ func (c *Config) warnUnchecked(r *report) {
 	}
 }
 
-// checkModelSize checks the size of a model that the program does not know.
+// checkModelSize checks the configured size of a model that is not in the catalogue.
 func checkModelSize(r *report, m Model) {
 	size := m.Size
 	if !r.given.hasBelow("model.size", "") {
@@ -239,13 +237,13 @@ func checkModelSize(r *report, m Model) {
 	}
 }
 
-// downloadGiB returns what the model's files take on a node; 0 when it is not known, or none are downloaded.
+// downloadGiB returns the disk space that the model's files take on a node; 0 if it is not known or nothing is downloaded.
 func (c *Config) downloadGiB() float64 {
 	if strings.HasPrefix(c.Model.ID, "/") || c.GPU.Mode != GPUNvidia {
 		return 0
 	}
 	if model, known := models.Find(c.Model.ID); known {
-		// The tokenizer and what else lies beside the weights.
+		// 2 % more for the tokenizer and the other files.
 		return 1.02 * model.Parameters * 2e9 / sizing.GiB
 	}
 	return c.Model.Size.WeightsGiB

@@ -16,7 +16,7 @@ import (
 
 type keys = map[string]any
 
-// Each rule about what fits, broken once and kept once.
+// TestRulesOfFit checks each sizing rule with a configuration that breaks it and one that satisfies it.
 func TestRulesOfFit(t *testing.T) {
 	big := func(more keys) keys {
 		all := keys{"nodePools.gpu.accelerator": "nvidia-a100-80gb"}
@@ -32,16 +32,20 @@ func TestRulesOfFit(t *testing.T) {
 		says         []string
 	}{
 		"context of which no request fits": {
-			CloudGKE, onCloud(CloudGKE, keys{"model.id": "google/gemma-4-E4B-it", "model.maxModelLen": 131072, "nodePools.gpu.machineType": "g2-standard-4", "model.gpuMemoryUtilization": 0.85}),
-			onCloud(CloudGKE, keys{"model.id": "google/gemma-4-E4B-it", "model.maxModelLen": 8192, "nodePools.gpu.machineType": "g2-standard-4", "model.gpuMemoryUtilization": 0.85}),
-			"model.maxModelLen", []string{"GiB for the KV cache", "any of: model.maxModelLen ", "gpu.perReplica 2 with nodePools.gpu.machineType g2-standard-24", "nvidia-a100-40gb (a2-highgpu-1g", "model.gpuMemoryUtilization 0.95"},
+			CloudGKE, onCloud(CloudGKE, keys{"model.id": "google/gemma-4-E4B-it", "model.maxModelLen": 131072, "nodePools.gpu.machineType": "g2-standard-4",
+				"model.gpuMemoryUtilization": 0.85}),
+			onCloud(CloudGKE, keys{"model.id": "google/gemma-4-E4B-it", "model.maxModelLen": 8192, "nodePools.gpu.machineType": "g2-standard-4",
+				"model.gpuMemoryUtilization": 0.85}),
+			"model.maxModelLen", []string{"GiB for the KV cache", "any of: model.maxModelLen ",
+				"gpu.perReplica 2 with nodePools.gpu.machineType g2-standard-24", "nvidia-a100-40gb (a2-highgpu-1g", "model.gpuMemoryUtilization 0.95"},
 		},
 		"weights": {
 			CloudEKS, onCloud(CloudEKS, keys{"model.id": "google/gemma-3-12b-it"}), onCloud(CloudEKS, keys{"model.id": "google/gemma-3-12b-it", "gpu.perReplica": 4}),
 			"model.id", []string{"23.4 GiB", "gpu.perReplica 2 with nodePools.gpu.machineType g6.12xlarge", "nvidia-l40s (g6e.xlarge, "},
 		},
 		"size of a known model": {
-			CloudLocal, nvidia(keys{"model.size.weightsGiB": 2, "model.size.kvBytesPerToken": 1000}), nvidia(keys{"model.id": "a/b", "model.size.weightsGiB": 2, "model.size.kvBytesPerToken": 1000}),
+			CloudLocal, nvidia(keys{"model.size.weightsGiB": 2, "model.size.kvBytesPerToken": 1000}),
+			nvidia(keys{"model.id": "a/b", "model.size.weightsGiB": 2, "model.size.kvBytesPerToken": 1000}),
 			"model.size", []string{"which the program knows"},
 		},
 		"half a size": {
@@ -49,7 +53,8 @@ func TestRulesOfFit(t *testing.T) {
 			"model.size.kvBytesPerToken", []string{"2 x layers"},
 		},
 		"the other half": {
-			CloudLocal, nvidia(keys{"model.id": "a/b", "model.size.kvBytesPerToken": 2}), nvidia(keys{"model.id": "a/b", "model.size.kvBytesPerToken": 2, "model.size.weightsGiB": 0.1}),
+			CloudLocal, nvidia(keys{"model.id": "a/b", "model.size.kvBytesPerToken": 2}),
+			nvidia(keys{"model.id": "a/b", "model.size.kvBytesPerToken": 2, "model.size.weightsGiB": 0.1}),
 			"model.size.weightsGiB", []string{"Model loading took"},
 		},
 		"negative context": {
@@ -88,7 +93,8 @@ func TestRulesOfFit(t *testing.T) {
 			"vllm.memory", []string{"Standard_NC24ads_A100_v4 (220 GiB)", "Standard_NC48ads_A100_v4"},
 		},
 		"more replicas than their memory allows": {
-			CloudGKE, onCloud(CloudGKE, keys{"nodePools.gpu.machineType": "g2-standard-96", "nodePools.gpu.maxNodes": 1, "autoscaling.maxReplicas": 8, "vllm.memory": "80Gi"}),
+			CloudGKE, onCloud(CloudGKE, keys{"nodePools.gpu.machineType": "g2-standard-96", "nodePools.gpu.maxNodes": 1, "autoscaling.maxReplicas": 8,
+				"vllm.memory": "80Gi"}),
 			onCloud(CloudGKE, keys{"nodePools.gpu.machineType": "g2-standard-96", "nodePools.gpu.maxNodes": 1, "autoscaling.maxReplicas": 4, "vllm.memory": "80Gi"}),
 			"autoscaling.maxReplicas", []string{"at most 4", "not the room for their vllm.memory", "nodePools.gpu.maxNodes' 2"},
 		},
@@ -97,11 +103,13 @@ func TestRulesOfFit(t *testing.T) {
 			"vllm.modelCache", []string{"52.1 GiB", "remove the key", "vllm.modelCache 58Gi"},
 		},
 		"disk smaller than the model": {
-			CloudGKE, big(keys{"model.id": "google/gemma-3-27b-it", "nodePools.gpu.diskGiB": 80}), big(keys{"model.id": "google/gemma-3-27b-it", "nodePools.gpu.diskGiB": 100}),
+			CloudGKE, big(keys{"model.id": "google/gemma-3-27b-it", "nodePools.gpu.diskGiB": 80}),
+			big(keys{"model.id": "google/gemma-3-27b-it", "nodePools.gpu.diskGiB": 100}),
 			"nodePools.gpu.diskGiB", []string{"at least 93", "nodePools.gpu.diskGiB 93"},
 		},
 		"Gemma 4 on a T4": {
-			CloudEKS, onCloud(CloudEKS, keys{"nodePools.gpu.machineType": "g4dn.xlarge", "model.id": "google/gemma-4-E2B-it"}), onCloud(CloudEKS, keys{"model.id": "google/gemma-4-E2B-it"}),
+			CloudEKS, onCloud(CloudEKS, keys{"nodePools.gpu.machineType": "g4dn.xlarge", "model.id": "google/gemma-4-E2B-it"}),
+			onCloud(CloudEKS, keys{"model.id": "google/gemma-4-E2B-it"}),
 			"nodePools.gpu.machineType", []string{"compute capability 8.0", "nvidia-l4"},
 		},
 		"another spelling of a flag": {
@@ -122,7 +130,7 @@ func TestRulesOfFit(t *testing.T) {
 	}
 }
 
-// A model that is not gated needs no token.
+// TestTokenOnlyForGatedModels checks that only gated models need a token.
 func TestTokenOnlyForGatedModels(t *testing.T) {
 	without := nvidia(keys{"model.id": "google/gemma-4-E4B-it"})
 	delete(without, "huggingFaceToken")
@@ -132,8 +140,8 @@ func TestTokenOnlyForGatedModels(t *testing.T) {
 	assert.Equal(t, project+":huggingFaceToken", problemsOf(t, source(t, CloudLocal, without)).Problems[0].Key)
 }
 
-// What an error proposes is true: with any one of the changes that it names, the configuration is
-// accepted. The configurations are drawn at random, from a fixed seed.
+// TestProposalsAreTrue checks that a configuration is valid after any one of the changes that its error proposes. The
+// configurations are random, from a fixed seed.
 func TestProposalsAreTrue(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 7))
 	pick := func(values ...any) any { return values[random.IntN(len(values))] }
@@ -190,7 +198,7 @@ func TestProposalsAreTrue(t *testing.T) {
 						require.NotNil(t, after)
 						continue
 					}
-					// With other problems beside it, this one at least is gone and none has come.
+					// If there were other problems, this one is gone and no new one was added.
 					for _, left := range problemsLeft(err) {
 						assert.NotEqual(t, problem.Key, left, "%q", way.text)
 						assert.Contains(t, refused.Error(), left)
@@ -215,7 +223,7 @@ func problemsLeft(err error) []string {
 	return left
 }
 
-// Each warning once given and once not; none keeps the configuration from being used.
+// TestWarnings checks each warning with a configuration that causes it and one that does not. Both are valid.
 func TestWarnings(t *testing.T) {
 	for name, test := range map[string]struct {
 		cloud      string
@@ -225,7 +233,8 @@ func TestWarnings(t *testing.T) {
 	}{
 		"GPU alone": {
 			CloudLocal, keys{"autoscaling.signals.requestsRunning.enabled": false, "autoscaling.signals.requestsWaiting.enabled": false},
-			keys{"autoscaling.signals.requestsRunning.enabled": false}, "autoscaling.signals.gpuUtilization.enabled", []string{"near 100 percent", "factor of 1.25", "requestsWaiting.enabled' true"},
+			keys{"autoscaling.signals.requestsRunning.enabled": false}, "autoscaling.signals.gpuUtilization.enabled",
+			[]string{"near 100 percent", "factor of 1.25", "requestsWaiting.enabled' true"},
 		},
 		"KV cache alone": {
 			CloudLocal,
@@ -253,18 +262,22 @@ func TestWarnings(t *testing.T) {
 			CloudLocal, keys{"autoscaling.relistInterval": "3s"}, keys{"autoscaling.relistInterval": "4s"}, "autoscaling.relistInterval", []string{"4s or more"},
 		},
 		"slow signals": {
-			CloudLocal, keys{"monitoring.signalInterval": "20s"}, keys{"monitoring.signalInterval": "15s"}, "monitoring.signalInterval", []string{"every 15s", "35s late"},
+			CloudLocal, keys{"monitoring.signalInterval": "20s"}, keys{"monitoring.signalInterval": "15s"}, "monitoring.signalInterval",
+			[]string{"every 15s", "35s late"},
 		},
 		"window shorter than a cold start": {
-			CloudGKE, onCloud(CloudGKE, keys{"autoscaling.scaleDown.stabilization": "2m"}), onCloud(CloudGKE, keys{"autoscaling.scaleDown.stabilization": "2m", "nodePools.gpu.minNodes": 4}),
+			CloudGKE, onCloud(CloudGKE, keys{"autoscaling.scaleDown.stabilization": "2m"}), onCloud(CloudGKE,
+				keys{"autoscaling.scaleDown.stabilization": "2m", "nodePools.gpu.minNodes": 4}),
 			"autoscaling.scaleDown.stabilization", []string{"takes 4m2s at least", "4m2s or more"},
 		},
 		"late scale-up": {
-			CloudLocal, nvidia(keys{"autoscaling.scaleUp.stabilization": "2m", "gpu.memoryGiB": 24}), nvidia(keys{"autoscaling.scaleUp.stabilization": "1m", "gpu.memoryGiB": 24}),
+			CloudLocal, nvidia(keys{"autoscaling.scaleUp.stabilization": "2m", "gpu.memoryGiB": 24}),
+			nvidia(keys{"autoscaling.scaleUp.stabilization": "1m", "gpu.memoryGiB": 24}),
 			"autoscaling.scaleUp.stabilization", []string{"high for all of it"},
 		},
 		"little cache": {
-			CloudGKE, onCloud(CloudGKE, keys{"model.maxModelLen": 32768, "model.maxNumSeqs": 256, "autoscaling.signals.requestsRunning.target": 200}), onCloud(CloudGKE, keys{"model.maxModelLen": 2048, "model.maxNumSeqs": 64}),
+			CloudGKE, onCloud(CloudGKE, keys{"model.maxModelLen": 32768, "model.maxNumSeqs": 256, "autoscaling.signals.requestsRunning.target": 200}),
+			onCloud(CloudGKE, keys{"model.maxModelLen": 2048, "model.maxNumSeqs": 64}),
 			"model.maxNumSeqs", []string{"requests of model.maxModelLen (32768)", "requestsRunning.target (200)", "lower it to "},
 		},
 		"nearly all of the GPU": {
@@ -272,28 +285,33 @@ func TestWarnings(t *testing.T) {
 			"model.gpuMemoryUtilization", []string{"0.22 GiB", "0.96 or less"},
 		},
 		"unknown model": {
-			CloudGKE, onCloud(CloudGKE, keys{"model.id": "a/b"}), onCloud(CloudGKE, keys{"model.id": "a/b", "model.size.weightsGiB": 8, "model.size.kvBytesPerToken": 100000}),
+			CloudGKE, onCloud(CloudGKE, keys{"model.id": "a/b"}), onCloud(CloudGKE,
+				keys{"model.id": "a/b", "model.size.weightsGiB": 8, "model.size.kvBytesPerToken": 100000}),
 			"model.id", []string{"not checked", "model.size.weightsGiB"},
 		},
 		"unknown GPU": {
 			CloudLocal, nvidia(nil), nvidia(keys{"gpu.memoryGiB": 24}), "gpu.memoryGiB", []string{"not known"},
 		},
 		"flags that change the sums": {
-			CloudGKE, onCloud(CloudGKE, keys{"model.extraArgs": []any{"--quantization", "fp8"}}), onCloud(CloudGKE, keys{"model.extraArgs": []any{"--kv-cache-dtype=fp8"}}),
+			CloudGKE, onCloud(CloudGKE, keys{"model.extraArgs": []any{"--quantization", "fp8"}}), onCloud(CloudGKE,
+				keys{"model.extraArgs": []any{"--kv-cache-dtype=fp8"}}),
 			"model.extraArgs", []string{"--quantization", "not checked"},
 		},
 		"CPUs that are probably not there": {
 			CloudEKS, onCloud(CloudEKS, keys{"vllm.cpu": "3800m"}), onCloud(CloudEKS, keys{"vllm.cpu": "3400m"}), "vllm.cpu", []string{"g6.xlarge", "lower it to 3"},
 		},
 		"memory that is probably not there": {
-			CloudGKE, onCloud(CloudGKE, keys{"vllm.memory": "13Gi"}), onCloud(CloudGKE, keys{"vllm.memory": "12Gi"}), "vllm.memory", []string{"g2-standard-4", "lower it to 12Gi"},
+			CloudGKE, onCloud(CloudGKE, keys{"vllm.memory": "13Gi"}), onCloud(CloudGKE, keys{"vllm.memory": "12Gi"}), "vllm.memory",
+			[]string{"g2-standard-4", "lower it to 12Gi"},
 		},
 		"short budget": {
-			CloudGKE, onCloud(CloudGKE, keys{"model.id": "google/gemma-3-4b-it", "vllm.startupBudget": "1m"}), onCloud(CloudGKE, keys{"model.id": "google/gemma-3-4b-it", "vllm.startupBudget": "2m"}),
+			CloudGKE, onCloud(CloudGKE, keys{"model.id": "google/gemma-3-4b-it", "vllm.startupBudget": "1m"}),
+			onCloud(CloudGKE, keys{"model.id": "google/gemma-3-4b-it", "vllm.startupBudget": "2m"}),
 			"vllm.startupBudget", []string{"download", "2m0s or more"},
 		},
 		"spot": {
-			CloudGKE, onCloud(CloudGKE, keys{"nodePools.gpu.spot": true}), onCloud(CloudGKE, keys{"nodePools.gpu.spot": true, "vllm.preStop": "5s", "vllm.shutdownTimeout": "10s"}),
+			CloudGKE, onCloud(CloudGKE, keys{"nodePools.gpu.spot": true}), onCloud(CloudGKE,
+				keys{"nodePools.gpu.spot": true, "vllm.preStop": "5s", "vllm.shutdownTimeout": "10s"}),
 			"nodePools.gpu.spot", []string{"have 15s", "vllm.preStop (15s)"},
 		},
 		"password in a chart": {
@@ -315,7 +333,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// What users copy is accepted without a word, on every cloud.
+// TestShippedStacksWarnOfNothing checks that the stack files that users copy cause no warnings, on every cloud.
 func TestShippedStacksWarnOfNothing(t *testing.T) {
 	for _, stack := range Clouds {
 		content, err := os.ReadFile("../../Pulumi." + stack + ".yaml")
@@ -331,15 +349,16 @@ func TestShippedStacksWarnOfNothing(t *testing.T) {
 	}
 }
 
-// The default volume holds the files of every model that the program knows.
+// TestDefaultModelCache checks that the default volume is large enough for the files of every model in the catalogue.
 func TestDefaultModelCache(t *testing.T) {
-	for id, want := range map[string]Quantity{"google/gemma-3-1b-it": "20Gi", "google/gemma-3-12b-it": "30Gi", "google/gemma-3-27b-it": "60Gi", "google/gemma-4-31B-it": "70Gi", "a/b": "20Gi"} {
+	for id, want := range map[string]Quantity{"google/gemma-3-1b-it": "20Gi", "google/gemma-3-12b-it": "30Gi", "google/gemma-3-27b-it": "60Gi",
+		"google/gemma-4-31B-it": "70Gi", "a/b": "20Gi"} {
 		assert.Equal(t, want, read(t, CloudLocal, nvidia(keys{"model.id": id})).VLLM.ModelCache, id)
 	}
 	assert.Equal(t, Quantity("20Gi"), read(t, CloudLocal, keys{"model.id": "google/gemma-3-27b-it"}).VLLM.ModelCache, "nothing is downloaded")
 }
 
-// Credentials in the wrong place are refused, wherever they are, and never shown.
+// TestCredentialsInPlainText checks that credentials under other keys are refused everywhere and never shown.
 func TestCredentialsInPlainText(t *testing.T) {
 	token := "hf_" + strings.Repeat("aB3", 11)
 	for name, test := range map[string]struct {
@@ -347,13 +366,17 @@ func TestCredentialsInPlainText(t *testing.T) {
 		key   string
 		says  string
 	}{
-		"in a flag":         {keys{"model.extraArgs": []any{"--seed=1", "--load-token=" + token}}, "model.extraArgs[1]", "--secret vllm-autoscaling:huggingFaceToken"},
-		"as a model":        {keys{"model.revision": token}, "model.revision", "huggingFaceToken"},
-		"in a chart":        {keys{"charts.dcgmExporter.values": keys{"env": []any{keys{"name": "T", "value": token}}}}, "charts.dcgmExporter.values.env[0].value", "huggingFaceToken"},
+		"in a flag": {keys{"model.extraArgs": []any{"--seed=1", "--load-token=" + token}}, "model.extraArgs[1]",
+			"--secret vllm-autoscaling:huggingFaceToken"},
+		"as a model": {keys{"model.revision": token}, "model.revision", "huggingFaceToken"},
+		"in a chart": {keys{"charts.dcgmExporter.values": keys{"env": []any{keys{"name": "T", "value": token}}}},
+			"charts.dcgmExporter.values.env[0].value", "huggingFaceToken"},
 		"as a whole object": {keys{"namespaces.serving": "x", "cloud": "local", "vllm.nodeSelector": keys{"a": token}}, "vllm.nodeSelector.a", "huggingFaceToken"},
-		"of GitHub":         {keys{"charts.prometheusAdapter.repository": "https://ghp_" + strings.Repeat("x1", 18) + "@example.com/charts"}, "charts.prometheusAdapter.repository", "--secret --path 'vllm-autoscaling:charts.prometheusAdapter.repository'"},
-		"of AWS":            {keys{"charts.dcgmExporter.values": keys{"key": "AKIA" + strings.Repeat("A", 16)}}, "charts.dcgmExporter.values.key", "in plain text"},
-		"a private key":     {keys{"charts.dcgmExporter.values": keys{"tls": "-----BEGIN RSA PRIVATE KEY-----\nabc"}}, "charts.dcgmExporter.values.tls", "in plain text"},
+		"of GitHub": {keys{"charts.prometheusAdapter.repository": "https://ghp_" + strings.Repeat("x1", 18) + "@example.com/charts"},
+			"charts.prometheusAdapter.repository", "--secret --path 'vllm-autoscaling:charts.prometheusAdapter.repository'"},
+		"of AWS": {keys{"charts.dcgmExporter.values": keys{"key": "AKIA" + strings.Repeat("A", 16)}}, "charts.dcgmExporter.values.key", "in plain text"},
+		"a private key": {keys{"charts.dcgmExporter.values": keys{"tls": "-----BEGIN RSA PRIVATE KEY-----\nabc"}}, "charts.dcgmExporter.values.tls",
+			"in plain text"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused := problemsOf(t, source(t, CloudLocal, test.given))
@@ -370,7 +393,7 @@ func TestCredentialsInPlainText(t *testing.T) {
 			assert.NotContains(t, fmt.Sprintf("%+v", refused), token)
 		})
 	}
-	// Where it belongs, encrypted, it is fine, and so is an encrypted object of a chart.
+	// An encrypted token under its own key is valid, and so is an encrypted object of a chart.
 	_, err := Read(source(t, CloudLocal, keys{"huggingFaceToken": hidden(token)}))
 	require.NoError(t, err)
 	s := source(t, CloudLocal, keys{"charts.dcgmExporter.values": keys{"env": token}})
@@ -379,7 +402,8 @@ func TestCredentialsInPlainText(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Flags that carry a credential are refused without showing it, and so is a token where a number belongs.
+// TestRefusalsHideCredentials checks that a flag with a credential, and a token in the place of a number, are refused without
+// showing the credential.
 func TestRefusalsHideCredentials(t *testing.T) {
 	for _, given := range []keys{
 		{"model.extraArgs": []any{"--api-key=correct horse"}}, {"model.extraArgs": []any{"--hf_token=correct horse"}},
@@ -393,7 +417,8 @@ func TestRefusalsHideCredentials(t *testing.T) {
 	assert.NotContains(t, refused.Error(), token)
 }
 
-// Every secret, also one inside an object, is refused in plain text with the command that sets it.
+// TestPlainSecretsAreRefused checks that every secret in plain text, also inside an object, is refused with the command that
+// sets it.
 func TestPlainSecretsAreRefused(t *testing.T) {
 	for key, command := range map[string]string{
 		"huggingFaceToken":           "pulumi config set --secret vllm-autoscaling:huggingFaceToken",

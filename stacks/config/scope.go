@@ -12,15 +12,15 @@ import (
 const (
 	// whenCreate marks keys of a cluster that the stack creates.
 	whenCreate = "create"
-	// whenAttach marks keys of a cluster that was there before.
+	// whenAttach marks keys of an existing cluster.
 	whenAttach = "attach"
 )
 
-// scope is where a key has a meaning. A key without one means something everywhere.
+// scope is where a key has an effect. A key without a scope has an effect everywhere.
 type scope struct {
-	// key is the key, or the object, that the scope is declared for.
+	// key is the key or object that declares the scope.
 	key string
-	// clouds are those with a meaning for it; none means all.
+	// clouds lists the clouds on which the key has an effect; empty means all.
 	clouds []string
 	// when is whenCreate, whenAttach, or "" for both.
 	when string
@@ -48,8 +48,8 @@ func scopesOf(key string) []scope {
 	return scopes
 }
 
-// checkScopes refuses keys that would be without effect: those of another cloud, and those of a cluster to create with one
-// that is there, or the other way round. Whatever else is wrong with such a key does not matter.
+// checkScopes refuses keys without effect: those of another cloud, those of a created cluster when the stack attaches to an
+// existing one, and the other way round. It replaces any other problem of such a key.
 func (c *Config) checkScopes(r *report) {
 	if !slices.Contains(Clouds, c.Cloud) {
 		return // A problem already; with the right cloud they may all be right.
@@ -72,13 +72,13 @@ func (c *Config) checkScopes(r *report) {
 	}
 }
 
-// isAtOrBelow reports whether a key is an object's or that of something in it.
+// isAtOrBelow reports whether a key is that of an object or of something in it.
 func isAtOrBelow(key, object string) bool {
 	rest, ok := strings.CutPrefix(key, object)
 	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
-// outside returns the problem of a key that is given outside its scope, without its key; nil inside.
+// outside returns the problem of a key that is set outside its scope, without the key; nil if the key is in scope.
 func (c *Config) outside(s scope) *Problem {
 	switch {
 	case len(s.clouds) > 0 && !slices.Contains(s.clouds, c.Cloud):
@@ -100,8 +100,7 @@ func (c *Config) outside(s scope) *Problem {
 	return nil
 }
 
-// outsideFixes are what to do about a key on the wrong cloud, where that is more than to
-// remove it.
+// outsideFixes lists the fixes for keys on the wrong cloud where removing the key is not enough.
 var outsideFixes = map[string]string{
 	"cluster.kubernetesVersion": "remove the key; on GKE, gke.releaseChannel chooses how new versions are",
 	"cluster.kubeconfig":        "remove the key: how to reach its cluster follows from the cloud",

@@ -10,7 +10,7 @@ import (
 // Quantity is a Kubernetes quantity such as 500m or 10Gi.
 type Quantity string
 
-// amount returns the quantity, 0 for the empty text and for what is none.
+// amount returns the parsed quantity, or 0 for an empty or invalid one.
 func (q Quantity) amount() resource.Quantity {
 	amount, err := resource.ParseQuantity(string(q))
 	if err != nil {
@@ -19,10 +19,10 @@ func (q Quantity) amount() resource.Quantity {
 	return amount
 }
 
-// Secret is a value that no formatting prints. Its zero value means absent.
+// Secret is a string that fmt does not print. Its zero value means absent.
 type Secret struct{ value string }
 
-// NewSecret returns a secret with a value.
+// NewSecret returns a secret with the given value.
 func NewSecret(value string) Secret { return Secret{value: value} }
 
 // Given reports whether there is a value.

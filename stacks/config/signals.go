@@ -14,7 +14,7 @@ const (
 	hpaTolerance = signals.HPATolerance
 )
 
-// Signals are what the HPA scales on; it follows the one that asks for the most replicas.
+// Signals configures the metrics of the HPA, which follows the one that requires the most replicas.
 type Signals struct {
 	// RequestsRunning counts requests that a replica works on.
 	RequestsRunning Signal `key:"requestsRunning"`
@@ -62,7 +62,7 @@ type signal struct {
 	target  *float64
 }
 
-// byKey returns the fields of each signal of the catalogue.
+// byKey returns the fields of each signal by its key in the catalogue.
 func (s *Signals) byKey() map[signals.Key]signal {
 	return map[signals.Key]signal{
 		signals.KeyRequestsRunning: {&s.RequestsRunning.Enabled, &s.RequestsRunning.Target},
@@ -72,7 +72,7 @@ func (s *Signals) byKey() map[signals.Key]signal {
 	}
 }
 
-// Targets returns the targets of the signals that are on.
+// Targets returns the targets of the enabled signals.
 func (s *Signals) Targets() map[signals.Key]float64 {
 	targets := map[signals.Key]float64{}
 	for key, signal := range s.byKey() {
@@ -83,7 +83,7 @@ func (s *Signals) Targets() map[signals.Key]float64 {
 	return targets
 }
 
-// applySignalDefaults fills in the keys of the signals that were not given.
+// applySignalDefaults sets the defaults of the signals' keys that were not given.
 func (c *Config) applySignalDefaults(given keySet) {
 	s := &c.Autoscaling.Signals
 	fields := s.byKey()
@@ -96,14 +96,14 @@ func (c *Config) applySignalDefaults(given keySet) {
 		guardRequests(s.RequestsRunning.Target, c.Model.MaxNumSeqs))
 }
 
-// guardRequests returns the default guard of the GPU signal. A GPU that decodes anything reads near 100 %, so
-// that the guard decides how many requests make a replica full in the eyes of that signal: with less than
-// the target of requests running, GPUs would be added long before the ones that are there are used.
+// guardRequests returns the default guard of the GPU signal. The utilization of a GPU is near 100 % during any decoding, so
+// the guard decides how many requests make a replica full for that signal. Below the target of requests running, it would add
+// GPUs long before the existing ones are used.
 func guardRequests(runningTarget float64, maxNumSeqs int) float64 {
 	return math.Max(1, math.Min(runningTarget, float64(maxNumSeqs)))
 }
 
-// checkSignals refuses targets that can never be exceeded: the replica count would stay where it is.
+// checkSignals refuses targets that can never be exceeded: the HPA would never scale up.
 func (c *Config) checkSignals(r *report) {
 	s := &c.Autoscaling.Signals
 	targets := s.Targets()
@@ -125,7 +125,7 @@ func (c *Config) checkSignals(r *report) {
 	}
 }
 
-// checkTarget reports a target that an HPA cannot hold, or that the average cannot exceed.
+// checkTarget adds a problem for a target that an HPA cannot represent, or that the average cannot exceed.
 func checkTarget(r *report, definition signals.Definition, target float64, maxNumSeqs int) {
 	key := signalKeys + string(definition.Key) + ".target"
 	switch {
@@ -141,7 +141,7 @@ func checkTarget(r *report, definition signals.Definition, target float64, maxNu
 	}
 }
 
-// warnOfSignals looks at how the signals go together.
+// warnOfSignals warns of combinations of signals that do not work well together.
 func (c *Config) warnOfSignals(r *report) {
 	s := c.Autoscaling.Signals
 	if s.GPUUtilization.Enabled && !s.RequestsRunning.Enabled && !s.RequestsWaiting.Enabled {
@@ -167,7 +167,7 @@ func (c *Config) warnOfSignals(r *report) {
 	c.warnOfKVCache(r)
 }
 
-// warnOfKVCache warns of a KV-cache signal that cannot do what it is for.
+// warnOfKVCache warns of a KV-cache signal that cannot serve its purpose.
 func (c *Config) warnOfKVCache(r *report) {
 	s := c.Autoscaling.Signals
 	if !s.KVCacheUsage.Enabled {

@@ -9,7 +9,7 @@ import (
 	"vllm-autoscaling/components/signals"
 )
 
-// A signal is a row of the catalogue and a field of the configuration, which have to agree.
+// TestEverySignalHasItsKeys checks that the signals in the catalogue and the fields of the configuration agree.
 func TestEverySignalHasItsKeys(t *testing.T) {
 	c := read(t, CloudLocal, nil)
 	fields := c.Autoscaling.Signals.byKey()

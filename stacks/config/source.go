@@ -7,7 +7,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Source is what a stack's configuration is read from.
+// Source is the input that a stack's configuration is read from.
 type Source struct {
 	// Project is the namespace of the program's keys.
 	Project string
@@ -18,7 +18,7 @@ type Source struct {
 	Values map[string]string
 	// Secret reports whether a full key holds a secret.
 	Secret func(key string) bool
-	// trial marks a source that is only tried, to see whether a change makes a problem go away.
+	// trial marks a source that is read only to check whether a change fixes a problem.
 	trial bool
 }
 
@@ -28,7 +28,7 @@ func Load(ctx *pulumi.Context) (*Config, error) {
 	return Read(sourceOf(ctx))
 }
 
-// Read turns a source into a configuration: it decodes the values, fills in the defaults and checks the rules between keys.
+// Read returns the configuration of a source: it decodes the values, sets the defaults and checks the rules between keys.
 // Its error is a *ConfigError and lists everything that is wrong.
 func Read(source Source) (*Config, error) {
 	c, r := readAll(source)
@@ -38,7 +38,7 @@ func Read(source Source) (*Config, error) {
 	return c, nil
 }
 
-// readAll is Read with the report of what was found.
+// readAll is like Read but returns the report.
 func readAll(source Source) (*Config, *report) {
 	c := &Config{Project: source.Project, Stack: source.Stack, CloudKeys: newCloudKeys()}
 	given, problems := parse(source, c)
@@ -48,14 +48,13 @@ func readAll(source Source) (*Config, *report) {
 	return c, r
 }
 
-// sourceOf collects the configuration of a Pulumi context. The SDK looks single keys up but does
-// not list them, so a misspelt key could not be noticed; the list comes from the variable that the
-// language host hands the whole configuration over with. Where that is not set, as with inline
-// programs, known keys still work and unknown ones pass unnoticed.
+// sourceOf returns the configuration of a Pulumi context. The SDK looks up single keys but does not list them, so the list,
+// which is needed to report misspelt keys, comes from the environment variable in which the language host passes the whole
+// configuration. If it is not set, as with inline programs, known keys still work and unknown ones are not reported.
 func sourceOf(ctx *pulumi.Context) Source {
 	source := Source{Project: ctx.Project(), Stack: ctx.Stack(), Values: map[string]string{}, Secret: ctx.IsConfigSecret}
 	if all := os.Getenv(pulumi.EnvConfig); all != "" {
-		// An unreadable variable is the host's mistake; the keys that the SDK knows still count.
+		// An unreadable variable is an error of the host; the SDK still provides the known keys.
 		_ = json.Unmarshal([]byte(all), &source.Values)
 	}
 	for _, name := range topLevelKeys() {

@@ -15,7 +15,7 @@ import (
 	"vllm-autoscaling/providers/accelerators"
 )
 
-// Every row has what the rules ask of a cloud that makes nodes.
+// TestTableIsComplete checks that every row has the values that the rules need of a cloud that creates nodes.
 func TestTableIsComplete(t *testing.T) {
 	for _, cloud := range clouds {
 		assert.NotEmpty(t, cloud.Name)
@@ -38,8 +38,8 @@ func TestTableIsComplete(t *testing.T) {
 	assert.Equal(t, []string{CloudLocal, CloudGKE, CloudEKS, CloudAKS}, Clouds, "the order of the reference")
 }
 
-// Every machine type is there once in its cloud and carries an accelerator that is known; the smallest comes first: it is
-// the default, and the first that an error suggests.
+// TestMachinesOfClouds checks that every machine type is unique in its cloud and has a known accelerator, and that the smallest
+// comes first: it is the default and the first that an error suggests.
 func TestMachinesOfClouds(t *testing.T) {
 	for _, cloud := range clouds {
 		seen := map[string]bool{}
@@ -98,7 +98,7 @@ func TestMachinesOfClouds(t *testing.T) {
 	}
 }
 
-// marsKeys are the keys of a cloud that does not exist.
+// marsKeys holds the keys of a fictional cloud.
 type marsKeys struct {
 	// Crater is where the cluster is.
 	Crater string `key:"crater" pattern:"^[a-z]+$" example:"gale"`
@@ -111,7 +111,7 @@ type marsDome struct {
 	Panes int `key:"panes" min:"3"`
 }
 
-// mars is a cloud that takes a package and a row of the table, and nothing else.
+// mars returns the row of a fictional cloud, which consists of nothing but a package and that row.
 func mars(created *providers.Request) providers.Cloud {
 	return providers.Cloud{
 		Name: "mars", Title: "Mars Compute", NewKeys: func() any { return &marsKeys{} },
@@ -135,7 +135,7 @@ func mars(created *providers.Request) providers.Cloud {
 	}
 }
 
-// withCloud adds a row to the table for the time of a test.
+// withCloud adds a row to the table for the duration of a test.
 func withCloud(t *testing.T, row providers.Cloud) {
 	t.Helper()
 	table, names := clouds, Clouds
@@ -144,7 +144,8 @@ func withCloud(t *testing.T, row providers.Cloud) {
 	t.Cleanup(func() { set(table, names) })
 }
 
-// A further cloud is one row: its keys are read, documented and refused elsewhere, its rules apply, its numbers count.
+// TestAFurtherCloudIsOneRow checks that a row is all that a new cloud needs: its keys are read, documented and refused on other
+// clouds, and its rules and numbers apply.
 func TestAFurtherCloudIsOneRow(t *testing.T) {
 	var created providers.Request
 	withCloud(t, mars(&created))
@@ -175,11 +176,12 @@ func TestAFurtherCloudIsOneRow(t *testing.T) {
 		key     string
 		allowed string
 	}{
-		"its rule":              {"mars", map[string]any{"cloud": "mars", "huggingFaceToken": hidden("hf_token")}, "mars.crater", "a crater"},
-		"its rule, deeper":      {"mars", with(map[string]any{"mars.dome.panes": 13}), "mars.dome.panes", "no unlucky number"},
-		"its tags":              {"mars", with(map[string]any{"mars.crater": "Gale"}), "mars.crater", "^[a-z]+$"},
-		"its numbers":           {"mars", with(map[string]any{"vllm.cpu": 8}), "vllm.cpu", "at most 7.0"},
-		"its disk":              {"mars", with(map[string]any{"model.id": "google/gemma-3-27b-it", "nodePools.gpu.diskGiB": 60}), "nodePools.gpu.diskGiB", "at least"},
+		"its rule":         {"mars", map[string]any{"cloud": "mars", "huggingFaceToken": hidden("hf_token")}, "mars.crater", "a crater"},
+		"its rule, deeper": {"mars", with(map[string]any{"mars.dome.panes": 13}), "mars.dome.panes", "no unlucky number"},
+		"its tags":         {"mars", with(map[string]any{"mars.crater": "Gale"}), "mars.crater", "^[a-z]+$"},
+		"its numbers":      {"mars", with(map[string]any{"vllm.cpu": 8}), "vllm.cpu", "at most 7.0"},
+		"its disk": {"mars", with(map[string]any{"model.id": "google/gemma-3-27b-it", "nodePools.gpu.diskGiB": 60}), "nodePools.gpu.diskGiB",
+			"at least"},
 		"no such key":           {"mars", with(map[string]any{"mars.carter": "x"}), "mars.carter", "only keys"},
 		"its keys elsewhere":    {CloudLocal, map[string]any{"mars.crater": "gale"}, "mars", "only with cloud mars; this stack's cloud is local"},
 		"a version":             {"mars", with(map[string]any{"cluster.kubernetesVersion": "1.34"}), "cluster.kubernetesVersion", "only with cloud eks, aks"},

@@ -21,17 +21,17 @@ var TagNames = []string{
 	"key", "clouds", "when", "unit", "min", "max", "above", "below", "step", "values", "pattern", "format", "allowed", "hint", "default", "unset", "example",
 }
 
-// Rules are the single-value rules of a key, as the tags of its field state them.
+// Rules holds the single-value rules of a key, as stated by the tags of its field.
 type Rules struct {
-	// Unit is what a number counts.
+	// Unit is the unit of a number.
 	Unit string
 	// Min and Max are inclusive bounds, Above and Below exclusive ones; "" means unbounded.
 	Min, Max, Above, Below string
-	// Values are all allowed values; none means that others are allowed too.
+	// Values lists all allowed values; empty means that any value is allowed.
 	Values []string
-	// Pattern is a regular expression that every value matches, the tag's own or that of the format.
+	// Pattern is a regular expression that every value matches: that of the tag pattern or of the format.
 	Pattern string
-	// Unset is what happens without a value, where there is no default.
+	// Unset describes what happens without a value if there is no default.
 	Unset string
 
 	format, step, allowed, hint, fallback, example string
@@ -39,10 +39,10 @@ type Rules struct {
 	optional bool
 }
 
-// parsed are the rules of tags that were parsed before; every reading needs those of every key.
+// parsed caches the rules by tag, because reading a configuration needs those of every key.
 var parsed sync.Map
 
-// RulesOf returns the rules that a field's tags state.
+// RulesOf returns the rules stated by a field's tags.
 func RulesOf(tag reflect.StructTag) Rules {
 	if found, ok := parsed.Load(tag); ok {
 		return found.(Rules)
@@ -65,7 +65,7 @@ func parseRules(tag reflect.StructTag) Rules {
 	return rules
 }
 
-// Bounds returns the bounds in words, "" without any.
+// Bounds describes the bounds, or returns "" if there are none.
 func (rules Rules) Bounds() string {
 	var parts []string
 	switch {
@@ -86,17 +86,17 @@ func (rules Rules) Bounds() string {
 	return strings.Join(parts, ", ")
 }
 
-// refusal is a value that the rules of its key do not allow.
+// refusal describes a value that the rules of its key do not allow.
 type refusal struct {
 	// item is the part of the key after the field's own, such as [1] or .name; "" for the value as a whole.
 	item string
-	// value is what is refused, of the types that encoding/json produces; nil means the value as a whole.
+	// value is the refused value, of the types that encoding/json produces; nil means the value as a whole.
 	value any
 	// allowed and fix are those of a Problem.
 	allowed, fix string
 }
 
-// check returns what the rules do not allow of a value, which has the type of the key's field.
+// check returns the refusals of a value, which has the type of the key's field.
 func (rules Rules) check(value any) []refusal {
 	switch v := value.(type) {
 	case string:
@@ -148,7 +148,7 @@ func (rules Rules) check(value any) []refusal {
 	return nil
 }
 
-// checkText checks a text, or an item of a list.
+// checkText checks a string, or an item of a list.
 func (rules Rules) checkText(item, value string) []refusal {
 	if value == "" && item == "" && rules.optional {
 		return nil
@@ -213,7 +213,7 @@ func (rules Rules) checkBounds(value float64, parse func(string) float64, allowe
 // inUnit adds the unit to bounds.
 func (rules Rules) inUnit(bounds string) string { return strings.TrimSpace(bounds + " " + rules.Unit) }
 
-// refuse returns the refusal of a value as a whole, with the fix that the tags offer: the hint, or else a value that is allowed.
+// refuse returns the refusal of a value as a whole, with the fix from the tags: the hint, or else an allowed value.
 func (rules Rules) refuse(allowed string) []refusal {
 	fix := "remove the key to get its default"
 	switch {
@@ -264,10 +264,10 @@ func mustDuration(text string) time.Duration {
 	return d
 }
 
-// patterns are those that were compiled, by their text.
+// patterns caches compiled regular expressions by their text.
 var patterns sync.Map
 
-// compiled returns a pattern of a tag, compiled once.
+// compiled returns the compiled pattern of a tag.
 func compiled(pattern string) *regexp.Regexp {
 	if found, ok := patterns.Load(pattern); ok {
 		return found.(*regexp.Regexp)
@@ -277,5 +277,5 @@ func compiled(pattern string) *regexp.Regexp {
 	return expression
 }
 
-// oneOf lists the values that are allowed.
+// oneOf describes the allowed values.
 func oneOf(values []string) string { return "one of: " + strings.Join(values, ", ") }

@@ -31,13 +31,13 @@ func tagsOf(key string) (tag reflect.StructTag) {
 	return tag
 }
 
-// unfit has a text for each format that it refuses.
+// unfit holds a string that each format refuses.
 var unfit = map[string]any{
 	"label": "No", "namespace": "kube-public", "subdomain": "a..b", "labels": keys{"a b": "c"}, "model": "gemma", "image": "vllm/vllm-openai:latest",
 	"version": "4.x", "repository": "prometheus-community", "prometheus-duration": "0d",
 }
 
-// outside returns a value outside each rule of a key's tags, by tag.
+// outside returns a value that breaks each rule of a key's tags, by tag.
 func outside(t *testing.T, of reflect.Type, tag reflect.StructTag) map[string]any {
 	t.Helper()
 	values := map[string]any{}
@@ -94,7 +94,7 @@ func outside(t *testing.T, of reflect.Type, tag reflect.StructTag) map[string]an
 	return values
 }
 
-// Each rule that the tags of a key state is enforced, under the key's name, whatever the key.
+// TestEveryTagIsEnforced checks that each rule in the tags of every key is enforced and reported under the key's name.
 func TestEveryTagIsEnforced(t *testing.T) {
 	enforced := map[string]int{}
 	walk("", reflect.ValueOf(&Config{}).Elem(), func(key string, field reflect.Value, tag reflect.StructTag) {
@@ -136,7 +136,7 @@ func TestEveryTagIsEnforced(t *testing.T) {
 	t.Log(enforced)
 }
 
-// The bounds belong to what is allowed where they are inclusive.
+// TestBoundsAreAllowed checks that inclusive bounds are allowed values.
 func TestBoundsAreAllowed(t *testing.T) {
 	walk("", reflect.ValueOf(&Config{}).Elem(), func(key string, field reflect.Value, tag reflect.StructTag) {
 		for _, bound := range []string{tag.Get("min"), tag.Get("max")} {
@@ -157,7 +157,8 @@ func TestBoundsAreAllowed(t *testing.T) {
 	})
 }
 
-// A key without rules between keys is declared by its field alone: name, type, default, bounds and what a refusal tells.
+// TestAKeyIsDeclaredByItsField checks that the field alone declares a key without rules between keys: name, type, default,
+// bounds and the text of a refusal.
 func TestAKeyIsDeclaredByItsField(t *testing.T) {
 	type object struct {
 		Count   int           `key:"count" unit:"things" min:"1" max:"9" default:"4" hint:"4 suits"`
@@ -188,7 +189,8 @@ func TestAKeyIsDeclaredByItsField(t *testing.T) {
 	}, problems)
 }
 
-// A refused value has the default in the rules between keys, which stay silent about it.
+// TestRefusedValuesAreOneProblem checks that a refused value has the default in the rules between keys, which do not report it
+// again.
 func TestRefusedValuesAreOneProblem(t *testing.T) {
 	for name, test := range map[string]struct {
 		cloud string
@@ -210,7 +212,7 @@ func TestRefusedValuesAreOneProblem(t *testing.T) {
 	}
 }
 
-// What a tag states and the program computes with is the same.
+// TestTagsAgreeWithTheProgram checks that values in tags equal those that the program computes with.
 func TestTagsAgreeWithTheProgram(t *testing.T) {
 	objectives := alerts.TTFTObjectives()
 	for _, same := range []struct {
@@ -241,7 +243,7 @@ func TestTagsAgreeWithTheProgram(t *testing.T) {
 	}
 }
 
-// A regular expression is no help to a reader.
+// TestPatternsHaveWords checks that every pattern is also described in words.
 func TestPatternsHaveWords(t *testing.T) {
 	walk("", reflect.ValueOf(&Config{}).Elem(), func(key string, _ reflect.Value, tag reflect.StructTag) {
 		if tag.Get("pattern") != "" {
@@ -253,7 +255,7 @@ func TestPatternsHaveWords(t *testing.T) {
 	}
 }
 
-// The flags of the server that components lists name keys that there are.
+// TestFlagsOfKeys checks that the keys that package components lists for the server's flags exist.
 func TestFlagsOfKeys(t *testing.T) {
 	for _, flag := range components.ServerFlags() {
 		if flag.Key != "" {
@@ -263,7 +265,7 @@ func TestFlagsOfKeys(t *testing.T) {
 	}
 }
 
-// The pins of the charts are those of keys.
+// TestEveryChartIsPinned checks that the charts with a pin are those with a key.
 func TestEveryChartIsPinned(t *testing.T) {
 	assert.ElementsMatch(t, keysOf(reflect.TypeFor[Charts]()), slices.Collect(maps.Keys(pins)))
 	for name, pin := range pins {

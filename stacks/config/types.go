@@ -10,8 +10,8 @@ const (
 	GPUSimulated = "simulated"
 )
 
-// Config is the configuration of one stack: typed, with defaults filled in, and valid. Its fields are the
-// keys; the package comment explains their tags.
+// Config is the valid configuration of one stack, with its defaults set. Its fields are the keys; the package comment
+// explains their tags.
 type Config struct {
 	// Project is the project's name, the namespace of the keys; it is not a key.
 	Project string `key:"-"`
@@ -55,10 +55,10 @@ type Config struct {
 	warnings []Warning `key:"-"`
 }
 
-// Warnings returns what is valid and probably not meant, sorted by key.
+// Warnings returns the warnings about the configuration, sorted by key.
 func (c *Config) Warnings() []Warning { return c.warnings }
 
-// Cluster is the cluster to create or to use.
+// Cluster configures the cluster to create or to use.
 type Cluster struct {
 	// Kubeconfig is the path of a kubeconfig file. Several files in $KUBECONFIG are not merged.
 	Kubeconfig string `key:"kubeconfig" clouds:"local" unset:"the first existing file of $KUBECONFIG, else ~/.kube/config"`
@@ -80,7 +80,7 @@ type Cluster struct {
 	DeletionProtection bool `key:"deletionProtection" clouds:"$nodes" when:"create"`
 }
 
-// Namespaces names the namespaces that the stack creates and, on destroy, deletes.
+// Namespaces configures the namespaces that the stack creates and, on destroy, deletes.
 type Namespaces struct {
 	// Monitoring is the namespace of Prometheus, Grafana and the adapter. It is created, and deleted on
 	// destroy, so it is neither default nor kube-*.
@@ -89,7 +89,7 @@ type Namespaces struct {
 	Serving string `key:"serving" example:"inference" format:"namespace" default:"vllm"`
 }
 
-// Model is what vLLM serves and how much of it at a time.
+// Model configures the model that vLLM serves and its limits.
 type Model struct {
 	// ID is the model: organisation/name on Hugging Face, or an absolute path in the image.
 	ID string `key:"id" example:"google/gemma-3-4b-it" format:"model" default:"google/gemma-3-1b-it"`
@@ -109,7 +109,7 @@ type Model struct {
 	Size ModelSize `key:"size"`
 }
 
-// ModelSize is the size of a model that the program does not know; docs/sizing.md says how to find it.
+// ModelSize is the size of a model that is not in the catalogue; docs/sizing.md describes how to find it.
 type ModelSize struct {
 	// WeightsGiB is what vLLM reports for the loaded weights, over all GPUs of a replica together. With
 	// model.size.kvBytesPerToken; only for a model that docs/sizing.md does not list.
@@ -120,7 +120,7 @@ type ModelSize struct {
 	ContextLength int `key:"contextLength" unit:"tokens" min:"0" example:"32768" unset:"model.maxModelLen is not checked against it" hint:"the model's longest context, or 0 for unknown"`
 }
 
-// VLLM is how the server runs in Kubernetes.
+// VLLM configures how the server runs in Kubernetes.
 type VLLM struct {
 	// Image is the server's image, with a version tag or a digest; not latest. With gpu.mode simulated
 	// it is the simulator.
@@ -151,7 +151,7 @@ type VLLM struct {
 	PriorityClassName string `key:"priorityClassName" unset:"the cluster's default" example:"inference" format:"subdomain"`
 }
 
-// GPU is what a replica gets and where its metrics come from.
+// GPU configures the GPUs of a replica and the source of their metrics.
 type GPU struct {
 	// Mode is what serves: nvidia is vLLM on NVIDIA GPUs; simulated, on local only, its simulator, which
 	// needs no GPU.
@@ -184,7 +184,7 @@ type Toleration struct {
 	Effect string `key:"effect"`
 }
 
-// Monitoring is Prometheus and Grafana.
+// Monitoring configures Prometheus and Grafana.
 type Monitoring struct {
 	// ScrapeInterval is the scrape interval of everything that is not a scaling signal.
 	ScrapeInterval time.Duration `key:"scrapeInterval" min:"1s" max:"2m30s" default:"15s" hint:"a series is gone 5m after its last sample"`
@@ -208,7 +208,7 @@ type Monitoring struct {
 	Alerts Alerts `key:"alerts"`
 }
 
-// Alerts are the stack's alerts and what they measure against.
+// Alerts configures the stack's alerts and their objectives.
 type Alerts struct {
 	// Enabled is false to leave the alerts out.
 	Enabled bool `key:"enabled" default:"true"`
@@ -222,7 +222,7 @@ type Alerts struct {
 	AtMaxFor time.Duration `key:"atMaxFor" min:"1m" max:"24h" default:"15m" hint:"longer than a usual peak"`
 }
 
-// Autoscaling is the HorizontalPodAutoscaler and the adapter that feeds it.
+// Autoscaling configures the HorizontalPodAutoscaler and the adapter that serves its metrics.
 type Autoscaling struct {
 	// MinReplicas is the least number of replicas; the HPA cannot start from 0.
 	MinReplicas int `key:"minReplicas" unit:"replicas" min:"1" default:"1" hint:"the HPA cannot start from 0, where there are no metrics to scale on"`
@@ -258,8 +258,8 @@ type ScaleUp struct {
 	Period time.Duration `key:"period" min:"1s" max:"30m" default:"15s" hint:"15s is the HPA's own period"`
 }
 
-// ScaleDown limits how fast replicas are removed: Pods in each Period, and only when the load has
-// been low for all of Stabilization.
+// ScaleDown limits how fast replicas are removed: Pods in each Period, and only after the load has been low for all of
+// Stabilization.
 type ScaleDown struct {
 	// Stabilization is how long the load has to be low.
 	Stabilization time.Duration `key:"stabilization" min:"0s" max:"1h" default:"5m" hint:"5m outlasts a pause in the load"`
@@ -269,7 +269,7 @@ type ScaleDown struct {
 	Period time.Duration `key:"period" min:"1s" max:"30m" default:"1m" hint:"1m suits"`
 }
 
-// Charts are the third-party Helm charts.
+// Charts configures the third-party Helm charts.
 type Charts struct {
 	// KubePrometheusStack brings Prometheus, its operator, kube-state-metrics and Grafana.
 	KubePrometheusStack Chart `key:"kubePrometheusStack"`
@@ -284,8 +284,8 @@ type Charts struct {
 	ClusterAutoscaler Chart `key:"clusterAutoscaler"`
 }
 
-// Policy is what a preview of the stack is held against; docs/policy.md lists the rules. It changes
-// nothing that is deployed.
+// Policy configures the rules that a preview of the stack is checked against; docs/policy.md lists them. It does not affect
+// what is deployed.
 type Policy struct {
 	// SpendCeiling is the most that all GPU nodes may cost together when every pool is at its maximum.
 	SpendCeiling float64 `key:"spendCeiling" unit:"USD per hour" min:"0" unset:"no ceiling" example:"12.5"`
@@ -296,7 +296,7 @@ type Policy struct {
 	Prices map[string]any `key:"prices" example:"{g6.xlarge: 0.55}"`
 }
 
-// Chart is where a chart comes from and what is changed in it.
+// Chart configures the source and the values of a chart.
 type Chart struct {
 	// Version is one exact version.
 	Version string `key:"version" example:"1.2.3" format:"version"`
@@ -309,5 +309,5 @@ type Chart struct {
 	secret bool `key:"-"`
 }
 
-// Secret reports whether the stack file encrypts anything of the charts.
+// Secret reports whether the stack file encrypts anything below charts.
 func (c Chart) Secret() bool { return c.secret }

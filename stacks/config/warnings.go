@@ -6,18 +6,18 @@ import (
 )
 
 const (
-	// hpaPeriod is how often the HPA looks: kube-controller-manager's --horizontal-pod-autoscaler-sync-period,
-	// which managed clouds leave at its default.
+	// hpaPeriod is the HPA's sync period: kube-controller-manager's --horizontal-pod-autoscaler-sync-period, which managed
+	// clouds leave at its default.
 	hpaPeriod = 15 * time.Second
 	// nodeStart and serverStart are the shortest published times until a GPU node is usable (3 to 8
 	// minutes) and from there until vLLM answers with a small model; loadRate is a fast disk.
 	nodeStart, serverStart = 3 * time.Minute, time.Minute
 	loadRateGiB            = 1.0
-	// downloadRateGiB is a slow download from Hugging Face, a second.
+	// downloadRateGiB is the rate of a slow download from Hugging Face, in GiB per second.
 	downloadRateGiB = 0.1
 )
 
-// warnOfScaling warns of signals that do not go together, or not with the times that things take.
+// warnOfScaling warns of scaling settings that do not fit together, or do not fit the time that a replica takes to start.
 func (c *Config) warnOfScaling(r *report) {
 	interval, relist := c.Monitoring.SignalInterval, c.Autoscaling.RelistInterval
 	c.warnOfSignals(r)
@@ -44,7 +44,7 @@ func (c *Config) warnOfScaling(r *report) {
 	}
 }
 
-// warnOfStarts warns of too little time for a replica to start or to end.
+// warnOfStarts warns of too little time for a replica to start or to shut down.
 func (c *Config) warnOfStarts(r *report) {
 	if files := c.downloadGiB(); files > 0 {
 		need := (serverStart + seconds(files/downloadRateGiB) + seconds(files/loadRateGiB)).Round(time.Minute)
@@ -65,7 +65,7 @@ func (c *Config) warnOfStarts(r *report) {
 	}
 }
 
-// shortestStart returns how long a further replica takes at least until it answers.
+// shortestStart returns the shortest time in which a new replica becomes ready.
 func (c *Config) shortestStart() time.Duration {
 	if c.GPU.Mode != GPUNvidia {
 		return 0

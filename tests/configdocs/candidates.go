@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Candidates are values of a key that look right for a cloud: its example first, then all of its
-// allowed values or its bounds, then its default in other words. Rules between keys may refuse some.
+// Candidates returns values of a key that its tags allow on a cloud: its example, then its allowed values or bounds, then its
+// default in another notation. Rules between keys may refuse some of them.
 func Candidates(key *Key, cloud string) []any {
 	var values []any
 	if example, ok := key.Example[cloud]; ok {
@@ -15,7 +15,7 @@ func Candidates(key *Key, cloud string) []any {
 	}
 	switch key.Kind {
 	case Secret:
-		// Long, because the engine hides a secret wherever its letters stand, in words of other tests as well.
+		// Long values, because the engine masks every occurrence of a secret's text, also in the output of other tests.
 		return []any{Encrypted("first-secret-value"), Encrypted("second-secret-value")}
 	case Boolean:
 		if len(key.Values) == 0 {
@@ -68,8 +68,7 @@ func Candidates(key *Key, cloud string) []any {
 	return values
 }
 
-// Scoped says whether a key has a meaning for a cloud's stack that creates its cluster, or attaches to
-// one.
+// Scoped reports whether a key has an effect on a cloud's stack that creates its cluster or, with attached, uses an existing one.
 func (k *Key) Scoped(cloud string, attached bool) bool {
 	return slices.Contains(k.Clouds, cloud) && (k.When == "" || (k.When == "attach") == attached)
 }

@@ -37,7 +37,7 @@ func TestGeneratedFilesAreUpToDate(t *testing.T) {
 	}
 }
 
-// Keys may be declared in any package of the module, such as those of the clouds.
+// TestCommentsOfOtherPackages checks that keys may be declared in any package of the module, such as those of the clouds.
 func TestCommentsOfOtherPackages(t *testing.T) {
 	l := newLoader(root)
 	for packagePath, field := range map[string]string{"vllm-autoscaling/stacks/config": "Model.ID", "vllm-autoscaling/providers": "NodePool.MachineType"} {
@@ -51,7 +51,7 @@ func TestCommentsOfOtherPackages(t *testing.T) {
 	require.ErrorContains(t, err, "no sources")
 }
 
-// The section config of the project file is generated; the rest is left alone.
+// TestProjectFile checks that only the section config of the project file is generated.
 func TestProjectFile(t *testing.T) {
 	folder := t.TempDir()
 	keys := []*Key{
@@ -82,7 +82,7 @@ config:
 	require.Error(t, err)
 }
 
-// What the generator finds is what the program knows.
+// TestKeysAreTheProgramsOwn checks that the generator finds exactly the keys of the program.
 func TestKeysAreTheProgramsOwn(t *testing.T) {
 	keys := load(t)
 	var names []string
@@ -95,7 +95,7 @@ func TestKeysAreTheProgramsOwn(t *testing.T) {
 	assert.Empty(t, effects.Unknown(keys), "run make config-docs")
 }
 
-// schema is the generated one, compiled.
+// schema returns the generated schema, compiled.
 func schema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	content, err := Schema(load(t))
@@ -109,7 +109,7 @@ func schema(t *testing.T) *jsonschema.Schema {
 	return compiled
 }
 
-// document is YAML as a JSON Schema library takes it.
+// document returns YAML as a document for the JSON Schema library.
 func document(t *testing.T, text string) any {
 	t.Helper()
 	var value any
@@ -121,8 +121,8 @@ func document(t *testing.T, text string) any {
 	return parsed
 }
 
-// Editors find the schema by the first line, and it takes the files as they are, also with what their
-// comments offer.
+// TestStackFilesKeepTheSchema checks that the first line of the stack files names the schema, and that the files are valid, also
+// with the keys that their comments propose.
 func TestStackFilesKeepTheSchema(t *testing.T) {
 	compiled := schema(t)
 	files, err := filepath.Glob(filepath.Join(root, "Pulumi.*.yaml"))
@@ -203,7 +203,7 @@ func TestSchemaRefusesMistakes(t *testing.T) {
 	}
 }
 
-// A field that is described wrongly would be documented wrongly.
+// TestTags checks that invalid tags and comments of fields are reported.
 func TestTags(t *testing.T) {
 	assert.Error(t, checkTags(`key:"a" minimum:"1"`))
 	assert.NoError(t, checkTags(`key:"a" min:"1" example:"[\"1\"]"`))
@@ -214,7 +214,7 @@ func TestTags(t *testing.T) {
 	assert.ErrorContains(t, err, "eks")
 }
 
-// Every key that the page has is explained in it, and its effect is there.
+// TestPageIsComplete checks that the page describes every key and the effect of changing it.
 func TestPageIsComplete(t *testing.T) {
 	keys := load(t)
 	effects, err := MeasuredEffects()

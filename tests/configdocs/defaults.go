@@ -16,15 +16,14 @@ import (
 // Project is the namespace of the keys.
 const Project = "vllm-autoscaling"
 
-// Given is a configuration: values as YAML has them, by dotted key without the namespace. A value of
-// type Encrypted is encrypted in the file.
+// Given is a configuration: values as decoded from YAML, by dotted key without the namespace. A value of type Encrypted is
+// encrypted in the file.
 type Given map[string]any
 
-// Encrypted is a secret's value.
+// Encrypted is the value of a secret.
 type Encrypted string
 
-// Least is the least that a stack of each cloud has to be told. That nothing of it can be left out is
-// checked when the keys are loaded.
+// Least is the minimal configuration of a stack on each cloud. Load checks that all of its keys are required.
 var Least = map[string]Given{
 	config.CloudLocal: {},
 	config.CloudGKE: {
@@ -41,7 +40,7 @@ var Least = map[string]Given{
 	},
 }
 
-// With is a copy with other values; nil takes a key away.
+// With returns a copy with other values; nil removes a key.
 func (g Given) With(more Given) Given {
 	all := maps.Clone(g)
 	maps.Copy(all, more)
@@ -49,7 +48,7 @@ func (g Given) With(more Given) Given {
 	return all
 }
 
-// String is the configuration as dotted keys, one on each line.
+// String returns the configuration as dotted keys, one per line.
 func (g Given) String() string {
 	var text string
 	for _, key := range slices.Sorted(maps.Keys(g)) {
@@ -58,7 +57,7 @@ func (g Given) String() string {
 	return text
 }
 
-// Source is the configuration as the Pulumi CLI hands it over, for a stack of that name.
+// Source returns the configuration as passed by the Pulumi CLI, for a stack of that name.
 func (g Given) Source(stack string) (config.Source, error) {
 	objects, secret := map[string]any{}, map[string]bool{}
 	for _, dotted := range slices.Sorted(maps.Keys(g)) {
@@ -93,7 +92,7 @@ func (g Given) Source(stack string) (config.Source, error) {
 	return config.Source{Project: Project, Stack: stack, Values: values, Secret: func(key string) bool { return secret[key] }}, nil
 }
 
-// Read is what the program makes of the configuration.
+// Read returns the program's result of reading the configuration.
 func (g Given) Read(stack string) (*config.Config, error) {
 	source, err := g.Source(stack)
 	if err != nil {
@@ -102,7 +101,7 @@ func (g Given) Read(stack string) (*config.Config, error) {
 	return config.Read(source)
 }
 
-// readDefaults runs the program's own reading for the least configuration of each cloud.
+// readDefaults reads the minimal configuration of each cloud with the program's own code.
 func (l *loader) readDefaults() error {
 	l.defaults, l.required = map[string]map[string]any{}, map[string][]string{}
 	for _, cloud := range config.Clouds {
@@ -128,7 +127,7 @@ func (l *loader) readDefaults() error {
 	return nil
 }
 
-// flatten collects the values of all keys, as the file would have them. What is empty is nil.
+// flatten collects the values of all keys, in the form that the file has. Empty values are nil.
 func flatten(prefix string, structure reflect.Value, into map[string]any) {
 	for _, field := range config.Fields(structure.Type()) {
 		name, value := prefix+field.Tag.Get("key"), field.In(structure)
@@ -163,7 +162,7 @@ func flatten(prefix string, structure reflect.Value, into map[string]any) {
 	}
 }
 
-// durationText is a duration as people write it: 10m and not 10m0s.
+// durationText returns a duration without zero units: 10m and not 10m0s.
 func durationText(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {

@@ -19,7 +19,7 @@ import (
 // Kind is the type of a key's value.
 type Kind string
 
-// The kinds, as the page calls them.
+// The kinds, with the names that the page uses.
 const (
 	String   Kind = "string"
 	Integer  Kind = "integer"
@@ -31,7 +31,7 @@ const (
 	List     Kind = "list of strings"
 	Map      Kind = "map of strings"
 	Objects  Kind = "list of objects"
-	// Any is an object whose keys are not ours: the values of a chart.
+	// Any is an object with arbitrary keys, such as the values of a chart.
 	Any Kind = "object"
 	// Object has Keys.
 	Object Kind = "keys"
@@ -42,30 +42,30 @@ type Key struct {
 	// Name is the dotted key below the project's namespace; Part its last part.
 	Name, Part string
 	Kind       Kind
-	// Doc is the comment of its field, in terms of keys.
+	// Doc describes the key: the comment of its field.
 	Doc string
-	// Clouds are where it has a meaning; When is create, attach or "" for both. Both count what holds
-	// for the objects around it.
+	// Clouds lists the clouds on which it has an effect; When is create, attach or "" for both. Both include the scopes of
+	// the objects around it.
 	Clouds []string
 	When   string
-	// OwnScope is the scope of the key itself, or of an object below the top level: the scope of a whole
-	// section is shown once for all.
+	// OwnScope is the scope of the key itself, or of an object below the top level. The page shows the scope of a
+	// top-level object once, for its section.
 	OwnScope []string
-	// Rules are the single-value rules, as the program enforces them.
+	// Rules holds the single-value rules that the program enforces.
 	config.Rules
 	// MayBeEmpty reports whether the empty text stands for no value.
 	MayBeEmpty bool
-	// Default holds the default of each cloud in Clouds, as the file would have it; nil is none.
+	// Default holds the default for each cloud in Clouds, in the form that the file has; nil means none.
 	Default map[string]any
-	// Required holds the clouds on which the key has to be set.
+	// Required lists the clouds on which the key is required.
 	Required []string
 	// Example holds an allowed value for each cloud that has one.
 	Example map[string]any
-	// Keys are those of an Object, or of each item of Objects.
+	// Keys lists the keys of an Object, or of each item of Objects.
 	Keys []*Key
 }
 
-// Leaves are the keys below a list of keys that hold values, in order.
+// Leaves returns the keys that hold values in a list of keys and below, in order.
 func Leaves(keys []*Key) []*Key {
 	var leaves []*Key
 	for _, key := range keys {
@@ -79,7 +79,7 @@ func Leaves(keys []*Key) []*Key {
 }
 
 // Load reads the keys from the types of package config, and the comments of their fields from the sources of the packages
-// that declare them, which lie below root. It reports fields without a comment and tags that cannot be.
+// that declare them, which lie below root. It returns an error for a field without a comment and for invalid tags.
 func Load(root string) ([]*Key, error) {
 	l := newLoader(root)
 	if err := l.readDefaults(); err != nil {
@@ -91,11 +91,11 @@ func Load(root string) ([]*Key, error) {
 type loader struct {
 	// root is the folder of the program's module.
 	root string
-	// comments are those of fields, by package path and "Type.Field".
+	// comments holds the comments of fields, by package path and "Type.Field".
 	comments map[string]map[string]string
-	// defaults are what the program makes of the least configuration, by cloud and key.
+	// defaults holds the values of the minimal configuration as read by the program, by cloud and key.
 	defaults map[string]map[string]any
-	// required are the clouds on which a key cannot be left out.
+	// required lists the clouds on which a key is required.
 	required map[string][]string
 }
 
@@ -253,7 +253,7 @@ func (l *loader) key(structure reflect.Type, field config.Field, parent *Key) (*
 // isZero reports whether a value is the zero of its type.
 func isZero(value any) bool { return value == nil || reflect.ValueOf(value).IsZero() }
 
-// checkTags refuses tags that are not known: a misspelt one would be without effect.
+// checkTags returns an error for unknown tags: a misspelt one would have no effect.
 func checkTags(tag reflect.StructTag) error {
 	rest := string(tag)
 	for _, name := range config.TagNames {
@@ -267,12 +267,12 @@ func checkTags(tag reflect.StructTag) error {
 	return nil
 }
 
-// quoted returns a tag's value as it stands in the source.
+// quoted returns a tag's value in the notation of the source.
 func quoted(value string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
 }
 
-// docOf returns a field's comment without the field's name: what the key is.
+// docOf returns the description of a key: the field's comment without the field's name.
 func docOf(field, comment string) string {
 	text := strings.Join(strings.Fields(comment), " ")
 	rest, ok := strings.CutPrefix(text, field+" ")
@@ -288,7 +288,7 @@ func docOf(field, comment string) string {
 	return strings.ToUpper(rest[:1]) + rest[1:]
 }
 
-// perCloud reads a tag that holds one value for all clouds, or cloud=value for some.
+// perCloud parses a tag that holds one value for all clouds, or cloud=value for some.
 func perCloud(text string, k *Key) (map[string]any, error) {
 	if text == "" {
 		return nil, nil

@@ -13,19 +13,19 @@ import (
 	"vllm-autoscaling/stacks/config"
 )
 
-// PagePath is where the reference page lies below the repository's root.
+// PagePath is the path of the reference page below the repository's root.
 const PagePath = "docs/configuration.md"
 
-// EffectsPath is where the measured effects lie below the repository's root.
+// EffectsPath is the path of the measured effects below the repository's root.
 const EffectsPath = "tests/configdocs/effects.json"
 
-// Effects say what a change of a key does, by key and cloud, as measured in the engine.
+// Effects holds the effect of changing a key, by key and cloud, as measured in the engine.
 type Effects map[string]map[string]string
 
 //go:embed effects.json
 var measured []byte
 
-// MeasuredEffects are those of the last measurement.
+// MeasuredEffects returns the effects of the last measurement.
 func MeasuredEffects() (Effects, error) {
 	var effects Effects
 	if err := json.Unmarshal(measured, &effects); err != nil {
@@ -37,7 +37,7 @@ func MeasuredEffects() (Effects, error) {
 //go:embed configuration.md.tmpl
 var pageTemplate string
 
-// Page is the reference page. Every top-level key has to have its place in the template.
+// Page returns the reference page. It returns an error for a top-level key without a place in the template.
 func Page(keys []*Key, effects Effects) ([]byte, error) {
 	placed := map[string]bool{}
 	page, err := template.New("configuration.md.tmpl").Funcs(template.FuncMap{
@@ -99,7 +99,7 @@ func table(leaves, all []*Key, effects Effects) (string, error) {
 	return text.String(), nil
 }
 
-// keyPattern matches the names of keys in prose; those without a dot are plain words as well.
+// keyPattern returns a pattern for the names of keys in prose. It leaves out names without a dot, which are also plain words.
 func keyPattern(keys []*Key) *regexp.Regexp {
 	var names []string
 	var collect func(keys []*Key)
@@ -118,7 +118,7 @@ func keyPattern(keys []*Key) *regexp.Regexp {
 	return regexp.MustCompile(`\b(` + strings.Join(names, "|") + `)\b`)
 }
 
-// defaults is what holds when a key is not given.
+// defaults describes the default of a key.
 func defaults(key *Key) string {
 	one := func(cloud string) string {
 		value := key.Default[cloud]
@@ -138,7 +138,7 @@ func defaults(key *Key) string {
 	return byCloud(key.Clouds, one)
 }
 
-// byCloud says what holds for each cloud, once where it is the same.
+// byCloud joins the texts of the clouds and merges those that are equal.
 func byCloud(clouds []string, one func(cloud string) string) string {
 	var texts []string
 	on := map[string][]string{}
@@ -158,7 +158,7 @@ func byCloud(clouds []string, one func(cloud string) string) string {
 	return strings.Join(texts, "; ")
 }
 
-// allowed returns the values that a key takes by itself.
+// allowed describes the values that the single-value rules of a key allow.
 func allowed(key *Key) string {
 	if len(key.Values) > 0 {
 		return strings.Join(key.Values, ", ")
@@ -177,7 +177,7 @@ func allowed(key *Key) string {
 	return ""
 }
 
-// change is what a change of a key does, as measured.
+// change describes the measured effect of changing a key.
 func change(key *Key, effects Effects) (string, error) {
 	measured, ok := effects[key.Name]
 	if !ok {
@@ -189,7 +189,7 @@ func change(key *Key, effects Effects) (string, error) {
 	}), func(cloud string) string { return measured[cloud] }), nil
 }
 
-// namesOf are the names of all keys, objects included, in order.
+// namesOf returns the names of all keys, including objects, in order.
 func namesOf(keys []*Key) []string {
 	var names []string
 	for _, key := range keys {
@@ -201,7 +201,7 @@ func namesOf(keys []*Key) []string {
 	return names
 }
 
-// Unknown are the keys of the effects that do not exist.
+// Unknown returns the keys of the effects that do not exist.
 func (e Effects) Unknown(keys []*Key) []string {
 	known := namesOf(keys)
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(e)), func(name string) bool { return slices.Contains(known, name) })

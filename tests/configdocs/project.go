@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// ProjectPath is where the project file lies below the repository's root.
+// ProjectPath is the path of the project file below the repository's root.
 const ProjectPath = "Pulumi.yaml"
 
-// projectWidth is the length of the lines of a description.
+// projectWidth is the line width of a description.
 const projectWidth = 100
 
 // ProjectFile returns the project file in root with its last section, config, generated: every top-level key with its type,
-// an empty default, without which the CLI would demand the key from every stack, and one sentence.
+// an empty default, without which the CLI would require the key of every stack, and one sentence.
 func ProjectFile(root string, keys []*Key) ([]byte, error) {
 	content, err := os.ReadFile(filepath.Join(root, ProjectPath))
 	if err != nil {
@@ -42,7 +42,7 @@ func ProjectFile(root string, keys []*Key) ([]byte, error) {
 	return []byte(text.String()), nil
 }
 
-// projectTypes are the types of the project file, and the empty value of each, by the kind of a key.
+// projectTypes holds the types of the project file and their empty values, by the kind of a key.
 var projectTypes = map[Kind]struct{ name, empty string }{
 	String: {"string", `""`}, Secret: {"string", `""`}, Boolean: {"boolean", "false"}, Object: {"object", "{}"},
 }

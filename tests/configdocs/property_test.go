@@ -27,10 +27,10 @@ import (
 	"vllm-autoscaling/stacks/config"
 )
 
-// seed is fixed, so that a finding can be looked at again.
+// seed is fixed, so that a failure can be reproduced.
 const seed = 20261122
 
-// file is a configuration as the stack file that has it.
+// file returns the stack file of a configuration.
 func (g Given) file(t *testing.T, cloud string) string {
 	t.Helper()
 	source, err := g.Source(cloud)
@@ -61,14 +61,14 @@ func (g Given) file(t *testing.T, cloud string) string {
 	return string(content)
 }
 
-// isText says whether a top-level key holds text.
+// isText reports whether a top-level key holds a string.
 func isText(g Given, full string) bool {
 	_, ok := g[strings.TrimPrefix(full, Project+":")].(string)
 	return ok
 }
 
-// What the schema refuses the program refuses: an editor never marks what works. The other way round
-// the program knows more, but what is wrong with a single value by itself both have to see.
+// TestSchemaAgreesWithTheProgram checks that the program refuses everything that the schema refuses, so that an editor marks no
+// valid value. The program also enforces rules between keys, but the schema has to refuse what breaks a single-value rule.
 func TestSchemaAgreesWithTheProgram(t *testing.T) {
 	compiled, keys := schema(t), load(t)
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -96,7 +96,7 @@ func TestSchemaAgreesWithTheProgram(t *testing.T) {
 					both++
 					continue
 				}
-				// The program's words for what a schema can say.
+				// The texts of the program for the rules that a schema can express.
 				var problems *config.ConfigError
 				require.True(t, errors.As(programErr, &problems))
 				for _, p := range problems.Problems {
@@ -105,7 +105,8 @@ func TestSchemaAgreesWithTheProgram(t *testing.T) {
 					}
 					if strings.HasPrefix(p.Allowed, "one of: ") || strings.HasPrefix(p.Allowed, "a whole number") || strings.HasPrefix(p.Allowed, "true or false") ||
 						strings.HasPrefix(p.Allowed, "a list of") || strings.HasPrefix(p.Allowed, "a map of") || strings.HasPrefix(p.Allowed, "1 or more") {
-						assert.Failf(t, "the schema lets pass what the program refuses", "%s = %#v on %s: allowed is %s; give its field the tag values or min", key.Name, value, cloud, p.Allowed)
+						assert.Failf(t, "the schema lets pass what the program refuses", "%s = %#v on %s: allowed is %s; give its field the tag values or min",
+							key.Name, value, cloud, p.Allowed)
 					}
 				}
 			}
@@ -116,7 +117,7 @@ func TestSchemaAgreesWithTheProgram(t *testing.T) {
 	assert.Greater(t, both, 3000)
 }
 
-// cloudOutputs are what the clouds add to their resources.
+// cloudOutputs holds the outputs that the clouds add to their resources.
 var cloudOutputs = map[string]map[string]any{
 	"kubernetes:helm.sh/v3:Release":      {"status": map[string]any{"status": "deployed"}},
 	"gcp:container/cluster:Cluster":      {"endpoint": "203.0.113.9", "masterAuth": map[string]any{"clusterCaCertificate": "Y2VydGlmaWNhdGU="}},
@@ -131,8 +132,7 @@ var cloudOutputs = map[string]map[string]any{
 	"aws:kms/key:Key":                       {"arn": "arn:aws:kms:us-east-1:123456789012:key/k"},
 }
 
-// registered collects what the program registers, and what is wrong with it by the rules of Kubernetes
-// that hold for every object.
+// registered records the resources that the program registers and their violations of the rules for all Kubernetes objects.
 type registered struct {
 	mutex sync.Mutex
 	count int
@@ -169,7 +169,8 @@ func (r *registered) check(what string, inputs resource.PropertyMap) {
 		switch v := value.(type) {
 		case map[string]any:
 			for key, item := range v {
-				if text, ok := item.(string); ok && (strings.HasSuffix(path, ".labels") || strings.HasSuffix(path, "odeSelector") || strings.HasSuffix(path, ".matchLabels")) {
+				if text, ok := item.(string); ok && (strings.HasSuffix(path, ".labels") || strings.HasSuffix(path, "odeSelector") ||
+					strings.HasSuffix(path, ".matchLabels")) {
 					if problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(text)...); len(problems) > 0 {
 						r.wrong = append(r.wrong, fmt.Sprintf("%s%s: %s=%s: %v", what, path, key, text, problems))
 					}
@@ -185,7 +186,7 @@ func (r *registered) check(what string, inputs resource.PropertyMap) {
 	walk("", plain)
 }
 
-// plainOf is a value without the marks of secrets and outputs.
+// plainOf returns a value without its secret and output wrappers.
 func plainOf(value resource.PropertyValue) any {
 	switch {
 	case value.IsSecret():
@@ -214,7 +215,7 @@ func plainOf(value resource.PropertyValue) any {
 	return nil
 }
 
-// Call answers what a stack that creates everything asks: AKS' kubeconfig.
+// Call returns the result of the only function that a stack that creates everything calls: AKS' kubeconfig.
 func (*registered) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
 	if args.Token == "gcp:projects/getProject:getProject" {
 		project := map[string]any{"projectId": strings.TrimPrefix(args.Args["filter"].StringValue(), "id:"), "number": "123456789012"}
@@ -224,13 +225,14 @@ func (*registered) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) 
 	if strings.HasSuffix(args.Token, "listManagedClusterUserCredentials") {
 		user = `"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "kubelogin", "args": ["get-token", "--tenant-id", "t", "--server-id", "s"]}`
 	}
-	kubeconfig := `{"clusters": [{"name": "c", "cluster": {"server": "https://c", "certificate-authority-data": "Y2VydGlmaWNhdGU="}}], "users": [{"name": "u", "user": {` + user + `}}]}`
+	kubeconfig := `{"clusters": [{"name": "c", "cluster": {"server": "https://c", "certificate-authority-data": "Y2VydGlmaWNhdGU="}}], ` +
+		`"users": [{"name": "u", "user": {` + user + `}}]}`
 	return resource.NewPropertyMapFromMap(map[string]any{"kubeconfigs": []any{map[string]any{
 		"name": "c", "value": base64.StdEncoding.EncodeToString([]byte(kubeconfig)),
 	}}}), nil
 }
 
-// deploy runs the whole program on a configuration, with doubles in the engine's place.
+// deploy runs the whole program on a configuration, with mocks in place of the engine.
 func deploy(t *testing.T, given Given, cloud string) (*registered, error) {
 	t.Helper()
 	source, err := given.Source(cloud)
@@ -250,8 +252,7 @@ func deploy(t *testing.T, given Given, cloud string) (*registered, error) {
 	return record, err
 }
 
-// kubeconfig is the path of a file that reaches a server, as far as the check before a deployment
-// needs it.
+// kubeconfig returns the path of a kubeconfig with a reachable server, as the check before a deployment requires.
 func kubeconfig(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -265,7 +266,7 @@ func kubeconfig(t *testing.T) string {
 	return path
 }
 
-// Whatever the program accepts it also deploys: no component refuses later what the rules let pass.
+// TestWhatIsAcceptedDeploys checks that every valid configuration can be deployed: no component refuses what the rules allow.
 func TestWhatIsAcceptedDeploys(t *testing.T) {
 	keys := load(t)
 	const each = 150

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Values that are of the right type, and right, wrong or at an edge.
+// Values of the right type that are valid, invalid or at a bound.
 var (
 	oddStrings = []string{
 		"", "x", "a-b", "A", "a.b", "a_b", "-a", "a/b", "/models/a", " ", "ä", strings.Repeat("a", 63), strings.Repeat("a", 64), strings.Repeat("a", 253),
@@ -15,13 +15,15 @@ var (
 		"us-central1-a", "us-central1", "us-east-1a", "eastus", "nvidia-l4", "nvidia-a100-80gb", "nvidia-h100-80gb", "a3-highgpu-8g", "g6.48xlarge",
 		"google/gemma-3-27b-it", "google/gemma-3-12b-it", "Qwen/Qwen3-8B",
 	}
-	oddInts       = []int{-1, 0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 16, 20, 60, 64, 100, 128, 255, 256, 1000, 1001, 1024, 8192, 32768, 65535, 65536, 1 << 30}
-	oddFloats     = []float64{-1, 0, 0.0004, 0.001, 0.0015, 0.3, 0.5, 0.75, 0.9, 1, 1.5, 2, 3.14159, 14, 14.5454, 16, 80, 90.9, 90.91, 100, 1e6, 1e12}
-	oddDurations  = []string{"0", "0s", "1s", "-1s", "1ms", "1500ms", "2s", "14s", "15s", "59s", "60s", "1m1s", "2m", "2m30s", "5m", "9m", "10m", "10m1s", "30m", "1h", "6h", "7h", "1d", "1"}
-	oddQuantities = []string{"0", "1", "-1", "1m", "500m", "0.1", "1e3", "1n", "100Mi", "1Gi", "2Gi", "10Gi", "1000Gi", "1Ei", "1.5Gi", "1GB", "x", "1k", "128974848000m"}
+	oddInts      = []int{-1, 0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 16, 20, 60, 64, 100, 128, 255, 256, 1000, 1001, 1024, 8192, 32768, 65535, 65536, 1 << 30}
+	oddFloats    = []float64{-1, 0, 0.0004, 0.001, 0.0015, 0.3, 0.5, 0.75, 0.9, 1, 1.5, 2, 3.14159, 14, 14.5454, 16, 80, 90.9, 90.91, 100, 1e6, 1e12}
+	oddDurations = []string{"0", "0s", "1s", "-1s", "1ms", "1500ms", "2s", "14s", "15s", "59s", "60s", "1m1s", "2m", "2m30s", "5m", "9m", "10m",
+		"10m1s", "30m", "1h", "6h", "7h", "1d", "1"}
+	oddQuantities = []string{"0", "1", "-1", "1m", "500m", "0.1", "1e3", "1n", "100Mi", "1Gi", "2Gi", "10Gi", "1000Gi", "1Ei", "1.5Gi", "1GB", "x",
+		"1k", "128974848000m"}
 )
 
-// Mutation is any value of about a key's type: one of its Candidates, or an odd one.
+// Mutation returns a random value, mostly of a key's type: one of its Candidates or an unusual one.
 func Mutation(random *rand.Rand, key *Key, cloud string) any {
 	if candidates := Candidates(key, cloud); len(candidates) > 0 && random.IntN(3) > 0 {
 		return candidates[random.IntN(len(candidates))]
@@ -59,15 +61,16 @@ func Mutation(random *rand.Rand, key *Key, cloud string) any {
 	}
 }
 
-// WrongType is a value of another type than a key's.
+// WrongType returns a random value, which mostly has another type than a key's.
 func WrongType(random *rand.Rand) any {
-	return pick(random, []any{"x", "", 1, -1, 0, 1.5, true, false, []any{}, []any{"a"}, []any{1}, map[string]any{}, map[string]any{"a": "b"}, map[string]any{"a": 1}, "1", "true", "1.5", "[]", "{}"})
+	return pick(random, []any{"x", "", 1, -1, 0, 1.5, true, false, []any{}, []any{"a"}, []any{1}, map[string]any{}, map[string]any{"a": "b"},
+		map[string]any{"a": 1}, "1", "true", "1.5", "[]", "{}"})
 }
 
 func pick[T any](random *rand.Rand, values []T) T { return values[random.IntN(len(values))] }
 
-// Valid is a random configuration that the program accepts, for a stack that creates what it needs on a
-// cloud: the least one, with other values for some keys, one or several at a time.
+// Valid returns a random valid configuration of a stack that creates its cluster on a cloud: the minimal one, with other values
+// for one or several keys.
 func Valid(random *rand.Rand, keys []*Key, cloud string) (Given, error) {
 	var scoped []*Key
 	for _, key := range Leaves(keys) {

@@ -13,23 +13,23 @@ import (
 	"vllm-autoscaling/stacks/config"
 )
 
-// SchemaPath is where the schema lies below the repository's root; the stack files name it.
+// SchemaPath is the path of the schema below the repository's root; the stack files name it.
 const SchemaPath = "docs/stack.schema.json"
 
-// Patterns of what the program reads from text.
+// Patterns of the strings that the program parses.
 const (
-	// durationPattern is what time.ParseDuration takes.
+	// durationPattern matches what time.ParseDuration accepts.
 	durationPattern = `^[-+]?(0|([0-9]+([.][0-9]*)?|[.][0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`
-	// quantityPattern is what Kubernetes' resource.ParseQuantity takes.
+	// quantityPattern matches what resource.ParseQuantity of Kubernetes accepts.
 	quantityPattern = `^[-+]?([0-9]+([.][0-9]*)?|[.][0-9]+)(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][-+]?[0-9]+)?$`
-	// jsonPattern is an object as `pulumi config set` without --path stores it, or nothing.
+	// jsonPattern matches an object as `pulumi config set` without --path stores it, or the empty string.
 	jsonPattern = `^([ \t\r\n]*[{].*)?$`
 )
 
 // object is a JSON object.
 type object = map[string]any
 
-// Schema is the JSON Schema (draft 7, which is what editors know best) of a stack file.
+// Schema returns the JSON Schema of a stack file, in draft 7, which most editors support.
 func Schema(keys []*Key) ([]byte, error) {
 	properties := object{
 		"pulumi:disable-default-providers": object{
@@ -60,10 +60,11 @@ func Schema(keys []*Key) ([]byte, error) {
 					object{"pattern": "^[^:]+:.+$", "not": object{"pattern": "^" + Project + ":"}},
 				}},
 			},
-			"secretsprovider": object{"type": "string", "description": "What encrypts the secrets of this file, such as a passphrase or a cloud's KMS key. Written by the Pulumi CLI."},
-			"encryptedkey":    object{"type": "string", "description": "The data key, encrypted by secretsprovider. Written by the Pulumi CLI."},
-			"encryptionsalt":  object{"type": "string", "description": "The salt of the passphrase. Written by the Pulumi CLI."},
-			"environment":     object{"type": []string{"array", "object"}, "description": "Pulumi ESC environments."},
+			"secretsprovider": object{"type": "string",
+				"description": "What encrypts the secrets of this file, such as a passphrase or a cloud's KMS key. Written by the Pulumi CLI."},
+			"encryptedkey":   object{"type": "string", "description": "The data key, encrypted by secretsprovider. Written by the Pulumi CLI."},
+			"encryptionsalt": object{"type": "string", "description": "The salt of the passphrase. Written by the Pulumi CLI."},
+			"environment":    object{"type": []string{"array", "object"}, "description": "Pulumi ESC environments."},
 		},
 		"additionalProperties": false,
 		"definitions": object{
@@ -88,11 +89,10 @@ func Schema(keys []*Key) ([]byte, error) {
 
 var secure = object{"$ref": "#/definitions/secure"}
 
-// topLevel is the schema of a top-level key, which may be encrypted as a whole, or an object stored
-// as JSON.
+// topLevel returns the schema of a top-level key, which may be encrypted as a whole, or an object stored as JSON.
 func topLevel(key *Key) object {
 	value := schemaOf(key)
-	// `pulumi config set` without --path stores everything as text.
+	// `pulumi config set` without --path stores every value as a string.
 	switch key.Kind {
 	case Boolean:
 		value["anyOf"] = append(value["anyOf"].([]any), object{"enum": []string{"true", "false"}})
@@ -112,7 +112,7 @@ func topLevel(key *Key) object {
 	return object{"description": description, "anyOf": []any{value, secure, object{"type": "string", "pattern": jsonPattern}}}
 }
 
-// schemaOf is the schema of one key. A leaf may be empty, which means its default, and encrypted.
+// schemaOf returns the schema of one key. A leaf may be empty, which means its default, or encrypted.
 func schemaOf(key *Key) object {
 	if key.Kind == Object {
 		return object{
@@ -128,7 +128,7 @@ func schemaOf(key *Key) object {
 		schema["examples"] = examples
 	}
 	if key.Kind == Secret {
-		// In plain text it is refused. The empty text is the project file's default.
+		// Plain text is refused. The empty string is the project file's default.
 		schema["anyOf"] = []any{secure, object{"type": "null"}, object{"const": ""}}
 		return schema
 	}
@@ -147,7 +147,7 @@ func propertiesOf(keys []*Key) object {
 	return properties
 }
 
-// forms are the ways to write a value of a key.
+// forms returns the schemas of the notations of a key's value.
 func forms(key *Key) []any {
 	switch key.Kind {
 	case String:
@@ -170,7 +170,7 @@ func forms(key *Key) []any {
 	case Integer:
 		return []any{bounded(key, "integer")}
 	case Number:
-		// `pulumi config set --path` stores 0.85 as text.
+		// `pulumi config set --path` stores 0.85 as a string.
 		return []any{bounded(key, "number"), object{"type": "string", "pattern": `^[-+]?[0-9.]+([eE][-+]?[0-9]+)?$`}}
 	case List:
 		return []any{object{"type": "array", "items": stringForm(key)}}
@@ -214,7 +214,7 @@ func bounded(key *Key, kind string) object {
 	return form
 }
 
-// describe is a key's description for a reader in an editor.
+// describe returns the description of a key that editors show.
 func describe(key *Key) string {
 	var text strings.Builder
 	text.WriteString(key.Doc)
@@ -237,7 +237,7 @@ func describe(key *Key) string {
 	if key.Unit != "" {
 		fmt.Fprintf(&text, " Unit: %s.", key.Unit)
 	}
-	// Editors show values and bounds by themselves, but for those of durations.
+	// Editors show values and bounds themselves, except those of durations.
 	if key.Kind == Duration {
 		fmt.Fprintf(&text, " Allowed: %s.", allowed(key))
 	}
@@ -245,7 +245,7 @@ func describe(key *Key) string {
 	return text.String()
 }
 
-// common is the value that all of the clouds have, if it is one.
+// common returns the value of all the clouds, and whether they have the same one.
 func common(values map[string]any, clouds []string) (any, bool) {
 	for _, cloud := range clouds {
 		if value, ok := values[cloud]; !ok || !reflect.DeepEqual(value, values[clouds[0]]) {
@@ -255,7 +255,7 @@ func common(values map[string]any, clouds []string) (any, bool) {
 	return values[clouds[0]], true
 }
 
-// distinct are the different values of all clouds.
+// distinct returns the different values of all clouds.
 func distinct(values map[string]any) []any {
 	var all []any
 	for _, cloud := range slices.Sorted(maps.Keys(values)) {
@@ -266,7 +266,7 @@ func distinct(values map[string]any) []any {
 	return all
 }
 
-// show is a value as it stands in a stack file, on one line.
+// show returns a value in the notation of a stack file, on one line.
 func show(value any) string {
 	switch v := value.(type) {
 	case string:

@@ -70,7 +70,8 @@ func TestBadInput(t *testing.T) {
 			says: []string{"model.id", "google/gemma-3-27b-it", "24"},
 		},
 		{
-			name: "context that does not fit", config: object("model", object("id", "google/gemma-3-4b-it", "maxModelLen", 131072, "gpuMemoryUtilization", 0.8), "gpu", object("mode", "nvidia", "memoryGiB", 16)),
+			name: "context that does not fit", config: object("model", object("id", "google/gemma-3-4b-it", "maxModelLen", 131072, "gpuMemoryUtilization",
+				0.8), "gpu", object("mode", "nvidia", "memoryGiB", 16)),
 			says: []string{"model.maxModelLen = 131072", "KV cache", "any of: model.maxModelLen "},
 		},
 		{

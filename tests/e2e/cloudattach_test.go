@@ -30,7 +30,7 @@ type attachment struct {
 type refusal struct {
 	make   func(t *testing.T, m maker)
 	config map[string]any
-	// says are parts of the error, among them the setting to change.
+	// says lists parts of the error, including the setting to change.
 	says []string
 }
 

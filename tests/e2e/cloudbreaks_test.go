@@ -159,7 +159,8 @@ func completePending(t *testing.T, l *lab.Lab, stack *deployment, typ string) {
 			continue
 		}
 		objects, mapping := objectsOf(t, l, typ)
-		_, err := objects.Resource(mapping.Resource).Create(testContext(t), &unstructured.Unstructured{Object: resource["inputs"].(map[string]any)}, metav1.CreateOptions{})
+		_, err := objects.Resource(mapping.Resource).Create(testContext(t), &unstructured.Unstructured{Object: resource["inputs"].(map[string]any)},
+			metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
 }

@@ -123,7 +123,8 @@ func TestClouds(t *testing.T) {
 			t.Run("first preview with the cluster unknown", func(t *testing.T) {
 				require.NoError(t, stack.Preview(testContext(t), false))
 				printed := stack.printed.take()
-				for _, typ := range []string{c.cluster, c.pool, "kubernetes:helm.sh/v3:Release", "kubernetes:apps/v1:Deployment", "kubernetes:autoscaling/v2:HorizontalPodAutoscaler"} {
+				for _, typ := range []string{c.cluster, c.pool, "kubernetes:helm.sh/v3:Release", "kubernetes:apps/v1:Deployment",
+					"kubernetes:autoscaling/v2:HorizontalPodAutoscaler"} {
 					assert.Contains(t, printed, " +  "+shown(typ)+" ")
 				}
 				assert.Zero(t, l.Clouds().Operations(), "a preview changes nothing")
@@ -203,7 +204,8 @@ func nodesAreTheClouds(t *testing.T, l *lab.Lab, c onCloud) {
 	labels := maps.Clone(node.Labels)
 	for key := range labels {
 		switch {
-		case strings.HasPrefix(key, "lab."), strings.Contains(key, "kubernetes.io/") && !strings.Contains(key, "node.kubernetes.io/instance-type") && !strings.HasPrefix(key, "topology."),
+		case strings.HasPrefix(key, "lab."), strings.Contains(key, "kubernetes.io/") && !strings.Contains(key, "node.kubernetes.io/instance-type") &&
+			!strings.HasPrefix(key, "topology."),
 			strings.HasPrefix(key, "eks.amazonaws.com/nodegroup"),
 			c.zoned && key == corev1.LabelTopologyZone:
 			delete(labels, key) // differ from node to node, or are every node's

@@ -51,7 +51,7 @@ const (
 	killedDelay = 10 * time.Second
 )
 
-// allSignals are what the HPA of a stack with the default signals asks for.
+// allSignals lists the metrics of the HPA of a stack with the default signals.
 var allSignals = defaultSignals(func(d signals.Definition) string { return d.Name })
 
 // defaultSignals lists something of each signal that is on by default.

@@ -34,7 +34,8 @@ func switchUnderLoad(t *testing.T, l *lab.Lab, stack *deployment, w *watch, conf
 	from := w.step(20)
 	// Requests alone require two replicas. The third is that of the GPU signal, which has the longest path in both pipelines.
 	before := w.until(t, 2*decision, "three ready replicas", func(s report.Sample) bool { return s.Seconds > from && s.Desired == 3 && s.Ready == 3 })
-	require.NoError(t, stack.SetConfig(merged(append([]map[string]any{cloudLabConfig(l)}, append(slices.Clone(config), map[string]any{"metrics": pipeline})...)...)))
+	require.NoError(t, stack.SetConfig(merged(append([]map[string]any{cloudLabConfig(l)},
+		append(slices.Clone(config), map[string]any{"metrics": pipeline})...)...)))
 	require.NoError(t, stack.Up(testContext(t)))
 	w.until(t, decision, "every signal by the new pipeline", func(s report.Sample) bool { return hasSignals(s, names) })
 	// Longer than the window after which the HPA removes replicas that no metric requires.
@@ -88,7 +89,9 @@ func TestManagedMetrics(t *testing.T) {
 	}))
 	w := newWatch(t, l)
 	t.Run("up with the load", func(t *testing.T) {
-		w.until(t, 2*time.Minute, "every signal of a quiet replica", func(s report.Sample) bool { return s.Ready == 1 && hasSignals(s, managedSignals) && seen(s, 0) })
+		w.until(t, 2*time.Minute, "every signal of a quiet replica", func(s report.Sample) bool {
+			return s.Ready == 1 && hasSignals(s, managedSignals) && seen(s, 0)
+		})
 		started := w.step(20)
 		up := w.until(t, decision, "more replicas", func(s report.Sample) bool { return s.Seconds > started && s.Desired > 1 })
 		t.Logf("from the step of load to the decision: %.1f s", up.Seconds-started)

@@ -150,7 +150,8 @@ var breakages = []breakage{
 			}}
 		})
 	}},
-	{"the PrometheusRule is deleted", "rules", "not DCGM_FI_DEV_GPU_UTIL, vllm:requests_in_flight:sum, vllm:gpu_utilization:max, vllm:gpu_utilization:guarded", func(t *testing.T, v *verifier) func() {
+	{"the PrometheusRule is deleted", "rules", "not DCGM_FI_DEV_GPU_UTIL, vllm:requests_in_flight:sum, " +
+		"vllm:gpu_utilization:max, vllm:gpu_utilization:guarded", func(t *testing.T, v *verifier) func() {
 		return v.remove(t, prometheusRules, monitoring, components.GPURulesName)
 	}},
 	{"the adapter is scaled to 0", "adapter", "MissingEndpoints", func(t *testing.T, v *verifier) func() {

@@ -42,7 +42,8 @@ func newPipeline(t *testing.T, stack *deployment) *pipeline {
 	folder, err := os.MkdirTemp("", "vllm-ci-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
-	p := &pipeline{t: t, stack: stack, folder: folder, origin: filepath.Join(folder, "origin"), github: githubstub.New("team/inference", "secret", "github-actions[bot]", pullRequest)}
+	p := &pipeline{t: t, stack: stack, folder: folder, origin: filepath.Join(folder, "origin"),
+		github: githubstub.New("team/inference", "secret", "github-actions[bot]", pullRequest)}
 	t.Cleanup(p.github.Close)
 	require.NoError(t, copyTree(environment.root, p.origin, ".git", "bin", "demo-report"))
 	p.git("init", "--quiet", "--initial-branch=main")
@@ -69,7 +70,8 @@ func (p *pipeline) commit(message string) {
 // git runs git with a neutral identity, independent of the machine's configuration.
 func (p *pipeline) git(args ...string) string {
 	p.t.Helper()
-	command := exec.CommandContext(testContext(p.t), "git", append([]string{"-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"}, args...)...)
+	command := exec.CommandContext(testContext(p.t), "git",
+		append([]string{"-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"}, args...)...)
 	command.Dir = p.origin
 	command.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
 	output, err := command.CombinedOutput()

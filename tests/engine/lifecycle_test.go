@@ -64,13 +64,14 @@ func TestUpdateChangesOnlyWhatItMust(t *testing.T) {
 		value any
 		want  []string
 	}{
-		"most replicas":        {"autoscaling.maxReplicas", 7, []string{hpa}},
-		"least replicas":       {"autoscaling.minReplicas", 2, []string{hpa}},
-		"target":               {"autoscaling.signals.requestsRunning.target", 9, []string{hpa, "update PrometheusRule vllm-signals"}},
-		"scale-down":           {"autoscaling.scaleDown.stabilization", "120s", []string{hpa}},
-		"GPU guard":            {"autoscaling.signals.gpuUtilization.guardRequests", 2, []string{"update PrometheusRule vllm-signals"}},
-		"signal off":           {"autoscaling.signals.requestsWaiting.enabled", false, []string{hpa, rules, adapter, alerts, dashboard}},
-		"signal on":            {"autoscaling.signals.kvCacheUsage.enabled", true, []string{hpa, rules, adapter, alerts, dashboard, "update PrometheusRule vllm-signals"}},
+		"most replicas":  {"autoscaling.maxReplicas", 7, []string{hpa}},
+		"least replicas": {"autoscaling.minReplicas", 2, []string{hpa}},
+		"target":         {"autoscaling.signals.requestsRunning.target", 9, []string{hpa, "update PrometheusRule vllm-signals"}},
+		"scale-down":     {"autoscaling.scaleDown.stabilization", "120s", []string{hpa}},
+		"GPU guard":      {"autoscaling.signals.gpuUtilization.guardRequests", 2, []string{"update PrometheusRule vllm-signals"}},
+		"signal off":     {"autoscaling.signals.requestsWaiting.enabled", false, []string{hpa, rules, adapter, alerts, dashboard}},
+		"signal on": {"autoscaling.signals.kvCacheUsage.enabled", true, []string{hpa, rules, adapter, alerts, dashboard,
+			"update PrometheusRule vllm-signals"}},
 		"relist":               {"autoscaling.relistInterval", "40s", []string{adapter}},
 		"adapter replicas":     {"autoscaling.adapterReplicas", 3, []string{adapter}},
 		"adapter port":         {"autoscaling.adapterPort", 6443, []string{adapter}},

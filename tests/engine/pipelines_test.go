@@ -48,7 +48,8 @@ func TestManagedLifecycle(t *testing.T) {
 	account := s.find("ServiceAccount", "custom-metrics-stackdriver-adapter")
 	assert.Equal(t, "monitoring/custom-metrics-stackdriver-adapter", text(account.Inputs, "metadata.namespace")+"/"+text(account.Inputs, "metadata.name"),
 		"the grant is for this one")
-	assert.Equal(t, "restricted", s.find("Namespace", "monitoring").Inputs["metadata"].ObjectValue()["labels"].ObjectValue()["pod-security.kubernetes.io/enforce"].StringValue())
+	labels := s.find("Namespace", "monitoring").Inputs["metadata"].ObjectValue()["labels"].ObjectValue()
+	assert.Equal(t, "restricted", labels["pod-security.kubernetes.io/enforce"].StringValue())
 
 	// The APIService is deleted first, before both namespaces; the adapter gets its permissions before it starts.
 	var (

@@ -26,8 +26,9 @@ func TestRefusedBeforeAnythingIsRegistered(t *testing.T) {
 		"model that does not fit": {keys: map[string]any{
 			"gpu.mode": "nvidia", "model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 24, "huggingFaceToken": secret("hf"),
 		}, says: "GPUs of 80, 94, 141 GiB"},
-		"missing token":       {keys: map[string]any{"gpu.mode": "nvidia"}, says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken"},
-		"token in plain text": {keys: map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": "hf_plain"}, says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken"},
+		"missing token": {keys: map[string]any{"gpu.mode": "nvidia"}, says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken"},
+		"token in plain text": {keys: map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": "hf_plain"},
+			says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken"},
 		"token in a chart's values": {
 			keys: map[string]any{"charts.dcgmExporter.values": map[string]any{"token": "hf_plainplainplainplain"}},
 			says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken",

@@ -1,5 +1,5 @@
-// Package observed reads what the stack's dashboards and alerts ask Prometheus, for tests that hold the
-// questions to account: with Prometheus' parser, and with the series of the lab.
+// Package observed extracts the PromQL queries of the stack's dashboards and alerts, for tests that check them with Prometheus'
+// parser and against the series of the lab.
 package observed
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// Query is one expression and where it stands.
+// Query is one expression and its location.
 type Query struct {
 	// Where names dashboard and panel, or the rule.
 	Where string
@@ -24,7 +24,7 @@ type Query struct {
 	Expr string
 }
 
-// NotOnTheLab says of each series that the lab does not have why that is so.
+// NotOnTheLab lists the series that the lab does not have, with the reason.
 var NotOnTheLab = map[string]string{
 	"vllm:num_preemptions_total":           "llm-d-inference-sim 0.10.2 never preempts and does not export it",
 	"DCGM_FI_DEV_GPU_UTIL_RATIO":           "the name from dcgm-exporter 4.9 on; the lab exports those of the pinned version",
@@ -33,7 +33,7 @@ var NotOnTheLab = map[string]string{
 	"kubelet_volume_stats_capacity_bytes":  "no kubelet runs in the lab",
 }
 
-// Dashboard gives every query of a dashboard in Grafana's JSON: of panels, annotations and variables.
+// Dashboard returns every query of a dashboard in Grafana's JSON: those of panels, annotations and variables.
 func Dashboard(text []byte) ([]Query, error) {
 	var d struct {
 		Title  string
@@ -76,12 +76,12 @@ func Dashboard(text []byte) ([]Query, error) {
 
 var labelValues = regexp.MustCompile(`^label_values\((.*), ([a-z_]+)\)$`)
 
-// concrete puts values in place of Grafana's variables.
+// concrete replaces Grafana's variables by values.
 func concrete(expr string) string {
 	return strings.NewReplacer("$__rate_interval", "1m", "$model", ".*", "$pod", ".*").Replace(expr)
 }
 
-// Rules gives every query of a PrometheusRule.
+// Rules returns every query of a PrometheusRule.
 func Rules(spec monitoringv1.PrometheusRuleSpec) []Query {
 	var all []Query
 	for _, group := range spec.Groups {
@@ -92,7 +92,7 @@ func Rules(spec monitoringv1.PrometheusRuleSpec) []Query {
 	return all
 }
 
-// Selectors gives each series that an expression reads with its selectors, without ranges and offsets.
+// Selectors returns the series that an expression reads, each with its selectors without ranges and offsets.
 func (q Query) Selectors() (map[string][]string, error) {
 	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(q.Expr)
 	if err != nil {
@@ -116,7 +116,7 @@ func (q Query) Selectors() (map[string][]string, error) {
 	return found, nil
 }
 
-// Series lists the names of all series that the queries read.
+// Series returns the names of all series that the queries read.
 func Series(queries []Query) ([]string, error) {
 	names := map[string]bool{}
 	for _, q := range queries {

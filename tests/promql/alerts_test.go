@@ -177,20 +177,21 @@ func alertNames(now map[string][]*rules.Alert) []string {
 
 func TestHealthyStackIsSilent(t *testing.T) {
 	for name, samples := range map[string]map[string]string{
-		"steady":                           {},
-		"a scale-up and a cold start":      {"spec": "2x20 3x400", "desired": "2x20 3x400", "replicas": "2x20 3x400", "ready": "2x70 3x400"},
-		"a peak at the maximum":            {"spec": "2x20 4x10 2x400", "desired": "2x20 4x10 2x400", "ready": "2x25 4x5 2x400"},
-		"a burst that waits":               {"waiting a": "0x20 50 40 30 20 10 0x400", "waiting b": "0x20 50 40 30 20 10 0x400"},
-		"a queue that shrinks":             {"waiting a": "200-1x200 0x200"},
-		"no requests at all":               {"first tokens a": "5x400", "in time a": "5x400", "first tokens b": "5x400", "in time b": "5x400"},
-		"three late requests at night":     {"first tokens a": "0x30 1 2 3x400", "in time a": "0x400", "first tokens b": "0x400", "in time b": "0x400"},
-		"a late burst of a few minutes":    {"in time a": "0+59x100 5900x3 5900+59x290", "in time b": "0+59x100 5900x3 5900+59x290"},
-		"one scrape lost":                  {"up a": "1x30 0 1x400", "running a": "3x30 _ 3x400"},
-		"a pod that starts is not scraped": {"up b": "0x40 1x400", "pod ready b": "0x40 1x400", "running b": "_x41 0x400", "waiting b": "_x41 0x400", "gpu b": "_x41 0x400", "kv cache b": "_x41 0x400"},
-		"a restart now and then":           {"restarts a": "1x100 2x100 3x200"},
-		"the adapter is rolled out":        {"adapter": "2x30 0x3 2x400"},
-		"a warm GPU for a moment":          {"temperature": "70x30 90x5 70x400"},
-		"XID not available":                {"xid": "2147483632x400"},
+		"steady":                        {},
+		"a scale-up and a cold start":   {"spec": "2x20 3x400", "desired": "2x20 3x400", "replicas": "2x20 3x400", "ready": "2x70 3x400"},
+		"a peak at the maximum":         {"spec": "2x20 4x10 2x400", "desired": "2x20 4x10 2x400", "ready": "2x25 4x5 2x400"},
+		"a burst that waits":            {"waiting a": "0x20 50 40 30 20 10 0x400", "waiting b": "0x20 50 40 30 20 10 0x400"},
+		"a queue that shrinks":          {"waiting a": "200-1x200 0x200"},
+		"no requests at all":            {"first tokens a": "5x400", "in time a": "5x400", "first tokens b": "5x400", "in time b": "5x400"},
+		"three late requests at night":  {"first tokens a": "0x30 1 2 3x400", "in time a": "0x400", "first tokens b": "0x400", "in time b": "0x400"},
+		"a late burst of a few minutes": {"in time a": "0+59x100 5900x3 5900+59x290", "in time b": "0+59x100 5900x3 5900+59x290"},
+		"one scrape lost":               {"up a": "1x30 0 1x400", "running a": "3x30 _ 3x400"},
+		"a pod that starts is not scraped": {"up b": "0x40 1x400", "pod ready b": "0x40 1x400", "running b": "_x41 0x400", "waiting b": "_x41 0x400",
+			"gpu b": "_x41 0x400", "kv cache b": "_x41 0x400"},
+		"a restart now and then":    {"restarts a": "1x100 2x100 3x200"},
+		"the adapter is rolled out": {"adapter": "2x30 0x3 2x400"},
+		"a warm GPU for a moment":   {"temperature": "70x30 90x5 70x400"},
+		"XID not available":         {"xid": "2147483632x400"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for minute, now := range newAlerting(t, alertSettings(t), block(change(healthy(), samples))).firing(130) {

@@ -94,7 +94,8 @@ func TestGPUUtilisation(t *testing.T) {
 			map[string]float64{"vllm/a": 90, "vllm/b": 25}, map[string]float64{"vllm/a": 90, "vllm/b": 25}},
 
 		{"several GPUs: the busiest, not the sum", with(busy,
-			renamed(percent, "vllm", "a", 40), renamed(percent, "vllm", "a", 90, `gpu="1",UUID="GPU-1"`), renamed(percent, "vllm", "a", 20, `gpu="2",UUID="GPU-2"`)), a(90), a(90)},
+			renamed(percent, "vllm", "a", 40), renamed(percent, "vllm", "a", 90, `gpu="1",UUID="GPU-1"`),
+			renamed(percent, "vllm", "a", 20, `gpu="2",UUID="GPU-2"`)), a(90), a(90)},
 		{"several GPUs, labels honoured", with(busy,
 			honored(percent, "vllm", "a", 40), honored(percent, "vllm", "a", 90, `gpu="1",UUID="GPU-1"`)), a(90), a(90)},
 		{"scraped twice", with(busy,
@@ -150,7 +151,8 @@ func TestGPUUtilisation(t *testing.T) {
 		{"NaN ratio, labels honoured", with(busy, honored(ratio, "vllm", "a", "NaN")), none, none},
 		{"NaN of one GPU of two", with(busy, renamed(percent, "vllm", "a", "NaN"), renamed(percent, "vllm", "a", 40, `gpu="1",UUID="GPU-1"`)), a(40), a(40)},
 		{"DCGM's blank value", with(busy, renamed(percent, "vllm", "a", "9223372036854775792")), none, none},
-		{"blank value of one GPU of two", with(busy, renamed(percent, "vllm", "a", "9223372036854775792"), renamed(percent, "vllm", "a", 40, `gpu="1",UUID="GPU-1"`)), a(40), a(40)},
+		{"blank value of one GPU of two", with(busy, renamed(percent, "vllm", "a", "9223372036854775792"),
+			renamed(percent, "vllm", "a", 40, `gpu="1",UUID="GPU-1"`)), a(40), a(40)},
 		{"ratio that holds percents", with(busy, renamed(ratio, "vllm", "a", 98)), none, none},
 		{"NaN in flight", []string{ready("vllm", "a", 1), running("vllm", "a", "NaN"), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 98)}, a(98), none},
 	} {

@@ -19,7 +19,8 @@ func TestRequests(t *testing.T) {
 			"vllm", []string{"a", "b"}, map[string]float64{"a": 7, "b": 0}, map[string]float64{"a": 2, "b": 0}},
 		{"one pod is asked for by equality", []string{running("vllm", "a", 7), waiting("vllm", "a", 2), running("vllm", "b", 9)},
 			"vllm", []string{"a"}, map[string]float64{"a": 7}, map[string]float64{"a": 2}},
-		{"pods that are not asked about stay out", []string{running("vllm", "a", 7), waiting("vllm", "a", 2), running("vllm", "stranger", 9), waiting("vllm", "stranger", 9)},
+		{"pods that are not asked about stay out", []string{running("vllm", "a", 7), waiting("vllm", "a", 2), running("vllm", "stranger", 9),
+			waiting("vllm", "stranger", 9)},
 			"vllm", []string{"a", "b"}, map[string]float64{"a": 7}, map[string]float64{"a": 2}},
 		{"engines of one pod add up", []string{
 			running("vllm", "a", 5), running("vllm", "a", 6, `engine="1",model_name="gemma"`),
@@ -47,7 +48,8 @@ func TestRequests(t *testing.T) {
 			"vllm", []string{"a", "b"}, map[string]float64{}, map[string]float64{}},
 		{"a pod that does not serve yet is absent, not 0", []string{running("vllm", "a", 5), waiting("vllm", "a", 4), ready("vllm", "b", 0)},
 			"vllm", []string{"a", "b"}, map[string]float64{"a": 5}, map[string]float64{"a": 4}},
-		{"a gauge that is not a number is absent, not 0", []string{running("vllm", "a", "NaN"), waiting("vllm", "a", 4), running("vllm", "b", 5), waiting("vllm", "b", "NaN")},
+		{"a gauge that is not a number is absent, not 0", []string{running("vllm", "a", "NaN"), waiting("vllm", "a", 4), running("vllm", "b", 5),
+			waiting("vllm", "b", "NaN")},
 			"vllm", []string{"a", "b"}, map[string]float64{"b": 5}, map[string]float64{"a": 4}},
 		{"nothing at all", []string{ready("vllm", "a", 1)}, "vllm", []string{"a", "b"}, map[string]float64{}, map[string]float64{}},
 	} {

@@ -21,7 +21,8 @@ func TestStandaloneRules(t *testing.T) {
 	}{
 		{"as the managed collection labels it", with(busy, renamed(percent, "vllm", "a", 98)), a(98), a(98)},
 		{"ratio", with(busy, renamed(ratio, "vllm", "a", 0.5)), a(50), a(50)},
-		{"collected twice, by the program and by GKE", with(busy, renamed(percent, "vllm", "a", 90), renamed(percent, "vllm", "a", 80, `gpu="0",UUID="GPU-0",job="gke-managed-dcgm-exporter"`)), a(90), a(90)},
+		{"collected twice, by the program and by GKE", with(busy, renamed(percent, "vllm", "a", 90),
+			renamed(percent, "vllm", "a", 80, `gpu="0",UUID="GPU-0",job="gke-managed-dcgm-exporter"`)), a(90), a(90)},
 		{"several GPUs", with(busy, renamed(percent, "vllm", "a", 40), renamed(percent, "vllm", "a", 90, `gpu="1",UUID="GPU-1"`)), a(90), a(90)},
 		{"one request", []string{running("vllm", "a", 1), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 99)}, a(99), a(33)},
 		{"idle", []string{running("vllm", "a", 0), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 99)}, a(99), a(0)},

@@ -107,14 +107,14 @@ func TestAffectedStacksOfMovesMergesAndUnknownBases(t *testing.T) {
 		assert.Contains(t, got.stderr, message)
 	}
 
-	// A file that leaves the program is a change of the program, wherever it goes.
+	// A file that is moved out of the program changes the program, wherever it is moved to.
 	require.NoError(t, os.MkdirAll(filepath.Join(repo.dir, "docs"), 0o755))
 	repo.git("mv", "components/autoscaler.go", "docs/autoscaler.md")
 	repo.commit()
 	expect(base, "", "gke", "eks")
 	repo.git("reset", "--quiet", "--hard", base)
 
-	// What a pull request is merged with is not its own change.
+	// Commits merged into a pull request's branch are not its own changes.
 	repo.git("checkout", "--quiet", "-b", "topic")
 	repo.write("providers/gke/x.go", "x")
 	repo.commit()
@@ -135,7 +135,8 @@ func TestAffectedStacksOfMovesMergesAndUnknownBases(t *testing.T) {
 	require.Error(t, got.err)
 }
 
-// No cloud imports another one's package: otherwise the map from folders to stacks would be wrong.
+// TestCloudsDoNotImportEachOther checks that no cloud imports another cloud's package, because the map from folders to stacks
+// relies on that.
 func TestCloudsDoNotImportEachOther(t *testing.T) {
 	root := repository(t)
 	for _, cloud := range []string{"gke", "eks", "aks", "existing"} {

@@ -85,7 +85,7 @@ func (c *checkout) script(name string, env map[string]string, args ...string) ra
 	defer cancel()
 	outputs := filepath.Join(c.t.TempDir(), "outputs")
 	command := exec.CommandContext(ctx, filepath.Join(c.dir, ".ci", name), args...)
-	// In another folder: a script finds its repository itself.
+	// In another folder, because a script has to find its repository itself.
 	command.Dir = os.TempDir()
 	command.Env = []string{"HOME=" + filepath.Join(c.dir, "home"), "GITHUB_OUTPUT=" + outputs}
 	if _, ok := env["PATH"]; !ok {

@@ -30,7 +30,7 @@ func TestGuideNamesEverythingThatHasToBeFilledIn(t *testing.T) {
 			assert.Contains(t, guide, ".ci/"+name)
 		}
 	}
-	// The other way round: nothing is asked for that no workflow and no script reads.
+	// The other way round: every documented setting is read by a workflow or a script.
 	var read string
 	for _, pattern := range []string{Folder + "/*", ".ci/*"} {
 		files, err := filepath.Glob(filepath.Join(repository(t), pattern))

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The scripts read one key of a stack file, in whatever way YAML lets people write it.
+// TestWhereAStackRuns checks that the scripts read the key cloud of a stack file in the usual notations of YAML.
 func TestWhereAStackRuns(t *testing.T) {
 	for line, want := range map[string]string{
 		"vllm-autoscaling:cloud: gke":              "gke",

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Evaluate works out an expression as GitHub does, as far as this repository's workflows go: contexts,
-// strings, ==, !=, !, &&, ||, parentheses, format, fromJSON and the functions that ask how the job stands.
-// An unknown function is an error, an unknown value is "". Objects are map[string]any.
+// Evaluate evaluates an expression of GitHub Actions. It supports what this repository's workflows use: contexts, strings,
+// ==, !=, !, &&, ||, parentheses, format, fromJSON and the status check functions. An unknown function is an error, an unknown
+// value is "". Objects are map[string]any.
 func Evaluate(expression string, contexts map[string]any, status map[string]bool) (any, error) {
 	p := &parser{tokens: token.FindAllString(expression, -1), contexts: contexts, status: status}
 	if joined := strings.Join(p.tokens, ""); joined != blanks(expression) {
@@ -43,7 +43,7 @@ var (
 	placeholder = regexp.MustCompile(`\$\{\{(.*?)\}\}`)
 )
 
-// blanks takes the blanks outside of strings away, as the tokens have none.
+// blanks removes the blanks outside of strings, because the tokens have none.
 func blanks(expression string) string {
 	parts := strings.Split(expression, "'")
 	for i := 0; i < len(parts); i += 2 {

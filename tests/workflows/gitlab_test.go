@@ -13,8 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The example is valid YAML whose jobs run scripts that exist, and no job that changes a stack starts
-// without a person or can be interrupted.
+// TestGitLabExample checks that the example is valid YAML, that the scripts of its jobs exist, and that every job that changes a
+// stack is started manually and cannot be interrupted.
 func TestGitLabExample(t *testing.T) {
 	root := repository(t)
 	content, err := os.ReadFile(filepath.Join(root, ".ci/gitlab-ci.example.yml"))

@@ -29,7 +29,7 @@ func releases(t *testing.T, files map[string][]byte) *httptest.Server {
 			w.WriteHeader(http.StatusNotFound)
 			return
 		}
-		_, _ = w.Write(content) // the client has gone
+		_, _ = w.Write(content) // An error means that the client has closed the connection.
 	}))
 	t.Cleanup(server.Close)
 	return server
@@ -89,7 +89,7 @@ type published struct {
 	files   map[string][]byte // what a server of releases has, by path
 }
 
-// publish makes the releases of the versions that the checkout's go.mod requires.
+// publish creates the releases of the versions that the checkout's go.mod requires.
 func publish(t *testing.T, repo *checkout, cliSystem, pluginSystem string) published {
 	t.Helper()
 	manifest, err := os.ReadFile(filepath.Join(repo.dir, "go.mod"))

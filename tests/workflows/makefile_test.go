@@ -82,8 +82,8 @@ func testsRun(t *testing.T, target string) []string {
 	return packages
 }
 
-// `make test` runs the tests of every package exactly once. Those that can start the lab are in the part that builds
-// its programs first.
+// TestMakeTestRunsEveryPackageOnce checks that `make test` runs the tests of every package exactly once, those that can start
+// the lab in the part that builds its programs first.
 func TestMakeTestRunsEveryPackageOnce(t *testing.T) {
 	times := map[string]int{}
 	for _, name := range testsRun(t, "test") {
@@ -110,8 +110,8 @@ func TestMakeTestRunsEveryPackageOnce(t *testing.T) {
 	assert.Less(t, len(needsTools), count/3)
 }
 
-// The Makefile lists packages with go list, which leaves out files that a build constraint excludes and folders of other
-// modules.
+// TestNoTestFileIsLeftOut checks that every test file is in a listed package. The Makefile lists packages with go list, which
+// leaves out files that a build constraint excludes and folders of other modules.
 func TestNoTestFileIsLeftOut(t *testing.T) {
 	root := repository(t)
 	listed := map[string]bool{}

@@ -25,41 +25,41 @@ const (
 	Skipped = "skipped"
 )
 
-// Result is how a job ended.
+// Result is the result of a job.
 type Result struct {
 	// Conclusion is Success, Failure or Skipped.
 	Conclusion string
-	// Outputs of the job; of a job that ran for several stacks, the last one's.
+	// Outputs holds the outputs of the job, or of the last run of a job that ran for several stacks.
 	Outputs map[string]string
-	// Steps that ran a script, in order.
+	// Steps lists the steps that ran a script, in order.
 	Steps []string
-	// Environments that the job, or the jobs that it called, asked for.
+	// Environments lists the environments that the job, or the jobs that it called, reference.
 	Environments []string
 }
 
-// Runner runs workflows without GitHub: their `run:` steps as they are, each `uses:` by a stand-in.
+// Runner runs workflows without GitHub: their `run:` steps unchanged, and a stand-in for each `uses:`.
 type Runner struct {
-	// Workflows are all of the repository, by file.
+	// Workflows holds all workflows of the repository, by file.
 	Workflows map[string]Workflow
-	// Contexts are github, vars and secrets.
+	// Contexts holds the contexts github, vars and secrets.
 	Contexts map[string]any
-	// Environment is what steps have besides what the workflow says, as NAME=value.
+	// Environment lists the environment variables of steps in addition to those of the workflow, as NAME=value.
 	Environment []string
-	// Actions are the stand-ins by owner/name, without the commit. They get the job's folder and the
-	// step's expanded inputs.
+	// Actions holds the stand-ins by owner/name, without the commit. Their arguments are the job's folder and the step's
+	// expanded inputs.
 	Actions map[string]func(ctx context.Context, workspace string, with map[string]string) error
-	// Folder is where workspaces and files for GITHUB_OUTPUT and the like are made.
+	// Folder is the folder for workspaces and for files such as GITHUB_OUTPUT.
 	Folder string
-	// Log gets what the steps print.
+	// Log receives the output of the steps.
 	Log io.Writer
-	// Summary collects what the steps write for the page of the run.
+	// Summary collects the job summaries that the steps write.
 	Summary bytes.Buffer
 
 	runs int
 }
 
-// Run runs all jobs of a workflow with its inputs, if it has any, each after those that it needs; results are by
-// job, those of called workflows by caller/job.
+// Run runs all jobs of a workflow with its inputs, each after the jobs that it needs. It returns the results by job, those of
+// called workflows by caller/job.
 func (r *Runner) Run(ctx context.Context, file string, inputs map[string]any) (map[string]Result, error) {
 	w, ok := r.Workflows[file]
 	if !ok {
@@ -185,7 +185,7 @@ func (r *Runner) once(ctx context.Context, job Job, contexts map[string]any) (Re
 	return result, inner, nil
 }
 
-// steps runs a job of its own on a workspace of its own.
+// steps runs the steps of a job in a new workspace.
 func (r *Runner) steps(ctx context.Context, job Job, contexts map[string]any) (Result, error) {
 	r.runs++
 	home := filepath.Join(r.Folder, fmt.Sprintf("job-%d", r.runs))
@@ -274,7 +274,7 @@ func (r *Runner) action(ctx context.Context, step Step, workspace string, contex
 	return nil
 }
 
-// script runs a step as GitHub's runner does, with files for what it hands over.
+// script runs a step like GitHub's runner, with files for its outputs, environment and summary.
 func (r *Runner) script(ctx context.Context, step Step, workspace, files string, env map[string]string, contexts map[string]any) (map[string]string, error) {
 	handed := map[string]string{
 		"GITHUB_OUTPUT": files + ".output", "GITHUB_STEP_SUMMARY": files + ".summary",
@@ -327,7 +327,7 @@ func (r *Runner) script(ctx context.Context, step Step, workspace, files string,
 
 var asksForStatus = regexp.MustCompile(`\b(success|failure|cancelled|always)\(\)`)
 
-// condition is an `if:`; one that does not ask how things stand goes without saying "if nothing failed".
+// condition evaluates an `if:`. Like GitHub, it requires success() where the condition calls no status check function.
 func condition(text string, contexts map[string]any, status map[string]bool) (bool, error) {
 	text = strings.TrimSpace(text)
 	if inner, ok := strings.CutPrefix(text, "${{"); ok {
@@ -354,7 +354,7 @@ func anyMap(values map[string]string) map[string]any {
 // Names is one name or a list of them.
 type Names []string
 
-// UnmarshalYAML takes both.
+// UnmarshalYAML decodes both forms.
 func (n *Names) UnmarshalYAML(node *yaml.Node) error {
 	if node.Kind == yaml.ScalarNode {
 		*n = Names{node.Value}

@@ -43,7 +43,7 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
-// jobsOf runs a workflow whose steps do nothing and says how its jobs ended.
+// jobsOf runs a workflow with empty steps and returns the conclusions of its jobs.
 func jobsOf(t *testing.T, file string, event string, github map[string]any, outputs map[string]string) map[string]string {
 	t.Helper()
 	all := load(t)
@@ -121,7 +121,7 @@ func TestWhichJobsRun(t *testing.T) {
 	}
 }
 
-// A preview that fails is commented on all the same, and fails the job.
+// TestCommentComesAfterAFailedPreview checks that a failed preview still adds its comment and fails the job.
 func TestCommentComesAfterAFailedPreview(t *testing.T) {
 	all := load(t)
 	var runs []string

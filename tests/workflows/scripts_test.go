@@ -38,7 +38,7 @@ func TestDriftNeverGoesUnseen(t *testing.T) {
 	}{
 		"clean":   {status: 0, call: "close --marker drift: gke --label drift --body bin/drift-gke.md"},
 		"drifted": {status: 4, call: "issue --marker drift: gke --label drift --title Stack gke has drifted --body bin/drift-gke.md"},
-		// As it does when somebody else has taken a field over.
+		// As with a field that another field manager owns.
 		"the check fails": {status: 1, fails: true,
 			call: "issue --marker drift: gke --label drift --title The drift check of stack gke failed --body bin/drift-gke.md"},
 	}

@@ -12,10 +12,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Folder is where the workflows are, below the repository.
+// Folder is the folder of the workflows below the repository's root.
 const Folder = ".github/workflows"
 
-// Workflow is what the tests need to know of a workflow file.
+// Workflow is the part of a workflow file that the tests need.
 type Workflow struct {
 	File        string         `yaml:"-"`
 	Name        string         `yaml:"name"`
@@ -45,7 +45,7 @@ type Job struct {
 	Steps          []Step            `yaml:"steps"`
 }
 
-// Strategy says for what a job runs.
+// Strategy is the strategy of a job, with its matrix.
 type Strategy struct {
 	Matrix struct {
 		// Include is an expression.
@@ -63,10 +63,10 @@ type Step struct {
 	Env  map[string]string `yaml:"env"`
 }
 
-// On are the names of a workflow's events.
+// On lists the names of a workflow's events.
 type On []string
 
-// UnmarshalYAML takes a name, a list of names, or an object with a key for each.
+// UnmarshalYAML decodes a name, a list of names, or an object with a key for each.
 func (o *On) UnmarshalYAML(node *yaml.Node) error {
 	switch node.Kind {
 	case yaml.ScalarNode:
@@ -81,10 +81,10 @@ func (o *On) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
-// Permissions are those of the token by scope; nil if the file says nothing of them.
+// Permissions holds the permissions of the token by scope; nil if the file does not set them.
 type Permissions map[string]string
 
-// UnmarshalYAML refuses the short forms, which give more than is said.
+// UnmarshalYAML refuses the short forms such as write-all, which grant more than they list.
 func (p *Permissions) UnmarshalYAML(node *yaml.Node) error {
 	if node.Kind != yaml.MappingNode {
 		return fmt.Errorf("line %d: permissions: %s: list the scopes", node.Line, node.Value)
@@ -93,7 +93,7 @@ func (p *Permissions) UnmarshalYAML(node *yaml.Node) error {
 	return node.Decode((*map[string]string)(p))
 }
 
-// Concurrency says what runs one after the other.
+// Concurrency is the concurrency group of a workflow or job.
 type Concurrency struct {
 	Group            string `yaml:"group"`
 	CancelInProgress string `yaml:"cancel-in-progress"`
@@ -125,7 +125,7 @@ func Load(repository string) (map[string]Workflow, error) {
 				} `yaml:"workflow_call"`
 			}
 		}
-		// The events of most workflows are no object, and have no outputs.
+		// In most workflows the events are not an object and have no outputs.
 		if slices.Equal(w.On, On{"workflow_call"}) {
 			if err := yaml.Unmarshal(content, &call); err != nil {
 				return nil, fmt.Errorf("%s: %w", file, err)
@@ -140,7 +140,7 @@ func Load(repository string) (map[string]Workflow, error) {
 	return found, nil
 }
 
-// Called is the file of a workflow of this repository that a job calls; empty for any other job.
+// Called returns the file of the workflow of this repository that a job calls, or "" if it calls none.
 func (j Job) Called() string {
 	file, ok := strings.CutPrefix(j.Uses, "./"+Folder+"/")
 	if !ok {

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// repository is this one's folder.
+// repository returns the root folder of this repository.
 func repository(t *testing.T) string {
 	t.Helper()
 	root, err := filepath.Abs("../..")
@@ -29,7 +29,7 @@ func load(t *testing.T) map[string]Workflow {
 	return all
 }
 
-// actionlint builds the linter that is pinned beside the lab's programs.
+// actionlint builds the linter, which is pinned with the lab's programs, and returns a function that runs it.
 func actionlint(t *testing.T) func(files ...string) (string, error) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "actionlint")
@@ -39,7 +39,7 @@ func actionlint(t *testing.T) func(files ...string) (string, error) {
 	output, err := build.CombinedOutput()
 	require.NoError(t, err, string(output))
 	return func(files ...string) (string, error) {
-		// Without shellcheck and pyflakes, which are not there everywhere: the workflows hold no code.
+		// Without shellcheck and pyflakes, which are not installed everywhere; the workflows contain no code.
 		lint := exec.CommandContext(t.Context(), program, append([]string{"-no-color", "-shellcheck=", "-pyflakes="}, files...)...)
 		lint.Dir = repository(t)
 		output, err := lint.CombinedOutput()
@@ -55,7 +55,7 @@ func TestActionlintFindsNothing(t *testing.T) {
 	require.NoError(t, err, found)
 	assert.Empty(t, found)
 
-	// It has to be able to find something, or its silence says nothing.
+	// A control: the linter has to report a broken workflow.
 	content, err := os.ReadFile(filepath.Join(repository(t), Folder, "stack.yml"))
 	require.NoError(t, err)
 	broken := strings.Replace(string(content), "inputs.approved", "inputs.aproved", 1)
@@ -124,7 +124,7 @@ func TestEachJobSaysWhatItMayDoAndHowLong(t *testing.T) {
 	}
 }
 
-// What each job may do; anything more has to be written here.
+// TestPermissionsAreTheLeast checks the permissions of each job; a further one has to be added here.
 func TestPermissionsAreTheLeast(t *testing.T) {
 	read := Permissions{"contents": "read"}
 	cloud := Permissions{"contents": "read", "id-token": "write"}
@@ -169,7 +169,7 @@ func TestForksGetTestsOnly(t *testing.T) {
 	}
 }
 
-// A job with id-token: write and an environment in front of it is the only way to credentials.
+// TestNoLongLivedKeys checks that the workflows read no secret except Pulumi's access token and set no static cloud credentials.
 func TestNoLongLivedKeys(t *testing.T) {
 	allowed := regexp.MustCompile(`secrets\.(\w+)|secrets: (\w+)`)
 	for file := range load(t) {
@@ -204,7 +204,8 @@ func TestWhatChangesAStackIsNeverBrokenOff(t *testing.T) {
 	}
 }
 
-// Whoever reads uses the environment of previews, whoever writes the stack's own, which asks for approval.
+// TestEnvironments checks that jobs that only read use the environment of previews, and those that write the stack's own
+// environment, which requires approval.
 func TestEnvironments(t *testing.T) {
 	seen := map[string]string{}
 	for file, w := range load(t) {
@@ -256,7 +257,8 @@ func TestEachRunIsAScriptThatIsThere(t *testing.T) {
 	}
 }
 
-// With other flags than the Makefile's and Pulumi's, everything would be compiled a second time.
+// TestScriptsBuildWithTheMakefilesFlags checks that the scripts build with the flags of the Makefile and of Pulumi; with others,
+// everything would be compiled again.
 func TestScriptsBuildWithTheMakefilesFlags(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join(repository(t), "Makefile"))
 	require.NoError(t, err)
@@ -268,7 +270,7 @@ func TestScriptsBuildWithTheMakefilesFlags(t *testing.T) {
 	assert.Regexp(t, `(?m)^export CGO_ENABLED := 0$`, string(makefile))
 }
 
-// The key has to change with whatever the program is made of, and be the same where it is read and written.
+// TestCachesHaveOneKey checks that the cache key depends on all inputs of the build, and is the same for restore and save.
 func TestCachesHaveOneKey(t *testing.T) {
 	all := load(t)
 	var written, read []Step
@@ -295,7 +297,8 @@ func TestCachesHaveOneKey(t *testing.T) {
 	assert.Contains(t, read[0].With["key"], "hashFiles('**/*.go')")
 }
 
-// A pull request's own cache is invisible to everybody else, and its size counts against main's.
+// TestOnlyMainWritesWhatIsCompiled checks that only main saves caches: a pull request's cache is not visible to others, and it
+// counts against the same size limit.
 func TestOnlyMainWritesWhatIsCompiled(t *testing.T) {
 	writes := 0
 	for file, w := range load(t) {

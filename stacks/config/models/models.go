@@ -1,5 +1,3 @@
-// Package models is the catalogue of the models that the program knows: what they take of a GPU, and
-// what they ask of it. It holds data only and asks nobody.
 package models
 
 import (
@@ -8,56 +6,54 @@ import (
 	"vllm-autoscaling/providers/accelerators"
 )
 
-// Model is what the program knows of a model as vLLM serves it in bfloat16, the type of its weights.
+// Model describes a model as vLLM serves it in bfloat16, the type of its weights.
 type Model struct {
-	// IDs are its names on Hugging Face, the instruction-tuned one first.
+	// IDs lists its names on Hugging Face, the instruction-tuned one first.
 	IDs []string
-	// Parameters is how many weights it has, in 10^9: all of them, also those that a
-	// mixture of experts leaves out of a single token, because all are loaded.
+	// Parameters is the number of its weights, in 10^9. It includes those that a mixture of experts does not use for a
+	// single token, because all weights are loaded.
 	Parameters float64
-	// ContextLength is the longest context that it was made for, in tokens (model card).
+	// ContextLength is its longest context, in tokens (model card).
 	ContextLength int
 	// HiddenSize is the width of its layers (hidden_size in its config.json); activations grow with it.
 	HiddenSize int
 	// Heads is the number of attention heads; vLLM splits them evenly over the GPUs of a replica.
 	Heads int
-	// Full are the layers that look at all of the context, Sliding those that look at the last Window
-	// tokens of it. Only layers with a KV cache of their own are counted.
+	// Full describes the layers that attend to all of the context, Sliding those that attend to its last Window tokens. Only
+	// layers with a KV cache of their own are counted.
 	Full, Sliding Layers
-	// Window is how far sliding layers look back, in tokens.
+	// Window is the attention window of sliding layers, in tokens.
 	Window int
 	// Multimodal is true for a model that reads images too: vLLM reserves memory for them.
 	Multimodal bool
-	// Gated is true where Hugging Face hands it out only to accounts that accepted a licence.
+	// Gated is true if a download from Hugging Face requires an account that accepted the licence.
 	Gated bool
-	// NoFloat16 is true where vLLM refuses to run it in float16, whose range its activations exceed.
+	// NoFloat16 is true if vLLM refuses to run it in float16, because its activations exceed the range.
 	NoFloat16 bool
-	// MinCapability is the compute capability, times ten, from which on a GPU runs it in the type of its
-	// weights.
+	// MinCapability is the minimum compute capability, times ten, of a GPU that runs it in the type of its weights.
 	MinCapability int
 	// MinVLLM is the first release of vLLM that serves it.
 	MinVLLM string
 }
 
-// Layers are attention layers of one kind.
+// Layers describes the attention layers of one kind.
 type Layers struct {
-	// Count is how many there are.
+	// Count is the number of layers.
 	Count int
-	// KVHeads is the number of key and value heads of each, HeadDim the width of one.
+	// KVHeads is the number of key and value heads of a layer, HeadDim the width of one head.
 	KVHeads, HeadDim int
 }
 
-// The releases of vLLM that brought the families: 0.8.0 Gemma 3 (github.com/bentoml/BentoVLLM/pull/111
-// waits for it), 0.19.0 Gemma 4 (github.com/vllm-project/vllm-metal/pull/250), and 0.24.0 is the first
-// release that the 12B model, whose architecture is another one, was seen to run on unchanged
-// (github.com/noonghunna/club-3090/pull/538).
+// The first releases of vLLM with each family: 0.8.0 for Gemma 3 (github.com/bentoml/BentoVLLM/pull/111 waits for it) and
+// 0.19.0 for Gemma 4 (github.com/vllm-project/vllm-metal/pull/250). The 12B model has a different architecture; 0.24.0 is the
+// first release that is reported to run it without changes (github.com/noonghunna/club-3090/pull/538).
 const (
 	firstWithGemma3        = "0.8.0"
 	firstWithGemma4        = "0.19.0"
 	firstWithGemma4Unified = "0.24.0"
 )
 
-// The numbers of layers, heads and widths are those of Google's own definitions
+// catalogue lists the models. The numbers of layers, heads and widths are those of Google's own definitions
 // (github.com/google-deepmind/gemma: gemma/gm/nn/_gemma.py and gemma/gm/nn/gemma4/_gemma4.py), which
 // agree with the config.json files on Hugging Face. Layers that share the KV cache of another one (the
 // last 20 of Gemma 4 E2B, the last 18 of E4B) are left out. Contexts are those of the model cards.
@@ -103,7 +99,7 @@ var catalogue = []Model{
 		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4,
 	},
 	{
-		// Its window was not found; the one here is that of the other two medium models.
+		// No source gives its window; this is the window of the other two medium models.
 		IDs: []string{"google/gemma-4-12B-it"}, Parameters: 11.95, ContextLength: 262144, HiddenSize: 3840, Heads: 16,
 		Full: Layers{8, 1, 512}, Sliding: Layers{40, 8, 256}, Window: 1024, Multimodal: true,
 		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4Unified,
@@ -120,10 +116,10 @@ var catalogue = []Model{
 	},
 }
 
-// All lists every model, by family and then by size.
+// All returns every model, by family and then by size.
 func All() []Model { return slices.Clone(catalogue) }
 
-// Find finds a model by one of its names on Hugging Face.
+// Find returns the model with the given name on Hugging Face, and whether there is one.
 func Find(id string) (Model, bool) {
 	i := slices.IndexFunc(catalogue, func(m Model) bool { return slices.Contains(m.IDs, id) })
 	if i < 0 {

@@ -22,7 +22,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// What every entry has to have for the sums that are made with it.
+// TestCatalogueHoldsTogether checks that every entry has the values that package sizing needs.
 func TestCatalogueHoldsTogether(t *testing.T) {
 	seen := map[string]bool{}
 	for _, m := range All() {

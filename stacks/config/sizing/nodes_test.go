@@ -11,7 +11,7 @@ import (
 	"vllm-autoscaling/providers/gke"
 )
 
-// The examples that the clouds' pages give, and sums by hand.
+// TestRoom compares the room of nodes with the examples of the clouds' documentation and with values computed by hand.
 func TestRoom(t *testing.T) {
 	for name, test := range map[string]struct {
 		cloud    providers.Cloud
@@ -36,7 +36,7 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// The estimate is never above the bound, on any machine, and leaves something.
+// TestLikelyRoom checks that the estimate is positive and not above the bound, on every machine type.
 func TestLikelyRoom(t *testing.T) {
 	for _, cloud := range []providers.Cloud{gke.Cloud(), eks.Cloud(), aks.Cloud()} {
 		for _, machine := range cloud.Machines.Machines {

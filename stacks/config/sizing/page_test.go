@@ -22,7 +22,7 @@ const (
 	end   = "<!-- end of table -->\n"
 )
 
-// The page shows what the rule says of every model and every GPU.
+// TestSizingPage compares the tables of docs/sizing.md with the rule, for every model and every GPU.
 func TestSizingPage(t *testing.T) {
 	content, err := os.ReadFile(page)
 	require.NoError(t, err)
@@ -37,7 +37,7 @@ func TestSizingPage(t *testing.T) {
 	assert.Equal(t, sizingTable(t), table, "go test ./stacks/config/sizing -run TestSizingPage -update")
 }
 
-// The numbers that the page's example and its comparison show are those of the rule.
+// TestSizingPageExample compares the numbers of the example and the comparison in docs/sizing.md with the rule.
 func TestSizingPageExample(t *testing.T) {
 	content, err := os.ReadFile(page)
 	require.NoError(t, err)
@@ -48,7 +48,8 @@ func TestSizingPageExample(t *testing.T) {
 	} {
 		assert.Contains(t, string(content), shown)
 	}
-	a100 := Compute(footprint(t, "google/gemma-4-26B-A4B-it"), server(t, "nvidia-a100-80gb", func(s *Server) { s.MaxModelLen, s.MaxNumSeqs, s.Eager = 131072, 256, true }))
+	a100 := Compute(footprint(t, "google/gemma-4-26B-A4B-it"), server(t, "nvidia-a100-80gb",
+		func(s *Server) { s.MaxModelLen, s.MaxNumSeqs, s.Eager = 131072, 256, true }))
 	f := footprint(t, "google/gemma-4-31B-it")
 	everyLayer := float64(f.full.Count)*f.perToken(f.full, 1) + float64(f.sliding.Count)*f.perToken(f.sliding, 1)
 	for _, shown := range []string{
@@ -72,10 +73,11 @@ func thousands(n float64) string {
 func sizingTable(t *testing.T) string {
 	t.Helper()
 	var text strings.Builder
-	// GPUs alike in memory and generation are one column.
+	// GPUs with the same memory and generation share a column.
 	var columns []accelerators.Accelerator
 	for _, a := range accelerators.All() {
-		if n := len(columns); n > 0 && columns[n-1].UsableGiB == a.UsableGiB && columns[n-1].ComputeCapability >= accelerators.BFloat16 && a.ComputeCapability >= accelerators.BFloat16 {
+		if n := len(columns); n > 0 && columns[n-1].UsableGiB == a.UsableGiB && columns[n-1].ComputeCapability >= accelerators.BFloat16 &&
+			a.ComputeCapability >= accelerators.BFloat16 {
 			continue
 		}
 		columns = append(columns, a)

@@ -1,9 +1,3 @@
-// Package sizing says whether a model fits the GPUs of a replica, and how many requests fit beside it,
-// before any of them is paid for. docs/sizing.md derives the rule and says how sure it is.
-//
-// vLLM takes a share of each GPU's memory. The weights come off it first, then what a forward pass
-// needs, and all that is left is the KV cache. vLLM refuses to start when the cache does not hold one
-// sequence of the longest context; with less than all requests need, it pauses and repeats some.
 package sizing
 
 import (
@@ -16,26 +10,26 @@ const (
 	// GiB is 2^30 bytes.
 	GiB = 1 << 30
 
-	// loadFactor is how much more vLLM reports for loaded weights than their parameters take: 2.7 % for
+	// loadFactor is the ratio of the weight memory that vLLM reports to the size of the parameters: 2.7 % more for
 	// Gemma 3 1B (1.91 GiB, github.com/vllm-project/vllm/issues/14696), 3.1 % for 27B on four GPUs (13.17
 	// GiB on each, github.com/vllm-project/vllm/issues/15676).
 	loadFactor = 1.03
-	// contextGiB is the CUDA context, the kernels and, over several GPUs, NCCL's buffers.
+	// contextGiB is the memory of the CUDA context, the kernels and, with several GPUs, NCCL's buffers.
 	contextGiB = 0.6
-	// graphsGiB is what CUDA graphs take (0.44 GiB for Gemma 3 1B in the log above). Before 0.21 vLLM
-	// takes them outside its share; inside is the safe side.
+	// graphsGiB is the memory of CUDA graphs (0.44 GiB for Gemma 3 1B in the log above). vLLM before 0.21 allocates them
+	// outside its share; to count them inside is the safe assumption.
 	graphsGiB = 0.5
-	// imagesGiB is the encoder's work on the images that vLLM plans for.
+	// imagesGiB is the memory of the encoder for the images that vLLM reserves memory for.
 	imagesGiB = 0.5
-	// activationWidth is how many numbers a token takes at the peak of a forward pass, in widths of a
-	// layer. With the two lines above, it puts Gemma 4 26B-A4B on an A100 at 1.4 GiB without graphs, where
-	// vLLM's log has 1.3 (https://myoceane.fr/index.php/ai-vllm-a100-gemma-4).
+	// activationWidth is the number of activations per token at the peak of a forward pass, in multiples of the hidden size.
+	// With contextGiB and imagesGiB, the sum for Gemma 4 26B-A4B on an A100 is 1.4 GiB without graphs; vLLM's log has 1.3
+	// (https://myoceane.fr/index.php/ai-vllm-a100-gemma-4).
 	activationWidth = 24
-	// vocabulary is the number of tokens that each running request gets a score for, all Gemmas alike.
+	// vocabulary is the size of the vocabulary, the same for all Gemma models: each running request gets a logit per entry.
 	vocabulary = 262144
-	// scoreBytes is what the scores of a token take: as 32-bit numbers, sorted, and as probabilities.
+	// scoreBytes is the memory per logit: three 32-bit numbers, for the logit, its sorted copy and its probability.
 	scoreBytes = 12
-	// sizedOverheadGiB is what a forward pass takes for a model of which only the size is known.
+	// sizedOverheadGiB is the memory of a forward pass for a model of which only the size is known.
 	sizedOverheadGiB = 2.5
 
 	// blockTokens is the number of tokens in a block of the KV cache.
@@ -52,22 +46,21 @@ const (
 	LargeGPUGiB        = 70
 )
 
-// Footprint is what a model takes of the GPUs of a replica.
+// Footprint is the memory that a model takes of the GPUs of a replica.
 type Footprint struct {
 	weightsGiB float64 // All weights, before loadFactor.
 	hidden     int
 	images     bool
-	// bytesPerNumber is the size of a weight and of an activation, cacheBytes that of a number in the KV
-	// cache.
+	// bytesPerNumber is the size of a weight and of an activation, cacheBytes that of a number in the KV cache.
 	bytesPerNumber, cacheBytes float64
 	full, sliding              models.Layers
 	window                     int
-	// cachePerToken is the KV cache of a token in bytes, for a model of which only the size is known.
+	// cachePerToken is the size of a token in the KV cache, in bytes, for a model of which only the size is known.
 	cachePerToken float64
 }
 
-// Of is the footprint of a model of the catalogue whose weights and activations take bytesPerNumber
-// bytes each (2 in bfloat16) and whose KV cache takes cacheBytes.
+// Of returns the footprint of a model of the catalogue with weights and activations of bytesPerNumber bytes (2 in bfloat16)
+// and a KV cache of cacheBytes bytes per number.
 func Of(m models.Model, bytesPerNumber, cacheBytes float64) Footprint {
 	return Footprint{
 		weightsGiB: m.Parameters * 1e9 * bytesPerNumber / GiB, hidden: m.HiddenSize, images: m.Multimodal,
@@ -75,44 +68,43 @@ func Of(m models.Model, bytesPerNumber, cacheBytes float64) Footprint {
 	}
 }
 
-// OfSize is the footprint of a model of which only the size is known: that of its weights as loaded,
-// in GiB, and that of the KV cache of a token over all layers, in bytes.
+// OfSize returns the footprint of a model of which only the size is known: that of its loaded weights, in GiB, and that of a
+// token in the KV cache over all layers, in bytes.
 func OfSize(weightsGiB, cachePerToken float64) Footprint {
 	return Footprint{weightsGiB: weightsGiB / loadFactor, cachePerToken: cachePerToken}
 }
 
-// Server is how vLLM runs.
+// Server holds the settings of vLLM and of its GPUs.
 type Server struct {
-	// GPUGiB is the memory of one GPU as CUDA reports it.
+	// GPUGiB is the memory of one GPU as reported by CUDA.
 	GPUGiB float64
 	// GPUs is the number of GPUs of a replica, over which vLLM splits every layer; at least 1.
 	GPUs int
 	// Utilization is the share of a GPU's memory that vLLM takes.
 	Utilization float64
-	// MaxModelLen is the longest context in tokens, MaxNumSeqs how many requests run at a time.
+	// MaxModelLen is the longest context in tokens, MaxNumSeqs the maximum number of running requests.
 	MaxModelLen, MaxNumSeqs int
-	// BatchedTokens is how many tokens go into one forward pass at most.
+	// BatchedTokens is the maximum number of tokens in one forward pass.
 	BatchedTokens int
-	// Eager is true when vLLM makes no CUDA graphs.
+	// Eager is true if vLLM captures no CUDA graphs.
 	Eager bool
 }
 
-// Fit is how a model fits, for each of the GPUs of a replica, in GiB.
+// Fit is the memory balance of a model on each GPU of a replica, in GiB.
 type Fit struct {
-	// Budget is what vLLM takes of the GPU.
+	// Budget is vLLM's share of the GPU's memory.
 	Budget float64
-	// Weights are those of the model, Overhead what a forward pass takes.
+	// Weights is the memory of the weights, Overhead that of a forward pass.
 	Weights, Overhead float64
-	// Cache is what is left for the KV cache; below 0 when the rest does not fit.
+	// Cache is the memory that is left for the KV cache; below 0 if weights and overhead do not fit.
 	Cache float64
-	// Sequence is the cache of one request of the longest context while its prompt is read: what vLLM
-	// has to find free in order to start.
+	// Sequence is the cache of one request of the longest context during prefill: vLLM requires it in order to start.
 	Sequence float64
-	// typical is the cache of a typical request that writes its answer.
+	// typical is the cache of a typical request during decoding.
 	typical float64
 }
 
-// Compute makes the sum.
+// Compute returns how the footprint fits the server.
 func Compute(f Footprint, s Server) Fit {
 	gpus := float64(s.GPUs)
 	fit := Fit{
@@ -126,17 +118,16 @@ func Compute(f Footprint, s Server) Fit {
 	return fit
 }
 
-// WeightsFit says whether weights and forward passes leave anything for a cache at all.
+// WeightsFit reports whether weights and overhead leave any memory for the KV cache.
 func (f Fit) WeightsFit() bool { return f.Cache > 0 }
 
-// Starts says whether vLLM starts: whether one request of the longest context fits.
+// Starts reports whether vLLM starts: whether one request of the longest context fits.
 func (f Fit) Starts() bool { return f.Cache >= f.Sequence }
 
-// FullLength is how many requests of the longest context fit at a time: the "Maximum concurrency" of
-// vLLM's log.
+// FullLength returns how many requests of the longest context fit at a time: the "Maximum concurrency" in vLLM's log.
 func (f Fit) FullLength() float64 { return math.Max(0, f.Cache) / f.Sequence }
 
-// Typical is how many typical requests fit at a time, while the prompt of another one is read.
+// Typical returns how many typical requests fit at a time, during the prefill of another one.
 func (f Fit) Typical() int {
 	if !f.Starts() {
 		return 0
@@ -144,8 +135,8 @@ func (f Fit) Typical() int {
 	return 1 + int((f.Cache-f.Sequence)/f.typical)
 }
 
-// LongestContext is the longest context with which vLLM would start, rounded down to blocks and at
-// most s.MaxModelLen; 0 when there is none.
+// LongestContext returns the longest context with which vLLM starts, rounded down to blocks and at most s.MaxModelLen; 0 if
+// there is none.
 func LongestContext(f Footprint, s Server) int {
 	low, high := 0, s.MaxModelLen/blockTokens
 	for low < high {
@@ -160,7 +151,7 @@ func LongestContext(f Footprint, s Server) int {
 	return low * blockTokens
 }
 
-// overhead is what a forward pass takes of each GPU besides weights and cache, in GiB.
+// overhead returns the memory of a forward pass on each GPU, besides weights and cache, in GiB.
 func (f Footprint) overhead(s Server) float64 {
 	if f.hidden == 0 {
 		return sizedOverheadGiB
@@ -176,33 +167,33 @@ func (f Footprint) overhead(s Server) float64 {
 	return total
 }
 
-// sequence is what a request of a length takes of each GPU's cache, in bytes, while batched tokens of
-// its prompt are read at a time. Full layers keep all of it. Sliding layers keep what they look back at
-// and what is read, and one block more, because the window does not begin where a block does
-// (vllm/v1/kv_cache_interface.py, FullAttentionSpec and SlidingWindowSpec).
+// sequence returns the size of a request of the given number of tokens in each GPU's cache, in bytes, with a prefill of
+// batched tokens at a time. Full layers keep all tokens. Sliding layers keep their window and the batched tokens, and one
+// more block, because the window does not begin at a block boundary (vllm/v1/kv_cache_interface.py, FullAttentionSpec and
+// SlidingWindowSpec).
 func (f Footprint) sequence(tokens, batched, gpus int) float64 {
 	if f.hidden == 0 {
 		return float64(blocks(tokens, blockTokens)*blockTokens) * f.cachePerToken / float64(gpus)
 	}
 	full, sliding := f.perToken(f.full, gpus), f.perToken(f.sliding, gpus)
-	// vLLM gives all layers blocks of one size in bytes, so layers with less per token get longer ones.
+	// In vLLM the blocks of all layers have the same size in bytes, so layers with less per token have more tokens per block.
 	largest := math.Max(full, sliding)
 	fullBlock, slidingBlock := int(blockTokens*largest/full), int(blockTokens*largest/sliding)
 	inWindow := min(f.window-1+batched, tokens)
 	layers := f.sliding.Count
 	if f.full.Count > 0 {
-		// It forms groups of as many layers as there are full ones, and fills the last group up.
+		// vLLM forms groups of as many layers as there are full ones, and pads the last group.
 		layers = blocks(layers, f.full.Count) * f.full.Count
 	}
 	return float64(f.full.Count*blocks(tokens, fullBlock)*fullBlock)*full +
 		float64(layers*(blocks(inWindow, slidingBlock)+1)*slidingBlock)*sliding
 }
 
-// perToken is what a token takes in one layer on one GPU, in bytes: a key and a value for each head.
-// More GPUs than heads hold copies.
+// perToken returns the size of a token in the cache of one layer on one GPU, in bytes: a key and a value for each head. With
+// more GPUs than heads, heads are replicated.
 func (f Footprint) perToken(l models.Layers, gpus int) float64 {
 	return 2 * float64(max(1, l.KVHeads/gpus)*l.HeadDim) * f.cacheBytes
 }
 
-// blocks is how many blocks of a size it takes.
+// blocks returns the number of blocks of the given size that hold n tokens or layers.
 func blocks(n, size int) int { return (n + size - 1) / size }

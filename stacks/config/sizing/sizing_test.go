@@ -17,7 +17,7 @@ func footprint(t *testing.T, id string) Footprint {
 	return Of(model, 2, 2)
 }
 
-// server is vLLM as the program starts it, on an accelerator of the catalogue.
+// server returns vLLM's settings as set by the program, on an accelerator of the catalogue.
 func server(t *testing.T, accelerator string, change func(*Server)) Server {
 	t.Helper()
 	a, ok := accelerators.Find(accelerator)
@@ -29,8 +29,7 @@ func server(t *testing.T, accelerator string, change func(*Server)) Server {
 	return s
 }
 
-// What vLLM wrote to its logs, as users published them. The numbers are measured, so the rule has to
-// come near them, within the share that docs/sizing.md promises.
+// TestAgainstPublishedLogs compares the rule with published logs of vLLM, within the tolerance that docs/sizing.md states.
 func TestAgainstPublishedLogs(t *testing.T) {
 	t.Run("weights of Gemma 3 1B", func(t *testing.T) { // github.com/vllm-project/vllm/issues/14696
 		fit := Compute(footprint(t, "google/gemma-3-1b-it"), server(t, "nvidia-l4", nil))
@@ -56,9 +55,8 @@ func TestAgainstPublishedLogs(t *testing.T) {
 		assert.InDelta(t, 28.26, 1139728*float64(all.Count)*f.perToken(all, 1)/GiB, 0.01)
 		assert.InDelta(t, 34.78, 1139728.0/32768, 0.01)
 	})
-	// 0.20.0 counted about 55,000 tokens in 50 GB of cache for Gemma 4 31B, as if every layer held all of
-	// them; 0.21.0, in the same memory, 525,000: as many requests as fit, times their length
-	// (github.com/vllm-project/vllm/issues/43308).
+	// For Gemma 4 31B with 50 GB of cache, 0.20.0 reported about 55,000 tokens, as if every layer held all of them; 0.21.0, with
+	// the same memory, 525,000: the number of requests that fit, times their length (github.com/vllm-project/vllm/issues/43308).
 	t.Run("cache of Gemma 4 31B", func(t *testing.T) {
 		f := footprint(t, "google/gemma-4-31B-it")
 		everyLayer := float64(f.full.Count)*f.perToken(f.full, 1) + float64(f.sliding.Count)*f.perToken(f.sliding, 1)
@@ -67,7 +65,7 @@ func TestAgainstPublishedLogs(t *testing.T) {
 	})
 }
 
-// Configurations that were published as working, and as not working.
+// TestAgainstPublishedConfigurations compares the rule with configurations that were published as working or as not working.
 func TestAgainstPublishedConfigurations(t *testing.T) {
 	for name, test := range map[string]struct {
 		model, accelerator string
@@ -77,18 +75,22 @@ func TestAgainstPublishedConfigurations(t *testing.T) {
 		// Google's samples for GKE (kubernetes/examples AI/vllm-deployment and accelerated-platforms).
 		"Gemma 3 1B, one L4, 1024 tokens at 0.89": {"google/gemma-3-1b-it", "nvidia-l4", func(s *Server) { s.MaxModelLen, s.Utilization = 1024, 0.89 }, true},
 		"Gemma 3 27B, eight L4 at 0.80":           {"google/gemma-3-27b-it", "nvidia-l4", func(s *Server) { s.GPUs, s.Utilization = 8, 0.80 }, true},
-		"Gemma 3 4B, one L4, 4096 tokens at 0.92": {"google/gemma-3-4b-it", "nvidia-l4", func(s *Server) { s.MaxModelLen, s.Utilization, s.MaxNumSeqs = 4096, 0.92, 1 }, true},
-		"Gemma 3 27B, one A100 (kaito#2325)":      {"google/gemma-3-27b-it", "nvidia-a100-80gb", nil, true},
-		"Gemma 4 E2B, 24 GB, 32768 tokens":        {"google/gemma-4-E2B-it", "nvidia-l4", func(s *Server) { s.MaxModelLen = 32768 }, true}, // github.com/vllm-project/recipes, Google/Gemma4.md
+		"Gemma 3 4B, one L4, 4096 tokens at 0.92": {"google/gemma-3-4b-it", "nvidia-l4", func(s *Server) {
+			s.MaxModelLen, s.Utilization, s.MaxNumSeqs = 4096, 0.92, 1
+		}, true},
+		"Gemma 3 27B, one A100 (kaito#2325)": {"google/gemma-3-27b-it", "nvidia-a100-80gb", nil, true},
+		// github.com/vllm-project/recipes, Google/Gemma4.md
+		"Gemma 4 E2B, 24 GB, 32768 tokens":        {"google/gemma-4-E2B-it", "nvidia-l4", func(s *Server) { s.MaxModelLen = 32768 }, true},
 		"Gemma 4 E4B, 24 GB":                      {"google/gemma-4-E4B-it", "nvidia-l4", nil, true},
 		"Gemma 4 26B-A4B, one A100, 32768 tokens": {"google/gemma-4-26B-A4B-it", "nvidia-a100-80gb", func(s *Server) { s.MaxModelLen = 32768 }, true},
 		"Gemma 4 31B, 80 GB":                      {"google/gemma-4-31B-it", "nvidia-h100-80gb", func(s *Server) { s.BatchedTokens = BatchedTokensLarge }, true},
 		"Gemma 4 31B, two A100, 32768 tokens":     {"google/gemma-4-31B-it", "nvidia-a100-80gb", func(s *Server) { s.GPUs, s.MaxModelLen = 2, 32768 }, true},
-		"Gemma 4 31B, one L4 (dev.to)":            {"google/gemma-4-31B-it", "nvidia-l4", nil, false}, // https://dev.to/gde/lessons-learned-deployment-trade-offs-with-gemma4-nvidia-l4-cloud-run-and-antigravity-cli-lnl
-		"Gemma 3 27B, one GPU of 24 GB":           {"google/gemma-3-27b-it", "nvidia-l4", nil, false}, // https://huggingface.co/google/gemma-3-27b-it/discussions/44
-		"Gemma 3 12B, one L4":                     {"google/gemma-3-12b-it", "nvidia-l4", nil, false},
-		"Gemma 4 31B, 80 GB, all of its context":  {"google/gemma-4-31B-it", "nvidia-a100-80gb", func(s *Server) { s.MaxModelLen = 262144 }, false},
-		"Gemma 3 4B in float32, one T4 (17 GB)":   {"google/gemma-3-4b-it", "nvidia-t4", nil, false}, // https://huggingface.co/OmarJemli/gopro-AI-gemma3-4b
+		// https://dev.to/gde/lessons-learned-deployment-trade-offs-with-gemma4-nvidia-l4-cloud-run-and-antigravity-cli-lnl
+		"Gemma 4 31B, one L4 (dev.to)":           {"google/gemma-4-31B-it", "nvidia-l4", nil, false},
+		"Gemma 3 27B, one GPU of 24 GB":          {"google/gemma-3-27b-it", "nvidia-l4", nil, false}, // https://huggingface.co/google/gemma-3-27b-it/discussions/44
+		"Gemma 3 12B, one L4":                    {"google/gemma-3-12b-it", "nvidia-l4", nil, false},
+		"Gemma 4 31B, 80 GB, all of its context": {"google/gemma-4-31B-it", "nvidia-a100-80gb", func(s *Server) { s.MaxModelLen = 262144 }, false},
+		"Gemma 3 4B in float32, one T4 (17 GB)":  {"google/gemma-3-4b-it", "nvidia-t4", nil, false}, // https://huggingface.co/OmarJemli/gopro-AI-gemma3-4b
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := footprint(t, test.model)
@@ -102,7 +104,7 @@ func TestAgainstPublishedConfigurations(t *testing.T) {
 	}
 }
 
-// More of anything that helps never hurts, and more of anything that is asked for never helps.
+// TestMonotone checks that more resources never reduce what fits, and that more demand never increases it.
 func TestMonotone(t *testing.T) {
 	for _, model := range models.All() {
 		f := Of(model, 2, 2)
@@ -127,7 +129,7 @@ func TestMonotone(t *testing.T) {
 	}
 }
 
-// The longest context is one that starts, and the next longer one does not.
+// TestLongestContext checks that vLLM starts with the longest context, and does not with the next longer one.
 func TestLongestContext(t *testing.T) {
 	found := 0
 	for _, model := range models.All() {
@@ -152,20 +154,20 @@ func TestLongestContext(t *testing.T) {
 	assert.Positive(t, found, "some model is held short by some GPU")
 }
 
-// Padding, copies of heads and blocks of unlike layers, each against a sum by hand.
+// TestSequence compares padding, replicated heads and blocks of different layers with values computed by hand.
 func TestSequence(t *testing.T) {
 	// 4 full layers of 512 blocks; 22 sliding ones filled up to 24, of (511+2048)/16 = 160 blocks and one.
 	assert.InDelta(t, 16*1024*(4*512+24*161), footprint(t, "google/gemma-3-1b-it").sequence(8192, 2048, 1), 0)
-	// Shorter than the window: all layers hold all of it, sliding ones one block more.
+	// Shorter than the window: all layers hold all tokens, sliding ones one more block.
 	assert.InDelta(t, 16*1024*(4*10+24*11), footprint(t, "google/gemma-3-1b-it").sequence(160, 2048, 1), 0)
-	// One key head does not split: a second GPU holds a copy.
+	// One key head cannot be split: a second GPU holds a copy.
 	assert.InDelta(t, footprint(t, "google/gemma-3-1b-it").sequence(8192, 2048, 1), footprint(t, "google/gemma-3-1b-it").sequence(8192, 2048, 2), 0)
-	// 16 of them do.
+	// 16 heads are split.
 	assert.InDelta(t, footprint(t, "google/gemma-3-27b-it").sequence(8192, 2048, 1)/4, footprint(t, "google/gemma-3-27b-it").sequence(8192, 2048, 4), 0)
 	// A full layer of Gemma 4 31B (4 heads of 512) takes half of a sliding one (16 of 256), so its blocks
 	// are of 32 tokens.
 	assert.InDelta(t, 10*8192*256*32+50*16384*(192+1)*16, footprint(t, "google/gemma-4-31B-it").sequence(8192, 2048, 1), 0)
-	// Of a size alone.
+	// With only the size known.
 	assert.InDelta(t, 1000*100*16/2, OfSize(20, 1000).sequence(1600, 2048, 2), 0)
 	assert.InDelta(t, 20, Compute(OfSize(20, 1000), Server{GPUGiB: 40, GPUs: 1, Utilization: 0.9, MaxModelLen: 1600, BatchedTokens: 2048}).Weights, 1e-9)
 }

@@ -97,7 +97,7 @@ func (s *Server) PortForward(_ context.Context, name string, _ types.UID, port i
 	defer func() { _ = connection.Close() }()
 	go func() {
 		_, _ = io.Copy(connection, stream)
-		// The client has ended: closing this tells a server that is still writing.
+		// The client has closed its side: closing the connection ends a server that is still writing.
 		_ = connection.Close()
 	}()
 	if _, err := io.Copy(stream, connection); err != nil && !errors.Is(err, net.ErrClosed) {

@@ -18,9 +18,10 @@ func TestSimulatorArgs(t *testing.T) {
 		port        int
 	}{
 		{
-			name:  "arguments of the server's Deployment",
-			given: "--model=google/gemma-3-1b-it --port=8000 --max-num-seqs=16 --max-model-len=8192 --gpu-memory-utilization=0.90 --dtype=auto --shutdown-timeout=45 --disable-access-log-for-endpoints=/health,/metrics --revision=abc --tensor-parallel-size=1 --download-dir=/models",
-			want:  "--model=google/gemma-3-1b-it --max-num-seqs=16 --max-model-len=8192" + always, port: 8000,
+			name: "arguments of the server's Deployment",
+			given: "--model=google/gemma-3-1b-it --port=8000 --max-num-seqs=16 --max-model-len=8192 --gpu-memory-utilization=0.90 --dtype=auto " +
+				"--shutdown-timeout=45 --disable-access-log-for-endpoints=/health,/metrics --revision=abc --tensor-parallel-size=1 --download-dir=/models",
+			want: "--model=google/gemma-3-1b-it --max-num-seqs=16 --max-model-len=8192" + always, port: 8000,
 		},
 		{
 			name:  "values as words of their own, underscores, switches",

@@ -104,7 +104,7 @@ func (b *builder) build(ctx context.Context, programs []Program, names []string)
 	return result, nil
 }
 
-// find enters every named tool in result and returns those that are to be built.
+// find adds every named tool to result and returns those that have to be built.
 func (b *builder) find(ctx context.Context, result *Tools, names []string, goVersion string) ([]job, error) {
 	known := []string{KubernetesProvider, CloudDoubles}
 	installed := map[string]string{}
@@ -198,7 +198,7 @@ func (b *builder) finish(ctx context.Context, result *Tools, names []string) err
 	return nil
 }
 
-// job works out the program's file: its folder's name changes with everything that decides about the build.
+// job returns the job of a tool. The name of the file's folder depends on all inputs of the build.
 func (b *builder) job(tool Tool, goVersion string) (job, error) {
 	folder := b.folder(tool)
 	hash := sha256.New()
@@ -240,7 +240,7 @@ func (b *builder) job(tool Tool, goVersion string) (job, error) {
 	return job{Tool: tool, version: version, target: filepath.Join(b.cache, tool.Name+"-"+version+"-"+sum, tool.Name)}, nil
 }
 
-// batches groups neighbours of one module, which one go command builds.
+// batches groups adjacent jobs of the same module, which one go command builds.
 func batches(jobs []job) [][]job {
 	var all [][]job
 	for _, j := range jobs {
@@ -253,7 +253,7 @@ func batches(jobs []job) [][]job {
 	return all
 }
 
-// describe names the programs of a batch and their version.
+// describe returns the names of the programs of a batch and their version.
 func describe(batch []job) string {
 	var names []string
 	for _, j := range batch {
@@ -262,7 +262,7 @@ func describe(batch []job) string {
 	return strings.Join(names, ", ") + " " + batch[0].version
 }
 
-// compile builds the programs of a batch beside their place and moves them there, so that a file in place is whole.
+// compile builds the programs of a batch in a temporary folder and moves them to their place, so that a file there is complete.
 func (b *builder) compile(ctx context.Context, batch []job) (err error) {
 	seconds := 0
 	for _, j := range batch {

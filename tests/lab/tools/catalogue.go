@@ -44,7 +44,7 @@ const upstream = "upstream"
 // Tool is a program that is built from a module under this folder.
 type Tool struct {
 	Name string
-	// Module whose version in the folder's go.mod is the program's version.
+	// Module is the module whose version in the folder's go.mod is the program's version.
 	Module string
 	// Folder is the module's folder, relative to this one.
 	Folder string
@@ -86,7 +86,7 @@ func Catalogue() []Tool {
 		{Name: InferenceSim, Module: "github.com/llm-d/llm-d-inference-sim", Folder: upstream,
 			Package: "github.com/llm-d/llm-d-inference-sim/cmd/llm-d-inference-sim", Edits: simulatorEdits, Seconds: 55},
 		{Name: Pulumi, Module: "github.com/pulumi/pulumi/pkg/v3", Folder: upstream, Package: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
-			// A CLI without a version refuses to work with programs that ask for one.
+			// A CLI without a version refuses programs that require one.
 			Set: []string{"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=" + PulumiVersion}, Edits: pulumiEdits, Seconds: 165},
 		// sdk v3.66.0 is the last version that has the Go language host in its own module.
 		{Name: PulumiLanguageGo, Module: "github.com/pulumi/pulumi/sdk/v3", Folder: "pulumi-language-go",
@@ -98,7 +98,7 @@ func Catalogue() []Tool {
 	}
 }
 
-// kubernetes gives the program the version that a release build has: clients would see v0.0.0.
+// kubernetes returns a Kubernetes component with the version of a release build; otherwise clients would see v0.0.0.
 func kubernetes(name string, seconds int) Tool {
 	t := Tool{Name: name, Module: "k8s.io/kubernetes", Folder: upstream, Package: "k8s.io/kubernetes/cmd/" + name,
 		Installed: Installed{Args: []string{"--version"}, AnyPatch: true}, Seconds: seconds}
@@ -157,5 +157,5 @@ func (t Tools) Lookup(name string) (path string, ok bool) {
 	return path, ok
 }
 
-// Empty reports whether nothing was built yet.
+// Empty reports whether no program was built yet.
 func (t Tools) Empty() bool { return len(t.paths) == 0 }

@@ -15,7 +15,7 @@ import (
 type Edit struct {
 	// File is relative to the module's folder, with slashes.
 	File string
-	// Old is a regular expression, of what New stands for; it has to match. An empty one leaves out the whole file.
+	// Old is a regular expression of the text that New replaces; it has to match. An empty one removes the whole file.
 	Old string
 	// New is a template as of regexp.Expand.
 	New string
@@ -26,9 +26,9 @@ var kwokEdits = []Edit{
 	{File: "pkg/utils/informer/informer.go", Old: `metav1\.InitialEventsListBlueprintAnnotationKey`, New: `"kubernetes.io/initial-events-list-blueprint"`},
 }
 
-// adapterEdits pass a context instead of a channel, as custom-metrics-apiserver does from v1.31 on. And they give the
-// timeout of a query its sign: the adapter sends a negative one, which the prometheus/common of its own release prints as an
-// empty text and later ones as a duration that Prometheus refuses.
+// adapterEdits pass a context instead of a channel, as custom-metrics-apiserver requires from v1.31 on. They also correct the
+// sign of a query's timeout: the adapter sends a negative one, which the prometheus/common of its own release formats as an
+// empty string and later ones as a duration that Prometheus refuses.
 var adapterEdits = []Edit{
 	{File: "cmd/adapter/adapter.go", Old: `\t"k8s\.io/client-go/metadata"\n`, New: "\t\"k8s.io/apimachinery/pkg/util/wait\"\n$0"},
 	{File: "cmd/adapter/adapter.go", Old: `cmd\.Run\(stopCh\)`, New: `cmd.Run(wait.ContextForChannel(stopCh))`},

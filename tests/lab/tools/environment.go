@@ -17,7 +17,7 @@ func (b *builder) run(ctx context.Context, dir, name string, args ...string) (st
 	cmd.Dir = dir
 	cmd.Env = b.env
 	cmd.WaitDelay = 5 * time.Second
-	// Compilers end by themselves when the go command that started them is interrupted.
+	// Compilers exit when the go command that started them is interrupted.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -25,14 +25,14 @@ func (b *builder) run(ctx context.Context, dir, name string, args ...string) (st
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
-		// Of the go command's, "mod download -json" prints its errors to stdout.
+		// "go mod download -json" prints its errors to stdout.
 		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(stderr.String()+stdout.String()))
 	}
 	return stdout.String(), nil
 }
 
-// buildEnvironment returns the user's environment with what decides about the build fixed. With memory (bytes) to spare
-// the compiler collects its garbage less often, which saves about a fifth of its time.
+// buildEnvironment returns the user's environment with fixed values for the variables that affect the build. With enough memory
+// (bytes) the compiler's garbage collector runs less often, which saves about a fifth of the time.
 func buildEnvironment(user []string, memory uint64) []string {
 	const plenty = 12 << 30
 	var env []string
@@ -55,7 +55,7 @@ func buildEnvironment(user []string, memory uint64) []string {
 	return append(env, "GOFLAGS=-trimpath -buildvcs=false", "CGO_ENABLED=0", "GOWORK=off", "PULUMI_SKIP_UPDATE_CHECK=true")
 }
 
-// availableMemory returns what the machine can give without swapping, in bytes; 0 when unknown.
+// availableMemory returns the memory that is available without swapping, in bytes; 0 if unknown.
 func availableMemory() uint64 {
 	if runtime.GOOS != "linux" {
 		return 0

@@ -19,11 +19,11 @@ type Installed struct {
 	Args []string
 	// AnyPatch accepts every patch release of the same minor version.
 	AnyPatch bool
-	// Release returns the release that a version of the module is; nil for the same number.
+	// Release returns the release of a version of the module; nil if the numbers are the same.
 	Release func(module string) string
 }
 
-// accepts reports whether a program fits that printed output, in place of the module's version.
+// accepts reports whether a program with that version output can replace the module's version.
 func (i Installed) accepts(output, module string) bool {
 	want, got := module, versionPattern.FindStringSubmatch(output)
 	if got == nil {
@@ -69,7 +69,7 @@ func (b *builder) installedTool(ctx context.Context, j job) string {
 	return ""
 }
 
-// version runs a program that prints its version and ends.
+// version runs a program with arguments that print its version, and returns the output.
 func (b *builder) version(ctx context.Context, path string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -82,7 +82,7 @@ func (b *builder) installedPulumi(ctx context.Context) map[string]string {
 	if err != nil {
 		return nil
 	}
-	// Beside the program itself, not beside a link to it: that is where the CLI looks.
+	// Beside the program itself and not beside a link to it, as the CLI does.
 	if cli, err = filepath.EvalSymlinks(cli); err != nil {
 		return nil
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// lock takes the file's lock, which the kernel releases if this process dies. It waits while another run has it, and
+// lock acquires the file's lock, which the kernel releases if this process dies. It waits while another run holds the lock, and
 // reports that once.
 func lock(ctx context.Context, path string, log io.Writer) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)

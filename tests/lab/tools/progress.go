@@ -12,8 +12,8 @@ import (
 	"golang.org/x/term"
 )
 
-// progress counts the builds and estimates how long the rest of them takes: from the CPU time that each took where the
-// catalogue's figures were measured, corrected by how long those took here that are built.
+// progress counts the builds and estimates the remaining time: from the CPU times in the catalogue, corrected by the time that
+// the finished builds took on this machine.
 type progress struct {
 	programs int // to build in all
 	built    int
@@ -22,19 +22,19 @@ type progress struct {
 	elapsed  time.Duration // that done took
 }
 
-// expect returns the progress of building that many programs, of that many CPU seconds of the catalogue.
+// expect returns the progress of a build of the given number of programs and CPU seconds of the catalogue.
 func expect(programs, seconds int) progress {
 	return progress{programs: programs, left: float64(seconds)}
 }
 
-// assumed is how many seconds of building as fast as the catalogue says the estimate begins with: a first build says
-// little about the others.
+// assumed is the weight of the catalogue's speed in the estimate, in seconds of building: the first build alone predicts the
+// others poorly.
 const assumed = 60
 
 // busy is the share of the CPUs that a build keeps busy on average: linking is one thread, and compiling ends with few.
 const busy = 0.85
 
-// remaining returns the time that is left when the current build has been running for that long, as text.
+// remaining returns the remaining time as text, given how long the current build has been running.
 func (p *progress) remaining(running time.Duration) string {
 	speed := (p.done + assumed*busy*float64(runtime.GOMAXPROCS(0))) / (p.elapsed.Seconds() + assumed)
 	minutes := math.Max(p.left/speed-running.Seconds(), 0) / 60
@@ -52,8 +52,8 @@ func (p *progress) finish(programs, seconds int, took time.Duration) {
 	p.elapsed += took
 }
 
-// start prints what one go command builds, with the time that passed and the time that all builds still take: ticking on
-// a terminal, else once at the end. The returned function ends the line.
+// start prints what one go command builds, with the elapsed time and the remaining time of all builds. On a terminal it updates
+// the line every second, otherwise it prints it once at the end. The returned function ends the line.
 func (p *progress) start(log io.Writer, what string, programs, seconds int) func(error) {
 	started := time.Now()
 	label := fmt.Sprintf("tools: [%s/%d] %s", span(p.built+1, p.built+programs), p.programs, what)
@@ -75,7 +75,7 @@ func (p *progress) start(log io.Writer, what string, programs, seconds int) func
 		fmt.Fprintf(log, "%s building ... ", label)
 		return func(err error) { fmt.Fprintln(log, outcome(err)) }
 	}
-	// What is printed before may be longer.
+	// The previous text of the line may be longer.
 	const clear = "\x1b[K"
 	stop := make(chan struct{})
 	var ticking sync.WaitGroup

@@ -17,7 +17,7 @@ import (
 // alignedModules are the folders of the modules with the versions of module upstream, relative to the tests module, each
 // with the modules that it needs in another version.
 var alignedModules = map[string][]string{
-	// The program needs no replacement: what it imports requires no later version than that of the cluster.
+	// The program needs no replacement: its imports require no later version than that of the cluster.
 	"..":     {"k8s.io/api", "k8s.io/apimachinery"},
 	"../ops": {"github.com/prometheus/client_golang", "k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go"},
 	// kube-state-metrics needs more than the last release; in it, the client's Rules has another signature.
@@ -29,7 +29,7 @@ var alignedModules = map[string][]string{
 	"lab/tools/pulumi-language-go": {"github.com/pulumi/pulumi/sdk/v3"},
 }
 
-// difference is a module that two go.mod files have in two versions.
+// difference is a module that two go.mod files require in different versions.
 type difference struct {
 	folder string // that has the lower version
 	path   string
@@ -94,7 +94,7 @@ func AlignVersions(ctx context.Context, log io.Writer) error {
 		return err
 	}
 	b := builder{module: module, env: buildEnvironment(os.Environ(), 0)}
-	// What is raised raises other modules.
+	// A raised version may raise the versions of other modules.
 	for range 5 {
 		all, err := differences(module)
 		if err != nil || len(all) == 0 {

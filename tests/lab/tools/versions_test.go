@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Two versions of k8s.io/api or of a module below it would be compiled twice, which is minutes of a first build.
+// TestVersionsAgree checks that the modules agree on versions: two versions of k8s.io/api or of its dependencies would both be
+// compiled, which adds minutes to a first build.
 func TestVersionsAgree(t *testing.T) {
 	module, err := ModuleRoot()
 	require.NoError(t, err)

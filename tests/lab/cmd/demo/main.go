@@ -28,7 +28,7 @@ import (
 	"vllm-autoscaling/tests/lab"
 )
 
-// options are the command line's.
+// options holds the command-line options.
 type options struct {
 	stack  string
 	keep   bool
@@ -43,7 +43,7 @@ const (
 	exitInterrupted = 130 // what a shell reports for a command that Ctrl-C ended
 )
 
-// errInterrupted is the cause of a context that a signal canceled.
+// errInterrupted is the cancellation cause of a context that a signal canceled.
 type errInterrupted struct{ by string }
 
 func (e errInterrupted) Error() string { return "interrupted by " + e.by }
@@ -131,7 +131,7 @@ func oneLine(err error) string {
 // localStack deploys to the lab's own nodes; every other stack to a cloud that the lab simulates.
 const localStack = "local"
 
-// demoStacks are the stacks that the project ships.
+// demoStacks lists the stacks that the project ships.
 var demoStacks = []string{localStack, "gke", "eks", "aks"}
 
 func parse(args []string, env func(string) string, out *screen) (options, error) {

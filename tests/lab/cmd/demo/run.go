@@ -28,11 +28,11 @@ const (
 	gpuNodes   = 4
 	replicas   = gpuNodes // what the step of load asks for: the HPA's maximum, one GPU each
 
-	// answerTokens makes a request last a few seconds, as a chat's does.
+	// answerTokens makes a request last a few seconds, like that of a chat.
 	answerTokens = 200
 	// plateau is how long the load goes on after the last replica is ready.
 	plateau = 20 * time.Second
-	// objective is the time to the first token that the report counts as good.
+	// objective is the objective for the time to first token in the report.
 	objective = 2 * time.Second
 )
 
@@ -49,7 +49,7 @@ type demo struct {
 	result   result
 }
 
-// result is what the summary and the last line report.
+// result holds the values of the summary and the last line.
 type result struct {
 	up, upReady, down float64 // seconds: load on to HPA decision, load on to all ready, load off to one replica
 	peak              int
@@ -66,7 +66,7 @@ func run(ctx context.Context, o options, out *screen) (ok string, err error) {
 	if err != nil {
 		return "", err
 	}
-	// On the terminal itself, where a build that takes minutes shows its time.
+	// Directly to the terminal, so that a build of minutes can show its progress.
 	built, err := lab.BuildTools(ctx, out.out, names...)
 	if err != nil {
 		return "", fmt.Errorf("build the lab's tools: %w", err)
@@ -104,7 +104,7 @@ func run(ctx context.Context, o options, out *screen) (ok string, err error) {
 			}
 		}
 	}()
-	// Once a program of the lab has ended, nothing that is waited for would come.
+	// If a program of the lab exits, the conditions that the demo waits for cannot be met.
 	working, broken := context.WithCancelCause(ctx)
 	defer broken(nil)
 	go func() {
@@ -143,7 +143,7 @@ func (d *demo) show(ctx context.Context) (string, error) {
 	if err := d.destroy(ctx); err != nil {
 		return "", err
 	}
-	// Once more, with what destroy found.
+	// Write the report again, with the result of destroy.
 	if err := d.writeReport(nil); err != nil {
 		return "", err
 	}
@@ -174,7 +174,7 @@ func (d *demo) config() map[string]any {
 		// The simulator has no weights to keep.
 		config["vllm"] = map[string]any{"modelCache": "3Gi"}
 	} else {
-		// The cluster and its pools are those of the file that the project ships.
+		// The cluster and its pools are those of the shipped stack file.
 		charts["devicePlugin"], charts["clusterAutoscaler"] = chart, chart
 		config["nodePools"] = map[string]any{"gpu": map[string]any{"minNodes": 1, "maxNodes": gpuNodes}}
 		d.note("simulated cloud: nodes appear after seconds instead of minutes")
@@ -189,7 +189,7 @@ func (d *demo) config() map[string]any {
 	return config
 }
 
-// stackName returns the stack that is deployed.
+// stackName returns the name of the deployed stack.
 func (d *demo) stackName() string { return d.options.stack }
 
 func (d *demo) note(format string, args ...any) {
@@ -220,7 +220,7 @@ func (d *demo) deploy(ctx context.Context) error {
 
 // scale applies the step of load and watches the replicas go up and down.
 func (d *demo) scale(ctx context.Context) error {
-	// As users of a cluster reach it: through the API server, to every pod that is ready.
+	// Like the users of a cluster: through the API server, to every ready pod.
 	forwards, err := portforward.Follow(ctx, portforward.Options{
 		Config: d.lab.Config(), Namespace: serving, Selector: selector, Port: apiPort,
 	})
@@ -253,11 +253,11 @@ func (d *demo) scale(ctx context.Context) error {
 	if err := d.scaleDown(ctx, generator); err != nil {
 		return err
 	}
-	// A few quiet seconds let the plot end on what is meant to stay.
+	// A few seconds without load let the plot show the final state.
 	return sleep(ctx, 3*time.Second)
 }
 
-// startLoad starts a generator without load, of requests to the pods that are forwarded.
+// startLoad starts a generator of requests to the forwarded pods, without load yet.
 func startLoad(ctx context.Context, forwards *portforward.Forwards) (*load.Generator, error) {
 	return load.Start(ctx, load.Options{
 		Model: model, MaxTokens: answerTokens, Stream: true, Changed: forwards.Changed(),
@@ -332,7 +332,7 @@ func (d *demo) scaleDown(ctx context.Context, generator *load.Generator) error {
 	return nil
 }
 
-// sleep returns after that long, or with the cause when the context ends before.
+// sleep returns after d, or returns the cause when the context ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
@@ -342,7 +342,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// cause lists the signals above their target.
+// cause returns the names of the signals above their target.
 func cause(s report.Sample) string {
 	var above []string
 	for _, signal := range signals.Catalogue() {
@@ -400,7 +400,7 @@ func (d *demo) destroy(ctx context.Context) error {
 	return nil
 }
 
-// nothing returns an error that lists the objects that were left.
+// nothing returns an error that lists the remaining objects, or nil if there are none.
 func nothing(objects []lab.Object, who string) error {
 	if len(objects) == 0 {
 		return nil
@@ -446,7 +446,7 @@ func (d *demo) summary() []report.Row {
 	return append(rows, (&report.Report{Requests: d.requests}).LoadRows()...)
 }
 
-// explain prints how to use what KEEP=1 leaves running.
+// explain prints how to use the lab that KEEP=1 leaves running.
 func (d *demo) explain() {
 	say := d.out.say
 	api := d.lab.ServiceURL(serving, serving, apiPort)

@@ -23,19 +23,19 @@ type screen struct {
 	dead bool
 }
 
-// newScreen returns a screen that calls failed once, when out cannot be written to any more.
+// newScreen returns a screen that calls failed once, on the first failed write to out.
 func newScreen(out io.Writer, failed func(error)) *screen {
 	return &screen{started: time.Now(), out: out, failed: failed}
 }
 
-// say prints one line with the time in front.
+// say prints one line, prefixed with the time.
 func (s *screen) say(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.line(s.stamp() + fmt.Sprintf(format, args...))
 }
 
-// step prints a line that stands out: a new part of the demo begins.
+// step prints the heading of a part of the demo.
 func (s *screen) step(format string, args ...any) { s.say("== "+format, args...) }
 
 // last prints the verdict, without a time so that scripts can match it.
@@ -82,7 +82,7 @@ func (s *screen) line(text string) {
 	}
 }
 
-// shown are the signals of a stack that says nothing of signals, as the demo's.
+// shown returns the default signals, which are those of the demo's stack.
 func shown() []signals.Definition {
 	return slices.DeleteFunc(signals.Catalogue(), func(d signals.Definition) bool { return !d.Default })
 }
