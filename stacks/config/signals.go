@@ -28,7 +28,7 @@ type Signals struct {
 
 // Signal is one metric of the HPA and its target, the average per replica.
 type Signal struct {
-	// Enabled says whether the HPA follows the signal; at least one has to be on.
+	// Enabled is true where the HPA follows the signal; at least one has to be on.
 	Enabled bool `key:"enabled"`
 	// Target is the average per replica. For requests running: below model.maxNumSeqs / 1.1, by default
 	// 75 % of it, rounded down.
@@ -37,7 +37,7 @@ type Signal struct {
 
 // GPUSignal is the GPU metric of the HPA.
 type GPUSignal struct {
-	// Enabled says whether the HPA follows the signal; at least one has to be on.
+	// Enabled is true where the HPA follows the signal; at least one has to be on.
 	Enabled bool `key:"enabled"`
 	// Target is the average per replica. Utilisation ends at 100, and the HPA ignores a tenth above the
 	// target.
@@ -50,7 +50,7 @@ type GPUSignal struct {
 
 // PercentSignal is a metric of the HPA that is a share.
 type PercentSignal struct {
-	// Enabled says whether the HPA follows the signal; at least one has to be on.
+	// Enabled is true where the HPA follows the signal; at least one has to be on.
 	Enabled bool `key:"enabled"`
 	// Target is the average per replica. Usage ends at 100, and the HPA ignores a tenth above the target.
 	Target float64 `key:"target" unit:"percent" above:"0" below:"90.91" hint:"usage ends at 100; to switch the signal off, set its enabled to false"`

@@ -17,7 +17,7 @@ type Config struct {
 	Project string `key:"-"`
 	// Stack is the stack's name; it is not a key.
 	Stack string `key:"-"`
-	// Cloud is where the stack runs. Without it, the stack's name says so.
+	// Cloud is where the stack runs. By default it is the cloud that the stack is named after.
 	Cloud string `key:"cloud" values:"$clouds" hint:"name the stack after its cloud, or set the key to one of them"`
 	// Cluster is the cluster to create or to use.
 	Cluster Cluster `key:"cluster"`
@@ -46,7 +46,7 @@ type Config struct {
 	Autoscaling Autoscaling `key:"autoscaling"`
 	// Charts are the third-party Helm charts.
 	Charts Charts `key:"charts"`
-	// Production marks a stack that people rely on: `make preview` then asks for deletion protection too.
+	// Production marks a stack that people rely on: `make preview` then requires deletion protection too.
 	Production bool `key:"production"`
 	// Policy is what `make preview` holds the stack against.
 	Policy Policy `key:"policy"`
@@ -229,7 +229,7 @@ type Autoscaling struct {
 	// MaxReplicas is the largest number of replicas: autoscaling.minReplicas or more, and no more than
 	// nodePools.gpu can hold.
 	MaxReplicas int `key:"maxReplicas" unit:"replicas" min:"1" example:"3" default:"4"`
-	// Signals are what the HPA scales on; it follows the one that asks for the most replicas.
+	// Signals are what the HPA scales on; it follows the signal that requires the most replicas.
 	Signals Signals `key:"signals"`
 	// ScaleUp limits how fast replicas are added.
 	ScaleUp ScaleUp `key:"scaleUp"`
@@ -277,7 +277,7 @@ type Charts struct {
 	PrometheusAdapter Chart `key:"prometheusAdapter"`
 	// DCGMExporter exports GPU metrics where the cloud has no exporter of its own.
 	DCGMExporter Chart `key:"dcgmExporter"`
-	// DevicePlugin is installed where nothing else tells Kubernetes of the GPUs: on aks, and on eks with
+	// DevicePlugin is installed where nothing else announces the GPUs to Kubernetes: on aks, and on eks with
 	// AL2023.
 	DevicePlugin Chart `key:"devicePlugin"`
 	// ClusterAutoscaler is installed where the cloud adds no nodes by itself: on eks.
