@@ -37,6 +37,7 @@ func TestDifferences(t *testing.T) {
 		"..":                            "require example.invalid/a v1.2.0\n",
 		".":                             "require (\n\texample.invalid/b v1.0.1\n\texample.invalid/only v1.0.0\n\tgithub.com/prometheus/client_golang v1.2.0\n)\n",
 		"lab/tools/prometheus-operator": "require example.invalid/r v1.4.9\n",
+		"../ops":                        "",
 		"lab/tools/pulumi-language-go":  "",
 	} {
 		write(t, filepath.Join(module, folder, "go.mod"), head+content)
