@@ -47,6 +47,9 @@ type Cloud struct {
 	GPUPool NodePool
 	// Examples are allowed values of keys that all clouds share, by key, as the reference shows them.
 	Examples map[string]string
+	// Required has an allowed value of each of the cloud's own keys that a stack which creates a cluster cannot leave out, by
+	// key and as decoded from YAML.
+	Required map[string]any
 	// Node describes what a node's pods can use of its machine.
 	Node NodeRoom
 	// SpotNotice is how long a pod on a spot machine has left when the cloud takes the machine back.

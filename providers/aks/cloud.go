@@ -55,6 +55,7 @@ func Cloud() providers.Cloud {
 			"nodePools.system.machineType": "Standard_D8s_v5", "nodePools.system.zones": `["1"]`,
 			"nodePools.gpu.accelerator": "nvidia-h100-94gb", "nodePools.gpu.machineType": "Standard_NC48ads_A100_v4", "nodePools.gpu.zones": `["1"]`,
 		},
+		Required:   map[string]any{"aks.location": "eastus"},
 		Node:       providers.NodeRoom{Reserved: reserved, HiddenShare: hiddenShare},
 		SpotNotice: spotNotice,
 		MaxName:    maxName,

@@ -51,6 +51,7 @@ func Cloud() providers.Cloud {
 			"nodePools.system.machineType": "m6i.xlarge", "nodePools.system.zones": "[us-east-1a]",
 			"nodePools.gpu.accelerator": "nvidia-l40s", "nodePools.gpu.machineType": "g6.2xlarge", "nodePools.gpu.zones": "[us-east-1a]",
 		},
+		Required:   map[string]any{"eks.region": "us-east-1", "eks.zones": []any{"us-east-1a", "us-east-1b"}},
 		Node:       providers.NodeRoom{Reserved: reserved, HiddenShare: hiddenShare},
 		SpotNotice: spotNotice,
 		MaxName:    maxName,

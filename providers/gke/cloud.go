@@ -43,6 +43,7 @@ func Cloud() providers.Cloud {
 			"nodePools.system.machineType": "e2-standard-8", "nodePools.system.zones": "[us-central1-a]",
 			"nodePools.gpu.accelerator": "nvidia-a100-40gb", "nodePools.gpu.machineType": "g2-standard-8", "nodePools.gpu.zones": "[us-central1-a]",
 		},
+		Required:   map[string]any{"gke.project": "my-project", "gke.location": "us-central1-a"},
 		Node:       providers.NodeRoom{Reserved: reserved, HiddenShare: hiddenShare},
 		SpotNotice: spotNotice,
 		MaxName:    maxName,

@@ -23,21 +23,15 @@ type Given map[string]any
 // Encrypted is the value of a secret.
 type Encrypted string
 
-// Least is the minimal configuration of a stack on each cloud. Load checks that all of its keys are required.
-var Least = map[string]Given{
-	config.CloudLocal: {},
-	config.CloudGKE: {
-		"gke.project": "my-project", "gke.location": "us-central1-a",
-		"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}, "huggingFaceToken": Encrypted("hf_token"),
-	},
-	config.CloudEKS: {
-		"eks.region": "us-east-1", "eks.zones": []any{"us-east-1a", "us-east-1b"},
-		"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}, "huggingFaceToken": Encrypted("hf_token"),
-	},
-	config.CloudAKS: {
-		"aks.location":           "eastus",
-		"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}, "huggingFaceToken": Encrypted("hf_token"),
-	},
+// Least returns the minimal configuration of a stack on a cloud. Load checks that all of its keys are required.
+func Least(name string) Given {
+	cloud, _ := config.FindCloud(name)
+	least := Given{}
+	if cloud.MakesNodes {
+		least["cluster.apiAccessCidrs"], least["huggingFaceToken"] = []any{"203.0.113.7/32"}, Encrypted("hf_token")
+	}
+	maps.Copy(least, cloud.Required)
+	return least
 }
 
 // With returns a copy with other values; nil removes a key.
@@ -105,10 +99,7 @@ func (g Given) Read(stack string) (*config.Config, error) {
 func (l *loader) readDefaults() error {
 	l.defaults, l.required = map[string]map[string]any{}, map[string][]string{}
 	for _, cloud := range config.Clouds {
-		least, ok := Least[cloud]
-		if !ok {
-			return fmt.Errorf("cloud %s has no least configuration: add it to Least", cloud)
-		}
+		least := Least(cloud)
 		read, err := least.Read(cloud)
 		if err != nil {
 			return fmt.Errorf("the least configuration of %s: %w", cloud, err)
@@ -119,7 +110,7 @@ func (l *loader) readDefaults() error {
 			_, err := least.With(Given{key: nil}).Read(cloud)
 			var refused *config.ConfigError
 			if !errors.As(err, &refused) {
-				return fmt.Errorf("%s can do without %s: take it out of Least", cloud, key)
+				return fmt.Errorf("%s can do without %s: take it out of Required in its providers.Cloud", cloud, key)
 			}
 			l.required[key] = append(l.required[key], cloud)
 		}

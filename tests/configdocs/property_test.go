@@ -83,7 +83,7 @@ func TestSchemaAgreesWithTheProgram(t *testing.T) {
 				if i%4 == 0 {
 					value = WrongType(random)
 				}
-				given := Least[cloud].With(Given{key.Name: value})
+				given := Least(cloud).With(Given{key.Name: value})
 				_, programErr := given.Read(cloud)
 				schemaErr := compiled.Validate(document(t, given.file(t, cloud)))
 				if programErr == nil {

@@ -78,7 +78,7 @@ func Valid(random *rand.Rand, keys []*Key, cloud string) (Given, error) {
 			scoped = append(scoped, key)
 		}
 	}
-	valid := Least[cloud].With(nil)
+	valid := Least(cloud).With(nil)
 	if _, err := valid.Read(cloud); err != nil {
 		return nil, fmt.Errorf("the least configuration of %s: %w", cloud, err)
 	}
