@@ -75,11 +75,11 @@ func nvidia(more map[string]any) map[string]any {
 }
 
 // problemsOf returns the error of a configuration that must be refused.
-func problemsOf(t *testing.T, s Source) *ConfigError {
+func problemsOf(t *testing.T, s Source) *Error {
 	t.Helper()
 	config, err := Read(s)
 	require.Nil(t, config)
-	var refused *ConfigError
+	var refused *Error
 	require.ErrorAs(t, err, &refused)
 	return refused
 }

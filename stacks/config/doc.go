@@ -32,7 +32,7 @@
 // packages set the defaults of nodePools and of the cloud-specific objects. Last, the rules between keys are checked
 // (rules*.go). A key without such rules needs no code but its field.
 //
-// All problems are reported in one *ConfigError; each Problem has a key, a value, the allowed values and a fix. A value that
+// All problems are reported in one *Error; each Problem has a key, a value, the allowed values and a fix. A value that
 // the decoder refused is one problem: its field has the default, and other rules do not report it again. A valid setting that
 // is probably not intended is a Warning (warnings.go).
 //

@@ -187,7 +187,7 @@ func checkRead(t *testing.T, s Source) {
 }
 
 func checkProblems(t *testing.T, s Source, err error) {
-	var refused *ConfigError
+	var refused *Error
 	if !errors.As(err, &refused) || len(refused.Problems) == 0 {
 		t.Fatalf("%T is no list of problems: %v", err, err)
 	}

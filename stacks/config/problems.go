@@ -9,7 +9,7 @@ import (
 	"vllm-autoscaling/providers"
 )
 
-// Problem is one thing that is wrong with a configuration. In a ConfigError its key is the full key, such as
+// Problem is one thing that is wrong with a configuration. In an Error its key is the full key, such as
 // "vllm-autoscaling:autoscaling.minReplicas".
 type Problem = providers.Problem
 
@@ -30,26 +30,26 @@ func (w Warning) String() string {
 	return fmt.Sprintf("%s%s: %s; %s", w.Key, choose(w.Value == "", "", " = "+w.Value), w.Why, w.Fix)
 }
 
-// ConfigError is the error of an invalid configuration. It lists all problems of the stack.
-type ConfigError struct {
+// Error is the error of an invalid configuration. It lists all problems of the stack.
+type Error struct {
 	// Stack is the stack's name.
 	Stack string
 	// Problems are sorted by key.
 	Problems []Problem
 }
 
-// newConfigError sorts the problems and removes credentials from them.
-func newConfigError(source Source, problems []Problem) *ConfigError {
+// newError sorts the problems and removes credentials from them.
+func newError(source Source, problems []Problem) *Error {
 	for i := range problems {
 		p := &problems[i]
 		p.Key, p.Value, p.Allowed, p.Fix = withoutTokens(p.Key), withoutTokens(p.Value), withoutTokens(p.Allowed), withoutTokens(p.Fix)
 	}
 	slices.SortStableFunc(problems, func(a, b Problem) int { return strings.Compare(a.Key, b.Key) })
-	return &ConfigError{Stack: source.Stack, Problems: problems}
+	return &Error{Stack: source.Stack, Problems: problems}
 }
 
 // Error lists the problems, a block for each.
-func (e *ConfigError) Error() string {
+func (e *Error) Error() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "the configuration of stack %q has %d problem%s; nothing was created or changed\n",
 		e.Stack, len(e.Problems), choose(len(e.Problems) == 1, "", "s"))

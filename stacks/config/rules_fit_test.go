@@ -215,7 +215,7 @@ func TestProposalsAreTrue(t *testing.T) {
 
 func problemsLeft(err error) []string {
 	var left []string
-	if refused, ok := err.(*ConfigError); ok { //nolint:errorlint // Read returns nothing else.
+	if refused, ok := err.(*Error); ok { //nolint:errorlint // Read returns nothing else.
 		for _, p := range refused.Problems {
 			left = append(left, p.Key)
 		}

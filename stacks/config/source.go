@@ -22,18 +22,18 @@ type Source struct {
 	trial bool
 }
 
-// Load reads the configuration of the running stack. Its error is a *ConfigError and lists
+// Load reads the configuration of the running stack. Its error is a *Error and lists
 // everything that is wrong.
 func Load(ctx *pulumi.Context) (*Config, error) {
 	return Read(sourceOf(ctx))
 }
 
 // Read returns the configuration of a source: it decodes the values, sets the defaults and checks the rules between keys.
-// Its error is a *ConfigError and lists everything that is wrong.
+// Its error is a *Error and lists everything that is wrong.
 func Read(source Source) (*Config, error) {
 	c, r := readAll(source)
 	if len(r.problems) > 0 {
-		return nil, newConfigError(source, r.problems)
+		return nil, newError(source, r.problems)
 	}
 	return c, nil
 }

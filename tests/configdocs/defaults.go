@@ -108,7 +108,7 @@ func (l *loader) readDefaults() error {
 		flatten("", reflect.ValueOf(*read), l.defaults[cloud])
 		for key := range least {
 			_, err := least.With(Given{key: nil}).Read(cloud)
-			var refused *config.ConfigError
+			var refused *config.Error
 			if !errors.As(err, &refused) {
 				return fmt.Errorf("%s can do without %s: take it out of Required in its providers.Cloud", cloud, key)
 			}

@@ -97,7 +97,7 @@ func TestSchemaAgreesWithTheProgram(t *testing.T) {
 					continue
 				}
 				// The texts of the program for the rules that a schema can express.
-				var problems *config.ConfigError
+				var problems *config.Error
 				require.True(t, errors.As(programErr, &problems))
 				for _, p := range problems.Problems {
 					if p.Key != Project+":"+key.Name || len(problems.Problems) > 1 {
