@@ -37,6 +37,7 @@ const (
 	running = signals.MetricRequestsRunning
 	waiting = signals.MetricRequestsWaiting
 	gpu     = signals.MetricGPUUtilization
+	kvCache = signals.MetricKVCacheUsage
 
 	metricsAPI = components.MetricsAPIName
 

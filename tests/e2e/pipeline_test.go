@@ -83,7 +83,12 @@ func TestPipeline(t *testing.T) {
 		l.SetGPUUtilization(constant(10))
 		scalesUpAndDown(t, w, waiting, 26, 3)
 	})
-	t.Run("lost scrapes alert", func(t *testing.T) { lostScrapesAlert(t, l, waiting, gpu) })
+	t.Run("a signal that is off by default", func(t *testing.T) {
+		stack.reconfigure(t, l, gpuStack, signalConfig("requestsRunning", "enabled", false), signalConfig("kvCacheUsage", "enabled", true))
+		require.NoError(t, stack.Up(testContext(t)))
+		eventuallyNoError(t, 2*time.Minute, func(ctx context.Context) error { return hpaReads(ctx, l, waiting, gpu, kvCache) })
+	})
+	t.Run("lost scrapes alert", func(t *testing.T) { lostScrapesAlert(t, l, waiting, gpu, kvCache) })
 	t.Run("destroy leaves nothing even when the adapter is dead", func(t *testing.T) {
 		killAdapter(t, l)
 		destroyLeavesNothing(t, l, stack)
@@ -118,59 +123,66 @@ func everyStageAnswers(t *testing.T, l *lab.Lab) {
 	})
 	for _, metric := range allSignals {
 		t.Run("custom metrics API answers for "+metric, func(t *testing.T) {
-			eventuallyNoError(t, 2*time.Minute, func(ctx context.Context) error {
-				raw, err := l.Client().CoreV1().RESTClient().Get().
-					AbsPath("/apis/custom.metrics.k8s.io/v1beta1/namespaces", serving, "pods", "*", metric).DoRaw(ctx)
-				if err != nil {
-					return err
-				}
-				var list struct {
-					Items []struct {
-						DescribedObject corev1.ObjectReference
-						Value           string
-					}
-				}
-				if err := json.Unmarshal(raw, &list); err != nil {
-					return err
-				}
-				var names []string
-				for _, item := range list.Items {
-					names = append(names, item.DescribedObject.Name)
-				}
-				for _, pod := range pods.Items {
-					if !slices.Contains(names, pod.Name) {
-						return fmt.Errorf("no value for pod %s in %s", pod.Name, raw)
-					}
-				}
-				return nil
-			})
+			eventuallyNoError(t, 2*time.Minute, func(ctx context.Context) error { return apiAnswers(ctx, l, metric, pods.Items) })
 		})
 	}
 	t.Run("the HPA is active with every signal", func(t *testing.T) {
-		eventuallyNoError(t, time.Minute, func(ctx context.Context) error {
-			hpa, err := l.Client().AutoscalingV2().HorizontalPodAutoscalers(serving).Get(ctx, serving, metav1.GetOptions{})
-			if err != nil {
-				return err
-			}
-			for _, want := range []autoscalingv2.HorizontalPodAutoscalerConditionType{autoscalingv2.AbleToScale, autoscalingv2.ScalingActive} {
-				if !slices.ContainsFunc(hpa.Status.Conditions, func(c autoscalingv2.HorizontalPodAutoscalerCondition) bool {
-					return c.Type == want && c.Status == corev1.ConditionTrue
-				}) {
-					return fmt.Errorf("%s is not true: %+v", want, hpa.Status.Conditions)
-				}
-			}
-			readings := report.Readings(hpa)
-			for _, name := range allSignals {
-				if readings[name].Value == nil {
-					return fmt.Errorf("%s has no value: %v", name, readings)
-				}
-			}
-			if len(readings) != len(allSignals) {
-				return fmt.Errorf("signals %v, want %v", sortedKeys(readings), allSignals)
-			}
-			return nil
-		})
+		eventuallyNoError(t, time.Minute, func(ctx context.Context) error { return hpaReads(ctx, l, allSignals...) })
 	})
+}
+
+// apiAnswers reports an error while the custom metrics API lacks a value of a metric for a pod.
+func apiAnswers(ctx context.Context, l *lab.Lab, metric string, pods []corev1.Pod) error {
+	raw, err := l.Client().CoreV1().RESTClient().Get().
+		AbsPath("/apis/custom.metrics.k8s.io/v1beta1/namespaces", serving, "pods", "*", metric).DoRaw(ctx)
+	if err != nil {
+		return err
+	}
+	var list struct {
+		Items []struct {
+			DescribedObject corev1.ObjectReference
+			Value           string
+		}
+	}
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return err
+	}
+	var names []string
+	for _, item := range list.Items {
+		names = append(names, item.DescribedObject.Name)
+	}
+	for _, pod := range pods {
+		if !slices.Contains(names, pod.Name) {
+			return fmt.Errorf("no value for pod %s in %s", pod.Name, raw)
+		}
+	}
+	return nil
+}
+
+// hpaReads reports an error while the HPA is not active, or while its metrics are not exactly these signals, each with a
+// value.
+func hpaReads(ctx context.Context, l *lab.Lab, names ...string) error {
+	hpa, err := l.Client().AutoscalingV2().HorizontalPodAutoscalers(serving).Get(ctx, serving, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	for _, want := range []autoscalingv2.HorizontalPodAutoscalerConditionType{autoscalingv2.AbleToScale, autoscalingv2.ScalingActive} {
+		if !slices.ContainsFunc(hpa.Status.Conditions, func(c autoscalingv2.HorizontalPodAutoscalerCondition) bool {
+			return c.Type == want && c.Status == corev1.ConditionTrue
+		}) {
+			return fmt.Errorf("%s is not true: %+v", want, hpa.Status.Conditions)
+		}
+	}
+	readings := report.Readings(hpa)
+	for _, name := range names {
+		if readings[name].Value == nil {
+			return fmt.Errorf("%s has no value: %v", name, readings)
+		}
+	}
+	if len(readings) != len(names) {
+		return fmt.Errorf("signals %v, want %v", sortedKeys(readings), names)
+	}
+	return nil
 }
 
 // scalesUpAndDown applies load and checks that one signal causes exactly so many replicas, the others none, and that one

@@ -36,11 +36,11 @@ func listTested(t *testing.T, module string) []tested {
 	var all []tested
 	for decoder := json.NewDecoder(strings.NewReader(string(output))); ; {
 		var p tested
-		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+		err := decoder.Decode(&p)
+		if errors.Is(err, io.EOF) {
 			return all
-		} else {
-			require.NoError(t, err)
 		}
+		require.NoError(t, err)
 		if len(p.TestGoFiles)+len(p.XTestGoFiles) > 0 {
 			all = append(all, p)
 		}

@@ -76,14 +76,14 @@ func (p *progress) start(log io.Writer, what string, programs, seconds int) func
 		return func(err error) { fmt.Fprintln(log, outcome(err)) }
 	}
 	// The previous text of the line may be longer.
-	const clear = "\x1b[K"
+	const clearLine = "\x1b[K"
 	stop := make(chan struct{})
 	var ticking sync.WaitGroup
 	ticking.Go(func() {
 		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
 		for {
-			fmt.Fprintf(log, "\r%s building ... %s%s", label, status(time.Since(started)), clear)
+			fmt.Fprintf(log, "\r%s building ... %s%s", label, status(time.Since(started)), clearLine)
 			select {
 			case <-stop:
 				return
@@ -94,7 +94,7 @@ func (p *progress) start(log io.Writer, what string, programs, seconds int) func
 	return func(err error) {
 		close(stop)
 		ticking.Wait()
-		fmt.Fprintf(log, "\r%s building ... %s%s\n", label, outcome(err), clear)
+		fmt.Fprintf(log, "\r%s building ... %s%s\n", label, outcome(err), clearLine)
 	}
 }
 
