@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -125,7 +126,7 @@ func TestStackRunsTheRealCLI(t *testing.T) {
 
 	locks := filepath.Join(home, "state", ".pulumi", "locks") // the CLI locks the state while it works
 	t.Run("killed half-way, it continues after a cancel", func(t *testing.T) { continuesAfterCancel(bounded, t, s, newTestStack, locks) })
-	t.Run("a canceled caller interrupts it", func(t *testing.T) { interruptedByCaller(bounded, t, s, locks) })
+	t.Run("a canceled caller interrupts it", func(t *testing.T) { interruptedByCaller(bounded, t, s, &output) })
 
 	require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}}))
 	require.NoError(t, s.Destroy(bounded))
@@ -149,13 +150,14 @@ func continuesAfterCancel(bounded context.Context, t *testing.T, s *Stack, newTe
 	assert.Equal(t, 5.0, outputs["gpus"])
 }
 
-// interruptedByCaller checks that the end of the context interrupts an up.
-func interruptedByCaller(bounded context.Context, t *testing.T, s *Stack, locks string) {
+// interruptedByCaller checks that the end of the context interrupts an up, which unlocks the state. The CLI handles an
+// interrupt only after it has locked the state, so the test waits until the program runs.
+func interruptedByCaller(bounded context.Context, t *testing.T, s *Stack, output *buffer) {
 	require.NoError(t, s.SetConfig(map[string]any{"sizes": map[string]any{"gpus": 5}, "sleep": "600s"}))
 	ctx, cancel := context.WithCancel(bounded)
 	defer cancel()
 	go func() {
-		for !hasFile(locks) && ctx.Err() == nil {
+		for !strings.Contains(output.String(), "sleeping 600s") && ctx.Err() == nil {
 			time.Sleep(20 * time.Millisecond)
 		}
 		cancel()
