@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/releaseutil"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,12 +34,7 @@ func render(t *testing.T, name, release string, values map[string]any) rendered 
 	require.NoError(t, err)
 	out := rendered{}
 	add := func(prefix, manifest string) {
-		for _, text := range releaseutil.SplitManifests(manifest) {
-			o := &unstructured.Unstructured{}
-			require.NoError(t, yaml.UnmarshalStrict([]byte(text), &o.Object), text)
-			if o.GetKind() == "" {
-				continue
-			}
+		for _, o := range parse(t, manifest) {
 			key := prefix + o.GetKind() + " "
 			if o.GetNamespace() != "" {
 				key += o.GetNamespace() + "/"
@@ -49,10 +45,32 @@ func render(t *testing.T, name, release string, values map[string]any) rendered 
 		}
 	}
 	add("", r.Manifest)
-	for _, h := range r.Hooks {
-		add("hook ", h.Manifest)
+	for _, manifest := range hookManifests(r.Hooks) {
+		add("hook ", manifest)
 	}
 	return out
+}
+
+// parse returns the objects of a manifest.
+func parse(t *testing.T, manifest string) []*unstructured.Unstructured {
+	t.Helper()
+	var all []*unstructured.Unstructured
+	for _, text := range releaseutil.SplitManifests(manifest) {
+		o := &unstructured.Unstructured{}
+		require.NoError(t, yaml.UnmarshalStrict([]byte(text), &o.Object), text)
+		if o.GetKind() != "" {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+func hookManifests(hooks []*release.Hook) []string {
+	var all []string
+	for _, h := range hooks {
+		all = append(all, h.Manifest)
+	}
+	return all
 }
 
 // typed converts an object to its Go type; a field that the type does not have fails the test.
