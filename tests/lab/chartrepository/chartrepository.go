@@ -132,7 +132,7 @@ func (o Options) addCRDs(ctx context.Context, c *chart.Chart) error {
 	folder := o.CRDs
 	if folder == "" {
 		var err error
-		if folder, err = operatorCRDs(ctx); err != nil {
+		if folder, err = OperatorCRDs(ctx); err != nil {
 			return err
 		}
 	}
