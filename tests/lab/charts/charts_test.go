@@ -140,6 +140,7 @@ func TestKubePrometheusStackMakesTheUpstreamObjects(t *testing.T) {
 		"ClusterRoleBinding kps-grafana-clusterrolebinding", "ConfigMap monitoring/kps-grafana-datasource",
 		"Service monitoring/kps-grafana", "Deployment monitoring/kps-grafana",
 		"PrometheusRule monitoring/kps-general.rules",
+		"Service kube-system/kps-coredns", "ServiceMonitor monitoring/kps-coredns",
 	}, keys(r))
 }
 
@@ -362,6 +363,7 @@ func TestDCGMExporter(t *testing.T) {
 	assert.ElementsMatch(t, []string{
 		"ServiceAccount monitoring/dcgm-exporter", "ConfigMap monitoring/exporter-metrics-config-map",
 		"DaemonSet monitoring/dcgm-exporter", "Service monitoring/dcgm-exporter", "ServiceMonitor monitoring/dcgm-exporter",
+		"Role monitoring/dcgm-exporter-read-cm", "RoleBinding monitoring/dcgm-exporter",
 	}, keys(r))
 	daemon := typed[appsv1.DaemonSet](t, r, "DaemonSet monitoring/dcgm-exporter")
 	pod := daemon.Spec.Template
@@ -390,6 +392,13 @@ func TestDCGMExporter(t *testing.T) {
 	}
 	config := typed[corev1.ConfigMap](t, r, "ConfigMap monitoring/exporter-metrics-config-map")
 	assert.Equal(t, "DCGM_FI_DEV_GPU_UTIL, gauge, GPU utilization.", strings.TrimSpace(config.Data["metrics"]))
+}
+
+// Helm merges maps: a stand-in without the default would hide a limit that stays on a real cluster.
+func TestDCGMExporterKeepsTheLimitsThatAreNotSet(t *testing.T) {
+	r := render(t, "dcgm-exporter", "dcgm-exporter", map[string]any{"resources": map[string]any{"limits": map[string]any{"memory": "1Gi"}}})
+	container := typed[appsv1.DaemonSet](t, r, "DaemonSet monitoring/dcgm-exporter").Spec.Template.Spec.Containers[0]
+	assert.Equal(t, "cpu=200m memory=1Gi", limitsText(container.Resources.Limits))
 }
 
 func TestDCGMExporterDefaultsScheduleOnNoGPUNode(t *testing.T) {

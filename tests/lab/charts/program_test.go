@@ -253,9 +253,9 @@ func TestChartsHaveTheValuesThatTheProgramSets(t *testing.T) {
 			known, err := chartutil.CoalesceValues(load(t, name), map[string]any{})
 			require.NoError(t, err)
 			missing := unknownValues("", inputs["values"].(map[string]any), known)
-			// Both exist upstream as comments only.
+			// These exist upstream as comments only.
 			missing = slices.DeleteFunc(missing, func(path string) bool {
-				return path == "customMetrics" || path == "autoDiscovery.clusterName" || path == "kube-state-metrics.fullnameOverride"
+				return path == "customMetrics" || path == "autoDiscovery.clusterName" || path == "grafana.fullnameOverride"
 			})
 			assert.Empty(t, missing)
 		})
@@ -336,7 +336,11 @@ func TestExporterFollowsItsFields(t *testing.T) {
 }
 
 func TestDevicePluginPod(t *testing.T) {
-	p := onlyPod(t, programReleases(t)["nvidia-device-plugin"])
+	// Upstream has a second DaemonSet, for the nodes of another way of sharing.
+	found := pods(t, objects(t, programReleases(t)["nvidia-device-plugin"]))
+	at := slices.IndexFunc(found, func(p pod) bool { return p.owner == "DaemonSet nvidia-device-plugin" })
+	require.GreaterOrEqual(t, at, 0)
+	p := found[at]
 	assert.Equal(t, coreTolerations(), p.spec.Tolerations)
 	security := p.spec.Containers[0].SecurityContext
 	assert.Equal(t, []corev1.Capability{"SYS_ADMIN"}, security.Capabilities.Add)
