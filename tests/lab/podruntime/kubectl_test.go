@@ -98,7 +98,8 @@ func TestKubectlFailsWithTheServer(t *testing.T) {
 		func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusForbidden)
-			assert.NoError(t, json.NewEncoder(w).Encode(metav1.Status{Status: "Failure", Code: 403, Message: "not allowed", Reason: metav1.StatusReasonForbidden}))
+			assert.NoError(t, json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
+				Status: "Failure", Code: http.StatusForbidden, Message: "not allowed", Reason: metav1.StatusReasonForbidden}))
 		})
 	plan, err := l.kubectl()
 	require.NoError(t, err)
