@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/stretchr/testify/assert"
@@ -71,39 +70,34 @@ func programReleases(t *testing.T) map[string]map[string]any {
 		Targets: map[signals.Key]float64{signals.KeyRequestsRunning: 12}})
 	require.NoError(t, err)
 	require.NoError(t, pulumi.RunErr(func(ctx *pulumi.Context) error {
-		provider, err := kubernetes.NewProvider(ctx, "kubernetes", &kubernetes.ProviderArgs{})
-		if err != nil {
-			return err
-		}
-		opt := pulumi.Provider(provider)
 		if _, err := components.NewKubePrometheusStack(ctx, "monitoring", &components.KubePrometheusStackArgs{
 			Namespace: "monitoring", Chart: of(KubePrometheusStack), ScrapeInterval: 15 * time.Second, EvaluationInterval: 15 * time.Second,
 			Retention: "7d", Storage: "20Gi", StorageClass: "fast", Grafana: true, CoreDNSScrapes: true, UpgradeCRDs: true,
-		}, opt); err != nil {
+		}); err != nil {
 			return err
 		}
 		if _, err := components.NewDCGMExporter(ctx, "exporter", &components.DCGMExporterArgs{
 			Namespace: "monitoring", Metrics: providers.GPUMetrics{Source: providers.DCGMChart}, Chart: of("dcgm-exporter"),
 			GPU: gpu, ScrapeInterval: 2 * time.Second,
-		}, opt); err != nil {
+		}); err != nil {
 			return err
 		}
 		if _, err := components.NewPrometheusAdapter(ctx, "adapter", &components.PrometheusAdapterArgs{
 			Namespace: "monitoring", Chart: of("prometheus-adapter"), PrometheusURL: components.PrometheusURL("monitoring"),
 			PrometheusPort: components.PrometheusPort, ListenPort: 10250, RelistInterval: 10 * time.Second, Replicas: 2, Signals: enabled,
-		}, opt); err != nil {
+		}); err != nil {
 			return err
 		}
 		if _, err := components.NewDevicePlugin(ctx, "plugin", &components.DevicePluginArgs{
 			Namespace: "kube-system", Chart: of("nvidia-device-plugin"), GPU: gpu, Capabilities: []string{"SYS_ADMIN"},
-		}, opt); err != nil {
+		}); err != nil {
 			return err
 		}
-		_, err = components.NewClusterAutoscaler(ctx, "autoscaler", &components.ClusterAutoscalerArgs{
+		_, err := components.NewClusterAutoscaler(ctx, "autoscaler", &components.ClusterAutoscalerArgs{
 			Autoscaler: providers.NodeAutoscaler{CloudProvider: "aws", ClusterName: "prod", Region: "eu-central-1",
 				Namespace: "kube-system", ServiceAccount: "scaler"},
 			Chart: of("cluster-autoscaler"),
-		}, opt)
+		})
 		return err
 	}, pulumi.WithMocks("project", "stack", r)))
 	byChart := map[string]map[string]any{}
@@ -119,8 +113,9 @@ func programReleases(t *testing.T) map[string]map[string]any {
 // load returns a chart of the folder in $LAB_CHARTS, as the lab does, or the lab's own.
 func load(t *testing.T, name string) *chart.Chart {
 	t.Helper()
-	if folder := os.Getenv("LAB_CHARTS"); folder != "" {
-		c, err := loader.LoadDir(filepath.Join(folder, name))
+	published := filepath.Join(os.Getenv("LAB_CHARTS"), name)
+	if _, err := os.Stat(filepath.Join(published, chartutil.ChartfileName)); err == nil && os.Getenv("LAB_CHARTS") != "" {
+		c, err := loader.LoadDir(published)
 		require.NoError(t, err)
 		return c
 	}
