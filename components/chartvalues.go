@@ -1,7 +1,11 @@
 package components
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"vllm-autoscaling/providers"
 )
@@ -59,6 +63,28 @@ func podSecurityValues(user, group int) map[string]any {
 		"fsGroup":        group,
 		"seccompProfile": map[string]any{"type": "RuntimeDefault"},
 	}
+}
+
+// checksum returns the checksum of a text in a chart's values, which may be an Output; of anything else, that of "".
+func checksum(value any) any {
+	hash := func(value any) string {
+		text, _ := value.(string)
+		sum := sha256.Sum256([]byte(text))
+		return hex.EncodeToString(sum[:])
+	}
+	if output, ok := value.(pulumi.Output); ok {
+		return output.ApplyT(hash)
+	}
+	return hash(value)
+}
+
+// anyValues returns a list of texts in a chart's values.
+func anyValues(texts []string) []any {
+	values := make([]any, len(texts))
+	for i, text := range texts {
+		values[i] = text
+	}
+	return values
 }
 
 // nodeSelectorValues returns a node selector in a chart's values.

@@ -22,9 +22,12 @@ const (
 	// namespace and name of a cloud exporter's PodMonitor.
 	GPUExporterJobs = "(.+/)?" + DCGMExporterName
 
-	// dcgmCollectInterval is how often the exporter reads the GPUs. Its own default of 30 s would
-	// add half a minute to every decision.
-	dcgmCollectInterval = time.Second
+	// dcgmCPULimit replaces the chart's 200m, which throttles the exporter where it reads many GPUs every few seconds
+	// (NVIDIA/dcgm-exporter#741). Helm merges maps, so that a limit which is left out stays.
+	dcgmCPULimit = "2"
+	// dcgmMemoryLimit and dcgmGoMemoryLimit bound the exporter's memory and, below it, that of its Go part. It uses up to
+	// 500 MiB, and more with 8 GPUs (NVIDIA/dcgm-exporter#609).
+	dcgmMemoryLimit, dcgmGoMemoryLimit = "1Gi", "768MiB"
 
 	// dcgmTimeout leaves time for the image on a GPU node that has just started.
 	dcgmTimeout = 10 * time.Minute
@@ -128,15 +131,18 @@ func NewDCGMExporter(ctx *pulumi.Context, name string, args *DCGMExporterArgs, o
 // is kept: the profiling fields need SYS_ADMIN.
 func dcgmExporterValues(a *DCGMExporterArgs) map[string]any {
 	interval := prometheusDuration(a.ScrapeInterval)
-	return mergeValues(map[string]any{
+	resources := resourceValues("100m", "512Mi", dcgmMemoryLimit)
+	resources["limits"].(map[string]any)["cpu"] = dcgmCPULimit
+	values := mergeValues(map[string]any{
 		"nodeSelector": nodeSelectorValues(a.GPU.NodeSelector),
 		// The chart's own list tolerates control-plane nodes only.
 		"tolerations": tolerationValues(a.GPU.Tolerations),
-		"resources":   resourceValues("100m", "192Mi", "512Mi"),
-		"extraEnv": []any{map[string]any{
-			"name":  "DCGM_EXPORTER_INTERVAL",
-			"value": fmt.Sprint(dcgmCollectInterval.Milliseconds()),
-		}},
+		"resources":   resources,
+		"extraEnv": []any{
+			// The exporter's own 30s would add half a minute to every decision.
+			map[string]any{"name": "DCGM_EXPORTER_INTERVAL", "value": fmt.Sprint(a.ScrapeInterval.Milliseconds())},
+			map[string]any{"name": "GOMEMLIMIT", "value": dcgmGoMemoryLimit},
+		},
 		"serviceMonitor": map[string]any{
 			"enabled":       true,
 			"interval":      interval,
@@ -146,6 +152,8 @@ func dcgmExporterValues(a *DCGMExporterArgs) map[string]any {
 		},
 		"customMetrics": dcgmMetricsCSV(),
 	}, a.Values)
+	// A running exporter does not get a changed list: the chart mounts the file by subPath, and has no checksum of it.
+	return mergeValues(map[string]any{"podAnnotations": map[string]any{"vllm-autoscaling/fields-checksum": checksum(values["customMetrics"])}}, values)
 }
 
 // dcgmMetricsCSV returns the exporter's list of fields in its own format.

@@ -65,7 +65,12 @@ func TestDCGMExporterFromTheChart(t *testing.T) {
 		path(t, inputs, "values", "tolerations"), "without it no exporter runs on a tainted GPU node")
 	monitor := path(t, inputs, "values", "serviceMonitor").(map[string]any)
 	assert.Equal(t, map[string]any{"enabled": true, "interval": "2s", "scrapeTimeout": "2s", "honorLabels": false}, monitor)
-	assert.Equal(t, []any{map[string]any{"name": "DCGM_EXPORTER_INTERVAL", "value": "1000"}}, path(t, inputs, "values", "extraEnv"))
+	assert.Equal(t, []any{
+		map[string]any{"name": "DCGM_EXPORTER_INTERVAL", "value": "2000"}, map[string]any{"name": "GOMEMLIMIT", "value": "768MiB"},
+	}, path(t, inputs, "values", "extraEnv"), "as often as it is scraped")
+	assert.Equal(t, map[string]any{
+		"requests": map[string]any{"cpu": "100m", "memory": "512Mi"}, "limits": map[string]any{"cpu": "2", "memory": "1Gi"},
+	}, path(t, inputs, "values", "resources"), "a limit that is not stated is the chart's")
 	assert.NotContains(t, path(t, inputs, "values"), "securityContext", "the chart's own has what profiling needs")
 }
 
@@ -76,6 +81,25 @@ func TestDCGMExporterValuesOfTheUserWin(t *testing.T) {
 	assert.Equal(t, "ml", path(t, values, "serviceMonitor", "additionalLabels", "team"))
 	assert.Equal(t, false, path(t, values, "serviceMonitor", "honorLabels"))
 	assert.Equal(t, "high", values["priorityClassName"])
+	assert.Contains(t, values["podAnnotations"], "vllm-autoscaling/fields-checksum")
+}
+
+// The pods have to be replaced with the list that they read once, whoever changes it.
+func TestDCGMExporterChecksumFollowsTheFields(t *testing.T) {
+	sum := func(values map[string]any) any {
+		args := dcgmExporterArgs(providers.DCGMChart)
+		args.Values = values
+		return path(t, dcgmExporterValues(args), "podAnnotations", "vllm-autoscaling/fields-checksum")
+	}
+	own := sum(nil)
+	assert.Len(t, own, 64)
+	assert.Equal(t, own, sum(map[string]any{"podAnnotations": map[string]any{"team": "ml"}}))
+	assert.NotEqual(t, own, sum(map[string]any{"customMetrics": "DCGM_FI_DEV_GPU_UTIL, gauge, GPU utilization (in %).\n"}))
+	assert.Equal(t, "mine", sum(map[string]any{"podAnnotations": map[string]any{"vllm-autoscaling/fields-checksum": "mine"}}))
+
+	// Values that the stack file encrypts are Outputs.
+	encrypted := sum(map[string]any{"customMetrics": pulumi.ToSecret(pulumi.String("DCGM_FI_DEV_GPU_UTIL, gauge, x.\n"))})
+	assert.Implements(t, (*pulumi.Output)(nil), encrypted)
 }
 
 // The names on which the rules and dashboards rest must not move with the chart's own list.

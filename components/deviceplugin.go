@@ -33,6 +33,9 @@ type DevicePluginArgs struct {
 	// GPU is how a pod is scheduled to the nodes with GPUs. Its NodeSelector must contain
 	// nvidia.com/gpu.present=true.
 	GPU providers.GPUScheduling
+	// Capabilities are Linux capabilities that its container gets beside those of the chart, which are none; such as
+	// SYS_ADMIN.
+	Capabilities []string
 	// Values of the chart, merged last over the program's own.
 	Values map[string]any
 	// DependsOn lists what must exist first.
@@ -78,14 +81,22 @@ func NewDevicePlugin(ctx *pulumi.Context, name string, args *DevicePluginArgs, o
 
 // devicePluginValues returns the chart's values, with the user's merged last.
 func devicePluginValues(a *DevicePluginArgs) map[string]any {
-	return mergeValues(map[string]any{
+	values := map[string]any{
 		"fullnameOverride": DevicePluginName,
 		// Other GPU nodes of the cluster may have a device plugin already.
 		"nodeSelector": nodeSelectorValues(a.GPU.NodeSelector),
 		// The chart's own list has the GPU taint only, not that of spot machines on some clouds.
 		"tolerations": tolerationValues(a.GPU.Tolerations),
 		"resources":   resourceValues("10m", "64Mi", "256Mi"),
-	}, a.Values)
+	}
+	if len(a.Capabilities) > 0 {
+		// The chart uses either its own security context or all of this one. Without allowPrivilegeEscalation: false,
+		// which contradicts SYS_ADMIN.
+		values["securityContext"] = map[string]any{
+			"capabilities": map[string]any{"drop": []any{"ALL"}, "add": anyValues(a.Capabilities)},
+		}
+	}
+	return mergeValues(values, a.Values)
 }
 
 func (a *DevicePluginArgs) validate() error {

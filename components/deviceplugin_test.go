@@ -64,6 +64,14 @@ func TestDevicePluginValuesOfTheUserWin(t *testing.T) {
 	assert.Equal(t, "true", path(t, values, "nodeSelector", "nvidia.com/gpu.present"))
 }
 
+func TestDevicePluginCapabilities(t *testing.T) {
+	args := devicePluginArgs()
+	assert.NotContains(t, devicePluginValues(args), "securityContext", "the chart's own drops all")
+	args.Capabilities = []string{"SYS_ADMIN"}
+	assert.Equal(t, map[string]any{"capabilities": map[string]any{"drop": []any{"ALL"}, "add": []any{"SYS_ADMIN"}}},
+		devicePluginValues(args)["securityContext"])
+}
+
 func TestDevicePluginRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*DevicePluginArgs)

@@ -43,6 +43,9 @@ const (
 
 	kubeletNamespace = "kube-system"
 
+	// busyboxTag is the version of the image that unpacks the CRDs.
+	busyboxTag = "1.37.0"
+
 	// kubePrometheusStackTimeout leaves time for the chart's hook Jobs and a dozen images.
 	kubePrometheusStackTimeout = 10 * time.Minute
 )
@@ -75,6 +78,11 @@ type KubePrometheusStackArgs struct {
 	// ControlPlaneScrapes enables the scrapes and rules of etcd, scheduler, controller manager and
 	// kube-proxy. Where the cloud hides these, they would only raise false alarms.
 	ControlPlaneScrapes bool
+	// CoreDNSScrapes enables the scrape of CoreDNS, the DNS server of most clusters.
+	CoreDNSScrapes bool
+	// UpgradeCRDs brings the operator's CRDs to the chart's version before each install and upgrade, whoever installed
+	// them. Without it, Helm installs the missing ones only.
+	UpgradeCRDs bool
 	// Grafana installs Grafana with the chart's dashboards.
 	Grafana bool
 	// GrafanaPassword of the user admin; nil generates one, which is kept from then on. A running
@@ -246,6 +254,8 @@ func kubePrometheusStackValues(a *KubePrometheusStackArgs) map[string]any {
 			"securityContext":          podSecurityValues(65534, 65534),
 			"containerSecurityContext": containerSecurityValues(),
 		},
+		"crds":                  map[string]any{"upgradeJob": crdUpgradeValues(a)},
+		"coreDns":               map[string]any{"enabled": a.CoreDNSScrapes},
 		"kubeControllerManager": map[string]any{"enabled": a.ControlPlaneScrapes},
 		"kubeScheduler":         map[string]any{"enabled": a.ControlPlaneScrapes},
 		"kubeEtcd":              map[string]any{"enabled": a.ControlPlaneScrapes},
@@ -260,6 +270,21 @@ func kubePrometheusStackValues(a *KubePrometheusStackArgs) map[string]any {
 			},
 		},
 	}, a.Values)
+}
+
+// crdUpgradeValues returns the values of the chart's Job that applies the CRDs.
+func crdUpgradeValues(a *KubePrometheusStackArgs) map[string]any {
+	if !a.UpgradeCRDs {
+		return map[string]any{"enabled": false}
+	}
+	return map[string]any{
+		"enabled": true,
+		// The CRDs belong to whoever has installed them, which is Helm or another tool.
+		"forceConflicts": true,
+		// The chart's latest may change from one run to the next. The image of kubectl follows the cluster's version.
+		"image":     map[string]any{"busybox": map[string]any{"tag": busyboxTag}},
+		"resources": resourceValues("20m", "64Mi", "512Mi"),
+	}
 }
 
 func prometheusSpecValues(a *KubePrometheusStackArgs) map[string]any {

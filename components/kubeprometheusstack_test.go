@@ -187,6 +187,30 @@ func TestControlPlaneScrapesFollowTheCluster(t *testing.T) {
 	}
 }
 
+func TestDNSScrapeFollowsTheCluster(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		args := kubePrometheusStackArgs()
+		args.CoreDNSScrapes = on
+		values := kubePrometheusStackValues(args)
+		assert.Equal(t, on, path(t, values, "coreDns", "enabled"))
+		assert.NotContains(t, values, "kubeDns", "off in the chart")
+	}
+}
+
+func TestCRDsAreUpgradedOnlyWhereAskedFor(t *testing.T) {
+	args := kubePrometheusStackArgs()
+	assert.Equal(t, map[string]any{"enabled": false}, path(t, kubePrometheusStackValues(args), "crds", "upgradeJob"))
+	args.UpgradeCRDs = true
+	job := path(t, kubePrometheusStackValues(args), "crds", "upgradeJob").(map[string]any)
+	assert.Equal(t, true, job["enabled"])
+	assert.Equal(t, true, job["forceConflicts"], "Helm owns the CRDs that it has installed")
+	assert.Regexp(t, `^[0-9.]+$`, path(t, job, "image", "busybox", "tag"), "not latest")
+	args.Values = map[string]any{"crds": map[string]any{"upgradeJob": map[string]any{"image": map[string]any{
+		"busybox": map[string]any{"registry": "registry.example.com"}}}}}
+	busybox := path(t, kubePrometheusStackValues(args), "crds", "upgradeJob", "image", "busybox").(map[string]any)
+	assert.Equal(t, map[string]any{"registry": "registry.example.com", "tag": busyboxTag}, busybox)
+}
+
 func TestKubePrometheusStackValuesOfTheUserWin(t *testing.T) {
 	args := kubePrometheusStackArgs()
 	args.Values = map[string]any{

@@ -1,8 +1,6 @@
 package components
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
@@ -109,7 +107,6 @@ func NewPrometheusAdapter(ctx *pulumi.Context, name string, args *PrometheusAdap
 
 // prometheusAdapterValues returns the chart's values, with the user's merged last.
 func prometheusAdapterValues(a *PrometheusAdapterArgs, config []byte) map[string]any {
-	checksum := sha256.Sum256(config)
 	return mergeValues(map[string]any{
 		"replicas":              a.Replicas,
 		"listenPort":            a.ListenPort,
@@ -126,7 +123,7 @@ func prometheusAdapterValues(a *PrometheusAdapterArgs, config []byte) map[string
 			"existing": PrometheusAdapterRules,
 		},
 		// The adapter reads its rules at startup only.
-		"podAnnotations":      map[string]any{"vllm-autoscaling/rules-checksum": hex.EncodeToString(checksum[:])},
+		"podAnnotations":      map[string]any{"vllm-autoscaling/rules-checksum": checksum(string(config))},
 		"podDisruptionBudget": map[string]any{"enabled": true, "maxUnavailable": 1},
 		"resources":           resourceValues("50m", "96Mi", "256Mi"),
 		"hostNetwork":         map[string]any{"enabled": false},

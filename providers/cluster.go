@@ -30,11 +30,17 @@ type Cluster struct {
 	GPUMetrics GPUMetrics
 	// InstallDevicePlugin is true where nothing else advertises nvidia.com/gpu to the kubelet.
 	InstallDevicePlugin bool
+	// DevicePluginCapabilities lists the Linux capabilities that the device plugin needs with the image of the GPU
+	// nodes, such as SYS_ADMIN; empty for none.
+	DevicePluginCapabilities []string
 	// StorageClass is the class of Prometheus' volume; "" means the cluster's default class.
 	StorageClass string
 	// ControlPlaneScrapes is true where Prometheus can reach etcd, the scheduler, the controller
 	// manager and kube-proxy. Managed control planes hide them, and their alerts would always fire.
 	ControlPlaneScrapes bool
+	// CoreDNSScrapes is true where the cluster's DNS is CoreDNS with its metrics on port 9153, its usual one. Of
+	// another server, nothing would answer there and an alert would always fire.
+	CoreDNSScrapes bool
 	// AggregatedAPIPort is a TCP port on which the control plane can reach the pods of an
 	// aggregated API server. Private clusters open only a few to it; 10250 is open everywhere,
 	// because the kubelet needs it.

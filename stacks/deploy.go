@@ -112,11 +112,12 @@ func (d *deployment) registerDevicePlugin() error {
 		return nil
 	}
 	plugin, err := components.NewDevicePlugin(d.ctx, "device-plugin", &components.DevicePluginArgs{
-		Namespace: devicePluginNamespace,
-		Chart:     chart(d.config.Charts.DevicePlugin, "nvidia-device-plugin"),
-		GPU:       d.cluster.GPU,
-		Values:    releaseValues(d.config.Charts.DevicePlugin),
-		DependsOn: d.nodes,
+		Namespace:    devicePluginNamespace,
+		Chart:        chart(d.config.Charts.DevicePlugin, "nvidia-device-plugin"),
+		GPU:          d.cluster.GPU,
+		Capabilities: d.cluster.DevicePluginCapabilities,
+		Values:       releaseValues(d.config.Charts.DevicePlugin),
+		DependsOn:    d.nodes,
 	}, d.inCluster)
 	if err != nil {
 		return err

@@ -176,6 +176,7 @@ func (b *builder) finish(plane *controlPlane, ready []pulumi.Resource) (*provide
 		// AKS installs the driver on NVIDIA sizes, but nothing that advertises the GPUs to the kubelet.
 		InstallDevicePlugin: !b.args.DevicePluginInstalled,
 		StorageClass:        b.args.StorageClass,
+		CoreDNSScrapes:      true,
 		AggregatedAPIPort:   aggregatedAPIPort,
 		Kubeconfig:          kubeconfig,
 		// ControlPlaneScrapes stays off: AKS hides etcd, the scheduler and the controller manager.

@@ -290,6 +290,8 @@ func TestClusterForThePipeline(t *testing.T) {
 	assert.True(t, cluster.InstallDevicePlugin)
 	assert.Equal(t, "managed-csi-premium", cluster.StorageClass)
 	assert.False(t, cluster.ControlPlaneScrapes)
+	assert.True(t, cluster.CoreDNSScrapes)
+	assert.Empty(t, cluster.DevicePluginCapabilities)
 	assert.Equal(t, 10250, cluster.AggregatedAPIPort)
 	assert.Nil(t, cluster.NodeAutoscaler, "AKS runs one")
 	assert.Len(t, cluster.Ready, 2, "the cluster with its system pool, and the GPU pool")

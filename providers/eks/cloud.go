@@ -214,10 +214,13 @@ func (b *builder) finish(plane *controlPlane, autoscaler *providers.NodeAutoscal
 		GPU:                 b.args.gpuScheduling(),
 		GPUMetrics:          providers.GPUMetrics{Source: providers.DCGMChart},
 		InstallDevicePlugin: b.args.installsDevicePlugin(),
-		StorageClass:        b.args.StorageClass,
-		AggregatedAPIPort:   aggregatedAPIPort,
-		Kubeconfig:          kubeconfig,
-		NodeAutoscaler:      autoscaler,
+		// An image of Amazon Linux of April 2026 gave GPUs to no container without it (awslabs/amazon-eks-ami#2706).
+		DevicePluginCapabilities: []string{"SYS_ADMIN"},
+		StorageClass:             b.args.StorageClass,
+		CoreDNSScrapes:           true,
+		AggregatedAPIPort:        aggregatedAPIPort,
+		Kubeconfig:               kubeconfig,
+		NodeAutoscaler:           autoscaler,
 		// ControlPlaneScrapes stays off: EKS hides etcd, the scheduler and the controller manager.
 	}
 	return cluster, cluster.Validate()

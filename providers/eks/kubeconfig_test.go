@@ -50,6 +50,8 @@ func TestKubernetesProvider(t *testing.T) {
 	assert.Equal(t, providers.DCGMChart, cluster.GPUMetrics.Source)
 	assert.True(t, cluster.InstallDevicePlugin, "Amazon Linux has none")
 	assert.False(t, cluster.ControlPlaneScrapes)
+	assert.True(t, cluster.CoreDNSScrapes)
+	assert.Equal(t, []string{"SYS_ADMIN"}, cluster.DevicePluginCapabilities)
 	assert.Equal(t, 10250, cluster.AggregatedAPIPort)
 	assert.Equal(t, []providers.Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"}}, cluster.GPU.Tolerations)
 }

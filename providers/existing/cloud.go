@@ -56,6 +56,8 @@ func New(ctx *pulumi.Context, name string, request *providers.Request, opts ...p
 		Name: chosen.context.Name, Kubectl: kubectl + " --context " + chosen.context.Name, Provider: provider,
 		GPU: local.GPU, GPUMetrics: local.GPUMetrics, StorageClass: request.StorageClass,
 		AggregatedAPIPort: local.AggregatedAPIPort,
+		// kubeadm, and with it kind and minikube, k3s, EKS and AKS have CoreDNS.
+		CoreDNSScrapes: true,
 		// ControlPlaneScrapes stays off: kind and minikube bind etcd and the controllers to the
 		// node's loopback, and managed control planes hide them.
 	}

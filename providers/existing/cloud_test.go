@@ -202,6 +202,7 @@ func TestNew(t *testing.T) {
 	assert.Equal(t, "standard", cluster.StorageClass)
 	assert.Equal(t, 10250, cluster.AggregatedAPIPort)
 	assert.False(t, cluster.ControlPlaneScrapes)
+	assert.True(t, cluster.CoreDNSScrapes)
 	assert.Empty(t, cluster.Ready)
 
 	require.Len(t, resources, 1)

@@ -145,7 +145,8 @@ func (b *builder) finish(plane *controlPlane) (*providers.Cluster, error) {
 		// GKE mounts the driver where the server's image does not look for it.
 		ServerEnv: map[string]string{"LD_LIBRARY_PATH": "/usr/local/nvidia/lib64:/usr/local/cuda/lib64"},
 		// InstallDevicePlugin stays off, and NodeAutoscaler unset: GKE brings both. ControlPlaneScrapes
-		// stays off: GKE hides its control plane. StorageClass stays empty: GKE has a default class.
+		// stays off: GKE hides its control plane. CoreDNSScrapes stays off: a cluster's DNS is kube-dns up to 1.35, CoreDNS
+		// from 1.36 or Cloud DNS, and an upgrade by GKE changes it. StorageClass stays empty: GKE has a default class.
 	}
 	if err := cluster.Validate(); err != nil {
 		return nil, err

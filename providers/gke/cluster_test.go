@@ -326,6 +326,7 @@ func TestClusterSaysWhatGKEIs(t *testing.T) {
 	assert.Equal(t, 10250, cluster.AggregatedAPIPort)
 	assert.False(t, cluster.InstallDevicePlugin)
 	assert.False(t, cluster.ControlPlaneScrapes)
+	assert.False(t, cluster.CoreDNSScrapes, "kube-dns, CoreDNS or Cloud DNS")
 	assert.Nil(t, cluster.NodeAutoscaler)
 }
 

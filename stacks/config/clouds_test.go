@@ -103,6 +103,16 @@ func (c *Config) renamed(stack string) string { return defaultClusterName(c.Proj
 func ownKeys(c *Config) any { return c.CloudKeys[c.Cloud] }
 
 // TestRequest checks that a cloud's package receives every key: the shared ones in the request, its own unchanged.
+// CRDs are the cluster's. Only in a cluster of the stack's own are they the stack's.
+func TestCRDsAreUpgradedInClustersOfTheStack(t *testing.T) {
+	for _, cloud := range []string{CloudGKE, CloudEKS, CloudAKS} {
+		assert.True(t, read(t, cloud, onCloud(cloud, nil)).Monitoring.UpgradeCRDs, cloud)
+		assert.False(t, read(t, cloud, attached(cloud, nil)).Monitoring.UpgradeCRDs, cloud)
+		assert.True(t, read(t, cloud, attached(cloud, map[string]any{"monitoring.upgradeCRDs": true})).Monitoring.UpgradeCRDs, cloud)
+	}
+	assert.False(t, read(t, CloudLocal, nil).Monitoring.UpgradeCRDs)
+}
+
 func TestRequest(t *testing.T) {
 	c := read(t, CloudGKE, onCloud(CloudGKE, map[string]any{
 		"cluster.name": "prod", "cluster.deletionProtection": true, "monitoring.storageClass": "fast",

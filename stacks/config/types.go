@@ -204,6 +204,9 @@ type Monitoring struct {
 	GrafanaPassword Secret `key:"grafanaPassword" unset:"generated once, then kept"`
 	// Dashboards gives Grafana the stack's dashboards (docs/operations.md); only with monitoring.grafana.
 	Dashboards bool `key:"dashboards" unset:"the same as monitoring.grafana"`
+	// UpgradeCRDs brings the CRDs of the Prometheus Operator to the version of charts.kubePrometheusStack, whoever
+	// installed them. Where it is false, an up installs the missing ones only.
+	UpgradeCRDs bool `key:"upgradeCRDs" unset:"true where the stack creates the cluster, else false"`
 	// Alerts are the stack's alerts (docs/runbooks.md) and what they measure against.
 	Alerts Alerts `key:"alerts"`
 }

@@ -55,3 +55,16 @@ func TestGuidesPoliciesAreJSON(t *testing.T) {
 		assert.True(t, json.Valid(block[1]), string(block[1]))
 	}
 }
+
+// The page of provider versions is about the pinned versions, and a raised version makes its rows wrong.
+func TestProviderVersionsAreThoseOfTheProgram(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(repository(t), "docs/provider-versions.md"))
+	require.NoError(t, err)
+	module, err := os.ReadFile(filepath.Join(repository(t), "go.mod"))
+	require.NoError(t, err)
+	rows := regexp.MustCompile("(?m)^\\| [^|]+ \\| `(github.com/pulumi/[^`]+)` \\| (v[0-9.]+) \\|").FindAllStringSubmatch(string(page), -1)
+	require.Len(t, rows, 5)
+	for _, row := range rows {
+		assert.Contains(t, string(module), "\n\t"+row[1]+" "+row[2]+"\n")
+	}
+}

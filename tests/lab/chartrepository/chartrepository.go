@@ -3,6 +3,7 @@ package chartrepository
 import (
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -24,6 +25,9 @@ import (
 
 	"vllm-autoscaling/tests/lab/charts"
 )
+
+// crdChart is the subchart of kube-prometheus-stack with the operator's CRDs.
+const crdChart = "crds"
 
 // ChartsVariable is the name of the environment variable with a folder of unpacked charts, which replace the lab's charts
 // of the same name.
@@ -122,13 +126,13 @@ func loadFolder(folder string) (map[string]*chart.Chart, error) {
 	return loaded, nil
 }
 
-// addCRDs adds the operator's CRDs as a subchart, as upstream does: Helm keeps the files of a chart, but not of its
-// subcharts, in the Secret of a release, which 4 MB of CRDs would outgrow.
+// addCRDs adds the operator's CRDs to the chart's subchart, where upstream has them: Helm keeps the files of a chart, but not of
+// its subcharts, in the Secret of a release, which 4 MB of CRDs would outgrow. The Job that upgrades them reads them packed.
 func (o Options) addCRDs(ctx context.Context, c *chart.Chart) error {
 	folder := o.CRDs
 	if folder == "" {
 		var err error
-		if folder, err = operatorCRDs(ctx); err != nil {
+		if folder, err = OperatorCRDs(ctx); err != nil {
 			return err
 		}
 	}
@@ -139,21 +143,27 @@ func (o Options) addCRDs(ctx context.Context, c *chart.Chart) error {
 	if len(found) == 0 {
 		return fmt.Errorf("no CustomResourceDefinition (*.yaml) in %s", folder)
 	}
-	definitions := &chart.Chart{Metadata: &chart.Metadata{
-		APIVersion: chart.APIVersionV2, Name: "crds", Version: "0.0.0",
-		Description: "CustomResourceDefinitions of the Prometheus Operator",
-	}}
+	at := slices.IndexFunc(c.Dependencies(), func(d *chart.Chart) bool { return d.Name() == crdChart })
+	if at < 0 {
+		return fmt.Errorf("chart %s has no subchart %q for CRDs", c.Name(), crdChart)
+	}
+	definitions := c.Dependencies()[at]
+	var packed bytes.Buffer
+	pack := gzip.NewWriter(&packed)
 	for _, file := range found {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return fmt.Errorf("CRDs: %w", err)
 		}
 		definitions.Files = append(definitions.Files, &chart.File{Name: "crds/" + filepath.Base(file), Data: data})
+		if _, err := fmt.Fprintf(pack, "---\n%s\n", data); err != nil {
+			return fmt.Errorf("packing the CRDs: %w", err)
+		}
 	}
-	c.AddDependency(definitions)
-	c.Metadata.Dependencies = append(c.Metadata.Dependencies, &chart.Dependency{
-		Name: definitions.Name(), Version: definitions.Metadata.Version, Condition: "crds.enabled",
-	})
+	if err := pack.Close(); err != nil {
+		return fmt.Errorf("packing the CRDs: %w", err)
+	}
+	definitions.Files = append(definitions.Files, &chart.File{Name: "files/crds.gz", Data: packed.Bytes()})
 	return nil
 }
 

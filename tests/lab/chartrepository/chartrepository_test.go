@@ -129,7 +129,7 @@ func TestBadFolders(t *testing.T) {
 }
 
 func TestOperatorCRDs(t *testing.T) {
-	folder, err := operatorCRDs(t.Context())
+	folder, err := OperatorCRDs(t.Context())
 	require.NoError(t, err)
 	for _, kind := range []string{"prometheuses", "servicemonitors", "podmonitors", "prometheusrules", "alertmanagers"} {
 		assert.FileExists(t, filepath.Join(folder, "monitoring.coreos.com_"+kind+".yaml"))

@@ -17,9 +17,9 @@ const (
 	crdFolder      = "example/prometheus-operator-crd"
 )
 
-// operatorCRDs returns the folder of the CRDs in the operator's module, in the version that the lab runs. The go command
+// OperatorCRDs returns the folder of the CRDs in the operator's module, in the version that the lab runs. The go command
 // downloads a missing module and verifies it against go.sum.
-func operatorCRDs(ctx context.Context) (string, error) {
+func OperatorCRDs(ctx context.Context) (string, error) {
 	root, err := tools.ModuleRoot()
 	if err != nil {
 		return "", err

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/releaseutil"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,12 +34,7 @@ func render(t *testing.T, name, release string, values map[string]any) rendered 
 	require.NoError(t, err)
 	out := rendered{}
 	add := func(prefix, manifest string) {
-		for _, text := range releaseutil.SplitManifests(manifest) {
-			o := &unstructured.Unstructured{}
-			require.NoError(t, yaml.UnmarshalStrict([]byte(text), &o.Object), text)
-			if o.GetKind() == "" {
-				continue
-			}
+		for _, o := range parse(t, manifest) {
 			key := prefix + o.GetKind() + " "
 			if o.GetNamespace() != "" {
 				key += o.GetNamespace() + "/"
@@ -49,10 +45,32 @@ func render(t *testing.T, name, release string, values map[string]any) rendered 
 		}
 	}
 	add("", r.Manifest)
-	for _, h := range r.Hooks {
-		add("hook ", h.Manifest)
+	for _, manifest := range hookManifests(r.Hooks) {
+		add("hook ", manifest)
 	}
 	return out
+}
+
+// parse returns the objects of a manifest.
+func parse(t *testing.T, manifest string) []*unstructured.Unstructured {
+	t.Helper()
+	var all []*unstructured.Unstructured
+	for _, text := range releaseutil.SplitManifests(manifest) {
+		o := &unstructured.Unstructured{}
+		require.NoError(t, yaml.UnmarshalStrict([]byte(text), &o.Object), text)
+		if o.GetKind() != "" {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+func hookManifests(hooks []*release.Hook) []string {
+	var all []string
+	for _, h := range hooks {
+		all = append(all, h.Manifest)
+	}
+	return all
 }
 
 // typed converts an object to its Go type; a field that the type does not have fails the test.
@@ -122,6 +140,7 @@ func TestKubePrometheusStackMakesTheUpstreamObjects(t *testing.T) {
 		"ClusterRoleBinding kps-grafana-clusterrolebinding", "ConfigMap monitoring/kps-grafana-datasource",
 		"Service monitoring/kps-grafana", "Deployment monitoring/kps-grafana",
 		"PrometheusRule monitoring/kps-general.rules",
+		"Service kube-system/kps-coredns", "ServiceMonitor monitoring/kps-coredns",
 	}, keys(r))
 }
 
@@ -344,6 +363,7 @@ func TestDCGMExporter(t *testing.T) {
 	assert.ElementsMatch(t, []string{
 		"ServiceAccount monitoring/dcgm-exporter", "ConfigMap monitoring/exporter-metrics-config-map",
 		"DaemonSet monitoring/dcgm-exporter", "Service monitoring/dcgm-exporter", "ServiceMonitor monitoring/dcgm-exporter",
+		"Role monitoring/dcgm-exporter-read-cm", "RoleBinding monitoring/dcgm-exporter",
 	}, keys(r))
 	daemon := typed[appsv1.DaemonSet](t, r, "DaemonSet monitoring/dcgm-exporter")
 	pod := daemon.Spec.Template
@@ -372,6 +392,13 @@ func TestDCGMExporter(t *testing.T) {
 	}
 	config := typed[corev1.ConfigMap](t, r, "ConfigMap monitoring/exporter-metrics-config-map")
 	assert.Equal(t, "DCGM_FI_DEV_GPU_UTIL, gauge, GPU utilization.", strings.TrimSpace(config.Data["metrics"]))
+}
+
+// Helm merges maps: a stand-in without the default would hide a limit that stays on a real cluster.
+func TestDCGMExporterKeepsTheLimitsThatAreNotSet(t *testing.T) {
+	r := render(t, "dcgm-exporter", "dcgm-exporter", map[string]any{"resources": map[string]any{"limits": map[string]any{"memory": "1Gi"}}})
+	container := typed[appsv1.DaemonSet](t, r, "DaemonSet monitoring/dcgm-exporter").Spec.Template.Spec.Containers[0]
+	assert.Equal(t, "cpu=200m memory=1Gi", limitsText(container.Resources.Limits))
 }
 
 func TestDCGMExporterDefaultsScheduleOnNoGPUNode(t *testing.T) {

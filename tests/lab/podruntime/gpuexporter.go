@@ -3,10 +3,13 @@ package podruntime
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,11 +109,15 @@ func (g gpu) labels() string {
 	return strings.Join(words, ",")
 }
 
-// writeGPUMetrics writes the series of the GPUs in the text format of Prometheus.
-func writeGPUMetrics(w io.Writer, gpus []gpu) error {
+// writeGPUMetrics writes the series of the GPUs in the text format of Prometheus, of the fields in a list, or all of them
+// without one.
+func writeGPUMetrics(w io.Writer, gpus []gpu, list []string) error {
 	for _, field := range gpuFields {
 		if len(gpus) == 0 {
 			break
+		}
+		if list != nil && !slices.Contains(list, field.name) {
+			continue
 		}
 		if _, err := fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n", field.name, field.help, field.name, field.kind); err != nil {
 			return err
@@ -255,6 +262,24 @@ func exporterPort(args []string, env map[string]string) (int, error) {
 	return strconv.Atoi(port)
 }
 
+// fieldList returns the names of the fields in an exporter's CSV file, nil where there is no such file in a volume.
+func fieldList(file string) ([]string, error) {
+	content, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fields of dcgm-exporter: %w", err)
+	}
+	names := []string{}
+	for line := range strings.SplitSeq(string(content), "\n") {
+		if name, _, ok := strings.Cut(line, ","); ok && !strings.HasPrefix(strings.TrimSpace(line), "#") {
+			names = append(names, strings.TrimSpace(name))
+		}
+	}
+	return names, nil
+}
+
 func (l *launcher) gpuExporter(ctx context.Context) (*launch, error) {
 	args, err := l.arguments()
 	if err != nil {
@@ -276,7 +301,11 @@ func (l *launcher) gpuExporter(ctx context.Context) (*launch, error) {
 	if err != nil {
 		return nil, err
 	}
-	exporter := &gpuExporter{runtime: l.runtime, node: l.pod.Spec.NodeName}
+	fields, err := fieldList(flagValue(args, "f", ""))
+	if err != nil {
+		return nil, err
+	}
+	exporter := &gpuExporter{runtime: l.runtime, node: l.pod.Spec.NodeName, fields: fields}
 	port := listener.Addr().(*net.TCPAddr).Port
 	return &launch{
 		program: GPUExporter,
@@ -290,8 +319,11 @@ func (l *launcher) gpuExporter(ctx context.Context) (*launch, error) {
 
 // gpuExporter simulates the dcgm-exporter of one node.
 type gpuExporter struct {
-	runtime    *Runtime
-	node       string
+	runtime *Runtime
+	node    string
+	// fields are those of the list that was there at the start. The list is mounted by subPath, which a kubelet never
+	// updates.
+	fields     []string
 	allocation allocation
 
 	mu   sync.Mutex
@@ -335,7 +367,7 @@ func (e *gpuExporter) collect(ctx context.Context) {
 	gpus, err := e.runtime.nodeGPUs(ctx, e.node, &e.allocation)
 	var text strings.Builder
 	if err == nil {
-		err = writeGPUMetrics(&text, gpus)
+		err = writeGPUMetrics(&text, gpus, e.fields)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

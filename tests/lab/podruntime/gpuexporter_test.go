@@ -1,6 +1,8 @@
 package podruntime
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +56,7 @@ func TestWriteGPUMetrics(t *testing.T) {
 	require.NoError(t, writeGPUMetrics(&text, []gpu{
 		{index: 0, node: "gpu-1", model: `NVIDIA "L4"`, utilization: 50, holder: &gpuHolder{namespace: "vllm", pod: "a", container: "server"}},
 		{index: 1, node: "gpu-1", model: "NVIDIA L4"},
-	}))
+	}, nil))
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(text.String()))
 	require.NoError(t, err, text.String())
@@ -92,7 +94,7 @@ func TestWriteGPUMetrics(t *testing.T) {
 	}
 
 	text.Reset()
-	require.NoError(t, writeGPUMetrics(&text, nil))
+	require.NoError(t, writeGPUMetrics(&text, nil, nil))
 	assert.Empty(t, text.String())
 }
 
@@ -165,4 +167,24 @@ func TestGPUExporterFollowsTheServers(t *testing.T) {
 	sees(`pod="server"} 50`)
 	r.SetGPUUtilization(nil)
 	sees(`pod="server"} 96`)
+}
+
+// The exporter exports what is in its list of fields, and reads the list once.
+func TestExporterReadsItsFieldsAtTheStart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "default-counters.csv")
+	list := "# a comment, with a comma\nDCGM_FI_DEV_GPU_UTIL, gauge, GPU utilization (in %).\n\nDCGM_FI_DEV_NOT_SIMULATED, gauge, x.\n"
+	require.NoError(t, os.WriteFile(file, []byte(list), 0o600))
+	fields, err := fieldList(file)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_NOT_SIMULATED"}, fields)
+	var text strings.Builder
+	require.NoError(t, writeGPUMetrics(&text, []gpu{{node: "gpu-1", model: "NVIDIA L4"}}, fields))
+	assert.Contains(t, text.String(), "DCGM_FI_DEV_GPU_UTIL{")
+	assert.NotContains(t, text.String(), "DCGM_FI_DEV_GPU_TEMP")
+
+	for _, absent := range []string{"", filepath.Join(t.TempDir(), "in-the-image.csv")} {
+		fields, err := fieldList(absent)
+		require.NoError(t, err)
+		assert.Nil(t, fields, "the list in the image has every field")
+	}
 }

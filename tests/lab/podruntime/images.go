@@ -23,6 +23,8 @@ const (
 	StackdriverAdapter Program = "stackdriver-adapter"
 	// WebhookCertificate creates the certificate of an admission webhook. It is also part of the lab.
 	WebhookCertificate Program = "kube-webhook-certgen"
+	// Kubectl applies CRDs. It is also part of the lab.
+	Kubectl Program = "kubectl"
 )
 
 // images are the programs by image, by the last two parts of the repository or the last one. The rest of the name does not
@@ -42,6 +44,7 @@ var images = []struct {
 	{"kube-state-metrics", KubeStateMetrics},
 	{"dcgm-exporter", GPUExporter},
 	{"kube-webhook-certgen", WebhookCertificate},
+	{"kubectl", Kubectl},
 }
 
 // programFor returns the program that runs for a container, "" for none. A container with the operator's name "prometheus"

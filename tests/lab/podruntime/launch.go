@@ -75,6 +75,8 @@ func (l *launcher) launch(ctx context.Context) (*launch, error) {
 		return l.gpuExporter(ctx)
 	case WebhookCertificate:
 		return l.webhookCertificate()
+	case Kubectl:
+		return l.kubectl()
 	default:
 		return nil, fmt.Errorf("no program for image %q", l.container.Image)
 	}
