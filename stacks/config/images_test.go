@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,8 +14,8 @@ func TestNewerImage(t *testing.T) {
 		imageVLLM:                  "vllm/vllm-openai:v0.24.0-cu129",
 		"vllm/vllm-openai:v0.20.0": "vllm/vllm-openai:v0.24.0",
 		"vllm/vllm-openai:v0.19.1": "vllm/vllm-openai:v0.24.0-cu129",
-		"r.example.com:5000/m/vllm-openai:0.20.1-cu129-ubuntu2404@sha256:ab": "r.example.com:5000/m/vllm-openai:v0.24.0-cu129-ubuntu2404",
-		"vllm/vllm-openai:v0.20.0rc1":                                        "vllm/vllm-openai:v0.24.0",
+		"r.example.com:5000/m/vllm-openai:0.20.1-cu129-ubuntu2404@sha256:" + strings.Repeat("a", 64): "r.example.com:5000/m/vllm-openai:v0.24.0-cu129-ubuntu2404",
+		"vllm/vllm-openai:v0.20.0rc1": "vllm/vllm-openai:v0.24.0",
 	} {
 		refused := problemsOf(t, source(t, CloudLocal, nvidia(keys{"model.id": "google/gemma-4-12B-it", "vllm.image": image})))
 		require.Len(t, refused.Problems, 1, image)

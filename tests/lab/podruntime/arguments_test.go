@@ -65,7 +65,7 @@ func TestVLLMToSimulator(t *testing.T) {
 	for given, want := range map[string]string{
 		"google/gemma-3-1b-it --port=8000 --max-num-seqs=16 --max-model-len=8K --gpu-memory-utilization=0.90 --dtype=auto --shutdown-timeout=45 " +
 			"--revision=abc --tensor-parallel-size=1 --download-dir=/models": "--model google/gemma-3-1b-it --max-model-len=8192 --max-num-seqs=16 --port=8000",
-		"m --enforce_eager --no-enable-prefix-caching --max-model-len auto --served-model-name a b --seed -5": "--model m --enforce-eager --no-enable-prefix-caching --seed=-5 --served-model-name a b",
+		"m --enforce_eager --no-enable-prefix-caching --max-model-len auto --served-model-name a b --seed -5": "--model m --no-enable-prefix-caching --enforce-eager --seed=-5 --served-model-name a b",
 		"m --no-enable-request-id-headers": "--model m",
 	} {
 		parsed, err := parseVLLM(strings.Fields(given))

@@ -135,7 +135,7 @@ func TestContainerWithoutCommand(t *testing.T) {
 	assert.Empty(t, annotation(t, client, "other"))
 	events, err := client.CoreV1().Events("vllm").List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
-	require.Len(t, events.Items, 2)
+	require.NotEmpty(t, events.Items)
 	assert.Equal(t, "Failed", events.Items[0].Reason)
 }
 
