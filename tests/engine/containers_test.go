@@ -23,20 +23,24 @@ func TestContainersStart(t *testing.T) {
 		keys  map[string]any
 		gpu   string
 	}{
-		"simulated":                   {"local", nil, ""},
-		"local":                       {"local", map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": token, "apiKey": token}, l4},
-		"gke":                         {"gke", nil, l4},
-		"eks":                         {"eks", nil, l4},
-		"aks":                         {"aks", nil, a100},
-		"google-managed":              {"gke", map[string]any{"metrics": managed}, l4},
-		"Gemma 3, images":             {"gke", map[string]any{"model.id": "google/gemma-3-4b-it"}, l4},
-		"Gemma 3, four GPUs":          {"eks", map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.perReplica": 4, "nodePools.gpu.machineType": "g6.12xlarge"}, l4},
-		"Gemma 4 on an L4":            {"gke", map[string]any{"model.id": "google/gemma-4-E4B-it"}, l4},
-		"Gemma 4 on an A100":          {"aks", map[string]any{"model.id": "google/gemma-4-31B-it"}, a100},
-		"Gemma 4 on an H100":          {"gke", map[string]any{"model.id": "google/gemma-4-26B-A4B-it", "nodePools.gpu.accelerator": h100}, h100},
-		"a revision":                  {"gke", map[string]any{"model.revision": "main"}, l4},
-		"more requests than a batch":  {"gke", map[string]any{"model.maxModelLen": 256, "model.maxNumSeqs": 2100}, l4},
-		"the user's number of tokens": {"gke", map[string]any{"model.id": "google/gemma-4-E4B-it", "model.extraArgs": []any{"--max_num_batched_tokens", "3K"}}, l4},
+		"simulated":       {"local", nil, ""},
+		"local":           {"local", map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": token, "apiKey": token}, l4},
+		"gke":             {"gke", nil, l4},
+		"eks":             {"eks", nil, l4},
+		"aks":             {"aks", nil, a100},
+		"google-managed":  {"gke", map[string]any{"metrics": managed}, l4},
+		"Gemma 3, images": {"gke", map[string]any{"model.id": "google/gemma-3-4b-it"}, l4},
+		"Gemma 3, four GPUs": {"eks", map[string]any{
+			"model.id": "google/gemma-3-27b-it", "gpu.perReplica": 4, "nodePools.gpu.machineType": "g6.12xlarge",
+		}, l4},
+		"Gemma 4 on an L4":           {"gke", map[string]any{"model.id": "google/gemma-4-E4B-it"}, l4},
+		"Gemma 4 on an A100":         {"aks", map[string]any{"model.id": "google/gemma-4-31B-it"}, a100},
+		"Gemma 4 on an H100":         {"gke", map[string]any{"model.id": "google/gemma-4-26B-A4B-it", "nodePools.gpu.accelerator": h100}, h100},
+		"a revision":                 {"gke", map[string]any{"model.revision": "main"}, l4},
+		"more requests than a batch": {"gke", map[string]any{"model.maxModelLen": 256, "model.maxNumSeqs": 2100}, l4},
+		"the user's number of tokens": {"gke", map[string]any{
+			"model.id": "google/gemma-4-E4B-it", "model.extraArgs": []any{"--max_num_batched_tokens", "3K"},
+		}, l4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var s *stack

@@ -66,7 +66,8 @@ func TestVLLMRefuses(t *testing.T) {
 		{"google/gemma-3-1b-it --dtype=bfloat16", "Tesla T4", "Bfloat16 is only supported on GPUs with compute capability of at least 8.0. Your Tesla T4 GPU", 1},
 		{"m --max-num-seqs=64 --max-num-batched-tokens=32", l4, "max_num_batched_tokens (32) must be greater than or equal to max_num_seqs (64)", 1},
 		{"m --max-model-len=512 --max-num-seqs=3000", l4, "max_num_batched_tokens (2048) must be greater than or equal to max_num_seqs (3000)", 1},
-		{"m --max-model-len=8192 --no-enable-chunked-prefill --max-num-batched-tokens=4096", l4, "max_num_batched_tokens (4096) is smaller than max_model_len (8192)", 1},
+		{"m --max-model-len=8192 --no-enable-chunked-prefill --max-num-batched-tokens=4096", l4,
+			"max_num_batched_tokens (4096) is smaller than max_model_len (8192)", 1},
 		{"google/gemma-4-E2B-it", l4, "max_tokens_per_mm_item (2496) is larger than max_num_batched_tokens (2048)", 1},
 		{"google/gemma-4-31B-it", "nvidia-a100-80gb", "max_tokens_per_mm_item (2496) is larger than max_num_batched_tokens (2048)", 1},
 		{"google/gemma-3-4b-it --max-model-len=128 --max-num-seqs=1", l4, "max_tokens_per_mm_item (256) is larger than max_num_batched_tokens (128)", 1},
@@ -100,17 +101,21 @@ func TestVLLMFlagTable(t *testing.T) {
 
 // TestCheckStart checks which containers start: those with a command, or of an image that is known to have an entrypoint.
 func TestCheckStart(t *testing.T) {
+	const adapter, sidecar = "gcr.io/gke-release/custom-metrics-stackdriver-adapter:v0.16.9-gke.0", "quay.io/kiwigrid/k8s-sidecar:2.5.0"
 	for name, test := range map[string]struct {
 		container corev1.Container
 		want      string
 	}{
-		"an entrypoint":                   {corev1.Container{Image: "quay.io/prometheus-operator/prometheus-operator:v0.93.1"}, ""},
-		"a mirror":                        {corev1.Container{Image: "r.example.com:5000/m/vllm-openai@sha256:ab", Args: []string{"m"}}, ""},
-		"a cmd":                           {corev1.Container{Image: "quay.io/kiwigrid/k8s-sidecar:2.5.0"}, ""},
-		"a cmd that arguments replace":    {corev1.Container{Image: "quay.io/kiwigrid/k8s-sidecar:2.5.0", Args: []string{"--once"}}, `RunContainerError: unable to start container process: exec: "--once"`},
-		"no entrypoint":                   {corev1.Container{Image: "gcr.io/gke-release/custom-metrics-stackdriver-adapter:v0.16.9-gke.0"}, "CreateContainerError: failed to generate container spec: no command specified"},
-		"no entrypoint, but arguments":    {corev1.Container{Image: "gcr.io/gke-release/custom-metrics-stackdriver-adapter:v0.16.9-gke.0", Args: []string{"--secure-port=1"}}, `RunContainerError: unable to start container process: exec: "--secure-port=1"`},
-		"a command":                       {corev1.Container{Image: "gcr.io/gke-release/custom-metrics-stackdriver-adapter:v0.16.9-gke.0", Command: []string{"/adapter"}}, ""},
+		"an entrypoint": {corev1.Container{Image: "quay.io/prometheus-operator/prometheus-operator:v0.93.1"}, ""},
+		"a mirror":      {corev1.Container{Image: "r.example.com:5000/m/vllm-openai@sha256:ab", Args: []string{"m"}}, ""},
+		"a cmd":         {corev1.Container{Image: sidecar}, ""},
+		"a cmd that arguments replace": {corev1.Container{Image: sidecar, Args: []string{"--once"}},
+			`RunContainerError: unable to start container process: exec: "--once"`},
+		"no entrypoint": {corev1.Container{Image: adapter},
+			"CreateContainerError: failed to generate container spec: no command specified"},
+		"no entrypoint, but arguments": {corev1.Container{Image: adapter, Args: []string{"--secure-port=1"}},
+			`RunContainerError: unable to start container process: exec: "--secure-port=1"`},
+		"a command":                       {corev1.Container{Image: adapter, Command: []string{"/adapter"}}, ""},
 		"an unknown image":                {corev1.Container{Image: "example.invalid/anything:v1"}, "CreateContainerError: no command specified"},
 		"an unknown image and a command":  {corev1.Container{Image: "example.invalid/anything:v1", Command: []string{"/x"}}, ""},
 		"an image with part of that name": {corev1.Container{Image: "example.invalid/my-vllm-openai:v1"}, "CreateContainerError"},
