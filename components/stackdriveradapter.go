@@ -253,6 +253,8 @@ func (a *StackdriverAdapterArgs) container() corev1.ContainerArgs {
 	return corev1.ContainerArgs{
 		Name:  pulumi.String("adapter"),
 		Image: pulumi.String(a.Image),
+		// The image has no entrypoint (custom-metrics-stackdriver-adapter/Dockerfile of github.com/GoogleCloudPlatform/k8s-stackdriver).
+		Command: pulumi.ToStringArray([]string{"/adapter"}),
 		Args: pulumi.ToStringArray([]string{
 			// The series of the managed collection exist in this model only.
 			"--use-new-resource-model=true",

@@ -63,6 +63,7 @@ func TestStackdriverAdapter(t *testing.T) {
 	assert.ElementsMatch(t, []string{
 		"--use-new-resource-model=true", "--enable-external-metrics-api=false", "--secure-port=10250", "--cert-dir=/var/run/serving-cert",
 	}, container.Args)
+	assert.Equal(t, []string{"/adapter"}, container.Command, "the image has no entrypoint")
 
 	// What the restricted profile of Kubernetes requires, and more.
 	security := container.SecurityContext

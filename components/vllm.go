@@ -66,6 +66,12 @@ type Model struct {
 	GPUMemoryUtilization float64
 	// DType of the weights; "auto" or one of vLLM's types, such as "bfloat16".
 	DType string
+	// MaxNumBatchedTokens is the most tokens in one forward pass; 0 is vLLM's own number. The extra argument
+	// --max-num-batched-tokens wins over it.
+	MaxNumBatchedTokens int
+	// ProcessorCacheGiB is the size of vLLM's cache of processed images in each process that has one; 0 is vLLM's own size. The
+	// extra argument --mm-processor-cache-gb wins over it.
+	ProcessorCacheGiB float64
 	// ExtraArgs are added to the server's arguments. Flags that a field of this struct or of
 	// VLLMArgs sets are refused.
 	ExtraArgs []string

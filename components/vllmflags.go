@@ -8,7 +8,7 @@ import (
 	"vllm-autoscaling/components/signals"
 )
 
-// ServerFlag is a flag of the server that the program sets, or has another way to set. It is refused among
+// ServerFlag is a flag of the server that the program sets, or has another way to set. Unless it yields, it is refused among
 // Model.ExtraArgs: of a flag that is given twice the server uses the last.
 type ServerFlag struct {
 	// Name is the flag as the server's help writes it, with dashes, such as "--max-model-len".
@@ -18,6 +18,8 @@ type ServerFlag struct {
 	Key string
 	// Secret is true for a flag whose value must not be printed.
 	Secret bool
+	// Yields is true for a flag that may be among the extra arguments; the program then does not set it.
+	Yields bool
 }
 
 // serverFlags are the flags of vLLM and of the simulator that the program sets, or has another way to set.
@@ -36,6 +38,8 @@ var serverFlags = []ServerFlag{
 	{Name: "--api-key", Key: "apiKey", Secret: true},
 	{Name: "--hf-token", Key: "huggingFaceToken", Secret: true},
 	{Name: "--disable-access-log-for-endpoints"},
+	{Name: "--max-num-batched-tokens", Yields: true},
+	{Name: "--mm-processor-cache-gb", Yields: true},
 	// The simulator's.
 	{Name: "--time-to-first-token"},
 	{Name: "--inter-token-latency"},
@@ -62,15 +66,15 @@ func FindServerFlag(arg string) (ServerFlag, bool) {
 // that both programs have, and its own.
 func serverArgs(a *VLLMArgs) []string {
 	args := []string{
-		"--model=" + a.Model.ID,
 		"--port=" + strconv.Itoa(a.Port),
 		"--max-model-len=" + strconv.Itoa(a.Model.MaxModelLen),
 		"--max-num-seqs=" + strconv.Itoa(a.Model.MaxNumSeqs),
 	}
 	if a.Engine == EngineSimulator {
-		args = append(args, simulatorArguments(a)...)
+		args = slices.Concat([]string{"--model=" + a.Model.ID}, args, simulatorArguments(a))
 	} else {
-		args = append(args, vllmArguments(a)...)
+		// vLLM deprecates --model: `vllm serve`, the entrypoint of its image, has the model as its first argument.
+		args = slices.Concat([]string{a.Model.ID}, args, vllmArguments(a))
 	}
 	return append(args, a.Model.ExtraArgs...)
 }
@@ -102,7 +106,21 @@ func vllmArguments(a *VLLMArgs) []string {
 	if a.GPU.PerReplica > 1 {
 		args = append(args, "--tensor-parallel-size="+strconv.Itoa(a.GPU.PerReplica))
 	}
+	if n := a.Model.MaxNumBatchedTokens; n > 0 && !a.Model.extra("--max-num-batched-tokens") {
+		args = append(args, "--max-num-batched-tokens="+strconv.Itoa(n))
+	}
+	if size := a.Model.ProcessorCacheGiB; size > 0 && !a.Model.extra("--mm-processor-cache-gb") {
+		args = append(args, "--mm-processor-cache-gb="+decimal(size))
+	}
 	return args
+}
+
+// extra reports whether a flag is among the extra arguments.
+func (m Model) extra(name string) bool {
+	return slices.ContainsFunc(m.ExtraArgs, func(arg string) bool {
+		flag, found := FindServerFlag(arg)
+		return found && flag.Name == name
+	})
 }
 
 // decimal formats a number without an exponent, which command lines do not accept.

@@ -4,13 +4,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestVLLMServerArgs(t *testing.T) {
 	t.Run("vLLM", func(t *testing.T) {
 		args := vllmArgs()
 		assert.Equal(t, []string{
-			"--model=google/gemma-3-1b-it", "--port=8000", "--max-model-len=8192", "--max-num-seqs=16",
+			"google/gemma-3-1b-it", "--port=8000", "--max-model-len=8192", "--max-num-seqs=16",
 			"--gpu-memory-utilization=0.9", "--dtype=auto", "--shutdown-timeout=45",
 			"--disable-access-log-for-endpoints=/health,/metrics,/ping",
 		}, serverArgs(args))
@@ -24,11 +25,23 @@ func TestVLLMServerArgs(t *testing.T) {
 		assert.Subset(t, got, []string{"--revision=dcc83ea", "--tensor-parallel-size=2"})
 		assert.Equal(t, "--enable-prefix-caching", got[len(got)-1])
 	})
+	t.Run("tokens in a forward pass and the cache of images", func(t *testing.T) {
+		args := vllmArgs()
+		args.Model.MaxNumBatchedTokens, args.Model.ProcessorCacheGiB = 4096, 0.5
+		assert.Subset(t, serverArgs(args), []string{"--max-num-batched-tokens=4096", "--mm-processor-cache-gb=0.5"})
+		args.Model.ExtraArgs = []string{"--max_num_batched_tokens", "8k", "--mm-processor-cache-gb=4"}
+		got := serverArgs(args)
+		assert.NotContains(t, got, "--max-num-batched-tokens=4096", "the extra argument wins")
+		assert.NotContains(t, got, "--mm-processor-cache-gb=0.5", "the extra argument wins")
+		assert.Equal(t, args.Model.ExtraArgs, got[len(got)-3:])
+		require.NoError(t, args.validate())
+	})
 	// The simulator exits on a flag it does not know.
 	t.Run("the simulator", func(t *testing.T) {
 		args := simulatorArgs()
 		args.Model.Revision = "dcc83ea"
 		args.GPU.PerReplica = 2
+		args.Model.MaxNumBatchedTokens, args.Model.ProcessorCacheGiB = 4096, 1
 		assert.Equal(t, []string{
 			"--model=google/gemma-3-1b-it", "--port=8000", "--max-model-len=8192", "--max-num-seqs=16",
 			"--time-to-first-token=110ms", "--inter-token-latency=15ms", "--time-factor-under-load=1.5",
@@ -42,8 +55,12 @@ func TestEveryFlagSetIsInTheTable(t *testing.T) {
 	many := vllmArgs()
 	many.Model.Revision = "main"
 	many.GPU.PerReplica = 2
+	many.Model.MaxNumBatchedTokens, many.Model.ProcessorCacheGiB = 4096, 1
 	for _, args := range []*VLLMArgs{many, simulatorArgs()} {
 		for _, arg := range serverArgs(args) {
+			if arg == args.Model.ID {
+				continue
+			}
 			_, found := FindServerFlag(arg)
 			assert.True(t, found, arg)
 		}

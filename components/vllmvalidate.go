@@ -82,11 +82,17 @@ func (m Model) validate() error {
 	if !(m.GPUMemoryUtilization > 0 && m.GPUMemoryUtilization <= 1) {
 		add("gpuMemoryUtilization %v not possible (above 0, at most 1)", m.GPUMemoryUtilization)
 	}
+	if m.MaxNumBatchedTokens < 0 {
+		add("maxNumBatchedTokens %d not possible (tokens, or 0 for vLLM's own number)", m.MaxNumBatchedTokens)
+	}
+	if m.ProcessorCacheGiB < 0 {
+		add("processorCacheGiB %v not possible (GiB, or 0 for vLLM's own size)", m.ProcessorCacheGiB)
+	}
 	if m.DType == "" {
 		add("dtype is empty (auto, or one of vLLM's types)")
 	}
 	for _, arg := range m.ExtraArgs {
-		if flag, found := FindServerFlag(arg); found {
+		if flag, found := FindServerFlag(arg); found && !flag.Yields {
 			// The name alone: the value may be a secret.
 			add("extra argument %s is a flag that the program sets: %s", flag.Name, insteadOf(flag))
 		}

@@ -199,6 +199,7 @@ func servedModel(c *config.Config) components.Model {
 	return components.Model{
 		ID: m.ID, Revision: m.Revision, MaxModelLen: m.MaxModelLen, MaxNumSeqs: m.MaxNumSeqs,
 		GPUMemoryUtilization: m.GPUMemoryUtilization, DType: m.DType, ExtraArgs: m.ExtraArgs,
+		MaxNumBatchedTokens: c.MaxNumBatchedTokens(), ProcessorCacheGiB: c.ProcessorCacheGiB(),
 	}
 }
 

@@ -35,6 +35,7 @@ func (c *Config) applyDefaults(given keySet) {
 	}
 	orDefault(given, "vllm.image", &c.VLLM.Image, choose(simulated, imageSimulator, imageVLLM))
 	orDefault(given, "vllm.modelCache", &c.VLLM.ModelCache, defaultModelCache(c.downloadGiB()))
+	orDefault(given, "vllm.memory", &c.VLLM.Memory, c.defaultMemory())
 
 	orDefault(given, "monitoring.signalInterval", &c.Monitoring.SignalInterval,
 		choose(c.ManagesMetrics(), components.ManagedMinInterval, 2*time.Second))

@@ -7,11 +7,14 @@ import (
 	"vllm-autoscaling/components"
 )
 
-// checkExtraArgs refuses flags that the program sets itself.
+// checkExtraArgs refuses flags that the program sets itself, and a second model.
 func checkExtraArgs(r *report, args []string) {
 	for i, arg := range args {
+		if i == 0 && !strings.HasPrefix(arg, "-") {
+			r.bad("model.extraArgs[0]", arg, "a flag first: an argument without one is a second model to the server", "put the flag before its value, or set model.id")
+		}
 		flag, owned := components.FindServerFlag(arg)
-		if !owned {
+		if !owned || flag.Yields {
 			continue
 		}
 		if flag.Secret {

@@ -31,7 +31,7 @@ var formats = map[string]format{
 	},
 	"labels": {allowed: "a label that a node can have", entry: labelDetail},
 	"model": {
-		pattern: `^([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+|/[^ ]+)$`, allowed: `"organisation/name" as on Hugging Face, or an absolute path in the image`,
+		pattern: `^([A-Za-z0-9_.][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+|/[^ ]+)$`, allowed: `"organisation/name" as on Hugging Face, or an absolute path in the image`,
 		detail: spaceDetail,
 	},
 	"image": {pattern: `^[^ ]*[:@][^ ]*$`, allowed: "an image with a version tag or a digest", detail: imageDetail},

@@ -36,12 +36,16 @@ var pins = map[string]pin{
 // firstVersion is the first release of vLLM that has every flag that the program sets: --shutdown-timeout came last.
 const firstVersion = "0.18.0"
 
-// vllmVersion finds the version of a vLLM image in its tag.
-var vllmVersion = regexp.MustCompile(`vllm-openai[^/]*:v?([0-9]+)\.([0-9]+)\.([0-9]+)`)
+// vllmImage splits a vLLM image into repository, version and suffix, which is the variant: -cu129, for example.
+var vllmImage = regexp.MustCompile(`^(.*vllm-openai[^/:@]*):v?([0-9]+\.[0-9]+\.[0-9]+)[^-@]*(-[^@]*)?`)
+
+// firstCUDA13 is the first release of vLLM whose plain tag is CUDA 13, which needs a newer driver of the nodes. Tags of CUDA 12 have a
+// suffix from then on (https://github.com/vllm-project/vllm/releases/tag/v0.20.0).
+const firstCUDA13 = "0.20.0"
 
 // checkVersion refuses images of vLLM that are too old for the model or for the flags that the program sets.
 func checkVersion(r *report, image, modelID string) {
-	found := vllmVersion.FindStringSubmatch(image)
+	found := vllmImage.FindStringSubmatch(image)
 	if found == nil || r.anyRefused("model.id") {
 		return
 	}
@@ -49,10 +53,24 @@ func checkVersion(r *report, image, modelID string) {
 	if model, known := models.Find(modelID); known && older(model.MinVLLM, needs) {
 		needs, why = model.MinVLLM, modelID
 	}
-	if version := strings.Join(found[1:], "."); older(needs, version) {
+	if version := found[2]; older(needs, version) {
+		newer := newerImage(found[1], version, found[3], needs)
 		r.badWith("vllm.image", image, fmt.Sprintf("vLLM %s or newer, which knows %s; this one is %s", needs, why, version),
-			[]way{{"vllm.image vllm/vllm-openai:v" + needs, []change{{"vllm.image": "vllm/vllm-openai:v" + needs}}}})
+			[]way{{"vllm.image " + newer, []change{{"vllm.image": newer}}}})
 	}
+}
+
+// newerImage returns the image to propose in place of an old one: at least the pinned version, in the same variant, so that the
+// drivers of the nodes still suit.
+func newerImage(repository, version, suffix, needs string) string {
+	pinned := vllmImage.FindStringSubmatch(imageVLLM)
+	if suffix == "" && older(firstCUDA13, version) {
+		suffix = pinned[3]
+	}
+	if older(pinned[2], needs) {
+		needs = pinned[2]
+	}
+	return repository + ":v" + needs + suffix
 }
 
 // older reports whether version b is older than version a, both of three numbers.

@@ -59,6 +59,9 @@ func (c *Config) validateNodeRoom(r *report) {
 		{"vllm.cpu", c.VLLM.CPU, cpus, most.CPUs, likely.CPUs, float64(machine.CPUs), "", "", "CPUs"},
 		{"vllm.memory", c.VLLM.Memory, memoryGiB, most.MemoryGiB, likely.MemoryGiB, machine.MemoryGiB, " GiB", "Gi", "memory"},
 	} {
+		if !r.given.has(check.key) && c.GPU.PerReplica > machine.GPUs {
+			continue // The default follows from the number of GPUs, which is refused already.
+		}
 		// The request that fits next to the other pods, for as many replicas as the GPUs allow.
 		fits := math.Max(1, math.Floor(check.likely/replicas))
 		switch {

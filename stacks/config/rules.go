@@ -27,6 +27,7 @@ func (c *Config) check(r *report) {
 	checkNamespaces(r, c.Namespaces)
 	checkModel(r, c.Model)
 	checkModelSize(r, c.Model)
+	c.checkBatchedTokens(r)
 	c.checkFit(r)
 	c.checkSecrets(r)
 	checkVLLM(r, c.VLLM)

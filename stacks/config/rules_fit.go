@@ -5,7 +5,6 @@ import (
 	"math"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"vllm-autoscaling/providers/accelerators"
@@ -111,16 +110,6 @@ func (c *Config) usableGiB() float64 {
 		}
 	}
 	return usable
-}
-
-// batchedTokens returns how many tokens vLLM puts into one forward pass.
-func (c *Config) batchedTokens() int {
-	if n, err := strconv.Atoi(serverFlags(c.Model.ExtraArgs)["--max-num-batched-tokens"]); err == nil && n > 0 {
-		return n
-	}
-	large := c.usableGiB() >= sizing.LargeGPUGiB && (!c.createsGPUPool() || !strings.Contains(c.NodePools.GPU.Accelerator, "a100"))
-	// A batch has at least one token of each running request.
-	return max(choose(large, sizing.BatchedTokensLarge, sizing.BatchedTokens), c.Model.MaxNumSeqs)
 }
 
 // fit returns the inputs of the sizing rule for a replica, and whether all of them are known.

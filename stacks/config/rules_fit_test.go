@@ -74,11 +74,40 @@ func TestRulesOfFit(t *testing.T) {
 		},
 		"old image of vLLM": {
 			CloudLocal, nvidia(keys{"vllm.image": "vllm/vllm-openai:v0.17.1"}), nvidia(keys{"vllm.image": "mirror/vllm-openai:v0.18.0-cu129"}),
-			"vllm.image", []string{"0.18.0 or newer", "this one is 0.17.1"},
+			"vllm.image", []string{"0.18.0 or newer", "this one is 0.17.1", "vllm.image vllm/vllm-openai:v0.20.0-cu129"},
 		},
 		"image older than the model": {
 			CloudLocal, nvidia(keys{"model.id": "google/gemma-4-12B-it"}), nvidia(keys{"model.id": "google/gemma-4-12B-it", "vllm.image": "vllm/vllm-openai:v0.24.0"}),
-			"vllm.image", []string{"0.24.0 or newer", "google/gemma-4-12B-it"},
+			"vllm.image", []string{"0.24.0 or newer", "google/gemma-4-12B-it", "vllm.image vllm/vllm-openai:v0.24.0-cu129"},
+		},
+		"batch smaller than a video of Gemma 4": {
+			CloudGKE, onCloud(CloudGKE, keys{"model.id": "google/gemma-4-E2B-it", "model.extraArgs": []any{"--enforce-eager", "--max-num-batched-tokens=2048"}}),
+			onCloud(CloudGKE, keys{"model.id": "google/gemma-4-E2B-it", "model.extraArgs": []any{"--max-num-batched-tokens", "2.5k"}}),
+			"model.extraArgs[1]", []string{"2496, the longest image or video", "raise it to 4096"},
+		},
+		"batch smaller than an image of Gemma 3": {
+			CloudGKE, onCloud(CloudGKE, keys{"model.id": "google/gemma-3-4b-it", "model.extraArgs": []any{"--max_num_batched_tokens", "255"}}),
+			onCloud(CloudGKE, keys{"model.id": "google/gemma-3-4b-it", "model.extraArgs": []any{"--max-num-batched-tokens=255", "--language-model-only"}}),
+			"model.extraArgs[0]", []string{"256, the longest image"},
+		},
+		"batch smaller than the running requests": {
+			CloudGKE, onCloud(CloudGKE, keys{"model.maxNumSeqs": 64, "model.extraArgs": []any{"--max-num-batched-tokens=32"}}),
+			onCloud(CloudGKE, keys{"model.maxNumSeqs": 32, "model.extraArgs": []any{"--max-num-batched-tokens=32"}}),
+			"model.extraArgs[0]", []string{"model.maxNumSeqs (64)"},
+		},
+		"batch smaller than a whole prompt": {
+			CloudGKE, onCloud(CloudGKE, keys{"model.extraArgs": []any{"--no-enable-chunked-prefill", "--max-num-batched-tokens=4K"}}),
+			onCloud(CloudGKE, keys{"model.extraArgs": []any{"--no-enable-chunked-prefill", "--max-num-batched-tokens=8K"}}),
+			"model.extraArgs[1]", []string{"model.maxModelLen (8192)", "raise it to 8192"},
+		},
+		"batch without a number": {
+			CloudGKE, onCloud(CloudGKE, keys{"model.extraArgs": []any{"--max-num-batched-tokens=many"}}),
+			onCloud(CloudGKE, keys{"model.extraArgs": []any{"--max-num-batched-tokens=8192"}}),
+			"model.extraArgs[0]", []string{"a number of tokens"},
+		},
+		"a second model": {
+			CloudLocal, nvidia(keys{"model.extraArgs": []any{"google/gemma-3-4b-it"}}), nvidia(keys{"model.extraArgs": []any{"--quantization", "fp8"}}),
+			"model.extraArgs[0]", []string{"a second model", "model.id"},
 		},
 		"more CPUs than the machine has": {
 			CloudGKE, onCloud(CloudGKE, keys{"vllm.cpu": 4}), onCloud(CloudGKE, keys{"vllm.cpu": 3}),

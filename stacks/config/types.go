@@ -129,8 +129,9 @@ type VLLM struct {
 	Port int `key:"port" min:"1024" max:"65535" default:"8000" hint:"the server runs without privileges; 8000 is usual"`
 	// CPU is what a replica requests.
 	CPU Quantity `key:"cpu" default:"2"`
-	// Memory is what a replica requests, and its limit.
-	Memory Quantity `key:"memory" example:"12Gi" default:"10Gi"`
+	// Memory is what a replica requests, and its limit. The default is 10Gi, 2Gi more for a model that reads
+	// images, and 4Gi more for each further GPU of a replica.
+	Memory Quantity `key:"memory" example:"12Gi"`
 	// Shm is the size of /dev/shm: less than vllm.memory, which it counts against.
 	Shm Quantity `key:"shm" example:"1Gi" default:"2Gi"`
 	// ModelCache is the most that downloaded weights may take on the node; no less than the files of a

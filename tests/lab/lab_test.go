@@ -168,7 +168,9 @@ func TestLab(t *testing.T) {
 	t.Cleanup(func() { assert.NoError(t, l.Stop()) })
 
 	t.Run("a pod without a program becomes ready", func(t *testing.T) {
-		deploy(t, l, deployment("anything", "example.invalid/anything:v1", 0))
+		anything := deployment("anything", "example.invalid/anything:v1", 0)
+		anything.Spec.Template.Spec.Containers[0].Command = []string{"/anything"}
+		deploy(t, l, anything)
 		waitReady(t, l, "anything")
 	})
 

@@ -26,6 +26,9 @@ type Model struct {
 	Window int
 	// Multimodal is true for a model that reads images too: vLLM reserves memory for them.
 	Multimodal bool
+	// MinBatchedTokens is the least --max-num-batched-tokens with which vLLM starts: the tokens of the longest image or video, which
+	// it does not split over forward passes. 0 for a model without one.
+	MinBatchedTokens int
 	// Gated is true if a download from Hugging Face requires an account that accepted the licence.
 	Gated bool
 	// NoFloat16 is true if vLLM refuses to run it in float16, because its activations exceed the range.
@@ -53,6 +56,14 @@ const (
 	firstWithGemma4Unified = "0.24.0"
 )
 
+// The tokens of the longest item of each family: an image of Gemma 3 (github.com/decoderesearch/interp-engine/pull/2), and a video of
+// Gemma 4 of 32 frames with 78 tokens each (github.com/vllm-project/vllm/pull/43051). vLLM 0.20 does not split the items of either
+// family, whatever the size of the model.
+const (
+	gemma3Item = 256
+	gemma4Item = 2496
+)
+
 // catalogue lists the models. The numbers of layers, heads and widths are those of Google's own definitions
 // (github.com/google-deepmind/gemma: gemma/gm/nn/_gemma.py and gemma/gm/nn/gemma4/_gemma4.py), which
 // agree with the config.json files on Hugging Face. Layers that share the KV cache of another one (the
@@ -75,43 +86,43 @@ var catalogue = []Model{
 	},
 	{
 		IDs: []string{"google/gemma-3-4b-it", "google/gemma-3-4b-pt"}, Parameters: 4.3, ContextLength: 131072, HiddenSize: 2560, Heads: 8,
-		Full: Layers{5, 4, 256}, Sliding: Layers{29, 4, 256}, Window: 1024, Multimodal: true,
+		Full: Layers{5, 4, 256}, Sliding: Layers{29, 4, 256}, Window: 1024, Multimodal: true, MinBatchedTokens: gemma3Item,
 		Gated: true, NoFloat16: true, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma3,
 	},
 	{
 		IDs: []string{"google/gemma-3-12b-it", "google/gemma-3-12b-pt"}, Parameters: 12.19, ContextLength: 131072, HiddenSize: 3840, Heads: 16,
-		Full: Layers{8, 8, 256}, Sliding: Layers{40, 8, 256}, Window: 1024, Multimodal: true,
+		Full: Layers{8, 8, 256}, Sliding: Layers{40, 8, 256}, Window: 1024, Multimodal: true, MinBatchedTokens: gemma3Item,
 		Gated: true, NoFloat16: true, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma3,
 	},
 	{
 		IDs: []string{"google/gemma-3-27b-it", "google/gemma-3-27b-pt"}, Parameters: 27.43, ContextLength: 131072, HiddenSize: 5376, Heads: 32,
-		Full: Layers{10, 16, 128}, Sliding: Layers{52, 16, 128}, Window: 1024, Multimodal: true,
+		Full: Layers{10, 16, 128}, Sliding: Layers{52, 16, 128}, Window: 1024, Multimodal: true, MinBatchedTokens: gemma3Item,
 		Gated: true, NoFloat16: true, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma3,
 	},
 	{
 		IDs: []string{"google/gemma-4-E2B-it"}, Parameters: 5.15, ContextLength: 131072, HiddenSize: 1536, Heads: 8,
-		Full: Layers{3, 1, 512}, Sliding: Layers{12, 1, 256}, Window: 512, Multimodal: true,
+		Full: Layers{3, 1, 512}, Sliding: Layers{12, 1, 256}, Window: 512, Multimodal: true, MinBatchedTokens: gemma4Item,
 		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4,
 	},
 	{
 		IDs: []string{"google/gemma-4-E4B-it"}, Parameters: 8.05, ContextLength: 131072, HiddenSize: 2560, Heads: 8,
-		Full: Layers{4, 2, 512}, Sliding: Layers{20, 2, 256}, Window: 512, Multimodal: true,
+		Full: Layers{4, 2, 512}, Sliding: Layers{20, 2, 256}, Window: 512, Multimodal: true, MinBatchedTokens: gemma4Item,
 		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4,
 	},
 	{
 		// No source gives its window; this is the window of the other two medium models.
 		IDs: []string{"google/gemma-4-12B-it"}, Parameters: 11.95, ContextLength: 262144, HiddenSize: 3840, Heads: 16,
-		Full: Layers{8, 1, 512}, Sliding: Layers{40, 8, 256}, Window: 1024, Multimodal: true,
+		Full: Layers{8, 1, 512}, Sliding: Layers{40, 8, 256}, Window: 1024, Multimodal: true, MinBatchedTokens: gemma4Item,
 		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4Unified,
 	},
 	{
 		IDs: []string{"google/gemma-4-26B-A4B-it"}, Parameters: 25.8, ContextLength: 262144, HiddenSize: 2816, Heads: 16,
-		Full: Layers{5, 2, 512}, Sliding: Layers{25, 8, 256}, Window: 1024, Multimodal: true,
+		Full: Layers{5, 2, 512}, Sliding: Layers{25, 8, 256}, Window: 1024, Multimodal: true, MinBatchedTokens: gemma4Item,
 		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4,
 	},
 	{
 		IDs: []string{"google/gemma-4-31B-it"}, Parameters: 31.3, ContextLength: 262144, HiddenSize: 5376, Heads: 32,
-		Full: Layers{10, 4, 512}, Sliding: Layers{50, 16, 256}, Window: 1024, Multimodal: true,
+		Full: Layers{10, 4, 512}, Sliding: Layers{50, 16, 256}, Window: 1024, Multimodal: true, MinBatchedTokens: gemma4Item,
 		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4,
 	},
 }

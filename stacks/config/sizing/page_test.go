@@ -50,13 +50,12 @@ func TestSizingPageExample(t *testing.T) {
 	}
 	a100 := Compute(footprint(t, "google/gemma-4-26B-A4B-it"), server(t, "nvidia-a100-80gb",
 		func(s *Server) { s.MaxModelLen, s.MaxNumSeqs, s.Eager = 131072, 256, true }))
-	f := footprint(t, "google/gemma-4-31B-it")
-	everyLayer := float64(f.full.Count)*f.perToken(f.full, 1) + float64(f.sliding.Count)*f.perToken(f.sliding, 1)
+	before, after := loggedTokens(footprint(t, "google/gemma-4-31B-it"), 50e9, 262144)
 	for _, shown := range []string{
 		fmt.Sprintf("| %.2f GiB |", Compute(footprint(t, "google/gemma-3-1b-it"), server(t, "nvidia-l4", nil)).Weights),
 		fmt.Sprintf("| %.2f GiB |", Compute(footprint(t, "google/gemma-3-27b-it"), server(t, "nvidia-l4", func(s *Server) { s.GPUs = 4 })).Weights),
 		fmt.Sprintf("| %.1f GiB, %.1f GiB |", a100.Weights, a100.Cache),
-		fmt.Sprintf("| %s; %s |", thousands(50e9/everyLayer/500*500), thousands(50e9/f.sequence(262144, BatchedTokens, 1)*262144)),
+		fmt.Sprintf("| %s; %s |", thousands(before), thousands(after)),
 	} {
 		assert.Contains(t, string(content), shown)
 	}
@@ -103,10 +102,8 @@ func cell(model models.Model, a accelerators.Accelerator) string {
 		return "no"
 	}
 	for gpus := 1; gpus <= 8 && model.Heads%gpus == 0; gpus *= 2 {
-		s := Server{GPUGiB: a.UsableGiB, GPUs: gpus, Utilization: 0.9, MaxModelLen: 8192, MaxNumSeqs: 16, BatchedTokens: BatchedTokens}
-		if a.UsableGiB >= LargeGPUGiB && !strings.Contains(a.Name, "a100") {
-			s.BatchedTokens = BatchedTokensLarge
-		}
+		s := serverFor(model, a)
+		s.GPUs = gpus
 		fit := Compute(Of(model, 2, 2), s)
 		if !fit.Starts() {
 			continue

@@ -38,14 +38,6 @@ const (
 	TypicalShare = 0.5
 )
 
-// The number of tokens that vLLM's server puts into one forward pass unless told otherwise: more on
-// GPUs of 70 GiB and above, except for the A100 (vllm/engine/arg_utils.py, get_batch_defaults).
-const (
-	BatchedTokens      = 2048
-	BatchedTokensLarge = 8192
-	LargeGPUGiB        = 70
-)
-
 // Footprint is the memory that a model takes of the GPUs of a replica.
 type Footprint struct {
 	weightsGiB float64 // All weights, before loadFactor.

@@ -17,20 +17,11 @@ func TestSimulatorArgs(t *testing.T) {
 		want        string
 		port        int
 	}{
-		{
-			name: "arguments of the server's Deployment",
-			given: "--model=google/gemma-3-1b-it --port=8000 --max-num-seqs=16 --max-model-len=8192 --gpu-memory-utilization=0.90 --dtype=auto " +
-				"--shutdown-timeout=45 --disable-access-log-for-endpoints=/health,/metrics --revision=abc --tensor-parallel-size=1 --download-dir=/models",
-			want: "--model=google/gemma-3-1b-it --max-num-seqs=16 --max-model-len=8192" + always, port: 8000,
-		},
-		{
-			name:  "values as words of their own, underscores, switches",
-			given: "--model google/gemma-3-1b-it --gpu_memory_utilization 0.9 --max-num-seqs 4 --trust-remote-code --enforce-eager --port 9001 --seed -5",
-			want:  "--model google/gemma-3-1b-it --max-num-seqs 4 --enforce-eager --seed -5" + always, port: 9001,
-		},
-		{name: "vllm serve", given: "vllm serve google/gemma-3-4b-it --max-num-seqs 8", want: "--max-num-seqs 8 --model google/gemma-3-4b-it" + always, port: 8000},
-		{name: "the API server's module", given: "python3 -m vllm.entrypoints.openai.api_server --model m", want: "--model m" + always, port: 8000},
 		{name: "the simulator's file", given: "/app/llm-d-inference-sim --model m", want: "--model m" + always, port: 8000},
+		{
+			name: "values as words of their own, switches", given: "--model m --max-num-seqs 4 --enforce-eager --port 9001 --seed -5",
+			want: "--model m --max-num-seqs 4 --enforce-eager --seed -5" + always, port: 9001,
+		},
 		{name: "a list", given: "--served-model-name a b --model m", want: "--served-model-name a b --model m" + always, port: 8000},
 		{
 			name: "the lab's latency", given: "--model m", port: 8000,
@@ -55,10 +46,10 @@ func TestSimulatorArgs(t *testing.T) {
 
 func TestSimulatorArgsRefuses(t *testing.T) {
 	tests := []struct{ given, want string }{
-		{"--model m --max-num-sequences=16", `flag "--max-num-sequences" is not known to vLLM`},
+		{"--model m --max-num-sequences=16", `flag "--max-num-sequences" is not known to llm-d-inference-sim`},
+		{"--model m --gpu-memory-utilization=0.9", `flag "--gpu-memory-utilization" is not known to llm-d-inference-sim`},
 		{"--max-num-seqs=16", "no model"},
-		{"--model m other", "given twice"},
-		{"vllm serve one two", "only the model"},
+		{"--model m other", "without a flag"},
 		{"--model m --port=http", `"http" is not a port number`},
 		{"--model m --port", "needs a value"},
 	}
@@ -70,10 +61,20 @@ func TestSimulatorArgsRefuses(t *testing.T) {
 	}
 }
 
-func TestFlagTablesDoNotContradict(t *testing.T) {
-	for name := range vllmOnlyFlags {
-		assert.NotContains(t, simulatorFlags, name, "passed on or dropped?")
+func TestVLLMToSimulator(t *testing.T) {
+	for given, want := range map[string]string{
+		"google/gemma-3-1b-it --port=8000 --max-num-seqs=16 --max-model-len=8K --gpu-memory-utilization=0.90 --dtype=auto --shutdown-timeout=45 " +
+			"--revision=abc --tensor-parallel-size=1 --download-dir=/models": "--model google/gemma-3-1b-it --max-model-len=8192 --max-num-seqs=16 --port=8000",
+		"m --enforce_eager --no-enable-prefix-caching --max-model-len auto --served-model-name a b --seed -5": "--model m --no-enable-prefix-caching --enforce-eager --seed=-5 --served-model-name a b",
+		"m --no-enable-request-id-headers": "--model m",
+	} {
+		parsed, err := parseVLLM(strings.Fields(given))
+		require.NoError(t, err)
+		assert.Equal(t, want, strings.Join(vllmToSimulator(parsed), " "), given)
 	}
+}
+
+func TestOperatorFlagsDoNotContradict(t *testing.T) {
 	for name := range operatorReplaced {
 		assert.False(t, operatorFlags[name], "%s: passed on or replaced?", name)
 	}

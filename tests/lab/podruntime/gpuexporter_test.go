@@ -138,6 +138,7 @@ func TestGPUExporterFollowsTheServers(t *testing.T) {
 	server := serverPod("server", "--model=m")
 	server.Spec.Containers[0].Resources.Limits = gpuPod("x", 1, 0).Spec.Containers[1].Resources.Limits
 	exporter := serverPod("exporter")
+	exporter.Spec.Containers[0].Resources = corev1.ResourceRequirements{}
 	exporter.Spec.Containers[0].Image = "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3"
 	exporter.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "DCGM_EXPORTER_INTERVAL", Value: "20"}}
 	r, client, _ := startRuntime(t, nil, node, server, exporter)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -117,7 +118,8 @@ func serverPod(name string, args ...string) *corev1.Pod {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "vllm", Name: name, UID: types.UID(name + "-uid")},
 		Spec: corev1.PodSpec{NodeName: "gpu-1", Containers: []corev1.Container{{
 			Name: "server", Image: "vllm/vllm-openai:v0.20.0", Args: args,
-			Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8000}},
+			Ports:     []corev1.ContainerPort{{Name: "http", ContainerPort: 8000}},
+			Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{gpuResource: resource.MustParse("1")}},
 		}}},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.244.0.7"},
 	}

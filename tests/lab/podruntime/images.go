@@ -33,8 +33,7 @@ var images = []struct {
 	repository string
 	program    Program
 }{
-	{"vllm/vllm-openai", Simulator},
-	{"vllm-openai", Simulator},
+	{vllmImage, Simulator},
 	{"llm-d-inference-sim", Simulator},
 	{"prometheus-operator", Operator},
 	{"prometheus-adapter", Adapter},
@@ -53,13 +52,18 @@ func programFor(pod *corev1.Pod, container *corev1.Container) Program {
 	if container.Name == "prometheus" && pod.Labels["app.kubernetes.io/managed-by"] == "prometheus-operator" {
 		return Prometheus
 	}
-	name := repository(container.Image)
 	for _, known := range images {
-		if name == known.repository || strings.HasSuffix(name, "/"+known.repository) {
+		if isRepository(container.Image, known.repository) {
 			return known.program
 		}
 	}
 	return ""
+}
+
+// isRepository reports whether an image is of a repository, which is the last parts of its name.
+func isRepository(image, name string) bool {
+	full := repository(image)
+	return full == name || strings.HasSuffix(full, "/"+name)
 }
 
 // repository returns an image's name without its tag and digest.

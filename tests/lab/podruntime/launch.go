@@ -35,6 +35,15 @@ type launch struct {
 	inProcess func(ctx context.Context) error
 	// stopTimeout is how long the program may take to end; zero means 5 s.
 	stopTimeout time.Duration
+	// exit is set where the program that the lab's one stands in for would end at once.
+	exit *programExit
+}
+
+// programExit is how a program ends that does not start to serve.
+type programExit struct {
+	name   string
+	code   int
+	output string
 }
 
 // endpoint is a port on 127.0.0.1.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +35,7 @@ func TestServerPodRunsDiesAndEnds(t *testing.T) {
 	assert.Contains(t, log.String(), "vllm/a: llm-d-inference-sim serves\n")
 	code, body := get(t, r.PodURL("vllm", "a", 8000)+"/args")
 	assert.Equal(t, 200, code)
-	assert.Contains(t, body, `"--model=m","--max-num-seqs=16"`)
+	assert.Contains(t, body, `"--model","m","--max-num-seqs=16"`)
 	assert.NotContains(t, body, "dtype")
 	_, body = get(t, r.PodURL("vllm", "a", 8000)+"/environment")
 	assert.Contains(t, body, `"POD_NAME=a"`)
@@ -85,13 +87,56 @@ func TestPodThatCannotStartSaysWhy(t *testing.T) {
 		}
 		event := events.Items[0]
 		assert.Equal(t, "Warning", event.Type)
-		assert.Equal(t, "Failed", event.Reason)
-		assert.Contains(t, event.Message, `flag "--max-num-sequences" is not known to vLLM`)
+		assert.Equal(t, "BackOff", event.Reason)
+		assert.Contains(t, event.Message, "vllm: error: unrecognized arguments: --max-num-sequences=16")
 		assert.Equal(t, types.UID("a-uid"), event.InvolvedObject.UID)
 		return ""
 	})
 	assert.Contains(t, log.String(), "--max-num-sequences")
 	assert.Empty(t, annotation(t, client, "a"))
+}
+
+// TestVLLMThatEndsHasALog checks that a pod whose vLLM refuses its configuration is never ready, and has vLLM's words in its log.
+func TestVLLMThatEndsHasALog(t *testing.T) {
+	r, client, _ := startRuntime(t, nil, serverPod("a", "google/gemma-4-E2B-it", "--max-num-seqs=16"))
+	const want = "max_tokens_per_mm_item (2496) is larger than max_num_batched_tokens (2048)"
+	eventually(t, func() string {
+		if f := r.Failures(); len(f) != 1 || !strings.Contains(f[0].String(), want) {
+			return fmt.Sprint(f)
+		}
+		return ""
+	})
+	logs, err := filepath.Glob(filepath.Join(r.config.Dir, "pods", "*", "server.log"))
+	require.NoError(t, err)
+	require.Len(t, logs, 1)
+	content, err := os.ReadFile(logs[0])
+	require.NoError(t, err)
+	assert.Contains(t, string(content), want)
+	assert.Empty(t, annotation(t, client, "a"))
+}
+
+// TestContainerWithoutCommand checks that a pod is never ready if one of its containers cannot be started, whether or not the lab runs a
+// program for it.
+func TestContainerWithoutCommand(t *testing.T) {
+	adapter := serverPod("adapter", "--secure-port=10250")
+	adapter.Spec.Containers[0].Image = "gcr.io/gke-release/custom-metrics-stackdriver-adapter:v0.16.9-gke.0"
+	other := serverPod("other")
+	other.Spec.Containers[0].Image = "example.invalid/anything:v1"
+	r, client, _ := startRuntime(t, nil, adapter, other)
+	eventually(t, func() string {
+		f := fmt.Sprint(r.Failures())
+		if !strings.Contains(f, "pod vllm/adapter: container \"server\": RunContainerError") ||
+			!strings.Contains(f, "pod vllm/other: container \"server\": CreateContainerError: no command specified") {
+			return f
+		}
+		return ""
+	})
+	assert.Empty(t, annotation(t, client, "adapter"))
+	assert.Empty(t, annotation(t, client, "other"))
+	events, err := client.CoreV1().Events("vllm").List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.NotEmpty(t, events.Items)
+	assert.Equal(t, "Failed", events.Items[0].Reason)
 }
 
 func TestFailuresEndWithTheirCause(t *testing.T) {

@@ -1,9 +1,12 @@
 package podruntime
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -90,76 +93,8 @@ var simulatorFlags = map[string]flagKind{
 	"zmq-endpoint":                             takesValue,
 }
 
-// vllmOnlyFlags are flags of `vllm serve` without a meaning for the simulator, which are dropped. A flag on neither list is
-// an error, so that a misspelled argument of the Deployment is found here.
-var vllmOnlyFlags = map[string]flagKind{
-	"allowed-origins":                  takesValue,
-	"api-key":                          takesValue,
-	"api-server-count":                 takesValue,
-	"async-scheduling":                 isSwitch,
-	"chat-template":                    takesValue,
-	"code-revision":                    takesValue,
-	"compilation-config":               takesValue,
-	"cpu-offload-gb":                   takesValue,
-	"disable-access-log-for-endpoints": takesValue,
-	"disable-log-requests":             isSwitch,
-	"disable-log-stats":                isSwitch,
-	"disable-uvicorn-access-log":       isSwitch,
-	"distributed-executor-backend":     takesValue,
-	"download-dir":                     takesValue,
-	"dtype":                            takesValue,
-	"enable-auto-tool-choice":          isSwitch,
-	"enable-chunked-prefill":           isSwitch,
-	"enable-lora":                      isSwitch,
-	"enable-log-requests":              isSwitch,
-	"generation-config":                takesValue,
-	"gpu-memory-utilization":           takesValue,
-	"guided-decoding-backend":          takesValue,
-	"hf-config-path":                   takesValue,
-	"hf-overrides":                     takesValue,
-	"hf-token":                         takesValue,
-	"host":                             takesValue,
-	"kv-cache-dtype":                   takesValue,
-	"kv-cache-memory-bytes":            takesValue,
-	"kv-events-config":                 takesValue,
-	"kv-transfer-config":               takesValue,
-	"limit-mm-per-prompt":              takesValue,
-	"load-format":                      takesValue,
-	"max-log-len":                      takesValue,
-	"max-lora-rank":                    takesValue,
-	"max-num-batched-tokens":           takesValue,
-	"max-seq-len-to-capture":           takesValue,
-	"model-loader-extra-config":        takesValue,
-	"no-async-scheduling":              isSwitch,
-	"no-enable-chunked-prefill":        isSwitch,
-	"no-enable-log-requests":           isSwitch,
-	"no-enable-lora":                   isSwitch,
-	"override-generation-config":       takesValue,
-	"performance-mode":                 takesValue,
-	"pipeline-parallel-size":           takesValue,
-	"quantization":                     takesValue,
-	"reasoning-parser":                 takesValue,
-	"response-role":                    takesValue,
-	"revision":                         takesValue,
-	"root-path":                        takesValue,
-	"runner":                           takesValue,
-	"safetensors-load-strategy":        takesValue,
-	"scheduling-policy":                takesValue,
-	"show-hidden-metrics-for-version":  takesValue,
-	"shutdown-timeout":                 takesValue,
-	"skip-tokenizer-init":              isSwitch,
-	"speculative-config":               takesValue,
-	"swap-space":                       takesValue,
-	"tensor-parallel-size":             takesValue,
-	"tokenizer":                        takesValue,
-	"tokenizer-mode":                   takesValue,
-	"tokenizer-revision":               takesValue,
-	"tool-call-parser":                 takesValue,
-	"trust-remote-code":                isSwitch,
-	"tp":                               takesValue,
-	"pp":                               takesValue,
-	"uvicorn-log-level":                takesValue,
-}
+// vllmDefaultModel is what vLLM serves unless told otherwise.
+const vllmDefaultModel = "Qwen/Qwen3-0.6B"
 
 // defaultModelPort is the port of vLLM and the simulator without --port.
 const defaultModelPort = 8000
@@ -187,26 +122,44 @@ func (l Latency) withDefaults() Latency {
 	return l
 }
 
-// simulatorArgs translates a model server's command line for the simulator, which listens on localPort and has that latency
-// unless the command line sets it. containerPort is the port in the command line, which the pod's Service and monitor use.
-func simulatorArgs(words []string, localPort int, latency Latency) (args []string, containerPort int, err error) {
-	known := map[string]flagKind{}
-	for _, table := range []map[string]flagKind{vllmOnlyFlags, simulatorFlags} {
-		for name, kind := range table {
-			known[name] = kind
+// vllmToSimulator returns the arguments of vLLM that the simulator has too.
+func vllmToSimulator(parsed vllmArgs) []string {
+	words := []string{"--model", parsed.model}
+	for _, name := range slices.Sorted(maps.Keys(parsed.flags)) {
+		value := parsed.flags[name]
+		kind, known := simulatorFlags[name]
+		switch {
+		case !known || name == "model":
+		case name == "max-model-len":
+			if length := parsed.int(name, 0); length > 0 {
+				words = append(words, fmt.Sprintf("--%s=%d", name, length))
+			}
+		case kind == isSwitch && value == "true":
+			words = append(words, "--"+name)
+		case kind == isSwitch:
+			if _, known := simulatorFlags["no-"+name]; known {
+				words = append(words, "--no-"+name)
+			}
+		case kind == takesList:
+			words = append(words, append([]string{"--" + name}, strings.Fields(value)...)...)
+		default:
+			words = append(words, "--"+name+"="+value)
 		}
 	}
-	flags, positional, err := parseFlags(modelServerArgs(words), known)
+	return words
+}
+
+// simulatorArgs adapts the simulator's arguments to this machine, where it listens on localPort and has that latency
+// unless the command line sets it. containerPort is the port in the command line, which the pod's Service and monitor use.
+func simulatorArgs(words []string, localPort int, latency Latency) (args []string, containerPort int, err error) {
+	flags, positional, err := parseFlags(modelServerArgs(words), simulatorFlags)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w to vLLM: remove it, or add it to the lab's list of vLLM's flags", err)
+		return nil, 0, fmt.Errorf("%w to llm-d-inference-sim", err)
 	}
 	containerPort = defaultModelPort
 	given := map[string]bool{}
 	for _, flag := range flags {
 		given[flag.name] = true
-		if _, ok := simulatorFlags[flag.name]; !ok {
-			continue
-		}
 		if flag.name == "port" {
 			if containerPort, err = strconv.Atoi(flag.values[0]); err != nil || containerPort < 1 || containerPort > 65535 {
 				return nil, 0, fmt.Errorf("--port %q is not a port number", flag.values[0])
@@ -216,12 +169,8 @@ func simulatorArgs(words []string, localPort int, latency Latency) (args []strin
 		args = append(args, flag.words()...)
 	}
 	switch {
-	case len(positional) > 1:
-		return nil, 0, fmt.Errorf("arguments %q: only the model may be given without a flag", positional)
-	case len(positional) == 1 && given["model"]:
-		return nil, 0, fmt.Errorf("the model is given twice: %q and --model", positional[0])
-	case len(positional) == 1:
-		args = append(args, "--model", positional[0])
+	case len(positional) > 0:
+		return nil, 0, fmt.Errorf("arguments %q without a flag", positional)
 	case !given["model"]:
 		return nil, 0, fmt.Errorf("no model: give --model")
 	}
@@ -268,6 +217,18 @@ func (l *launcher) simulator() (*launch, error) {
 	if err != nil {
 		return nil, err
 	}
+	if isRepository(l.container.Image, vllmImage) {
+		words = vllmWords(words[:len(l.container.Command)], words[len(l.container.Command):])
+		if err := checkVLLM(words, l.vllmGPU()); err != nil {
+			return &launch{program: Simulator, exit: vllmExit(err)}, nil
+		}
+		parsed, err := parseVLLM(words)
+		if err != nil {
+			return nil, err
+		}
+		parsed.model = cmp.Or(parsed.model, parsed.flags["model"], vllmDefaultModel)
+		words = vllmToSimulator(parsed)
+	}
 	args, containerPort, err := simulatorArgs(words, port, l.runtime.config.Latency)
 	if err != nil {
 		return nil, err
@@ -286,4 +247,16 @@ func (l *launcher) simulator() (*launch, error) {
 		// The simulator completes running requests before it ends.
 		stopTimeout: l.runtime.config.DrainTimeout,
 	}, nil
+}
+
+// vllmGPU returns the GPUs of the container.
+func (l *launcher) vllmGPU() vllmGPU {
+	gpu := vllmGPU{name: defaultGPUModel}
+	if limit, ok := l.container.Resources.Limits[gpuResource]; ok {
+		gpu.count = int(limit.Value())
+	}
+	if node, err := l.runtime.nodes.Get(l.pod.Spec.NodeName); err == nil {
+		gpu.name = cmp.Or(node.Labels[gpuModelLabel], node.Labels["cloud.google.com/gke-accelerator"], defaultGPUModel)
+	}
+	return gpu
 }

@@ -63,7 +63,7 @@ func newWorker(r *Runtime, pod *corev1.Pod) *worker {
 		launched: map[string]*launch{}, ready: map[string]bool{}, failures: map[string]error{},
 	}
 	for i := range pod.Spec.Containers {
-		if c := &pod.Spec.Containers[i]; programFor(pod, c) != "" {
+		if c := &pod.Spec.Containers[i]; programFor(pod, c) != "" || checkStart(c) != nil {
 			w.changed[c.Name] = make(chan struct{}, 1)
 		}
 	}
@@ -165,12 +165,18 @@ func (w *worker) once(ctx context.Context, l *launcher, changed chan struct{}) e
 		case <-startCtx.Done():
 		}
 	}()
+	if err := checkStart(l.container); err != nil {
+		return err
+	}
 	if _, err := l.volumes(); err != nil {
 		return err
 	}
 	plan, err := l.launch(startCtx)
 	if err != nil {
 		return err
+	}
+	if plan.exit != nil {
+		return w.exited(l, plan.exit)
 	}
 	if plan.inProcess != nil {
 		return w.serve(ctx, startCtx, l, plan)
@@ -223,6 +229,25 @@ func (w *worker) once(ctx context.Context, l *launcher, changed chan struct{}) e
 		if retry, stale = nil, w.reload(startCtx, l, plan, stale); stale {
 			retry = time.After(reloadAgain)
 		}
+	}
+}
+
+// exited writes what a program would have written to the container's log and returns the error of its end.
+func (w *worker) exited(l *launcher, end *programExit) error {
+	file := filepath.Join(w.dir, l.container.Name+".log")
+	if err := os.MkdirAll(w.dir, 0o755); err != nil {
+		return err
+	}
+	log, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = log.WriteString(end.output + "\n")
+	if err := errors.Join(err, log.Close()); err != nil {
+		return err
+	}
+	return &process.ExitError{
+		Name: fmt.Sprintf("%s of pod %s", end.name, w.name()), Code: end.code, Err: fmt.Errorf("exit status %d", end.code), Log: file, Tail: end.output,
 	}
 }
 
