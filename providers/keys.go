@@ -23,6 +23,7 @@ const (
 	// Keys that only the GPU pool has.
 	KeyGPUMachineType = KeyGPUPool + KeyMachineType
 	KeyGPUZones       = KeyGPUPool + KeyZones
+	KeyGPUSpot        = "nodePools.gpu.spot"
 	KeyAccelerator    = "nodePools.gpu.accelerator"
 	KeyGPUsPerNode    = "nodePools.gpu.gpusPerNode"
 )

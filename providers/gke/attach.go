@@ -43,6 +43,9 @@ func (b *builder) attach() (*attached, error) {
 	if err := a.checkExisting(found, out); err != nil {
 		return nil, fmt.Errorf("cannot attach to GKE cluster %q: %w", a.Existing, err)
 	}
+	if warning := a.networkPolicyWarning(found); warning != "" {
+		return out, b.ctx.Log.Warn(warning, nil)
+	}
 	return out, nil
 }
 
@@ -57,7 +60,7 @@ func (a *Args) checkExisting(found *container.LookupClusterResult, out *attached
 	if out.endpoint == "" || out.caCertificate == "" {
 		p.Add("it has no endpoint or no CA certificate yet: wait until `gcloud container clusters describe` shows RUNNING")
 	}
-	update := fmt.Sprintf("gcloud container clusters update %s --project %s --location %s", a.Existing, a.Project, a.Location)
+	update := a.updateCommand()
 	if !atLeast(found.MasterVersion, minManagedDCGM) {
 		p.Add("its version %s has no managed GPU exporter (at least %s): upgrade it", found.MasterVersion, minManagedDCGM)
 	}
@@ -86,6 +89,23 @@ func (a *Args) checkExisting(found *container.LookupClusterResult, out *attached
 		p.Add("its networking mode is ROUTES, which takes no nodes without a public address: attach to a VPC-native cluster")
 	}
 	return p.Err()
+}
+
+// updateCommand returns the beginning of gcloud's command that changes the existing cluster.
+func (a *Args) updateCommand() string {
+	return fmt.Sprintf("gcloud container clusters update %s --project %s --location %s", a.Existing, a.Project, a.Location)
+}
+
+// networkPolicyWarning returns the warning about a cluster on which NetworkPolicies have no effect, "" for one with Dataplane V2
+// or Calico.
+func (a *Args) networkPolicyWarning(found *container.LookupClusterResult) string {
+	if found.DatapathProvider == dataplaneV2 ||
+		slices.ContainsFunc(found.NetworkPolicies, func(policy container.GetClusterNetworkPolicy) bool { return policy.Enabled }) {
+		return ""
+	}
+	return fmt.Sprintf("GKE cluster %q enforces no NetworkPolicies: every pod in it can call the server, whatever vllm.clientNamespaces allows. "+
+		"Only a new cluster can get Dataplane V2; for Calico run `%s --update-addons=NetworkPolicy=ENABLED` and then `%[2]s --enable-network-policy`, "+
+		"which recreates its nodes", a.Existing, a.updateCommand())
 }
 
 // managedCollection reports whether GKE runs its collectors.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/container"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -18,7 +19,7 @@ func existingCluster() object {
 	return object{
 		"id": "projects/my-project/locations/us-central1/clusters/theirs", "name": "theirs", "endpoint": "198.51.100.4",
 		"masterAuths":     []any{object{"clusterCaCertificate": "Q0E="}},
-		"enableAutopilot": false, "masterVersion": "1.33.4-gke.1036000", "networkingMode": "VPC_NATIVE",
+		"enableAutopilot": false, "masterVersion": "1.33.4-gke.1036000", "networkingMode": "VPC_NATIVE", "datapathProvider": "ADVANCED_DATAPATH",
 		"monitoringConfigs":       []any{object{"enableComponents": []any{"SYSTEM_COMPONENTS", "DCGM"}, "managedPrometheuses": []any{object{"enabled": true}}}},
 		"workloadIdentityConfigs": []any{object{"workloadPool": "my-project.svc.id.goog"}},
 		"nodePools":               []any{object{"name": "default-pool", "nodeConfigs": []any{object{}}}},
@@ -147,6 +148,34 @@ func TestAttachRefusesAClusterThatLacksSomething(t *testing.T) {
 			for _, one := range r.Registered {
 				assert.False(t, strings.HasPrefix(one.Type, "gcp:") || one.Type == kubeToken, "%s was registered", one.Type)
 			}
+		})
+	}
+}
+
+func TestNetworkPolicyWarning(t *testing.T) {
+	calico := func(enabled bool) []container.GetClusterNetworkPolicy {
+		return []container.GetClusterNetworkPolicy{{Enabled: enabled}}
+	}
+	for name, c := range map[string]struct {
+		datapath string
+		policies []container.GetClusterNetworkPolicy
+		warns    bool
+	}{
+		"Dataplane V2":   {"ADVANCED_DATAPATH", nil, false},
+		"Calico":         {"LEGACY_DATAPATH", calico(true), false},
+		"neither":        {"LEGACY_DATAPATH", calico(false), true},
+		"nothing stated": {"", nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := validArgs()
+			args.Existing = "theirs"
+			warning := args.networkPolicyWarning(&container.LookupClusterResult{DatapathProvider: c.datapath, NetworkPolicies: c.policies})
+			if !c.warns {
+				assert.Empty(t, warning)
+				return
+			}
+			assert.Contains(t, warning, `"theirs" enforces no NetworkPolicies`)
+			assert.Contains(t, warning, "gcloud container clusters update theirs --project my-project --location us-central1 --update-addons=NetworkPolicy=ENABLED")
 		})
 	}
 }

@@ -12,6 +12,9 @@ import (
 // a list without DCGM switches the GPU exporter off.
 var monitoringComponents = []string{"SYSTEM_COMPONENTS", "DCGM"}
 
+// dataplaneV2 is the value of a cluster's datapath provider with Dataplane V2.
+const dataplaneV2 = "ADVANCED_DATAPATH"
+
 // newCluster registers a Standard cluster without nodes.
 func (b *builder) newCluster(at *placement, identity *nodeIdentity) (*container.Cluster, error) {
 	a := b.args
@@ -32,6 +35,7 @@ func (b *builder) newCluster(at *placement, identity *nodeIdentity) (*container.
 		NodeConfig: container.ClusterNodeConfigArgs{
 			MachineType:    pulumi.String(a.SystemPool.MachineType),
 			DiskSizeGb:     pulumi.Int(a.SystemPool.DiskGiB),
+			DiskType:       pulumi.String(diskTypeOf(a.SystemPool.MachineType)),
 			ServiceAccount: identity.Email,
 			OauthScopes:    pulumi.StringArray{pulumi.String("https://www.googleapis.com/auth/cloud-platform")},
 			ShieldedInstanceConfig: container.ClusterNodeConfigShieldedInstanceConfigArgs{
@@ -44,8 +48,11 @@ func (b *builder) newCluster(at *placement, identity *nodeIdentity) (*container.
 		IpAllocationPolicy: container.ClusterIpAllocationPolicyArgs{
 			ClusterSecondaryRangeName: at.PodsRange, ServicesSecondaryRangeName: at.ServicesRange,
 		},
+		// GKE switches subsetting on by itself, and it cannot be switched off again. Left out, this version of the provider takes
+		// it for false, and replaces the cluster to get there.
+		EnableL4IlbSubsetting: pulumi.Bool(true),
 		// Dataplane V2 is what enforces the server's NetworkPolicy.
-		DatapathProvider: pulumi.String("ADVANCED_DATAPATH"),
+		DatapathProvider: pulumi.String(dataplaneV2),
 		PrivateClusterConfig: container.ClusterPrivateClusterConfigArgs{
 			EnablePrivateNodes: pulumi.Bool(true),
 			// The endpoint stays public but for its list of networks: Pulumi has to reach it too.
@@ -66,6 +73,10 @@ func (b *builder) newCluster(at *placement, identity *nodeIdentity) (*container.
 			ManagedPrometheus: container.ClusterMonitoringConfigManagedPrometheusArgs{Enabled: pulumi.Bool(true)},
 		},
 		ClusterAutoscaling: container.ClusterClusterAutoscalingArgs{AutoscalingProfile: pulumi.String(a.AutoscalingProfile)},
+		MaintenancePolicy:  a.maintenancePolicy(),
+		ResourceLabels:     pulumi.ToStringMap(a.ResourceLabels),
+		// Bills then show namespaces, at no cost of its own.
+		CostManagementConfig: container.ClusterCostManagementConfigArgs{Enabled: pulumi.Bool(true)},
 	}, b.options(
 		// Nodes that start before they may write logs and pull images have to be repaired.
 		pulumi.DependsOn(slices.Concat(identity.Grants, at.Egress)),
@@ -73,6 +84,8 @@ func (b *builder) newCluster(at *placement, identity *nodeIdentity) (*container.
 			// Both describe the default pool, which is gone: GKE then reports another pool's
 			// configuration, or none, and a difference would replace the cluster.
 			"nodeConfig", "initialNodeCount",
+			// For clusters that were created without it.
+			"enableL4IlbSubsetting",
 		}),
 		// The name is fixed, and the range of the control plane can be used once.
 		pulumi.DeleteBeforeReplace(true),

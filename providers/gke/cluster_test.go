@@ -38,7 +38,7 @@ func TestCreatesEverythingThatAClusterNeeds(t *testing.T) {
 		clusterToken + " gke", poolToken + " gke-gpu", poolToken + " gke-system",
 		memberToken + " gke-nodes-artifactregistry.reader", memberToken + " gke-nodes-logging.logWriter",
 		memberToken + " gke-nodes-monitoring.metricWriter", memberToken + " gke-nodes-monitoring.viewer",
-		memberToken + " gke-nodes-stackdriver.resourceMetadata.writer",
+		memberToken + " gke-nodes-serviceusage.serviceUsageConsumer", memberToken + " gke-nodes-stackdriver.resourceMetadata.writer",
 		accountToken + " gke-nodes", cloudToken + " gke", kubeToken + " gke", componentType + " gke",
 	}, r.Names())
 }
@@ -92,11 +92,15 @@ func TestClusterInputs(t *testing.T) {
 		"datapathProvider":          "ADVANCED_DATAPATH",
 		"clusterAutoscaling":        map[string]any{"autoscalingProfile": "OPTIMIZE_UTILIZATION"},
 		"nodeConfig.serviceAccount": "nodes@example",
+		"nodeConfig.diskType":       "pd-balanced",
+		"enableL4IlbSubsetting":     true,
+		"costManagementConfig":      map[string]any{"enabled": true},
+		"maintenancePolicy":         nil,
 	} {
 		assert.Equal(t, want, cluster.Field(path), path)
 	}
 	rpc := cluster.Args.RegisterRPC
-	assert.ElementsMatch(t, []string{"nodeConfig", "initialNodeCount"}, rpc.GetIgnoreChanges())
+	assert.ElementsMatch(t, []string{"nodeConfig", "initialNodeCount", "enableL4IlbSubsetting"}, rpc.GetIgnoreChanges())
 	assert.True(t, rpc.GetDeleteBeforeReplace())
 	assert.True(t, cluster.DependsOn(routerNATToken, "gke"))
 	assert.True(t, cluster.DependsOn(memberToken, "gke-nodes-logging.logWriter"))
@@ -121,7 +125,6 @@ func TestNodePoolInputs(t *testing.T) {
 		"nodeConfig.serviceAccount":              "nodes@example",
 		"nodeConfig.diskType":                    "pd-balanced",
 		"nodeConfig.bootDiskKmsKey":              "projects/p/locations/l/keyRings/r/cryptoKeys/k",
-		"nodeConfig.gcfsConfig.enabled":          true,
 		"nodeConfig.gvnic.enabled":               true,
 		"nodeConfig.workloadMetadataConfig.mode": "GKE_METADATA",
 		"nodeConfig.shieldedInstanceConfig.enableSecureBoot":          true,
@@ -140,6 +143,7 @@ func TestNodePoolInputs(t *testing.T) {
 			"nodeConfig.taints":             nil,
 			"nodeConfig.guestAccelerators":  nil,
 			"nodeConfig.labels":             nil,
+			"nodeConfig.gcfsConfig":         nil,
 			"upgradeSettings":               nil,
 		},
 		"gke-gpu": {
@@ -157,7 +161,8 @@ func TestNodePoolInputs(t *testing.T) {
 			"nodeConfig.guestAccelerators": []any{map[string]any{
 				"type": "nvidia-l4", "count": 1.0,
 				"gpuDriverInstallationConfig": map[string]any{"gpuDriverVersion": "DEFAULT"}}},
-			"upgradeSettings": map[string]any{"strategy": "SURGE", "maxSurge": 0.0, "maxUnavailable": 1.0},
+			"nodeConfig.gcfsConfig": map[string]any{"enabled": true},
+			"upgradeSettings":       map[string]any{"strategy": "SURGE", "maxSurge": 0.0, "maxUnavailable": 1.0},
 		},
 	} {
 		pool := r.One(t, poolToken, name)
@@ -167,7 +172,7 @@ func TestNodePoolInputs(t *testing.T) {
 			}
 		}
 		rpc := pool.Args.RegisterRPC
-		assert.ElementsMatch(t, []string{"nodeConfig.resourceLabels", "nodeConfig.kubeletConfig", "initialNodeCount"}, rpc.GetIgnoreChanges(), name)
+		assert.Equal(t, filledByGKE, rpc.GetIgnoreChanges(), name)
 		assert.True(t, rpc.GetDeleteBeforeReplace(), name)
 		assert.True(t, pool.DependsOn(clusterToken, "gke"), name)
 		assert.True(t, pool.DependsOn(routerNATToken, "gke"), name)
@@ -175,6 +180,56 @@ func TestNodePoolInputs(t *testing.T) {
 	}
 	// Created in parallel, the GPU nodes can end up untainted and hold GKE's own pods.
 	assert.True(t, r.One(t, poolToken, "gke-gpu").DependsOn(poolToken, "gke-system"))
+}
+
+// TestDisks checks that a pool has a disk that its machines can start from: the newer families have no Persistent Disk.
+func TestDisks(t *testing.T) {
+	for name, c := range map[string]struct {
+		system, machine, accelerator, choice string
+		spot                                 bool
+		wantSystem, wantGPU                  string
+	}{
+		"default":       {"", "g2-standard-8", "nvidia-l4", "", false, "pd-balanced", "pd-balanced"},
+		"chosen":        {"", "g2-standard-8", "nvidia-l4", "pd-ssd", false, "pd-balanced", "pd-ssd"},
+		"N4":            {"n4-standard-4", "g2-standard-8", "nvidia-l4", "", false, "hyperdisk-balanced", "pd-balanced"},
+		"H100":          {"", "a3-highgpu-8g", "nvidia-h100-80gb", "", false, "pd-balanced", "pd-balanced"},
+		"H100, chosen":  {"", "a3-highgpu-8g", "nvidia-h100-80gb", "hyperdisk-balanced", false, "pd-balanced", "hyperdisk-balanced"},
+		"H200":          {"", "a3-ultragpu-8g", "nvidia-h200-141gb", "", true, "pd-balanced", "hyperdisk-balanced"},
+		"T4, the cheap": {"", "n1-standard-8", "nvidia-t4", "pd-standard", false, "pd-balanced", "pd-standard"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := validArgs()
+			args.SystemPool.MachineType, args.GPUPool.MachineType, args.GPUPool.Accelerator = c.system, c.machine, c.accelerator
+			args.GPUDiskType, args.GPUPool.Spot = c.choice, c.spot
+			r, _ := provision(t, args)
+			assert.Equal(t, c.wantSystem, r.One(t, poolToken, "gke-system").Field("nodeConfig.diskType"))
+			assert.Equal(t, c.wantSystem, r.One(t, clusterToken).Field("nodeConfig.diskType"), "that of the pool which GKE makes first")
+			assert.Equal(t, c.wantGPU, r.One(t, poolToken, "gke-gpu").Field("nodeConfig.diskType"))
+		})
+	}
+}
+
+func TestMaintenanceAndLabels(t *testing.T) {
+	args := validArgs()
+	args.MaintenanceWindow = MaintenanceWindow{Start: "2026-01-03T02:00:00Z", End: "2026-01-03T10:00:00Z", Recurrence: "FREQ=WEEKLY;BYDAY=SA,SU"}
+	args.MaintenanceExclusions = []MaintenanceExclusion{
+		{Name: "year-end", Start: "2026-12-18T00:00:00Z", End: "2027-01-04T00:00:00Z"},
+		{Name: "summer", Start: "2027-06-01T00:00:00Z", End: "2027-09-01T00:00:00Z", Scope: "NO_MINOR_OR_NODE_UPGRADES"},
+	}
+	args.ResourceLabels = map[string]string{"team": "ml"}
+	r, _ := provision(t, args)
+	cluster := r.One(t, clusterToken)
+	assert.Equal(t, map[string]any{
+		"recurringWindow": map[string]any{"startTime": "2026-01-03T02:00:00Z", "endTime": "2026-01-03T10:00:00Z", "recurrence": "FREQ=WEEKLY;BYDAY=SA,SU"},
+		"maintenanceExclusions": []any{
+			map[string]any{"exclusionName": "year-end", "startTime": "2026-12-18T00:00:00Z", "endTime": "2027-01-04T00:00:00Z",
+				"exclusionOptions": map[string]any{"scope": "NO_UPGRADES"}},
+			map[string]any{"exclusionName": "summer", "startTime": "2027-06-01T00:00:00Z", "endTime": "2027-09-01T00:00:00Z",
+				"exclusionOptions": map[string]any{"scope": "NO_MINOR_OR_NODE_UPGRADES"}},
+		},
+	}, cluster.Field("maintenancePolicy"))
+	assert.Equal(t, map[string]any{"team": "ml"}, cluster.Field("resourceLabels"))
+	assert.Empty(t, args.MaintenanceExclusions[0].Scope, "the arguments are unchanged")
 }
 
 func TestGPUTaintCanBeLeftToGKE(t *testing.T) {
@@ -196,6 +251,7 @@ func TestFirstNodes(t *testing.T) {
 	}{
 		"zonal":                         {"us-central1-a", nil, 3, 3, 3},
 		"nodes for some zones only":     {"us-central1", []string{"us-central1-a", "us-central1-b", "us-central1-c"}, 2, 1, 0},
+		"an empty pool":                 {"us-central1", []string{"us-central1-a", "us-central1-b"}, 0, 1, 0},
 		"nodes for every zone and more": {"us-central1", []string{"us-central1-a", "us-central1-b", "us-central1-c"}, 5, 1, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -220,7 +276,7 @@ func TestNodeRolesAreTheLeast(t *testing.T) {
 		}
 	}
 	assert.ElementsMatch(t, []string{"roles/logging.logWriter", "roles/monitoring.metricWriter", "roles/monitoring.viewer",
-		"roles/stackdriver.resourceMetadata.writer", "roles/artifactregistry.reader"}, roles)
+		"roles/stackdriver.resourceMetadata.writer", "roles/artifactregistry.reader", "roles/serviceusage.serviceUsageConsumer"}, roles)
 	assert.Equal(t, "serving-nodes", r.One(t, accountToken).Field("accountId"))
 }
 

@@ -64,6 +64,7 @@ func (a *Args) withDefaults() *Args {
 			}
 		}
 		c.GPUPool = &pool
+		providers.Fill(&c.GPUDiskType, diskTypeOf(pool.MachineType))
 	}
 	return &c
 }

@@ -9,13 +9,15 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// nodeRoles are all that a node does in the project: write its logs and metrics, and pull images.
+// nodeRoles are all that a node does in the project: write its logs and metrics, and pull and stream images.
 var nodeRoles = []string{
 	"roles/logging.logWriter",
 	"roles/monitoring.metricWriter",
 	"roles/monitoring.viewer",
 	"roles/stackdriver.resourceMetadata.writer",
 	"roles/artifactregistry.reader",
+	// An account of one's own needs it to stream images; without it their pods do not start.
+	"roles/serviceusage.serviceUsageConsumer",
 }
 
 // nodeIdentity is the service account of the nodes.

@@ -11,6 +11,12 @@ type Keys struct {
 	Autopilot bool `key:"autopilot" values:"false" hint:"create a Standard cluster: Autopilot denies what the pipeline needs (node-exporter's host paths, Services in kube-system, GPU node pools of one's own)"`
 	// ReleaseChannel is how new the cluster's versions are.
 	ReleaseChannel string `key:"releaseChannel" when:"create" values:"RAPID REGULAR STABLE" default:"REGULAR"`
+	// MaintenanceWindow is when GKE may upgrade the cluster by itself.
+	MaintenanceWindow MaintenanceWindow `key:"maintenanceWindow" when:"create"`
+	// MaintenanceExclusions are times in which GKE does not; only with gke.maintenanceWindow.
+	MaintenanceExclusions []MaintenanceExclusion `key:"maintenanceExclusions" when:"create" example:"[{name: year-end, start: '2026-12-18T00:00:00Z', end: '2027-01-04T00:00:00Z', scope: NO_UPGRADES}]"`
+	// ResourceLabels are on the cluster, which passes them on to its machines and disks, in bills for example.
+	ResourceLabels map[string]string `key:"resourceLabels" when:"create" example:"{team: ml}"`
 	// AutoscalingProfile is how eagerly idle nodes are removed.
 	AutoscalingProfile string `key:"autoscalingProfile" when:"create" values:"OPTIMIZE_UTILIZATION BALANCED" default:"OPTIMIZE_UTILIZATION"`
 	// Network is a VPC network with a NAT.
@@ -31,10 +37,34 @@ type Keys struct {
 	ControlPlaneCIDR string `key:"controlPlaneCidr" when:"create" pattern:"^[0-9.]+/28$" default:"172.16.0.32/28" example:"172.16.9.0/28" allowed:"an IPv4 network of size /28, the only one that GKE takes"`
 	// DiskKMSKey is a Cloud KMS key for the nodes' disks.
 	DiskKMSKey string `key:"diskKmsKey" unset:"Google's keys" pattern:"^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$" example:"projects/p/locations/us-central1/keyRings/r/cryptoKeys/k" allowed:"a key's path projects/P/locations/L/keyRings/R/cryptoKeys/K"`
+	// GPUDiskType is the type of a GPU node's disk.
+	GPUDiskType string `key:"gpuDiskType" values:"pd-balanced pd-ssd pd-standard hyperdisk-balanced" unset:"hyperdisk-balanced where the machine has no other, else pd-balanced" example:"pd-ssd"`
 	// GPUDriver is the version of NVIDIA's driver that GKE installs.
 	GPUDriver string `key:"gpuDriver" values:"DEFAULT LATEST" default:"DEFAULT"`
 	// LeaveGPUTaintToGKE is true where GKE refuses the declared taint as a duplicate.
 	LeaveGPUTaintToGKE bool `key:"leaveGpuTaintToGke"`
 	// ExistingAccelerator is GKE's name of the GPUs to use, with nodePools.gpu.create false.
 	ExistingAccelerator string `key:"existingAccelerator" when:"attach" unset:"the only kind" example:"nvidia-l4"`
+}
+
+// MaintenanceWindow is when GKE may upgrade a cluster by itself; all of its keys, or none.
+type MaintenanceWindow struct {
+	// Start is when the first window opens, in UTC.
+	Start string `key:"start" unset:"any time" pattern:"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$" example:"2026-01-03T02:00:00Z" allowed:"a time in UTC of the form 2026-01-03T02:00:00Z"`
+	// End is when the first window closes, in UTC: at least 4 hours later.
+	End string `key:"end" unset:"any time" pattern:"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$" example:"2026-01-03T10:00:00Z" allowed:"a time in UTC of the form 2026-01-03T10:00:00Z"`
+	// Recurrence is how the window repeats, as an RRULE of RFC 5545: at least 48 hours in any 32 days.
+	Recurrence string `key:"recurrence" unset:"any time" pattern:"^FREQ=[A-Z]+(;[A-Z]+=[A-Z0-9,+-]+)*$" example:"FREQ=WEEKLY;BYDAY=SA,SU" allowed:"an RRULE of RFC 5545 such as FREQ=WEEKLY;BYDAY=SA,SU or FREQ=DAILY"`
+}
+
+// MaintenanceExclusion is a time in which GKE does not upgrade a cluster by itself.
+type MaintenanceExclusion struct {
+	// Name is the exclusion's name; each has another one.
+	Name string `key:"name" pattern:"^[a-zA-Z0-9][a-zA-Z0-9 _.-]{0,62}$" example:"year-end" allowed:"a name of 1 to 63 letters, digits, spaces, dots, dashes and underscores"`
+	// Start is when it begins, in UTC.
+	Start string `key:"start" pattern:"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$" example:"2026-12-18T00:00:00Z" allowed:"a time in UTC of the form 2026-12-18T00:00:00Z"`
+	// End is when it ends, in UTC.
+	End string `key:"end" pattern:"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$" example:"2027-01-04T00:00:00Z" allowed:"a time in UTC of the form 2027-01-04T00:00:00Z"`
+	// Scope is what GKE leaves out: all upgrades, those to another minor version, or these and those of nodes.
+	Scope string `key:"scope" values:"NO_UPGRADES NO_MINOR_UPGRADES NO_MINOR_OR_NODE_UPGRADES" unset:"NO_UPGRADES" example:"NO_MINOR_OR_NODE_UPGRADES"`
 }

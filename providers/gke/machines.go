@@ -35,6 +35,51 @@ var machines = accelerators.Catalogue{
 	),
 }
 
+// notOnDemand are the machine types that Google offers only as spot machines, with flex-start or in a reservation, with what to
+// choose otherwise (https://cloud.google.com/compute/docs/accelerator-optimized-machines).
+var notOnDemand = map[string]string{
+	"a3-highgpu-1g": "a3-highgpu-8g", "a3-highgpu-2g": "a3-highgpu-8g", "a3-highgpu-4g": "a3-highgpu-8g",
+	"a3-ultragpu-8g": "another GPU",
+}
+
+// Types of disks.
+const (
+	persistentDisk = "pd-balanced"
+	hyperdisk      = "hyperdisk-balanced"
+)
+
+// hyperdiskOnly are the machine families that have no Persistent Disk, hyperdiskToo those with GPUs that can start from either
+// (https://cloud.google.com/compute/docs/disks/hyperdisks), noStandardDisk those with GPUs that cannot start from pd-standard.
+var (
+	hyperdiskOnly  = []string{"n4-", "n4d-", "c4-", "c4d-", "a3-ultragpu-"}
+	hyperdiskToo   = []string{"a3-highgpu-", "a3-megagpu-"}
+	noStandardDisk = []string{"g2-", "a3-"}
+)
+
+// diskTypeOf returns the type of a machine's disk where none is chosen.
+func diskTypeOf(machineType string) string {
+	if hasPrefix(machineType, hyperdiskOnly) {
+		return hyperdisk
+	}
+	return persistentDisk
+}
+
+// startsFrom reports whether a machine with GPUs can start from a disk of a type.
+func startsFrom(machineType, diskType string) bool {
+	switch {
+	case diskType == hyperdisk:
+		return hasPrefix(machineType, hyperdiskOnly) || hasPrefix(machineType, hyperdiskToo)
+	case diskType == "pd-standard" && hasPrefix(machineType, noStandardDisk):
+		return false
+	default:
+		return !hasPrefix(machineType, hyperdiskOnly)
+	}
+}
+
+func hasPrefix(machineType string, families []string) bool {
+	return slices.ContainsFunc(families, func(family string) bool { return strings.HasPrefix(machineType, family) })
+}
+
 // size and carrying are short for their names in package accelerators.
 var (
 	size     = accelerators.Size

@@ -25,6 +25,8 @@ type poolSettings struct {
 	pool         providers.NodePool
 	poolName     string
 	firstNodes   int // In each zone.
+	diskType     string
+	streaming    bool
 	labels       pulumi.StringMap
 	taints       container.NodePoolNodeConfigTaintArray
 	accelerators container.NodePoolNodeConfigGuestAcceleratorArray
@@ -41,6 +43,7 @@ func (b *builder) newSystemPool(cluster pulumi.StringInput, identity *nodeIdenti
 		poolName: "system",
 		// At least one node: GKE's own system pods, and the charts' hooks, have to start somewhere.
 		firstNodes: max(1, a.SystemPool.MinNodes/a.poolZones(a.SystemPool)),
+		diskType:   diskTypeOf(a.SystemPool.MachineType),
 		dependsOn:  dependsOn,
 	})
 }
@@ -53,9 +56,14 @@ func (b *builder) newGPUPool(cluster pulumi.StringInput, identity *nodeIdentity,
 		pool:     a.GPUPool.NodePool,
 		poolName: "gpu",
 		// Rounded down, so that a pool over several zones never starts with more than its minimum;
-		// what is missing comes with the first pods that need it.
+		// what is missing comes with the first pods that need it. A pool that starts empty needs neither
+		// quota nor stock to be created: a refusal would leave a pool in the state that does not exist.
 		firstNodes: a.GPUPool.MinNodes / a.poolZones(a.GPUPool.NodePool),
-		labels:     pulumi.StringMap{gpuLabel: pulumi.String("true")},
+		diskType:   a.GPUDiskType,
+		// A container starts before all of its image, which is many GB for vLLM, is there. The images of
+		// the system pool are small, and without streaming they need no further API to start.
+		streaming: true,
+		labels:    pulumi.StringMap{gpuLabel: pulumi.String("true")},
 		accelerators: container.NodePoolNodeConfigGuestAcceleratorArray{container.NodePoolNodeConfigGuestAcceleratorArgs{
 			Type:  pulumi.String(gpu.gke),
 			Count: pulumi.Int(a.GPUPool.GPUsPerNode),
@@ -84,13 +92,26 @@ func (b *builder) newGPUPool(cluster pulumi.StringInput, identity *nodeIdentity,
 	return b.newNodePool(b.name+"-gpu", cluster, identity, settings)
 }
 
+// filledByGKE are inputs of a pool that stacks leave to GKE, or that only mean something at creation. This version of the
+// provider would take away what GKE fills in, on every update and mostly by replacing the pool.
+var filledByGKE = []string{
+	"initialNodeCount", "placementPolicy", "queuedProvisioning",
+	// GKE adds labels of its own, goog-gke-*.
+	"nodeConfig.resourceLabels",
+	// GKE returns their defaults, or the block without anything in it.
+	"nodeConfig.kubeletConfig", "nodeConfig.linuxNodeConfig", "nodeConfig.containerdConfig", "nodeConfig.gcfsConfig",
+	"nodeConfig.advancedMachineFeatures", "nodeConfig.hostMaintenancePolicy",
+	// Machines of the families A3 and A2 Ultra bring local SSDs.
+	"nodeConfig.ephemeralStorageLocalSsdConfig", "nodeConfig.ephemeralStorageConfig", "nodeConfig.localNvmeSsdBlockConfig",
+}
+
 // newNodePool registers a node pool.
 func (b *builder) newNodePool(name string, cluster pulumi.StringInput, identity *nodeIdentity, s poolSettings) (*container.NodePool, error) {
 	a := b.args
 	config := container.NodePoolNodeConfigArgs{
 		MachineType:    pulumi.String(s.pool.MachineType),
 		DiskSizeGb:     pulumi.Int(s.pool.DiskGiB),
-		DiskType:       pulumi.String("pd-balanced"),
+		DiskType:       pulumi.String(s.diskType),
 		ImageType:      pulumi.String("COS_CONTAINERD"),
 		Spot:           pulumi.Bool(s.pool.Spot),
 		Labels:         s.labels,
@@ -103,11 +124,12 @@ func (b *builder) newNodePool(name string, cluster pulumi.StringInput, identity 
 		ShieldedInstanceConfig: container.NodePoolNodeConfigShieldedInstanceConfigArgs{
 			EnableSecureBoot: pulumi.Bool(true), EnableIntegrityMonitoring: pulumi.Bool(true),
 		},
-		// Image streaming: a container starts before all of its image, which is many GB for vLLM, is there.
-		GcfsConfig:        container.NodePoolNodeConfigGcfsConfigArgs{Enabled: pulumi.Bool(true)},
 		Gvnic:             container.NodePoolNodeConfigGvnicArgs{Enabled: pulumi.Bool(true)},
 		Taints:            s.taints,
 		GuestAccelerators: s.accelerators,
+	}
+	if s.streaming {
+		config.GcfsConfig = container.NodePoolNodeConfigGcfsConfigArgs{Enabled: pulumi.Bool(true)}
 	}
 	if a.DiskKMSKey != "" {
 		config.BootDiskKmsKey = pulumi.StringPtr(a.DiskKMSKey)
@@ -135,15 +157,7 @@ func (b *builder) newNodePool(name string, cluster pulumi.StringInput, identity 
 	}
 	pool, err := container.NewNodePool(b.ctx, name, args, b.options(
 		pulumi.DependsOn(s.dependsOn),
-		pulumi.IgnoreChanges([]string{
-			// GKE adds labels of its own (goog-gke-*), which this version of the provider would take
-			// away on every update, for GKE to add them again.
-			"nodeConfig.resourceLabels",
-			// GKE fills in a default that this version of the provider reports as a difference for ever.
-			"nodeConfig.kubeletConfig",
-			// Only means something at creation; a change would replace the pool.
-			"initialNodeCount",
-		}),
+		pulumi.IgnoreChanges(filledByGKE),
 		// The name is fixed and the GPU quota rarely covers two pools.
 		pulumi.DeleteBeforeReplace(true),
 	)...)

@@ -2,6 +2,7 @@ package gke
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -62,6 +63,8 @@ func (a *Args) validateNewCluster(p *providers.Problems) {
 		p.Network(providers.Item(providers.KeyAPIAccessCIDRs, i), cidr)
 	}
 	a.validateNetwork(p)
+	a.validateMaintenance(p)
+	a.validateLabels(p)
 	a.validatePool(p, providers.KeySystemPool, a.SystemPool, systemBounds)
 	// The first nodes are one in each zone, before the autoscaler takes over.
 	if zones := a.poolZones(a.SystemPool); a.SystemPool.MaxNodes < zones {
@@ -152,6 +155,34 @@ func (a *Args) validateGPU(p *providers.Problems) {
 			"choose a larger "+providers.KeyGPUMachineType)
 	}
 	a.validateAccelerator(p)
+	a.validateMachine(p)
+}
+
+// validateMachine adds the problems of a machine type that cannot be had as requested, or not with the disk.
+func (a *Args) validateMachine(p *providers.Problems) {
+	pool := a.GPUPool
+	if otherwise, ok := notOnDemand[pool.MachineType]; ok && !pool.Spot {
+		p.Add(providers.KeyGPUMachineType, pool.MachineType, "a machine type that Google offers on demand; this one takes spot machines or a reservation, "+
+			"and reservations are not supported here", "set "+providers.KeyGPUSpot+" to true, or choose "+otherwise)
+	}
+	if !startsFrom(pool.MachineType, a.GPUDiskType) {
+		p.Add("gke.gpuDiskType", a.GPUDiskType, "a disk type that "+pool.MachineType+" can start from", "remove the key to get "+diskTypeOf(pool.MachineType))
+	}
+}
+
+// labelPattern matches keys, labelValuePattern values of Google Cloud's labels.
+var (
+	labelPattern      = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
+	labelValuePattern = regexp.MustCompile(`^[a-z0-9_-]{0,63}$`)
+)
+
+func (a *Args) validateLabels(p *providers.Problems) {
+	for _, name := range slices.Sorted(maps.Keys(a.ResourceLabels)) {
+		if value := a.ResourceLabels[name]; !labelPattern.MatchString(name) || !labelValuePattern.MatchString(value) {
+			p.Add("gke.resourceLabels."+name, value, "a label of Google Cloud: at most 63 lower-case letters, digits, dashes and underscores, "+
+				"and a name that begins with a letter", "")
+		}
+	}
 }
 
 // validateAccelerator adds the problems of accelerator, machine type and number of GPUs that do not fit each other.

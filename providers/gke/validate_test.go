@@ -18,7 +18,17 @@ func TestValidateAccepts(t *testing.T) {
 			a.GPUPool.MachineType, a.GPUPool.Accelerator, a.GPUPool.GPUsPerNode = "n1-standard-8", "nvidia-t4", 2
 		},
 		"GKE's name": func(a *Args) { a.GPUPool.MachineType, a.GPUPool.Accelerator = "a2-highgpu-1g", "nvidia-tesla-a100" },
-		"attached":   func(a *Args) { a.Existing, a.APIAccessCIDRs, a.GPUPool = "theirs", nil, nil },
+		"part of an H100 machine on spot": func(a *Args) {
+			a.GPUPool.MachineType, a.GPUPool.Accelerator, a.GPUPool.Spot = "a3-highgpu-1g", "nvidia-h100-80gb", true
+		},
+		"any time, but not at the year's end": func(a *Args) {
+			a.MaintenanceWindow = MaintenanceWindow{"2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "FREQ=DAILY"}
+			a.MaintenanceExclusions = []MaintenanceExclusion{{Name: "year-end", Start: "2026-12-18T00:00:00Z", End: "2027-01-04T00:00:00Z"}}
+		},
+		"48 hours in 32 days": func(a *Args) {
+			a.MaintenanceWindow = MaintenanceWindow{"2026-01-03T02:00:00Z", "2026-01-03T08:00:00Z", "FREQ=WEEKLY;BYDAY=SA,SU"}
+		},
+		"attached": func(a *Args) { a.Existing, a.APIAccessCIDRs, a.GPUPool = "theirs", nil, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := validArgs()
@@ -71,7 +81,45 @@ func TestValidateRefuses(t *testing.T) {
 		}, "nodePools.gpu.gpusPerNode", "a number of nvidia-t4 that a machine can carry (one of: 1 2 4)"},
 		"number of the machine": {func(a *Args) { a.GPUPool.GPUsPerNode = 2 }, "nodePools.gpu.gpusPerNode", "1, what g2-standard-8 carries"},
 		"replica too large":     {func(a *Args) { a.GPUsPerReplica = 2 }, "gpu.perReplica", "at most 1"},
-		"choice beside a pool":  {func(a *Args) { a.ExistingAccelerator = "nvidia-l4" }, "gke.existingAccelerator", "nodePools.gpu.create"},
+		"part of an H100 machine": {func(a *Args) { a.GPUPool.MachineType, a.GPUPool.Accelerator = "a3-highgpu-1g", "nvidia-h100-80gb" },
+			"nodePools.gpu.machineType", "fix: set nodePools.gpu.spot to true, or choose a3-highgpu-8g"},
+		"H200 on demand": {func(a *Args) { a.GPUPool.MachineType, a.GPUPool.Accelerator = "a3-ultragpu-8g", "nvidia-h200-141gb" },
+			"nodePools.gpu.machineType", "offers on demand"},
+		"Persistent Disk of an H200": {func(a *Args) {
+			a.GPUPool.MachineType, a.GPUPool.Accelerator, a.GPUPool.Spot, a.GPUDiskType = "a3-ultragpu-8g", "nvidia-h200-141gb", true, "pd-ssd"
+		}, "gke.gpuDiskType", "remove the key to get hyperdisk-balanced"},
+		"Hyperdisk of an L4":     {func(a *Args) { a.GPUDiskType = "hyperdisk-balanced" }, "gke.gpuDiskType", "g2-standard-8 can start from"},
+		"standard disk of an L4": {func(a *Args) { a.GPUDiskType = "pd-standard" }, "gke.gpuDiskType", "remove the key to get pd-balanced"},
+		"label":                  {func(a *Args) { a.ResourceLabels = map[string]string{"team": "ML"} }, "gke.resourceLabels.team", "lower-case"},
+		"half a window": {func(a *Args) {
+			a.MaintenanceWindow.Start = "2026-01-03T02:00:00Z"
+			a.MaintenanceWindow.End = "2026-01-03T08:00:00Z"
+		}, "gke.maintenanceWindow.recurrence", "RRULE"},
+		"no such day": {func(a *Args) {
+			a.MaintenanceWindow = MaintenanceWindow{"2026-02-30T02:00:00Z", "2026-03-03T08:00:00Z", "FREQ=DAILY"}
+		}, "gke.maintenanceWindow.start", "that exist"},
+		"window that ends before it starts": {func(a *Args) {
+			a.MaintenanceWindow = MaintenanceWindow{"2026-01-03T02:00:00Z", "2026-01-03T01:00:00Z", "FREQ=DAILY"}
+		}, "gke.maintenanceWindow.end", "a time after gke.maintenanceWindow.start"},
+		"short window": {func(a *Args) {
+			a.MaintenanceWindow = MaintenanceWindow{"2026-01-03T02:00:00Z", "2026-01-03T05:00:00Z", "FREQ=DAILY"}
+		}, "gke.maintenanceWindow.end", "at least 4 hours"},
+		"too little maintenance": {func(a *Args) {
+			a.MaintenanceWindow = MaintenanceWindow{"2026-01-03T02:00:00Z", "2026-01-03T08:00:00Z", "FREQ=WEEKLY;BYDAY=SA"}
+		}, "gke.maintenanceWindow.end", "at least 12 hours after gke.maintenanceWindow.start (2026-01-03T02:00:00Z) with 1 days a week"},
+		"exclusion alone": {func(a *Args) {
+			a.MaintenanceExclusions = []MaintenanceExclusion{{Name: "a", Start: "2026-12-18T00:00:00Z", End: "2027-01-04T00:00:00Z"}}
+		}, "gke.maintenanceExclusions", "only with gke.maintenanceWindow"},
+		"exclusion twice": {func(a *Args) {
+			a.MaintenanceWindow = MaintenanceWindow{"2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "FREQ=DAILY"}
+			e := MaintenanceExclusion{Name: "a", Start: "2026-12-18T00:00:00Z", End: "2027-01-04T00:00:00Z"}
+			a.MaintenanceExclusions = []MaintenanceExclusion{e, e}
+		}, "gke.maintenanceExclusions[1].name", "listed twice"},
+		"exclusion without a name": {func(a *Args) {
+			a.MaintenanceWindow = MaintenanceWindow{"2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "FREQ=DAILY"}
+			a.MaintenanceExclusions = []MaintenanceExclusion{{Start: "2026-12-18T00:00:00Z", End: "2027-01-04T00:00:00Z"}}
+		}, "gke.maintenanceExclusions[0].name", "a name"},
+		"choice beside a pool": {func(a *Args) { a.ExistingAccelerator = "nvidia-l4" }, "gke.existingAccelerator", "nodePools.gpu.create"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := validArgs()

@@ -126,12 +126,14 @@ func (d *decoder) value(key string, value any, field reflect.Value, tag reflect.
 			m, ok := v.(map[string]any)
 			return plainNumbers(m).(map[string]any), ok
 		})
-	case *[]Toleration:
-		d.tolerations(key, value, target, tag)
 	case *Chart:
 		target.secret = d.secret
 		d.object(key, value, field)
 	default:
+		if field.Kind() == reflect.Slice {
+			d.objects(key, value, field, tag)
+			return
+		}
 		d.object(key, value, field)
 	}
 }
@@ -186,19 +188,20 @@ func (d *decoder) object(key string, value any, field reflect.Value) {
 	}
 }
 
-func (d *decoder) tolerations(key string, value any, target *[]Toleration, tag reflect.StructTag) {
+// objects decodes a list of objects.
+func (d *decoder) objects(key string, value any, field reflect.Value, tag reflect.StructTag) {
 	list, ok := value.([]any)
 	if !ok {
-		d.wrongType(key, value, "a list of objects with the keys "+strings.Join(keysOf(reflect.TypeFor[Toleration]()), ", "))
+		d.wrongType(key, value, "a list of objects with the keys "+strings.Join(keysOf(field.Type().Elem()), ", "))
 		return
 	}
-	found, decoded := len(d.problems), make([]Toleration, len(list))
+	found, decoded := len(d.problems), reflect.MakeSlice(field.Type(), len(list), len(list))
 	for i, item := range list {
-		d.object(fmt.Sprintf("%s[%d]", key, i), item, reflect.ValueOf(&decoded[i]).Elem())
+		d.object(fmt.Sprintf("%s[%d]", key, i), item, decoded.Index(i))
 	}
 	// Problems of the parts of an item are not reported for the item again.
-	if len(d.problems) == found && d.allows(key, value, decoded, tag) {
-		*target = decoded
+	if len(d.problems) == found && d.allows(key, value, decoded.Interface(), tag) {
+		field.Set(decoded)
 	}
 	d.given[key] = len(d.problems) == found
 }

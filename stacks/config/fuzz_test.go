@@ -259,17 +259,20 @@ func rewritten(t *testing.T, s Source, config *Config) Source {
 			written = v.value
 		case time.Duration:
 			written = v.String()
-		case []Toleration:
-			items := []any{}
-			for _, item := range v {
-				items = append(items, map[string]any{"key": item.Key, "operator": item.Operator, "value": item.Value, "effect": item.Effect})
-			}
-			written = items
 		default:
 			if value.Kind() == reflect.Struct {
 				continue
 			}
 			written = v
+			if value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Struct {
+				items := []any{}
+				for i := range value.Len() {
+					item := map[string]any{}
+					walk("", value.Index(i), func(key string, field reflect.Value, _ reflect.StructTag) { item[key] = field.Interface() })
+					items = append(items, item)
+				}
+				written = items
+			}
 		}
 		if !strings.Contains(key, "[") {
 			top, rest, nested := strings.Cut(key, ".")

@@ -176,13 +176,13 @@ type GPU struct {
 // Toleration is a Kubernetes toleration; see providers.Toleration.
 type Toleration struct {
 	// Key is the taint's key; "" with Exists means every taint.
-	Key string `key:"key"`
+	Key string `key:"key" example:"a"`
 	// Operator is Exists or Equal.
-	Operator string `key:"operator"`
+	Operator string `key:"operator" example:"Equal"`
 	// Value is the taint's value, with Equal.
-	Value string `key:"value"`
+	Value string `key:"value" example:"b"`
 	// Effect is the taint's effect; "" means every effect.
-	Effect string `key:"effect"`
+	Effect string `key:"effect" example:"NoExecute"`
 }
 
 // Monitoring configures Prometheus and Grafana.

@@ -24,7 +24,7 @@ func Candidates(key *Key, cloud string) []any {
 	case Quantity:
 		return append(values, "1", "500m", "3Gi", 4)
 	case Objects:
-		return append(values, []any{map[string]any{"key": "a", "operator": "Equal", "value": "b", "effect": "NoExecute"}}, []any{})
+		return append(values, []any{})
 	case Any:
 		return append(values, map[string]any{"a": map[string]any{"b": 1}})
 	}

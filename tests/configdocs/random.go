@@ -50,10 +50,11 @@ func Mutation(random *rand.Rand, key *Key, cloud string) any {
 	case Any:
 		return map[string]any{"a": map[string]any{pick(random, oddStrings): pick(random, oddInts)}}
 	case Objects:
-		return []any{map[string]any{
-			"key": pick(random, oddStrings), "operator": pick(random, []string{"", "Exists", "Equal", "In"}),
-			"value": pick(random, oddStrings), "effect": pick(random, []string{"", "NoSchedule", "NoExecute", "Never"}),
-		}}
+		item := map[string]any{}
+		for _, part := range key.Keys {
+			item[part.Part] = Mutation(random, part, cloud)
+		}
+		return []any{item}
 	case Secret:
 		return Encrypted(pick(random, oddStrings))
 	default:

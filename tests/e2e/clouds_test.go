@@ -153,7 +153,7 @@ func TestClouds(t *testing.T) {
 				t.Run("another plan than the approved one is not applied", func(t *testing.T) { ci.notTheApprovedPlan(t, l) })
 				t.Run("drift is an issue while it lasts", func(t *testing.T) { ci.driftReported(t, l) })
 			}
-			t.Run("nodes follow the replicas", func(t *testing.T) { nodesFollow(t, l, c) })
+			t.Run("nodes follow the replicas", func(t *testing.T) { nodesFollow(t, l, c, stack) })
 			t.Run("a larger pool is one change", func(t *testing.T) {
 				require.NoError(t, stack.SetConfig(merged(append([]map[string]any{cloudLabConfig(l)}, append(config, moreNodes)...)...)))
 				stack.printed.take()
@@ -262,8 +262,8 @@ func kubeconfigIsTheClouds(t *testing.T, l *lab.Lab, c onCloud, stack *deploymen
 	assert.Contains(t, kubeconfig, c.program)
 }
 
-// nodesFollow checks that the pool grows when load needs more GPUs, and shrinks after it.
-func nodesFollow(t *testing.T, l *lab.Lab, c onCloud) {
+// nodesFollow checks that the pool grows when load needs more GPUs, which is no drift, and shrinks after it.
+func nodesFollow(t *testing.T, l *lab.Lab, c onCloud, stack *deployment) {
 	pool := c.gpuPool(t, l)
 	w := newWatch(t, l)
 	w.until(t, 2*time.Minute, "every signal seen", func(s report.Sample) bool { return s.Ready == 1 && seen(s, 0) })
@@ -280,6 +280,8 @@ func nodesFollow(t *testing.T, l *lab.Lab, c onCloud) {
 		onNodes[pod.Spec.NodeName] = true
 	}
 	assert.Len(t, onNodes, 3, "a GPU each")
+	require.NoError(t, stack.Refresh(testContext(t), "--preview-only", "--expect-no-changes"), "a larger pool is no drift")
+	require.NoError(t, stack.Preview(testContext(t), true, "--refresh"), "and is not taken back")
 	w.step(0)
 	w.until(t, 2*time.Minute, "back to one replica", func(s report.Sample) bool { return s.Desired == 1 && s.Ready == 1 && s.Pods == 1 })
 	eventuallyNoError(t, time.Minute, func(context.Context) error {

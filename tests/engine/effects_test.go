@@ -53,13 +53,17 @@ var situations = map[string]situation{
 		"gke.servicesRange": "s"}},
 	"gke gke.servicesRange": {before: map[string]any{"gke.network": "first", "gke.subnetwork": "nodes", "gke.podsRange": "p",
 		"gke.servicesRange": "first"}},
-	"eks eks.subnetIds":             {before: map[string]any{"eks.zones": nil, "eks.subnetIds": []any{"subnet-01", "subnet-02"}}},
-	"eks eks.gpuSubnetIds":          {before: map[string]any{"eks.zones": nil, "eks.subnetIds": []any{"subnet-0a", "subnet-0b"}}},
-	"eks eks.region":                {with: map[string]any{"eks.zones": []any{"eu-central-1a", "eu-central-1b"}}},
-	"aks aks.privateCluster":        {with: map[string]any{"cluster.apiAccessCidrs": nil}},
-	"aks aks.entra.enabled":         {with: map[string]any{"aks.entra.enableAzureRBAC": true}},
-	"aks.entra.tenantID":            {before: entra},
-	"aks.entra.adminGroupObjectIDs": {before: entra},
+	"gke.maintenanceWindow.start":      {before: maintenance},
+	"gke.maintenanceWindow.end":        {before: maintenance},
+	"gke.maintenanceWindow.recurrence": {before: maintenance},
+	"gke.maintenanceExclusions":        {before: maintenance},
+	"eks eks.subnetIds":                {before: map[string]any{"eks.zones": nil, "eks.subnetIds": []any{"subnet-01", "subnet-02"}}},
+	"eks eks.gpuSubnetIds":             {before: map[string]any{"eks.zones": nil, "eks.subnetIds": []any{"subnet-0a", "subnet-0b"}}},
+	"eks eks.region":                   {with: map[string]any{"eks.zones": []any{"eu-central-1a", "eu-central-1b"}}},
+	"aks aks.privateCluster":           {with: map[string]any{"cluster.apiAccessCidrs": nil}},
+	"aks aks.entra.enabled":            {with: map[string]any{"aks.entra.enableAzureRBAC": true}},
+	"aks.entra.tenantID":               {before: entra},
+	"aks.entra.adminGroupObjectIDs":    {before: entra},
 	"aks.entra.enableAzureRBAC": {before: map[string]any{"aks.entra.enabled": true,
 		"aks.entra.adminGroupObjectIDs": []any{"00000000-0000-0000-0000-000000000005"}}},
 	"aks.entra.disableLocalAccounts": {before: entra},
@@ -80,6 +84,10 @@ var situations = map[string]situation{
 var unknownModel = map[string]any{
 	"model.id": "example/model", "model.size.weightsGiB": 7, "model.size.kvBytesPerToken": 90000, "model.size.contextLength": 16384,
 }
+
+// maintenance is a maintenance window of GKE.
+var maintenance = map[string]any{"gke.maintenanceWindow.start": "2026-01-03T00:00:00Z", "gke.maintenanceWindow.end": "2026-01-03T12:00:00Z",
+	"gke.maintenanceWindow.recurrence": "FREQ=DAILY"}
 
 var entra = map[string]any{"aks.entra.enabled": true, "aks.entra.enableAzureRBAC": true}
 

@@ -37,7 +37,7 @@ var gke = &cloudDouble{
 		"gcp:container/nodePool:NodePool": {
 			outlives: true,
 			replaces: []string{"name", "project", "location", "cluster", "initialNodeCount", "nodeConfig.guestAccelerators", "nodeConfig.spot",
-				"nodeConfig.taints", "nodeConfig.gvnic", "nodeConfig.gcfsConfig", "nodeConfig.shieldedInstanceConfig", "nodeConfig.serviceAccount",
+				"nodeConfig.gvnic", "nodeConfig.gcfsConfig", "nodeConfig.shieldedInstanceConfig", "nodeConfig.serviceAccount",
 				"nodeConfig.bootDiskKmsKey"},
 		},
 	},
@@ -54,7 +54,7 @@ var gke = &cloudDouble{
 		"id": "projects/my-project/locations/us-central1-a/clusters/theirs", "name": "theirs", "endpoint": "203.0.113.10",
 		"masterAuths": []any{map[string]any{"clusterCaCertificate": caCertificate}}, "masterVersion": "1.34.1-gke.1829001",
 		"monitoringConfigs":       []any{map[string]any{"enableComponents": []any{"SYSTEM_COMPONENTS", "DCGM"}}},
-		"workloadIdentityConfigs": []any{map[string]any{"workloadPool": "my-project.svc.id.goog"}}, "networkingMode": "VPC_NATIVE",
+		"workloadIdentityConfigs": []any{map[string]any{"workloadPool": "my-project.svc.id.goog"}}, "networkingMode": "VPC_NATIVE", "datapathProvider": "ADVANCED_DATAPATH",
 		"nodePools": []any{map[string]any{"name": "gpu", "nodeConfigs": []any{map[string]any{
 			"guestAccelerators": []any{map[string]any{"type": "nvidia-l4", "count": 1,
 				"gpuDriverInstallationConfigs": []any{map[string]any{"gpuDriverVersion": "LATEST"}}}},

@@ -76,6 +76,7 @@ type Cloud struct {
 	pools map[string]*pool
 	// driverRoles are the roles of the CSI drivers that need one, by cluster.
 	driverRoles map[string]string
+	gkeCapacity GKECapacity
 	// incidents are errors that no cloud would report; see Incidents.
 	incidents []string
 	// operations counts the requests to create, change or delete a resource.

@@ -58,11 +58,20 @@ func diff(req *pulumirpc.DiffRequest, replace, drifts []string, k *kind) (*pulum
 		if err != nil {
 			return nil, err
 		}
-		_, filled := parsed.Get(resource.NewObjectProperty(state))
-		_, asked := parsed.Get(resource.NewObjectProperty(news))
-		if filled && !asked && !slices.Contains(req.GetIgnoreChanges(), path) {
-			note(path, plugin.DiffDelete)
+		filled, inState := parsed.Get(resource.NewObjectProperty(revealed(state)))
+		asked, given := parsed.Get(resource.NewObjectProperty(after))
+		if !inState || given && asked.DeepEquals(filled) || slices.Contains(req.GetIgnoreChanges(), path) {
+			continue
 		}
+		change := plugin.DiffDelete
+		if given {
+			change = plugin.DiffUpdate
+		}
+		if k != nil && slices.Contains(k.kept, path) {
+			change = change.AsReplace()
+			response.Replaces = append(response.Replaces, path)
+		}
+		note(path, change)
 	}
 	if k != nil && k.name != "" && len(response.Replaces) > 0 {
 		// A resource with a fixed name cannot exist twice.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 )
 
 // gcpContainerKinds lists the simulated resource types of Google Kubernetes Engine.
@@ -19,6 +21,8 @@ func gkeClusterKind() *kind {
 		replace: []string{"name", "location", "project", "network", "subnetwork", "initialNodeCount", "nodeConfig", "nodePools",
 			"ipAllocationPolicy", "networkingMode", "datapathProvider", "enableAutopilot", "enableShieldedNodes",
 			"privateClusterConfig.enablePrivateNodes", "privateClusterConfig.masterIpv4CidrBlock"},
+		// The provider's default of it is false, which it can only reach by a replacement where GKE reports true.
+		drifts: []string{"enableL4IlbSubsetting"}, kept: []string{"enableL4IlbSubsetting"},
 		computed: []string{"endpoint", "masterAuth", "masterVersion", "selfLink", "operation", "labelFingerprint"},
 		validate: func(in object) []string {
 			return slices.Concat(
@@ -28,7 +32,7 @@ func gkeClusterKind() *kind {
 				oneOf(in, "clusterAutoscaling.autoscalingProfile", "BALANCED", "OPTIMIZE_UTILIZATION"),
 				eachOneOf(in, "monitoringConfig.enableComponents", "SYSTEM_COMPONENTS", "APISERVER", "SCHEDULER", "CONTROLLER_MANAGER",
 					"STORAGE", "HPA", "POD", "DAEMONSET", "DEPLOYMENT", "STATEFULSET", "KUBELET", "CADVISOR", "DCGM", "WORKLOADS"),
-				cidrs(in.texts("masterAuthorizedNetworksConfig.cidrBlocks.cidrBlock")))
+				cidrs(in.texts("masterAuthorizedNetworksConfig.cidrBlocks.cidrBlock")), maintenance(in))
 		},
 		references: []reference{
 			{path: "network", token: gcpNetwork, by: gcpLinks},
@@ -76,6 +80,8 @@ func createGKECluster(c *Cloud, r *Resource, s Settings) error {
 	r.Outputs["endpoint"] = g.address
 	r.Outputs["masterAuth"] = map[string]any{"clusterCaCertificate": c.authority()}
 	r.Outputs["masterVersion"] = orElse(in.text("minMasterVersion"), gkeVersion)
+	// GKE switches it on by itself.
+	r.Outputs["enableL4IlbSubsetting"] = true
 	return nil
 }
 
@@ -118,4 +124,36 @@ func (c *Cloud) Unprotect(id string) error {
 	r.Inputs = maps.Clone(r.Inputs)
 	r.Inputs["deletionProtection"] = false
 	return nil
+}
+
+// maintenance lists what the provider, and GKE after it, refuse in a maintenance policy.
+func maintenance(in object) []string {
+	policy := object(in.objectAt("maintenancePolicy"))
+	if len(policy) == 0 {
+		return nil
+	}
+	var wrong []string
+	window := object(policy.objectAt("recurringWindow"))
+	if len(window) == 0 && !policy.has("dailyMaintenanceWindow") {
+		wrong = append(wrong, "one of `maintenance_policy.0.daily_maintenance_window,maintenance_policy.0.recurring_window` must be specified")
+	}
+	spans := policy.objects("maintenanceExclusions")
+	if len(window) > 0 {
+		spans = append(spans, window)
+	}
+	for _, span := range spans {
+		start, err := time.Parse(time.RFC3339, span.text("startTime"))
+		end, errEnd := time.Parse(time.RFC3339, span.text("endTime"))
+		if err != nil || errEnd != nil || !end.After(start) {
+			wrong = append(wrong, fmt.Sprintf("maintenance from %q to %q: expected two times of RFC 3339, the earlier one first",
+				span.text("startTime"), span.text("endTime")))
+		}
+	}
+	if text := window.text("recurrence"); len(window) > 0 && !strings.HasPrefix(text, "FREQ=") {
+		wrong = append(wrong, fmt.Sprintf("recurrence %q is no RFC 5545 RRULE", text))
+	}
+	for _, exclusion := range policy.objects("maintenanceExclusions") {
+		wrong = append(wrong, oneOf(exclusion, "exclusionOptions.scope", "NO_UPGRADES", "NO_MINOR_UPGRADES", "NO_MINOR_OR_NODE_UPGRADES")...)
+	}
+	return wrong
 }

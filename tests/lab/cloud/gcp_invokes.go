@@ -29,6 +29,8 @@ func gcpInvokes() map[string]invoke {
 			"id": r.ID, "name": out["name"], "location": out["location"], "project": out["project"], "endpoint": out["endpoint"],
 			"masterVersion": out["masterVersion"], "network": out["network"], "subnetwork": out["subnetwork"], "selfLink": out["selfLink"],
 			"enableAutopilot": out.flag("enableAutopilot"), "networkingMode": orElse(out.text("networkingMode"), "VPC_NATIVE"),
+			"datapathProvider":        orElse(out.text("datapathProvider"), "LEGACY_DATAPATH"),
+			"networkPolicies":         one(out["networkPolicy"]),
 			"masterAuths":             one(out["masterAuth"]),
 			"monitoringConfigs":       one(out["monitoringConfig"]),
 			"workloadIdentityConfigs": one(out["workloadIdentityConfig"]),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -15,11 +16,12 @@ func gkeNodePoolKind() *kind {
 		token: GKENodePool, name: "name", slow: true,
 		replace: []string{"name", "namePrefix", "project", "location", "cluster", "initialNodeCount", "maxPodsPerNode",
 			"placementPolicy", "queuedProvisioning", "nodeConfig.guestAccelerators", "nodeConfig.spot", "nodeConfig.preemptible",
-			"nodeConfig.taints", "nodeConfig.reservationAffinity", "nodeConfig.secondaryBootDisks", "nodeConfig.gvnic",
+			"nodeConfig.reservationAffinity", "nodeConfig.secondaryBootDisks", "nodeConfig.gvnic",
 			"nodeConfig.shieldedInstanceConfig", "nodeConfig.ephemeralStorageLocalSsdConfig", "nodeConfig.gcfsConfig",
 			"nodeConfig.serviceAccount", "nodeConfig.oauthScopes", "nodeConfig.metadata", "nodeConfig.bootDiskKmsKey",
 			"nodeConfig.minCpuPlatform"},
-		drifts:   []string{"nodeConfig.resourceLabels", "nodeConfig.kubeletConfig"},
+		drifts: []string{"nodeConfig.resourceLabels", "nodeConfig.kubeletConfig", "nodeConfig.linuxNodeConfig",
+			"nodeConfig.ephemeralStorageLocalSsdConfig"},
 		computed: []string{"instanceGroupUrls", "managedInstanceGroupUrls", "operation", "version"},
 		validate: func(in object) []string {
 			var wrong []string
@@ -42,13 +44,25 @@ func gkeNodePoolKind() *kind {
 			{path: "nodeConfig.serviceAccount", token: gcpAccount, by: []string{"email"}, then: stays},
 		},
 		create: createGKENodePool,
-		settle: func(ctx context.Context, c *Cloud, r *Resource) error { return c.waitForPool(ctx, r.ID) },
+		settle: func(ctx context.Context, c *Cloud, r *Resource) error {
+			c.checkImageStreaming(r)
+			if err := c.poolInError(r.ID); err != nil {
+				return err
+			}
+			return c.waitForPool(ctx, r.ID)
+		},
 		update: func(c *Cloud, r *Resource, _ object) error {
 			p, err := gkePool(c, r)
 			if err != nil {
 				return err
 			}
+			fillNodeConfig(r)
 			return c.changePool(p)
+		},
+		observe: func(c *Cloud, r *Resource) {
+			if p := c.pools[r.ID]; p != nil {
+				r.Outputs["nodeCount"] = float64(p.desired / p.zoneCount())
+			}
 		},
 		vanish: func(ctx context.Context, c *Cloud, r *Resource) error { return c.removePool(ctx, r.ID) },
 	}
@@ -76,18 +90,7 @@ func createGKENodePool(c *Cloud, r *Resource, s Settings) error {
 		return err
 	}
 	r.Outputs["project"], r.Outputs["location"], r.Outputs["version"] = s["project"], cluster.Region, gkeVersion
-	// The server adds these, and this version of the provider reports them as a change.
-	config := map[string]any{}
-	for key, value := range in.objectAt("nodeConfig") {
-		config[key] = value
-	}
-	if config["resourceLabels"] == nil {
-		config["resourceLabels"] = map[string]any{"goog-gke-node-pool-provisioning-model": "on-demand"}
-	}
-	if config["kubeletConfig"] == nil {
-		config["kubeletConfig"] = map[string]any{"insecureKubeletReadonlyPortEnabled": "FALSE"}
-	}
-	r.Outputs["nodeConfig"] = config
+	fillNodeConfig(r)
 	p.desired = in.number("initialNodeCount") * p.zoneCount()
 	if in.has("nodeCount") {
 		p.desired = in.number("nodeCount") * p.zoneCount()
@@ -95,9 +98,56 @@ func createGKENodePool(c *Cloud, r *Resource, s Settings) error {
 	if !in.has("initialNodeCount") && !in.has("nodeCount") && !in.has("autoscaling") {
 		p.desired = p.zoneCount()
 	}
+	if err := c.withinGKEQuota(p); err != nil {
+		return err
+	}
 	c.pools[r.ID] = p
+	r.Outputs["nodeCount"] = float64(p.desired / p.zoneCount())
 	return nil
 }
+
+// fillNodeConfig sets what GKE adds to the configuration of a pool's nodes. This version of the provider reports all of it as
+// a change.
+func fillNodeConfig(r *Resource) {
+	in := object(r.Inputs)
+	config := maps.Clone(in.objectAt("nodeConfig"))
+	if config == nil {
+		config = map[string]any{}
+	}
+	labels := maps.Clone(object(config).objectAt("resourceLabels"))
+	if labels == nil {
+		labels = map[string]any{}
+	}
+	labels["goog-gke-node-pool-provisioning-model"] = "on-demand"
+	config["resourceLabels"] = labels
+	for name, filled := range map[string]map[string]any{
+		"kubeletConfig":   {"insecureKubeletReadonlyPortEnabled": "FALSE"},
+		"linuxNodeConfig": {"cgroupMode": "CGROUP_MODE_UNSPECIFIED"},
+	} {
+		if config[name] == nil {
+			config[name] = filled
+		}
+	}
+	if disks := localSSDs[strings.Join(strings.Split(object(config).text("machineType"), "-")[:2], "-")]; disks > 0 && config["ephemeralStorageLocalSsdConfig"] == nil {
+		config["ephemeralStorageLocalSsdConfig"] = map[string]any{"localSsdCount": disks}
+	}
+	r.Outputs["nodeConfig"] = config
+}
+
+// checkImageStreaming records pods that would not start: the nodes' account has to be allowed to use the API that streams.
+func (c *Cloud) checkImageStreaming(r *Resource) {
+	config := object(object(r.Inputs).objectAt("nodeConfig"))
+	account := config.text("serviceAccount")
+	if !config.flag("gcfsConfig.enabled") || account == "" {
+		return
+	}
+	if project := object(r.Outputs).text("project"); !c.granted(project, streamingRole, "serviceAccount:"+account) {
+		c.incident("node pool %s streams images, and its service account %s has no %s in %s", r.ID, account, streamingRole, project)
+	}
+}
+
+// streamingRole lets a node's own service account use the Container File System API.
+const streamingRole = "roles/serviceusage.serviceUsageConsumer"
 
 // gkeClusterOf returns the cluster of a node pool, nil for none.
 func (c *Cloud) gkeClusterOf(r *Resource) *Resource {
@@ -123,6 +173,28 @@ var gpusByGKEMachine = map[string]struct {
 	"a2-highgpu-1g": {"nvidia-tesla-a100", 1}, "a2-highgpu-2g": {"nvidia-tesla-a100", 2},
 	"a2-ultragpu-1g": {"nvidia-a100-80gb", 1}, "a2-ultragpu-2g": {"nvidia-a100-80gb", 2},
 	"a3-highgpu-1g": {"nvidia-h100-80gb", 1}, "a3-highgpu-8g": {"nvidia-h100-80gb", 8},
+	"a3-megagpu-8g": {"nvidia-h100-mega-80gb", 8}, "a3-ultragpu-8g": {"nvidia-h200-141gb", 8},
+}
+
+// localSSDs are the local SSDs that machines bring, by the beginning of the machine type.
+var localSSDs = map[string]float64{"a2-ultragpu": 1, "a3-highgpu": 16, "a3-megagpu": 16, "a3-ultragpu": 32}
+
+// reservedMachines are the machine types that Google does not offer on demand.
+var reservedMachines = []string{"a3-highgpu-1g", "a3-highgpu-2g", "a3-highgpu-4g", "a3-ultragpu-8g"}
+
+var (
+	// hyperdiskOnly are the machine families without Persistent Disk, hyperdiskToo those that can have either as boot disk.
+	hyperdiskOnly = regexp.MustCompile(`^(n4|n4d|c4|c4d|a3-ultragpu|a4)-`)
+	hyperdiskToo  = regexp.MustCompile(`^(c3|c3d|a3-highgpu|a3-megagpu)-`)
+)
+
+// checkDisk refuses a boot disk that a machine type cannot have.
+func checkDisk(machineType, diskType string) error {
+	hyperdisk := strings.HasPrefix(diskType, "hyperdisk-")
+	if hyperdisk && !hyperdiskOnly.MatchString(machineType) && !hyperdiskToo.MatchString(machineType) || !hyperdisk && hyperdiskOnly.MatchString(machineType) {
+		return fmt.Errorf("googleapi: Error 400: disk type %s is not compatible with machine type %s", diskType, machineType)
+	}
+	return nil
 }
 
 // gkePool returns the pool of a GKE node pool.
@@ -133,6 +205,14 @@ func gkePool(c *Cloud, r *Resource) (*pool, error) {
 	}
 	config := object(in.objectAt("nodeConfig"))
 	machineType := orElse(config.text("machineType"), "e2-medium")
+	if diskType := config.text("diskType"); diskType != "" {
+		if err := checkDisk(machineType, diskType); err != nil {
+			return nil, err
+		}
+	}
+	if slices.Contains(reservedMachines, machineType) && !config.flag("spot") && !config.has("reservationAffinity") {
+		return nil, fmt.Errorf("googleapi: Error 400: machine type %s is not available on demand", machineType)
+	}
 	p := &pool{
 		id: r.ID, cluster: cluster.ID, double: c.doubleOf(r.Token), name: in.text("name"), machineType: machineType,
 		// Changed in place since version 5.10 of the Terraform provider, which Pulumi's is made from.

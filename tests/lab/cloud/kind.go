@@ -25,6 +25,8 @@ type kind struct {
 	fixed []string
 	// drifts are inputs that the server fills in and that this version of the provider reports as a difference.
 	drifts []string
+	// kept are those of drifts that the provider can only take back by a replacement, and that it can change otherwise.
+	kept []string
 	// computed are the outputs beside the inputs, volatile those of them that an update changes.
 	computed, volatile []string
 	// validate lists the values that the provider refuses.
@@ -37,6 +39,9 @@ type kind struct {
 	settle func(ctx context.Context, c *Cloud, r *Resource) error
 	// update applies the new inputs to the outputs, or refuses. It is called with the lock held.
 	update func(c *Cloud, r *Resource, old object) error
+	// observe sets the outputs that change by themselves, such as a pool's number of nodes, before they are read; nil for
+	// none. It is called with the lock held.
+	observe func(c *Cloud, r *Resource)
 	// refuseDelete returns why it cannot be deleted now. It is called with the lock held.
 	refuseDelete func(c *Cloud, r *Resource) error
 	// vanish removes what settle created, without the lock.

@@ -40,7 +40,7 @@ func (c *Cloud) resize() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, p := range c.pools {
-		for !p.removed && len(p.nodes)+len(p.starting) < p.desired {
+		for !p.removed && len(p.nodes)+len(p.starting) < p.desired && !c.lacksMachines(p) {
 			c.startMachine(p)
 		}
 		for !p.removed && len(p.nodes) > p.desired && len(p.starting) == 0 {

@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -178,6 +179,9 @@ func (p *Provider) Create(_ context.Context, req *pulumirpc.CreateRequest) (*pul
 		return &pulumirpc.CreateResponse{Properties: outputs}, err
 	}
 	r, err := p.cloud.create(k, p.settings, known(inputs), req.GetUrn())
+	if refused := (*refusedPool)(nil); errors.As(err, &refused) {
+		return nil, initFailed(refused.id, req.GetProperties(), req.GetProperties(), err)
+	}
 	if err != nil && r == nil {
 		return nil, err
 	}
@@ -276,6 +280,9 @@ func (p *Provider) Read(_ context.Context, req *pulumirpc.ReadRequest) (*pulumir
 	r := p.cloud.find(k.token, "", req.GetId())
 	var live resource.PropertyMap
 	if r != nil {
+		if k.observe != nil {
+			k.observe(p.cloud, r)
+		}
 		live = resource.NewPropertyMapFromMap(r.Inputs)
 	}
 	p.cloud.mu.Unlock()

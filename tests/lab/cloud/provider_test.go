@@ -104,8 +104,7 @@ func TestDiffReplacesWhatTheCloudCannotChange(t *testing.T) {
 	}{
 		"limits of a GKE pool": {"gcp", GKENodePool, gke(nil), with(gke(nil),
 			map[string]any{"autoscaling": map[string]any{"totalMinNodeCount": 0.0, "totalMaxNodeCount": 9.0}}), nil},
-		"taint": {"gcp", GKENodePool, gke(map[string]any{"taints": []any{gpuTaint}}), gke(map[string]any{"taints": []any{otherTaint}}),
-			[]string{"nodeConfig"}},
+		"taint": {"gcp", GKENodePool, gke(map[string]any{"taints": []any{gpuTaint}}), gke(map[string]any{"taints": []any{otherTaint}}), nil},
 		"driver": {"gcp", GKENodePool, gke(map[string]any{"guestAccelerators": l4("DEFAULT")}),
 			gke(map[string]any{"guestAccelerators": l4("LATEST")}), []string{"nodeConfig"}},
 		"spot": {"gcp", GKENodePool, gke(map[string]any{"spot": false}), gke(map[string]any{"spot": true}), []string{"nodeConfig"}},
@@ -147,24 +146,6 @@ func TestDiffReplacesWhatTheCloudCannotChange(t *testing.T) {
 			assert.Equal(t, pulumirpc.DiffResponse_DIFF_NONE, same.GetChanges())
 		})
 	}
-}
-
-// TestPermanentDifference checks that values filled in by GKE are reported as a change unless they are ignored.
-func TestPermanentDifference(t *testing.T) {
-	c, _ := newTestCloud(t)
-	gkeScene(t, c)
-	pool := mustMake(t, c, GKENodePool, gkePoolOf("p", map[string]any{"machineType": "e2-standard-4"}))
-	p := newProvider(t, c, "gcp", map[string]any{"project": "p"})
-	request := &pulumirpc.DiffRequest{Urn: urnOf(GKENodePool), OldInputs: properties(t, pool.Inputs), News: properties(t, pool.Inputs),
-		Olds: properties(t, pool.Outputs)}
-	d, err := p.Diff(t.Context(), request)
-	require.NoError(t, err)
-	assert.Equal(t, []string{"nodeConfig"}, d.GetDiffs())
-	assert.Len(t, d.GetDetailedDiff(), 2)
-	request.IgnoreChanges = []string{"nodeConfig.resourceLabels", "nodeConfig.kubeletConfig"}
-	d, err = p.Diff(t.Context(), request)
-	require.NoError(t, err)
-	assert.Equal(t, pulumirpc.DiffResponse_DIFF_NONE, d.GetChanges())
 }
 
 func TestAzureRefusesWhatItCannotChange(t *testing.T) {
