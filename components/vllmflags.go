@@ -36,6 +36,7 @@ var serverFlags = []ServerFlag{
 	{Name: "--api-key", Key: "apiKey", Secret: true},
 	{Name: "--hf-token", Key: "huggingFaceToken", Secret: true},
 	{Name: "--disable-access-log-for-endpoints"},
+	{Name: "--allowed-media-domains", Key: "vllm.mediaDomains"},
 	// The simulator's.
 	{Name: "--time-to-first-token"},
 	{Name: "--inter-token-latency"},
@@ -102,7 +103,21 @@ func vllmArguments(a *VLLMArgs) []string {
 	if a.GPU.PerReplica > 1 {
 		args = append(args, "--tensor-parallel-size="+strconv.Itoa(a.GPU.PerReplica))
 	}
+	args = append(args, mediaArguments(a.MediaDomains)...)
+	if a.guardsRequests() {
+		// vLLM adds it last, so that it runs before everything else. The flag may be given more than once.
+		args = append(args, "--middleware="+requestGuardClass)
+	}
 	return args
+}
+
+// mediaArguments returns the hosts that media may be loaded from, one argument each, as vLLM expects a list. An empty list
+// allows every host, so that without a host it is one that cannot exist (RFC 6761).
+func mediaArguments(domains []string) []string {
+	if len(domains) == 0 {
+		domains = []string{"none.invalid"}
+	}
+	return append([]string{"--allowed-media-domains"}, domains...)
 }
 
 // decimal formats a number without an exponent, which command lines do not accept.

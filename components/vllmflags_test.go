@@ -1,9 +1,12 @@
 package components
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestVLLMServerArgs(t *testing.T) {
@@ -13,7 +16,17 @@ func TestVLLMServerArgs(t *testing.T) {
 			"--model=google/gemma-3-1b-it", "--port=8000", "--max-model-len=8192", "--max-num-seqs=16",
 			"--gpu-memory-utilization=0.9", "--dtype=auto", "--shutdown-timeout=45",
 			"--disable-access-log-for-endpoints=/health,/metrics,/ping",
+			"--allowed-media-domains", "none.invalid",
 		}, serverArgs(args))
+	})
+	t.Run("media from two hosts", func(t *testing.T) {
+		args := vllmArgs()
+		args.MediaDomains = []string{"a.example", "b.example"}
+		args.Model.ExtraArgs = []string{"--enable-prefix-caching"}
+		got := serverArgs(args)
+		at := slices.Index(got, "--allowed-media-domains")
+		require.Positive(t, at)
+		assert.Equal(t, []string{"a.example", "b.example", "--enable-prefix-caching"}, got[at+1:], "vLLM reads the list up to the next flag")
 	})
 	t.Run("a revision, two GPUs and extra arguments", func(t *testing.T) {
 		args := vllmArgs()
@@ -44,6 +57,9 @@ func TestEveryFlagSetIsInTheTable(t *testing.T) {
 	many.GPU.PerReplica = 2
 	for _, args := range []*VLLMArgs{many, simulatorArgs()} {
 		for _, arg := range serverArgs(args) {
+			if !strings.HasPrefix(arg, "-") {
+				continue
+			}
 			_, found := FindServerFlag(arg)
 			assert.True(t, found, arg)
 		}
