@@ -28,6 +28,11 @@ func TestSimulatorArgs(t *testing.T) {
 			given: "--model google/gemma-3-1b-it --gpu_memory_utilization 0.9 --max-num-seqs 4 --trust-remote-code --enforce-eager --port 9001 --seed -5",
 			want:  "--model google/gemma-3-1b-it --max-num-seqs 4 --enforce-eager --seed -5" + always, port: 9001,
 		},
+		{
+			name:  "who may be reached, and what runs before the API",
+			given: "--model=m --allowed-media-domains a.example b.example --middleware=guard.Guard",
+			want:  "--model=m" + always, port: 8000,
+		},
 		{name: "vllm serve", given: "vllm serve google/gemma-3-4b-it --max-num-seqs 8", want: "--max-num-seqs 8 --model google/gemma-3-4b-it" + always, port: 8000},
 		{name: "the API server's module", given: "python3 -m vllm.entrypoints.openai.api_server --model m", want: "--model m" + always, port: 8000},
 		{name: "the simulator's file", given: "/app/llm-d-inference-sim --model m", want: "--model m" + always, port: 8000},

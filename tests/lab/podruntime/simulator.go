@@ -93,6 +93,7 @@ var simulatorFlags = map[string]flagKind{
 // vllmOnlyFlags are flags of `vllm serve` without a meaning for the simulator, which are dropped. A flag on neither list is
 // an error, so that a misspelled argument of the Deployment is found here.
 var vllmOnlyFlags = map[string]flagKind{
+	"allowed-media-domains":            takesList,
 	"allowed-origins":                  takesValue,
 	"api-key":                          takesValue,
 	"api-server-count":                 takesValue,
@@ -129,6 +130,7 @@ var vllmOnlyFlags = map[string]flagKind{
 	"max-lora-rank":                    takesValue,
 	"max-num-batched-tokens":           takesValue,
 	"max-seq-len-to-capture":           takesValue,
+	"middleware":                       takesValue,
 	"model-loader-extra-config":        takesValue,
 	"no-async-scheduling":              isSwitch,
 	"no-enable-chunked-prefill":        isSwitch,
@@ -274,6 +276,9 @@ func (l *launcher) simulator() (*launch, error) {
 	}
 	env, err := l.environment()
 	if err != nil {
+		return nil, err
+	}
+	if err := l.checkMiddleware(words, env); err != nil {
 		return nil, err
 	}
 	return &launch{
