@@ -3,6 +3,7 @@ package components
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -16,6 +17,34 @@ import (
 func validateNamespace(field, name string) error {
 	if validation.IsDNS1123Label(name) != nil {
 		return fmt.Errorf("%s %q is not the name of a namespace (lower-case letters, digits and -, at most 63)", field, name)
+	}
+	return nil
+}
+
+// NetworkProblem returns what is wrong with a network in CIDR notation, or "".
+func NetworkProblem(cidr string) string {
+	prefix, err := netip.ParsePrefix(cidr)
+	switch {
+	case err != nil || prefix.Addr().Is4In6():
+		return "an address, a slash and the number of leading bits"
+	case prefix != prefix.Masked():
+		return fmt.Sprintf("the network of this address is %s", prefix.Masked())
+	}
+	return ""
+}
+
+// validateNetwork reports a string that is not a network.
+func validateNetwork(field, cidr string) error {
+	if problem := NetworkProblem(cidr); problem != "" {
+		return fmt.Errorf("%s %q is not a network such as 10.0.0.0/16: %s", field, cidr, problem)
+	}
+	return nil
+}
+
+// validateHost reports a string that is not the name of a host, which vLLM compares as it is.
+func validateHost(field, host string) error {
+	if validation.IsDNS1123Subdomain(host) != nil {
+		return fmt.Errorf("%s %q is not the name of a host (lower-case letters, digits, - and .)", field, host)
 	}
 	return nil
 }

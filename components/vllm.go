@@ -116,7 +116,8 @@ type VLLMArgs struct {
 	Simulation Simulation
 	// HuggingFaceToken to download gated models with; nil for none. A secret.
 	HuggingFaceToken pulumi.StringPtrInput
-	// APIKey that clients must send; nil allows every client that reaches the Service. A secret.
+	// APIKey that clients must send; nil allows every client that reaches the Service. With it vLLM answers on few paths: see
+	// request_guard.py. The simulator does not check it. A secret.
 	APIKey pulumi.StringPtrInput
 	// CPU requested, such as "2". Not limited: the server's event loop must not be throttled.
 	CPU string
@@ -135,8 +136,15 @@ type VLLMArgs struct {
 	// ShutdownTimeout is how long requests in flight may finish after the stop signal; whole
 	// seconds, 0 aborts them.
 	ShutdownTimeout time.Duration
-	// ClientNamespaces may call the API; empty allows every namespace.
+	// ClientNamespaces may call the API besides Namespace; AllNamespaces stands for every one.
 	ClientNamespaces []string
+	// ClientCIDRs are the networks outside the cluster that may call the API.
+	ClientCIDRs []string
+	// EgressNamespaces and EgressCIDRs are what the server may connect to besides DNS and the model hub, on every port.
+	EgressNamespaces, EgressCIDRs []string
+	// MediaDomains are the hosts that the server loads the media of a request from; empty refuses every URL. Data URLs are
+	// always allowed.
+	MediaDomains []string
 	// NodeSelector is added to the one of GPU.
 	NodeSelector map[string]string
 	// PriorityClassName of the pods; "" for none.
@@ -208,6 +216,13 @@ func NewVLLM(ctx *pulumi.Context, name string, args *VLLMArgs, opts ...pulumi.Re
 	}
 	// No pod runs without the policy, not even for a moment.
 	deploymentNeeds = append(deploymentNeeds, policy)
+	guard, err := args.newRequestGuard(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if guard != nil {
+		deploymentNeeds = append(deploymentNeeds, guard)
+	}
 	if c.Deployment, err = args.newDeployment(ctx, c, deploymentNeeds); err != nil {
 		return nil, err
 	}

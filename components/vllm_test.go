@@ -25,7 +25,8 @@ const (
 	budgetType         = "kubernetes:policy/v1:PodDisruptionBudget"
 	accountType        = "kubernetes:core/v1:ServiceAccount"
 	serviceMonitorType = "kubernetes:monitoring.coreos.com/v1:ServiceMonitor"
-	anchorType         = "kubernetes:core/v1:ConfigMap"
+	configMapType      = "kubernetes:core/v1:ConfigMap"
+	anchorType         = configMapType
 )
 
 func vllmArgs() *VLLMArgs {
@@ -104,6 +105,7 @@ func TestVLLMRegisters(t *testing.T) {
 	r.assertChildrenOf(t, vllmType)
 	assert.Equal(t, []string{
 		deploymentType + "::vllm",
+		configMapType + "::vllm-request-guard",
 		secretType + "::vllm-api-key",
 		secretType + "::vllm-hf-token",
 		accountType + "::vllm",
@@ -135,7 +137,7 @@ func TestVLLMRegisters(t *testing.T) {
 // sortedByType sorts by the part behind the API group, which reads better in a test.
 func sortedByType(names []string) []string {
 	slices.SortFunc(names, func(a, b string) int { return strings.Compare(kindAndName(a), kindAndName(b)) })
-	want := []string{"Deployment", "Secret", "ServiceAccount", "Service", "ServiceMonitor", "NetworkPolicy", "PodDisruptionBudget"}
+	want := []string{"Deployment", "ConfigMap", "Secret", "ServiceAccount", "Service", "ServiceMonitor", "NetworkPolicy", "PodDisruptionBudget"}
 	slices.SortStableFunc(names, func(a, b string) int {
 		return slices.Index(want, kind(a)) - slices.Index(want, kind(b))
 	})

@@ -11,6 +11,7 @@ import (
 // ownedVariables are the environment variables that the program sets.
 var ownedVariables = []string{
 	"HOME", "USER", "HF_HUB_CACHE", "TORCHINDUCTOR_CACHE_DIR", "NUMBA_CACHE_DIR", "VLLM_NO_USAGE_STATS", "HF_TOKEN", "VLLM_API_KEY",
+	"VLLM_MEDIA_URL_ALLOW_REDIRECTS", "PYTHONPATH",
 }
 
 // environment returns the environment. Everything that vLLM, its compilers and the hub's client write
@@ -29,6 +30,11 @@ func (a *VLLMArgs) environment() corev1.EnvVarArray {
 		add("NUMBA_CACHE_DIR", homeDir+"/.cache/numba")
 		// No usage report leaves the cluster.
 		add("VLLM_NO_USAGE_STATS", "1")
+		// vLLM checks the host of a medium's URL, but not where the host redirects to.
+		add("VLLM_MEDIA_URL_ALLOW_REDIRECTS", "0")
+	}
+	if a.guardsRequests() {
+		add("PYTHONPATH", requestGuardDir)
 	}
 	addSecret := func(name, secret, key string) {
 		env = append(env, corev1.EnvVarArgs{Name: pulumi.String(name), ValueFrom: corev1.EnvVarSourceArgs{
@@ -78,6 +84,12 @@ func (a *VLLMArgs) volumes() corev1.VolumeArray {
 		}
 		volumes = append(volumes, corev1.VolumeArgs{Name: pulumi.String(scratch.name), EmptyDir: source})
 	}
+	if a.guardsRequests() {
+		volumes = append(volumes, corev1.VolumeArgs{
+			Name:      pulumi.String(requestGuardVolume),
+			ConfigMap: corev1.ConfigMapVolumeSourceArgs{Name: pulumi.String(RequestGuardConfigMap)},
+		})
+	}
 	return volumes
 }
 
@@ -85,6 +97,11 @@ func (a *VLLMArgs) volumeMounts() corev1.VolumeMountArray {
 	mounts := corev1.VolumeMountArray{}
 	for _, scratch := range a.scratchVolumes() {
 		mounts = append(mounts, corev1.VolumeMountArgs{Name: pulumi.String(scratch.name), MountPath: pulumi.String(scratch.path)})
+	}
+	if a.guardsRequests() {
+		mounts = append(mounts, corev1.VolumeMountArgs{
+			Name: pulumi.String(requestGuardVolume), MountPath: pulumi.String(requestGuardDir), ReadOnly: pulumi.Bool(true),
+		})
 	}
 	return mounts
 }

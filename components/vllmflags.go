@@ -40,6 +40,7 @@ var serverFlags = []ServerFlag{
 	{Name: "--disable-access-log-for-endpoints"},
 	{Name: "--max-num-batched-tokens", Yields: true},
 	{Name: "--mm-processor-cache-gb", Yields: true},
+	{Name: "--allowed-media-domains", Key: "vllm.mediaDomains"},
 	// The simulator's.
 	{Name: "--time-to-first-token"},
 	{Name: "--inter-token-latency"},
@@ -112,6 +113,11 @@ func vllmArguments(a *VLLMArgs) []string {
 	if size := a.Model.ProcessorCacheGiB; size > 0 && !a.Model.extra("--mm-processor-cache-gb") {
 		args = append(args, "--mm-processor-cache-gb="+decimal(size))
 	}
+	args = append(args, mediaArguments(a.MediaDomains)...)
+	if a.guardsRequests() {
+		// vLLM adds it last, so that it runs before everything else. The flag may be given more than once.
+		args = append(args, "--middleware="+requestGuardClass)
+	}
 	return args
 }
 
@@ -121,6 +127,15 @@ func (m Model) extra(name string) bool {
 		flag, found := FindServerFlag(arg)
 		return found && flag.Name == name
 	})
+}
+
+// mediaArguments returns the hosts that media may be loaded from, one argument each, as vLLM expects a list. An empty list
+// allows every host, so that without a host it is one that cannot exist (RFC 6761).
+func mediaArguments(domains []string) []string {
+	if len(domains) == 0 {
+		domains = []string{"none.invalid"}
+	}
+	return append([]string{"--allowed-media-domains"}, domains...)
 }
 
 // decimal formats a number without an exponent, which command lines do not accept.

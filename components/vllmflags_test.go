@@ -1,6 +1,8 @@
 package components
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -14,7 +16,17 @@ func TestVLLMServerArgs(t *testing.T) {
 			"google/gemma-3-1b-it", "--port=8000", "--max-model-len=8192", "--max-num-seqs=16",
 			"--gpu-memory-utilization=0.9", "--dtype=auto", "--shutdown-timeout=45",
 			"--disable-access-log-for-endpoints=/health,/metrics,/ping",
+			"--allowed-media-domains", "none.invalid",
 		}, serverArgs(args))
+	})
+	t.Run("media from two hosts", func(t *testing.T) {
+		args := vllmArgs()
+		args.MediaDomains = []string{"a.example", "b.example"}
+		args.Model.ExtraArgs = []string{"--enable-prefix-caching"}
+		got := serverArgs(args)
+		at := slices.Index(got, "--allowed-media-domains")
+		require.Positive(t, at)
+		assert.Equal(t, []string{"a.example", "b.example", "--enable-prefix-caching"}, got[at+1:], "vLLM reads the list up to the next flag")
 	})
 	t.Run("a revision, two GPUs and extra arguments", func(t *testing.T) {
 		args := vllmArgs()
@@ -58,7 +70,7 @@ func TestEveryFlagSetIsInTheTable(t *testing.T) {
 	many.Model.MaxNumBatchedTokens, many.Model.ProcessorCacheGiB = 4096, 1
 	for _, args := range []*VLLMArgs{many, simulatorArgs()} {
 		for _, arg := range serverArgs(args) {
-			if arg == args.Model.ID {
+			if arg == args.Model.ID || !strings.HasPrefix(arg, "-") {
 				continue
 			}
 			_, found := FindServerFlag(arg)

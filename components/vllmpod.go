@@ -23,8 +23,16 @@ const (
 // podTemplate returns the pod of one replica. It satisfies the restricted Pod Security Standard.
 func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
 	metadata := metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(withLabels(vllmSelector()))}
+	annotations := pulumi.StringMap{}
 	if checksum := a.secretsChecksum(); checksum != nil {
-		metadata.Annotations = pulumi.StringMap{"vllm-autoscaling/secrets-checksum": checksum}
+		annotations["vllm-autoscaling/secrets-checksum"] = checksum
+	}
+	if a.guardsRequests() {
+		annotations["vllm-autoscaling/request-guard-checksum"] = pulumi.String(requestGuardChecksum())
+	}
+	// Set only when there is one: a nil map in the interface field would be sent as a value.
+	if len(annotations) > 0 {
+		metadata.Annotations = annotations
 	}
 	spec := corev1.PodSpecArgs{
 		ServiceAccountName:           pulumi.String(VLLMName),

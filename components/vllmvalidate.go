@@ -26,7 +26,21 @@ func (a *VLLMArgs) validate() error {
 		a.Model.validate(),
 	}
 	for _, namespace := range a.ClientNamespaces {
-		problems = append(problems, validateNamespace("ClientNamespaces", namespace))
+		if namespace != AllNamespaces {
+			problems = append(problems, validateNamespace("ClientNamespaces", namespace))
+		}
+	}
+	for _, namespace := range a.EgressNamespaces {
+		problems = append(problems, validateNamespace("EgressNamespaces", namespace))
+	}
+	for _, cidr := range a.ClientCIDRs {
+		problems = append(problems, validateNetwork("ClientCIDRs", cidr))
+	}
+	for _, cidr := range a.EgressCIDRs {
+		problems = append(problems, validateNetwork("EgressCIDRs", cidr))
+	}
+	for _, domain := range a.MediaDomains {
+		problems = append(problems, validateHost("MediaDomains", domain))
 	}
 	add := func(format string, values ...any) { problems = append(problems, fmt.Errorf(format, values...)) }
 

@@ -21,7 +21,10 @@ import (
 
 // onCloud returns the minimal configuration of a stack that creates a cluster, with more keys.
 func onCloud(cloud string, more map[string]any) map[string]any {
-	keys := map[string]any{"cloud": cloud, "huggingFaceToken": hidden("hf_token"), "cluster.apiAccessCidrs": []any{"203.0.113.7/32"}}
+	keys := map[string]any{
+		"cloud": cloud, "huggingFaceToken": hidden("hf_token"), "cluster.apiAccessCidrs": []any{"203.0.113.7/32"},
+		"vllm.clientNamespaces": []any{"apps"},
+	}
 	maps.Copy(keys, map[string]map[string]any{
 		CloudGKE: {"gke.project": "my-project", "gke.location": "us-central1-a"},
 		CloudEKS: {"eks.region": "us-east-1", "eks.zones": []any{"us-east-1a", "us-east-1b"}},

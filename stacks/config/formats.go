@@ -23,8 +23,17 @@ type format struct {
 
 // formats lists the values of the tag format.
 var formats = map[string]format{
-	"label":     {pattern: labelPattern, allowed: labelAllowed},
-	"namespace": {pattern: labelPattern, allowed: labelAllowed, detail: systemNamespace},
+	"label":      {pattern: labelPattern, allowed: labelAllowed},
+	"namespace":  {pattern: labelPattern, allowed: labelAllowed, detail: systemNamespace},
+	"namespaces": {pattern: `^([*]|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$`, allowed: labelAllowed + `; or "*" for every namespace`},
+	"network": {
+		pattern: `^[0-9A-Fa-f:.]+/[0-9]{1,3}$`, allowed: "a network such as 10.0.0.0/16", fix: "for a single address add /32, or /128 with IPv6",
+		detail: components.NetworkProblem,
+	},
+	"host": {
+		pattern: `^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`, allowed: "the name of a host in lower case, without scheme, port or wildcard",
+		fix: "name each host by itself, for example images.example.com", detail: subdomainDetail,
+	},
 	"subdomain": {
 		pattern: `^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`, allowed: "an RFC 1123 subdomain: lower-case letters, digits, '-' and '.'",
 		fix: "give the name as kubectl prints it", detail: subdomainDetail,

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"vllm-autoscaling/components"
 	"vllm-autoscaling/components/alerts"
 	"vllm-autoscaling/stacks/config/models"
 )
@@ -47,6 +48,7 @@ func (c *Config) check(r *report) {
 	if len(r.problems) == 0 {
 		c.warnOfScaling(r)
 		c.warnOfStarts(r)
+		c.warnOfAccess(r)
 		slices.SortStableFunc(r.warnings, func(a, b Warning) int { return strings.Compare(a.Key, b.Key) })
 		c.warnings = r.warnings
 	}
@@ -104,8 +106,11 @@ func (c *Config) checkSecrets(r *report) {
 	}
 }
 
-// checkVLLM checks that the server's memory and time settings are consistent.
+// checkVLLM checks that the server's memory, time and access settings are consistent.
 func checkVLLM(r *report, v VLLM) {
+	if len(v.ClientNamespaces) > 1 && slices.Contains(v.ClientNamespaces, components.AllNamespaces) {
+		r.bad("vllm.clientNamespaces", v.ClientNamespaces, `"*" alone, which is every namespace, or names`, `remove "*" or the names`)
+	}
 	memory, shm := v.Memory.amount(), v.Shm.amount()
 	if shm.Cmp(memory) >= 0 && !r.anyRefused("vllm.memory") {
 		r.bad("vllm.shm", string(v.Shm), fmt.Sprintf("less than vllm.memory (%s), which /dev/shm counts against", v.Memory),

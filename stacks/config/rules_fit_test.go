@@ -343,6 +343,18 @@ func TestWarnings(t *testing.T) {
 				keys{"nodePools.gpu.spot": true, "vllm.preStop": "5s", "vllm.shutdownTimeout": "10s"}),
 			"nodePools.gpu.spot", []string{"have 15s", "vllm.preStop (15s)"},
 		},
+		"no client": {
+			CloudLocal, keys{"namespaces.serving": "llm"}, keys{"vllm.clientNamespaces": []any{"*"}}, "vllm.clientNamespaces",
+			[]string{"only pods of namespace llm", `"*" is every one`, "vllm.clientCidrs"},
+		},
+		"a load balancer is enough": {
+			CloudLocal, keys{"vllm.clientCidrs": []any{"10.0.0.0/16", "0.0.0.0/0"}}, keys{"vllm.clientCidrs": []any{"10.0.0.0/16"}}, "vllm.clientCidrs",
+			[]string{"0.0.0.0/0", "no key", "pulumi config set --secret"},
+		},
+		"everybody, with a key": {
+			CloudLocal, keys{"vllm.clientCidrs": []any{"::/0"}}, keys{"vllm.clientCidrs": []any{"::/0"}, "apiKey": hidden("k")}, "vllm.clientCidrs",
+			[]string{"asks for no key"},
+		},
 		"password in a chart": {
 			CloudLocal, keys{"charts.kubePrometheusStack.values": keys{"grafana": keys{"adminPassword": "hunter2"}}},
 			keys{"charts.kubePrometheusStack.values": keys{"grafana": keys{"admin": keys{"existingSecret": "grafana", "passwordKey": "password"}}}},
@@ -350,6 +362,12 @@ func TestWarnings(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			// On local, the configurations of this table name no client.
+			for _, given := range []keys{test.warns, test.not} {
+				if !strings.HasPrefix(test.key, "vllm.client") {
+					given["vllm.clientNamespaces"] = []any{"apps"}
+				}
+			}
 			warnings := read(t, test.cloud, test.warns).Warnings()
 			require.Len(t, warnings, 1, "%v", warnings)
 			assert.Equal(t, project+":"+test.key, warnings[0].Key)

@@ -31,7 +31,8 @@ type Config struct {
 	Model Model `key:"model"`
 	// HuggingFaceToken is a token that downloads gated models; needed for Gemma 3 with gpu.mode nvidia.
 	HuggingFaceToken Secret `key:"huggingFaceToken"`
-	// APIKey is what clients have to send as bearer token.
+	// APIKey is what clients have to send as bearer token. With it vLLM answers on /v1, /version, /health, /ping and /metrics
+	// only (docs/security.md); the simulator does not check it.
 	APIKey Secret `key:"apiKey" unset:"nothing is asked for"`
 	// VLLM is how the server runs.
 	VLLM VLLM `key:"vllm"`
@@ -144,8 +145,19 @@ type VLLM struct {
 	// ShutdownTimeout is how long running requests may then take to finish; with vllm.preStop at most
 	// 10m.
 	ShutdownTimeout time.Duration `key:"shutdownTimeout" min:"0s" max:"10m" default:"45s" hint:"as long as a usual request takes"`
-	// ClientNamespaces are the namespaces that may call the API. Prometheus always may.
-	ClientNamespaces []string `key:"clientNamespaces" unset:"all may" example:"[apps]" format:"label"`
+	// ClientNamespaces are the namespaces whose pods may call the API; ["*"] is every one. Those of namespaces.serving and what
+	// collects the metrics always may.
+	ClientNamespaces []string `key:"clientNamespaces" unset:"no other namespace may" example:"[apps]" format:"namespaces"`
+	// ClientCIDRs are the networks outside the cluster that may call the API, such as the subnets of a load balancer.
+	ClientCIDRs []string `key:"clientCidrs" unset:"none may" example:"[10.0.0.0/16]" format:"network"`
+	// EgressNamespaces are the namespaces whose pods the server may connect to, such as that of a proxy.
+	EgressNamespaces []string `key:"egressNamespaces" unset:"none" example:"[proxy]" format:"label"`
+	// EgressCIDRs are the networks that the server may connect to, on every port, besides DNS and, for model and media, the
+	// public internet at port 443.
+	EgressCIDRs []string `key:"egressCidrs" unset:"none" example:"[10.1.0.0/24]" format:"network"`
+	// MediaDomains are the hosts that vLLM may load images and other media from, when a request has a URL of them. Media within
+	// the request (data URLs) are always allowed.
+	MediaDomains []string `key:"mediaDomains" unset:"a request with a URL is refused" example:"[images.example.com]" format:"host"`
 	// NodeSelector are labels of nodes, on top of gpu.nodeSelector.
 	NodeSelector map[string]string `key:"nodeSelector" example:"{pool: inference}" format:"labels"`
 	// PriorityClassName is an existing PriorityClass.

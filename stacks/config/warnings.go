@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -62,6 +63,23 @@ func (c *Config) warnOfStarts(r *report) {
 				"whatever vllm.preStop (%s) and vllm.shutdownTimeout (%s) allow",
 				notice, c.VLLM.PreStop, c.VLLM.ShutdownTimeout),
 			"see that clients retry, and lower both to what fits if requests are short")
+	}
+}
+
+// warnOfAccess warns of a server that no client reaches, or that everybody does.
+func (c *Config) warnOfAccess(r *report) {
+	v := c.VLLM
+	if len(v.ClientNamespaces) == 0 && len(v.ClientCIDRs) == 0 {
+		r.warn("vllm.clientNamespaces", "",
+			fmt.Sprintf("no client is named, so only pods of namespace %s may call the API, where the cluster enforces network policies", c.Namespaces.Serving),
+			fmt.Sprintf(`name the namespaces of your clients ("*" is every one), or %s if these suffice; `+
+				"name networks outside the cluster, such as those of a load balancer, in vllm.clientCidrs", c.Namespaces.Serving))
+	}
+	for _, cidr := range v.ClientCIDRs {
+		if strings.HasSuffix(cidr, "/0") && !c.APIKey.Given() {
+			r.warn("vllm.clientCidrs", cidr, "everybody who has a route to the server may use its GPUs: it asks for no key",
+				"pulumi config set --secret "+r.full("apiKey")+", or name the networks of your clients")
+		}
 	}
 }
 

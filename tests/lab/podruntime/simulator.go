@@ -217,9 +217,16 @@ func (l *launcher) simulator() (*launch, error) {
 	if err != nil {
 		return nil, err
 	}
+	env, err := l.environment()
+	if err != nil {
+		return nil, err
+	}
 	if isRepository(l.container.Image, vllmImage) {
 		words = vllmWords(words[:len(l.container.Command)], words[len(l.container.Command):])
 		if err := checkVLLM(words, l.vllmGPU()); err != nil {
+			return &launch{program: Simulator, exit: vllmExit(err)}, nil
+		}
+		if err := l.checkMiddleware(words, env); err != nil {
 			return &launch{program: Simulator, exit: vllmExit(err)}, nil
 		}
 		parsed, err := parseVLLM(words)
@@ -230,10 +237,6 @@ func (l *launcher) simulator() (*launch, error) {
 		words = vllmToSimulator(parsed)
 	}
 	args, containerPort, err := simulatorArgs(words, port, l.runtime.config.Latency)
-	if err != nil {
-		return nil, err
-	}
-	env, err := l.environment()
 	if err != nil {
 		return nil, err
 	}
