@@ -37,7 +37,7 @@ func TestCluster(t *testing.T) {
 func TestClusterAsAsked(t *testing.T) {
 	args := created()
 	args.KubernetesVersion, args.ExtendedSupport = "1.34", true
-	args.APIAccessCIDRs = []string{"203.0.113.0/24"}
+	args.APIAccessCIDRs = []string{"1.2.3.0/24"}
 	args.ControlPlaneLogs = []string{}
 	args.SecretsKeyARN = "arn:aws:kms:eu-central-1:123456789012:key/given"
 	args.DeletionProtection = true
@@ -49,7 +49,7 @@ func TestClusterAsAsked(t *testing.T) {
 	assert.Equal(t, "1.34", inputs["version"])
 	assert.Equal(t, map[string]any{"supportType": "EXTENDED"}, inputs["upgradePolicy"])
 	vpc := inputs["vpcConfig"].(map[string]any)
-	assert.Equal(t, []any{true, true, []any{"203.0.113.0/24"}}, []any{vpc["endpointPublicAccess"], vpc["endpointPrivateAccess"], vpc["publicAccessCidrs"]})
+	assert.Equal(t, []any{true, true, []any{"1.2.3.0/24"}}, []any{vpc["endpointPublicAccess"], vpc["endpointPrivateAccess"], vpc["publicAccessCidrs"]})
 	assert.Equal(t, map[string]any{"keyArn": args.SecretsKeyARN}, inputs["encryptionConfig"].(map[string]any)["provider"])
 	assert.Empty(t, r.All(keyType))
 	assert.Empty(t, r.All(logGroupType))

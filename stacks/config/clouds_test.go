@@ -21,7 +21,7 @@ import (
 
 // onCloud returns the minimal configuration of a stack that creates a cluster, with more keys.
 func onCloud(cloud string, more map[string]any) map[string]any {
-	keys := map[string]any{"cloud": cloud, "huggingFaceToken": hidden("hf_token"), "cluster.apiAccessCidrs": []any{"203.0.113.7/32"}}
+	keys := map[string]any{"cloud": cloud, "huggingFaceToken": hidden("hf_token"), "cluster.apiAccessCidrs": []any{"1.2.3.4/32"}}
 	maps.Copy(keys, map[string]map[string]any{
 		CloudGKE: {"gke.project": "my-project", "gke.location": "us-central1-a"},
 		CloudEKS: {"eks.region": "us-east-1", "eks.zones": []any{"us-east-1a", "us-east-1b"}},
@@ -122,7 +122,7 @@ func TestRequest(t *testing.T) {
 	got := c.request(nil)
 	got.Local = providers.Local{}
 	assert.Equal(t, &providers.Request{
-		Namespace: project, CloudKeys: own, Name: "prod", APIAccessCIDRs: []string{"203.0.113.7/32"}, DeletionProtection: true, StorageClass: "fast",
+		Namespace: project, CloudKeys: own, Name: "prod", APIAccessCIDRs: []string{"1.2.3.4/32"}, DeletionProtection: true, StorageClass: "fast",
 		SystemPool: providers.NodePool{MachineType: "e2-standard-8", MinNodes: 3, MaxNodes: 6, DiskGiB: 80, Zones: []string{"us-central1-a"}},
 		GPUPool: &providers.GPUPool{
 			NodePool:    providers.NodePool{MachineType: "g2-standard-24", MinNodes: 0, MaxNodes: 8, DiskGiB: 200, Zones: []string{"us-central1-b"}, Spot: true},
@@ -230,7 +230,7 @@ func TestRulesOfClouds(t *testing.T) {
 		"creating, attached": {CloudEKS, attached(CloudEKS, map[string]any{"eks.vpcCidr": "10.0.0.0/16"}), "eks.vpcCidr",
 			[]string{`existing cluster "theirs"`, "or cluster.existing"}},
 		"system pool, attached": {CloudGKE, attached(CloudGKE, map[string]any{"nodePools.system.maxNodes": 3}), "nodePools.system", []string{"stays its owner's"}},
-		"access, attached": {CloudGKE, attached(CloudGKE, map[string]any{"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}}),
+		"access, attached": {CloudGKE, attached(CloudGKE, map[string]any{"cluster.apiAccessCidrs": []any{"1.2.3.4/32"}}),
 			"cluster.apiAccessCidrs", []string{"stays its owner's"}},
 		"name, attached": {CloudEKS, attached(CloudEKS, map[string]any{"cluster.name": "mine"}), "cluster.name", []string{"cluster.existing"}},
 		"attaching, created": {CloudAKS, onCloud(CloudAKS, map[string]any{"aks.devicePluginInstalled": true}), "aks.devicePluginInstalled",
@@ -240,7 +240,7 @@ func TestRulesOfClouds(t *testing.T) {
 		"simulated GPUs": {CloudGKE, onCloud(CloudGKE, map[string]any{"gpu.mode": "simulated"}), "gpu.mode", []string{"stand idle", "cloud local"}},
 		// Required keys.
 		"nobody may reach it": {CloudGKE, without(onCloud(CloudGKE, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs",
-			[]string{"203.0.113.7/32", "0.0.0.0/0 opens it to everyone"}},
+			[]string{"checkip.amazonaws.com", "0.0.0.0/0 opens it to everyone"}},
 		"nobody on EKS": {CloudEKS, without(onCloud(CloudEKS, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs",
 			[]string{"pulumi config set --path"}},
 		"nobody on AKS": {CloudAKS, without(onCloud(CloudAKS, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs",

@@ -98,17 +98,21 @@ func startCloudLab(t *testing.T) *lab.Lab {
 // newCloudStack creates a stack with the shipped configuration of its cloud.
 func newCloudStack(t *testing.T, l *lab.Lab, name string, objects ...map[string]any) *deployment {
 	t.Helper()
-	return makeStack(t, l, name, merged(append([]map[string]any{cloudLabConfig(l)}, objects...)...), token)
+	config := merged(append([]map[string]any{cloudLabConfig(l)}, objects...)...)
+	if cluster := config["cluster"].(map[string]any); cluster["existing"] != nil {
+		delete(cluster, "apiAccessCidrs") // its owner's
+	}
+	return makeStack(t, l, name, config, token)
 }
 
-// cloudLabConfig returns the configuration with the lab's charts.
+// cloudLabConfig returns the configuration with the lab's charts and what the shipped files leave to be filled in.
 func cloudLabConfig(l *lab.Lab) map[string]any {
 	chart := map[string]any{"repository": l.ChartRepository()}
 	charts := map[string]any{}
 	for _, name := range []string{"kubePrometheusStack", "prometheusAdapter", "dcgmExporter", "devicePlugin", "clusterAutoscaler"} {
 		charts[name] = chart
 	}
-	return map[string]any{"charts": charts}
+	return map[string]any{"charts": charts, "cluster": map[string]any{"apiAccessCidrs": []any{"1.2.3.4/32"}}}
 }
 
 // TestClouds runs each cloud's stack from the first preview to the destroy.

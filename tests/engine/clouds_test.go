@@ -23,7 +23,7 @@ type cloudStack struct {
 // newCloudStack returns a stack of a cloud that was never deployed. A key of value nil is left out.
 func newCloudStack(t *testing.T, cloud string, keys map[string]any) *cloudStack {
 	t.Helper()
-	all := map[string]any{"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}, "huggingFaceToken": token}
+	all := map[string]any{"cluster.apiAccessCidrs": []any{"1.2.3.4/32"}, "huggingFaceToken": token}
 	maps.Copy(all, doubleOf(t, cloud).keys)
 	maps.Copy(all, keys)
 	s := &cloudStack{stack: newStack(t, cloud, all)}
@@ -111,7 +111,7 @@ func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 		"gke, fewer nodes":     {"gke", "nodePools.gpu.minNodes", 0, []string{"update NodePool cluster-gpu"}},
 		"gke, system nodes":    {"gke", "nodePools.system.maxNodes", 5, []string{"update NodePool cluster-system"}},
 		"gke, channel":         {"gke", "gke.releaseChannel", "STABLE", []string{"update Cluster cluster"}},
-		"gke, access":          {"gke", "cluster.apiAccessCidrs", []any{"198.51.100.0/24"}, []string{"update Cluster cluster"}},
+		"gke, access":          {"gke", "cluster.apiAccessCidrs", []any{"1.2.3.0/24"}, []string{"update Cluster cluster"}},
 		"gke, profile":         {"gke", "gke.autoscalingProfile", "BALANCED", []string{"update Cluster cluster"}},
 		"gke, spot":            {"gke", "nodePools.gpu.spot", true, []string{"replace NodePool cluster-gpu"}},
 		"gke, machine":         {"gke", "nodePools.gpu.machineType", "g2-standard-8", []string{"update NodePool cluster-gpu"}},
@@ -127,7 +127,7 @@ func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 		"eks, system nodes":    {"eks", "nodePools.system.maxNodes", 5, []string{"update NodeGroup cluster-system"}},
 		"eks, version": {"eks", "cluster.kubernetesVersion", "1.35", []string{"update Cluster cluster-cluster",
 			"update NodeGroup cluster-system", "update NodeGroup cluster-gpu"}},
-		"eks, access": {"eks", "cluster.apiAccessCidrs", []any{"198.51.100.0/24"}, []string{"update Cluster cluster-cluster"}},
+		"eks, access": {"eks", "cluster.apiAccessCidrs", []any{"1.2.3.0/24"}, []string{"update Cluster cluster-cluster"}},
 		"eks, disk": {"eks", "nodePools.gpu.diskGiB", 200, []string{"update LaunchTemplate cluster-gpu", "update NodeGroup cluster-gpu",
 			"update Tag cluster-gpu-resources-ephemeral-storage"}},
 		"eks, idle time": {"eks", "eks.idleTime", "20m", []string{"update Tag cluster-gpu-autoscaling-options-scaledownunneededtime"}},
@@ -141,7 +141,7 @@ func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 		"aks, fewer nodes":     {"aks", "nodePools.gpu.minNodes", 0, []string{"update AgentPool cluster-gpu"}},
 		"aks, system nodes":    {"aks", "nodePools.system.maxNodes", 5, []string{"update ManagedCluster cluster"}},
 		"aks, version":         {"aks", "cluster.kubernetesVersion", "1.35", []string{"update ManagedCluster cluster"}},
-		"aks, access":          {"aks", "cluster.apiAccessCidrs", []any{"198.51.100.0/24"}, []string{"update ManagedCluster cluster"}},
+		"aks, access":          {"aks", "cluster.apiAccessCidrs", []any{"1.2.3.0/24"}, []string{"update ManagedCluster cluster"}},
 		"aks, tier":            {"aks", "aks.tier", "Standard", []string{"update ManagedCluster cluster"}},
 		"aks, idle time":       {"aks", "aks.idleTime", "20m", []string{"update ManagedCluster cluster"}},
 		"aks, machine":         {"aks", "nodePools.gpu.machineType", "Standard_NC48ads_A100_v4", []string{"replace AgentPool cluster-gpu"}},

@@ -37,6 +37,8 @@ type kind struct {
 	settle func(ctx context.Context, c *Cloud, r *Resource) error
 	// update applies the new inputs to the outputs, or refuses. It is called with the lock held.
 	update func(c *Cloud, r *Resource, old object) error
+	// observe updates the properties that others than Pulumi change, before they are read. It is called with the lock held.
+	observe func(c *Cloud, r *Resource)
 	// refuseDelete returns why it cannot be deleted now. It is called with the lock held.
 	refuseDelete func(c *Cloud, r *Resource) error
 	// vanish removes what settle created, without the lock.

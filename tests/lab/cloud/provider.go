@@ -276,6 +276,9 @@ func (p *Provider) Read(_ context.Context, req *pulumirpc.ReadRequest) (*pulumir
 	r := p.cloud.find(k.token, "", req.GetId())
 	var live resource.PropertyMap
 	if r != nil {
+		if k.observe != nil {
+			k.observe(p.cloud, r)
+		}
 		live = resource.NewPropertyMapFromMap(r.Inputs)
 	}
 	p.cloud.mu.Unlock()
