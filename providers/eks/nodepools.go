@@ -21,9 +21,9 @@ const amiSystem = "AL2023_x86_64_STANDARD"
 // what 3,000 I/O operations, gp3's own number, allow with room (0.25 MiB/s each).
 const gpuDiskThroughput = 500
 
-// poolTag is the tag of a node group with the name of its pool, the same for the groups of all zones. Limits of one pool in
-// several groups are not to be added up: each group may grow to the pool's maximum.
-const poolTag = "vllm-autoscaling.pool"
+// PoolTag is the tag of a node group with the name of its pool, the same for the groups of all zones. The limits of these
+// groups do not add up: each may grow to the pool's maximum, so that one zone can stand in for another.
+const PoolTag = "vllm-autoscaling.pool"
 
 // nodePool is what managed node groups differ in. All groups of a pool have the same nodes.
 type nodePool struct {
@@ -163,7 +163,7 @@ func (b *builder) newNodeGroup(plane *controlPlane, p *nodePool, suffix string, 
 		},
 		UpdateConfig: eks.NodeGroupUpdateConfigArgs{MaxUnavailable: pulumi.Int(1)},
 		Version:      plane.nodeVersion,
-		Tags:         pulumi.StringMap{poolTag: pulumi.String(p.suffix)},
+		Tags:         pulumi.StringMap{PoolTag: pulumi.String(p.suffix)},
 	}
 	if p.releaseVersion != "" {
 		args.ReleaseVersion = pulumi.String(p.releaseVersion)

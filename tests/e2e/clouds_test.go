@@ -35,6 +35,8 @@ type onCloud struct {
 	managed string
 	// program is the authentication program in the kubeconfig, or its command; "" when it holds a certificate instead.
 	program string
+	// sizeIsRead reports that a refresh reads the size that the node autoscaler has given to the pool.
+	sizeIsRead bool
 	// zoned reports that the nodes of the pool are in several zones, so that their zone label differs.
 	zoned bool
 	// keepsDisks reports that the disks of volumes stay when the cluster is deleted before their claims.
@@ -72,7 +74,7 @@ var onClouds = []onCloud{
 			"topology.kubernetes.io/region": "us-east-1",
 		},
 		taints:  []string{"nvidia.com/gpu=present:NoSchedule"},
-		program: "get-token", zoned: true, keepsDisks: true,
+		program: "get-token", sizeIsRead: true, zoned: true, keepsDisks: true,
 	},
 	{
 		stack: "aks", cluster: cloud.AKSCluster, pool: cloud.AKSAgentPool, poolName: "vllm", clusterName: "vllm-autoscaling-aks",
@@ -158,11 +160,21 @@ func TestClouds(t *testing.T) {
 				t.Run("drift is an issue while it lasts", func(t *testing.T) { ci.driftReported(t, l) })
 			}
 			t.Run("nodes follow the replicas", func(t *testing.T) { nodesFollow(t, l, c) })
+			if c.sizeIsRead {
+				t.Run("the size of the pool is no drift", func(t *testing.T) {
+					require.NoError(t, stack.Refresh(testContext(t), "--skip-preview"))
+					require.NoError(t, stack.Preview(testContext(t), true))
+				})
+			}
 			t.Run("a larger pool is one change", func(t *testing.T) {
 				require.NoError(t, stack.SetConfig(merged(append([]map[string]any{cloudLabConfig(l)}, append(config, moreNodes)...)...)))
 				stack.printed.take()
 				require.NoError(t, stack.Preview(testContext(t), false))
-				changed(t, stack.printed.take(), c.pool[strings.LastIndex(c.pool, ":")+1:])
+				groups := []string{c.pool[strings.LastIndex(c.pool, ":")+1:]}
+				if c.zoned {
+					groups = slices.Repeat(groups, 2) // one in each zone
+				}
+				changed(t, stack.printed.take(), groups...)
 			})
 			if ci != nil {
 				t.Run("destroy is confirmed by name", func(t *testing.T) { ci.destroyed(t, l) })
@@ -313,8 +325,20 @@ func swept(object lab.Object) bool {
 		object.Kind == "EndpointSlice"
 }
 
+// deleteLateLogs deletes the log groups that EKS creates again after a destroy, as docs/eks.md describes.
+func deleteLateLogs(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	for _, r := range l.Clouds().Resources() {
+		if r.Token == cloud.AWSLogGroup {
+			assert.NotContains(t, r.Inputs, "tags", "the stack's own log group is deleted")
+			require.NoError(t, l.Clouds().Remove(r.Token, r.ID))
+		}
+	}
+}
+
 func nothingInTheCloud(ctx context.Context, t *testing.T, l *lab.Lab) {
 	t.Helper()
+	deleteLateLogs(t, l)
 	assert.Empty(t, l.Clouds().Resources(), "left in the cloud")
 	nodes, err := l.Client().CoreV1().Nodes().List(ctx, listAll)
 	require.NoError(t, err)
