@@ -66,7 +66,7 @@ func (b *builder) logGroup() ([]pulumi.Resource, error) {
 	}
 	if left {
 		return nil, b.ctx.Log.Warn(fmt.Sprintf("eks: log group %s is left from an earlier cluster of the name %q and is used as it is: its lines are kept for ever, "+
-			"and a destroy leaves it; for an end, run `aws logs put-retention-policy --region %s --log-group-name %[1]s --retention-in-days %d`, "+
+			"and a destroy leaves it; for an end, run `aws logs put-retention-policy --region %s --log-group-name %[1]s --retention-in-days %[4]d`, "+
 			"or delete it before the cluster is created", name, b.args.Name, b.args.Region, b.args.LogRetentionDays), nil)
 	}
 	group := &logGroup{}

@@ -204,7 +204,7 @@ func (b *builder) newLaunchTemplate(p nodePool) (*ec2.LaunchTemplate, error) {
 	for _, kind := range []string{"instance", "volume", "network-interface"} {
 		tagged = append(tagged, ec2.LaunchTemplateTagSpecificationArgs{ResourceType: pulumi.String(kind), Tags: maps.Clone(tags)})
 	}
-	template, err := ec2.NewLaunchTemplate(b.ctx, b.resourceName(p.suffix), &ec2.LaunchTemplateArgs{
+	args := &ec2.LaunchTemplateArgs{
 		Description:         pulumi.String(fmt.Sprintf("EKS cluster %s, %s nodes", b.args.ClusterName(), p.suffix)),
 		BlockDeviceMappings: p.disks(),
 		MetadataOptions: ec2.LaunchTemplateMetadataOptionsArgs{
@@ -214,11 +214,14 @@ func (b *builder) newLaunchTemplate(p nodePool) (*ec2.LaunchTemplate, error) {
 			HttpPutResponseHopLimit: pulumi.Int(1),
 		},
 		UpdateDefaultVersion: pulumi.Bool(true),
-		// Without any, EKS gives nodes the cluster's security group.
-		VpcSecurityGroupIds: pulumi.ToStringArray(p.securityGroups),
-		TagSpecifications:   tagged,
-		Tags:                b.nameTag(p.suffix),
-	}, b.options()...)
+		TagSpecifications:    tagged,
+		Tags:                 b.nameTag(p.suffix),
+	}
+	// Without any, EKS gives nodes the cluster's.
+	if len(p.securityGroups) > 0 {
+		args.VpcSecurityGroupIds = pulumi.ToStringArray(p.securityGroups)
+	}
+	template, err := ec2.NewLaunchTemplate(b.ctx, b.resourceName(p.suffix), args, b.options()...)
 	if err != nil {
 		return nil, fmt.Errorf("registering the launch template of node group %q: %w", p.suffix, err)
 	}
