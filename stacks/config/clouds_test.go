@@ -103,6 +103,13 @@ func (c *Config) renamed(stack string) string { return defaultClusterName(c.Proj
 func ownKeys(c *Config) any { return c.CloudKeys[c.Cloud] }
 
 // TestRequest checks that a cloud's package receives every key: the shared ones in the request, its own unchanged.
+// fromInside returns the keys of an EKS cluster whose API server is reached from inside its network only.
+func fromInside() map[string]any {
+	keys := onCloud(CloudEKS, map[string]any{"cluster.apiAccessCidrs": []any{}, "eks.subnetIds": []any{"subnet-0a", "subnet-0b"}})
+	delete(keys, "eks.zones")
+	return keys
+}
+
 func TestRequest(t *testing.T) {
 	c := read(t, CloudGKE, onCloud(CloudGKE, map[string]any{
 		"cluster.name": "prod", "cluster.deletionProtection": true, "monitoring.storageClass": "fast",
@@ -140,7 +147,7 @@ func TestRequest(t *testing.T) {
 	assert.Equal(t, &gke.Keys{Project: "my-project", Location: "us-central1-a", ExistingAccelerator: "nvidia-tesla-a100"}, got.CloudKeys)
 
 	assert.Equal(t, "1.34", read(t, CloudEKS, onCloud(CloudEKS, map[string]any{"cluster.kubernetesVersion": "1.34"})).request(nil).KubernetesVersion)
-	assert.NotNil(t, read(t, CloudEKS, onCloud(CloudEKS, map[string]any{"cluster.apiAccessCidrs": []any{}})).request(nil).APIAccessCIDRs,
+	assert.NotNil(t, read(t, CloudEKS, fromInside()).request(nil).APIAccessCIDRs,
 		"an empty list is not the same as none")
 
 	local := read(t, CloudLocal, map[string]any{"cluster.kubeconfig": "file", "cluster.context": "kind", "autoscaling.adapterPort": 6443}).request(nil)
@@ -245,6 +252,12 @@ func TestRulesOfClouds(t *testing.T) {
 			[]string{"pulumi config set --path"}},
 		"nobody on AKS": {CloudAKS, without(onCloud(CloudAKS, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs",
 			[]string{"pulumi config set --path"}},
+		"empty list on EKS": {CloudEKS, onCloud(CloudEKS, map[string]any{"cluster.apiAccessCidrs": []any{}}), "cluster.apiAccessCidrs",
+			[]string{"nothing is there to install", "set eks.subnetIds"}},
+		"an address of the examples": {CloudGKE, onCloud(CloudGKE, map[string]any{"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}}), "cluster.apiAccessCidrs[0]",
+			[]string{"documentation", "checkip.amazonaws.com"}},
+		"a private network": {CloudAKS, onCloud(CloudAKS, map[string]any{"cluster.apiAccessCidrs": []any{"10.0.0.0/8"}}), "cluster.apiAccessCidrs[0]",
+			[]string{"private", "checkip.amazonaws.com"}},
 		"empty list on GKE": {CloudGKE, onCloud(CloudGKE, map[string]any{"cluster.apiAccessCidrs": []any{}}), "cluster.apiAccessCidrs",
 			[]string{"nobody could reach the API server"}},
 		"project": {CloudGKE, without(onCloud(CloudGKE, nil), "gke.project"), "gke.project", []string{"project ID", "docs/gke.md"}},
@@ -330,7 +343,7 @@ func TestAllowedOnClouds(t *testing.T) {
 		"T4 in float32":         {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge", "model.dtype": "float32"})},
 		"T4, another model":     {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge", "model.id": "a/b"})},
 		"27b over four L4":      {CloudGKE, onCloud(CloudGKE, map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.perReplica": 4})},
-		"EKS from inside only":  {CloudEKS, onCloud(CloudEKS, map[string]any{"cluster.apiAccessCidrs": []any{}})},
+		"EKS from inside only":  {CloudEKS, fromInside()},
 		"open to everyone":      {CloudAKS, onCloud(CloudAKS, map[string]any{"cluster.apiAccessCidrs": []any{"0.0.0.0/0"}})},
 		"from zero":             {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.minNodes": 0})},
 		"no pool, any replicas": {CloudGKE, attached(CloudGKE, map[string]any{"nodePools.gpu.create": false, "autoscaling.maxReplicas": 50})},
