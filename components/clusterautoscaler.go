@@ -21,7 +21,7 @@ const (
 
 // ClusterAutoscalerArgs are the inputs of ClusterAutoscaler.
 type ClusterAutoscalerArgs struct {
-	// Autoscaler is what the cloud's permissions are bound to. All fields are required.
+	// Autoscaler is what the cloud's permissions are bound to. All fields but KubernetesVersion are required.
 	Autoscaler providers.NodeAutoscaler
 	// Chart is cluster-autoscaler's version and repository. Required.
 	Chart helm.Chart
@@ -69,10 +69,26 @@ func NewClusterAutoscaler(ctx *pulumi.Context, name string, args *ClusterAutosca
 	return c, nil
 }
 
+// clusterAutoscalerReleases are releases of cluster-autoscaler, as known in autumn 2026, by the Kubernetes version that each
+// is made for (https://github.com/kubernetes/autoscaler/releases). It simulates the cluster's scheduler, so its minor version
+// has to be the cluster's.
+var clusterAutoscalerReleases = map[string]string{
+	"1.31": "1.31.1", "1.32": "1.32.5", "1.33": "1.33.5", "1.34": "1.34.5", "1.35": "1.35.1", "1.36": "1.36.1",
+}
+
+// clusterAutoscalerTag returns the tag of the image for a Kubernetes version, such as 1.34. Every minor version has a first
+// release.
+func clusterAutoscalerTag(kubernetesVersion string) string {
+	if release, ok := clusterAutoscalerReleases[kubernetesVersion]; ok {
+		return "v" + release
+	}
+	return "v" + kubernetesVersion + ".0"
+}
+
 // clusterAutoscalerValues returns the chart's values, with the user's merged last.
 func clusterAutoscalerValues(a *ClusterAutoscalerArgs) map[string]any {
 	security := podSecurityValues(65534, 65534)
-	return mergeValues(map[string]any{
+	values := map[string]any{
 		"fullnameOverride": ClusterAutoscalerName,
 		"cloudProvider":    a.Autoscaler.CloudProvider,
 		// The chart's one key for a region; clouds that need none ignore it.
@@ -87,11 +103,17 @@ func clusterAutoscalerValues(a *ClusterAutoscalerArgs) map[string]any {
 			// load the model again; only the HPA decides on the number of replicas.
 			"skip-nodes-with-local-storage": true,
 			"expander":                      "least-waste",
+			// A pool has a node group in each zone.
+			"balance-similar-node-groups": true,
 		},
 		"resources":                resourceValues("100m", "256Mi", "600Mi"),
 		"securityContext":          security,
 		"containerSecurityContext": containerSecurityValues(),
-	}, a.Values)
+	}
+	if version := a.Autoscaler.KubernetesVersion; version != nil {
+		values["image"] = map[string]any{"tag": version.ToStringOutput().ApplyT(clusterAutoscalerTag)}
+	}
+	return mergeValues(values, a.Values)
 }
 
 func (a *ClusterAutoscalerArgs) validate() error {

@@ -17,6 +17,7 @@ func clusterAutoscalerArgs() *ClusterAutoscalerArgs {
 	return &ClusterAutoscalerArgs{
 		Autoscaler: providers.NodeAutoscaler{
 			CloudProvider: "a-cloud", ClusterName: "llm", Region: "here-1", Namespace: "kube-system", ServiceAccount: "node-scaler",
+			KubernetesVersion: pulumi.String("1.34"),
 		},
 		Chart: helm.Chart{Name: "cluster-autoscaler", Version: "9.59.0", Repository: "https://kubernetes.github.io/autoscaler"},
 	}
@@ -48,6 +49,22 @@ func TestClusterAutoscaler(t *testing.T) {
 		"the permissions are bound to a service account")
 	assert.Equal(t, true, path(t, inputs, "values", "extraArgs", "skip-nodes-with-local-storage"),
 		"a busy replica must not be moved to save a node")
+	assert.Equal(t, true, path(t, inputs, "values", "extraArgs", "balance-similar-node-groups"), "a pool has a group in each zone")
+	assert.Equal(t, map[string]any{"tag": "v1.34.5"}, path(t, inputs, "values", "image"), "the version of the cluster")
+}
+
+// TestClusterAutoscalerTag checks that the image is of the cluster's minor version.
+func TestClusterAutoscalerTag(t *testing.T) {
+	for version := range clusterAutoscalerReleases {
+		assert.Regexp(t, "^v"+version+`\.[0-9]+$`, clusterAutoscalerTag(version))
+	}
+	assert.Equal(t, "v1.40.0", clusterAutoscalerTag("1.40"), "a version that is newer than the table")
+	args := clusterAutoscalerArgs()
+	args.Autoscaler.KubernetesVersion = nil
+	assert.NotContains(t, clusterAutoscalerValues(args), "image", "the chart's own")
+	args = clusterAutoscalerArgs()
+	args.Values = map[string]any{"image": map[string]any{"tag": "v1.34.0"}}
+	assert.Equal(t, "v1.34.0", path(t, clusterAutoscalerValues(args), "image", "tag"))
 }
 
 func TestClusterAutoscalerValuesOfTheUserWin(t *testing.T) {

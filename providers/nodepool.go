@@ -3,6 +3,8 @@ package providers
 import (
 	"fmt"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
 	"vllm-autoscaling/providers/accelerators"
 )
 
@@ -55,6 +57,8 @@ type NodeAutoscaler struct {
 	ClusterName string
 	// Region is the cloud's region.
 	Region string
+	// KubernetesVersion is the cluster's version, such as 1.34; nil where it is not known.
+	KubernetesVersion pulumi.StringInput
 	// Namespace and ServiceAccount are what the cloud's permissions are bound to.
 	Namespace, ServiceAccount string
 }

@@ -68,7 +68,7 @@ func (p *Problems) Missing(key, value, allowed, fix string) {
 func (p *Problems) Network(key, value string) (netip.Prefix, bool) {
 	prefix, err := netip.ParsePrefix(value)
 	if err != nil || !prefix.Addr().Is4() {
-		p.Add(key, value, "an IPv4 network such as 10.0.0.0/20, or 203.0.113.7/32 for one address", "")
+		p.Add(key, value, "an IPv4 network such as 10.0.0.0/20, with /32 for one address", "")
 		return netip.Prefix{}, false
 	}
 	if prefix != prefix.Masked() {

@@ -78,12 +78,17 @@ func (r *Request) Set(key, value string) string {
 	return fmt.Sprintf("pulumi config set --path '%s:%s' %s", r.Namespace, key, value)
 }
 
-// RequireAccess adds a problem where a cluster to create would be open to nobody because the key is missing.
-func (r *Request) RequireAccess(p *Problems) {
-	if !r.Attaches() && r.APIAccessCIDRs == nil {
-		p.Add(KeyAPIAccessCIDRs, nil, "the networks that may reach the API server, yours among them",
-			r.Set(KeyAPIAccessCIDRs+"[0]", "203.0.113.7/32")+" with your own address; 0.0.0.0/0 opens it to everyone")
+// CheckAccess adds a problem where a cluster to create would be open to nobody because the key is missing, and for each
+// network that cannot reach a public API server.
+func (r *Request) CheckAccess(p *Problems) {
+	if r.Attaches() {
+		return
 	}
+	if r.APIAccessCIDRs == nil {
+		p.Add(KeyAPIAccessCIDRs, nil, "the networks that may reach the API server, yours among them",
+			r.setOwnAddress(0)+" with your own address; 0.0.0.0/0 opens it to everyone")
+	}
+	r.checkAPIAccess(p)
 }
 
 // RefuseNameOfExisting adds a problem where a name is given beside that of an existing cluster, on clouds that create

@@ -46,6 +46,9 @@ type Item struct {
 	Region string `json:"region,omitempty"`
 	Date   string `json:"date,omitempty"`
 	Source string `json:"source,omitempty"`
+
+	// pool is set where several resources are one pool, whose limit is that of each of them.
+	pool string
 }
 
 // Estimate is the cost of a stack.
@@ -84,10 +87,12 @@ func Of(resources []plan.Resource, overrides Overrides) Estimate {
 	}
 	for _, r := range resources {
 		for _, item := range items(r, overrides) {
-			if item.GPU {
-				item = e.fit(item, gpusPerReplica)
-			}
-			e.Items = append(e.Items, item)
+			e.add(item)
+		}
+	}
+	for i, item := range e.Items {
+		if item.GPU {
+			e.Items[i] = e.fit(item, gpusPerReplica)
 		}
 	}
 	e.addNAT(resources)
@@ -106,6 +111,19 @@ func Of(resources []plan.Resource, overrides Overrides) Estimate {
 		}
 	}
 	return e
+}
+
+// add adds an item, to that of the same pool where there is one.
+func (e *Estimate) add(item Item) {
+	i := slices.IndexFunc(e.Items, func(other Item) bool { return item.pool != "" && other.pool == item.pool && other.Kind == item.Kind })
+	if i < 0 {
+		e.Items = append(e.Items, item)
+		return
+	}
+	same := &e.Items[i]
+	same.Resource += ", " + item.Resource
+	same.Min += item.Min
+	same.Max, same.Limit = max(same.Max, item.Max, same.Min), max(same.Limit, item.Limit, same.Min)
 }
 
 // rank sorts GPU nodes first, then other nodes, then fees.

@@ -119,6 +119,23 @@ func TestClouds(t *testing.T) {
 	}
 }
 
+// TestAPoolInSeveralZonesCountsOnce checks that the groups of an EKS pool, each of which may grow to the pool's limit, are not
+// counted several times.
+func TestAPoolInSeveralZonesCountsOnce(t *testing.T) {
+	inZone := func(zone string, low int) plan.Resource {
+		r := eksGPU(t, "g6.xlarge", low, 4, `,"tags":{"vllm-autoscaling.pool":"gpu"}`)
+		r.Name = "gpu-" + zone
+		return r
+	}
+	for _, others := range [][]plan.Resource{replicas(t, 1, 4, 1), nil} {
+		e := Of(append(others, inZone("a", 1), inZone("b", 1)), nil)
+		require.Len(t, e.Items, 1)
+		assert.Equal(t, "gpu-a, gpu-b", e.Items[0].Resource)
+		assert.Equal(t, []int{2, 4, 4}, []int{e.Items[0].Min, e.Items[0].Max, e.Items[0].Limit})
+		assert.InDelta(t, 4*0.8048, e.GPULimit, 1e-9)
+	}
+}
+
 func TestSpotIsCountedOnDemand(t *testing.T) {
 	for name, pool := range map[string]plan.Resource{
 		"gke": resource(t, typeGKEPool, "gpu", `{"nodeConfig":{"machineType":"g2-standard-4","spot":true},`+

@@ -5,6 +5,7 @@ import (
 
 	"vllm-autoscaling/ops/preview/plan"
 	"vllm-autoscaling/ops/prices"
+	"vllm-autoscaling/providers/eks"
 	"vllm-autoscaling/stacks/config"
 )
 
@@ -43,6 +44,10 @@ func eksPool(r plan.Resource, overrides Overrides) Item {
 		if i == 0 || !dearest.Unknown && (item.Unknown || item.Each > dearest.Each) {
 			dearest = item
 		}
+	}
+	// The pool of the GPU nodes has a group in each zone, each of which may grow to the pool's limit; the replicas bound all.
+	if gpu {
+		dearest.pool = r.Text(`tags["` + eks.PoolTag + `"]`)
 	}
 	return dearest
 }

@@ -88,7 +88,7 @@ func TestClusterInputs(t *testing.T) {
 		"enableRBAC":           true,
 		"aadProfile":           nil,
 		"disableLocalAccounts": false,
-		"apiServerAccessProfile.authorizedIPRanges":             []any{"203.0.113.7/32"},
+		"apiServerAccessProfile.authorizedIPRanges":             []any{"1.2.3.4/32"},
 		"oidcIssuerProfile.enabled":                             true,
 		"securityProfile.workloadIdentity.enabled":              true,
 		"autoUpgradeProfile.upgradeChannel":                     "patch",

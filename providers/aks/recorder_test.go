@@ -126,7 +126,7 @@ func provision(t *testing.T, args *Args) (*recorder, *providers.Cluster) {
 // validArgs returns the arguments that the tests start from.
 func validArgs() *Args {
 	return &Args{
-		Request: providers.Request{Name: "serving", APIAccessCIDRs: []string{"203.0.113.7/32"}, GPUPool: &providers.GPUPool{}},
+		Request: providers.Request{Name: "serving", APIAccessCIDRs: []string{"1.2.3.4/32"}, GPUPool: &providers.GPUPool{}},
 		Keys:    Keys{Location: "eastus"},
 	}
 }

@@ -98,7 +98,7 @@ func (a *Args) validateCluster(p *providers.Problems) {
 func (a *Args) validateAccess(p *providers.Problems) {
 	ranges := a.APIAccessCIDRs
 	if !a.PrivateCluster {
-		a.RequireAccess(p)
+		a.CheckAccess(p)
 	}
 	switch {
 	case a.PrivateCluster && len(ranges) > 0:
@@ -110,9 +110,6 @@ func (a *Args) validateAccess(p *providers.Problems) {
 		p.Add(providers.KeyAPIAccessCIDRs, nil, fmt.Sprintf("at most %d networks; this list has %d", maxAPIAccessCIDRs, len(ranges)), "")
 	case len(ranges) > 1 && slices.Contains(ranges, anywhere):
 		p.Add(providers.KeyAPIAccessCIDRs, nil, anywhere+" alone or not at all: it includes every other network", "list it alone or not at all")
-	}
-	for i, cidr := range ranges {
-		p.Network(providers.Item(providers.KeyAPIAccessCIDRs, i), cidr)
 	}
 	p.Duplicates(providers.KeyAPIAccessCIDRs, ranges)
 }

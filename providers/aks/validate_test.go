@@ -72,12 +72,12 @@ func TestValidateRefuses(t *testing.T) {
 			"a free address of aks.serviceCidr 10.0.0.0/16, such as 10.0.0.10"},
 		"DNS on the first": {func(a *Args) { a.DNSServiceIP = "10.0.0.1" }, "aks.dnsServiceIP", "a free address"},
 
-		"everyone unasked":    {func(a *Args) { a.APIAccessCIDRs = nil }, "cluster.apiAccessCidrs", "203.0.113.7/32"},
+		"everyone unasked":    {func(a *Args) { a.APIAccessCIDRs = nil }, "cluster.apiAccessCidrs", "checkip.amazonaws.com"},
 		"an empty list":       {func(a *Args) { a.APIAccessCIDRs = []string{} }, "cluster.apiAccessCidrs", "at least one network"},
 		"everyone and one":    {func(a *Args) { a.APIAccessCIDRs = []string{"0.0.0.0/0", "10.0.0.0/8"} }, "cluster.apiAccessCidrs", "list it alone or not at all"},
 		"too many":            {func(a *Args) { a.APIAccessCIDRs = make([]string, 201) }, "cluster.apiAccessCidrs", "at most 200 networks"},
-		"an address":          {func(a *Args) { a.APIAccessCIDRs = []string{"203.0.113.7"} }, "cluster.apiAccessCidrs[0]", "IPv4 network"},
-		"a range twice":       {func(a *Args) { a.APIAccessCIDRs = []string{"10.0.0.0/8", "10.0.0.0/8"} }, "cluster.apiAccessCidrs[1]", "listed twice"},
+		"an address":          {func(a *Args) { a.APIAccessCIDRs = []string{"1.2.3.4"} }, "cluster.apiAccessCidrs[0]", "IPv4 network"},
+		"a range twice":       {func(a *Args) { a.APIAccessCIDRs = []string{"1.2.3.0/24", "1.2.3.0/24"} }, "cluster.apiAccessCidrs[1]", "listed twice"},
 		"ranges of a private": {func(a *Args) { a.PrivateCluster = true }, "cluster.apiAccessCidrs", "no effect on a private cluster"},
 
 		"no administrator":    {func(a *Args) { a.Entra.Enabled = true }, "aks.entra", "nobody could administrate"},

@@ -21,6 +21,9 @@ const (
 	// default is to ignore them.
 	cniConfig = `{"enableNetworkPolicy":"true"}`
 
+	// onConflict has an add-on replace what another writer left of its objects.
+	onConflict = "OVERWRITE"
+
 	// volumeDriverAccount is the service account of the EBS CSI driver's controller.
 	volumeDriverAccount = "ebs-csi-controller-sa"
 	// volumeDriverConfig makes the driver's class the default one (driver 1.31 and later). From
@@ -52,14 +55,17 @@ func (b *builder) newVolumeDriverRole() (*role, error) {
 }
 
 // newLateAddons registers what runs as Deployments: they only become active on nodes.
-func (b *builder) newLateAddons(plane *controlPlane, volumes *role, system pulumi.Resource) ([]pulumi.Resource, error) {
+func (b *builder) newLateAddons(plane *controlPlane, volumes *role, system *eks.NodeGroup) ([]pulumi.Resource, error) {
 	after := pulumi.DependsOn(append([]pulumi.Resource{system}, volumes.ready...))
-	dns, err := b.newAddon(plane, addonCoreDNS, &eks.AddonArgs{}, after)
+	// A property that replaces nothing while it is unknown, so that a node group that failed stops the update here.
+	overwrite := whenCreated(system, func([]eks.NodeGroupResource) (string, error) { return onConflict, nil })
+	dns, err := b.newAddon(plane, addonCoreDNS, &eks.AddonArgs{ResolveConflictsOnUpdate: overwrite}, after)
 	if err != nil {
 		return nil, err
 	}
 	driver, err := b.newAddon(plane, addonEBS, &eks.AddonArgs{
-		ConfigurationValues: pulumi.String(volumeDriverConfig),
+		ResolveConflictsOnUpdate: overwrite,
+		ConfigurationValues:      pulumi.String(volumeDriverConfig),
 		PodIdentityAssociations: eks.AddonPodIdentityAssociationArray{eks.AddonPodIdentityAssociationArgs{
 			ServiceAccount: pulumi.String(volumeDriverAccount), RoleArn: volumes.Arn,
 		}},
@@ -73,13 +79,15 @@ func (b *builder) newLateAddons(plane *controlPlane, volumes *role, system pulum
 	return []pulumi.Resource{dns, driver}, nil
 }
 
-// newAddon registers an add-on, at the version that was asked for or at AWS' own choice.
+// newAddon registers an add-on, at the version that was asked for or at AWS' own choice when it is created.
 func (b *builder) newAddon(plane *controlPlane, name string, args *eks.AddonArgs, opts ...pulumi.ResourceOption) (*eks.Addon, error) {
 	args.ClusterName = plane.name
 	args.AddonName = pulumi.String(name)
 	// Nothing else installs it in a new cluster, so what stands in the way is a leftover.
-	args.ResolveConflictsOnCreate = pulumi.String("OVERWRITE")
-	args.ResolveConflictsOnUpdate = pulumi.String("OVERWRITE")
+	args.ResolveConflictsOnCreate = pulumi.String(onConflict)
+	if args.ResolveConflictsOnUpdate == nil {
+		args.ResolveConflictsOnUpdate = pulumi.String(onConflict)
+	}
 	if version := b.args.AddonVersions[name]; version != "" {
 		args.AddonVersion = pulumi.String(version)
 	}

@@ -5,8 +5,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/eks"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/providers"
 )
 
 // attach looks the existing cluster up and checks that it has what the pipeline needs. The look-up returns at
@@ -31,19 +34,83 @@ func (b *builder) attach() (*controlPlane, error) {
 			return nil, err
 		}
 	}
-	subnets := b.args.SubnetIDs
-	if len(subnets) == 0 {
-		// In AWS' order, which is none: unsorted, a second preview could show another.
-		subnets = slices.Sorted(slices.Values(found.VpcConfig.SubnetIds))
-	}
 	plane := &controlPlane{
 		name:                 pulumi.String(name).ToStringOutput(),
 		arn:                  pulumi.String(found.Arn).ToStringOutput(),
 		endpoint:             pulumi.String(found.Endpoint).ToStringOutput(),
 		certificateAuthority: pulumi.String(found.CertificateAuthorities[0].Data).ToStringOutput(),
-		subnets:              givenSubnets(subnets),
+		version:              pulumi.String(found.Version),
 	}
-	return plane, nil
+	if b.args.GPUPool == nil {
+		return plane, nil
+	}
+	if plane.subnets, err = b.subnetsOfExisting(found); err != nil {
+		return nil, err
+	}
+	if len(b.args.NodeSecurityGroupIDs) > 0 {
+		// A template that names groups gets no other: the cluster's has to be among them.
+		plane.nodeSecurityGroups = append([]string{found.VpcConfig.ClusterSecurityGroupId}, b.args.NodeSecurityGroupIDs...)
+		return plane, nil
+	}
+	return plane, b.warnOfSecurityGroups(found)
+}
+
+// subnetsOfExisting returns the subnets of the GPU nodes: the given ones, or all of the cluster's.
+func (b *builder) subnetsOfExisting(found *eks.LookupClusterResult) ([]nodeSubnet, error) {
+	if len(b.args.SubnetIDs) > 0 {
+		return b.lookUpSubnets("eks.subnetIds", b.args.SubnetIDs, false)
+	}
+	// In AWS' order, which is none: unsorted, a second preview could show another.
+	return b.lookUpSubnets(providers.KeyExisting, slices.Sorted(slices.Values(found.VpcConfig.SubnetIds)), false)
+}
+
+// warnOfSecurityGroups warns of node groups whose launch template names security groups without the cluster's. The GPU
+// nodes have only that one, so nothing may be reachable between the two kinds of nodes, DNS and scrapes included.
+func (b *builder) warnOfSecurityGroups(found *eks.LookupClusterResult) error {
+	groups, err := b.nodeGroupsOf(found.Name)
+	if err != nil {
+		return err
+	}
+	for _, group := range groups {
+		if len(group.LaunchTemplates) == 0 {
+			continue
+		}
+		template, err := ec2.LookupLaunchTemplate(b.ctx, &ec2.LookupLaunchTemplateArgs{Id: &group.LaunchTemplates[0].Id}, b.invokeOptions()...)
+		if err != nil {
+			return fmt.Errorf("eks: looking up the launch template of node group %q of existing cluster %q: %w", group.NodeGroupName, found.Name, err)
+		}
+		named := slices.Clone(template.VpcSecurityGroupIds)
+		for _, network := range template.NetworkInterfaces {
+			named = append(named, network.SecurityGroups...)
+		}
+		if len(named) == 0 || slices.Contains(named, found.VpcConfig.ClusterSecurityGroupId) {
+			continue
+		}
+		if err := b.ctx.Log.Warn(fmt.Sprintf("eks: the nodes of group %q of existing cluster %q have security groups of their own (%s) and not the cluster's (%s), "+
+			"which is all that the GPU nodes get: unless their rules admit each other, DNS and scrapes fail between them; "+
+			"to give the GPU nodes the same groups too, set eks.nodeSecurityGroupIds: [%[3]s]",
+			group.NodeGroupName, found.Name, strings.Join(named, ", "), found.VpcConfig.ClusterSecurityGroupId), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nodeGroupsOf returns the node groups of a cluster, by name.
+func (b *builder) nodeGroupsOf(cluster string) ([]*eks.LookupNodeGroupResult, error) {
+	names, err := eks.GetNodeGroups(b.ctx, &eks.GetNodeGroupsArgs{ClusterName: cluster}, b.invokeOptions()...)
+	if err != nil {
+		return nil, fmt.Errorf("eks: listing the node groups of existing cluster %q: %w", cluster, err)
+	}
+	var groups []*eks.LookupNodeGroupResult
+	for _, name := range slices.Sorted(slices.Values(names.Names)) {
+		group, err := eks.LookupNodeGroup(b.ctx, &eks.LookupNodeGroupArgs{ClusterName: cluster, NodeGroupName: name}, b.invokeOptions()...)
+		if err != nil {
+			return nil, fmt.Errorf("eks: looking up node group %q of existing cluster %q: %w", name, cluster, err)
+		}
+		groups = append(groups, group)
+	}
+	return groups, nil
 }
 
 func (b *builder) invokeOptions() []pulumi.InvokeOption {
@@ -81,21 +148,17 @@ func (b *builder) checkPodIdentity() error {
 // no taint but the GPU one.
 func (b *builder) checkGPUNodes() error {
 	name := b.args.Existing
-	groups, err := eks.GetNodeGroups(b.ctx, &eks.GetNodeGroupsArgs{ClusterName: name}, b.invokeOptions()...)
+	groups, err := b.nodeGroupsOf(name)
 	if err != nil {
-		return fmt.Errorf("eks: listing the node groups of existing cluster %q: %w", name, err)
+		return err
 	}
 	var seen []string
-	for _, groupName := range slices.Sorted(slices.Values(groups.Names)) {
-		group, err := eks.LookupNodeGroup(b.ctx, &eks.LookupNodeGroupArgs{ClusterName: name, NodeGroupName: groupName}, b.invokeOptions()...)
-		if err != nil {
-			return fmt.Errorf("eks: looking up node group %q of existing cluster %q: %w", groupName, name, err)
-		}
+	for _, group := range groups {
 		missing := missingForGPU(group)
 		if missing == "" {
 			return nil
 		}
-		seen = append(seen, fmt.Sprintf("%s %s", groupName, missing))
+		seen = append(seen, fmt.Sprintf("%s %s", group.NodeGroupName, missing))
 	}
 	if len(seen) == 0 {
 		seen = []string{"there are none"}

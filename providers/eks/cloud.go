@@ -85,11 +85,13 @@ type component struct {
 
 // builder is what every step needs.
 type builder struct {
-	ctx       *pulumi.Context
-	name      string
-	args      *Args
-	component *component
-	aws       *aws.Provider
+	ctx  *pulumi.Context
+	name string
+	args *Args
+	// systemNodesGiven reports whether the stack's file states the least number of system nodes.
+	systemNodesGiven bool
+	component        *component
+	aws              *aws.Provider
 }
 
 // controlPlane is a cluster, created or looked up, as the node groups and the kubeconfig see it.
@@ -97,10 +99,13 @@ type controlPlane struct {
 	// name waits for the cluster, where it is created.
 	name                                pulumi.StringOutput
 	arn, endpoint, certificateAuthority pulumi.StringOutput
-	// version is the one to give to nodes; nil lets EKS take the cluster's.
-	version pulumi.StringPtrInput
-	// subnets that nodes may live in, and the zone of each where this program chose it.
+	// version is its Kubernetes version, nodeVersion the one to give to nodes; nil lets EKS take the cluster's.
+	version     pulumi.StringInput
+	nodeVersion pulumi.StringPtrInput
+	// subnets that nodes may live in.
 	subnets []nodeSubnet
+	// nodeSecurityGroups are the security groups that GPU nodes get; nil for the cluster's own alone.
+	nodeSecurityGroups []string
 	// nodesWaitFor is what a node needs to become ready, and to leave in order.
 	nodesWaitFor []pulumi.Resource
 }
@@ -111,7 +116,7 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	if err := args.Validate().Err(); err != nil {
 		return nil, fmt.Errorf("EKS cluster %q: %w", args.ClusterName(), err)
 	}
-	b := &builder{ctx: ctx, name: name, args: args.withDefaults(), component: &component{}}
+	b := &builder{ctx: ctx, name: name, args: args.withDefaults(), systemNodesGiven: args.SystemPool.MinNodes != 0, component: &component{}}
 	if err := ctx.RegisterComponentResource(componentType, name, b.component, opts...); err != nil {
 		return nil, fmt.Errorf("registering EKS cluster %q: %w", b.args.ClusterName(), err)
 	}
@@ -161,12 +166,13 @@ func (b *builder) create() (*controlPlane, []pulumi.Resource, error) {
 	plane := &controlPlane{
 		name: cluster.Name, arn: cluster.Arn, endpoint: cluster.Endpoint,
 		certificateAuthority: cluster.CertificateAuthority.Data().Elem(),
+		version:              cluster.Version,
 		subnets:              network.private,
 		nodesWaitFor:         network.routes,
 	}
 	if b.args.KubernetesVersion != "" {
 		// The output, not the value, so that nodes are upgraded after the control plane.
-		plane.version = cluster.Version
+		plane.nodeVersion = cluster.Version
 	}
 	early, err := b.newEarlyAddons(plane)
 	if err != nil {

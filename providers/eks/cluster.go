@@ -38,11 +38,11 @@ func (b *builder) newCluster(network *network) (*eks.Cluster, error) {
 	}
 	waitFor := append(role.ready, keyUse)
 	if len(b.args.ControlPlaneLogs) > 0 {
-		logs, err := b.newLogGroup()
+		logs, err := b.logGroup()
 		if err != nil {
 			return nil, err
 		}
-		waitFor = append(waitFor, logs)
+		waitFor = append(waitFor, logs...)
 	}
 
 	vpc := eks.ClusterVpcConfigArgs{

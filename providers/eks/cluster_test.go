@@ -1,9 +1,12 @@
 package eks
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestCluster(t *testing.T) {
@@ -14,13 +17,14 @@ func TestCluster(t *testing.T) {
 	assert.Equal(t, map[string]any{"authenticationMode": "API", "bootstrapClusterCreatorAdminPermissions": true}, inputs["accessConfig"])
 	assert.Equal(t, false, inputs["bootstrapSelfManagedAddons"], "they would stand in the way of the add-ons")
 	assert.Equal(t, map[string]any{
-		"subnetIds": []any{"llm-private-a-id", "llm-private-b-id"}, "endpointPrivateAccess": true, "endpointPublicAccess": false,
-	}, inputs["vpcConfig"], "no public endpoint unless networks are named")
+		"subnetIds": []any{"llm-private-a-id", "llm-private-b-id"}, "endpointPrivateAccess": true, "endpointPublicAccess": true,
+		"publicAccessCidrs": []any{"1.2.3.4/32"},
+	}, inputs["vpcConfig"])
 	assert.Equal(t, []any{"api", "audit", "authenticator"}, inputs["enabledClusterLogTypes"])
 	assert.Equal(t, []any{"secrets"}, inputs["encryptionConfig"].(map[string]any)["resources"])
 	assert.Equal(t, map[string]any{"keyArn": "arn:aws:kms:eu-central-1:123456789012:key/created"}, inputs["encryptionConfig"].(map[string]any)["provider"])
 	assert.Equal(t, map[string]any{"supportType": "STANDARD"}, inputs["upgradePolicy"])
-	assert.NotContains(t, inputs, "version", "EKS' newest")
+	assert.NotContains(t, inputs, "version", "EKS' own choice")
 	assert.False(t, cluster.Args.RegisterRPC.GetProtect())
 
 	assert.True(t, r.WaitsFor(cluster, attachmentType, "llm-cluster-AmazonEKSClusterPolicy"),
@@ -37,7 +41,7 @@ func TestCluster(t *testing.T) {
 func TestClusterAsAsked(t *testing.T) {
 	args := created()
 	args.KubernetesVersion, args.ExtendedSupport = "1.34", true
-	args.APIAccessCIDRs = []string{"203.0.113.0/24"}
+	args.APIAccessCIDRs = []string{"1.2.3.0/24"}
 	args.ControlPlaneLogs = []string{}
 	args.SecretsKeyARN = "arn:aws:kms:eu-central-1:123456789012:key/given"
 	args.DeletionProtection = true
@@ -49,14 +53,82 @@ func TestClusterAsAsked(t *testing.T) {
 	assert.Equal(t, "1.34", inputs["version"])
 	assert.Equal(t, map[string]any{"supportType": "EXTENDED"}, inputs["upgradePolicy"])
 	vpc := inputs["vpcConfig"].(map[string]any)
-	assert.Equal(t, []any{true, true, []any{"203.0.113.0/24"}}, []any{vpc["endpointPublicAccess"], vpc["endpointPrivateAccess"], vpc["publicAccessCidrs"]})
+	assert.Equal(t, []any{true, true, []any{"1.2.3.0/24"}}, []any{vpc["endpointPublicAccess"], vpc["endpointPrivateAccess"], vpc["publicAccessCidrs"]})
 	assert.Equal(t, map[string]any{"keyArn": args.SecretsKeyARN}, inputs["encryptionConfig"].(map[string]any)["provider"])
 	assert.Empty(t, r.All(keyType))
 	assert.Empty(t, r.All(logGroupType))
 	assert.Empty(t, inputs["enabledClusterLogTypes"])
-	assert.Equal(t, "1.34", plain(r.One(t, nodeGroupType, "llm-gpu"))["version"], "nodes follow the control plane")
+	assert.Equal(t, "1.34", plain(r.One(t, nodeGroupType, "llm-gpu-a"))["version"], "nodes follow the control plane")
 	assert.Equal(t, "v1.12.1-eksbuild.2", plain(r.One(t, addonType, "llm-coredns"))["addonVersion"])
 	assert.NotContains(t, plain(r.One(t, addonType, "llm-vpc-cni")), "addonVersion")
+}
+
+// TestPrivateEndpointOnly checks that a cluster in given subnets has no public endpoint unless networks are named.
+func TestPrivateEndpointOnly(t *testing.T) {
+	args := created()
+	args.Zones, args.SubnetIDs, args.APIAccessCIDRs = nil, []string{"subnet-0a", "subnet-0b"}, []string{}
+	r, _ := run(t, args)
+	assert.Equal(t, map[string]any{
+		"subnetIds": []any{"subnet-0a", "subnet-0b"}, "endpointPrivateAccess": true, "endpointPublicAccess": false,
+	}, plain(r.One(t, clusterType, "llm-cluster"))["vpcConfig"])
+}
+
+// TestLogGroupThatIsLeft checks that a log group which EKS has created again is used, and not created.
+func TestLogGroupThatIsLeft(t *testing.T) {
+	for name, test := range map[string]struct {
+		tags       map[string]any
+		registered int
+	}{
+		"left from an earlier cluster": {nil, 0},
+		"the stack's own":              {map[string]any{"Name": "llm-logs", "team": "ml"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &record{answers: map[string]func(resource.PropertyMap) (resource.PropertyMap, error){
+				"aws:cloudwatch/getLogGroups:getLogGroups": answer(map[string]any{"logGroupNames": []any{"/aws/eks/llm/cluster", "/aws/eks/llm/cluster2"}}),
+				"aws:cloudwatch/getLogGroup:getLogGroup":   answer(map[string]any{"tags": test.tags}),
+			}}
+			_, err := r.run(created())
+			require.NoError(t, err)
+			assert.Len(t, r.All(logGroupType), test.registered)
+			warned := strings.Join(r.Warnings, "\n")
+			if test.registered > 0 {
+				assert.Empty(t, warned)
+				return
+			}
+			assert.Contains(t, warned, "aws logs put-retention-policy --region eu-central-1 --log-group-name /aws/eks/llm/cluster --retention-in-days 30")
+		})
+	}
+}
+
+// TestZonesWithoutEKS checks that zones and subnets in which EKS creates no cluster are refused before anything is created.
+func TestZonesWithoutEKS(t *testing.T) {
+	given := created()
+	given.Zones, given.SubnetIDs = nil, []string{"subnet-0a", "subnet-0b"}
+	for name, test := range map[string]struct {
+		args *Args
+		key  string
+	}{"zones": {created(), "eks.zones[1]"}, "subnets": {given, "eks.subnetIds[1]"}} {
+		t.Run(name, func(t *testing.T) {
+			r := &record{answers: map[string]func(resource.PropertyMap) (resource.PropertyMap, error){}}
+			for token, answer := range lookups {
+				r.answers[token] = func(args resource.PropertyMap) (resource.PropertyMap, error) {
+					found, err := answer(args)
+					for _, key := range []resource.PropertyKey{"zoneId", "availabilityZoneId"} {
+						if id, ok := found[key]; ok && id.StringValue() == "euc1-azb" {
+							found[key] = resource.NewProperty("cac1-az3")
+						}
+					}
+					return found, err
+				}
+			}
+			_, err := r.run(test.args)
+			require.ErrorContains(t, err, test.key)
+			require.ErrorContains(t, err, "any zone but cac1-az3")
+			for _, reg := range r.Registered {
+				assert.False(t, strings.HasPrefix(reg.Type, "aws:"), "created in spite of it: %s %q", reg.Type, reg.Name)
+			}
+		})
+	}
 }
 
 func TestTheKeyIsProtectedWithTheCluster(t *testing.T) {

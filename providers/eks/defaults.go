@@ -35,13 +35,24 @@ var (
 	defaultGPUPool = providers.NodePool{DiskGiB: 100}
 )
 
+// systemZones returns the zones of the system pool, as far as they are known before a look-up.
+func (a *Args) systemZones() []string {
+	if len(a.SystemPool.Zones) > 0 {
+		return a.SystemPool.Zones
+	}
+	return a.Zones
+}
+
 // withDefaults returns a copy with every default filled in.
 func (a *Args) withDefaults() *Args {
 	c := *a
 	providers.Fill(&c.GPUsPerReplica, 1)
 	if !c.Attaches() {
 		providers.Fill(&c.LogRetentionDays, defaultLogRetention)
-		providers.FillPool(&c.SystemPool, defaultSystemPool)
+		system := defaultSystemPool
+		// A node in each zone, see validateSystemZones.
+		system.MinNodes = max(system.MinNodes, len(a.systemZones()))
+		providers.FillPool(&c.SystemPool, system)
 		if len(c.SubnetIDs) == 0 {
 			providers.Fill(&c.VPCCIDR, defaultVPCCIDR)
 		}

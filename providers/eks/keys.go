@@ -37,8 +37,13 @@ type Keys struct {
 	LogRetentionDays int `key:"logRetentionDays" unit:"days" when:"create" values:"1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653" default:"30" example:"90"`
 	// SecretsKeyARN is a KMS key for Kubernetes Secrets.
 	SecretsKeyARN string `key:"secretsKeyArn" when:"create" unset:"one is created" pattern:"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$" example:"arn:aws:kms:us-east-1:123456789012:key/k" allowed:"the ARN of a KMS key: arn:aws:kms:<region>:<account>:key/<id>"`
-	// AddonVersions are versions of EKS add-ons, by name.
-	AddonVersions map[string]string `key:"addonVersions" when:"create" unset:"AWS' recommendation" example:"{vpc-cni: v1.20.4-eksbuild.1}"`
+	// AddonVersions are versions of EKS add-ons, by name. Without it an add-on keeps the version with which it was created.
+	AddonVersions map[string]string `key:"addonVersions" when:"create" unset:"AWS' recommendation at the creation" example:"{vpc-cni: v1.20.4-eksbuild.1}"`
+	// ReleaseVersion is a release of the image of the GPU nodes. Without it nodes keep theirs until the Kubernetes version or
+	// the launch template changes.
+	ReleaseVersion string `key:"releaseVersion" unset:"the newest at the creation" pattern:"^[0-9]+[.][0-9]+[.][0-9]+-[0-9a-f]+$" example:"1.34.2-20251209" allowed:"a release of the image, such as 1.34.2-20251209, or 1.50.0-a1b2c3d4 for Bottlerocket"`
+	// SystemReleaseVersion is the same for the nodes of nodePools.system.
+	SystemReleaseVersion string `key:"systemReleaseVersion" when:"create" unset:"the newest at the creation" pattern:"^[0-9]+[.][0-9]+[.][0-9]+-[0-9]{8}$" example:"1.34.2-20251209" allowed:"a release of the Amazon Linux image, such as 1.34.2-20251209"`
 	// AMIType is the image of the GPU nodes. Both bring NVIDIA's driver.
 	AMIType string `key:"amiType" values:"AL2023_x86_64_NVIDIA BOTTLEROCKET_x86_64_NVIDIA" hint:"both bring NVIDIA's driver"`
 	// AlternativeInstanceTypes are further types for the GPU nodes besides nodePools.gpu.machineType,
@@ -46,7 +51,11 @@ type Keys struct {
 	AlternativeInstanceTypes []string `key:"alternativeInstanceTypes" example:"[g5.xlarge]"`
 	// IdleTime is how long a node without a GPU pod is kept.
 	IdleTime time.Duration `key:"idleTime" default:"10m" min:"0s" example:"20m"`
-	// NodeAutoscalerInstalled is true where the cluster has a node autoscaler.
+	// NodeSecurityGroupIDs are security groups that the GPU nodes get besides the cluster's own: those of the other nodes,
+	// where these do not have the cluster's.
+	NodeSecurityGroupIDs []string `key:"nodeSecurityGroupIds" when:"attach" pattern:"^sg-[0-9a-f]+$" example:"[sg-0a]" allowed:"ids of security groups: sg-..."`
+	// NodeAutoscalerInstalled is true where the cluster has cluster-autoscaler. It is false with Karpenter, which scales no
+	// node group.
 	NodeAutoscalerInstalled bool `key:"nodeAutoscalerInstalled" when:"attach"`
 	// DevicePluginInstalled is true where the cluster has NVIDIA's device plugin.
 	DevicePluginInstalled bool `key:"devicePluginInstalled" when:"attach"`

@@ -21,8 +21,8 @@ func TestKubernetesProvider(t *testing.T) {
 	assert.Equal(t, true, plain(provider)["enableServerSideApply"])
 	assert.Equal(t, true, plain(provider)["enableConfigMapMutable"])
 	for _, waited := range []struct{ typ, name string }{
-		{nodeGroupType, "llm-system"}, {nodeGroupType, "llm-gpu"}, {addonType, "llm-aws-ebs-csi-driver"}, {addonType, "llm-coredns"},
-		{podIdentityType, "llm-autoscaler"}, {rolePolicyType, "llm-autoscaler"}, {asgTagType, "llm-gpu-taint-nvidia-com-gpu"},
+		{nodeGroupType, "llm-system"}, {nodeGroupType, "llm-gpu-a"}, {nodeGroupType, "llm-gpu-b"}, {addonType, "llm-aws-ebs-csi-driver"}, {addonType, "llm-coredns"},
+		{podIdentityType, "llm-autoscaler"}, {rolePolicyType, "llm-autoscaler"}, {asgTagType, "llm-gpu-b-taint-nvidia-com-gpu"},
 		{natType, "llm-nat-a"},
 	} {
 		assert.True(t, r.WaitsFor(provider, waited.typ, waited.name), "objects go before %s %q does", waited.typ, waited.name)

@@ -7,17 +7,23 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/providers"
 )
 
 // maxZones is how many private blocks fit beside the public ones.
 const maxZones = 4
 
+// zonesWithoutEKS are the zones, by their ids, in which EKS accepts no subnets of a cluster (EKS user guide, "Amazon EKS VPC
+// and subnet requirements"). Which letter such a zone has differs between accounts.
+var zonesWithoutEKS = []string{"use1-az3", "usw1-az2", "cac1-az3"}
+
 // nodeSubnet is a private subnet.
 type nodeSubnet struct {
-	id pulumi.StringInput
-	// zone is "" for a subnet that was given.
+	id   pulumi.StringInput
 	zone string
 }
 
@@ -39,20 +45,58 @@ func subnetIDs(subnets []nodeSubnet) pulumi.StringArray {
 	return ids
 }
 
-// givenSubnets returns subnets whose zone is not known.
-func givenSubnets(ids []string) []nodeSubnet {
+// lookUpSubnets returns subnets with their zones. With forCluster set it refuses those in which EKS creates no cluster.
+func (b *builder) lookUpSubnets(key string, ids []string, forCluster bool) ([]nodeSubnet, error) {
 	var subnets []nodeSubnet
-	for _, id := range ids {
-		subnets = append(subnets, nodeSubnet{id: pulumi.String(id)})
+	for i, id := range ids {
+		found, err := ec2.LookupSubnet(b.ctx, &ec2.LookupSubnetArgs{Id: &id}, b.invokeOptions()...)
+		if err != nil {
+			return nil, fmt.Errorf("eks: looking up subnet %q in region %s: check %s, eks.region and the credentials: %w", id, b.args.Region, key, err)
+		}
+		if forCluster && slices.Contains(zonesWithoutEKS, found.AvailabilityZoneId) {
+			return nil, withoutEKS(providers.Item(key, i), id, found.AvailabilityZoneId)
+		}
+		subnets = append(subnets, nodeSubnet{id: pulumi.String(id), zone: found.AvailabilityZone})
 	}
-	return subnets
+	return subnets, nil
+}
+
+// checkZones refuses zones in which EKS creates no cluster.
+func (b *builder) checkZones() error {
+	for i, zone := range b.args.Zones {
+		key := providers.Item("eks.zones", i)
+		found, err := aws.GetAvailabilityZone(b.ctx, &aws.GetAvailabilityZoneArgs{Name: &zone}, b.invokeOptions()...)
+		if err != nil {
+			return fmt.Errorf("eks: looking up zone %q in region %s: check %s, eks.region and the credentials: %w", zone, b.args.Region, key, err)
+		}
+		if slices.Contains(zonesWithoutEKS, found.ZoneId) {
+			return withoutEKS(key, zone, found.ZoneId)
+		}
+	}
+	return nil
+}
+
+// withoutEKS is the problem of a zone, or of a subnet in it, in which EKS creates no cluster.
+func withoutEKS(key, value, zoneID string) error {
+	return providers.Problems{{
+		Key: key, Value: providers.Shown(value),
+		Allowed: fmt.Sprintf("any zone but %s, which this is in your account: EKS creates no cluster there", zoneID),
+		Fix:     "use another; `aws ec2 describe-availability-zones --query 'AvailabilityZones[].[ZoneName,ZoneId]'` shows which letter is which zone",
+	}}
 }
 
 // newNetwork registers a VPC with a public and a private subnet in each zone, unless subnets are
 // given. Nodes live in the private ones and have no public address.
 func (b *builder) newNetwork() (*network, error) {
 	if !b.args.createsVPC() {
-		return &network{private: givenSubnets(b.args.SubnetIDs)}, nil
+		subnets, err := b.lookUpSubnets("eks.subnetIds", b.args.SubnetIDs, true)
+		if err != nil {
+			return nil, err
+		}
+		return &network{private: subnets}, nil
+	}
+	if err := b.checkZones(); err != nil {
+		return nil, err
 	}
 	vpc, err := ec2.NewVpc(b.ctx, b.resourceName("vpc"), &ec2.VpcArgs{
 		CidrBlock: pulumi.String(b.args.VPCCIDR),
@@ -78,7 +122,7 @@ func (b *builder) newNetwork() (*network, error) {
 	n := &network{}
 	var natID pulumi.StringInput
 	for i, zone := range b.args.Zones {
-		letter := strings.TrimPrefix(zone, b.args.Region)
+		letter := b.args.zoneLetter(zone)
 		blocks, err := zoneBlocks(b.args.VPCCIDR, i)
 		if err != nil {
 			return nil, err
@@ -210,9 +254,25 @@ func nthSubnet(prefix netip.Prefix, moreBits, n int) string {
 }
 
 // subnetsIn returns the subnets in the given zones, or all.
-func (p *controlPlane) subnetsIn(zones []string) pulumi.StringArray {
+func (p *controlPlane) subnetsIn(zones []string) []nodeSubnet {
 	if len(zones) == 0 {
-		return subnetIDs(p.subnets)
+		return p.subnets
 	}
-	return subnetIDs(slices.DeleteFunc(slices.Clone(p.subnets), func(s nodeSubnet) bool { return !slices.Contains(zones, s.zone) }))
+	return slices.DeleteFunc(slices.Clone(p.subnets), func(s nodeSubnet) bool { return !slices.Contains(zones, s.zone) })
+}
+
+// zonesOf returns the zones of subnets, each once.
+func zonesOf(subnets []nodeSubnet) []string {
+	var zones []string
+	for _, subnet := range subnets {
+		if !slices.Contains(zones, subnet.zone) {
+			zones = append(zones, subnet.zone)
+		}
+	}
+	return zones
+}
+
+// zoneLetter returns what a zone has beyond its region, such as "a" of us-east-1a.
+func (a *Args) zoneLetter(zone string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(zone, a.Region), "-")
 }

@@ -91,5 +91,5 @@ func TestGivenSubnetsMakeNoNetwork(t *testing.T) {
 	vpc := plain(r.One(t, clusterType, "llm-cluster"))["vpcConfig"].(map[string]any)
 	assert.Equal(t, []any{"subnet-0a", "subnet-0b"}, vpc["subnetIds"])
 	assert.Equal(t, []any{"subnet-0a", "subnet-0b"}, plain(r.One(t, nodeGroupType, "llm-system"))["subnetIds"])
-	assert.Equal(t, []any{"subnet-0b"}, plain(r.One(t, nodeGroupType, "llm-gpu"))["subnetIds"])
+	assert.Equal(t, []any{"subnet-0b"}, plain(r.One(t, nodeGroupType, "llm-gpu-b"))["subnetIds"])
 }

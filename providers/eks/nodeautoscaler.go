@@ -58,11 +58,12 @@ func (b *builder) newNodeAutoscaler(plane *controlPlane) (*providers.NodeAutosca
 		return nil, nil, fmt.Errorf("giving the node autoscaler its role: %w", err)
 	}
 	return &providers.NodeAutoscaler{
-		CloudProvider:  "aws",
-		ClusterName:    b.args.ClusterName(),
-		Region:         b.args.Region,
-		Namespace:      autoscalerNamespace,
-		ServiceAccount: autoscalerAccount,
+		CloudProvider:     "aws",
+		ClusterName:       b.args.ClusterName(),
+		Region:            b.args.Region,
+		KubernetesVersion: plane.version,
+		Namespace:         autoscalerNamespace,
+		ServiceAccount:    autoscalerAccount,
 	}, []pulumi.Resource{policy, association}, nil
 }
 
@@ -108,13 +109,13 @@ type groupTag struct {
 // newScaleFromZeroTags registers tags that describe a node of the group to cluster-autoscaler while there
 // is none to look at. They are resources of their own because the tags of a node group do not
 // reach its Auto Scaling group.
-func (b *builder) newScaleFromZeroTags(group *eks.NodeGroup) ([]pulumi.Resource, error) {
-	groupName := group.Resources.ApplyT(autoscalingGroupName).(pulumi.StringOutput)
+func (b *builder) newScaleFromZeroTags(group *eks.NodeGroup, suffix string) ([]pulumi.Resource, error) {
+	groupName := whenCreated(group, autoscalingGroupName)
 	tags := b.args.scaleFromZeroTags()
 	var resources []pulumi.Resource
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		tag := &groupTag{}
-		if err := b.ctx.RegisterResource(groupTagType, b.resourceName("gpu-"+notInName.ReplaceAllString(key, "-")), pulumi.Map{
+		if err := b.ctx.RegisterResource(groupTagType, b.resourceName(suffix+"-"+notInName.ReplaceAllString(key, "-")), pulumi.Map{
 			"autoscalingGroupName": groupName,
 			"tag": pulumi.Map{
 				"key":   pulumi.String(autoscalerTag + "/node-template/" + key),
@@ -123,7 +124,7 @@ func (b *builder) newScaleFromZeroTags(group *eks.NodeGroup) ([]pulumi.Resource,
 				"propagateAtLaunch": pulumi.Bool(false),
 			},
 		}, tag, b.options()...); err != nil {
-			return nil, fmt.Errorf("registering tag %q of the GPU node group: %w", key, err)
+			return nil, fmt.Errorf("registering tag %q of node group %q: %w", key, suffix, err)
 		}
 		resources = append(resources, tag)
 	}

@@ -10,13 +10,16 @@ import (
 	"vllm-autoscaling/providers"
 )
 
-// asgTags are the tags on the Auto Scaling group, by the rest of their key.
-func asgTags(t *testing.T, r *record) map[string]string {
+// asgTags are the tags on the Auto Scaling group of a node group, by the rest of their key.
+func asgTags(t *testing.T, r *record, group string) map[string]string {
 	t.Helper()
 	tags := map[string]string{}
 	for _, reg := range r.All(asgTagType) {
 		inputs := plain(reg)
-		assert.Equal(t, autoscalingOfPool, inputs["autoscalingGroupName"])
+		if inputs["autoscalingGroupName"] != autoscalingOf(group) {
+			continue
+		}
+		assert.True(t, strings.HasPrefix(reg.Name, group+"-"), reg.Name)
 		tag := inputs["tag"].(map[string]any)
 		assert.Equal(t, false, tag["propagateAtLaunch"])
 		key, found := strings.CutPrefix(tag["key"].(string), "k8s.io/cluster-autoscaler/node-template/")
@@ -35,15 +38,15 @@ func TestScaleFromZeroTags(t *testing.T) {
 		"resources/nvidia.com/gpu":                  "1",
 		"resources/ephemeral-storage":               "80Gi",
 		"autoscaling-options/scaledownunneededtime": "10m0s",
-	}, asgTags(t, r))
+	}, asgTags(t, r, "llm-gpu-a"))
 }
 
 // TestTagsDescribeTheNodes keeps the tags, by which a pod is judged before there is a node, in step
 // with what nodes carry and with what vLLM selects.
 func TestTagsDescribeTheNodes(t *testing.T) {
 	r, cluster := run(t, created())
-	tags := asgTags(t, r)
-	labels := plain(r.One(t, nodeGroupType, "llm-gpu"))["labels"].(map[string]any)
+	tags := asgTags(t, r, "llm-gpu-a")
+	labels := plain(r.One(t, nodeGroupType, "llm-gpu-a"))["labels"].(map[string]any)
 	for key, value := range cluster.GPU.NodeSelector {
 		assert.Equal(t, value, labels[key], "no node has what vLLM selects")
 		assert.Equal(t, value, tags["label/"+key], "no pod would make the pool grow from zero")
@@ -55,6 +58,9 @@ func TestTagsDescribeTheNodes(t *testing.T) {
 
 func TestNodeAutoscalerPermissions(t *testing.T) {
 	r, cluster := run(t, created())
+	version := cluster.NodeAutoscaler.KubernetesVersion
+	require.NotNil(t, version, "its image follows from it")
+	cluster.NodeAutoscaler.KubernetesVersion = nil
 	assert.Equal(t, &providers.NodeAutoscaler{
 		CloudProvider: "aws", ClusterName: "llm", Region: "eu-central-1", Namespace: "kube-system", ServiceAccount: "cluster-autoscaler",
 	}, cluster.NodeAutoscaler)

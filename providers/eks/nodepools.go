@@ -3,6 +3,7 @@ package eks
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
@@ -20,53 +21,101 @@ const amiSystem = "AL2023_x86_64_STANDARD"
 // what 3,000 I/O operations, gp3's own number, allow with room (0.25 MiB/s each).
 const gpuDiskThroughput = 500
 
-// nodeGroup is what managed node groups differ in.
-type nodeGroup struct {
-	suffix        string
-	pool          providers.NodePool
-	instanceTypes []string
-	ami           string
-	subnets       pulumi.StringArray
-	labels        map[string]string
-	taints        eks.NodeGroupTaintArray
-	throughput    int
+// PoolTag is the tag of a node group with the name of its pool, the same for the groups of all zones. The limits of these
+// groups do not add up: each may grow to the pool's maximum, so that one zone can stand in for another.
+const PoolTag = "vllm-autoscaling.pool"
+
+// nodePool is what managed node groups differ in. All groups of a pool have the same nodes.
+type nodePool struct {
+	suffix         string
+	pool           providers.NodePool
+	instanceTypes  []string
+	ami            string
+	releaseVersion string
+	labels         map[string]string
+	taints         eks.NodeGroupTaintArray
+	throughput     int
+	securityGroups []string
+
+	role     *role
+	template *ec2.LaunchTemplate
 }
 
-// newSystemPool registers the node group for everything without a GPU.
+// newSystemPool registers the node group for everything without a GPU. It is one group over all its zones, with a node in
+// each at least: the volume of Prometheus is in one zone, and Auto Scaling keeps a node there.
 func (b *builder) newSystemPool(plane *controlPlane) (*eks.NodeGroup, error) {
 	pool := b.args.SystemPool
-	return b.newNodeGroup(plane, nodeGroup{
-		suffix: "system", pool: pool, instanceTypes: []string{pool.MachineType}, ami: amiSystem, subnets: plane.subnetsIn(pool.Zones),
+	subnets := plane.subnetsIn(pool.Zones)
+	zones := zonesOf(subnets)
+	if !b.systemNodesGiven {
+		pool.MinNodes = max(pool.MinNodes, len(zones))
+		pool.MaxNodes = max(pool.MaxNodes, pool.MinNodes)
+	}
+	// Validate does not have the zones of given subnets.
+	var p providers.Problems
+	if validateSystemZones(&p, pool, zones); len(p) > 0 {
+		return nil, p
+	}
+	nodes, err := b.newPool(nodePool{
+		suffix: "system", pool: pool, instanceTypes: []string{pool.MachineType}, ami: amiSystem, releaseVersion: b.args.SystemReleaseVersion,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return b.newNodeGroup(plane, nodes, nodes.suffix, subnets, pool.MinNodes)
 }
 
-// newGPUPool registers the node group for vLLM and the tags by which it grows from zero.
+// newGPUPool registers the node groups for vLLM, one in each zone, and the tags by which they grow from zero. A group over
+// several zones would be rebalanced: Auto Scaling then ends nodes that serve, without regard to PodDisruptionBudgets.
 func (b *builder) newGPUPool(plane *controlPlane) ([]pulumi.Resource, error) {
 	pool := b.args.GPUPool
 	subnets := plane.subnetsIn(pool.Zones)
 	if len(b.args.GPUSubnetIDs) > 0 {
-		subnets = pulumi.ToStringArray(b.args.GPUSubnetIDs)
+		var err error
+		if subnets, err = b.lookUpSubnets("eks.gpuSubnetIds", b.args.GPUSubnetIDs, false); err != nil {
+			return nil, err
+		}
 	}
-	group, err := b.newNodeGroup(plane, nodeGroup{
-		suffix:        "gpu",
-		pool:          pool.NodePool,
-		instanceTypes: append([]string{pool.MachineType}, b.args.AlternativeInstanceTypes...),
-		ami:           b.args.AMIType,
-		subnets:       subnets,
-		labels:        b.args.gpuLabels(),
+	p, err := b.newPool(nodePool{
+		suffix:         "gpu",
+		pool:           pool.NodePool,
+		instanceTypes:  append([]string{pool.MachineType}, b.args.AlternativeInstanceTypes...),
+		ami:            b.args.AMIType,
+		releaseVersion: b.args.ReleaseVersion,
+		labels:         b.args.gpuLabels(),
 		taints: eks.NodeGroupTaintArray{eks.NodeGroupTaintArgs{
 			Key: pulumi.String(gpuResource), Value: pulumi.String(gpuTaintValue), Effect: pulumi.String("NO_SCHEDULE"),
 		}},
-		throughput: gpuDiskThroughput,
+		throughput:     gpuDiskThroughput,
+		securityGroups: plane.nodeSecurityGroups,
 	})
 	if err != nil {
 		return nil, err
 	}
-	tags, err := b.newScaleFromZeroTags(group)
-	if err != nil {
-		return nil, err
+	var all []pulumi.Resource
+	zones := zonesOf(subnets)
+	for i, zone := range zones {
+		suffix := p.suffix + "-" + b.args.zoneLetter(zone)
+		inZone := slices.DeleteFunc(slices.Clone(subnets), func(s nodeSubnet) bool { return s.zone != zone })
+		group, err := b.newNodeGroup(plane, p, suffix, inZone, share(pool.MinNodes, len(zones), i))
+		if err != nil {
+			return nil, err
+		}
+		tags, err := b.newScaleFromZeroTags(group, suffix)
+		if err != nil {
+			return nil, err
+		}
+		all = append(append(all, group), tags...)
 	}
-	return append([]pulumi.Resource{group}, tags...), nil
+	return all, nil
+}
+
+// share returns how many of n nodes are in the i-th of several zones: equally many in each, and the rest in the first ones.
+func share(n, zones, i int) int {
+	if i < n%zones {
+		return n/zones + 1
+	}
+	return n / zones
 }
 
 // gpuLabels returns the labels of a GPU node.
@@ -74,47 +123,53 @@ func (a *Args) gpuLabels() map[string]string {
 	return map[string]string{gpuLabel: "true", acceleratorLabel: a.GPUPool.Accelerator}
 }
 
-// newNodeGroup registers a managed node group with its role and launch template.
-func (b *builder) newNodeGroup(plane *controlPlane, g nodeGroup) (*eks.NodeGroup, error) {
+// newPool registers the role and the launch template of a pool's nodes.
+func (b *builder) newPool(p nodePool) (*nodePool, error) {
+	var err error
 	// The CNI policy is the node's: aws-node has to work before the Pod Identity agent does. With hop
 	// limit 1 no pod without host networking reaches the node's credentials.
-	nodeRole, err := b.newRole(g.suffix+"-node", trustService("ec2.amazonaws.com"),
-		"AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly", "AmazonEKS_CNI_Policy")
-	if err != nil {
+	if p.role, err = b.newRole(p.suffix+"-node", trustService("ec2.amazonaws.com"),
+		"AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly", "AmazonEKS_CNI_Policy"); err != nil {
 		return nil, err
 	}
-	template, err := b.newLaunchTemplate(g)
-	if err != nil {
-		return nil, err
-	}
+	p.template, err = b.newLaunchTemplate(p)
+	return &p, err
+}
+
+// newNodeGroup registers a managed node group of a pool, which starts with its least number of nodes.
+func (b *builder) newNodeGroup(plane *controlPlane, p *nodePool, suffix string, subnets []nodeSubnet, minNodes int) (*eks.NodeGroup, error) {
 	capacity := "ON_DEMAND"
-	if g.pool.Spot {
+	if p.pool.Spot {
 		capacity = "SPOT"
 	}
 	args := &eks.NodeGroupArgs{
 		ClusterName: plane.name,
 		// A prefix, because a group is replaced, new one first, when its machine type, image, zones or
 		// kind of capacity changes.
-		NodeGroupNamePrefix: pulumi.String(g.suffix + "-"),
-		NodeRoleArn:         nodeRole.Arn,
-		SubnetIds:           g.subnets,
-		AmiType:             pulumi.String(g.ami),
+		NodeGroupNamePrefix: pulumi.String(suffix + "-"),
+		NodeRoleArn:         p.role.Arn,
+		SubnetIds:           subnetIDs(subnets),
+		AmiType:             pulumi.String(p.ami),
 		CapacityType:        pulumi.String(capacity),
-		InstanceTypes:       pulumi.ToStringArray(g.instanceTypes),
-		Labels:              pulumi.ToStringMap(g.labels),
-		Taints:              g.taints,
+		InstanceTypes:       pulumi.ToStringArray(p.instanceTypes),
+		Labels:              pulumi.ToStringMap(p.labels),
+		Taints:              p.taints,
 		LaunchTemplate: eks.NodeGroupLaunchTemplateArgs{
-			Id:      template.ID().ToStringOutput().ToStringPtrOutput(),
-			Version: template.LatestVersion.ApplyT(strconv.Itoa).(pulumi.StringOutput),
+			Id:      p.template.ID().ToStringOutput().ToStringPtrOutput(),
+			Version: p.template.LatestVersion.ApplyT(strconv.Itoa).(pulumi.StringOutput),
 		},
 		ScalingConfig: eks.NodeGroupScalingConfigArgs{
-			MinSize: pulumi.Int(g.pool.MinNodes), MaxSize: pulumi.Int(g.pool.MaxNodes), DesiredSize: pulumi.Int(g.pool.MinNodes),
+			MinSize: pulumi.Int(minNodes), MaxSize: pulumi.Int(p.pool.MaxNodes), DesiredSize: pulumi.Int(minNodes),
 		},
 		UpdateConfig: eks.NodeGroupUpdateConfigArgs{MaxUnavailable: pulumi.Int(1)},
-		Version:      plane.version,
+		Version:      plane.nodeVersion,
+		Tags:         pulumi.StringMap{PoolTag: pulumi.String(p.suffix)},
 	}
-	waitFor := append(append([]pulumi.Resource{}, plane.nodesWaitFor...), nodeRole.ready...)
-	group, err := eks.NewNodeGroup(b.ctx, b.resourceName(g.suffix), args, b.options(
+	if p.releaseVersion != "" {
+		args.ReleaseVersion = pulumi.String(p.releaseVersion)
+	}
+	waitFor := append(append([]pulumi.Resource{}, plane.nodesWaitFor...), p.role.ready...)
+	group, err := eks.NewNodeGroup(b.ctx, b.resourceName(suffix), args, b.options(
 		// Nodes need their permissions, network and CNI to join, and to leave: without the role EKS
 		// cannot delete the group's interfaces.
 		pulumi.DependsOn(waitFor),
@@ -122,23 +177,36 @@ func (b *builder) newNodeGroup(plane *controlPlane, g nodeGroup) (*eks.NodeGroup
 		pulumi.IgnoreChanges([]string{"scalingConfig.desiredSize"}),
 	)...)
 	if err != nil {
-		return nil, fmt.Errorf("registering node group %q: %w", g.suffix, err)
+		return nil, fmt.Errorf("registering node group %q: %w", suffix, err)
 	}
 	return group, nil
 }
 
+// whenCreated returns a value that depends on a node group, or an error where EKS has given up creating the group. The AWS
+// provider records such a group and takes it for created at the next update, which has nothing to change.
+func whenCreated(group *eks.NodeGroup, value func(resources []eks.NodeGroupResource) (string, error)) pulumi.StringOutput {
+	return pulumi.All(group.URN(), group.NodeGroupName, group.Status, group.Resources).ApplyT(func(args []any) (string, error) {
+		if args[2].(string) == "CREATE_FAILED" {
+			return "", fmt.Errorf("EKS could not create node group %v: the account lacks the quota for its machines, or the zone has none, "+
+				"among other reasons (`aws eks describe-nodegroup` shows which; docs/eks.md lists the quotas). "+
+				"A failed group never recovers: once the reason is gone, run `pulumi up --replace '%v'`", args[1], args[0])
+		}
+		return value(args[3].([]eks.NodeGroupResource))
+	}).(pulumi.StringOutput)
+}
+
 // newLaunchTemplate registers what a node group has no setting for: disk and metadata service.
-func (b *builder) newLaunchTemplate(g nodeGroup) (*ec2.LaunchTemplate, error) {
+func (b *builder) newLaunchTemplate(p nodePool) (*ec2.LaunchTemplate, error) {
 	tags := pulumi.ToStringMap(b.args.Tags)
-	maps.Copy(tags, b.nameTag(g.suffix))
+	maps.Copy(tags, b.nameTag(p.suffix))
 	var tagged ec2.LaunchTemplateTagSpecificationArray
 	// Neither the provider's default tags nor the node group's reach what the template starts.
 	for _, kind := range []string{"instance", "volume", "network-interface"} {
 		tagged = append(tagged, ec2.LaunchTemplateTagSpecificationArgs{ResourceType: pulumi.String(kind), Tags: maps.Clone(tags)})
 	}
-	template, err := ec2.NewLaunchTemplate(b.ctx, b.resourceName(g.suffix), &ec2.LaunchTemplateArgs{
-		Description:         pulumi.String(fmt.Sprintf("EKS cluster %s, %s nodes", b.args.ClusterName(), g.suffix)),
-		BlockDeviceMappings: g.disks(),
+	args := &ec2.LaunchTemplateArgs{
+		Description:         pulumi.String(fmt.Sprintf("EKS cluster %s, %s nodes", b.args.ClusterName(), p.suffix)),
+		BlockDeviceMappings: p.disks(),
 		MetadataOptions: ec2.LaunchTemplateMetadataOptionsArgs{
 			HttpEndpoint: pulumi.String("enabled"),
 			// Version 2 only, and out of reach of pods: they would get the node's permissions from it.
@@ -147,26 +215,31 @@ func (b *builder) newLaunchTemplate(g nodeGroup) (*ec2.LaunchTemplate, error) {
 		},
 		UpdateDefaultVersion: pulumi.Bool(true),
 		TagSpecifications:    tagged,
-		Tags:                 b.nameTag(g.suffix),
-	}, b.options()...)
+		Tags:                 b.nameTag(p.suffix),
+	}
+	// Without any, EKS gives nodes the cluster's.
+	if len(p.securityGroups) > 0 {
+		args.VpcSecurityGroupIds = pulumi.ToStringArray(p.securityGroups)
+	}
+	template, err := ec2.NewLaunchTemplate(b.ctx, b.resourceName(p.suffix), args, b.options()...)
 	if err != nil {
-		return nil, fmt.Errorf("registering the launch template of node group %q: %w", g.suffix, err)
+		return nil, fmt.Errorf("registering the launch template of node group %q: %w", p.suffix, err)
 	}
 	return template, nil
 }
 
 // disks returns a node's volumes. Bottlerocket keeps images and containers on a second one.
-func (g nodeGroup) disks() ec2.LaunchTemplateBlockDeviceMappingArray {
+func (p nodePool) disks() ec2.LaunchTemplateBlockDeviceMappingArray {
 	data := ec2.LaunchTemplateBlockDeviceMappingEbsArgs{
 		VolumeType:          pulumi.String("gp3"),
-		VolumeSize:          pulumi.Int(g.pool.DiskGiB),
+		VolumeSize:          pulumi.Int(p.pool.DiskGiB),
 		Encrypted:           pulumi.String("true"),
 		DeleteOnTermination: pulumi.String("true"),
 	}
-	if g.throughput > 0 {
-		data.Throughput = pulumi.Int(g.throughput)
+	if p.throughput > 0 {
+		data.Throughput = pulumi.Int(p.throughput)
 	}
-	if g.ami != Bottlerocket {
+	if p.ami != Bottlerocket {
 		return ec2.LaunchTemplateBlockDeviceMappingArray{
 			ec2.LaunchTemplateBlockDeviceMappingArgs{DeviceName: pulumi.String("/dev/xvda"), Ebs: data},
 		}

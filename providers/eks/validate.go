@@ -28,6 +28,9 @@ const maxName = 100
 // maxNodes is EKS' limit on nodes in one managed node group, maxDiskGiB gp3's on a volume.
 const maxNodes, maxDiskGiB = 450, 16384
 
+// maxSecurityGroups is EC2's default limit on the security groups of a network interface, 5, without the cluster's own.
+const maxSecurityGroups = 4
+
 var (
 	// systemBounds have EKS' own default as smallest disk.
 	systemBounds = providers.Bounds{MinNodes: 1, MaxNodes: maxNodes, MinDiskGiB: 20, MaxDiskGiB: maxDiskGiB}
@@ -110,10 +113,13 @@ func (a *Args) validateNetwork(p *providers.Problems) {
 
 // validateControlPlane checks what only a cluster to create has.
 func (a *Args) validateControlPlane(p *providers.Problems) {
-	a.RequireAccess(p)
-	for i, cidr := range a.APIAccessCIDRs {
-		p.Network(providers.Item(providers.KeyAPIAccessCIDRs, i), cidr)
+	a.CheckAccess(p)
+	if a.createsVPC() && a.APIAccessCIDRs != nil && len(a.APIAccessCIDRs) == 0 {
+		p.Add(providers.KeyAPIAccessCIDRs, nil, "at least one network where the VPC is created: with an empty list only the inside of the VPC "+
+			"reaches the API server, and nothing is there to install what runs in the cluster",
+			"list the networks that may, yours among them; or set eks.subnetIds to subnets from whose VPC you run Pulumi")
 	}
+	a.validateRelease(p, "eks.systemReleaseVersion", a.SystemReleaseVersion)
 	for _, name := range slices.Sorted(maps.Keys(a.AddonVersions)) {
 		if !slices.Contains(addonNames, name) {
 			p.Add("eks.addonVersions", name, "add-ons that are installed here: "+strings.Join(addonNames, ", "), "remove it")
@@ -136,13 +142,34 @@ func (a *Args) validateControlPlane(p *providers.Problems) {
 	}
 }
 
+// validateRelease refuses a release of Amazon Linux for another Kubernetes version than the cluster's.
+func (a *Args) validateRelease(p *providers.Problems, key, release string) {
+	if release != "" && a.KubernetesVersion != "" && !strings.HasPrefix(release, a.KubernetesVersion+".") {
+		p.Add(key, release, fmt.Sprintf("a release for %s %s: it begins with that version", providers.KeyKubernetesVersion, a.KubernetesVersion),
+			"change the two together, or remove it to get the newest release of the version")
+	}
+}
+
 func (a *Args) validateSystemPool(p *providers.Problems) {
 	pool := a.SystemPool
 	a.validatePool(p, providers.KeySystemPool, pool, systemBounds)
+	if a.createsVPC() && len(a.Zones) <= maxZones {
+		validateSystemZones(p, pool, a.systemZones())
+	}
 	if known, ok := machines.Find(pool.MachineType); ok {
 		p.Add(providers.KeySystemPool+providers.KeyMachineType, pool.MachineType,
 			fmt.Sprintf("one without GPUs; this one carries %d %s, which nothing there would use", known.GPUs, known.Accelerator),
 			"for example "+defaultSystemPool.MachineType)
+	}
+}
+
+// validateSystemZones refuses a pool without a node in each of its zones: the volume of Prometheus is in one of them, and
+// cluster-autoscaler plans with the first zone of a group only, so a node of another would not be replaced where it is needed.
+func validateSystemZones(p *providers.Problems, pool providers.NodePool, zones []string) {
+	if pool.MinNodes < len(zones) {
+		p.Add(providers.KeySystemPool+providers.KeyMinNodes, pool.MinNodes,
+			fmt.Sprintf("at least %d, a node in each zone (%s): the volume of Prometheus cannot leave its zone", len(zones), strings.Join(zones, ", ")),
+			fmt.Sprintf("raise it; or, for a cluster that is not created yet, set %s%s to fewer zones", providers.KeySystemPool, providers.KeyZones))
 	}
 }
 
@@ -179,6 +206,13 @@ func (a *Args) validateGPUPool(p *providers.Problems) {
 	a.validatePool(p, providers.KeyGPUPool, pool.NodePool, gpuBounds)
 	if a.IdleTime%time.Second != 0 {
 		p.Add("eks.idleTime", a.IdleTime, "whole seconds", "")
+	}
+	if a.AMIType == AL2023 {
+		a.validateRelease(p, "eks.releaseVersion", a.ReleaseVersion)
+	}
+	p.Duplicates("eks.nodeSecurityGroupIds", a.NodeSecurityGroupIDs)
+	if len(a.NodeSecurityGroupIDs) > maxSecurityGroups {
+		p.Add("eks.nodeSecurityGroupIds", a.NodeSecurityGroupIDs, fmt.Sprintf("at most %d, beside the cluster's own", maxSecurityGroups), "")
 	}
 	p.Duplicates("eks.gpuSubnetIds", a.GPUSubnetIDs)
 	if len(a.GPUSubnetIDs) > 0 && a.createsVPC() {

@@ -81,7 +81,7 @@ func TestClusterInputs(t *testing.T) {
 			"enableComponents":  []any{"SYSTEM_COMPONENTS", "DCGM"},
 			"managedPrometheus": map[string]any{"enabled": true}},
 		"masterAuthorizedNetworksConfig": map[string]any{
-			"cidrBlocks":                  []any{map[string]any{"cidrBlock": "203.0.113.7/32"}},
+			"cidrBlocks":                  []any{map[string]any{"cidrBlock": "1.2.3.4/32"}},
 			"gcpPublicCidrsAccessEnabled": false},
 		"privateClusterConfig": map[string]any{
 			"enablePrivateNodes": true, "enablePrivateEndpoint": false, "masterIpv4CidrBlock": "172.16.0.32/28"},

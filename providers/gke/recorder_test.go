@@ -47,7 +47,7 @@ func (r *recorder) run(args *Args) (*providers.Cluster, error) {
 func validArgs() *Args {
 	return &Args{
 		Request: providers.Request{
-			Name: "serving", APIAccessCIDRs: []string{"203.0.113.7/32"},
+			Name: "serving", APIAccessCIDRs: []string{"1.2.3.4/32"},
 			GPUPool: &providers.GPUPool{
 				NodePool: providers.NodePool{MachineType: "g2-standard-8", MinNodes: 0, MaxNodes: 4,
 					Zones: []string{"us-central1-a", "us-central1-b"}},

@@ -54,13 +54,10 @@ func (a *Args) validateNames(p *providers.Problems) {
 }
 
 func (a *Args) validateNewCluster(p *providers.Problems) {
-	a.RequireAccess(p)
+	a.CheckAccess(p)
 	if a.APIAccessCIDRs != nil && len(a.APIAccessCIDRs) == 0 {
 		p.Add(providers.KeyAPIAccessCIDRs, nil, "at least one network; with an empty list nobody could reach the API server",
-			"list the addresses that may, such as your own as 203.0.113.7/32 (0.0.0.0/0 opens it to everyone)")
-	}
-	for i, cidr := range a.APIAccessCIDRs {
-		p.Network(providers.Item(providers.KeyAPIAccessCIDRs, i), cidr)
+			"list the networks that may, your own address among them as <address>/32 (0.0.0.0/0 opens it to everyone)")
 	}
 	a.validateNetwork(p)
 	a.validateMaintenance(p)

@@ -78,6 +78,8 @@ type Recorder struct {
 	// Registered and Calls are what was registered and looked up.
 	Registered []Registration
 	Calls      []pulumi.MockCallArgs
+	// Warnings are what the program warned of.
+	Warnings []string
 
 	lock sync.Mutex
 }
@@ -116,10 +118,25 @@ func (r *Recorder) Run(stack string, program func(ctx *pulumi.Context) (*provide
 ) (cluster *providers.Cluster, err error) {
 	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
 		var programErr error
+		ctx.Log = warnings{ctx.Log, r}
 		cluster, programErr = program(ctx)
 		return programErr
 	}, append(options, pulumi.WithMocks("vllm-autoscaling", stack, r))...)
 	return cluster, err
+}
+
+// warnings is a program's log that records the warnings.
+type warnings struct {
+	pulumi.Log
+	recorder *Recorder
+}
+
+// Warn records a warning.
+func (w warnings) Warn(message string, _ *pulumi.LogArgs) error {
+	w.recorder.lock.Lock()
+	defer w.recorder.lock.Unlock()
+	w.recorder.Warnings = append(w.recorder.Warnings, message)
+	return nil
 }
 
 // One returns the only registration of a type, or of a type and a name.

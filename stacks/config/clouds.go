@@ -52,7 +52,8 @@ type NodePools struct {
 type SystemPool struct {
 	// MachineType is the cloud's name of the machine.
 	MachineType string `key:"machineType" default:"$nodePools.system.machineType" example:"$nodePools.system.machineType"`
-	// MinNodes is the least number of nodes, over all zones together.
+	// MinNodes is the least number of nodes, over all zones together; on eks at least one for each
+	// zone.
 	MinNodes int `key:"minNodes" unit:"nodes" min:"1" default:"$nodePools.system.minNodes"`
 	// MaxNodes is the largest number of nodes: nodePools.system.minNodes or more, on gke at least one
 	// for each zone.

@@ -22,7 +22,7 @@ import (
 // onCloud returns the minimal configuration of a stack that creates a cluster, with more keys.
 func onCloud(cloud string, more map[string]any) map[string]any {
 	keys := map[string]any{
-		"cloud": cloud, "huggingFaceToken": hidden("hf_token"), "cluster.apiAccessCidrs": []any{"203.0.113.7/32"},
+		"cloud": cloud, "huggingFaceToken": hidden("hf_token"), "cluster.apiAccessCidrs": []any{"1.2.3.4/32"},
 		"vllm.clientNamespaces": []any{"apps"},
 	}
 	maps.Copy(keys, map[string]map[string]any{
@@ -105,7 +105,6 @@ func (c *Config) renamed(stack string) string { return defaultClusterName(c.Proj
 // ownKeys returns the keys of a stack's own cloud.
 func ownKeys(c *Config) any { return c.CloudKeys[c.Cloud] }
 
-// TestRequest checks that a cloud's package receives every key: the shared ones in the request, its own unchanged.
 // CRDs are the cluster's. Only in a cluster of the stack's own are they the stack's.
 func TestCRDsAreUpgradedInClustersOfTheStack(t *testing.T) {
 	for _, cloud := range []string{CloudGKE, CloudEKS, CloudAKS} {
@@ -116,6 +115,14 @@ func TestCRDsAreUpgradedInClustersOfTheStack(t *testing.T) {
 	assert.False(t, read(t, CloudLocal, nil).Monitoring.UpgradeCRDs)
 }
 
+// fromInside returns the keys of an EKS cluster whose API server is reached from inside its network only.
+func fromInside() map[string]any {
+	keys := onCloud(CloudEKS, map[string]any{"cluster.apiAccessCidrs": []any{}, "eks.subnetIds": []any{"subnet-0a", "subnet-0b"}})
+	delete(keys, "eks.zones")
+	return keys
+}
+
+// TestRequest checks that a cloud's package receives every key: the shared ones in the request, its own unchanged.
 func TestRequest(t *testing.T) {
 	c := read(t, CloudGKE, onCloud(CloudGKE, map[string]any{
 		"cluster.name": "prod", "cluster.deletionProtection": true, "monitoring.storageClass": "fast",
@@ -135,7 +142,7 @@ func TestRequest(t *testing.T) {
 	got := c.request(nil)
 	got.Local = providers.Local{}
 	assert.Equal(t, &providers.Request{
-		Namespace: project, CloudKeys: own, Name: "prod", APIAccessCIDRs: []string{"203.0.113.7/32"}, DeletionProtection: true, StorageClass: "fast",
+		Namespace: project, CloudKeys: own, Name: "prod", APIAccessCIDRs: []string{"1.2.3.4/32"}, DeletionProtection: true, StorageClass: "fast",
 		SystemPool: providers.NodePool{MachineType: "e2-standard-8", MinNodes: 3, MaxNodes: 6, DiskGiB: 80, Zones: []string{"us-central1-a"}},
 		GPUPool: &providers.GPUPool{
 			NodePool:    providers.NodePool{MachineType: "g2-standard-24", MinNodes: 0, MaxNodes: 8, DiskGiB: 200, Zones: []string{"us-central1-b"}, Spot: true},
@@ -153,7 +160,7 @@ func TestRequest(t *testing.T) {
 	assert.Equal(t, &gke.Keys{Project: "my-project", Location: "us-central1-a", ExistingAccelerator: "nvidia-tesla-a100"}, got.CloudKeys)
 
 	assert.Equal(t, "1.34", read(t, CloudEKS, onCloud(CloudEKS, map[string]any{"cluster.kubernetesVersion": "1.34"})).request(nil).KubernetesVersion)
-	assert.NotNil(t, read(t, CloudEKS, onCloud(CloudEKS, map[string]any{"cluster.apiAccessCidrs": []any{}})).request(nil).APIAccessCIDRs,
+	assert.NotNil(t, read(t, CloudEKS, fromInside()).request(nil).APIAccessCIDRs,
 		"an empty list is not the same as none")
 
 	local := read(t, CloudLocal, map[string]any{"cluster.kubeconfig": "file", "cluster.context": "kind", "autoscaling.adapterPort": 6443}).request(nil)
@@ -243,7 +250,7 @@ func TestRulesOfClouds(t *testing.T) {
 		"creating, attached": {CloudEKS, attached(CloudEKS, map[string]any{"eks.vpcCidr": "10.0.0.0/16"}), "eks.vpcCidr",
 			[]string{`existing cluster "theirs"`, "or cluster.existing"}},
 		"system pool, attached": {CloudGKE, attached(CloudGKE, map[string]any{"nodePools.system.maxNodes": 3}), "nodePools.system", []string{"stays its owner's"}},
-		"access, attached": {CloudGKE, attached(CloudGKE, map[string]any{"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}}),
+		"access, attached": {CloudGKE, attached(CloudGKE, map[string]any{"cluster.apiAccessCidrs": []any{"1.2.3.4/32"}}),
 			"cluster.apiAccessCidrs", []string{"stays its owner's"}},
 		"name, attached": {CloudEKS, attached(CloudEKS, map[string]any{"cluster.name": "mine"}), "cluster.name", []string{"cluster.existing"}},
 		"attaching, created": {CloudAKS, onCloud(CloudAKS, map[string]any{"aks.devicePluginInstalled": true}), "aks.devicePluginInstalled",
@@ -253,11 +260,17 @@ func TestRulesOfClouds(t *testing.T) {
 		"simulated GPUs": {CloudGKE, onCloud(CloudGKE, map[string]any{"gpu.mode": "simulated"}), "gpu.mode", []string{"stand idle", "cloud local"}},
 		// Required keys.
 		"nobody may reach it": {CloudGKE, without(onCloud(CloudGKE, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs",
-			[]string{"203.0.113.7/32", "0.0.0.0/0 opens it to everyone"}},
+			[]string{"checkip.amazonaws.com", "0.0.0.0/0 opens it to everyone"}},
 		"nobody on EKS": {CloudEKS, without(onCloud(CloudEKS, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs",
 			[]string{"pulumi config set --path"}},
 		"nobody on AKS": {CloudAKS, without(onCloud(CloudAKS, nil), "cluster.apiAccessCidrs"), "cluster.apiAccessCidrs",
 			[]string{"pulumi config set --path"}},
+		"empty list on EKS": {CloudEKS, onCloud(CloudEKS, map[string]any{"cluster.apiAccessCidrs": []any{}}), "cluster.apiAccessCidrs",
+			[]string{"nothing is there to install", "set eks.subnetIds"}},
+		"an address of the examples": {CloudGKE, onCloud(CloudGKE, map[string]any{"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}}), "cluster.apiAccessCidrs[0]",
+			[]string{"documentation", "checkip.amazonaws.com"}},
+		"a private network": {CloudAKS, onCloud(CloudAKS, map[string]any{"cluster.apiAccessCidrs": []any{"10.0.0.0/8"}}), "cluster.apiAccessCidrs[0]",
+			[]string{"private", "checkip.amazonaws.com"}},
 		"empty list on GKE": {CloudGKE, onCloud(CloudGKE, map[string]any{"cluster.apiAccessCidrs": []any{}}), "cluster.apiAccessCidrs",
 			[]string{"nobody could reach the API server"}},
 		"project": {CloudGKE, without(onCloud(CloudGKE, nil), "gke.project"), "gke.project", []string{"project ID", "docs/gke.md"}},
@@ -343,7 +356,7 @@ func TestAllowedOnClouds(t *testing.T) {
 		"T4 in float32":         {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge", "model.dtype": "float32"})},
 		"T4, another model":     {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge", "model.id": "a/b"})},
 		"27b over four L4":      {CloudGKE, onCloud(CloudGKE, map[string]any{"model.id": "google/gemma-3-27b-it", "gpu.perReplica": 4})},
-		"EKS from inside only":  {CloudEKS, onCloud(CloudEKS, map[string]any{"cluster.apiAccessCidrs": []any{}})},
+		"EKS from inside only":  {CloudEKS, fromInside()},
 		"open to everyone":      {CloudAKS, onCloud(CloudAKS, map[string]any{"cluster.apiAccessCidrs": []any{"0.0.0.0/0"}})},
 		"from zero":             {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.minNodes": 0})},
 		"no pool, any replicas": {CloudGKE, attached(CloudGKE, map[string]any{"nodePools.gpu.create": false, "autoscaling.maxReplicas": 50})},

@@ -342,19 +342,39 @@ func TestProjectFileDeclaresEveryKey(t *testing.T) {
 	assert.Equal(t, without, withDefaults, "the project file's defaults change nothing")
 }
 
-// TestStackFiles checks that the stack files that users copy are valid without changes.
+// shippedKeys returns the keys of the stack file that users copy, and those that its comments require to be set first.
+func shippedKeys(t *testing.T, stack string) (shipped, filledIn map[string]any) {
+	t.Helper()
+	content, err := os.ReadFile("../../Pulumi." + stack + ".yaml")
+	require.NoError(t, err)
+	var file struct{ Config map[string]any }
+	require.NoError(t, yaml.Unmarshal(content, &file))
+	assert.Equal(t, []any{"*"}, file.Config["pulumi:disable-default-providers"])
+	filledIn = maps.Clone(file.Config)
+	if stack == CloudLocal {
+		return file.Config, filledIn
+	}
+	filledIn["huggingFaceToken"] = hidden("hf_token")
+	cluster := project + ":cluster"
+	access := maps.Clone(file.Config[cluster].(map[string]any))
+	access["apiAccessCidrs"] = []any{"1.2.3.4/32"}
+	filledIn[cluster] = access
+	return file.Config, filledIn
+}
+
+// TestStackFiles checks that the stack files that users copy are valid once they are filled in, and that a file in which
+// nobody has filled in who may reach the API server is refused with the command that does so.
 func TestStackFiles(t *testing.T) {
 	for _, stack := range Clouds {
-		content, err := os.ReadFile("../../Pulumi." + stack + ".yaml")
+		shipped, filledIn := shippedKeys(t, stack)
+		_, err := Read(source(t, stack, filledIn))
 		require.NoError(t, err)
-		var file struct{ Config map[string]any }
-		require.NoError(t, yaml.Unmarshal(content, &file))
-		assert.Equal(t, []any{"*"}, file.Config["pulumi:disable-default-providers"])
-		if stack != CloudLocal {
-			// The secret that the file's comment requires to be set first.
-			file.Config["huggingFaceToken"] = hidden("hf_token")
+		if stack == CloudLocal {
+			continue
 		}
-		_, err = Read(source(t, stack, file.Config))
-		require.NoError(t, err)
+		_, err = Read(source(t, stack, shipped))
+		require.ErrorContains(t, err, "vllm-autoscaling:cluster.apiAccessCidrs\n")
+		require.ErrorContains(t, err,
+			`pulumi config set --path 'vllm-autoscaling:cluster.apiAccessCidrs[0]' "$(curl -s https://checkip.amazonaws.com)/32"`)
 	}
 }

@@ -74,8 +74,8 @@ type Cluster struct {
 	// KubernetesVersion is a minor version. On GKE see gke.releaseChannel.
 	KubernetesVersion string `key:"kubernetesVersion" clouds:"$versions" when:"create" unset:"the cloud's own" pattern:"^1[.][0-9][0-9]$" example:"1.34" allowed:"a minor version such as 1.34"`
 	// APIAccessCIDRs are the IPv4 networks that may reach the API server over the internet, yours among
-	// them. 0.0.0.0/0 opens it to everyone; on eks [] means from inside the VPC only.
-	APIAccessCIDRs []string `key:"apiAccessCidrs" clouds:"$nodes" when:"create" pattern:"^[0-9.]+/[0-9]+$" example:"[198.51.100.0/24]" allowed:"IPv4 networks such as 203.0.113.0/24"`
+	// them. 0.0.0.0/0 opens it to everyone; on eks [] means from inside the network of eks.subnetIds only.
+	APIAccessCIDRs []string `key:"apiAccessCidrs" clouds:"$nodes" when:"create" pattern:"^[0-9.]+/[0-9]+$" example:"[1.2.3.4/32]" allowed:"IPv4 networks on the internet, such as 1.2.3.4/32 for one address"`
 	// DeletionProtection guards the cluster; it has to be switched off, by an up of its own, before a
 	// destroy.
 	DeletionProtection bool `key:"deletionProtection" clouds:"$nodes" when:"create"`

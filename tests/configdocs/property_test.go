@@ -215,8 +215,11 @@ func plainOf(value resource.PropertyValue) any {
 	return nil
 }
 
-// Call returns the result of the only function that a stack that creates everything calls: AKS' kubeconfig.
+// Call returns the results of the functions that a stack calls which creates its cluster.
 func (*registered) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
+	if strings.HasPrefix(args.Token, "aws:") {
+		return resource.NewPropertyMapFromMap(map[string]any{"zoneId": "use1-az1", "availabilityZone": "us-east-1a", "logGroupNames": []any{}}), nil
+	}
 	if args.Token == "gcp:projects/getProject:getProject" {
 		project := map[string]any{"projectId": strings.TrimPrefix(args.Args["filter"].StringValue(), "id:"), "number": "123456789012"}
 		return resource.NewPropertyMapFromMap(map[string]any{"projects": []any{project}}), nil

@@ -22,6 +22,8 @@ type attachment struct {
 	make func(t *testing.T, m maker)
 	// config selects the cluster.
 	config map[string]any
+	// pools is the number of node pools that are added to it.
+	pools int
 	// refused are unsuitable clusters, by what is wrong with them.
 	refused map[string]refusal
 }
@@ -58,6 +60,7 @@ var ownGPUNodes = map[string]any{"nodePools": map[string]any{"gpu": map[string]a
 var attachments = []attachment{
 	{
 		stack:  "gke",
+		pools:  1,
 		config: map[string]any{"gke": map[string]any{"project": "lab-project", "location": "europe-west4-a"}},
 		make: func(t *testing.T, m maker) {
 			m.make(t, cloud.GKECluster, gkeInputs("theirs", nil))
@@ -102,6 +105,7 @@ var attachments = []attachment{
 	},
 	{
 		stack:  "eks",
+		pools:  2, // one in each zone
 		config: map[string]any{"eks": map[string]any{"region": "eu-central-1"}},
 		make: func(t *testing.T, m maker) {
 			eksCluster(t, m, "theirs", nil)
@@ -144,6 +148,7 @@ var attachments = []attachment{
 	},
 	{
 		stack:  "aks",
+		pools:  1,
 		config: map[string]any{"aks": map[string]any{"resourceGroup": "theirs", "entra": map[string]any{"enabled": true}}},
 		make: func(t *testing.T, m maker) {
 			// With Entra and without local accounts, kubelogin is the only login.
@@ -323,7 +328,7 @@ func attaches(t *testing.T, l *lab.Lab, m maker, a attachment) {
 	theirs, nodes := cloudIDs(l), len(l.Clouds().Pools())
 	stack := a.attachStack(t, l, "attached", existingCluster("theirs"), gpuNodes)
 	require.NoError(t, stack.Up(ctx))
-	assert.Len(t, l.Clouds().Pools(), nodes+1, "the GPU pool")
+	assert.Len(t, l.Clouds().Pools(), nodes+a.pools, "the GPU pool")
 	pods, err := l.ReadyPodURLs(ctx, serving, selector, apiPort)
 	require.NoError(t, err)
 	assert.Len(t, pods, 1)

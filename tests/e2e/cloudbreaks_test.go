@@ -93,6 +93,7 @@ func destroyWithoutAPIServer(t *testing.T, l *lab.Lab, c onCloud, stack *deploym
 		require.NoError(t, err)
 		require.NoError(t, gone.Destroy(ctx, "--refresh", "--skip-preview"))
 		assert.Empty(t, stack.resources(t), "the state is empty")
+		deleteLateLogs(t, l)
 		var left []string
 		for _, r := range l.Clouds().Resources() {
 			left = append(left, r.Token)

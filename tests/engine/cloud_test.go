@@ -43,6 +43,8 @@ type fakeCloud struct {
 	answers map[tokens.ModuleMember]func(args resource.PropertyMap) (map[string]any, error)
 	// failAt makes the n-th change from now fail, counted from 1; 0 makes none fail.
 	failAt int
+	// failed is the node group, by its name in the program, that AWS could not create: it is there, and fails only once.
+	failed string
 	// destroying reports whether everything is being deleted; a pool alone may be replaced at any time.
 	destroying bool
 }
@@ -183,6 +185,12 @@ func (c *fakeCloud) create(_ context.Context, req plugin.CreateRequest) (plugin.
 	}
 	c.things[id] = req.URN.Type()
 	c.created = append(c.created, what)
+	if c.failed != "" && req.URN.Name() == c.failed && req.URN.Type().Name() == "NodeGroup" {
+		outputs := complete(kind, req.Properties, string(id))
+		outputs["status"] = resource.NewProperty("CREATE_FAILED")
+		return plugin.CreateResponse{ID: id, Properties: outputs, Status: resource.StatusPartialFailure},
+			&plugin.InitError{Reasons: []string{"AsgInstanceLaunchFailures: VcpuLimitExceeded"}}
+	}
 	return plugin.CreateResponse{ID: id, Properties: complete(kind, req.Properties, string(id)), Status: resource.StatusOK}, nil
 }
 
@@ -213,6 +221,9 @@ func (c *fakeCloud) update(double *cloudDouble, req plugin.UpdateRequest) (plugi
 		return plugin.UpdateResponse{}, err
 	}
 	outputs := complete(kind, req.NewInputs, string(req.ID))
+	if req.URN.Name() == c.failed {
+		outputs["status"] = req.OldOutputs["status"]
+	}
 	if version, ok := req.OldOutputs["latestVersion"]; ok {
 		outputs["latestVersion"] = resource.NewProperty(version.NumberValue() + 1)
 	}

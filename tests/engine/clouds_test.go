@@ -23,7 +23,7 @@ type cloudStack struct {
 // newCloudStack returns a stack of a cloud that was never deployed. A key of value nil is left out.
 func newCloudStack(t *testing.T, cloud string, keys map[string]any) *cloudStack {
 	t.Helper()
-	all := map[string]any{"cluster.apiAccessCidrs": []any{"203.0.113.7/32"}, "huggingFaceToken": token}
+	all := map[string]any{"cluster.apiAccessCidrs": []any{"1.2.3.4/32"}, "huggingFaceToken": token}
 	maps.Copy(all, doubleOf(t, cloud).keys)
 	maps.Copy(all, keys)
 	s := &cloudStack{stack: newStack(t, cloud, all)}
@@ -93,14 +93,15 @@ func TestCloudLifecycle(t *testing.T) {
 // TestCloudChangesOnlyWhatItMust checks the changes that one setting causes. Where a cloud cannot change a resource in
 // place, the preview shows the replacement, and the up does the same.
 func TestCloudChangesOnlyWhatItMust(t *testing.T) {
-	// The tags that depend on the generated name of an EKS node group.
-	tags := func(op string) []string {
-		var all []string
-		for _, tag := range []string{"autoscaling-options-scaledownunneededtime", "label-k8s-amazonaws-com-accelerator", "label-nvidia-com-gpu-present",
-			"resources-ephemeral-storage", "resources-nvidia-com-gpu", "taint-nvidia-com-gpu"} {
-			all = append(all, op+" Tag cluster-gpu-"+tag)
-		}
-		return all
+	// inZones is a change of what an EKS pool has in each zone.
+	inZones := func(change string) []string {
+		return []string{strings.ReplaceAll(change, "*", "a"), strings.ReplaceAll(change, "*", "b")}
+	}
+	// replaced are the EKS node groups of the GPU pool, and the tags that depend on their generated names.
+	replaced := inZones("replace NodeGroup cluster-gpu-*")
+	for _, tag := range []string{"autoscaling-options-scaledownunneededtime", "label-k8s-amazonaws-com-accelerator", "label-nvidia-com-gpu-present",
+		"resources-ephemeral-storage", "resources-nvidia-com-gpu", "taint-nvidia-com-gpu"} {
+		replaced = append(replaced, inZones("replace Tag cluster-gpu-*-"+tag)...)
 	}
 	for name, test := range map[string]struct {
 		cloud, key string
@@ -111,7 +112,7 @@ func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 		"gke, fewer nodes":     {"gke", "nodePools.gpu.minNodes", 0, []string{"update NodePool cluster-gpu"}},
 		"gke, system nodes":    {"gke", "nodePools.system.maxNodes", 5, []string{"update NodePool cluster-system"}},
 		"gke, channel":         {"gke", "gke.releaseChannel", "STABLE", []string{"update Cluster cluster"}},
-		"gke, access":          {"gke", "cluster.apiAccessCidrs", []any{"198.51.100.0/24"}, []string{"update Cluster cluster"}},
+		"gke, access":          {"gke", "cluster.apiAccessCidrs", []any{"1.2.3.0/24"}, []string{"update Cluster cluster"}},
 		"gke, profile":         {"gke", "gke.autoscalingProfile", "BALANCED", []string{"update Cluster cluster"}},
 		"gke, spot":            {"gke", "nodePools.gpu.spot", true, []string{"replace NodePool cluster-gpu"}},
 		"gke, machine":         {"gke", "nodePools.gpu.machineType", "g2-standard-8", []string{"update NodePool cluster-gpu"}},
@@ -124,26 +125,27 @@ func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 		"gke, replicas":        {"gke", "autoscaling.maxReplicas", 3, []string{"update HorizontalPodAutoscaler vllm"}},
 		"gke, monitoring":      {"gke", "monitoring.storage", "30Gi", []string{"update Release kps", "update PrometheusRule vllm-alerts"}},
 		"gke, chart of no use": {"gke", "charts.clusterAutoscaler.version", "9.58.0", nil},
-		"eks, more nodes":      {"eks", "nodePools.gpu.maxNodes", 6, []string{"update NodeGroup cluster-gpu"}},
-		"eks, fewer nodes":     {"eks", "nodePools.gpu.minNodes", 0, []string{"update NodeGroup cluster-gpu"}},
+		"eks, more nodes":      {"eks", "nodePools.gpu.maxNodes", 6, inZones("update NodeGroup cluster-gpu-*")},
+		"eks, least nodes":     {"eks", "nodePools.gpu.minNodes", 4, inZones("update NodeGroup cluster-gpu-*")},
 		"eks, system nodes":    {"eks", "nodePools.system.maxNodes", 5, []string{"update NodeGroup cluster-system"}},
 		"eks, version": {"eks", "cluster.kubernetesVersion", "1.35", []string{"update Cluster cluster-cluster",
-			"update NodeGroup cluster-system", "update NodeGroup cluster-gpu"}},
-		"eks, access": {"eks", "cluster.apiAccessCidrs", []any{"198.51.100.0/24"}, []string{"update Cluster cluster-cluster"}},
-		"eks, disk": {"eks", "nodePools.gpu.diskGiB", 200, []string{"update LaunchTemplate cluster-gpu", "update NodeGroup cluster-gpu",
-			"update Tag cluster-gpu-resources-ephemeral-storage"}},
-		"eks, idle time": {"eks", "eks.idleTime", "20m", []string{"update Tag cluster-gpu-autoscaling-options-scaledownunneededtime"}},
-		"eks, spot":      {"eks", "nodePools.gpu.spot", true, append(tags("replace"), "replace NodeGroup cluster-gpu")},
-		"eks, machine":   {"eks", "nodePools.gpu.machineType", "g6.2xlarge", append(tags("replace"), "replace NodeGroup cluster-gpu")},
-		"eks, image": {"eks", "eks.amiType", "BOTTLEROCKET_x86_64_NVIDIA", append(tags("replace"), "update LaunchTemplate cluster-gpu",
-			"replace NodeGroup cluster-gpu", "delete Release nvidia-device-plugin", "delete DevicePlugin device-plugin")},
+			"update NodeGroup cluster-system", "update NodeGroup cluster-gpu-a", "update NodeGroup cluster-gpu-b", "update Release cluster-autoscaler"}},
+		"eks, image release": {"eks", "eks.releaseVersion", "1.34.2-20251209", inZones("update NodeGroup cluster-gpu-*")},
+		"eks, access":        {"eks", "cluster.apiAccessCidrs", []any{"1.2.3.0/24"}, []string{"update Cluster cluster-cluster"}},
+		"eks, disk": {"eks", "nodePools.gpu.diskGiB", 200, slices.Concat([]string{"update LaunchTemplate cluster-gpu"},
+			inZones("update NodeGroup cluster-gpu-*"), inZones("update Tag cluster-gpu-*-resources-ephemeral-storage"))},
+		"eks, idle time": {"eks", "eks.idleTime", "20m", inZones("update Tag cluster-gpu-*-autoscaling-options-scaledownunneededtime")},
+		"eks, spot":      {"eks", "nodePools.gpu.spot", true, replaced},
+		"eks, machine":   {"eks", "nodePools.gpu.machineType", "g6.2xlarge", replaced},
+		"eks, image": {"eks", "eks.amiType", "BOTTLEROCKET_x86_64_NVIDIA", append(slices.Clone(replaced), "update LaunchTemplate cluster-gpu",
+			"delete Release nvidia-device-plugin", "delete DevicePlugin device-plugin")},
 		"eks, node autoscaler": {"eks", "charts.clusterAutoscaler.values", map[string]any{"x": 1}, []string{"update Release cluster-autoscaler"}},
 		"eks, device plugin":   {"eks", "charts.devicePlugin.version", "0.20.1", []string{"update Release nvidia-device-plugin"}},
 		"aks, more nodes":      {"aks", "nodePools.gpu.maxNodes", 6, []string{"update AgentPool cluster-gpu"}},
 		"aks, fewer nodes":     {"aks", "nodePools.gpu.minNodes", 0, []string{"update AgentPool cluster-gpu"}},
 		"aks, system nodes":    {"aks", "nodePools.system.maxNodes", 5, []string{"update ManagedCluster cluster"}},
 		"aks, version":         {"aks", "cluster.kubernetesVersion", "1.35", []string{"update ManagedCluster cluster"}},
-		"aks, access":          {"aks", "cluster.apiAccessCidrs", []any{"198.51.100.0/24"}, []string{"update ManagedCluster cluster"}},
+		"aks, access":          {"aks", "cluster.apiAccessCidrs", []any{"1.2.3.0/24"}, []string{"update ManagedCluster cluster"}},
 		"aks, tier":            {"aks", "aks.tier", "Standard", []string{"update ManagedCluster cluster"}},
 		"aks, idle time":       {"aks", "aks.idleTime", "20m", []string{"update ManagedCluster cluster"}},
 		"aks, machine":         {"aks", "nodePools.gpu.machineType", "Standard_NC48ads_A100_v4", []string{"replace AgentPool cluster-gpu"}},

@@ -74,6 +74,7 @@ var situations = map[string]situation{
 	"nodePools.gpu.create":           {attached: true},
 	"gke.existingAccelerator":        {attached: true, before: map[string]any{"nodePools.gpu.create": false}},
 	"eks.nodeAutoscalerInstalled":    {attached: true},
+	"eks.nodeSecurityGroupIds":       {attached: true},
 	"eks.devicePluginInstalled":      {attached: true},
 	"aks.devicePluginInstalled":      {attached: true},
 

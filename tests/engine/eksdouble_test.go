@@ -53,7 +53,8 @@ var eks = &cloudDouble{
 			replaces: []string{"clusterName", "nodeGroupNamePrefix", "nodeRoleArn", "subnetIds", "amiType", "capacityType", "instanceTypes", "diskSize",
 				"launchTemplate.id"},
 			outputs: func(_ resource.PropertyMap, name string) map[string]any {
-				return map[string]any{"resources": []any{map[string]any{"autoscalingGroups": []any{map[string]any{"name": "eks-" + name}}}}}
+				return map[string]any{"status": "ACTIVE", "nodeGroupName": name,
+					"resources": []any{map[string]any{"autoscalingGroups": []any{map[string]any{"name": "eks-" + name}}}}}
 			},
 		},
 		"aws:eks/podIdentityAssociation:PodIdentityAssociation":   {replaces: []string{"clusterName", "namespace", "serviceAccount"}},
@@ -62,7 +63,7 @@ var eks = &cloudDouble{
 		"aws:autoscaling/tag:Tag":                                 {replaces: []string{"autoscalingGroupName", "tag.key"}},
 	},
 	cluster: "Cluster cluster-cluster", kubernetes: "kubernetes cluster-kubernetes",
-	systemPool: "NodeGroup cluster-system", gpuPool: "NodeGroup cluster-gpu",
+	systemPool: "NodeGroup cluster-system", gpuPool: "NodeGroup cluster-gpu-a",
 	component: "EKSCluster", credentials: "command: aws",
 	login: "aws eks update-kubeconfig --region us-east-1 --name vllm-autoscaling-eks --alias vllm-autoscaling-eks && kubectl --context vllm-autoscaling-eks",
 	existing: map[string]map[string]any{
@@ -77,16 +78,28 @@ var eks = &cloudDouble{
 			"taints": []any{map[string]any{"key": "nvidia.com/gpu", "effect": "NO_SCHEDULE"}}},
 	},
 	existingKeys: map[string]any{"eks.zones": nil},
-	attached:     []string{"NodeGroup cluster-gpu", "LaunchTemplate cluster-gpu", "PodIdentityAssociation cluster-autoscaler"},
+	answers: map[tokens.ModuleMember]func(resource.PropertyMap) (map[string]any, error){
+		"aws:index/getAvailabilityZone:getAvailabilityZone": func(args resource.PropertyMap) (map[string]any, error) {
+			return map[string]any{"name": text(args, "name"), "zoneId": "use1-az1"}, nil
+		},
+		"aws:ec2/getSubnet:getSubnet": func(args resource.PropertyMap) (map[string]any, error) {
+			id := text(args, "id")
+			return map[string]any{"id": id, "availabilityZone": "us-east-1" + id[len(id)-1:], "availabilityZoneId": "use1-az1"}, nil
+		},
+		"aws:cloudwatch/getLogGroups:getLogGroups": func(resource.PropertyMap) (map[string]any, error) {
+			return map[string]any{"logGroupNames": []any{}}, nil
+		},
+	},
+	attached: []string{"NodeGroup cluster-gpu-a", "NodeGroup cluster-gpu-b", "LaunchTemplate cluster-gpu", "PodIdentityAssociation cluster-autoscaler"},
 	order: [][][2]string{
 		{{"Cluster", "cluster-cluster"}, {"NodeGroup", "cluster-system"}, {"Addon", "cluster-aws-ebs-csi-driver"}, {"Release", "cluster-autoscaler"},
 			{"Namespace", "monitoring"}, {"Release", "kps"}},
-		{{"NodeGroup", "cluster-gpu"}, {"Tag", "cluster-gpu-taint-nvidia-com-gpu"}, {"Release", "cluster-autoscaler"},
+		{{"NodeGroup", "cluster-gpu-a"}, {"Tag", "cluster-gpu-a-taint-nvidia-com-gpu"}, {"Release", "cluster-autoscaler"},
 			{"Release", "nvidia-device-plugin"}, {"Release", "dcgm-exporter"}},
 		{{"PodIdentityAssociation", "cluster-autoscaler"}, {"Release", "cluster-autoscaler"}, {"Namespace", "vllm"}, {"Deployment", "vllm"}},
 		{{"Release", "nvidia-device-plugin"}, {"Deployment", "vllm"}},
-		{{"NodeGroup", "cluster-gpu"}, {"kubernetes", "cluster-kubernetes"}},
-		{{"Route", "cluster-private-a"}, {"NodeGroup", "cluster-gpu"}},
+		{{"NodeGroup", "cluster-gpu-b"}, {"kubernetes", "cluster-kubernetes"}},
+		{{"Route", "cluster-private-a"}, {"NodeGroup", "cluster-gpu-b"}},
 	},
 	installsNodeAutoscaler: true,
 	// The generated names of node groups permit two at a time.

@@ -59,6 +59,7 @@ func (c *Cloud) look(ctx context.Context) error {
 	defer c.mu.Unlock()
 	c.grow(view)
 	c.shrink(view)
+	c.rebalance(view)
 	return nil
 }
 

@@ -15,6 +15,7 @@ const (
 	AWSSubnet      = "aws:ec2/subnet:Subnet"
 	AWSRole        = "aws:iam/role:Role"
 	AWSRolePolicy  = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
+	AWSTemplate    = "aws:ec2/launchTemplate:LaunchTemplate"
 	awsEntry       = "aws:eks/accessEntry:AccessEntry"
 	awsEntryPolicy = "aws:eks/accessPolicyAssociation:AccessPolicyAssociation"
 	awsPodIdentity = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
@@ -24,11 +25,10 @@ const (
 	awsAssociation = "aws:ec2/routeTableAssociation:RouteTableAssociation"
 	awsEIP         = "aws:ec2/eip:Eip"
 	awsNAT         = "aws:ec2/natGateway:NatGateway"
-	awsTemplate    = "aws:ec2/launchTemplate:LaunchTemplate"
 	awsInlineRole  = "aws:iam/rolePolicy:RolePolicy"
 	awsTag         = "aws:autoscaling/tag:Tag"
 	awsKey         = "aws:kms/key:Key"
-	awsLogGroup    = "aws:cloudwatch/logGroup:LogGroup"
+	AWSLogGroup    = "aws:cloudwatch/logGroup:LogGroup"
 
 	// AWSAccount is the account of the simulated AWS.
 	AWSAccount = "123456789012"

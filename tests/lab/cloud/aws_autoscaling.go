@@ -3,8 +3,11 @@ package cloud
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // awsAutoscalingKinds lists the simulated resource types of Amazon EC2 Auto Scaling.
@@ -36,6 +39,12 @@ func (c *Cloud) clusterAutoscalerRuns(p *pool, v *view) bool {
 			strings.Contains(command, "--cloud-provider=aws")
 		if !discovers {
 			continue
+		}
+		if cluster := c.find(EKSCluster, "", p.cluster); cluster != nil {
+			_, tag, _ := strings.Cut(spec.Containers[0].Image, ":v")
+			if version := object(cluster.Outputs).text("version"); !strings.HasPrefix(tag, version+".") {
+				c.record("cluster-autoscaler %s runs in a cluster of Kubernetes %s: its scheduler decides as another version's does", tag, version)
+			}
 		}
 		if c.mayResize(p.cluster, d.Namespace, spec.ServiceAccountName) {
 			return true
@@ -99,6 +108,29 @@ func permitsResize(document, cluster string) bool {
 		}
 	}
 	return true
+}
+
+// rebalance records the GPU nodes that Auto Scaling would end. It keeps a group's machines balanced over its zones: where one
+// zone has two more than another, it starts a machine there and ends one here, without regard to PodDisruptionBudgets.
+func (c *Cloud) rebalance(v *view) {
+	for _, p := range c.pools {
+		if p.asg == "" || p.gpuCount == 0 || len(p.zones) < 2 || len(p.starting) > 0 {
+			continue
+		}
+		counts := map[string]int{}
+		for _, zone := range p.zones {
+			counts[zone] = 0
+		}
+		for _, name := range p.nodes {
+			if node := v.nodes[name]; node != nil {
+				counts[node.Labels[corev1.LabelTopologyZone]]++
+			}
+		}
+		sizes := slices.Collect(maps.Values(counts))
+		if slices.Max(sizes) > slices.Min(sizes)+1 {
+			c.record("Auto Scaling rebalances node group %s over its zones %v and ends a GPU node in service", p.name, p.zones)
+		}
+	}
 }
 
 // autoscalingTags returns the tags of a node group's Auto Scaling group.

@@ -80,7 +80,27 @@ func createSubnet(c *Cloud, r *Resource, s Settings) error {
 	if zone := in.text("availabilityZone"); zone != "" && (!strings.HasPrefix(zone, s["region"]) || len(zone) != len(s["region"])+1) {
 		return fmt.Errorf("api error InvalidParameterValue: Value (%s) for parameter availabilityZone is invalid in %s", zone, s["region"])
 	}
+	r.Outputs["availabilityZoneId"] = ""
+	if zone := in.text("availabilityZone"); zone != "" {
+		r.Outputs["availabilityZoneId"] = awsZoneID(zone)
+	}
 	return awsID(r, s, "subnet", "ec2", "subnet/")
+}
+
+// zonesWithoutEKS are the zones, by id, in which EKS creates no control planes.
+var zonesWithoutEKS = []string{"use1-az3", "usw1-az2", "cac1-az3"}
+
+// awsZoneID returns the id of a zone of the simulated account, such as use1-az1 of us-east-1a. Each account has letters of
+// its own: here e is the third one.
+func awsZoneID(zone string) string {
+	region, letter := zone[:len(zone)-1], zone[len(zone)-1:]
+	parts := strings.Split(region, "-")
+	short := parts[0]
+	for _, part := range parts[1:] {
+		short += part[:1]
+	}
+	number := map[string]int{"a": 1, "b": 4, "c": 5, "d": 6, "e": 3, "f": 2}[letter]
+	return fmt.Sprintf("%s-az%d", short, number)
 }
 
 func awsRouteTableKind() *kind {
@@ -151,7 +171,7 @@ func awsNATGatewayKind() *kind {
 
 func awsLaunchTemplateKind() *kind {
 	return &kind{
-		token: awsTemplate, name: "name", replace: []string{"name", "namePrefix"}, computed: []string{"arn", "latestVersion", "defaultVersion"},
+		token: AWSTemplate, name: "name", replace: []string{"name", "namePrefix"}, computed: []string{"arn", "latestVersion", "defaultVersion"},
 		volatile: []string{"latestVersion", "defaultVersion"},
 		validate: validateTemplate,
 		create: func(_ *Cloud, r *Resource, s Settings) error {

@@ -50,9 +50,22 @@ func eksClusterKind() *kind {
 			}
 			return nil
 		},
-		vanish: func(ctx context.Context, c *Cloud, r *Resource) error { return c.closeGate(ctx, r.ID) },
+		vanish: func(ctx context.Context, c *Cloud, r *Resource) error {
+			if len(object(r.Inputs).list("enabledClusterLogTypes")) > 0 {
+				c.mu.Lock()
+				c.lateLogs[eksLogGroup(r.ID)] = true
+				c.mu.Unlock()
+			}
+			return c.closeGate(ctx, r.ID)
+		},
 	}
 }
+
+// eksLogGroup returns the name of the log group of a cluster.
+func eksLogGroup(cluster string) string { return "/aws/eks/" + cluster + "/cluster" }
+
+// eksSecurityGroup returns the security group that EKS creates for a cluster.
+func eksSecurityGroup(cluster string) string { return "sg-0" + cluster }
 
 func createEKSCluster(c *Cloud, r *Resource, s Settings) error {
 	in := object(r.Inputs)
@@ -62,7 +75,12 @@ func createEKSCluster(c *Cloud, r *Resource, s Settings) error {
 	}
 	zones := map[string]bool{}
 	for _, id := range in.texts("vpcConfig.subnetIds") {
-		zones[object(c.find(AWSSubnet, "", id).Inputs).text("availabilityZone")] = true
+		zone := object(c.find(AWSSubnet, "", id).Inputs).text("availabilityZone")
+		zones[zone] = true
+		if slices.Contains(zonesWithoutEKS, awsZoneID(zone)) {
+			return fmt.Errorf("api error UnsupportedAvailabilityZoneException: Cannot create cluster '%s' because EKS does not support creating "+
+				"control plane instances in %s, the targeted availability zone", r.ID, zone)
+		}
 	}
 	if len(zones) < 2 {
 		return errors.New("api error InvalidParameterException: Subnets specified must be in at least two different AZs")
@@ -82,9 +100,8 @@ func createEKSCluster(c *Cloud, r *Resource, s Settings) error {
 	}
 	// EKS creates a missing log group itself, and nothing deletes it then.
 	if len(in.list("enabledClusterLogTypes")) > 0 {
-		if name := "/aws/eks/" + r.ID + "/cluster"; c.find(awsLogGroup, "", name) == nil {
-			c.resources = append(c.resources, &Resource{Token: awsLogGroup, ID: name, Region: r.Region,
-				Inputs: map[string]any{"name": name}, Outputs: map[string]any{"name": name}})
+		if name := eksLogGroup(r.ID); c.find(AWSLogGroup, "", name) == nil {
+			c.createLogGroup(name, r.Region)
 		}
 	}
 	g, err := c.openGate(r.ID)

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -14,13 +15,16 @@ func awsLogsKinds() []*kind {
 
 func awsLogGroupKind() *kind {
 	return &kind{
-		token: awsLogGroup, name: "name", replace: []string{"name", "namePrefix"}, computed: []string{"arn"},
+		token: AWSLogGroup, name: "name", replace: []string{"name", "namePrefix"}, computed: []string{"arn"},
 		schema: computeSchema("", map[string]*schema.Type{
 			"name": textType, "namePrefix": textType, "retentionInDays": wholeType, "tags": tagsType, "kmsKeyId": textType, "skipDestroy": flagType,
 		}),
-		create: func(_ *Cloud, r *Resource, s Settings) error {
+		create: func(c *Cloud, r *Resource, s Settings) error {
 			r.ID, r.Region = object(r.Inputs).text("name"), s["region"]
-			r.Outputs["arn"] = fmt.Sprintf("arn:aws:logs:%s:%s:log-group:%s", r.Region, AWSAccount, r.ID)
+			if c.find(AWSLogGroup, "", r.ID) != nil {
+				return fmt.Errorf("creating CloudWatch Logs Log Group (%s): api error ResourceAlreadyExistsException: The specified log group already exists", r.ID)
+			}
+			r.Outputs["arn"] = logGroupARN(r)
 			return nil
 		},
 		refuseDelete: func(c *Cloud, r *Resource) error {
@@ -31,5 +35,26 @@ func awsLogGroupKind() *kind {
 			}
 			return nil
 		},
+		vanish: func(_ context.Context, c *Cloud, r *Resource) error {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.lateLogs[r.ID] {
+				delete(c.lateLogs, r.ID)
+				c.createLogGroup(r.ID, r.Region)
+			}
+			return nil
+		},
 	}
+}
+
+func logGroupARN(r *Resource) string {
+	return fmt.Sprintf("arn:aws:logs:%s:%s:log-group:%s", r.Region, AWSAccount, r.ID)
+}
+
+// createLogGroup creates a log group for a service that writes to it. Nothing of the deleted group of the name, such as its
+// tags and its retention, comes back. The caller holds the lock.
+func (c *Cloud) createLogGroup(name, region string) {
+	r := &Resource{Token: AWSLogGroup, ID: name, Region: region, Inputs: map[string]any{"name": name}, Outputs: map[string]any{"name": name}}
+	r.Outputs["arn"] = logGroupARN(r)
+	c.resources = append(c.resources, r)
 }

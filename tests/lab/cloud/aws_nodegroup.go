@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +18,7 @@ func eksNodeGroupKind() *kind {
 		computed: []string{"arn", "nodeGroupName", "resources", "status", "asg", "version", "releaseVersion"},
 		references: []reference{
 			{path: "clusterName", token: EKSCluster, by: clusterName}, awsSubnetReference("subnetIds"), awsRoleReference("nodeRoleArn", stays),
-			{path: "launchTemplate.id", token: awsTemplate, by: []string{"id"}, then: stays},
+			{path: "launchTemplate.id", token: AWSTemplate, by: []string{"id"}, then: stays},
 		},
 		validate: func(in object) []string {
 			var wrong []string
@@ -33,8 +34,20 @@ func eksNodeGroupKind() *kind {
 					"AL2023_x86_64_NEURON", "AL2023_x86_64_NVIDIA", "AL2023_ARM_64_NVIDIA"))
 		},
 		create: createNodeGroup,
-		settle: func(ctx context.Context, c *Cloud, r *Resource) error { return c.waitForPool(ctx, r.ID) },
+		settle: settleNodeGroup,
+		// The node autoscaler changes the size of the Auto Scaling group.
+		observe: func(c *Cloud, r *Resource) {
+			if p := c.pools[r.ID]; p != nil {
+				r.Inputs, r.Outputs = withSize(r.Inputs, p.desired), withSize(r.Outputs, p.desired)
+			}
+		},
 		update: func(c *Cloud, r *Resource, old object) error {
+			if r.Outputs["status"] == nodeGroupFailed {
+				if equal(map[string]any(old), r.Inputs) {
+					return nil // Nothing is sent, so nothing fails.
+				}
+				return fmt.Errorf("api error ResourceInUseException: Nodegroup %s is in the state %s and cannot be updated", r.ID, nodeGroupFailed)
+			}
 			p, err := eksPool(c, r)
 			if err != nil {
 				return err
@@ -83,6 +96,10 @@ func createNodeGroup(c *Cloud, r *Resource, s Settings) error {
 	r.Outputs["resources"] = []any{map[string]any{"autoscalingGroups": []any{map[string]any{"name": asg}}, "remoteAccessSecurityGroupId": ""}}
 	r.Outputs["arn"] = fmt.Sprintf("arn:aws:eks:%s:%s:nodegroup/%s/%s/%s", s["region"], AWSAccount, in.text("clusterName"), name, randomHex(8))
 	r.Outputs["status"], r.Outputs["version"] = "ACTIVE", orElse(in.text("version"), eksKubernetes)
+	if release := in.text("releaseVersion"); release != "" && strings.HasPrefix(in.text("amiType"), "AL2023") &&
+		!strings.HasPrefix(release, r.Outputs["version"].(string)+".") {
+		return fmt.Errorf("api error InvalidParameterException: Requested release version %s is not valid for kubernetes version %s", release, r.Outputs["version"])
+	}
 	p, err := eksPool(c, r)
 	if err != nil {
 		return err
@@ -93,8 +110,74 @@ func createNodeGroup(c *Cloud, r *Resource, s Settings) error {
 			return err
 		}
 	}
+	if c.overQuota(p) {
+		r.Outputs["status"] = nodeGroupFailed
+		return nil
+	}
 	c.pools[r.ID] = p
 	return nil
+}
+
+// nodeGroupFailed is the state of a node group that EKS could not create. The group stays in it until it is deleted.
+const nodeGroupFailed = "CREATE_FAILED"
+
+// LimitVCPUs sets the quota of vCPUs for the running instances of some families, such as "g" for g4dn to g6e. Without one,
+// any number runs.
+func (c *Cloud) LimitVCPUs(family string, vcpus int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.quotas[family] = vcpus
+}
+
+// overQuota reports whether the account has no quota for the pool's machines. The caller holds the lock.
+func (c *Cloud) overQuota(p *pool) bool {
+	quota, limited := c.quotas[p.machineType[:1]]
+	cpus, _ := ec2MachineSize(p.machineType)
+	return limited && p.desired*cpus > quota
+}
+
+// settleNodeGroup waits for the nodes, and checks that they reach those of the cluster's other groups.
+func settleNodeGroup(ctx context.Context, c *Cloud, r *Resource) error {
+	if r.Outputs["status"] == nodeGroupFailed {
+		return fmt.Errorf("waiting for EKS Node Group (%s) create: unexpected state '%s', wanted target 'ACTIVE'. last error: AsgInstanceLaunchFailures: "+
+			"Could not launch On-Demand Instances. VcpuLimitExceeded - You have requested more vCPU capacity than your current vCPU limit allows "+
+			"for the instance bucket that the specified instance type belongs to", r.ID, nodeGroupFailed)
+	}
+	c.mu.Lock()
+	mine := c.securityGroups(r)
+	for _, other := range c.all(EKSNodeGroup, func(o *Resource) bool {
+		return object(o.Inputs).text("clusterName") == object(r.Inputs).text("clusterName")
+	}) {
+		if theirs := c.securityGroups(other); !slices.ContainsFunc(theirs, func(group string) bool { return slices.Contains(mine, group) }) {
+			c.record("nodes of %s (%v) do not reach those of %s (%v): they have no security group in common", r.ID, mine, other.ID, theirs)
+		}
+	}
+	c.mu.Unlock()
+	return c.waitForPool(ctx, r.ID)
+}
+
+// securityGroups returns the security groups of a node group's nodes: those of its launch template, or that of the cluster
+// where the template has none.
+func (c *Cloud) securityGroups(r *Resource) []string {
+	in := object(r.Inputs)
+	if template := c.find(AWSTemplate, "", in.text("launchTemplate.id")); template != nil {
+		if own := object(template.Inputs).texts("vpcSecurityGroupIds"); len(own) > 0 {
+			return own
+		}
+	}
+	return []string{eksSecurityGroup(in.text("clusterName"))}
+}
+
+// withSize returns properties of a node group with another number of nodes.
+func withSize(properties map[string]any, desired int) map[string]any {
+	sizes, ok := properties["scalingConfig"].(map[string]any)
+	if !ok {
+		return properties
+	}
+	all, copied := maps.Clone(properties), maps.Clone(sizes)
+	copied["desiredSize"] = float64(desired)
+	all["scalingConfig"] = copied
+	return all
 }
 
 // joinable returns an error with the reason why nodes could not join the cluster.

@@ -77,6 +77,10 @@ type Cloud struct {
 	// driverRoles are the roles of the CSI drivers that need one, by cluster.
 	driverRoles map[string]string
 	gkeCapacity GKECapacity
+	// quotas are the numbers of vCPUs that AWS allows, by the families of instance types; see LimitVCPUs.
+	quotas map[string]int
+	// lateLogs are the log groups of deleted clusters to which EKS has not written its last lines yet.
+	lateLogs map[string]bool
 	// incidents are errors that no cloud would report; see Incidents.
 	incidents []string
 	// operations counts the requests to create, change or delete a resource.
@@ -105,6 +109,7 @@ func Start(o Options) (*Cloud, error) {
 	c := &Cloud{
 		options: o, doubles: map[string]*double{}, kinds: kinds, ctx: ctx, cancel: cancel,
 		gates: map[string]*gate{}, pools: map[string]*pool{}, driverRoles: map[string]string{},
+		quotas: map[string]int{}, lateLogs: map[string]bool{},
 		idleSince: map[string]time.Time{}, stuckSince: map[string]time.Time{},
 	}
 	for _, d := range clouds {
@@ -174,9 +179,14 @@ func (c *Cloud) Operations() int {
 
 // incident records an error that no cloud would report.
 func (c *Cloud) incident(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.record(format, args...)
+}
+
+// record is incident for callers that hold the lock.
+func (c *Cloud) record(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
 	if !slices.Contains(c.incidents, text) {
 		c.incidents = append(c.incidents, text)
 		fmt.Fprintf(c.options.Log, "cloud: incident: %s\n", text)

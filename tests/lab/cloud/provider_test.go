@@ -167,7 +167,7 @@ func TestAzureRefusesWhatItCannotChange(t *testing.T) {
 func TestPreviews(t *testing.T) {
 	c, _ := newTestCloud(t)
 	aws := newProvider(t, c, "aws", map[string]any{"region": "eu-west-1"})
-	created, err := aws.Create(t.Context(), &pulumirpc.CreateRequest{Urn: urnOf(awsTemplate), Properties: properties(t, map[string]any{"name": "t"}),
+	created, err := aws.Create(t.Context(), &pulumirpc.CreateRequest{Urn: urnOf(AWSTemplate), Properties: properties(t, map[string]any{"name": "t"}),
 		Preview: true})
 	require.NoError(t, err)
 	outputs, err := unmarshal(created.GetProperties())
@@ -176,8 +176,8 @@ func TestPreviews(t *testing.T) {
 	assert.Equal(t, "t", outputs["name"].StringValue())
 	assert.Zero(t, c.Operations())
 
-	template := mustMake(t, c, awsTemplate, map[string]any{"name": "t"})
-	updated, err := aws.Update(t.Context(), &pulumirpc.UpdateRequest{Urn: urnOf(awsTemplate), Id: template.ID, Preview: true,
+	template := mustMake(t, c, AWSTemplate, map[string]any{"name": "t"})
+	updated, err := aws.Update(t.Context(), &pulumirpc.UpdateRequest{Urn: urnOf(AWSTemplate), Id: template.ID, Preview: true,
 		Olds: properties(t, template.Outputs), News: properties(t, map[string]any{"name": "t", "description": "d"})})
 	require.NoError(t, err)
 	outputs, err = unmarshal(updated.GetProperties())

@@ -99,6 +99,9 @@ func baseConfig(l *lab.Lab, name string) map[string]any {
 		charts[c] = chart
 	}
 	config := map[string]any{"charts": charts}
+	if name != "local" {
+		config["cluster"] = map[string]any{"apiAccessCidrs": []any{"1.2.3.4/32"}}
+	}
 	switch name {
 	case "local":
 		config["cluster"] = map[string]any{"kubeconfig": l.Kubeconfig(), "context": l.ContextName()}
