@@ -43,9 +43,11 @@ func NewRollout(ctx *pulumi.Context, name string, args *RolloutArgs, opts ...pul
 	deployment := args.Namespace + "/" + VLLMName
 	outputs := pulumi.Map{"deployment": pulumi.String(deployment)}
 	if !ctx.DryRun() && args.Timeout > 0 {
-		outputs["deployment"] = pulumi.All(c.URN(), args.Kubeconfig).ApplyT(func(values []any) (string, error) {
+		waited := pulumi.All(c.URN(), args.Kubeconfig).ApplyT(func(values []any) (string, error) {
 			return deployment, args.wait(ctx, c, values[1].(string))
-		}).(pulumi.StringOutput)
+		})
+		// The name does not become a secret because the kubeconfig is one.
+		outputs["deployment"] = pulumi.Unsecret(waited)
 	}
 	if err := ctx.RegisterResourceOutputs(c, outputs); err != nil {
 		return nil, fmt.Errorf("registering the outputs of %q: %w", name, err)

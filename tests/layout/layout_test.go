@@ -60,7 +60,8 @@ var siblings = [][]string{
 
 // withoutPulumi lists the folders of the program that must not import Pulumi, so that commands which import them
 // stay small.
-var withoutPulumi = []string{"components/signals", "components/telemetry", "components/rollout", "providers/kubeclient", "stacks/outputs", "stacks/config/models", "stacks/config/sizing"}
+var withoutPulumi = []string{"providers/kubeclient", "components/signals", "components/telemetry", "components/rollout", "stacks/outputs",
+	"stacks/config/models", "stacks/config/sizing"}
 
 // dataTables are files above maxLines that hold tables of data only.
 var dataTables = []string{}

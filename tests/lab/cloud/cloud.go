@@ -84,6 +84,11 @@ type Cloud struct {
 	idleSince map[string]time.Time
 	// stuckSince is when a pod was first seen unschedulable, by UID.
 	stuckSince map[string]time.Time
+	// withoutStock are the machine types of which the cloud has no more; see SetStock.
+	withoutStock map[string]bool
+	// told are the last events of the pods that the autoscaler considered, by UID, and untold are those to create.
+	told   map[string]autoscalerEvent
+	untold []autoscalerEvent
 }
 
 // Start starts the clouds, without any resource. Stop ends them.
@@ -105,6 +110,7 @@ func Start(o Options) (*Cloud, error) {
 		options: o, doubles: map[string]*double{}, kinds: kinds, ctx: ctx, cancel: cancel,
 		gates: map[string]*gate{}, pools: map[string]*pool{}, driverRoles: map[string]string{},
 		idleSince: map[string]time.Time{}, stuckSince: map[string]time.Time{},
+		withoutStock: map[string]bool{}, told: map[string]autoscalerEvent{},
 	}
 	for _, d := range clouds {
 		c.doubles[d.name] = d
