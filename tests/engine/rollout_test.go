@@ -100,10 +100,9 @@ func TestUpWaitsForTheServer(t *testing.T) {
 
 	failed := s.run(engine.Update, false)
 	require.Error(t, failed.err)
-	said := s.said.String()
-	assert.Contains(t, said, "waiting for a node: FailedScaleUp: GCE quota exceeded (pod vllm-a-1), 0s so far")
-	assert.Contains(t, said, "Deployment vllm/vllm: no replica is ready after 3s: waiting for a node: FailedScaleUp: GCE quota exceeded")
-	assert.Contains(t, said, "--context kind-test --namespace vllm describe pods")
+	assert.Contains(t, s.said.String(), "waiting for a node: FailedScaleUp: GCE quota exceeded (pod vllm-a-1), 0s so far")
+	require.ErrorContains(t, failed.err, "Deployment vllm/vllm: no replica is ready after 3s: waiting for a node: FailedScaleUp: GCE quota exceeded")
+	assert.ErrorContains(t, failed.err, "--context kind-test --namespace vllm describe pods")
 	assert.Equal(t, whole.cluster.remaining(), s.cluster.remaining(), "everything is created nevertheless")
 	assert.Equal(t, "vllm", s.find("Stack", project+"-local").Outputs["hpaName"].StringValue(), "and exported")
 
@@ -139,6 +138,6 @@ func TestAFailureElsewhereEndsTheWait(t *testing.T) {
 	s.cluster.failAt = len(whole.cluster.created) // the last object
 	failed := s.run(engine.Update, false)
 	require.Error(t, failed.err)
-	assert.Contains(t, s.said.String(), "the API server went away")
+	assert.NotContains(t, s.said.String(), "waiting")
 	assert.Zero(t, served.forget())
 }

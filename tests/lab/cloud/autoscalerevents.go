@@ -86,7 +86,7 @@ func (c *Cloud) tell(ctx context.Context, events []autoscalerEvent) error {
 	for _, e := range events {
 		now := metav1.Now()
 		event := &corev1.Event{
-			ObjectMeta: metav1.ObjectMeta{Namespace: e.pod.Namespace, GenerateName: e.pod.Name + "."},
+			ObjectMeta: metav1.ObjectMeta{Namespace: e.pod.Namespace, Name: fmt.Sprintf("%s.%x", e.pod.Name, now.UnixNano())},
 			InvolvedObject: corev1.ObjectReference{
 				APIVersion: "v1", Kind: "Pod", Namespace: e.pod.Namespace, Name: e.pod.Name, UID: e.pod.UID,
 			},
