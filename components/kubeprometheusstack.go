@@ -183,7 +183,7 @@ func newKubeletService(ctx *pulumi.Context, parent pulumi.Resource, args *KubePr
 			// would be a conflict from the first refresh on.
 			Labels: pulumi.StringMap{partOfLabel: pulumi.String(Project)},
 			// skipAwait: it has no endpoints before the operator runs, which waits for it.
-			Annotations: pulumi.StringMap{"pulumi.com/skipAwait": pulumi.String("true")},
+			Annotations: skipAwait(),
 		},
 		Spec: corev1.ServiceSpecArgs{ClusterIP: pulumi.String("None")},
 	}, childOptions(parent, args.DependsOn)...)

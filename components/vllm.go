@@ -155,9 +155,6 @@ type VLLMArgs struct {
 	Env map[string]string
 	// ScrapeInterval of the server's metrics; at least 1 s.
 	ScrapeInterval time.Duration
-	// MaxReplicas is the most replicas that the autoscaler makes, which bounds how long a rollout
-	// may take; at least 1.
-	MaxReplicas int
 	// DependsOn lists what must exist first: the namespace.
 	DependsOn []pulumi.Resource
 	// MonitoringCRDs lists what installs the kinds of Scraper's objects. The server itself does not wait

@@ -55,7 +55,6 @@ func vllmArgs() *VLLMArgs {
 			Tolerations:  []providers.Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"}},
 		},
 		ScrapeInterval: 2 * time.Second,
-		MaxReplicas:    4,
 	}
 }
 

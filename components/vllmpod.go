@@ -102,6 +102,8 @@ func (a *VLLMArgs) container() corev1.ContainerArgs {
 			PreStop: corev1.LifecycleHandlerArgs{Sleep: corev1.SleepActionArgs{Seconds: pulumi.Int(wholeSeconds(a.PreStop))}},
 		},
 		VolumeMounts: a.volumeMounts(),
+		// The end of the log has the reason why the server ended; `pulumi up` and kubectl show it from the status.
+		TerminationMessagePolicy: pulumi.String("FallbackToLogsOnError"),
 	}
 }
 

@@ -9,6 +9,10 @@ import (
 	kcorev1 "k8s.io/api/core/v1"
 )
 
+func TestVLLMErrorsAreInTheStatus(t *testing.T) {
+	assert.Equal(t, kcorev1.TerminationMessageFallbackToLogsOnError, vllmContainer(t, vllmArgs()).TerminationMessagePolicy)
+}
+
 func TestVLLMDrain(t *testing.T) {
 	pod := vllmDeployment(t, vllmArgs()).Spec.Template.Spec
 	sleep := pod.Containers[0].Lifecycle.PreStop.Sleep

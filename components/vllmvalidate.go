@@ -70,9 +70,6 @@ func (a *VLLMArgs) validate() error {
 			add("environment variable %s=%q is set by the program: leave it out", variable, value)
 		}
 	}
-	if a.MaxReplicas < 1 {
-		add("maxReplicas %d not possible (at least 1)", a.MaxReplicas)
-	}
 	memory, memoryErr := resource.ParseQuantity(a.Memory)
 	shared, sharedErr := resource.ParseQuantity(a.SharedMemory)
 	if memoryErr == nil && sharedErr == nil && shared.Cmp(memory) >= 0 {

@@ -45,7 +45,6 @@ func TestVLLMRefuses(t *testing.T) {
 		"no preStop":                 {func(a *VLLMArgs) { a.PreStop = 0 }, "preStop 0s"},
 		"a negative drain":           {func(a *VLLMArgs) { a.ShutdownTimeout = -time.Second }, "shutdown timeout -1s"},
 		"no scrape interval":         {func(a *VLLMArgs) { a.ScrapeInterval = 0 }, "ScrapeInterval 0s"},
-		"no replicas":                {func(a *VLLMArgs) { a.MaxReplicas = 0 }, "maxReplicas 0"},
 		"a variable of ours":         {func(a *VLLMArgs) { a.Env = map[string]string{"HOME": "/"} }, "environment variable HOME"},
 		"no GPU in a GPU":            {func(a *VLLMArgs) { a.GPU.PerReplica = 0 }, "GPU.PerReplica 0"},
 		"a toleration":               {func(a *VLLMArgs) { a.GPU.Tolerations[0].Effect = "Never" }, `effect "Never"`},

@@ -2,7 +2,6 @@ package components
 
 import (
 	"fmt"
-	"time"
 
 	appsv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apps/v1"
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
@@ -12,16 +11,13 @@ import (
 )
 
 func (a *VLLMArgs) newDeployment(ctx *pulumi.Context, c *VLLM, needs []pulumi.Resource) (*appsv1.Deployment, error) {
-	// One replica at a time, each with its own node, image and model; Pulumi's default is 10 minutes.
-	// An option and not an annotation, because it depends on the most replicas, and raising those must
-	// not change the server.
-	rollout := (time.Duration(a.MaxReplicas)*(a.StartupBudget+nodeAndImageTime) + time.Minute).String()
 	deployment, err := appsv1.NewDeployment(ctx, VLLMName, &appsv1.DeploymentArgs{
-		Metadata: a.metadata(nil),
+		// skipAwait: nothing may have to wait for the first GPU node. Rollout waits, after everything else.
+		Metadata: a.metadata(skipAwait()),
 		Spec: appsv1.DeploymentSpecArgs{
 			Selector:                metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector())},
 			RevisionHistoryLimit:    pulumi.Int(3),
-			ProgressDeadlineSeconds: pulumi.Int(wholeSeconds(a.StartupBudget + nodeAndImageTime)),
+			ProgressDeadlineSeconds: pulumi.Int(wholeSeconds(ColdStart(a.StartupBudget))),
 			// A surge would wait for a spare GPU, which may never exist.
 			Strategy: appsv1.DeploymentStrategyArgs{
 				Type: pulumi.String("RollingUpdate"),
@@ -32,18 +28,23 @@ func (a *VLLMArgs) newDeployment(ctx *pulumi.Context, c *VLLM, needs []pulumi.Re
 			},
 			Template: a.podTemplate(),
 		},
-	}, childOptions(c, needs, pulumi.Timeouts(&pulumi.CustomTimeouts{Create: rollout, Update: rollout}))...)
+	}, childOptions(c, needs)...)
 	if err != nil {
 		return nil, fmt.Errorf("registering Deployment %s/%s: %w", a.Namespace, VLLMName, err)
 	}
 	return deployment, nil
 }
 
+// skipAwait returns the annotation with which Pulumi's provider neither waits until an object is ready, nor until it is gone:
+// the deletion of the namespace waits for what is in it.
+func skipAwait() pulumi.StringMap {
+	return pulumi.StringMap{"pulumi.com/skipAwait": pulumi.String("true")}
+}
+
 func (a *VLLMArgs) newService(ctx *pulumi.Context, c *VLLM) (*corev1.Service, error) {
 	service, err := corev1.NewService(ctx, VLLMName, &corev1.ServiceArgs{
-		// skipAwait: the Service has no endpoint before the first model is loaded, and Pulumi waits for
-		// its Deployment anyway.
-		Metadata: a.metadata(pulumi.StringMap{"pulumi.com/skipAwait": pulumi.String("true")}),
+		// skipAwait: the Service has no endpoint before the first model is loaded.
+		Metadata: a.metadata(skipAwait()),
 		Spec: corev1.ServiceSpecArgs{
 			Type:     pulumi.String("ClusterIP"),
 			Selector: pulumi.ToStringMap(vllmSelector()),

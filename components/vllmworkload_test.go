@@ -27,14 +27,9 @@ func TestVLLMRollout(t *testing.T) {
 	assert.GreaterOrEqual(t, int(*deployment.Spec.ProgressDeadlineSeconds), 30*60+15*60, "start-up budget, node and image")
 	assert.Equal(t, vllmSelector(), deployment.Spec.Selector.MatchLabels)
 	assert.Subset(t, deployment.Spec.Template.Labels, vllmSelector())
-	// Four replicas one after the other, each up to the progress deadline, and a minute.
-	registered := runVLLM(t, vllmArgs()).get(t, deploymentType, VLLMName)
-	assert.Equal(t, "4h1m0s", registered.CreateTimeout)
-	assert.Equal(t, "4h1m0s", registered.UpdateTimeout)
-	// Raising the most replicas changes the timeout; it must not change the server.
-	more := vllmArgs()
-	more.MaxReplicas = 9
-	assert.Equal(t, registered.Inputs, runVLLM(t, more).get(t, deploymentType, VLLMName).Inputs)
+	// Objects that depend on the Deployment, such as the HPA, must not wait for the first GPU node.
+	assert.Equal(t, "true", deployment.Annotations["pulumi.com/skipAwait"])
+	assert.NotContains(t, deployment.Spec.Template.Annotations, "pulumi.com/skipAwait")
 }
 
 func TestVLLMService(t *testing.T) {

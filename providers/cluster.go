@@ -48,6 +48,8 @@ type Cluster struct {
 	// Kubeconfig is a kubeconfig for people and CI, without a token: it names the cloud's exec
 	// plugin. A secret.
 	Kubeconfig pulumi.StringOutput
+	// ExistingKubeconfig is the kubeconfig of Provider where the user has one, and Kubeconfig is unset. A secret.
+	ExistingKubeconfig pulumi.StringOutput
 	// ServerEnv is extra environment of the inference server that this place needs, by variable. It
 	// has the paths of things at that place, such as the GPU driver's libraries, and no secrets.
 	ServerEnv map[string]string
@@ -125,6 +127,14 @@ type ManagedExporter struct {
 	PodLabels map[string]string
 	// Port is the name of the container port that serves /metrics.
 	Port string
+}
+
+// ProviderKubeconfig returns the kubeconfig with which the program itself reaches the cluster, as a secret.
+func (c *Cluster) ProviderKubeconfig() pulumi.StringOutput {
+	if c.ExistingKubeconfig.OutputState != nil {
+		return c.ExistingKubeconfig
+	}
+	return c.Kubeconfig
 }
 
 // Validate reports what is missing or contradictory in a Cluster. A provider package that

@@ -36,6 +36,8 @@ type deployment struct {
 	pipeline   pipeline
 	server     *components.VLLM
 	autoscaler *components.Autoscaler
+	// observability lists the dashboards and the alerts.
+	observability []pulumi.Resource
 }
 
 // Deploy is the program: it reads the stack's configuration and registers everything that follows
@@ -57,6 +59,8 @@ func Deploy(ctx *pulumi.Context) error {
 		d.registerObservability,
 		d.export,
 		d.exportPipeline,
+		// Last: what was registered before is created, and exported, even if no replica becomes ready.
+		d.awaitRollout,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -166,7 +170,6 @@ func (d *deployment) registerServer() (err error) {
 		GPU:                 d.cluster.GPU,
 		Env:                 d.cluster.ServerEnv,
 		ScrapeInterval:      c.Monitoring.SignalInterval,
-		MaxReplicas:         c.Autoscaling.MaxReplicas,
 		DependsOn:           append(slices.Clone(d.gpus), d.namespaces.ServingNamespace),
 		MonitoringCRDs:      d.pipeline.collected.Kinds,
 	}, d.inCluster)
@@ -186,6 +189,18 @@ func (d *deployment) registerAutoscaler() (err error) {
 		},
 		DependsOn: append([]pulumi.Resource{d.namespaces.ServingNamespace, d.server.Deployment}, d.pipeline.serving...),
 	}, d.inCluster)
+	return err
+}
+
+// awaitRollout makes an update end when the server is ready.
+func (d *deployment) awaitRollout() error {
+	_, err := components.NewRollout(d.ctx, "rollout", &components.RolloutArgs{
+		Namespace:  d.config.Namespaces.Serving,
+		Kubeconfig: d.cluster.ProviderKubeconfig(),
+		Kubectl:    d.cluster.Kubectl,
+		Timeout:    d.config.VLLM.ReadyTimeout,
+		DependsOn:  append([]pulumi.Resource{d.server, d.autoscaler}, d.observability...),
+	})
 	return err
 }
 

@@ -26,22 +26,26 @@ func (d *deployment) registerObservability() error {
 	observed := d.telemetrySettings()
 	needs := []pulumi.Resource{d.namespaces.MonitoringNamespace, prometheus.Release}
 	if monitoring.Dashboards {
-		if _, err := components.NewDashboards(d.ctx, "dashboards", &components.DashboardsArgs{
+		dashboards, err := components.NewDashboards(d.ctx, "dashboards", &components.DashboardsArgs{
 			Namespace: d.config.Namespaces.Monitoring,
 			Settings:  observed,
 			DependsOn: needs,
-		}, d.inCluster); err != nil {
+		}, d.inCluster)
+		if err != nil {
 			return err
 		}
+		d.observability = append(d.observability, dashboards)
 	}
 	if monitoring.Alerts.Enabled {
-		if _, err := components.NewAlerts(d.ctx, "alerts", &components.AlertsArgs{
+		alerting, err := components.NewAlerts(d.ctx, "alerts", &components.AlertsArgs{
 			Namespace: d.config.Namespaces.Monitoring,
 			Settings:  d.alertSettings(observed),
 			DependsOn: needs,
-		}, d.inCluster); err != nil {
+		}, d.inCluster)
+		if err != nil {
 			return err
 		}
+		d.observability = append(d.observability, alerting)
 	}
 	return nil
 }

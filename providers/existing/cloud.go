@@ -42,9 +42,10 @@ func New(ctx *pulumi.Context, name string, request *providers.Request, opts ...p
 	if err != nil {
 		return nil, err
 	}
+	secret := pulumi.ToSecret(pulumi.String(content)).(pulumi.StringOutput)
 	// The server identifies the cluster: neither a new token nor another engineer's name of the same context replaces objects.
 	provider, err := providers.NewKubernetesProvider(ctx, name,
-		pulumi.ToSecret(pulumi.String(content)).(pulumi.StringOutput), pulumi.String(chosen.server()), nil, opts...)
+		secret, pulumi.String(chosen.server()), nil, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +55,8 @@ func New(ctx *pulumi.Context, name string, request *providers.Request, opts ...p
 	}
 	cluster := &providers.Cluster{
 		Name: chosen.context.Name, Kubectl: kubectl + " --context " + chosen.context.Name, Provider: provider,
-		GPU: local.GPU, GPUMetrics: local.GPUMetrics, StorageClass: request.StorageClass,
+		ExistingKubeconfig: secret,
+		GPU:                local.GPU, GPUMetrics: local.GPUMetrics, StorageClass: request.StorageClass,
 		AggregatedAPIPort: local.AggregatedAPIPort,
 		// kubeadm, and with it kind and minikube, k3s, EKS and AKS have CoreDNS.
 		CoreDNSScrapes: true,

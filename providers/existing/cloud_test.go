@@ -40,6 +40,7 @@ func write(t *testing.T, server *httptest.Server) string {
 	t.Helper()
 	folder := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "ca.pem"), caOf(server), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "token"), []byte("canary-token"), 0o600))
 	return writeFile(t, folder, `
 apiVersion: v1
 kind: Config
@@ -68,7 +69,7 @@ users:
 - name: me
   user:
     tokenFile: token
-    exec: {apiVersion: client.authentication.k8s.io/v1, command: bin/login, args: [get-token]}
+    exec: {apiVersion: client.authentication.k8s.io/v1, command: bin/login, args: [get-token], interactiveMode: Never}
 - name: other
   user: {token: canary-other}
 `)
@@ -122,9 +123,11 @@ func TestCheckErrors(t *testing.T) {
 		"authority not a file": {minimal("{server: '"+server.URL+"', certificate-authority: nowhere.pem}", "{}"), "",
 			[]string{"certificate-authority", "no such file"}},
 		"authority not base64": {minimal("{server: '"+server.URL+"', certificate-authority-data: '***'}", "{}"), "", []string{"not base64"}},
-		"authority not PEM":    {minimal("{server: '"+server.URL+"', certificate-authority-data: 'AAAA'}", "{}"), "", []string{"not a PEM"}},
+		"authority not PEM":    {minimal("{server: '"+server.URL+"', certificate-authority-data: 'AAAA'}", "{}"), "", []string{"root certificates", "PEM"}},
 		"unusable certificate": {minimal("{server: '"+server.URL+"'}", "{client-certificate-data: AAAA, client-key-data: AAAA}"), "",
-			[]string{"client certificate cannot be used"}},
+			[]string{`context "c" cannot be used`, "PEM data in certificate"}},
+		"a plugin without a mode": {minimal("{server: '"+server.URL+"', insecure-skip-tls-verify: true}",
+			"{exec: {apiVersion: client.authentication.k8s.io/v1, command: login}}"), "", []string{`context "c" cannot be used`, "interactiveMode"}},
 		"unusable proxy":       {minimal("{server: '"+server.URL+"', proxy-url: ':'}", "{}"), "", []string{"proxy-url"}},
 		"insecure is honoured": {minimal("{server: '"+server.URL+"', insecure-skip-tls-verify: true}", "{}"), "", nil},
 		"inline authority wins": {minimal("{server: '"+server.URL+"', certificate-authority: nowhere.pem, certificate-authority-data: "+

@@ -77,7 +77,8 @@ type GPUPool struct {
 	// GPUsPerNode is what the machine type carries; only needed for machine types that the program does
 	// not know.
 	GPUsPerNode int `key:"gpusPerNode" unit:"GPUs" min:"1"`
-	// MinNodes is the least number of nodes, over all zones together.
+	// MinNodes is the least number of nodes, over all zones together. With 0 the first replica requests the
+	// first node; with more, the nodes are there, and paid for, while nothing runs on them.
 	MinNodes int `key:"minNodes" unit:"nodes" min:"0"`
 	// MaxNodes is the largest number of nodes: enough for autoscaling.maxReplicas.
 	MaxNodes int `key:"maxNodes" unit:"nodes" min:"1"`
@@ -91,9 +92,9 @@ type GPUPool struct {
 }
 
 const (
-	// defaultGPUMin is 1 and not 0, because the HPA never goes below one replica: a missing quota then fails the
-	// creation of the pool instead of leaving a pod pending.
-	defaultGPUMin, defaultGPUMax = 1, 4
+	// defaultGPUMin is 0, so that the creation of the pool needs neither quota nor stock: the first replica requests the
+	// first node, and `pulumi up` reports what it waits for.
+	defaultGPUMin, defaultGPUMax = 0, 4
 )
 
 // cloud returns the stack's cloud, or for an unknown one the zero value, which creates no nodes and has no machine types.

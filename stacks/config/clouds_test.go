@@ -65,7 +65,7 @@ func TestDefaultsOfClouds(t *testing.T) {
 	} {
 		c := read(t, cloud, onCloud(cloud, nil))
 		assert.Equal(t, "vllm-autoscaling-"+cloud, c.Cluster.Name)
-		assert.Equal(t, GPUPool{Create: true, Accelerator: want.accelerator, MachineType: want.machine, GPUsPerNode: 1, MinNodes: 1, MaxNodes: 4},
+		assert.Equal(t, GPUPool{Create: true, Accelerator: want.accelerator, MachineType: want.machine, GPUsPerNode: 1, MaxNodes: 4},
 			c.NodePools.GPU)
 		assert.InDelta(t, want.memory, c.GPU.MemoryGiB, 0)
 		assert.Equal(t, GPUNvidia, c.GPU.Mode)
@@ -94,7 +94,7 @@ func TestDefaultsOfClouds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			pool := read(t, test.cloud, onCloud(test.cloud, test.keys)).NodePools.GPU
-			test.want.Create, test.want.MinNodes, test.want.MaxNodes = true, 1, 4
+			test.want.Create, test.want.MinNodes, test.want.MaxNodes = true, 0, 4
 			assert.Equal(t, test.want, pool)
 		})
 	}

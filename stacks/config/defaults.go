@@ -34,6 +34,7 @@ func (c *Config) applyDefaults(given keySet) {
 			[]Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"}})
 	}
 	orDefault(given, "vllm.image", &c.VLLM.Image, choose(simulated, imageSimulator, imageVLLM))
+	orDefault(given, "vllm.readyTimeout", &c.VLLM.ReadyTimeout, components.ColdStart(c.VLLM.StartupBudget))
 	orDefault(given, "vllm.modelCache", &c.VLLM.ModelCache, defaultModelCache(c.downloadGiB()))
 	orDefault(given, "vllm.memory", &c.VLLM.Memory, c.defaultMemory())
 

@@ -140,6 +140,9 @@ type VLLM struct {
 	ModelCache Quantity `key:"modelCache" example:"30Gi"`
 	// StartupBudget is how long download, load and warm-up may take together.
 	StartupBudget time.Duration `key:"startupBudget" min:"1m" max:"6h" default:"30m" hint:"download, load and warm-up have to fit in"`
+	// ReadyTimeout is how long `pulumi up` waits for the next replica to become ready before it fails; 0s
+	// does not wait. By default vllm.startupBudget and 30m for the node and the image.
+	ReadyTimeout time.Duration `key:"readyTimeout" min:"0s" max:"24h" example:"0s" hint:"0s ends the update without waiting for the server"`
 	// PreStop is how long a terminating pod goes on serving while load balancers notice.
 	PreStop time.Duration `key:"preStop" min:"1s" max:"10m" default:"15s" hint:"5s to 15s let load balancers notice"`
 	// ShutdownTimeout is how long running requests may then take to finish; with vllm.preStop at most

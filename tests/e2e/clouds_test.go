@@ -39,6 +39,8 @@ type onCloud struct {
 	zoned bool
 	// keepsDisks reports that the disks of volumes stay when the cluster is deleted before their claims.
 	keepsDisks bool
+	// soldOut is the machine type of which the cloud has no more during the first up; "" for none.
+	soldOut string
 	// runsWorkflows reports that the repository's workflows are tested on this stack.
 	runsWorkflows bool
 }
@@ -85,7 +87,8 @@ var onClouds = []onCloud{
 			"node.kubernetes.io/instance-type": "Standard_NC24ads_A100_v4", "nvidia.com/gpu.present": "true",
 			"topology.kubernetes.io/region": "0", "topology.kubernetes.io/zone": "0",
 		},
-		taints: []string{"kubernetes.azure.com/scalesetpriority=spot:NoSchedule", "nvidia.com/gpu=present:NoSchedule"},
+		taints:  []string{"kubernetes.azure.com/scalesetpriority=spot:NoSchedule", "nvidia.com/gpu=present:NoSchedule"},
+		soldOut: "Standard_NC24ads_A100_v4",
 	},
 }
 
@@ -139,11 +142,16 @@ func TestClouds(t *testing.T) {
 				ci = newPipeline(t, stack)
 				t.Run("a pull request is commented on", ci.commentedOn)
 			}
+			if c.soldOut != "" {
+				t.Run("up without stock ends with the reason", func(t *testing.T) { upWithoutStock(t, l, stack, c, config) })
+			}
 			t.Run("up", func(t *testing.T) {
 				if ci != nil {
 					ci.deployed(t)
 				} else {
+					stack.printed.take()
 					require.NoError(t, stack.Up(testContext(t)))
+					phasesInOrder(t, stack.printed.take())
 				}
 				nodesAreTheClouds(t, l, c)
 				kubeconfigIsTheClouds(t, l, c, stack)

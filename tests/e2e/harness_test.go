@@ -48,6 +48,9 @@ const (
 	// decision is enough time for scrape, rule and HPA period on a loaded machine.
 	decision = 90 * time.Second
 
+	// imagePullTime is longer than the period in which an update looks at the pod.
+	imagePullTime = 3 * time.Second
+
 	// killedDelay is how long to wait for a killed command, whose children may hold its output open.
 	killedDelay = 10 * time.Second
 )
@@ -126,7 +129,12 @@ func newLab(t *testing.T, clouds *cloud.Options) *lab.Lab {
 	logMachine(t)
 	log := lines(t, "lab")
 	log.live = true // a line for each program: the course of events in which a failure stands
-	l, err := lab.Start(ctx, lab.Options{Dir: filepath.Join(folder, "lab"), Tools: environment.tools, Log: log, Clouds: clouds})
+	options := lab.Options{Dir: filepath.Join(folder, "lab"), Tools: environment.tools, Log: log, Clouds: clouds}
+	if clouds != nil {
+		// A new node has no image, and an update prints that it waits for one.
+		options.ImagePullTime = imagePullTime
+	}
+	l, err := lab.Start(ctx, options)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -70,6 +70,8 @@ func newStack(t *testing.T, name string, keys map[string]any) *stack {
 	s.kubeconfig = filepath.Join(t.TempDir(), "config")
 	s.writeKubeconfig("kind-test", "a-token")
 	s.keys["cluster.kubeconfig"] = s.kubeconfig
+	// The doubles have no pods; rollout_test.go waits for one.
+	s.keys["vllm.readyTimeout"] = "0s"
 	for key, value := range keys {
 		s.keys[key] = value
 	}

@@ -40,6 +40,8 @@ type Options struct {
 	Tools Tools
 	// Log receives a line for each action of the lab; nil for none.
 	Log io.Writer
+	// ImagePullTime is how long a pod that requests a GPU waits for its image, which has many gigabytes.
+	ImagePullTime time.Duration
 	// ModelLoadDelay is the time before a model server listens, for the download and loading of a real model.
 	ModelLoadDelay time.Duration
 	// Latency is that of the model servers; the zero value means podruntime's defaults.
@@ -120,7 +122,7 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 	socket := filepath.Join(l.dir, "egress.sock")
 	var err error
 	l.controlPlane, err = controlplane.Start(ctx, controlplane.Options{
-		Dir: filepath.Join(l.dir, "controlplane"), Tools: l.programs, EgressSocket: socket, Log: l.log,
+		Dir: filepath.Join(l.dir, "controlplane"), Tools: l.programs, EgressSocket: socket, ImagePullTime: o.ImagePullTime, Log: l.log,
 	})
 	if err != nil {
 		return err
@@ -131,6 +133,7 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 		Tools:          podPrograms(l.programs),
 		Dir:            filepath.Join(l.dir, "pods"),
 		EgressSocket:   socket,
+		ImagePullTime:  o.ImagePullTime,
 		ModelLoadDelay: o.ModelLoadDelay,
 		Latency:        o.Latency,
 		Google:         google{l},

@@ -29,6 +29,7 @@ const (
 var layers = []string{
 	"providers/accelerators",
 	"providers/kubeconfig",
+	"providers/kubeclient",
 	"providers",
 	"providers/existing",
 	"providers/gke",
@@ -39,6 +40,7 @@ var layers = []string{
 	"components/telemetry",
 	"components/alerts",
 	"components/dashboards",
+	"components/rollout",
 	"components",
 	"stacks/outputs",
 	"stacks/config/models",
@@ -58,7 +60,8 @@ var siblings = [][]string{
 
 // withoutPulumi lists the folders of the program that must not import Pulumi, so that commands which import them
 // stay small.
-var withoutPulumi = []string{"components/signals", "components/telemetry", "stacks/outputs", "stacks/config/models", "stacks/config/sizing"}
+var withoutPulumi = []string{"providers/kubeclient", "components/signals", "components/telemetry", "components/rollout", "stacks/outputs",
+	"stacks/config/models", "stacks/config/sizing"}
 
 // dataTables are files above maxLines that hold tables of data only.
 var dataTables = []string{}

@@ -56,11 +56,13 @@ func (c *Cloud) look(ctx context.Context) error {
 		return err
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.grow(view)
 	c.shrink(view)
 	c.rebalance(view)
-	return nil
+	untold := c.untold
+	c.untold = nil
+	c.mu.Unlock()
+	return c.tell(ctx, untold)
 }
 
 // view is the cluster at one moment.
@@ -141,22 +143,41 @@ func (c *Cloud) grow(v *view) {
 		if slices.ContainsFunc(coming, func(h *hypothetical) bool { return h.take(pod) }) {
 			continue
 		}
-		for _, p := range c.sortedPools() {
-			if p.removed || !p.autoscaled || p.desired >= p.max {
-				continue
-			}
-			template := c.autoscalerTemplate(p, v)
-			if template == nil {
-				continue
-			}
-			if h := newHypothetical(template); h.take(pod) {
-				p.desired++
-				coming = append(coming, h)
-				fmt.Fprintf(c.options.Log, "cloud: pod %s/%s fits on no node: pool %s grows to %d\n", pod.Namespace, pod.Name, p.name, p.desired)
-				break
-			}
+		if h := c.growFor(pod, v); h != nil {
+			coming = append(coming, h)
 		}
 	}
+}
+
+// growFor adds a node to the first pool whose nodes have room for the pod, and returns that node; nil for none.
+func (c *Cloud) growFor(pod *corev1.Pod, v *view) *hypothetical {
+	refusals := map[string]int{}
+	for _, p := range c.sortedPools() {
+		if p.removed || !p.autoscaled {
+			continue
+		}
+		template := c.autoscalerTemplate(p, v)
+		if template == nil {
+			continue
+		}
+		h := newHypothetical(template)
+		switch {
+		case !h.take(pod):
+			refusals[otherNodes]++
+		case p.desired >= p.max:
+			refusals[poolAtMaximum]++
+		case c.withoutStock[p.machineType]:
+			c.tryWithoutStock(p, pod)
+			return nil
+		default:
+			c.scaledUp(p, pod)
+			p.desired++
+			fmt.Fprintf(c.options.Log, "cloud: pod %s/%s fits on no node: pool %s grows to %d\n", pod.Namespace, pod.Name, p.name, p.desired)
+			return h
+		}
+	}
+	c.notScaledUp(pod, refusals)
+	return nil
 }
 
 // sortedPools returns the pools in a fixed order, so that equal choices are always made the same way.

@@ -89,6 +89,11 @@ type Cloud struct {
 	idleSince map[string]time.Time
 	// stuckSince is when a pod was first seen unschedulable, by UID.
 	stuckSince map[string]time.Time
+	// withoutStock are the machine types of which the cloud has no more; see SetStock.
+	withoutStock map[string]bool
+	// told are the last events of the pods that the autoscaler considered, by UID, and untold are those to create.
+	told   map[string]autoscalerEvent
+	untold []autoscalerEvent
 }
 
 // Start starts the clouds, without any resource. Stop ends them.
@@ -111,6 +116,7 @@ func Start(o Options) (*Cloud, error) {
 		gates: map[string]*gate{}, pools: map[string]*pool{}, driverRoles: map[string]string{},
 		quotas: map[string]int{}, lateLogs: map[string]bool{},
 		idleSince: map[string]time.Time{}, stuckSince: map[string]time.Time{},
+		withoutStock: map[string]bool{}, told: map[string]autoscalerEvent{},
 	}
 	for _, d := range clouds {
 		c.doubles[d.name] = d

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -57,6 +59,8 @@ type Options struct {
 	// aggregated APIs and webhooks. The proxy can start later. With "" the API server connects directly, which reaches
 	// nothing.
 	EgressSocket string
+	// ImagePullTime is how long the containers of a pod that requests a GPU wait for their image.
+	ImagePullTime time.Duration
 	// Log receives a line for each part that is ready; nil for none.
 	Log io.Writer
 }
@@ -70,6 +74,7 @@ type ControlPlane struct {
 	egress     string
 	programs   tools.Tools
 	log        io.Writer
+	imageTime  time.Duration
 
 	config *rest.Config
 	client kubernetes.Interface
@@ -94,7 +99,7 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
-	c := &ControlPlane{dir: dir, egress: o.EgressSocket, programs: o.Tools, log: o.Log,
+	c := &ControlPlane{dir: dir, egress: o.EgressSocket, programs: o.Tools, log: o.Log, imageTime: o.ImagePullTime,
 		crashed: make(chan error, 1), closing: make(chan struct{})}
 	if err := c.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("control plane: %w", err), c.Stop())
@@ -261,7 +266,8 @@ egressSelections:
 // startControllers starts the controller manager, the scheduler and kwok.
 func (c *ControlPlane) startControllers(ctx context.Context, managerPort, schedulerPort int) error {
 	stagesFile := filepath.Join(c.dir, "stages.yaml")
-	if err := os.WriteFile(stagesFile, stages, 0o644); err != nil {
+	content := bytes.ReplaceAll(stages, []byte(`"IMAGE_PULL_TIME"`), []byte(strconv.Quote(c.imageTime.String())))
+	if err := os.WriteFile(stagesFile, content, 0o644); err != nil {
 		return err
 	}
 	insecure := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{

@@ -76,6 +76,11 @@ func (w *worker) annotate(ctx context.Context, ready bool) error {
 
 // warn creates a Warning Event of the pod.
 func (r *Runtime) warn(ctx context.Context, pod *corev1.Pod, reason, message string) {
+	r.event(ctx, pod, corev1.EventTypeWarning, reason, message)
+}
+
+// event creates an Event of the pod.
+func (r *Runtime) event(ctx context.Context, pod *corev1.Pod, kind, reason, message string) {
 	if len(message) > eventMessageLimit {
 		message = message[:eventMessageLimit-3] + "..."
 	}
@@ -85,9 +90,9 @@ func (r *Runtime) warn(ctx context.Context, pod *corev1.Pod, reason, message str
 		InvolvedObject: corev1.ObjectReference{
 			APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID,
 		},
-		Type: corev1.EventTypeWarning, Reason: reason, Message: message, Count: 1,
+		Type: kind, Reason: reason, Message: message, Count: 1,
 		FirstTimestamp: now, LastTimestamp: now,
-		Source: corev1.EventSource{Component: "lab", Host: pod.Spec.NodeName},
+		Source: corev1.EventSource{Component: "kubelet", Host: pod.Spec.NodeName},
 	}
 	_, err := r.client.CoreV1().Events(pod.Namespace).Create(ctx, event, metav1.CreateOptions{})
 	if err != nil && ctx.Err() == nil && !apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {

@@ -37,6 +37,8 @@ type Config struct {
 	Dir string
 	// EgressSocket is the unix socket through which the API server connects to cluster addresses; "" for none.
 	EgressSocket string
+	// ImagePullTime is how long a pod that requests a GPU waits for its image.
+	ImagePullTime time.Duration
 	// ModelLoadDelay is the time between a model server's start and its process, for the loading of a real model.
 	ModelLoadDelay time.Duration
 	// Latency is that of the model servers.

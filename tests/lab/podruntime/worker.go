@@ -116,6 +116,9 @@ func (w *worker) notify() {
 // container keeps one container's program running.
 func (w *worker) container(ctx context.Context, container *corev1.Container, changed chan struct{}) {
 	l := &launcher{runtime: w.runtime, pod: w.pod, container: container, dir: w.dir}
+	if w.pull(ctx, container) != nil {
+		return
+	}
 	wait, born := firstBackoff, time.Now()
 	for {
 		started := time.Now()
@@ -188,6 +191,9 @@ func (w *worker) once(ctx context.Context, l *launcher, changed chan struct{}) e
 	data, err := l.data()
 	if err != nil {
 		return err
+	}
+	if plan.delay > 0 && l.container.StartupProbe != nil {
+		w.runtime.warn(ctx, w.pod, "Unhealthy", "Startup probe failed: connect: connection refused")
 	}
 	if err := sleep(startCtx, plan.delay); err != nil {
 		return err

@@ -176,7 +176,7 @@ func (d *demo) config() map[string]any {
 	} else {
 		// The cluster and its pools are those of the shipped stack file.
 		charts["devicePlugin"], charts["clusterAutoscaler"] = chart, chart
-		config["nodePools"] = map[string]any{"gpu": map[string]any{"minNodes": 1, "maxNodes": gpuNodes}}
+		config["nodePools"] = map[string]any{"gpu": map[string]any{"maxNodes": gpuNodes}}
 		// Users fill in their own address.
 		config["cluster"] = map[string]any{"apiAccessCidrs": []any{"1.2.3.4/32"}}
 		d.note("simulated cloud: nodes appear after seconds instead of minutes")
