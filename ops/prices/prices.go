@@ -76,7 +76,6 @@ var machines = map[string][]table{
 		usd: map[string]float64{
 			"standard_d2s_v5": 0.096, "standard_d4s_v5": 0.192, "standard_d8s_v5": 0.384, "standard_d16s_v5": 0.768,
 			"standard_nc4as_t4_v3": 0.526, "standard_nc8as_t4_v3": 0.752, "standard_nc16as_t4_v3": 1.204, "standard_nc64as_t4_v3": 4.352,
-			"standard_nc6s_v3": 3.06, "standard_nc12s_v3": 6.12, "standard_nc24s_v3": 12.24,
 			"standard_nd40rs_v2":       22.032,
 			"standard_nv36ads_a10_v5":  3.20,
 			"standard_nc24ads_a100_v4": 3.673, "standard_nc48ads_a100_v4": 7.346, "standard_nc96ads_a100_v4": 14.692,

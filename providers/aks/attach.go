@@ -28,14 +28,15 @@ func (b *builder) attach() (*controlPlane, error) {
 		resourceGroup: pulumi.String(a.ResourceGroup).ToStringOutput(),
 		name:          pulumi.String(a.Existing).ToStringOutput(),
 		id:            pulumi.String(found.Id).ToStringOutput(),
+		live:          &live{found},
 		subnet:        a.VnetSubnetID,
 	}
 	if err := a.checkExisting(found, plane); err != nil {
 		return nil, fmt.Errorf("aks: cannot attach to the existing cluster %q: %w", a.Existing, err)
 	}
-	if plane.subnet == "" {
-		plane.subnet = systemSubnet(found)
-	}
+	nodes, pods := systemSubnets(found)
+	providers.Fill(&plane.subnet, nodes)
+	plane.podSubnet = pods
 	return plane, nil
 }
 
@@ -115,15 +116,16 @@ func (c *controlPlane) tolerate(taints []string) {
 	}
 }
 
-// systemSubnet returns the subnet of the cluster's first system pool: all pools have to be in one network.
-// "" where AKS made the network.
-func systemSubnet(found *containerservice.LookupManagedClusterResult) string {
+// systemSubnets returns the subnets of the nodes and of the pods of the cluster's first system pool: all pools have to be in one
+// network, and in a cluster whose pods have a subnet, those of every pool need one. "" where AKS made the network, and where
+// pods have addresses of the overlay or of the nodes' subnet.
+func systemSubnets(found *containerservice.LookupManagedClusterResult) (nodes, pods string) {
 	for _, pool := range found.AgentPoolProfiles {
 		if value(pool.Mode) == "System" {
-			return value(pool.VnetSubnetID)
+			return value(pool.VnetSubnetID), value(pool.PodSubnetID)
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // value returns what a pointer points at, or the zero value.

@@ -59,6 +59,18 @@ func TestAttachAddsAPool(t *testing.T) {
 	assert.True(t, r.One(t, kubeToken).DependsOn(poolToken, "aks-gpu"))
 }
 
+// A pool of a cluster whose pods have a subnet is refused without one.
+func TestAttachToAClusterWithAPodSubnet(t *testing.T) {
+	podSubnet := strings.Replace(theirSubnet, "theirs", "pods", 1)
+	r := &recorder{existing: theirs(pools(
+		map[string]any{"name": "nodepool1", "mode": "System", "vmSize": "Standard_D4s_v5", "vnetSubnetID": theirSubnet, "podSubnetID": podSubnet},
+	))}
+	_, err := r.run(attachArgs())
+	require.NoError(t, err)
+	assert.Equal(t, theirSubnet, r.One(t, poolToken).Field("vnetSubnetID"))
+	assert.Equal(t, podSubnet, r.One(t, poolToken).Field("podSubnetID"))
+}
+
 func TestAttachToGPUNodes(t *testing.T) {
 	args := attachArgs()
 	args.GPUPool, args.DevicePluginInstalled = nil, true

@@ -96,8 +96,12 @@ type controlPlane struct {
 	// resourceGroup and name wait for the cluster, where it is created.
 	resourceGroup, name pulumi.StringOutput
 	id                  pulumi.StringOutput
-	// subnet is for the nodes of the GPU pool; "" leaves it to AKS.
-	subnet string
+	// live is the cluster as it is, nil before it exists.
+	live *live
+	// subnet is for the nodes of the GPU pool, podSubnet for their pods; "" leaves them to AKS.
+	subnet, podSubnet string
+	// version is the Kubernetes version of the GPU pool; "" leaves it to AKS.
+	version string
 	// ready is what objects in the cluster have to wait for.
 	ready []pulumi.Resource
 	// tolerations let pods onto GPU nodes that were there before.
@@ -137,7 +141,7 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		}
 		ready = append(ready, pool)
 		if b.args.DeletionProtection {
-			if err := b.newLock(plane, pool); err != nil {
+			if err := b.protect(plane, pool); err != nil {
 				return nil, err
 			}
 		}
@@ -219,11 +223,23 @@ func (b *builder) options(more ...pulumi.ResourceOption) []pulumi.ResourceOption
 }
 
 // tags returns the tags of every Azure resource that has tags.
-func (b *builder) tags() pulumi.StringMapInput {
-	if len(b.args.Tags) == 0 {
+func (a *Args) tags() pulumi.StringMapInput {
+	if len(a.Tags) == 0 {
 		return nil
 	}
-	return pulumi.ToStringMap(b.args.Tags)
+	return pulumi.ToStringMap(a.Tags)
+}
+
+// tagsWith returns the tags with a digest of the settings, see settingsTag.
+func (b *builder) tagsWith(digest string) pulumi.StringMap {
+	tags := pulumi.ToStringMap(b.args.Tags)
+	tags[settingsTag] = pulumi.String(digest)
+	return tags
+}
+
+// warn reports a setting that is probably not intended.
+func (b *builder) warn(key, value, text string) error {
+	return b.ctx.Log.Warn(fmt.Sprintf("%s:%s = %s: %s", b.args.Namespace, key, value, text), &pulumi.LogArgs{})
 }
 
 // after returns a value that is known already, but only to be used once the resource is there. In a

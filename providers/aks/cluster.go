@@ -2,10 +2,13 @@ package aks
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/providers"
 )
 
 // maxNodeProvisionTime is how long the node autoscaler waits for a node before it gives up and tries
@@ -21,7 +24,7 @@ func (b *builder) create() (*controlPlane, error) {
 			"resourceGroupName": pulumi.String(b.args.resourceGroup()),
 			"location":          pulumi.String(b.args.Location),
 		}
-		if tags := b.tags(); tags != nil {
+		if tags := b.args.tags(); tags != nil {
 			inputs["tags"] = tags
 		}
 		// There cannot be two of one name.
@@ -31,32 +34,78 @@ func (b *builder) create() (*controlPlane, error) {
 		}
 		resourceGroup = after(group, b.args.resourceGroup())
 	}
-	cluster, err := b.newCluster(resourceGroup)
+	found, err := b.lookUp(b.args.resourceGroup(), b.args.Name)
 	if err != nil {
 		return nil, err
 	}
-	return &controlPlane{
+	if err := b.args.checkLive(found).Err(); err != nil {
+		return nil, fmt.Errorf("AKS cluster %q: %w", b.args.Name, err)
+	}
+	if err := b.warnOfEgress(); err != nil {
+		return nil, err
+	}
+	cluster, err := b.newCluster(resourceGroup, found)
+	if err != nil {
+		return nil, err
+	}
+	plane := &controlPlane{
 		// Not resourceGroup itself: the credentials have to wait for the cluster, too.
 		resourceGroup: after(cluster, b.args.resourceGroup()),
 		name:          after(cluster, b.args.Name),
 		id:            cluster.ID().ToStringOutput(),
+		live:          found,
 		subnet:        b.args.VnetSubnetID,
+		version:       b.args.KubernetesVersion,
 		ready:         []pulumi.Resource{cluster},
-	}, nil
+	}
+	return plane, b.newMaintenanceWindows(plane)
 }
 
 // newCluster registers the cluster with its system pool.
-func (b *builder) newCluster(resourceGroup pulumi.StringOutput) (*containerservice.ManagedCluster, error) {
+func (b *builder) newCluster(resourceGroup pulumi.StringOutput, found *live) (*containerservice.ManagedCluster, error) {
 	a := b.args
-	cluster, err := containerservice.NewManagedCluster(b.ctx, b.name, &containerservice.ManagedClusterArgs{
-		ResourceGroupName: resourceGroup,
+	args := a.clusterArgs()
+	digest, err := b.digest(args)
+	if err != nil {
+		return nil, err
+	}
+	args.ResourceGroupName, args.Tags = resourceGroup, b.tagsWith(digest)
+	args.AgentPoolProfiles = containerservice.ManagedClusterAgentPoolProfileArray{a.systemPool(nodes(found.pool(systemPoolName), a.SystemPool))}
+
+	options := []pulumi.ResourceOption{
+		pulumi.Protect(a.DeletionProtection),
+		// Azure refuses to change these, but only in the middle of an update; a preview is to show that it takes a new cluster.
+		// Those of the system pool are only listed for a change: after a refresh, another pool may be in its place of the list.
+		pulumi.ReplaceOnChanges(append(found.replacingPool(a),
+			"dnsPrefix", "location", "nodeResourceGroup",
+			"apiServerAccessProfile.enablePrivateCluster",
+			"networkProfile.podCidr", "networkProfile.serviceCidr", "networkProfile.dnsServiceIP",
+		)),
+		// There cannot be two of one name.
+		pulumi.DeleteBeforeReplace(true),
+	}
+	if found.settled(a, digest) {
+		// What the node autoscaler, automatic upgrades and a refresh changed in the state is no change to undo; see live.
+		options = append(options, pulumi.IgnoreChanges([]string{"agentPoolProfiles", "kubernetesVersion"}))
+	}
+	cluster, err := containerservice.NewManagedCluster(b.ctx, b.name, args, b.options(options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("creating AKS cluster %q: %w", a.Name, err)
+	}
+	return cluster, nil
+}
+
+// clusterArgs returns the inputs of the cluster but for its resource group and the digest in its tags. The system pool has
+// its minimum of nodes.
+func (a *Args) clusterArgs() *containerservice.ManagedClusterArgs {
+	return &containerservice.ManagedClusterArgs{
 		// A name of its own, not an autoname: kubeconfigs, roles and people refer to it.
 		ResourceName:      pulumi.String(a.Name),
 		Location:          pulumi.String(a.Location),
-		DnsPrefix:         pulumi.String(a.Name),
+		DnsPrefix:         pulumi.String(dnsPrefix(a.Name)),
 		KubernetesVersion: optional(a.KubernetesVersion),
 		NodeResourceGroup: optional(a.NodeResourceGroup),
-		Tags:              b.tags(),
+		Tags:              a.tags(),
 		Sku:               containerservice.ManagedClusterSKUArgs{Name: pulumi.String("Base"), Tier: pulumi.String(a.Tier)},
 		Identity:          a.identity(),
 
@@ -79,29 +128,15 @@ func (b *builder) newCluster(resourceGroup pulumi.StringOutput) (*containerservi
 			ScaleDownUnneededTime: minutes(a.IdleTime),
 			MaxNodeProvisionTime:  minutes(maxNodeProvisionTime),
 		},
-		AgentPoolProfiles: containerservice.ManagedClusterAgentPoolProfileArray{b.systemPool()},
-	}, b.options(
-		pulumi.Protect(a.DeletionProtection),
-		// The node autoscaler owns the number of nodes; an update would send the one of the creation,
-		// or the last refresh, instead. The rest of the pool is not ignored, so that a change of it
-		// shows in a preview.
-		pulumi.IgnoreChanges([]string{"agentPoolProfiles[0].count"}),
-		// Azure refuses to change these, but only in the middle of an update; a preview is to show that
-		// it takes a new cluster.
-		pulumi.ReplaceOnChanges([]string{
-			"dnsPrefix", "location", "nodeResourceGroup",
-			"apiServerAccessProfile.enablePrivateCluster",
-			"networkProfile.podCidr", "networkProfile.serviceCidr", "networkProfile.dnsServiceIP",
-			"agentPoolProfiles[0].vmSize", "agentPoolProfiles[0].osDiskSizeGB", "agentPoolProfiles[0].availabilityZones",
-			"agentPoolProfiles[0].vnetSubnetID", "agentPoolProfiles[0].enableEncryptionAtHost",
-		}),
-		// There cannot be two of one name.
-		pulumi.DeleteBeforeReplace(true),
-	)...)
-	if err != nil {
-		return nil, fmt.Errorf("creating AKS cluster %q: %w", a.Name, err)
+		AgentPoolProfiles: containerservice.ManagedClusterAgentPoolProfileArray{a.systemPool(a.SystemPool.MinNodes)},
 	}
-	return cluster, nil
+}
+
+// dnsPrefix returns the first part of the API server's DNS name. AKS takes up to 54 letters, digits and hyphens there, but
+// up to 63 characters and underscores in the name of a cluster.
+func dnsPrefix(name string) string {
+	prefix := strings.ReplaceAll(name, "_", "-")
+	return strings.TrimRight(prefix[:min(len(prefix), maxDNSPrefix)], "-")
 }
 
 // identity returns the identity that the cluster acts as.
@@ -131,6 +166,16 @@ func (a *Args) entraProfile() containerservice.ManagedClusterAADProfilePtrInput 
 // minutes returns a duration as AKS writes it.
 func minutes(d time.Duration) pulumi.String { return pulumi.String(fmt.Sprintf("%dm", d/time.Minute)) }
 
+// protect registers the lock, unless the GPU pool is being replaced: the old pool is deleted last, and could not be with the
+// lock in place.
+func (b *builder) protect(plane *controlPlane, pool *containerservice.AgentPool) error {
+	if old := plane.live.replacedPool(b.ctx.Stack(), b.args.gpuPoolName(plane)); old != "" {
+		return b.warn(providers.KeyDeletionProtection, "true", fmt.Sprintf("the lock of the cluster is left out of this update, because the GPU pool %s is "+
+			"replaced and could not be deleted with it; run `pulumi up` once more to set it again", old))
+	}
+	return b.newLock(plane, pool)
+}
+
 // newLock registers a lock that keeps everyone from deleting the cluster, for which AKS has no setting. The lock covers
 // the pools below the cluster as well, so it has to be the last to come and the first to go.
 func (b *builder) newLock(plane *controlPlane, pool *containerservice.AgentPool) error {
@@ -140,10 +185,10 @@ func (b *builder) newLock(plane *controlPlane, pool *containerservice.AgentPool)
 		"level":    pulumi.String("CanNotDelete"),
 		// Waits for the pool by its id, see the options.
 		"notes": after(pool, fmt.Sprintf("Set by Pulumi with the cluster's deletion protection, for %s and its node pool %s.",
-			b.args.Name, b.args.GPUPoolName)),
+			b.args.Name, b.args.gpuPoolName(plane))),
 	},
-		// If the pool is replaced, its id and with it this note are unknown. Replacing the lock in that case removes it before
-		// the old pool is deleted.
+		// If the pool is replaced, its id and with it this note are unknown. Replacing the lock in that case, as with a
+		// cluster that is replaced, removes it before the old pool is deleted.
 		pulumi.ReplaceOnChanges([]string{"notes"}),
 		pulumi.DeleteBeforeReplace(true),
 	)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/providers/providertest"
 )
 
 func TestCreatesEverythingThatAClusterNeeds(t *testing.T) {
@@ -82,7 +83,7 @@ func TestClusterInputs(t *testing.T) {
 		"dnsPrefix":            "serving",
 		"kubernetesVersion":    "1.35",
 		"nodeResourceGroup":    "serving-nodes",
-		"tags":                 map[string]any{"team": "ml"},
+		"tags.team":            "ml",
 		"sku":                  map[string]any{"name": "Base", "tier": "Free"},
 		"identity.type":        "SystemAssigned",
 		"enableRBAC":           true,
@@ -181,7 +182,6 @@ func TestGPUPoolInputs(t *testing.T) {
 	for path, want := range map[string]any{
 		"resourceGroupName":      "serving-rg",
 		"resourceName":           "serving",
-		"agentPoolName":          "vllm",
 		"mode":                   "User",
 		"vmSize":                 "Standard_NC24ads_A100_v4",
 		"enableAutoScaling":      true,
@@ -201,6 +201,7 @@ func TestGPUPoolInputs(t *testing.T) {
 	} {
 		assert.Equal(t, want, pool.Field(path), path)
 	}
+	assert.Regexp(t, "^vllm[0-9a-f]{4}$", pool.Field("agentPoolName"))
 }
 
 func TestSpotPool(t *testing.T) {
@@ -236,15 +237,16 @@ func TestResourceOptions(t *testing.T) {
 
 		assert.Equal(t, protected, cluster.Args.RegisterRPC.GetProtect(), "the cluster is protected when asked for")
 		assert.False(t, pool.Args.RegisterRPC.GetProtect())
-		assert.Equal(t, []string{"agentPoolProfiles[0].count"}, cluster.Args.RegisterRPC.GetIgnoreChanges(), "and nothing else of the pool")
-		assert.Equal(t, []string{"count"}, pool.Args.RegisterRPC.GetIgnoreChanges())
-		assert.Subset(t, cluster.Args.RegisterRPC.GetReplaceOnChanges(), []string{"dnsPrefix", "networkProfile.podCidr", "agentPoolProfiles[0].vmSize"})
-		assert.Subset(t, pool.Args.RegisterRPC.GetReplaceOnChanges(), []string{"vmSize", "osDiskSizeGB", "availabilityZones", "scaleSetPriority"})
-		for _, inPlace := range []string{"minCount", "maxCount", "tags", "nodeLabels", "nodeTaints"} {
-			assert.NotContains(t, pool.Args.RegisterRPC.GetReplaceOnChanges(), inPlace)
+		for _, one := range []providertest.Registration{cluster, pool} {
+			assert.Empty(t, one.Args.RegisterRPC.GetIgnoreChanges(), "there is no cluster yet")
 		}
+		assert.Equal(t, []string{"dnsPrefix", "location", "nodeResourceGroup", "apiServerAccessProfile.enablePrivateCluster",
+			"networkProfile.podCidr", "networkProfile.serviceCidr", "networkProfile.dnsServiceIP"},
+			cluster.Args.RegisterRPC.GetReplaceOnChanges(), "and no list of pools, whose order is Azure's")
+		assert.Empty(t, pool.Args.RegisterRPC.GetReplaceOnChanges(), "what replaces it is in its name")
 		assert.True(t, cluster.Args.RegisterRPC.GetDeleteBeforeReplace(), "a name can only be had once")
-		assert.True(t, pool.Args.RegisterRPC.GetDeleteBeforeReplace(), "a name can only be had once")
+		assert.False(t, pool.Args.RegisterRPC.GetDeleteBeforeReplace(), "evicted pods need the new pool")
+		assert.True(t, pool.Args.RegisterRPC.GetDeleteBeforeReplaceDefined(), "against the default of Azure's provider")
 
 		assert.True(t, cluster.PropertyDependsOn("resourceGroupName", groupToken, "aks"))
 		assert.True(t, pool.PropertyDependsOn("resourceName", clusterToken, "aks"), "replaced with the cluster")

@@ -31,12 +31,12 @@ const (
 )
 
 const (
-	systemPoolName = "system"
-	// defaultGPUPoolName is behind "system" in the alphabet, which keeps the system pool the first in Azure's list, and a
-	// refresh quiet.
+	systemPoolName     = "system"
 	defaultGPUPoolName = "vllm"
-	defaultGPUSize     = "Standard_NC24ads_A100_v4"
-	defaultGPUMax      = 4
+	// digestLength is the number of digits after aks.gpuPoolName in the name of the GPU pool.
+	digestLength   = 4
+	defaultGPUSize = "Standard_NC24ads_A100_v4"
+	defaultGPUMax  = 4
 	// defaultIdleTime is AKS' own.
 	defaultIdleTime = 10 * time.Minute
 	// spotNotice is Azure's half minute.
@@ -69,6 +69,11 @@ func (a *Args) withDefaults() *Args {
 		providers.Fill(&c.DNSServiceIP, tenthAddress(c.ServiceCIDR))
 		providers.Fill(&c.NetworkPolicy, "cilium")
 		providers.Fill(&c.OutboundType, "loadBalancer")
+		if window := &c.MaintenanceWindow; window.Day != "" {
+			providers.Fill(&window.Start, "00:00")
+			providers.Fill(&window.Hours, 4)
+			providers.Fill(&window.UTCOffset, "+00:00")
+		}
 		providers.FillPool(&c.SystemPool, defaultSystemPool)
 	}
 	if a.GPUPool != nil {

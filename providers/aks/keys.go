@@ -19,6 +19,8 @@ type Keys struct {
 	UpgradeChannel string `key:"upgradeChannel" when:"create" values:"rapid stable patch node-image none" default:"patch"`
 	// NodeOSUpgradeChannel is the same for the nodes' operating system.
 	NodeOSUpgradeChannel string `key:"nodeOSUpgradeChannel" when:"create" values:"NodeImage SecurityPatch Unmanaged None" default:"NodeImage"`
+	// MaintenanceWindow is when the automatic upgrades of aks.upgradeChannel and aks.nodeOSUpgradeChannel may begin, every week.
+	MaintenanceWindow MaintenanceWindow `key:"maintenanceWindow"`
 	// Tier is the price and promise of the control plane.
 	Tier string `key:"tier" when:"create" values:"Free Standard Premium" default:"Free"`
 	// NodeResourceGroup is the group that AKS makes for the nodes.
@@ -43,12 +45,24 @@ type Keys struct {
 	Entra Entra `key:"entra"`
 	// EncryptionAtHost encrypts caches and temporary disks too; it takes a feature of the subscription.
 	EncryptionAtHost bool `key:"encryptionAtHost"`
-	// GPUPoolName is the GPU pool's name.
-	GPUPoolName string `key:"gpuPoolName" pattern:"^[a-z][a-z0-9]{0,11}$" default:"vllm" example:"gpus" allowed:"1 to 12 lower-case letters and digits, a letter first"`
+	// GPUPoolName is the beginning of the GPU pool's name. Four digits follow, which stand for what replaces the pool.
+	GPUPoolName string `key:"gpuPoolName" pattern:"^[a-z][a-z0-9]{0,7}$" default:"vllm" example:"gpus" allowed:"1 to 8 lower-case letters and digits, a letter first"`
 	// IdleTime is how long a node without work is kept, in whole minutes.
 	IdleTime time.Duration `key:"idleTime" when:"create" min:"1m" default:"10m" example:"20m" step:"1m"`
 	// DevicePluginInstalled is true where the cluster has NVIDIA's device plugin.
 	DevicePluginInstalled bool `key:"devicePluginInstalled" when:"attach"`
+}
+
+// MaintenanceWindow is the time of a week in which automatic upgrades may begin.
+type MaintenanceWindow struct {
+	// Day is the day of the week; the other keys of aks.maintenanceWindow need it.
+	Day string `key:"day" when:"create" unset:"AKS upgrades at any time" values:"Monday Tuesday Wednesday Thursday Friday Saturday Sunday" example:"Saturday"`
+	// Start is the time of day at which the window begins.
+	Start string `key:"start" when:"create" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]$" default:"00:00" example:"02:00" allowed:"a time of day from 00:00 to 23:59"`
+	// Hours is how long the window is.
+	Hours int `key:"hours" when:"create" unit:"hours" min:"4" max:"24" default:"4" example:"6"`
+	// UTCOffset is the time zone of aks.maintenanceWindow.start.
+	UTCOffset string `key:"utcOffset" when:"create" pattern:"^[+-](0[0-9]|1[0-4]):[0-5][0-9]$" default:"+00:00" example:"+02:00" allowed:"an offset from UTC, such as +05:30 or -07:00"`
 }
 
 // Entra is how Microsoft Entra ID guards the API server.

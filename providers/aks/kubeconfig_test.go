@@ -26,9 +26,11 @@ func kubeconfigIn(t *testing.T, r *recorder) (string, kubeconfig.File) {
 
 func TestKubeconfigOfTheAdministrator(t *testing.T) {
 	r, cluster := provision(t, validArgs())
-	assert.Equal(t, []string{adminListing}, r.Called())
-	assert.Equal(t, "serving-rg", r.Calls[0].Args["resourceGroupName"].StringValue())
-	assert.Equal(t, "serving", r.Calls[0].Args["resourceName"].StringValue())
+	assert.Equal(t, []string{lookUp, adminListing}, r.Called())
+	for _, call := range r.Calls {
+		assert.Equal(t, "serving-rg", call.Args["resourceGroupName"].StringValue())
+		assert.Equal(t, "serving", call.Args["resourceName"].StringValue())
+	}
 
 	content, file := kubeconfigIn(t, r)
 	assert.NotContains(t, content, "canary-token", "a token that never ends stays with AKS")
@@ -46,8 +48,8 @@ func TestKubeconfigWithEntra(t *testing.T) {
 	args := validArgs()
 	args.Entra = Entra{Enabled: true, EnableAzureRBAC: true, DisableLocalAccounts: true, Login: LoginWorkloadIdentity}
 	r, _ := provision(t, args)
-	assert.Equal(t, []string{userListing}, r.Called(), "the administrator's listing is refused without local accounts")
-	assert.Equal(t, "exec", r.Calls[0].Args["format"].StringValue())
+	assert.Equal(t, []string{lookUp, userListing}, r.Called(), "the administrator's listing is refused without local accounts")
+	assert.Equal(t, "exec", r.Calls[1].Args["format"].StringValue())
 
 	content, file := kubeconfigIn(t, r)
 	assert.Equal(t, serverAddress, file.Clusters[0].Cluster["server"])

@@ -18,9 +18,6 @@ var machines = accelerators.Catalogue{
 		carrying("nvidia-t4", 1,
 			size("Standard_NC4as_T4_v3", 4, 28), size("Standard_NC8as_T4_v3", 8, 56), size("Standard_NC16as_T4_v3", 16, 110)),
 		carrying("nvidia-t4", 4, size("Standard_NC64as_T4_v3", 64, 440)),
-		carrying("nvidia-v100", 1, size("Standard_NC6s_v3", 6, 112)),
-		carrying("nvidia-v100", 2, size("Standard_NC12s_v3", 12, 224)),
-		carrying("nvidia-v100", 4, size("Standard_NC24s_v3", 24, 448), size("Standard_NC24rs_v3", 24, 448)),
 		carrying("nvidia-v100-32gb", 8, size("Standard_ND40rs_v2", 40, 672)),
 		carrying("nvidia-a10", 1, size("Standard_NV36ads_A10_v5", 36, 440), size("Standard_NV36adms_A10_v5", 36, 880)),
 		carrying("nvidia-a10", 2, size("Standard_NV72ads_A10_v5", 72, 880)),
@@ -51,6 +48,8 @@ var (
 	ordinalForm = regexp.MustCompile(`^Standard_DS?[0-9]+(?:-[0-9]+)?(?:_v2)?(?:_Promo)?$`)
 	// armForm matches Ampere sizes, such as D4ps_v5: a p among the letters behind the vCPUs.
 	armForm = regexp.MustCompile(`^Standard_[A-Z]+[0-9]+(?:-[0-9]+)?[a-z]*p[a-z]*_`)
+	// retiredForm matches the sizes of series NCv3, which Azure retired in 2025.
+	retiredForm = regexp.MustCompile(`(?i)^Standard_NC(6|12|24|24r)s_v3$`)
 	// partOfGPUForm matches the sizes that carry a part of an A10.
 	partOfGPUForm = regexp.MustCompile(`(?i)^Standard_NV(6|12|18)ads_A10_v5$`)
 )

@@ -1,16 +1,19 @@
 package aks
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"slices"
+	"strings"
 
 	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// systemPool returns the system pool, which is part of the cluster: AKS creates none without one. The GPU pool is a resource of its
+// systemPool returns the system pool with a number of nodes, which is part of the cluster: AKS creates none without one. The GPU pool is a resource of its
 // own, because AKS takes no further pools this way.
-func (b *builder) systemPool() containerservice.ManagedClusterAgentPoolProfileArgs {
-	pool := b.args.SystemPool
+func (a *Args) systemPool(nodes int) containerservice.ManagedClusterAgentPoolProfileArgs {
+	pool := a.SystemPool
 	return containerservice.ManagedClusterAgentPoolProfileArgs{
 		Name: pulumi.String(systemPoolName),
 		// No taint CriticalAddonsOnly: monitoring has to run here, too.
@@ -20,28 +23,63 @@ func (b *builder) systemPool() containerservice.ManagedClusterAgentPoolProfileAr
 		OsType:                 pulumi.String("Linux"),
 		OsSKU:                  pulumi.String("Ubuntu"),
 		EnableAutoScaling:      pulumi.Bool(true),
-		Count:                  pulumi.Int(pool.MinNodes),
+		Count:                  pulumi.Int(nodes),
 		MinCount:               pulumi.Int(pool.MinNodes),
 		MaxCount:               pulumi.Int(pool.MaxNodes),
 		OsDiskSizeGB:           pulumi.Int(pool.DiskGiB),
 		OsDiskType:             pulumi.String("Managed"),
-		EnableEncryptionAtHost: pulumi.Bool(b.args.EncryptionAtHost),
+		EnableEncryptionAtHost: pulumi.Bool(a.EncryptionAtHost),
 		EnableNodePublicIP:     pulumi.Bool(false),
 		AvailabilityZones:      list(pool.Zones),
-		VnetSubnetID:           optional(b.args.VnetSubnetID),
-		Tags:                   b.tags(),
+		VnetSubnetID:           optional(a.VnetSubnetID),
+		Tags:                   a.tags(),
 	}
+}
+
+// gpuPoolName returns the name of the GPU pool: aks.gpuPoolName and a digest of what Azure cannot change in a pool. With such
+// a change, the pool has another name, so that the new pool can be created before the old one is deleted: AKS evicts the pods
+// of a pool that it deletes, and their PodDisruptionBudget allows the next eviction only when the pod before it is ready
+// somewhere else.
+func (a *Args) gpuPoolName(plane *controlPlane) string {
+	pool := a.GPUPool
+	fixed := fmt.Sprint(strings.ToLower(pool.MachineType), pool.DiskGiB, slices.Sorted(slices.Values(pool.Zones)), pool.Spot, a.EncryptionAtHost,
+		strings.ToLower(plane.subnet), strings.ToLower(plane.podSubnet))
+	return fmt.Sprintf("%s%x", a.GPUPoolName, sha256.Sum256([]byte(fixed)))[:len(a.GPUPoolName)+digestLength]
 }
 
 // newGPUPool registers the pool for vLLM.
 func (b *builder) newGPUPool(plane *controlPlane) (*containerservice.AgentPool, error) {
-	pool := b.args.GPUPool
+	args := b.args.gpuPoolArgs(plane)
+	digest, err := b.digest(args)
+	if err != nil {
+		return nil, err
+	}
+	bounds, found := b.args.GPUPool.NodePool, plane.live.pool(b.args.gpuPoolName(plane))
+	args.ResourceGroupName, args.ResourceName, args.Tags = plane.resourceGroup, plane.name, b.tagsWith(digest)
+	args.Count = pulumi.Int(nodes(found, bounds))
+
+	options := []pulumi.ResourceOption{
+		// Azure's provider asks for the other order, whatever the name; see gpuPoolName.
+		pulumi.DeleteBeforeReplace(false),
+	}
+	if found != nil && found.Tags[settingsTag] == digest && bounded(found, bounds) {
+		// What the node autoscaler and automatic upgrades change is no change to undo; see live.
+		options = append(options, pulumi.IgnoreChanges([]string{"count", "orchestratorVersion"}))
+	}
+	agentPool, err := containerservice.NewAgentPool(b.ctx, b.name+"-gpu", args, b.options(options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("creating GPU pool %q of AKS cluster %q: %w", b.args.GPUPoolName, b.args.ClusterName(), err)
+	}
+	return agentPool, nil
+}
+
+// gpuPoolArgs returns the inputs of the GPU pool but for its cluster and the digest in its tags. It has its minimum of nodes.
+func (a *Args) gpuPoolArgs(plane *controlPlane) *containerservice.AgentPoolArgs {
+	pool := a.GPUPool
 	labels := pulumi.StringMap{gpuLabel: pulumi.String("true")}
 	taints := pulumi.StringArray{pulumi.String(gpuTaint)}
 	args := &containerservice.AgentPoolArgs{
-		ResourceGroupName: plane.resourceGroup,
-		ResourceName:      plane.name,
-		AgentPoolName:     pulumi.String(b.args.GPUPoolName),
+		AgentPoolName:     pulumi.String(a.gpuPoolName(plane)),
 		Mode:              pulumi.String("User"),
 		Type:              pulumi.String("VirtualMachineScaleSets"),
 		VmSize:            pulumi.String(pool.MachineType),
@@ -51,17 +89,21 @@ func (b *builder) newGPUPool(plane *controlPlane) (*containerservice.AgentPool, 
 		Count:             pulumi.Int(pool.MinNodes),
 		MinCount:          pulumi.Int(pool.MinNodes),
 		MaxCount:          pulumi.Int(pool.MaxNodes),
+		// The cluster's version does not reach its pools by itself. The cluster's own list must leave it out: Azure changes
+		// versions there for all pools together or not at all.
+		OrchestratorVersion: optional(plane.version),
 		// Deallocated machines would keep their disks, and their price.
 		ScaleDownMode: pulumi.String("Delete"),
 		OsDiskSizeGB:  pulumi.Int(pool.DiskGiB),
 		// Not on the machine's cache disk, whose size differs between GPU sizes.
 		OsDiskType:             pulumi.String("Managed"),
-		EnableEncryptionAtHost: pulumi.Bool(b.args.EncryptionAtHost),
+		EnableEncryptionAtHost: pulumi.Bool(a.EncryptionAtHost),
 		EnableNodePublicIP:     pulumi.Bool(false),
 		AvailabilityZones:      list(pool.Zones),
 		VnetSubnetID:           optional(plane.subnet),
+		PodSubnetID:            optional(plane.podSubnet),
 		ScaleSetPriority:       pulumi.String("Regular"),
-		Tags:                   b.tags(),
+		Tags:                   a.tags(),
 	}
 	if pool.Spot {
 		args.ScaleSetPriority = pulumi.String("Spot")
@@ -73,22 +115,5 @@ func (b *builder) newGPUPool(plane *controlPlane) (*containerservice.AgentPool, 
 		taints = append(taints, pulumi.String(spotKey+"="+spotValue+":NoSchedule"))
 	}
 	args.NodeLabels, args.NodeTaints = labels, taints
-
-	agentPool, err := containerservice.NewAgentPool(b.ctx, b.name+"-gpu", args, b.options(
-		// The node autoscaler owns the number of nodes. What is sent with an update is the number of the
-		// creation or, better, of the last refresh.
-		pulumi.IgnoreChanges([]string{"count"}),
-		// Azure refuses to change these, but only in the middle of an update; a preview is to show that
-		// it takes a new pool. MinCount, MaxCount and tags are not among them.
-		pulumi.ReplaceOnChanges([]string{
-			"vmSize", "osDiskSizeGB", "osDiskType", "availabilityZones", "vnetSubnetID",
-			"scaleSetPriority", "scaleSetEvictionPolicy", "spotMaxPrice", "enableEncryptionAtHost",
-		}),
-		// There cannot be two of one name, and seldom quota for two pools of GPUs.
-		pulumi.DeleteBeforeReplace(true),
-	)...)
-	if err != nil {
-		return nil, fmt.Errorf("creating GPU pool %q of AKS cluster %q: %w", b.args.GPUPoolName, b.args.ClusterName(), err)
-	}
-	return agentPool, nil
+	return args
 }

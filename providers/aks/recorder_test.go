@@ -14,18 +14,19 @@ import (
 )
 
 const (
-	groupToken    = "azure-native:resources:ResourceGroup"
-	clusterToken  = "azure-native:containerservice/v20240901:ManagedCluster"
-	poolToken     = "azure-native:containerservice/v20240901:AgentPool"
-	lockToken     = "azure-native:authorization:ManagementLockByScope"
-	kubeToken     = "pulumi:providers:kubernetes"
-	azureToken    = "pulumi:providers:azure-native"
-	lookUp        = "azure-native:containerservice/v20240901:getManagedCluster"
-	userListing   = "azure-native:containerservice/v20240901:listManagedClusterUserCredentials"
-	adminListing  = "azure-native:containerservice/v20240901:listManagedClusterAdminCredentials"
-	idOfCluster   = "/subscriptions/0/resourceGroups/Serving-rg/providers/Microsoft.ContainerService/managedClusters/serving"
-	idOfPool      = idOfCluster + "/agentPools/vllm"
-	serverAddress = "https://serving-1234.hcp.eastus.azmk8s.io:443"
+	groupToken       = "azure-native:resources:ResourceGroup"
+	clusterToken     = "azure-native:containerservice/v20240901:ManagedCluster"
+	poolToken        = "azure-native:containerservice/v20240901:AgentPool"
+	maintenanceToken = "azure-native:containerservice/v20240901:MaintenanceConfiguration"
+	lockToken        = "azure-native:authorization:ManagementLockByScope"
+	kubeToken        = "pulumi:providers:kubernetes"
+	azureToken       = "pulumi:providers:azure-native"
+	lookUp           = "azure-native:containerservice/v20240901:getManagedCluster"
+	userListing      = "azure-native:containerservice/v20240901:listManagedClusterUserCredentials"
+	adminListing     = "azure-native:containerservice/v20240901:listManagedClusterAdminCredentials"
+	idOfCluster      = "/subscriptions/0/resourceGroups/Serving-rg/providers/Microsoft.ContainerService/managedClusters/serving"
+	idOfPool         = idOfCluster + "/agentPools/vllm"
+	serverAddress    = "https://serving-1234.hcp.eastus.azmk8s.io:443"
 )
 
 // What AKS lists: with Entra ID an exec plugin, for the administrator a certificate and a token.
@@ -70,6 +71,8 @@ type recorder struct {
 	providertest.Recorder
 	// existing answers a look-up of a cluster; nil means that there is none.
 	existing resource.PropertyMap
+	// lookUpFails is the error of a look-up; "" for none.
+	lookUpFails string
 	// listed is the kubeconfig of a listing; "" means the usual one.
 	listed string
 }
@@ -87,6 +90,9 @@ func created(args pulumi.MockResourceArgs) (string, resource.PropertyMap) {
 func (r *recorder) answer(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
 	switch args.Token {
 	case lookUp:
+		if r.lookUpFails != "" {
+			return nil, errors.New(r.lookUpFails)
+		}
 		if r.existing == nil {
 			return nil, errors.New("ResourceNotFound")
 		}

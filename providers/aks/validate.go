@@ -23,6 +23,8 @@ var availabilityZones = []string{"1", "2", "3"}
 const (
 	// maxName is AKS' limit on the name of a cluster, in characters.
 	maxName = 63
+	// maxDNSPrefix is AKS' limit on the prefix of the API server's DNS name.
+	maxDNSPrefix = 54
 	// minSystemVCPUs is what AKS requires of a system pool that it supports for more than a trial.
 	minSystemVCPUs = 4
 	// maxDiskGiB is AKS' upper limit of an OS disk.
@@ -90,6 +92,15 @@ func (a *Args) validateCluster(p *providers.Problems) {
 	}
 	if a.IdleTime%time.Minute != 0 {
 		p.Add("aks.idleTime", a.IdleTime, "whole minutes", "")
+	}
+	if a.MaintenanceWindow.Day == "" {
+		for _, key := range []string{"start", "hours", "utcOffset"} {
+			if a.Gives("aks.maintenanceWindow." + key) {
+				p.Add("aks.maintenanceWindow.day", nil, "a day of the week, together with the other keys of aks.maintenanceWindow",
+					a.Set("aks.maintenanceWindow.day", "Saturday"))
+				break
+			}
+		}
 	}
 	a.validateAccess(p)
 }
@@ -173,6 +184,10 @@ func (a *Args) validateEntra(p *providers.Problems) {
 		p.Add("aks.entra", nil, "aks.entra.enableAzureRBAC or aks.entra.adminGroupObjectIDs; with neither, nobody could administrate the cluster",
 			"set one of them")
 	}
+	if a.Entra.EnableAzureRBAC && a.Entra.TenantID != "" && !strings.EqualFold(a.Entra.TenantID, a.TenantID) {
+		p.Add("aks.entra.tenantID", a.Entra.TenantID, "with aks.entra.enableAzureRBAC the tenant of the subscription, whose roles decide who may do what",
+			"remove it, or name the subscription's tenant in aks.tenantId as well")
+	}
 }
 
 func (a *Args) validateSystemPool(p *providers.Problems) {
@@ -215,10 +230,13 @@ func (a *Args) validateGPUPool(p *providers.Problems) {
 		p.Add("aks.gpuPoolName", a.GPUPoolName, "another name than the system pool's", "for example "+defaultGPUPoolName)
 	}
 	validatePool(p, providers.KeyGPUPool, pool.NodePool, gpuBounds)
-	if partOfGPUForm.MatchString(pool.MachineType) {
+	switch {
+	case partOfGPUForm.MatchString(pool.MachineType):
 		p.Add(providers.KeyGPUMachineType, pool.MachineType, "one with whole GPUs; this one carries a part of a GPU, which vLLM cannot be given",
 			"for example Standard_NV36ads_A10_v5")
-	} else {
+	case retiredForm.MatchString(pool.MachineType):
+		p.Add(providers.KeyGPUMachineType, pool.MachineType, "a size that Azure still has: series NCv3, with V100, is retired", "for example "+defaultGPUSize)
+	default:
 		known, ok := machines.Find(pool.MachineType)
 		pool.CheckMachine(p, known, ok)
 	}

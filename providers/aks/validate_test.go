@@ -22,9 +22,14 @@ func TestValidateAccepts(t *testing.T) {
 		"an open API server":   func(a *Args) { a.APIAccessCIDRs = []string{"0.0.0.0/0"} },
 		"a private cluster":    func(a *Args) { a.APIAccessCIDRs, a.PrivateCluster = nil, true },
 		"a single node":        func(a *Args) { a.GPUPool.MinNodes, a.GPUPool.MaxNodes = 1, 1 },
-		"the longest name":     func(a *Args) { a.GPUPoolName = "abcdefghij12" },
+		"the longest name":     func(a *Args) { a.GPUPoolName = "abcdef12" },
 		"a channel that moves": func(a *Args) { a.UpgradeChannel = "rapid" },
-		"attached":             func(a *Args) { *a = *attachArgs() },
+		"a window of upgrades": func(a *Args) { a.MaintenanceWindow = MaintenanceWindow{Day: "Sunday"} },
+		"the same tenant": func(a *Args) {
+			a.TenantID = "00000000-0000-0000-0000-00000000000a"
+			a.Entra = Entra{Enabled: true, EnableAzureRBAC: true, TenantID: "00000000-0000-0000-0000-00000000000A"}
+		},
+		"attached": func(a *Args) { *a = *attachArgs() },
 		"attached, own GPUs": func(a *Args) {
 			*a = *attachArgs()
 			a.GPUPool, a.DevicePluginInstalled, a.Entra = nil, true, Entra{Enabled: true, Login: LoginServicePrincipal}
@@ -80,11 +85,15 @@ func TestValidateRefuses(t *testing.T) {
 		"a range twice":       {func(a *Args) { a.APIAccessCIDRs = []string{"1.2.3.0/24", "1.2.3.0/24"} }, "cluster.apiAccessCidrs[1]", "listed twice"},
 		"ranges of a private": {func(a *Args) { a.PrivateCluster = true }, "cluster.apiAccessCidrs", "no effect on a private cluster"},
 
-		"no administrator":    {func(a *Args) { a.Entra.Enabled = true }, "aks.entra", "nobody could administrate"},
-		"Entra that is off":   {func(a *Args) { a.Given = gives("aks.entra.login") }, "aks.entra.enabled", "true, together with the other keys"},
-		"seconds":             {func(a *Args) { a.IdleTime = 90 * time.Second }, "aks.idleTime", "1m30s: allowed: whole minutes"},
-		"attached, no group":  {func(a *Args) { *a = *attachArgs(); a.ResourceGroup = "" }, "aks.resourceGroup", `existing cluster "serving"`},
-		"attached, pool name": {func(a *Args) { *a = *attachArgs(); a.GPUPool, a.GPUPoolName = nil, "gpu" }, "aks.gpuPoolName", "only with a GPU pool"},
+		"no administrator":  {func(a *Args) { a.Entra.Enabled = true }, "aks.entra", "nobody could administrate"},
+		"Entra that is off": {func(a *Args) { a.Given = gives("aks.entra.login") }, "aks.entra.enabled", "true, together with the other keys"},
+		"another tenant's roles": {func(a *Args) {
+			a.Entra = Entra{Enabled: true, EnableAzureRBAC: true, TenantID: "00000000-0000-0000-0000-00000000000a"}
+		}, "aks.entra.tenantID", "the tenant of the subscription"},
+		"a window without a day": {func(a *Args) { a.Given = gives("aks.maintenanceWindow.hours") }, "aks.maintenanceWindow.day", "a day of the week"},
+		"seconds":                {func(a *Args) { a.IdleTime = 90 * time.Second }, "aks.idleTime", "1m30s: allowed: whole minutes"},
+		"attached, no group":     {func(a *Args) { *a = *attachArgs(); a.ResourceGroup = "" }, "aks.resourceGroup", `existing cluster "serving"`},
+		"attached, pool name":    {func(a *Args) { *a = *attachArgs(); a.GPUPool, a.GPUPoolName = nil, "gpu" }, "aks.gpuPoolName", "only with a GPU pool"},
 
 		"a small system":       {func(a *Args) { a.SystemPool.MachineType = "Standard_D2s_v5" }, system + ".machineType", "at least 4 vCPU; this size has 2 vCPU"},
 		"a constrained system": {func(a *Args) { a.SystemPool.MachineType = "Standard_E8-2s_v5" }, system + ".machineType", "this size has 2 vCPU"},
@@ -101,6 +110,7 @@ func TestValidateRefuses(t *testing.T) {
 		"a zone's name":       {func(a *Args) { a.GPUPool.Zones = []string{"eastus-1"} }, gpu + ".zones[0]", "one of: 1, 2, 3"},
 		"a zone twice":        {func(a *Args) { a.GPUPool.Zones = []string{"1", "1"} }, gpu + ".zones[1]", "listed twice"},
 		"a part of a GPU":     {func(a *Args) { a.GPUPool.MachineType = "Standard_NV6ads_A10_v5" }, gpu + ".machineType", "carries a part of a GPU"},
+		"a retired size":      {func(a *Args) { a.GPUPool.MachineType = "Standard_NC6s_v3" }, gpu + ".machineType", "is retired"},
 		"another accelerator": {func(a *Args) { a.GPUPool.Accelerator = "nvidia-l4" }, gpu + ".accelerator", "which carries nvidia-a100-80gb"},
 		"another number":      {func(a *Args) { a.GPUPool.GPUsPerNode = 2 }, gpu + ".gpusPerNode", "1, what"},
 		"no GPU":              {func(a *Args) { a.GPUPool.MachineType = "Standard_D4s_v5" }, gpu + ".machineType", "set nodePools.gpu.accelerator"},

@@ -82,6 +82,7 @@ func TestGitLabLogin(t *testing.T) {
 		command := exec.CommandContext(t.Context(), "bash", "-euc", ". "+filepath.Join(repository(t), ".ci/gitlab-login")+
 			`; for v in GOOGLE_APPLICATION_CREDENTIALS AWS_ROLE_ARN ARM_OIDC_TOKEN; do echo "$v=${!v-}"; done; `+
 			`[ -z "${AWS_WEB_IDENTITY_TOKEN_FILE-}" ] || cat "$AWS_WEB_IDENTITY_TOKEN_FILE"`)
+		command.Dir = repository(t)
 		command.Env = append([]string{"PATH=" + tools + ":" + os.Getenv("PATH"), "TMPDIR=" + t.TempDir()}, env...)
 		output, err := command.CombinedOutput()
 		require.NoError(t, err, string(output))
@@ -97,4 +98,6 @@ func TestGitLabLogin(t *testing.T) {
 	got = source("AZURE_CLIENT_ID=c", "AZURE_TENANT_ID=t", "AZURE_SUBSCRIPTION_ID=s", "AZURE_ID_TOKEN=t3")
 	assert.Contains(t, got, "ARM_OIDC_TOKEN=t3")
 	assert.Contains(t, got, "az account set --subscription s")
+	login, token := strings.Index(got, "az login "), strings.Index(got, "az account get-access-token --resource "+aksServers+" ")
+	assert.True(t, 0 <= login && login < token, "the login's assertion ends before the API server is there: %s", got)
 }

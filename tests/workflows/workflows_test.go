@@ -252,9 +252,29 @@ func TestEachRunIsAScriptThatIsThere(t *testing.T) {
 			}
 		}
 	}
-	for _, script := range strings.Fields("run build affected-stacks install-pulumi preview preview-comment up drift confirm-destroy destroy-plan destroy") {
+	for _, script := range strings.Fields("run build affected-stacks azure-tokens install-pulumi preview preview-comment up drift confirm-destroy destroy-plan destroy") {
 		assert.True(t, used[script], "no workflow runs .ci/%s", script)
 	}
+}
+
+// aksServers is the Entra application of all AKS API servers.
+const aksServers = "6dae42f8-4368-4678-94ff-3960e28e3630"
+
+// TestAzureTokensComeRightAfterTheLogin checks that the token for the API server is fetched while the assertion of the login by
+// OIDC is valid: minutes later, when the cluster is there, the Azure CLI would be refused.
+func TestAzureTokensComeRightAfterTheLogin(t *testing.T) {
+	steps := load(t)["stack.yml"].Jobs["stack"].Steps
+	login := slices.IndexFunc(steps, func(s Step) bool { return strings.HasPrefix(s.Uses, "azure/login@") })
+	require.NotEqual(t, -1, login)
+	require.Less(t, login+1, len(steps))
+	after := steps[login+1]
+	assert.Equal(t, ".ci/azure-tokens", after.Run)
+	assert.Contains(t, after.If, "inputs.cloud == 'aks'")
+	assert.Contains(t, after.If, steps[login].If, "only after a login")
+	script, err := os.ReadFile(filepath.Join(repository(t), after.Run))
+	require.NoError(t, err)
+	assert.Contains(t, string(script), "az account get-access-token --resource "+aksServers+" --output none")
+	assert.NotContains(t, string(script), "set -x", "no token in a log")
 }
 
 // TestScriptsBuildWithTheMakefilesFlags checks that the scripts build with the flags of the Makefile and of Pulumi; with others,

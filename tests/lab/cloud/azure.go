@@ -9,6 +9,7 @@ import (
 const (
 	AKSCluster         = "azure-native:containerservice/v20240901:ManagedCluster"
 	AKSAgentPool       = "azure-native:containerservice/v20240901:AgentPool"
+	aksMaintenance     = "azure-native:containerservice/v20240901:MaintenanceConfiguration"
 	AzureResourceGroup = "azure-native:resources:ResourceGroup"
 	azureLock          = "azure-native:authorization:ManagementLockByScope"
 
@@ -27,8 +28,8 @@ func azureDouble() *double {
 	return &double{
 		name: "azure-native", sdk: "github.com/pulumi/pulumi-azure-native-sdk/v2", version: "2.82.0",
 		settings:      []string{"subscriptionId", "tenantId", "location", "environment", "useOidc", "useMsi", "clientId"},
-		updateForgets: true,
-		kinds:         azureKinds(), invokes: azureInvokes(),
+		updateForgets: true, comparesByIndex: true, drainStrictly: true,
+		kinds: azureKinds(), invokes: azureInvokes(),
 		program: "kubelogin", token: (*Cloud).aksToken,
 		cluster: AKSCluster, machineSize: azureMachineSize,
 		storage: storage{class: "default", driver: "disk.csi.azure.com"},

@@ -12,7 +12,7 @@ func aksAgentPoolKind() *kind {
 	return &kind{
 		token: AKSAgentPool, name: "agentPoolName", slow: true, replace: []string{"resourceGroupName", "resourceName", "agentPoolName"},
 		fixed: []string{"vmSize", "osDiskSizeGB", "osDiskType", "availabilityZones", "vnetSubnetID", "scaleSetPriority", "scaleSetEvictionPolicy",
-			"spotMaxPrice", "enableEncryptionAtHost", "osType"},
+			"spotMaxPrice", "enableEncryptionAtHost", "osType", "podSubnetID"},
 		computed: []string{"name", "provisioningState", "powerState", "currentOrchestratorVersion", "nodeImageVersion", "eTag"},
 		references: []reference{
 			azureGroupReference,
@@ -20,6 +20,11 @@ func aksAgentPoolKind() *kind {
 		},
 		create: createAgentPool,
 		settle: func(ctx context.Context, c *Cloud, r *Resource) error { return c.waitForPool(ctx, r.ID) },
+		live: func(c *Cloud, r *Resource, outputs object) {
+			if p := c.pools[r.ID]; p != nil {
+				outputs["count"] = float64(p.desired)
+			}
+		},
 		update: func(c *Cloud, r *Resource, _ object) error {
 			p, err := aksPool(c, r.ID[:strings.LastIndex(r.ID, "/")+1], c.aksClusterOf(r), aksPoolInputs(r))
 			if err != nil {
@@ -46,7 +51,6 @@ func createAgentPool(c *Cloud, r *Resource, _ Settings) error {
 	if err != nil {
 		return err
 	}
-	p.desired = in.number("count")
 	c.pools[r.ID] = p
 	r.Outputs["name"], r.Outputs["provisioningState"] = in.text("agentPoolName"), "Succeeded"
 	return nil
@@ -88,6 +92,8 @@ func aksPool(c *Cloud, prefix string, cluster *Resource, in object) (*pool, erro
 		namePrefix: fmt.Sprintf("aks-%s-%s-vmss", name, digits(randomHex(60))[:8]), autoscaled: in.flag("enableAutoScaling"),
 		min: in.number("minCount"), max: in.number("maxCount"), labels: in.labels("nodeLabels"), acceleratorLabel: "kubernetes.azure.com/accelerator",
 	}
+	// Azure does not ask whether the node autoscaler has made it another number since.
+	p.desired, p.sized = in.number("count"), in.has("count")
 	if p.autoscaled && (p.max < 1 || p.min > p.max || in.number("count") < p.min || in.number("count") > p.max) {
 		return nil, azureError("InvalidParameter", fmt.Sprintf("count %d must be between minCount %d and maxCount %d", in.number("count"), p.min, p.max))
 	}

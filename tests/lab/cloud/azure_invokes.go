@@ -3,8 +3,6 @@ package cloud
 import (
 	"encoding/base64"
 	"fmt"
-	"slices"
-	"strings"
 
 	"sigs.k8s.io/yaml"
 )
@@ -27,16 +25,8 @@ func azureInvokes() map[string]invoke {
 			if err != nil {
 				return nil, err
 			}
-			out := object{}
-			for key, value := range r.Outputs {
-				out[key] = value
-			}
+			out := c.outputs(r)
 			out["id"] = r.ID
-			profiles := slices.Clone(object(r.Inputs).list("agentPoolProfiles"))
-			for _, p := range c.all(AKSAgentPool, func(p *Resource) bool { return strings.HasPrefix(p.ID, r.ID+"/") }) {
-				profiles = append(profiles, map[string]any(aksPoolInputs(p)))
-			}
-			out["agentPoolProfiles"] = profiles
 			return out, nil
 		},
 		version + "listManagedClusterAdminCredentials": func(c *Cloud, _ Settings, args object) (object, error) {

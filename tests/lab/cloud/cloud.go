@@ -46,6 +46,9 @@ type Options struct {
 	ScaleUpDelay time.Duration
 	// IdleTime is how long a node without pods is kept. Default 10 s; 10 minutes in a real cloud.
 	IdleTime time.Duration
+	// DrainPatience is how long the deletion of a pool, or of a node, tries to evict pods that a PodDisruptionBudget keeps.
+	// Default 60 s; an hour on GKE, 15 minutes on EKS.
+	DrainPatience time.Duration
 	// Wipe removes everything from the cluster that was not there at the lab's start. It is called when the last simulated
 	// cluster is deleted. Nil keeps everything.
 	Wipe func(ctx context.Context) error
@@ -102,6 +105,7 @@ func Start(o Options) (*Cloud, error) {
 	setDefault(&o.NodeStartTime, time.Second)
 	setDefault(&o.ScaleUpDelay, 2*time.Second)
 	setDefault(&o.IdleTime, 10*time.Second)
+	setDefault(&o.DrainPatience, time.Minute)
 	if o.Log == nil {
 		o.Log = io.Discard
 	}

@@ -187,7 +187,7 @@ func aksScene(t *testing.T, c *Cloud) {
 	mustMake(t, c, AKSCluster, aksInputs)
 }
 
-var aksInputs = map[string]any{"resourceGroupName": "g", "resourceName": "c", "location": "westeurope", "agentPoolProfiles": []any{
+var aksInputs = map[string]any{"resourceGroupName": "g", "resourceName": "c", "location": "westeurope", "dnsPrefix": "c", "agentPoolProfiles": []any{
 	map[string]any{"name": "system", "mode": "System", "vmSize": "Standard_D4s_v5", "enableAutoScaling": true, "count": 1.0, "minCount": 1.0, "maxCount": 2.0}}}
 
 var agentPool = map[string]any{"resourceGroupName": "g", "resourceName": "c", "agentPoolName": "gpu", "vmSize": "Standard_NC24ads_A100_v4",
@@ -306,6 +306,9 @@ func TestRefusedCreations(t *testing.T) {
 			fixed(with(agentPool, map[string]any{"nodeLabels": map[string]any{"kubernetes.azure.com/accelerator": "x"}})), "reserved prefix"},
 		"limits":   {aksScene, AKSAgentPool, fixed(with(agentPool, map[string]any{"count": 5.0})), "between minCount"},
 		"no group": {nil, AKSCluster, fixed(aksInputs), `resourceGroupName "g" not found`},
+		"a DNS prefix with an underscore": {func(t *testing.T, c *Cloud) {
+			mustMake(t, c, AzureResourceGroup, map[string]any{"resourceGroupName": "g", "location": "westeurope"})
+		}, AKSCluster, fixed(with(aksInputs, map[string]any{"dnsPrefix": "my_cluster"})), "letters, digits and hyphens"},
 		"local accounts without another way": {func(t *testing.T, c *Cloud) {
 			mustMake(t, c, AzureResourceGroup, map[string]any{"resourceGroupName": "g", "location": "westeurope"})
 		}, AKSCluster, fixed(with(aksInputs, map[string]any{"disableLocalAccounts": true})), "Entra"},

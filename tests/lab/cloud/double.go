@@ -13,6 +13,9 @@ type double struct {
 	configure func(s Settings) error
 	// updateForgets reports that the provider's preview of an update shows every computed output as unknown.
 	updateForgets bool
+	// comparesByIndex reports that a refresh of the provider compares lists element by element, in the order in which the
+	// cloud returns them, and changes the inputs by what it finds.
+	comparesByIndex bool
 	// kinds are the resource types and invokes the functions of the provider, by token.
 	kinds   []*kind
 	invokes map[string]invoke
@@ -26,6 +29,9 @@ type double struct {
 	cluster string
 	// machineSize returns the vCPUs and the memory in GiB of a machine type.
 	machineSize func(machineType string) (cpus, memoryGiB int)
+	// drainStrictly reports that a node which a PodDisruptionBudget keeps from being drained fails the deletion of its pool;
+	// the other clouds then end the pods.
+	drainStrictly bool
 	// nodeName names the node of a pool with that index; nil appends six hexadecimal digits to the pool's prefix.
 	nodeName func(p *pool, index int) string
 	// storage is how the cloud makes volumes.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -103,30 +104,33 @@ func poolHash(id string) string {
 	return strconv.FormatUint(sum, 16)
 }
 
-// endMachine removes a node from a pool. The caller holds the lock.
+// endMachine drains a node and removes it from a pool. The caller holds the lock.
 func (c *Cloud) endMachine(p *pool, name string) {
 	p.nodes = slices.DeleteFunc(p.nodes, func(n string) bool { return n == name })
 	p.outdated = slices.DeleteFunc(p.outdated, func(n string) bool { return n == name })
 	fmt.Fprintf(c.options.Log, "cloud: node %s of pool %s removed (%d left)\n", name, p.name, len(p.nodes))
 	c.working.Go(func() {
-		if err := c.drain(c.ctx, name); err != nil && c.ctx.Err() == nil {
+		// A machine that goes waits for its pods no longer than its cloud does, and then ends with them.
+		if err := c.drain(c.ctx, name, c.options.DrainPatience, true); err != nil && c.ctx.Err() == nil {
 			c.incident("removing node %s: %v", name, err)
 		}
 	})
 }
 
-// drainTime is how long the pods of a node may take to end. GKE allows an hour, EKS 15 minutes.
+// drainTime is how long evicted pods may take to end.
 const drainTime = 90 * time.Second
 
-// drain ends the pods of a node, waits for them and removes the node.
-func (c *Cloud) drain(ctx context.Context, name string) error {
+// drain evicts the pods of a node, waits until they have ended and removes the node. A PodDisruptionBudget that allows no
+// eviction for the time of patience is an error, or, with forced, ignored.
+func (c *Cloud) drain(ctx context.Context, name string, patience time.Duration, forced bool) error {
 	core := c.options.ControlPlane.Client().CoreV1()
 	patch := []byte(`{"spec":{"unschedulable":true}}`)
 	if _, err := core.Nodes().Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("cordon node %s: %w", name, err)
 	}
 	onNode := metav1.ListOptions{FieldSelector: "spec.nodeName=" + name}
-	for deadline := time.Now().Add(drainTime); time.Now().Before(deadline) && ctx.Err() == nil; c.pause(100 * time.Millisecond) {
+	impatient := time.Now().Add(patience)
+	for deadline := time.Now().Add(patience + drainTime); time.Now().Before(deadline) && ctx.Err() == nil; c.pause(100 * time.Millisecond) {
 		pods, err := core.Pods("").List(ctx, onNode)
 		if err != nil {
 			return fmt.Errorf("drain node %s: %w", name, err)
@@ -139,7 +143,14 @@ func (c *Cloud) drain(ctx context.Context, name string) error {
 			if pod.DeletionTimestamp != nil {
 				continue
 			}
-			if err := core.Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			err := c.evict(ctx, &pod)
+			if apierrors.IsTooManyRequests(err) && time.Now().After(impatient) {
+				if !forced {
+					return fmt.Errorf("drain node %s: a PodDisruptionBudget did not allow the eviction of pod %s/%s: %w", name, pod.Namespace, pod.Name, err)
+				}
+				err = core.Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{})
+			}
+			if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsTooManyRequests(err) {
 				return fmt.Errorf("drain node %s: %w", name, err)
 			}
 		}
@@ -160,6 +171,13 @@ func (c *Cloud) drain(ctx context.Context, name string) error {
 		}
 	}
 	return nil
+}
+
+// evict asks the API server to evict a pod, which honors PodDisruptionBudgets.
+func (c *Cloud) evict(ctx context.Context, pod *corev1.Pod) error {
+	return c.options.ControlPlane.Client().PolicyV1().Evictions(pod.Namespace).Evict(ctx, &policyv1.Eviction{
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
+	})
 }
 
 // advertise sets the allocatable GPUs of a node by the number of its running device plugins.

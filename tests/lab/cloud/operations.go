@@ -132,6 +132,7 @@ func (c *Cloud) remove(k *kind, id string) error {
 		return nil
 	}
 	err := c.refuse(k, r)
+	r.ending = err == nil
 	c.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("deleting %s: %w", r, err)
@@ -172,6 +173,14 @@ func (c *Cloud) refuse(k *kind, r *Resource) error {
 		}
 	}
 	return nil
+}
+
+// ends reports whether a resource is being deleted, or another one that it goes with. The caller holds the lock.
+func (c *Cloud) ends(r *Resource) bool {
+	return r.ending || slices.ContainsFunc(c.resources, func(other *Resource) bool {
+		ref := c.refersTo(r, other)
+		return other.ending && ref != nil && ref.then == follows
+	})
 }
 
 // followers returns the resources that are deleted with one.

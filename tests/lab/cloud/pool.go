@@ -50,6 +50,8 @@ type pool struct {
 	min, max, desired      int
 	// autoscaled reports whether a node autoscaler changes its size.
 	autoscaled bool
+	// sized reports that the request which made or changed it states its size, which then is taken literally.
+	sized bool
 
 	made  int
 	nodes []string
@@ -114,7 +116,7 @@ func (c *Cloud) changePool(p *pool) error {
 	if old == nil {
 		return fmt.Errorf("pool %s does not exist", p.id)
 	}
-	if p.desired == 0 {
+	if p.desired == 0 && !p.sized {
 		p.desired = old.desired
 	}
 	p.desired = min(max(p.desired, p.min), p.max)
@@ -148,7 +150,9 @@ func (c *Cloud) waitForPool(ctx context.Context, id string) error {
 	}
 }
 
-// removePool drains and removes the nodes of a pool.
+// removePool drains and removes the nodes of a pool, and the pool. A node that a PodDisruptionBudget keeps from being
+// drained fails the deletion where the double of the cloud is strict; the pool and the nodes that are left then stay.
+// Pods that end with their cluster are not evicted.
 func (c *Cloud) removePool(ctx context.Context, id string) error {
 	c.mu.Lock()
 	p := c.pools[id]
@@ -157,6 +161,10 @@ func (c *Cloud) removePool(ctx context.Context, id string) error {
 		return nil
 	}
 	p.removed, p.desired = true, 0
+	patience, forced := c.options.DrainPatience, !p.double.drainStrictly
+	if cluster := c.find(p.double.cluster, "", p.cluster); cluster == nil || c.ends(cluster) {
+		patience, forced = 0, true
+	}
 	c.mu.Unlock()
 	for {
 		c.mu.Lock()
@@ -166,10 +174,13 @@ func (c *Cloud) removePool(ctx context.Context, id string) error {
 			errs := make([]error, len(nodes))
 			var draining sync.WaitGroup
 			for i, node := range nodes {
-				draining.Go(func() { errs[i] = c.drain(ctx, node) })
+				draining.Go(func() { errs[i] = c.drain(ctx, node, patience, forced) })
 			}
 			draining.Wait()
 			if err := errors.Join(errs...); err != nil {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				p.nodes = slices.DeleteFunc(p.nodes, func(node string) bool { return errs[slices.Index(nodes, node)] == nil })
 				return err
 			}
 			break

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -219,7 +220,7 @@ func unknownOutputs(properties resource.PropertyMap, names []string) resource.Pr
 // outputs returns a resource's outputs, with the inputs' marks of secrets.
 func (p *Provider) outputs(r *Resource, inputs resource.PropertyMap) (*structpb.Struct, error) {
 	p.cloud.mu.Lock()
-	all := resource.NewPropertyMapFromMap(r.Outputs)
+	all := resource.NewPropertyMapFromMap(p.cloud.outputs(r))
 	p.cloud.mu.Unlock()
 	for key, value := range inputs {
 		if value.ContainsSecrets() {
@@ -227,6 +228,15 @@ func (p *Provider) outputs(r *Resource, inputs resource.PropertyMap) (*structpb.
 		}
 	}
 	return marshal(all)
+}
+
+// outputs returns a resource's outputs as they are now. The caller holds the lock.
+func (c *Cloud) outputs(r *Resource) object {
+	outputs := object(maps.Clone(r.Outputs))
+	if live := c.kinds[r.Token].live; live != nil {
+		live(c, r, outputs)
+	}
+	return outputs
 }
 
 // Update changes the resource in place. A preview returns the outputs that stay known.
@@ -292,6 +302,11 @@ func (p *Provider) Read(_ context.Context, req *pulumirpc.ReadRequest) (*pulumir
 	outputs, err := p.outputs(r, inputs)
 	if err != nil {
 		return nil, err
+	}
+	if p.double.comparesByIndex && len(inputs) > 0 {
+		if live, err = refreshed(k, inputs, req.GetProperties(), outputs); err != nil {
+			return nil, err
+		}
 	}
 	for key, value := range inputs {
 		if value.ContainsSecrets() {

@@ -19,8 +19,8 @@ type Resource struct {
 	// URN is that of its Pulumi resource; "" if it was created otherwise. No cloud stores it: it stands for the names and
 	// tags by which people would find the resource.
 	URN string
-	// busy reports whether an operation on it is in progress.
-	busy bool
+	// busy reports whether an operation on it is in progress, ending whether that is its deletion.
+	busy, ending bool
 }
 
 func (r *Resource) String() string { return r.Token + " " + r.ID }

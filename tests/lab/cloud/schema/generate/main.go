@@ -56,6 +56,8 @@ var arguments = map[string]interface{ ElementType() reflect.Type }{
 	"azure-native:containerservice/v20240901:AgentPool":       containerservice.AgentPoolArgs{},
 	"azure-native:containerservice/v20240901:ManagedCluster":  containerservice.ManagedClusterArgs{},
 	"azure-native:resources:ResourceGroup":                    resources.ResourceGroupArgs{},
+
+	"azure-native:containerservice/v20240901:MaintenanceConfiguration": containerservice.MaintenanceConfigurationArgs{},
 }
 
 func main() {
