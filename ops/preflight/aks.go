@@ -69,8 +69,13 @@ func aksQuestions(p *plan.Plan) (*question, []question) {
 		subscription: known(account, "subscriptionId"),
 		clusters:     creating(p, isCluster), groups: creating(p, isAzure("resources", "ResourceGroup")),
 	}
+	for _, r := range p.Planned() {
+		if isCluster(r.Type) {
+			a.location = known(r, "location")
+		}
+	}
 	for _, cluster := range a.clusters {
-		a.location, a.usedGroup = known(cluster.Resource, "location"), known(cluster.Resource, "resourceGroupName")
+		a.usedGroup = known(cluster.Resource, "resourceGroupName")
 		for i := range cluster.List("agentPoolProfiles") {
 			a.pools = append(a.pools, aksPool{cluster, fmt.Sprintf("agentPoolProfiles[%d].", i)})
 		}
@@ -256,7 +261,8 @@ func (a *aksPlan) namesExist(ctx context.Context, c *cli) []Check {
 	for _, id := range unique(subnets) {
 		// The id names the subscription.
 		err := c.read(ctx, &found, "network", "vnet", "subnet", "show", "--ids", id, "--output", "json")
-		checks = append(checks, exists("subnet "+lastPart(id), err, "set aks.vnetSubnetId to an id of `az network vnet subnet list --resource-group GROUP --vnet-name NETWORK`"))
+		checks = append(checks, exists("subnet "+lastPart(id), err, "set aks.vnetSubnetId to an id of `az network vnet subnet list --resource-group GROUP "+
+			"--vnet-name NETWORK`"))
 	}
 	for _, cluster := range a.clusters {
 		for _, id := range knownList(cluster.Resource, "identity.userAssignedIdentities") {

@@ -48,12 +48,13 @@ const aksUsages = `[
 // aksVersions has the form of `az aks get-versions`
 // (https://learn.microsoft.com/en-us/rest/api/aks/managed-clusters/list-kubernetes-versions).
 const aksVersions = `{"values": [
-	{"version": "1.34", "isPreview": null, "capabilities": {"supportPlan": ["KubernetesOfficial", "AKSLongTermSupport"]}, "patchVersions": {"1.34.1": {"upgrades": []}}},
+	{"version": "1.34", "isPreview": null, "capabilities": {"supportPlan": ["KubernetesOfficial", "AKSLongTermSupport"]},
+		"patchVersions": {"1.34.1": {"upgrades": []}}},
 	{"version": "1.30", "capabilities": {"supportPlan": ["AKSLongTermSupport"]}, "patchVersions": {"1.30.100": {"upgrades": ["1.31.1"]}}}]}`
 
 // aksProviders has the form of `az provider list` (https://learn.microsoft.com/en-us/rest/api/resources/providers/list).
-const aksProviders = `[{"namespace": "Microsoft.ContainerService", "registrationState": "Registered"}, {"namespace": "microsoft.compute", "registrationState": "Registered"},
-	{"namespace": "Microsoft.Network", "registrationState": "Registered"}, {"namespace": "Microsoft.Storage", "registrationState": "Registered"}]`
+const aksProviders = `[{"namespace": "Microsoft.ContainerService", "registrationState": "Registered"}, 
+	{"namespace": "microsoft.compute", "registrationState": "Registered"}, {"namespace": "Microsoft.Network", "registrationState": "Registered"}, {"namespace": "Microsoft.Storage", "registrationState": "Registered"}]`
 
 // aksMissing is the message of the Azure CLI for something that does not exist.
 const aksMissing = "error: ERROR: (ResourceNotFound) The Resource 'x' under resource group 'g' was not found."
@@ -62,7 +63,7 @@ const aksMissing = "error: ERROR: (ResourceNotFound) The Resource 'x' under reso
 func aksAccount(t *testing.T) *fake {
 	return (&fake{t: t, programs: []string{"az", kubelogin}}).with(map[string]string{
 		// https://learn.microsoft.com/en-us/cli/azure/account#az-account-show
-		"account show":                          `{"id": "00000000-0000-0000-0000-000000000001", "name": "team", "state": "Enabled", "tenantId": "t", "user": {"name": "me", "type": "user"}}`,
+		"account show":                          `{"id": "00000000-0000-0000-0000-000000000001", "name": "team", "state": "Enabled", "tenantId": "t"}`,
 		"--size Standard_NC24ads_A100_v4":       "[" + aksSku("Standard_NC24ads_A100_v4", "standardNCADSA100v4Family", "24", "") + "]",
 		"--size Standard_D4s_v5":                "[" + aksSku("Standard_D4s_v5", "standardDSv5Family", "4", "") + "]",
 		"vm list-usage":                         aksUsages,
@@ -92,8 +93,10 @@ func TestAKSAccountWithEverything(t *testing.T) {
 
 func TestAKS(t *testing.T) {
 	const scope = "--scope /subscriptions/00000000-0000-0000-0000-000000000001/providers/Microsoft.Compute/locations/eastus"
-	const restricted = `{"reasonCode": "NotAvailableForSubscription", "type": "Location", "values": ["eastus"], "restrictionInfo": {"locations": ["eastus"], "zones": null}}`
-	const zoneClosed = `{"reasonCode": "NotAvailableForSubscription", "type": "Zone", "values": ["eastus"], "restrictionInfo": {"locations": ["eastus"], "zones": ["2"]}}`
+	const restricted = `{"reasonCode": "NotAvailableForSubscription", "type": "Location", "values": ["eastus"],
+		"restrictionInfo": {"locations": ["eastus"], "zones": null}}`
+	const zoneClosed = `{"reasonCode": "NotAvailableForSubscription", "type": "Zone", "values": ["eastus"],
+		"restrictionInfo": {"locations": ["eastus"], "zones": ["2"]}}`
 	shared := strings.Replace(aksClusterInputs, "UNKNOWN", "shared", 1)
 	for name, test := range map[string]struct {
 		resource, inputs string
@@ -105,7 +108,8 @@ func TestAKS(t *testing.T) {
 		"no vCPUs of the family": {
 			answers: map[string]string{"vm list-usage": strings.Replace(aksUsages, `"limit": "96"`, `"limit": "0"`, 1)}, check: "vcpu-quota",
 			want: []string{"failed Standard NCADS_A100_v4 Family vCPUs (StandardNCADSA100v4Family) in eastus: 0 vCPUs of 0 free: " +
-				"the first nodes need 24, the pools at their maximum 96; az quota update --resource-name StandardNCADSA100v4Family --resource-type dedicated --limit-object value=96 " + scope},
+				"the first nodes need 24, the pools at their maximum 96; az quota update --resource-name StandardNCADSA100v4Family --resource-type dedicated " +
+				"--limit-object value=96 " + scope},
 		},
 		"few vCPUs of the region": {
 			answers: map[string]string{"vm list-usage": strings.Replace(aksUsages, `"limit": "350"`, `"limit": "50"`, 1)}, check: "vcpu-quota",
@@ -114,11 +118,13 @@ func TestAKS(t *testing.T) {
 		},
 		"spot machines": {
 			resource: "cluster-gpu", inputs: strings.Replace(aksPoolInputs, "Regular", "Spot", 1), check: "vcpu-quota",
-			want: []string{"failed Total Regional Low-priority vCPUs (lowPriorityCores) in eastus: 3 vCPUs of 3 free: the first nodes need 24, the pools at their maximum 96; " +
+			want: []string{"failed Total Regional Low-priority vCPUs (lowPriorityCores) in eastus: 3 vCPUs of 3 free: the first nodes need 24, the pools at " +
+				"their maximum 96; " +
 				"az quota update --resource-name lowPriorityCores --resource-type lowPriority --limit-object value=96 " + scope},
 		},
 		"size that the subscription may not use": {
-			answers: map[string]string{"--size Standard_NC24ads_A100_v4": "[" + aksSku("Standard_NC24ads_A100_v4", "f", "24", restricted) + "]"}, check: "machine-types",
+			answers: map[string]string{"--size Standard_NC24ads_A100_v4": "[" + aksSku("Standard_NC24ads_A100_v4", "f", "24", restricted) + "]"},
+			check:   "machine-types",
 			want: []string{"failed Standard_NC24ads_A100_v4 in eastus: the subscription may not use it (NotAvailableForSubscription); " +
 				"ask Azure's support for it, or set the pool's machineType or aks.location to another"},
 		},
@@ -128,17 +134,22 @@ func TestAKS(t *testing.T) {
 		},
 		"zone that is closed": {
 			resource: "cluster-gpu", inputs: strings.Replace(aksPoolInputs, `"count"`, `"availabilityZones": ["1", "2"], "count"`, 1),
-			answers: map[string]string{"--size Standard_NC24ads_A100_v4": "[" + aksSku("Standard_NC24ads_A100_v4", "standardNCADSA100v4Family", "24", zoneClosed) + "]"}, check: "machine-types",
+			answers: map[string]string{"--size Standard_NC24ads_A100_v4": "[" + aksSku("Standard_NC24ads_A100_v4", "standardNCADSA100v4Family", "24", zoneClosed) + "]"},
+			check:   "machine-types",
 			want: []string{"failed Standard_NC24ads_A100_v4 in eastus zones 1, 2: not in zones 2; 1, 3 have it; " +
 				"choose zones of `az vm list-skus --location eastus --size Standard_NC24ads_A100_v4 --all --output table`"},
 		},
 		"providers that are not registered": {
 			answers: map[string]string{"provider list": `[{"namespace": "Microsoft.ContainerService", "registrationState": "Registering"}]`}, check: "services",
 			want: []string{
-				"failed resource provider Microsoft.ContainerService: is Registering; az provider register --wait --namespace Microsoft.ContainerService --subscription 00000000-0000-0000-0000-000000000001",
-				"failed resource provider Microsoft.Compute: is NotRegistered; az provider register --wait --namespace Microsoft.Compute --subscription 00000000-0000-0000-0000-000000000001",
-				"failed resource provider Microsoft.Network: is NotRegistered; az provider register --wait --namespace Microsoft.Network --subscription 00000000-0000-0000-0000-000000000001",
-				"failed resource provider Microsoft.Storage: is NotRegistered; az provider register --wait --namespace Microsoft.Storage --subscription 00000000-0000-0000-0000-000000000001",
+				"failed resource provider Microsoft.ContainerService: is Registering; az provider register --wait --namespace Microsoft.ContainerService " +
+					"--subscription 00000000-0000-0000-0000-000000000001",
+				"failed resource provider Microsoft.Compute: is NotRegistered; az provider register --wait --namespace Microsoft.Compute --subscription " +
+					"00000000-0000-0000-0000-000000000001",
+				"failed resource provider Microsoft.Network: is NotRegistered; az provider register --wait --namespace Microsoft.Network --subscription " +
+					"00000000-0000-0000-0000-000000000001",
+				"failed resource provider Microsoft.Storage: is NotRegistered; az provider register --wait --namespace Microsoft.Storage --subscription " +
+					"00000000-0000-0000-0000-000000000001",
 			},
 		},
 		"feature that is not registered": {
@@ -155,8 +166,9 @@ func TestAKS(t *testing.T) {
 			resource: "cluster", inputs: strings.Replace(aksClusterInputs, `"location"`, `"kubernetesVersion": "1.34.1", "location"`, 1), check: "kubernetes-version",
 		},
 		"version with long-term support only": {
-			resource: "cluster", inputs: strings.Replace(aksClusterInputs, `"location"`, `"kubernetesVersion": "1.30.100", "location"`, 1), check: "kubernetes-version",
-			want: []string{"failed Kubernetes 1.30.100 in eastus: offered with long-term support only; set cluster.kubernetesVersion to one of: 1.34"},
+			resource: "cluster", inputs: strings.Replace(aksClusterInputs, `"location"`, `"kubernetesVersion": "1.30.100", "location"`, 1),
+			check: "kubernetes-version",
+			want:  []string{"failed Kubernetes 1.30.100 in eastus: offered with long-term support only; set cluster.kubernetesVersion to one of: 1.34"},
 		},
 		"resource group that is there": {
 			answers: map[string]string{"group exists": "true\n"}, check: "names-free",
@@ -173,15 +185,20 @@ func TestAKS(t *testing.T) {
 		"cluster that is there": {
 			resource: "cluster", inputs: shared, withoutGroup: true, check: "names-free",
 			answers: map[string]string{"aks show --resource-group shared": `{"name": "vllm-aks"}`},
-			want:    []string{"failed cluster vllm-aks: there is one already, which the stack does not own; set another cluster.name, or attach to it with cluster.existing"},
+			want: []string{"failed cluster vllm-aks: there is one already, which the stack does not own; set another cluster.name, or attach to it with " +
+				"cluster.existing"},
 		},
 		"subnet that does not exist": {
-			resource: "cluster-gpu", inputs: strings.Replace(aksPoolInputs, `"count"`, `"vnetSubnetID": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/nodes", "count"`, 1),
+			resource: "cluster-gpu",
+			inputs: strings.Replace(aksPoolInputs, `"count"`,
+				`"vnetSubnetID": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/nodes", "count"`, 1),
 			answers: map[string]string{"network vnet subnet show": aksMissing}, check: "names-exist",
-			want: []string{"failed subnet nodes: does not exist; set aks.vnetSubnetId to an id of `az network vnet subnet list --resource-group GROUP --vnet-name NETWORK`"},
+			want: []string{"failed subnet nodes: does not exist; set aks.vnetSubnetId to an id of `az network vnet subnet list --resource-group GROUP " +
+				"--vnet-name NETWORK`"},
 		},
 		"Microsoft Entra ID": {
-			resource: "cluster", inputs: strings.Replace(aksClusterInputs, `"location"`, `"aadProfile": {"managed": true}, "location"`, 1), check: "kubeconfig-program",
+			resource: "cluster", inputs: strings.Replace(aksClusterInputs, `"location"`, `"aadProfile": {"managed": true}, "location"`, 1),
+			check: "kubeconfig-program",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -207,7 +224,8 @@ func TestAKSLogin(t *testing.T) {
 
 	account = aksAccount(t).with(map[string]string{"account show": `{"id": "s", "state": "Disabled"}`})
 	result = check(t, planOf(nil, edited(aksSteps, t, "cluster-azure", `{"subscriptionId": "s"}`)...), account)
-	assert.Equal(t, []string{"failed login: az account show: subscription s is Disabled; enable it in the portal, or set aks.subscriptionId to another"}, result.problems())
+	assert.Equal(t, []string{"failed login: az account show: subscription s is Disabled; enable it in the portal, or set aks.subscriptionId to " +
+		"another"}, result.problems())
 	assert.Equal(t, []string{"az account show --subscription s --output json"}, account.calls)
 }
 
@@ -215,7 +233,8 @@ func TestAKSLogin(t *testing.T) {
 func TestAKSAttached(t *testing.T) {
 	steps := []plan.Step{
 		create(t, "pulumi:providers:azure-native", "cluster-azure", `{"environment": "public"}`),
-		create(t, aksPoolType, "cluster-gpu", strings.NewReplacer(`"resourceGroupName": "UNKNOWN"`, `"resourceGroupName": "g"`, `"resourceName": "UNKNOWN"`, `"resourceName": "x"`).Replace(aksPoolInputs)),
+		create(t, aksPoolType, "cluster-gpu", strings.NewReplacer(`"resourceGroupName": "UNKNOWN"`, `"resourceGroupName": "g"`,
+			`"resourceName": "UNKNOWN"`, `"resourceName": "x"`).Replace(aksPoolInputs)),
 	}
 	result := check(t, planOf(nil, steps...), aksAccount(t))
 	assert.Empty(t, result.problems())

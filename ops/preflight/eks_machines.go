@@ -189,24 +189,28 @@ func (e *eksPlan) compare(ctx context.Context, c *cli, q awsQuota, n need, usage
 // networkQuotas compares the VPC and the addresses of NAT gateways with the account's quotas.
 func (e *eksPlan) networkQuotas(ctx context.Context, c *cli) []Check {
 	var checks []Check
-	if n := len(e.vpcs); n > 0 {
-		checks = append(checks, e.compare(ctx, c, vpcsPerRegion, need{unit: "VPCs", one: n, all: n}, func(ctx context.Context, c *cli, _ awsQuota) (float64, error) {
-			var answer struct {
-				VPCs []struct{} `json:"Vpcs"`
-			}
-			err := c.read(ctx, &answer, e.aws("ec2", "describe-vpcs")...)
-			return float64(len(answer.VPCs)), err
-		}))
+	compare := func(q awsQuota, n int, unit string, used func() (int, error)) {
+		if n > 0 {
+			checks = append(checks, e.compare(ctx, c, q, need{unit: unit, one: n, all: n}, func(context.Context, *cli, awsQuota) (float64, error) {
+				usage, err := used()
+				return float64(usage), err
+			}))
+		}
 	}
-	if n := len(e.addresses); n > 0 {
-		checks = append(checks, e.compare(ctx, c, elasticAddress, need{unit: "addresses", one: n, all: n}, func(ctx context.Context, c *cli, _ awsQuota) (float64, error) {
-			var answer struct {
-				Addresses []struct{} `json:"Addresses"`
-			}
-			err := c.read(ctx, &answer, e.aws("ec2", "describe-addresses")...)
-			return float64(len(answer.Addresses)), err
-		}))
-	}
+	compare(vpcsPerRegion, len(e.vpcs), "VPCs", func() (int, error) {
+		var answer struct {
+			VPCs []struct{} `json:"Vpcs"`
+		}
+		err := c.read(ctx, &answer, e.aws("ec2", "describe-vpcs")...)
+		return len(answer.VPCs), err
+	})
+	compare(elasticAddress, len(e.addresses), "addresses", func() (int, error) {
+		var answer struct {
+			Addresses []struct{} `json:"Addresses"`
+		}
+		err := c.read(ctx, &answer, e.aws("ec2", "describe-addresses")...)
+		return len(answer.Addresses), err
+	})
 	return checks
 }
 

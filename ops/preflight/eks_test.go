@@ -53,7 +53,7 @@ func eksOffers(zones ...string) string {
 // eksZone has the form of `aws ec2 describe-availability-zones`
 // (https://docs.aws.amazon.com/cli/latest/reference/ec2/describe-availability-zones.html).
 func eksZone(name, id string) string {
-	return `{"AvailabilityZones": [{"State": "available", "OptInStatus": "opt-in-not-required", "ZoneName": "` + name + `", "ZoneId": "` + id + `", "ZoneType": "availability-zone"}]}`
+	return `{"AvailabilityZones": [{"State": "available", "ZoneName": "` + name + `", "ZoneId": "` + id + `", "ZoneType": "availability-zone"}]}`
 }
 
 // eksTypes has the form of `aws ec2 describe-instance-types`
@@ -167,8 +167,10 @@ func TestEKS(t *testing.T) {
 		"may not read quotas": {
 			answers: map[string]string{"service-quotas get-service-quota": eksMissing("AccessDeniedException", "GetServiceQuota")}, check: "gpu-quota",
 			want: []string{
-				"unknown Running On-Demand G and VT instances (L-DB2E81BA) in us-east-1: the login may not run `aws service-quotas get-service-quota`: docs/preflight.md lists the permissions",
-				"unknown Running On-Demand Standard instances (L-1216C47A) in us-east-1: the login may not run `aws service-quotas get-service-quota`: docs/preflight.md lists the permissions",
+				"unknown Running On-Demand G and VT instances (L-DB2E81BA) in us-east-1: the login may not run `aws service-quotas get-service-quota`: " +
+					"docs/preflight.md lists the permissions",
+				"unknown Running On-Demand Standard instances (L-1216C47A) in us-east-1: the login may not run `aws service-quotas get-service-quota`: " +
+					"docs/preflight.md lists the permissions",
 			},
 		},
 		"instance type in one of two zones": {
@@ -186,8 +188,10 @@ func TestEKS(t *testing.T) {
 				"set the pool's machineType to another, or eks.zones or eks.subnetIds to zones that have it"},
 		},
 		"instance type that the region lacks": {
-			answers: map[string]string{"Values=g6.xlarge": eksOffers(), "ec2 describe-instance-types": eksMissing("InvalidInstanceType", "DescribeInstanceTypes")}, check: "machine-types",
-			want: []string{"failed g6.xlarge in us-east-1a, us-east-1b: no zone of the region has it; set the pool's machineType to another, or eks.region"},
+			answers: map[string]string{"Values=g6.xlarge": eksOffers(),
+				"ec2 describe-instance-types": eksMissing("InvalidInstanceType", "DescribeInstanceTypes")},
+			check: "machine-types",
+			want:  []string{"failed g6.xlarge in us-east-1a, us-east-1b: no zone of the region has it; set the pool's machineType to another, or eks.region"},
 		},
 		"version that EKS does not offer": {
 			resource: "cluster-cluster", inputs: strings.Replace(eksClusterInputs, `"name"`, `"version": "1.28", "name"`, 1), check: "kubernetes-version",
@@ -195,7 +199,8 @@ func TestEKS(t *testing.T) {
 		},
 		"version in extended support": {
 			resource: "cluster-cluster", inputs: strings.Replace(eksClusterInputs, `"name"`, `"version": "1.31", "name"`, 1), check: "kubernetes-version",
-			want: []string{"failed Kubernetes 1.31: in extended support, which eks.extendedSupport does not allow; set cluster.kubernetesVersion to one of: 1.34, 1.31"},
+			want: []string{"failed Kubernetes 1.31: in extended support, which eks.extendedSupport does not allow; set cluster.kubernetesVersion to one of: " +
+				"1.34, 1.31"},
 		},
 		"version in extended support that is wanted": {
 			resource: "cluster-cluster", check: "kubernetes-version",
@@ -203,12 +208,14 @@ func TestEKS(t *testing.T) {
 		},
 		"zone that EKS does not take": {
 			answers: map[string]string{"--zone-names us-east-1b": eksZone("us-east-1b", "use1-az3")}, check: "zones",
-			want: []string{"failed zone us-east-1b: EKS has no control plane in use1-az3; set eks.zones to others of `aws ec2 describe-availability-zones --region us-east-1`"},
+			want: []string{"failed zone us-east-1b: EKS has no control plane in use1-az3; set eks.zones to others of `aws ec2 describe-availability-zones " +
+				"--region us-east-1`"},
 		},
 		"zone that does not exist": {
-			answers: map[string]string{"--zone-names us-east-1b": "error: An error occurred (InvalidParameterValue) when calling the DescribeAvailabilityZones operation: Invalid availability zone: [us-east-1b]"},
-			check:   "zones",
-			want:    []string{"failed zone us-east-1b: does not exist; set eks.zones to others of `aws ec2 describe-availability-zones --region us-east-1`"},
+			answers: map[string]string{"--zone-names us-east-1b": "error: An error occurred (InvalidParameterValue) when calling the DescribeAvailabilityZones " +
+				"operation: Invalid availability zone: [us-east-1b]"},
+			check: "zones",
+			want:  []string{"failed zone us-east-1b: does not exist; set eks.zones to others of `aws ec2 describe-availability-zones --region us-east-1`"},
 		},
 		"given subnets": {
 			resource: "cluster-cluster", inputs: strings.Replace(eksClusterInputs, `["UNKNOWN", "UNKNOWN"]`, `["subnet-0a", "subnet-0b"]`, 1), check: "names-exist",
@@ -216,22 +223,27 @@ func TestEKS(t *testing.T) {
 		"given subnets that do not exist": {
 			resource: "cluster-cluster", inputs: strings.Replace(eksClusterInputs, `["UNKNOWN", "UNKNOWN"]`, `["subnet-0a", "subnet-0b"]`, 1), check: "names-exist",
 			answers: map[string]string{"ec2 describe-subnets": eksMissing("InvalidSubnetID.NotFound", "DescribeSubnets")},
-			want:    []string{"failed subnets subnet-0a, subnet-0b: does not exist; set eks.subnetIds to private subnets of `aws ec2 describe-subnets --region us-east-1`"},
+			want: []string{"failed subnets subnet-0a, subnet-0b: does not exist; set eks.subnetIds to private subnets of `aws ec2 describe-subnets --region " +
+				"us-east-1`"},
 		},
 		"given subnets in one zone": {
 			resource: "cluster-cluster", inputs: strings.Replace(eksClusterInputs, `["UNKNOWN", "UNKNOWN"]`, `["subnet-0a", "subnet-0b"]`, 1), check: "names-exist",
-			answers: map[string]string{"ec2 describe-subnets": `{"Subnets": [{"SubnetId": "subnet-0a", "VpcId": "v", "AvailabilityZone": "us-east-1a"}, {"SubnetId": "subnet-0b", "VpcId": "v", "AvailabilityZone": "us-east-1a"}]}`},
-			want:    []string{"failed subnets subnet-0a, subnet-0b: all in zone us-east-1a, and EKS needs two; set eks.subnetIds to private subnets of `aws ec2 describe-subnets --region us-east-1`"},
+			answers: map[string]string{"ec2 describe-subnets": `{"Subnets": [
+				{"SubnetId": "subnet-0a", "VpcId": "v", "AvailabilityZone": "us-east-1a"}, {"SubnetId": "subnet-0b", "VpcId": "v", "AvailabilityZone": "us-east-1a"}]}`},
+			want: []string{"failed subnets subnet-0a, subnet-0b: all in zone us-east-1a, and EKS needs two; set eks.subnetIds to private subnets of `aws ec2 " +
+				"describe-subnets --region us-east-1`"},
 		},
 		"key that is disabled": {
-			resource: "cluster-cluster", inputs: strings.Replace(eksClusterInputs, `{"keyArn": "UNKNOWN"}`, `{"keyArn": "arn:aws:kms:us-east-1:123456789012:key/k"}`, 1), check: "names-exist",
+			resource: "cluster-cluster", inputs: strings.Replace(eksClusterInputs, `{"keyArn": "UNKNOWN"}`, `{"keyArn": "arn:aws:kms:us-east-1:123456789012:key/k"}`, 1),
+			check:   "names-exist",
 			answers: map[string]string{"kms describe-key": `{"KeyMetadata": {"KeyState": "Disabled"}}`},
 			want: []string{"failed key arn:aws:kms:us-east-1:123456789012:key/k: is Disabled; " +
 				"aws kms enable-key --region us-east-1 --key-id arn:aws:kms:us-east-1:123456789012:key/k"},
 		},
 		"cluster and log group that are there": {
-			answers: map[string]string{"eks describe-cluster --name": `{"cluster": {"name": "vllm-eks"}}`, "logs describe-log-groups": `{"logGroups": [{"logGroupName": "/aws/eks/vllm-eks/cluster"}]}`},
-			check:   "names-free",
+			answers: map[string]string{"eks describe-cluster " +
+				"--name": `{"cluster": {"name": "vllm-eks"}}`, "logs describe-log-groups": `{"logGroups": [{"logGroupName": "/aws/eks/vllm-eks/cluster"}]}`},
+			check: "names-free",
 			want: []string{
 				"failed cluster vllm-eks: there is one already, which the stack does not own; set another cluster.name, or attach to it with cluster.existing",
 				"failed log group /aws/eks/vllm-eks/cluster: there is one already, which the stack does not own; " +
@@ -242,14 +254,16 @@ func TestEKS(t *testing.T) {
 			answers: map[string]string{"logs describe-log-groups": `{"logGroups": [{"logGroupName": "/aws/eks/vllm-eks/cluster-2"}]}`}, check: "names-free",
 		},
 		"no address left": {
-			answers: map[string]string{"--quota-code L-0263D0A3": eksQuota("5.0"), "ec2 describe-addresses": `{"Addresses": [{}, {}, {}, {}, {}]}`}, check: "network-quota",
+			answers: map[string]string{"--quota-code L-0263D0A3": eksQuota("5.0"), "ec2 describe-addresses": `{"Addresses": [{}, {}, {}, {}, {}]}`},
+			check:   "network-quota",
 			want: []string{"failed EC2-VPC Elastic IPs (L-0263D0A3) in us-east-1: 0 addresses of 5 free: 1 needed; " +
 				"aws service-quotas request-service-quota-increase --region us-east-1 --service-code ec2 --quota-code L-0263D0A3 --desired-value 6"},
 		},
 		"default key of disks that is the customer's": {
 			answers: map[string]string{"get-ebs-default-kms-key-id": `{"KmsKeyId": "arn:aws:kms:us-east-1:123456789012:key/k"}`}, check: "disk-key",
 			want: []string{"warning default key of disks in us-east-1: a key of yours: machines do not start unless Auto Scaling may use it; " +
-				"aws kms create-grant --region us-east-1 --key-id arn:aws:kms:us-east-1:123456789012:key/k --grantee-principal arn:aws:iam::ACCOUNT:role/aws-service-role/" +
+				"aws kms create-grant --region us-east-1 --key-id arn:aws:kms:us-east-1:123456789012:key/k --grantee-principal " +
+				"arn:aws:iam::ACCOUNT:role/aws-service-role/" +
 				"autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling --operations Encrypt Decrypt ReEncryptFrom ReEncryptTo " +
 				"GenerateDataKey GenerateDataKeyWithoutPlaintext DescribeKey CreateGrant"},
 		},
@@ -273,7 +287,8 @@ func TestEKSLogin(t *testing.T) {
 		answers  map[string]string
 		want     string
 	}{
-		"none": {`{"region": "us-east-1"}`, map[string]string{"sts": "error: \nUnable to locate credentials. You can configure credentials by running \"aws configure\".\n"},
+		"none": {`{"region": "us-east-1"}`, map[string]string{"sts": "error: \nUnable to locate credentials. You can configure credentials by running \"aws " +
+			"configure\".\n"},
 			"unknown login: aws sts get-caller-identity: aws is not logged in: run `aws sso login` or `aws configure`"},
 		"another account": {`{"region": "us-east-1", "allowedAccountIds": ["999999999999"]}`, nil,
 			"failed login: aws sts get-caller-identity: account 123456789012, and eks.accountId allows 999999999999 only; log in to that account, or set eks.profile"},
@@ -289,7 +304,8 @@ func TestEKSLogin(t *testing.T) {
 		})
 	}
 	account := eksAccount(t)
-	result := check(t, planOf(nil, edited(eksSteps, t, "cluster-aws", `{"region": "us-east-1", "profile": "prod", "assumeRole": {"roleArn": "arn:aws:iam::123456789012:role/deploy"}}`)...), account)
+	result := check(t, planOf(nil, edited(eksSteps, t, "cluster-aws", `{"region": "us-east-1", "profile": "prod",
+		"assumeRole": {"roleArn": "arn:aws:iam::123456789012:role/deploy"}}`)...), account)
 	assert.Empty(t, result.problems())
 	for _, call := range account.calls {
 		assert.True(t, strings.HasSuffix(call, " --profile prod"), call)

@@ -142,7 +142,8 @@ func (g *gkePlan) billing(ctx context.Context, c *cli) []Check {
 		return []Check{unknown(asked, err)}
 	}
 	if !info.BillingEnabled {
-		return []Check{failed(asked, "off: machines and clusters cannot be created", fmt.Sprintf("gcloud billing projects link %s --billing-account ACCOUNT", g.project))}
+		return []Check{failed(asked, "off: machines and clusters cannot be created", fmt.Sprintf("gcloud billing projects link %s --billing-account "+
+			"ACCOUNT", g.project))}
 	}
 	return []Check{passed(asked, "on")}
 }
@@ -293,9 +294,11 @@ func (g *gkePlan) namesFree(ctx context.Context, c *cli) []Check {
 			checks = append(checks, taken(what+" "+name, err, fmt.Sprintf(fix, name, g.project)))
 		}
 	}
-	free(g.clusters, "name", "cluster", "set another cluster.name, or attach to it with cluster.existing: `gcloud container clusters describe %s --project %s --location "+g.location+"`",
+	free(g.clusters, "name", "cluster", "set another cluster.name, or attach to it with cluster.existing: `gcloud container clusters describe %s --project "+
+		"%s --location "+g.location+"`",
 		"container", "clusters", "list", "--location", g.location)
-	free(g.networks, "name", "network", "`gcloud compute networks delete %s --project %s` if nothing uses it, or set another cluster.name", "compute", "networks", "list")
+	free(g.networks, "name", "network", "`gcloud compute networks delete %s --project %s` if nothing uses it, or set another "+
+		"cluster.name", "compute", "networks", "list")
 	free(g.accounts, "accountId", "service account", "`gcloud iam service-accounts delete %s --project %s` if nothing uses it, or set another cluster.name",
 		"iam", "service-accounts", "list")
 	return checks

@@ -236,7 +236,8 @@ func (g *gkePlan) offered(what string, pool planned, at []string, err error, fix
 	case len(without) > 0:
 		return failed(asked, fmt.Sprintf("%s does not have it; %s does", strings.Join(without, ", "), strings.Join(at, ", ")), fix)
 	case len(zones) == 0 && len(at) < 3:
-		return warning(asked, fmt.Sprintf("only %s has it, and GKE chooses the zones of the pool", strings.Join(at, ", ")), "name them in the pool's zones, under nodePools")
+		return warning(asked, fmt.Sprintf("only %s has it, and GKE chooses the zones of the pool", strings.Join(at, ", ")), "name them in the pool's zones, "+
+			"under nodePools")
 	}
 	return passed(asked, "offered")
 }

@@ -52,8 +52,10 @@ const gkeProject = `{"name": "my-project", "quotas": [
 // gkeMachines has the form of compute.machineTypes.list
 // (https://cloud.google.com/compute/docs/reference/rest/v1/machineTypes/list).
 const gkeMachines = `[
-	{"name": "g2-standard-4", "zone": "us-central1-a", "guestCpus": 4, "memoryMb": 16384, "accelerators": [{"guestAcceleratorType": "nvidia-l4", "guestAcceleratorCount": 1}]},
-	{"name": "g2-standard-4", "zone": "us-central1-b", "guestCpus": 4}, {"name": "e2-standard-4", "zone": "us-central1-a", "guestCpus": 4}]`
+	{"name": "g2-standard-4", "zone": "us-central1-a", "guestCpus": 4, "memoryMb": 16384,
+		"accelerators": [{"guestAcceleratorType": "nvidia-l4", "guestAcceleratorCount": 1}]},
+	{"name": "g2-standard-4", "zone": "us-central1-b", "guestCpus": 4}, {"name": "e2-standard-4", "zone": "us-central1-a", "guestCpus": 4},
+	{"name": "e2-standard-4", "zone": "us-central1-b", "guestCpus": 4}, {"name": "e2-standard-4", "zone": "us-central1-c", "guestCpus": 4}]`
 
 // gkeAccelerators has the form of compute.acceleratorTypes.list
 // (https://cloud.google.com/compute/docs/reference/rest/v1/acceleratorTypes/list).
@@ -72,7 +74,8 @@ const gkeSubnetwork = `{"name": "nodes", "privateIpGoogleAccess": true, "seconda
 	{"rangeName": "services", "ipCidrRange": "10.8.0.0/20"}]}`
 
 // gkeNotFound is the message of gcloud for a resource that does not exist.
-const gkeNotFound = "error: ERROR: (gcloud.compute.networks.describe) Could not fetch resource:\n - The resource 'projects/my-project/global/networks/shared' was not found\n"
+const gkeNotFound = "error: ERROR: (gcloud.compute.networks.describe) Could not fetch resource:\n - The resource " +
+	"'projects/my-project/global/networks/shared' was not found\n"
 
 // gkeAccount answers for a project that has everything.
 func gkeAccount(t *testing.T) *fake {
@@ -166,7 +169,8 @@ func TestGKE(t *testing.T) {
 		},
 		"spot machines, with a quota of their own that is too small": {
 			steps: replaced(`"spot": false`, `"spot": true`), check: "gpu-quota",
-			answers: map[string]string{"regions describe": strings.ReplaceAll(gkeRegion, `"PREEMPTIBLE_NVIDIA_L4_GPUS", "limit": 0.0`, `"PREEMPTIBLE_NVIDIA_L4_GPUS", "limit": 1.0`)},
+			answers: map[string]string{"regions describe": strings.ReplaceAll(gkeRegion,
+				`"PREEMPTIBLE_NVIDIA_L4_GPUS", "limit": 0.0`, `"PREEMPTIBLE_NVIDIA_L4_GPUS", "limit": 1.0`)},
 			want: []string{"warning PREEMPTIBLE_NVIDIA_L4_GPUS in us-central1: 1 GPUs of 1 free: enough to start, but the pools at their maximum need 4; " +
 				"gcloud beta quotas preferences create --service=compute.googleapis.com --project=my-project " +
 				"--quota-id=PREEMPTIBLE-NVIDIA-L4-GPUS-per-project-region --dimensions=region=us-central1 --preferred-value=4"},
@@ -183,8 +187,9 @@ func TestGKE(t *testing.T) {
 				"--quota-id=CPUS-per-project-region --dimensions=region=us-central1 --preferred-value=12"},
 		},
 		"machine type in other zones": {
-			answers: map[string]string{"machine-types list": strings.ReplaceAll(gkeMachines, `"g2-standard-4", "zone": "us-central1-a"`, `"g2-standard-4", "zone": "us-central1-c"`)},
-			check:   "machine-types",
+			answers: map[string]string{"machine-types list": strings.ReplaceAll(gkeMachines,
+				`"g2-standard-4", "zone": "us-central1-a"`, `"g2-standard-4", "zone": "us-central1-c"`)},
+			check: "machine-types",
 			want: []string{"failed machine type g2-standard-4 in us-central1-a: us-central1-a does not have it; us-central1-b, us-central1-c does; " +
 				"choose zones of `gcloud compute machine-types list --filter=name=g2-standard-4 --project my-project`"},
 		},
@@ -196,8 +201,10 @@ func TestGKE(t *testing.T) {
 		"regional pool without zones": {
 			steps: replaced(`"us-central1-a"`, `"us-central1"`), check: "machine-types",
 			want: []string{
-				"warning machine type g2-standard-4 in us-central1: only us-central1-a, us-central1-b has it, and GKE chooses the zones of the pool; name them in the pool's zones, under nodePools",
-				"warning accelerator nvidia-l4 in us-central1: only us-central1-a, us-central1-b has it, and GKE chooses the zones of the pool; name them in the pool's zones, under nodePools",
+				"warning machine type g2-standard-4 in us-central1: only us-central1-a, us-central1-b has it, and GKE chooses the zones of the pool; name them in " +
+					"the pool's zones, under nodePools",
+				"warning accelerator nvidia-l4 in us-central1: only us-central1-a, us-central1-b has it, and GKE chooses the zones of the pool; name them in the " +
+					"pool's zones, under nodePools",
 			},
 		},
 		"pool's zones": {
@@ -242,7 +249,8 @@ func TestGKE(t *testing.T) {
 				"failed network vllm-gke: there is one already, which the stack does not own; " +
 					"`gcloud compute networks delete vllm-gke --project my-project` if nothing uses it, or set another cluster.name",
 				"failed service account vllm-gke-nodes@my-project.iam.gserviceaccount.com: there is one already, which the stack does not own; " +
-					"`gcloud iam service-accounts delete vllm-gke-nodes@my-project.iam.gserviceaccount.com --project my-project` if nothing uses it, or set another cluster.name",
+					"`gcloud iam service-accounts delete vllm-gke-nodes@my-project.iam.gserviceaccount.com --project my-project` if nothing uses it, or set another " +
+					"cluster.name",
 			},
 		},
 		"no billing account": {
@@ -251,13 +259,17 @@ func TestGKE(t *testing.T) {
 				"gcloud billing projects link my-project --billing-account ACCOUNT"},
 		},
 		"may not read billing": {
-			answers: map[string]string{"billing projects": "error: ERROR: (gcloud.billing.projects.describe) PERMISSION_DENIED: The caller does not have permission"}, check: "billing",
-			want: []string{"unknown billing of project my-project: the login may not run `gcloud billing projects describe my-project`: docs/preflight.md lists the permissions"},
+			answers: map[string]string{"billing projects": "error: ERROR: (gcloud.billing.projects.describe) PERMISSION_DENIED: The caller does not have " +
+				"permission"}, check: "billing",
+			want: []string{"unknown billing of project my-project: the login may not run `gcloud billing projects describe my-project`: docs/preflight.md lists " +
+				"the permissions"},
 		},
 		"API of the question that is off": {
-			answers: map[string]string{"billing projects": "error: ERROR: (gcloud) PERMISSION_DENIED: Cloud Billing API has not been used in project 1 before or it is disabled. SERVICE_DISABLED"},
-			check:   "billing",
-			want:    []string{"unknown billing of project my-project: `gcloud billing projects describe my-project` needs a service that is not enabled in the account"},
+			answers: map[string]string{"billing projects": "error: ERROR: (gcloud) PERMISSION_DENIED: Cloud Billing API has not been used in project 1 before or " +
+				"it is disabled. SERVICE_DISABLED"},
+			check: "billing",
+			want: []string{"unknown billing of project my-project: `gcloud billing projects describe my-project` needs a service that is not enabled in the " +
+				"account"},
 		},
 		"answer of another form": {
 			answers: map[string]string{"billing projects": `not JSON`}, check: "billing",
@@ -279,13 +291,15 @@ func TestGKE(t *testing.T) {
 // Without a login every question has the same answer, and none is a failure.
 func TestGKEWithoutLogin(t *testing.T) {
 	account := &fake{t: t, programs: []string{"gcloud"}}
-	account = account.with(map[string]string{"gcloud": "error: ERROR: (gcloud.services.list) You do not currently have an active account selected.\nPlease run:\n\n  $ gcloud auth login\n"})
+	account = account.with(map[string]string{"gcloud": "error: ERROR: (gcloud.services.list) You do not currently have an active account selected.\nPlease " +
+		"run:\n\n  $ gcloud auth login\n"})
 	result := check(t, planOf(nil, gkeSteps(t)...), account)
 	assert.Equal(t, []Unanswered{{
 		Names:  []string{"services", "machine-types", "gpu-quota", "cpu-quota", "billing", "kubernetes-version", "names-free"},
 		Reason: "gcloud is not logged in: run `gcloud auth login`",
 	}}, result.Unanswered())
-	assert.Equal(t, []string{"failed " + gkeAuthPlugin + ": not on the PATH: the update could not log in to the cluster that it creates; gcloud components install " + gkeAuthPlugin},
+	assert.Equal(t, []string{"failed " + gkeAuthPlugin + ": not on the PATH: the update could not log in to the cluster that it creates; gcloud components " +
+		"install " + gkeAuthPlugin},
 		result.lines("kubeconfig-program"), "this needs no login")
 	assert.Equal(t, 1, result.Count(Failed))
 }

@@ -39,8 +39,8 @@ func (r *refusing) Run(context.Context, string, ...string) ([]byte, error) {
 // An update that creates neither a cluster nor nodes asks for nothing.
 func TestNothingToCheck(t *testing.T) {
 	for _, name := range []string{
-		"gke.noop", "gke.change", "gke.destroy", "gke.failed", "eks.noop", "eks.change", "eks.destroy", "eks.failed",
-		"aks.noop", "aks.change", "aks.destroy", "aks.failed", "local.create", "local.replace",
+		"gke.noop", "gke.destroy", "gke.failed", "eks.noop", "eks.destroy", "eks.failed",
+		"aks.noop", "aks.destroy", "aks.failed", "local.create", "local.change", "local.replace",
 	} {
 		r := &refusing{}
 		assert.Nil(t, Run(t.Context(), recorded(t, name), r, io.Discard), name)
@@ -61,6 +61,12 @@ func TestRecordedPreviews(t *testing.T) {
 		assert.Empty(t, result.problems(), cloud)
 		assert.Greater(t, result.Count(Passed), 6, cloud)
 	}
+	// The recorded change enlarges the GPU pool.
+	for cloud, account := range map[string]*fake{"gke": gkeAccount(t), "eks": eksAccount(t), "aks": aksAccount(t)} {
+		result := check(t, recorded(t, cloud+".change"), account)
+		assert.Contains(t, result.names(), "machine-types", cloud)
+		assert.NotContains(t, result.names(), "names-free", cloud)
+	}
 	replaced := check(t, recorded(t, "gke.replace"), gkeAccount(t))
 	assert.Equal(t, []string{"cpu-quota", "gpu-quota", "machine-types", "services"}, replaced.names())
 }
@@ -72,7 +78,8 @@ func TestProgramIsMissing(t *testing.T) {
 
 func TestOrder(t *testing.T) {
 	result := check(t, planOf(nil, gkeSteps(t)...), gkeAccount(t).with(map[string]string{
-		"billing projects": `{"billingEnabled": false}`, "project-info": "error: HTTP 500", "services list": strings.ReplaceAll(gkeServices, "artifactregistry", "other"),
+		"billing projects": `{"billingEnabled": false}`, "project-info": "error: HTTP 500",
+		"services list": strings.ReplaceAll(gkeServices, "artifactregistry", "other"),
 	}))
 	var outcomes []string
 	for _, c := range result.Checks {

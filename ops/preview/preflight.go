@@ -81,7 +81,8 @@ func (r *Report) writePreflight(b *strings.Builder) {
 	var lines []string
 	for _, c := range r.Preflight.Checks {
 		if c.Outcome == preflight.Failed || c.Outcome == preflight.Warning {
-			lines = append(lines, fmt.Sprintf("- **%s** %s: %s: %s. Fix: %s\n", c.Outcome, code(c.Name), escaped(clean(c.Asked)), escaped(clean(c.Found)), code(clean(c.Fix))))
+			lines = append(lines, fmt.Sprintf("- **%s** %s: %s: %s. Fix: "+
+				"%s\n", c.Outcome, code(c.Name), escaped(clean(c.Asked)), escaped(clean(c.Found)), code(clean(c.Fix))))
 		}
 	}
 	for _, u := range r.Preflight.Unanswered() {

@@ -118,7 +118,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.StringVar(&o.format, "format", "text", "text, markdown or json")
 	flags.StringVar(&o.mode, "mode", string(preview.Update), "update (pulumi up), drift (compare with what is really there) or destroy")
 	flags.StringVar(&o.failOn, "fail-on", "", "policy, changes, preflight, or several with commas: exit status 3, 4 or 5 then")
-	flags.StringVar(&o.preflight, "preflight", "", "on, off, or only to print nothing else: ask the cloud's CLI whether the account has what the update needs; off by default with --json-file")
+	flags.StringVar(&o.preflight, "preflight", "", "on, off, or only to print nothing else: ask the cloud's CLI whether the account has what the update "+
+		"needs; off by default with --json-file")
 	flags.StringVar(&o.planOut, "plan-out", "", "also write the report without the preflight to this file: what a later run on the same plan prints, too")
 	flags.IntVar(&o.limit, "limit", preview.CommentLimit, "most bytes of markdown; what is cut is said")
 	flags.Func("price", "TYPE=USD: price of a machine type for one hour; may be given again", func(value string) error {
