@@ -24,6 +24,9 @@ type Cloud struct {
 	// New registers the cluster, or looks it up, and returns it. Resources are named after name. Nothing is registered
 	// in the cloud for an invalid request, or for an existing cluster that lacks something.
 	New func(ctx *pulumi.Context, name string, request *Request) (*Cluster, error)
+	// Login returns the program that the cluster's kubeconfig calls to log in, and the command that installs it; "" for a
+	// kubeconfig that calls none. It is nil for a cloud whose kubeconfigs are not made here.
+	Login func(request *Request) (program, install string)
 
 	// MakesNodes reports whether stacks create node pools there, in a cluster of their own or in an existing one.
 	MakesNodes bool

@@ -1,6 +1,8 @@
 package stacks
 
 import (
+	"fmt"
+	"os/exec"
 	"slices"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -79,9 +81,27 @@ func (d *deployment) readConfiguration() (err error) {
 			return err
 		}
 	}
+	if message := missingLogin(d.config.LoginProgram()); message != "" {
+		if err := d.ctx.Log.Warn(message, &pulumi.LogArgs{}); err != nil {
+			return err
+		}
+	}
 	d.settings = signalSettings(d.config)
 	d.enabled, err = signals.Enabled(signals.Catalogue(), d.settings)
 	return err
+}
+
+// missingLogin returns a warning if the program that the kubeconfig calls is not on the PATH. Without one, an update would find
+// out when it creates the first object in the cluster, minutes later.
+func missingLogin(program, install string) string {
+	if program == "" {
+		return ""
+	}
+	if _, err := exec.LookPath(program); err == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s is not on the PATH, and the kubeconfig of the cluster calls it: an update would stop once the cluster is there. Install it: %s",
+		program, install)
 }
 
 func (d *deployment) registerCluster() (err error) {

@@ -62,6 +62,7 @@ func (r *Report) Markdown(limit int) string {
 	fmt.Fprintf(&b, "%s\n## %s\n\n%s\n", r.Marker(), escaped(r.Title()), r.countsLine("**"))
 	r.writeErrors(&b)
 	r.writeDangers(&b)
+	r.writePreflight(&b)
 	r.writePolicy(&b)
 	r.writeCost(&b)
 	r.writeChanges(&b, limit)

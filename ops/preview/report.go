@@ -10,6 +10,7 @@ import (
 
 	"vllm-autoscaling/ops/cost"
 	"vllm-autoscaling/ops/policy"
+	"vllm-autoscaling/ops/preflight"
 	"vllm-autoscaling/ops/preview/plan"
 )
 
@@ -42,6 +43,8 @@ type Options struct {
 	Diff string
 	// Failure is the output of a CLI that wrote no preview at all; "" if it wrote one.
 	Failure string
+	// Preflight is what the cloud's account was asked; nil if it was not.
+	Preflight *preflight.Result
 }
 
 // Report is an evaluated preview.
@@ -59,6 +62,8 @@ type Report struct {
 	Dangers []Danger `json:"dangers"`
 	// Policy is nil if nothing is checked: for a destroy, or a preview that failed.
 	Policy *policy.Result `json:"policy,omitempty"`
+	// Preflight is nil if the cloud's account was not asked, or the update creates nothing in a cloud.
+	Preflight *preflight.Result `json:"preflight,omitempty"`
 	// PolicyError is why the stack's policy settings cannot be read.
 	PolicyError string `json:"policyError,omitempty"`
 	// Before and After are the cost before and after the update; nil if it is not known.
@@ -121,7 +126,7 @@ func New(p *plan.Plan, o Options) *Report {
 	if r.Mode == "" {
 		r.Mode = Update
 	}
-	r.Diff = clean(strings.TrimSpace(o.Diff))
+	r.Diff, r.Preflight = clean(strings.TrimSpace(o.Diff)), o.Preflight
 	if p == nil {
 		r.Failed, r.Complete = true, true
 		r.Errors = []string{clean(strings.TrimSpace(o.Failure))}

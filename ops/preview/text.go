@@ -26,6 +26,7 @@ func (r *Report) Text() string {
 			}
 		}
 	}
+	r.textPreflight(&b, false)
 	r.textPolicy(&b)
 	r.textCost(&b)
 	if len(r.Groups) > 0 {

@@ -44,6 +44,12 @@ func Cloud() providers.Cloud {
 		New: func(ctx *pulumi.Context, name string, r *providers.Request) (*providers.Cluster, error) {
 			return New(ctx, name, argsOf(r))
 		},
+		Login: func(r *providers.Request) (program, install string) {
+			if !argsOf(r).Entra.Enabled {
+				return "", ""
+			}
+			return authProgram, "az aks install-cli"
+		},
 		MakesNodes: true,
 		Versions:   true,
 		Machines:   machines,

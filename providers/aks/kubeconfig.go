@@ -23,6 +23,9 @@ func (a *Args) login() string {
 	return command
 }
 
+// authProgram gives kubectl, and Pulumi, a token of Microsoft Entra ID.
+const authProgram = "kubelogin"
+
 // aksServerID is the Entra application that tokens for AKS API servers are made out to, the same in
 // every tenant (Azure/kubelogin's documentation).
 const aksServerID = "6dae42f8-4368-4678-94ff-3960e28e3630"
@@ -108,7 +111,7 @@ func (a *Args) kubelogin(user kubeconfig.User) (kubeconfig.Object, error) {
 	}
 	plugin := kubeconfig.Exec{
 		APIVersion:      kubeconfig.ExecAPIVersion,
-		Command:         "kubelogin",
+		Command:         authProgram,
 		Args:            []string{"get-token", "--login", a.Entra.Login, "--server-id", server},
 		InteractiveMode: kubeconfig.NeverInteractive,
 	}

@@ -41,6 +41,9 @@ func Cloud() providers.Cloud {
 		New: func(ctx *pulumi.Context, name string, r *providers.Request) (*providers.Cluster, error) {
 			return New(ctx, name, argsOf(r))
 		},
+		Login: func(*providers.Request) (program, install string) {
+			return authProgram, "see https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html"
+		},
 		MakesNodes:         true,
 		Versions:           true,
 		Machines:           machines,

@@ -8,6 +8,9 @@ import (
 	"vllm-autoscaling/providers/kubeconfig"
 )
 
+// authProgram gives kubectl, and Pulumi, a token for the cluster.
+const authProgram = "aws"
+
 // login returns AWS' command that gives kubectl a context. It is called like the cluster, whose ARN, AWS'
 // own choice, is only known after its creation.
 func (a *Args) login() string {
@@ -36,7 +39,7 @@ func (b *builder) kubeconfig(plane *controlPlane) pulumi.StringOutput {
 func (a *Args) kubeconfigOf(arn, endpoint, certificateAuthority string) (string, error) {
 	exec := kubeconfig.Exec{
 		APIVersion:      kubeconfig.ExecAPIVersion,
-		Command:         "aws",
+		Command:         authProgram,
 		Args:            []string{"--region", a.Region, "eks", "get-token", "--cluster-name", a.ClusterName(), "--output", "json"},
 		InteractiveMode: kubeconfig.NeverInteractive,
 	}

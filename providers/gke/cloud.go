@@ -32,6 +32,9 @@ func Cloud() providers.Cloud {
 		New: func(ctx *pulumi.Context, name string, r *providers.Request) (*providers.Cluster, error) {
 			return New(ctx, name, argsOf(r))
 		},
+		Login: func(*providers.Request) (program, install string) {
+			return authPlugin, "gcloud components install " + authPlugin
+		},
 		MakesNodes:         true,
 		ManagedMetrics:     []string{ManagedMetrics},
 		Machines:           machines,

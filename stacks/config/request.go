@@ -76,6 +76,15 @@ func (c *Config) validateCloud(r *report) {
 	}
 }
 
+// LoginProgram returns the program that the kubeconfig of the cluster calls, and how to install it; "" for none.
+func (c *Config) LoginProgram() (program, install string) {
+	cloud := c.cloud()
+	if cloud.Login == nil {
+		return "", ""
+	}
+	return cloud.Login(c.request(nil))
+}
+
 // NewCluster creates, or attaches to, the cluster that the configuration describes.
 func (c *Config) NewCluster(ctx *pulumi.Context) (*providers.Cluster, error) {
 	cloud, ok := FindCloud(c.Cloud)

@@ -40,7 +40,7 @@ func replaceLink(target, link string) error {
 	return os.Symlink(target, link)
 }
 
-// useClouds installs the clouds' providers and, first on the PATH, the authentication programs of their kubeconfigs.
+// useClouds installs the clouds' providers and, first on the PATH, their CLIs and the authentication programs of their kubeconfigs.
 func (s *Stack) useClouds(l *Lab) error {
 	home := filepath.Join(l.dir, "pulumi")
 	double := s.programs.Path(tools.CloudDoubles)

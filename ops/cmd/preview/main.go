@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -14,12 +13,14 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"vllm-autoscaling/ops/cost"
+	"vllm-autoscaling/ops/preflight"
 	"vllm-autoscaling/ops/preview"
 	"vllm-autoscaling/ops/preview/plan"
 )
@@ -30,6 +31,7 @@ const (
 	exitUsage   = 2
 	exitPolicy  = 3 // A mandatory rule is broken, with -fail-on policy.
 	exitChanges = 4 // Something would change, with -fail-on changes.
+	exitAccount = 5 // A check of the cloud's account failed, with -fail-on preflight.
 )
 
 const usage = `usage: preview --stack NAME [flags] [-- arguments of pulumi]
@@ -37,19 +39,31 @@ const usage = `usage: preview --stack NAME [flags] [-- arguments of pulumi]
 Prints what a change of the stack would do, from ` + "`pulumi preview --json`" + `. Nothing is changed.
 
 Exit status: 0; 1 the preview failed; 2 wrong usage; 3 a mandatory rule of the policy is broken, with
---fail-on policy; 4 something would change, with --fail-on changes.
+--fail-on policy; 4 something would change, with --fail-on changes; 5 a check of the cloud's account failed,
+with --fail-on preflight.
 
 `
 
 // options are the parsed flags.
 type options struct {
 	stack, project, jsonFile, diffFile, out, format string
-	mode                                            string
-	failOn                                          string
-	limit                                           int
-	prices                                          cost.Overrides
-	pulumi                                          []string
+	mode, failOn                                    string
+	// planOut is a file for the report without the preflight.
+	planOut string
+	limit   int
+	prices  cost.Overrides
+	pulumi  []string
+
+	preflight string
+	runner    preflight.Runner
 }
+
+// Values of --preflight.
+const (
+	preflightOn   = "on"
+	preflightOff  = "off"
+	preflightOnly = "only"
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -78,6 +92,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		err = o.write(text, stdout)
 	}
+	if err == nil && o.planOut != "" {
+		err = o.writePlan(report)
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "preview:", err)
 		return exitFailed
@@ -86,7 +103,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
-	o := &options{prices: cost.Overrides{}}
+	o := &options{prices: cost.Overrides{}, runner: preflight.Exec{}}
 	flags := flag.NewFlagSet("preview", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
@@ -100,7 +117,10 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.StringVar(&o.out, "out", "", "write to this file instead of standard output")
 	flags.StringVar(&o.format, "format", "text", "text, markdown or json")
 	flags.StringVar(&o.mode, "mode", string(preview.Update), "update (pulumi up), drift (compare with what is really there) or destroy")
-	flags.StringVar(&o.failOn, "fail-on", "", "policy, changes, or both with a comma: exit status 3 or 4 then")
+	flags.StringVar(&o.failOn, "fail-on", "", "policy, changes, preflight, or several with commas: exit status 3, 4 or 5 then")
+	flags.StringVar(&o.preflight, "preflight", "", "on, off, or only to print nothing else: ask the cloud's CLI whether the account has what the update "+
+		"needs; off by default with --json-file")
+	flags.StringVar(&o.planOut, "plan-out", "", "also write the report without the preflight to this file: what a later run on the same plan prints, too")
 	flags.IntVar(&o.limit, "limit", preview.CommentLimit, "most bytes of markdown; what is cut is said")
 	flags.Func("price", "TYPE=USD: price of a machine type for one hour; may be given again", func(value string) error {
 		name, amount, ok := strings.Cut(value, "=")
@@ -129,9 +149,19 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		return nil, fmt.Errorf("--mode %q: must be update, drift or destroy", o.mode)
 	}
 	for _, on := range strings.Split(o.failOn, ",") {
-		if on != "" && on != "policy" && on != "changes" {
-			return nil, fmt.Errorf("--fail-on %q: must be policy, changes, or both separated by a comma", o.failOn)
+		if !slices.Contains([]string{"", "policy", "changes", "preflight"}, on) {
+			return nil, fmt.Errorf("--fail-on %q: must be policy, changes, preflight, or several separated by commas", o.failOn)
 		}
+	}
+	switch {
+	case o.preflight == "" && o.jsonFile != "":
+		o.preflight = preflightOff
+	case o.preflight == "":
+		o.preflight = preflightOn
+	case !slices.Contains([]string{preflightOn, preflightOff, preflightOnly}, o.preflight):
+		return nil, fmt.Errorf("--preflight %q: must be on, off or only", o.preflight)
+	case o.preflight == preflightOnly && o.planOut != "":
+		return nil, errors.New("--plan-out with --preflight only, which prints no plan")
 	}
 	return o, nil
 }
@@ -172,7 +202,10 @@ func (o *options) read(ctx context.Context, stdin io.Reader, stderr io.Writer) (
 	if p.Stack != "" && p.Stack != o.stack[strings.LastIndexByte(o.stack, '/')+1:] {
 		return nil, fmt.Errorf("the preview is of stack %s, not of %s", p.Stack, o.stack)
 	}
-	return preview.New(p, ro), nil
+	if o.preflight != preflightOff && ro.Mode == preview.Update {
+		ro.Preflight = preflight.Run(ctx, p, o.runner, stderr)
+	}
+	return preview.New(p, ro), context.Cause(ctx)
 }
 
 // arguments returns the arguments of the CLI.
@@ -217,25 +250,6 @@ func (o *options) runPulumi(ctx context.Context, stderr io.Writer) (content []by
 	return stdout.Bytes(), "", nil
 }
 
-func (o *options) render(report *preview.Report) (string, error) {
-	switch o.format {
-	case "markdown":
-		return report.Markdown(o.limit), nil
-	case "json":
-		content, err := json.MarshalIndent(report, "", "  ")
-		return string(content) + "\n", err
-	}
-	return report.Text(), nil
-}
-
-func (o *options) write(text string, stdout io.Writer) error {
-	if o.out == "" {
-		_, err := io.WriteString(stdout, text)
-		return err
-	}
-	return os.WriteFile(o.out, []byte(text), 0o644)
-}
-
 // status returns the exit status; the most severe one wins.
 func (o *options) status(report *preview.Report, stderr io.Writer) int {
 	switch {
@@ -247,6 +261,9 @@ func (o *options) status(report *preview.Report, stderr io.Writer) int {
 	case strings.Contains(o.failOn, "policy") && report.Policy != nil && report.Policy.Mandatory() > 0:
 		fmt.Fprintf(stderr, "preview: %d mandatory rules of the policy are broken\n", report.Policy.Mandatory())
 		return exitPolicy
+	case strings.Contains(o.failOn, "preflight") && report.Preflight != nil && report.Preflight.Count(preflight.Failed) > 0:
+		fmt.Fprintf(stderr, "preview: %d checks of the account failed\n", report.Preflight.Count(preflight.Failed))
+		return exitAccount
 	case strings.Contains(o.failOn, "changes") && report.Changed():
 		return exitChanges
 	}

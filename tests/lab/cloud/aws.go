@@ -43,7 +43,7 @@ func awsDouble() *double {
 		settings:  []string{"region", "profile", "allowedAccountIds", "assumeRole", "defaultTags", "skipCredentialsValidation", "skipRegionValidation"},
 		configure: configureAWS,
 		kinds:     awsKinds(), invokes: awsInvokes(),
-		program: "aws", token: (*Cloud).eksToken,
+		program: "aws", token: (*Cloud).eksToken, cli: "aws", answers: awsAnswers,
 		cluster: EKSCluster, machineSize: ec2MachineSize, nodeName: ec2NodeName,
 		storage:     storage{class: "ebs-csi-default-sc", driver: "ebs.csi.aws.com"},
 		storageRuns: (*Cloud).ebsRuns,

@@ -30,7 +30,7 @@ func azureDouble() *double {
 		settings:      []string{"subscriptionId", "tenantId", "location", "environment", "useOidc", "useMsi", "clientId"},
 		updateForgets: true, comparesByIndex: true, drainStrictly: true,
 		kinds: azureKinds(), invokes: azureInvokes(),
-		program: "kubelogin", token: (*Cloud).aksToken,
+		program: "kubelogin", token: (*Cloud).aksToken, cli: "az", answers: azureAnswers,
 		cluster: AKSCluster, machineSize: azureMachineSize,
 		storage: storage{class: "default", driver: "disk.csi.azure.com"},
 	}

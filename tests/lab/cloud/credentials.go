@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Call is a call of an authentication program.
+// Call is a call of an authentication program, or of a cloud's CLI.
 type Call struct {
 	// Program is one of Programs.
 	Program string
@@ -22,14 +22,18 @@ type Answer struct {
 	Code           int
 }
 
-// credentials returns the program's output, with the lab's credentials for the cluster. Where the real program would
-// print a token that the cluster then refuses, so does this one.
+// credentials returns the program's output: what a CLI prints of the account, or the lab's credentials for the cluster. Where the
+// real program would print a token that the cluster then refuses, so does this one.
 func (c *Cloud) credentials(call Call) Answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var token string
 	err := fmt.Errorf("no program %q in the lab", call.Program)
 	for _, d := range c.doubles {
+		// The CLI of AWS is both.
+		if d.cli == call.Program && (d.cli != d.program || !slices.Contains(call.Args, "get-token")) {
+			return c.ask(d, call.Args)
+		}
 		if d.program == call.Program {
 			token, err = d.token(c, call)
 		}

@@ -1,5 +1,7 @@
 package cloud
 
+import "slices"
+
 // double describes one simulated cloud. A further cloud is one of these in a file of its own, with the files of its
 // services beside it, and a row in doubles.
 type double struct {
@@ -24,6 +26,9 @@ type double struct {
 	// prints, with the lock held.
 	program string
 	token   func(c *Cloud, call Call) (string, error)
+	// cli is the cloud's own CLI, answers what it prints of the account.
+	cli     string
+	answers answers
 
 	// cluster is the type of the cloud's Kubernetes clusters.
 	cluster string
@@ -59,11 +64,13 @@ func Plugins() map[string]string {
 	return plugins
 }
 
-// Programs returns the names of the authentication programs that the kubeconfigs of the clouds' clusters call.
+// Programs returns the names of the clouds' CLIs and of the authentication programs that the kubeconfigs of their clusters
+// call.
 func Programs() []string {
 	var names []string
 	for _, d := range doubles() {
-		names = append(names, d.program)
+		names = append(names, d.program, d.cli)
 	}
-	return names
+	slices.Sort(names)
+	return slices.Compact(names)
 }

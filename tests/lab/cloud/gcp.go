@@ -24,7 +24,7 @@ func gcpDouble() *double {
 		name: "gcp", sdk: "github.com/pulumi/pulumi-gcp/sdk/v7", version: "7.38.0",
 		settings: []string{"project", "region", "zone", "userProjectOverride", "billingProject"},
 		kinds:    gcpKinds(), invokes: gcpInvokes(),
-		program: "gke-gcloud-auth-plugin", token: (*Cloud).gkeToken,
+		program: "gke-gcloud-auth-plugin", token: (*Cloud).gkeToken, cli: "gcloud", answers: gcpAnswers,
 		cluster: GKECluster, machineSize: gceMachineSize,
 		storage: storage{class: "standard-rwo", driver: "pd.csi.storage.gke.io"},
 	}

@@ -259,7 +259,7 @@ func TestCredentials(t *testing.T) {
 		"eks, no region":       {Call{Program: "aws", Args: eks("--cluster-name", "c")}, "", "specify a region"},
 		"eks, no name":         {Call{Program: "aws", Args: eks("--region", "eu-west-1")}, "", "--cluster-name"},
 		"eks, another output":  {Call{Program: "aws", Args: eks("--cluster-name", "c", "--region", "eu-west-1", "--output", "text")}, "", "text"},
-		"eks, another command": {Call{Program: "aws", Args: []string{"sts", "get-caller-identity"}}, "", "Invalid choice"},
+		"eks, another command": {Call{Program: "aws", Args: []string{"eks", "create-cluster"}}, "", "Invalid choice"},
 		"eks, an unknown flag": {Call{Program: "aws", Args: eks("--cluster", "c")}, "", "unknown flag: --cluster"},
 		"aks": {Call{Program: "kubelogin", Args: kubelogin("--login", "azurecli", "--server-id", aksServerApplication, "--tenant-id",
 			AzureTenant)}, good, ""},
@@ -269,7 +269,7 @@ func TestCredentials(t *testing.T) {
 		"aks, interactive login":   {Call{Program: "kubelogin", Args: kubelogin("--login", "devicecode", "--server-id", aksServerApplication)}, "", "is interactive"},
 		"aks, no server":           {Call{Program: "kubelogin", Args: kubelogin("--login", "azurecli")}, "", "--server-id is required"},
 		"aks, a login too few":     {Call{Program: "kubelogin", Args: kubelogin("--login")}, "", "flag needs an argument"},
-		"another program":          {Call{Program: "gcloud"}, "", "no program"},
+		"another program":          {Call{Program: "oci"}, "", "no program"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := c.credentials(test.call)
