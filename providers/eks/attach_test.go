@@ -19,13 +19,15 @@ func existingCluster(change func(calls map[string]map[string]any)) map[string]fu
 		"aws:eks/getCluster:getCluster": {
 			"name": "theirs", "arn": "arn:aws:eks:eu-central-1:123456789012:cluster/theirs", "endpoint": "https://theirs.example", "status": "ACTIVE",
 			"version": "1.33", "certificateAuthorities": []any{map[string]any{"data": certificate}},
-			"vpcConfig": map[string]any{"subnetIds": []any{"subnet-0c", "subnet-0a", "subnet-1a"}, "vpcId": "vpc-1", "clusterSecurityGroupId": "sg-0c"},
+			"vpcConfig": map[string]any{"subnetIds": []any{"subnet-0c", "subnet-0a", "subnet-1a"}, "vpcId": "vpc-1",
+				"clusterSecurityGroupId": "sg-0c"},
 		},
 		"aws:eks/getAddon:getAddon":                   {"addonName": "eks-pod-identity-agent", "addonVersion": "v1"},
 		"aws:eks/getNodeGroups:getNodeGroups":         {"names": []any{"theirs-gpu"}},
 		"aws:ec2/getLaunchTemplate:getLaunchTemplate": {"id": "lt-1", "vpcSecurityGroupIds": []any{}},
 		"aws:eks/getNodeGroup:getNodeGroup": {
-			"nodeGroupName": "theirs-gpu", "launchTemplates": []any{map[string]any{"id": "lt-1"}}, "amiType": "AL2023_x86_64_NVIDIA", "labels": map[string]any{"nvidia.com/gpu.present": "true"},
+			"nodeGroupName": "theirs-gpu", "launchTemplates": []any{map[string]any{"id": "lt-1"}}, "amiType": "AL2023_x86_64_NVIDIA",
+			"labels": map[string]any{"nvidia.com/gpu.present": "true"},
 			"taints": []any{map[string]any{"key": "nvidia.com/gpu", "value": "present", "effect": "NO_SCHEDULE"}},
 		},
 	}

@@ -93,7 +93,7 @@ func (b *builder) newNetwork() (*network, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &network{private: subnets}, nil
+		return &network{private: subnets}, b.fitSystemPool(subnets)
 	}
 	if err := b.checkZones(); err != nil {
 		return nil, err

@@ -45,24 +45,26 @@ type nodePool struct {
 // each at least: the volume of Prometheus is in one zone, and Auto Scaling keeps a node there.
 func (b *builder) newSystemPool(plane *controlPlane) (*eks.NodeGroup, error) {
 	pool := b.args.SystemPool
-	subnets := plane.subnetsIn(pool.Zones)
-	zones := zonesOf(subnets)
-	if !b.systemNodesGiven {
-		pool.MinNodes = max(pool.MinNodes, len(zones))
-		pool.MaxNodes = max(pool.MaxNodes, pool.MinNodes)
-	}
-	// Validate does not have the zones of given subnets.
-	var p providers.Problems
-	if validateSystemZones(&p, pool, zones); len(p) > 0 {
-		return nil, p
-	}
 	nodes, err := b.newPool(nodePool{
 		suffix: "system", pool: pool, instanceTypes: []string{pool.MachineType}, ami: amiSystem, releaseVersion: b.args.SystemReleaseVersion,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return b.newNodeGroup(plane, nodes, nodes.suffix, subnets, pool.MinNodes)
+	return b.newNodeGroup(plane, nodes, nodes.suffix, plane.subnetsIn(pool.Zones), pool.MinNodes)
+}
+
+// fitSystemPool gives the system pool a node in each zone of given subnets, whose zones Validate does not have. It refuses
+// fewer nodes that the stack's file states.
+func (b *builder) fitSystemPool(subnets []nodeSubnet) error {
+	pool, zones := &b.args.SystemPool, zonesOf(subnets)
+	if !b.systemNodesGiven {
+		pool.MinNodes = max(pool.MinNodes, len(zones))
+		pool.MaxNodes = max(pool.MaxNodes, pool.MinNodes)
+	}
+	var p providers.Problems
+	validateSystemZones(&p, *pool, zones)
+	return p.Err()
 }
 
 // newGPUPool registers the node groups for vLLM, one in each zone, and the tags by which they grow from zero. A group over

@@ -72,13 +72,13 @@ func TestValidateRefuses(t *testing.T) {
 			a.Zones, a.SubnetIDs, a.VPCCIDR = nil, []string{"subnet-0a", "subnet-0b"}, "10.0.0.0/16"
 		}, "eks.vpcCidr", "only for a VPC that is created"},
 
-		"nobody asked":                    {func(a *Args) { a.APIAccessCIDRs = nil }, "cluster.apiAccessCidrs", "checkip.amazonaws.com"},
-		"nobody in a VPC that is created": {func(a *Args) { a.APIAccessCIDRs = []string{} }, "cluster.apiAccessCidrs", "set eks.subnetIds"},
-		"the address of the examples":     {func(a *Args) { a.APIAccessCIDRs = []string{"203.0.113.7/32"} }, "cluster.apiAccessCidrs[0]", "for documentation"},
-		"public networks":                 {func(a *Args) { a.APIAccessCIDRs = []string{"1.2.3.4"} }, "cluster.apiAccessCidrs[0]", "IPv4 network"},
-		"add-on":                          {func(a *Args) { a.AddonVersions = map[string]string{"adot": "v1"} }, "eks.addonVersions", `"adot"`},
-		"admin and viewer":                {func(a *Args) { a.Admins = []string{role}; a.Viewers = a.Admins }, "eks.viewers[0]", "listed twice in eks.admins and eks.viewers"},
-		"the creator, again":              {func(a *Args) { a.RoleARN = role; a.Admins = []string{a.RoleARN} }, "eks.admins[0]", "others than eks.roleArn"},
+		"nobody asked":         {func(a *Args) { a.APIAccessCIDRs = nil }, "cluster.apiAccessCidrs", "checkip.amazonaws.com"},
+		"nobody in a new VPC":  {func(a *Args) { a.APIAccessCIDRs = []string{} }, "cluster.apiAccessCidrs", "set eks.subnetIds"},
+		"an example's address": {func(a *Args) { a.APIAccessCIDRs = []string{"203.0.113.7/32"} }, "cluster.apiAccessCidrs[0]", "for documentation"},
+		"public networks":      {func(a *Args) { a.APIAccessCIDRs = []string{"1.2.3.4"} }, "cluster.apiAccessCidrs[0]", "IPv4 network"},
+		"add-on":               {func(a *Args) { a.AddonVersions = map[string]string{"adot": "v1"} }, "eks.addonVersions", `"adot"`},
+		"admin and viewer":     {func(a *Args) { a.Admins = []string{role}; a.Viewers = a.Admins }, "eks.viewers[0]", "listed twice in eks.admins"},
+		"the creator, again":   {func(a *Args) { a.RoleARN = role; a.Admins = []string{a.RoleARN} }, "eks.admins[0]", "others than eks.roleArn"},
 
 		"fewer system nodes than zones": {func(a *Args) {
 			a.Zones = append(a.Zones, "eu-central-1c")

@@ -86,6 +86,9 @@ func TestUpdateChangesOnlyWhatItMust(t *testing.T) {
 		"version of adapter":   {"charts.prometheusAdapter.version", "5.3.1", []string{adapter}},
 		"repository of kps":    {"charts.kubePrometheusStack.repository", "https://mirror.example.com", []string{"update Release kps"}},
 		"clients":              {"vllm.clientNamespaces", []any{"apps"}, []string{"update NetworkPolicy vllm"}},
+		"client networks":      {"vllm.clientCidrs", []any{"10.0.0.0/16"}, []string{"update NetworkPolicy vllm"}},
+		"networks to reach":    {"vllm.egressCidrs", []any{"10.1.0.0/24"}, []string{"update NetworkPolicy vllm"}},
+		"namespaces to reach":  {"vllm.egressNamespaces", []any{"proxy"}, []string{"update NetworkPolicy vllm"}},
 		"new API key":          {"apiKey", secret("key"), []string{"create Secret vllm-api-key", deployment}},
 		"values of no release": {"charts.dcgmExporter.values", map[string]any{"x": 1}, nil},
 		"given what is kept":   {"autoscaling.maxReplicas", 4, nil},
@@ -98,6 +101,19 @@ func TestUpdateChangesOnlyWhatItMust(t *testing.T) {
 			assert.Empty(t, s.up().changes(), "and then everything is the same again")
 		})
 	}
+}
+
+// vLLM guards only some paths with the key, so its first key brings the middleware that guards the rest.
+func TestKeyOfVLLMBringsTheRequestGuard(t *testing.T) {
+	s := newStack(t, "local", map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": secret("hf_token")})
+	s.up()
+	s.set("apiKey", secret("first-key"))
+	assert.ElementsMatch(t, []string{"create ConfigMap vllm-request-guard", "create Secret vllm-api-key", "update Deployment vllm"}, s.up().changes())
+	s.set("apiKey", secret("second-key"))
+	assert.ElementsMatch(t, []string{"update Secret vllm-api-key", "update Deployment vllm"}, s.up().changes())
+	s.set("vllm.mediaDomains", []any{"images.example.com"})
+	assert.ElementsMatch(t, []string{"update Deployment vllm"}, s.up().changes())
+	assert.Empty(t, s.up().changes(), "and then everything is the same again")
 }
 
 // None of these settings may replace the provider, and with it every object, unless the GPU mode changes.
