@@ -15,6 +15,14 @@ var monitoringComponents = []string{"SYSTEM_COMPONENTS", "DCGM"}
 // dataplaneV2 is the value of a cluster's datapath provider with Dataplane V2.
 const dataplaneV2 = "ADVANCED_DATAPATH"
 
+// clusterLabels returns the labels of the cluster; nil for none.
+func (a *Args) clusterLabels() pulumi.StringMapInput {
+	if len(a.ResourceLabels) == 0 {
+		return nil
+	}
+	return pulumi.ToStringMap(a.ResourceLabels)
+}
+
 // newCluster registers a Standard cluster without nodes.
 func (b *builder) newCluster(at *placement, identity *nodeIdentity) (*container.Cluster, error) {
 	a := b.args
@@ -48,8 +56,8 @@ func (b *builder) newCluster(at *placement, identity *nodeIdentity) (*container.
 		IpAllocationPolicy: container.ClusterIpAllocationPolicyArgs{
 			ClusterSecondaryRangeName: at.PodsRange, ServicesSecondaryRangeName: at.ServicesRange,
 		},
-		// GKE switches subsetting on by itself, and it cannot be switched off again. Left out, this version of the provider takes
-		// it for false, and replaces the cluster to get there.
+		// GKE switches subsetting on by itself, and it cannot be switched off again. Left out, this version of the provider
+		// treats it as false, and replaces the cluster to get there.
 		EnableL4IlbSubsetting: pulumi.Bool(true),
 		// Dataplane V2 is what enforces the server's NetworkPolicy.
 		DatapathProvider: pulumi.String(dataplaneV2),
@@ -74,7 +82,7 @@ func (b *builder) newCluster(at *placement, identity *nodeIdentity) (*container.
 		},
 		ClusterAutoscaling: container.ClusterClusterAutoscalingArgs{AutoscalingProfile: pulumi.String(a.AutoscalingProfile)},
 		MaintenancePolicy:  a.maintenancePolicy(),
-		ResourceLabels:     pulumi.ToStringMap(a.ResourceLabels),
+		ResourceLabels:     a.clusterLabels(),
 		// Bills then show namespaces, at no cost of its own.
 		CostManagementConfig: container.ClusterCostManagementConfigArgs{Enabled: pulumi.Bool(true)},
 	}, b.options(

@@ -96,6 +96,7 @@ func TestClusterInputs(t *testing.T) {
 		"enableL4IlbSubsetting":     true,
 		"costManagementConfig":      map[string]any{"enabled": true},
 		"maintenancePolicy":         nil,
+		"resourceLabels":            nil,
 	} {
 		assert.Equal(t, want, cluster.Field(path), path)
 	}

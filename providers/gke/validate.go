@@ -159,7 +159,7 @@ func (a *Args) validateGPU(p *providers.Problems) {
 func (a *Args) validateMachine(p *providers.Problems) {
 	pool := a.GPUPool
 	if otherwise, ok := notOnDemand[pool.MachineType]; ok && !pool.Spot {
-		p.Add(providers.KeyGPUMachineType, pool.MachineType, "a machine type that Google offers on demand; this one takes spot machines or a reservation, "+
+		p.Add(providers.KeyGPUMachineType, pool.MachineType, "a machine type that Google offers on demand; this one is sold as spot machines or by reservation, "+
 			"and reservations are not supported here", "set "+providers.KeyGPUSpot+" to true, or choose "+otherwise)
 	}
 	if !startsFrom(pool.MachineType, a.GPUDiskType) {

@@ -142,7 +142,7 @@ func TestImageStreamingWithoutItsRole(t *testing.T) {
 	}
 }
 
-// TestMaintenanceOfGKE checks what the provider refuses: it takes exclusions only beside a window.
+// TestMaintenanceOfGKE checks what the provider refuses: it accepts exclusions only beside a window.
 func TestMaintenanceOfGKE(t *testing.T) {
 	window := map[string]any{"startTime": "2026-01-03T02:00:00Z", "endTime": "2026-01-03T08:00:00Z", "recurrence": "FREQ=WEEKLY;BYDAY=SA,SU"}
 	exclusion := func(start, scope string) []any {

@@ -25,7 +25,7 @@ type kind struct {
 	fixed []string
 	// drifts are inputs that the server fills in and that this version of the provider reports as a difference.
 	drifts []string
-	// kept are those of drifts that the provider can only take back by a replacement, and that it can change otherwise.
+	// kept are those of drifts that the provider can only undo by a replacement, and can change in place otherwise.
 	kept []string
 	// computed are the outputs beside the inputs, volatile those of them that an update changes.
 	computed, volatile []string
