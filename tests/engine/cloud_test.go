@@ -12,6 +12,9 @@ import (
 	"github.com/pulumi/pulumi/pkg/v3/resource/plugin"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // caCertificate is a placeholder for a certificate, in base64.
@@ -188,10 +191,30 @@ func (c *fakeCloud) create(_ context.Context, req plugin.CreateRequest) (plugin.
 	if c.failed != "" && req.URN.Name() == c.failed && req.URN.Type().Name() == "NodeGroup" {
 		outputs := complete(kind, req.Properties, string(id))
 		outputs["status"] = resource.NewProperty("CREATE_FAILED")
-		return plugin.CreateResponse{ID: id, Properties: outputs, Status: resource.StatusPartialFailure},
-			&plugin.InitError{Reasons: []string{"AsgInstanceLaunchFailures: VcpuLimitExceeded"}}
+		return plugin.CreateResponse{}, createdInPart(id, outputs, req.Properties, "AsgInstanceLaunchFailures: VcpuLimitExceeded")
 	}
 	return plugin.CreateResponse{ID: id, Properties: complete(kind, req.Properties, string(id)), Status: resource.StatusOK}, nil
+}
+
+// createdInPart returns the error with which a provider reports a resource that is there and does not work. The engine records
+// the resource.
+func createdInPart(id resource.ID, outputs, inputs resource.PropertyMap, reason string) error {
+	options := plugin.MarshalOptions{KeepSecrets: true, KeepResources: true}
+	state, err := plugin.MarshalProperties(outputs, options)
+	if err != nil {
+		return err
+	}
+	given, err := plugin.MarshalProperties(inputs, options)
+	if err != nil {
+		return err
+	}
+	failed, err := status.New(codes.Unknown, reason).WithDetails(&pulumirpc.ErrorResourceInitFailed{
+		Id: string(id), Properties: state, Inputs: given, Reasons: []string{reason},
+	})
+	if err != nil {
+		return err
+	}
+	return failed.Err()
 }
 
 // updater returns the provider's update of a resource in place.
