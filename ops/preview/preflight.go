@@ -77,7 +77,7 @@ func (r *Report) writePreflight(b *strings.Builder) {
 	if r.Preflight == nil {
 		return
 	}
-	fmt.Fprintf(b, "\n### Preflight\n\n%s, as %s answered.\n", r.preflightCounts("**"), code(r.Preflight.Program))
+	fmt.Fprintf(b, "\n### Preflight\n\n%s answered: %s.\n", code(r.Preflight.Program), r.preflightCounts("**"))
 	var lines []string
 	for _, c := range r.Preflight.Checks {
 		if c.Outcome == preflight.Failed || c.Outcome == preflight.Warning {

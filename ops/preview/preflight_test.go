@@ -36,7 +36,7 @@ func TestPreflightText(t *testing.T) {
 
 func TestPreflightMarkdown(t *testing.T) {
 	report := New(read(t, "gke.create"), Options{Preflight: lacking})
-	const section = "### Preflight\n\n**1 check failed**, 1 warning, 3 unknown, 1 passed, as `gcloud` answered.\n\n" +
+	const section = "### Preflight\n\n`gcloud` answered: **1 check failed**, 1 warning, 3 unknown, 1 passed.\n\n" +
 		"- **failed** `gpu-quota`: NVIDIA\\_L4\\_GPUS in us-central1: 0 GPUs of 0 free: 4 needed. Fix: `gcloud beta quotas preferences create`\n" +
 		"- **warning** `services`: containerfilesystem: not enabled. Fix: `` `gcloud services enable x` ``\n" +
 		"- **unknown** `billing, names-free`: gcloud is not logged in\n"
@@ -45,7 +45,7 @@ func TestPreflightMarkdown(t *testing.T) {
 	assert.NotContains(t, report.WithoutPreflight().Markdown(0), "Preflight")
 
 	all := &preflight.Result{Program: "aws", Checks: lacking.Checks[5:]}
-	assert.Equal(t, "### Preflight\n\nno check failed, 1 passed, as `aws` answered.\n", New(read(t, "eks.create"), Options{Preflight: all}).PreflightMarkdown())
+	assert.Equal(t, "### Preflight\n\n`aws` answered: no check failed, 1 passed.\n", New(read(t, "eks.create"), Options{Preflight: all}).PreflightMarkdown())
 }
 
 // A failed preview has the section, too: what the account lacks may be the reason.
