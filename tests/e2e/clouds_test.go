@@ -79,7 +79,7 @@ var onClouds = []onCloud{
 		// Spot, so that its own taint has to be tolerated by the server, the device plugin and the exporter.
 		config: map[string]any{"nodePools": map[string]any{"gpu": map[string]any{"spot": true}}},
 		labels: map[string]string{
-			"accelerator": "nvidia", "agentpool": "vllm", "kubernetes.azure.com/accelerator": "nvidia", "kubernetes.azure.com/agentpool": "vllm",
+			"accelerator": "nvidia", "kubernetes.azure.com/accelerator": "nvidia",
 			"kubernetes.azure.com/cluster": "MC_vllm-autoscaling-aks-rg_vllm-autoscaling-aks_eastus", "kubernetes.azure.com/mode": "user",
 			"kubernetes.azure.com/os-sku": "Ubuntu", "kubernetes.azure.com/scalesetpriority": "spot",
 			"node.kubernetes.io/instance-type": "Standard_NC24ads_A100_v4", "nvidia.com/gpu.present": "true",
@@ -153,7 +153,7 @@ func TestClouds(t *testing.T) {
 				t.Run("another plan than the approved one is not applied", func(t *testing.T) { ci.notTheApprovedPlan(t, l) })
 				t.Run("drift is an issue while it lasts", func(t *testing.T) { ci.driftReported(t, l) })
 			}
-			t.Run("nodes follow the replicas", func(t *testing.T) { nodesFollow(t, l, c) })
+			t.Run("nodes follow the replicas", func(t *testing.T) { nodesFollow(t, l, c, stack) })
 			t.Run("a larger pool is one change", func(t *testing.T) {
 				require.NoError(t, stack.SetConfig(merged(append([]map[string]any{cloudLabConfig(l)}, append(config, moreNodes)...)...)))
 				stack.printed.take()
@@ -206,7 +206,7 @@ func nodesAreTheClouds(t *testing.T, l *lab.Lab, c onCloud) {
 		switch {
 		case strings.HasPrefix(key, "lab."), strings.Contains(key, "kubernetes.io/") && !strings.Contains(key, "node.kubernetes.io/instance-type") &&
 			!strings.HasPrefix(key, "topology."),
-			strings.HasPrefix(key, "eks.amazonaws.com/nodegroup"),
+			strings.HasPrefix(key, "eks.amazonaws.com/nodegroup"), strings.HasSuffix(key, "agentpool"),
 			c.zoned && key == corev1.LabelTopologyZone:
 			delete(labels, key) // differ from node to node, or are every node's
 		}
@@ -262,8 +262,9 @@ func kubeconfigIsTheClouds(t *testing.T, l *lab.Lab, c onCloud, stack *deploymen
 	assert.Contains(t, kubeconfig, c.program)
 }
 
-// nodesFollow checks that the pool grows when load needs more GPUs, and shrinks after it.
-func nodesFollow(t *testing.T, l *lab.Lab, c onCloud) {
+// nodesFollow checks that the pool grows when load needs more GPUs, and shrinks after it, and that a refresh in between finds
+// nothing to change back.
+func nodesFollow(t *testing.T, l *lab.Lab, c onCloud, stack *deployment) {
 	pool := c.gpuPool(t, l)
 	w := newWatch(t, l)
 	w.until(t, 2*time.Minute, "every signal seen", func(s report.Sample) bool { return s.Ready == 1 && seen(s, 0) })
@@ -280,6 +281,8 @@ func nodesFollow(t *testing.T, l *lab.Lab, c onCloud) {
 		onNodes[pod.Spec.NodeName] = true
 	}
 	assert.Len(t, onNodes, 3, "a GPU each")
+	require.NoError(t, stack.Refresh(testContext(t)))
+	require.NoError(t, stack.Preview(testContext(t), true), "the numbers of nodes and replicas are no drift")
 	w.step(0)
 	w.until(t, 2*time.Minute, "back to one replica", func(s report.Sample) bool { return s.Desired == 1 && s.Ready == 1 && s.Pods == 1 })
 	eventuallyNoError(t, time.Minute, func(context.Context) error {

@@ -34,13 +34,17 @@ type cloudKind struct {
 // fakeCloud holds the resources of the doubles of the clouds' providers. Beside the rules of each kind it enforces one for
 // all: what runs a cluster is not deleted before what runs in it.
 type fakeCloud struct {
-	mutex   sync.Mutex
-	inside  *fakeCluster
-	things  map[resource.ID]tokens.Type
+	mutex  sync.Mutex
+	inside *fakeCluster
+	things map[resource.ID]tokens.Type
+	// inputs are those with which each was created or last changed.
+	inputs  map[resource.ID]resource.PropertyMap
 	created []string
 	deleted []string
 	// answers are the results of look-ups, by token.
 	answers map[tokens.ModuleMember]func(args resource.PropertyMap) (map[string]any, error)
+	// scaled are the numbers of nodes that a node autoscaler has set, by pool.
+	scaled map[string]int
 	// failAt makes the n-th change from now fail, counted from 1; 0 makes none fail.
 	failAt int
 	// destroying reports whether everything is being deleted; a pool alone may be replaced at any time.
@@ -49,11 +53,18 @@ type fakeCloud struct {
 
 func newFakeCloud(inside *fakeCluster) *fakeCloud {
 	c := &fakeCloud{
-		inside: inside, things: map[resource.ID]tokens.Type{},
+		inside: inside, things: map[resource.ID]tokens.Type{}, inputs: map[resource.ID]resource.PropertyMap{},
 		answers: map[tokens.ModuleMember]func(resource.PropertyMap) (map[string]any, error){},
 	}
 	for _, double := range clouds {
 		maps.Copy(c.answers, double.answers)
+		for token, look := range double.looks {
+			c.answers[token] = func(args resource.PropertyMap) (map[string]any, error) {
+				c.mutex.Lock()
+				defer c.mutex.Unlock()
+				return look(c, args)
+			}
+		}
 	}
 	return c
 }
@@ -181,7 +192,7 @@ func (c *fakeCloud) create(_ context.Context, req plugin.CreateRequest) (plugin.
 	if _, exists := c.things[id]; exists {
 		return plugin.CreateResponse{}, fmt.Errorf("%s: %s already exists", what, id)
 	}
-	c.things[id] = req.URN.Type()
+	c.things[id], c.inputs[id] = req.URN.Type(), req.Properties
 	c.created = append(c.created, what)
 	return plugin.CreateResponse{ID: id, Properties: complete(kind, req.Properties, string(id)), Status: resource.StatusOK}, nil
 }
@@ -212,6 +223,7 @@ func (c *fakeCloud) update(double *cloudDouble, req plugin.UpdateRequest) (plugi
 	if err := c.change("update of " + req.URN.Name()); err != nil {
 		return plugin.UpdateResponse{}, err
 	}
+	c.inputs[req.ID] = req.NewInputs
 	outputs := complete(kind, req.NewInputs, string(req.ID))
 	if version, ok := req.OldOutputs["latestVersion"]; ok {
 		outputs["latestVersion"] = resource.NewProperty(version.NumberValue() + 1)
