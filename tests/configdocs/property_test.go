@@ -215,8 +215,12 @@ func plainOf(value resource.PropertyValue) any {
 	return nil
 }
 
-// Call returns the result of the only function that a stack that creates everything calls: AKS' kubeconfig.
+// Call returns the results of the functions that a stack that creates everything calls: for AKS, the kubeconfig and the cluster, which
+// is not there yet.
 func (*registered) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
+	if strings.HasSuffix(args.Token, ":getManagedCluster") {
+		return nil, errors.New("ResourceNotFound")
+	}
 	if args.Token == "gcp:projects/getProject:getProject" {
 		project := map[string]any{"projectId": strings.TrimPrefix(args.Args["filter"].StringValue(), "id:"), "number": "123456789012"}
 		return resource.NewPropertyMapFromMap(map[string]any{"projects": []any{project}}), nil
