@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -261,6 +262,7 @@ func properties(s plan.Step) []Property {
 			all = append(all, property(s, path, "", forcedBy(s, path), true))
 		}
 	}
+	all = slices.DeleteFunc(all, func(p Property) bool { return ownedByAutoscaler(s, p.Path) })
 	slices.SortStableFunc(all, func(a, b Property) int {
 		switch {
 		case a.Forces == b.Forces:
@@ -271,6 +273,15 @@ func properties(s plan.Step) []Property {
 		return 1
 	})
 	return all
+}
+
+// aksNodes matches the numbers of nodes in the inputs of an AKS cluster and an agent pool.
+var aksNodes = regexp.MustCompile(`^(agentPoolProfiles\[\d+\]\.)?count$`)
+
+// ownedByAutoscaler reports whether a property of an update is a number of nodes that a node autoscaler changes. An update of
+// AKS sends as many as there are at that moment, which is no change of the plan that somebody approves.
+func ownedByAutoscaler(s plan.Step, path string) bool {
+	return s.Op == plan.OpUpdate && strings.HasPrefix(s.Type, "azure-native:containerservice") && aksNodes.MatchString(path)
 }
 
 // anyForces reports whether the provider names the exact paths that force the replacement.

@@ -133,6 +133,32 @@ func TestPropertiesWithoutDetailedDiff(t *testing.T) {
 const secret = "hunter2-of-the-team"
 
 // A value that the CLI did not mask, because nobody marked it as secret, is not shown by its name.
+// The numbers of nodes that AKS' node autoscaler has reached must not make another plan of the one that was approved.
+func TestNumbersOfNodesAreLeftOut(t *testing.T) {
+	const pool, cluster = "azure-native:containerservice/v20240901:AgentPool", "azure-native:containerservice/v20240901:ManagedCluster"
+	changed := func(paths ...string) string {
+		var all []string
+		for _, path := range paths {
+			all = append(all, fmt.Sprintf(`%q:{"kind":"update","inputDiff":true}`, path))
+		}
+		return "{" + strings.Join(all, ",") + "}"
+	}
+	text := func(count int) string {
+		return New(preview(t, "", step{
+			op: "update", typ: pool, name: "gpu", diff: changed("count", "maxCount"),
+			old: `{"count":1,"minCount":0,"maxCount":4}`, new: fmt.Sprintf(`{"count":%d,"minCount":0,"maxCount":6}`, count),
+		}, step{
+			op: "update", typ: cluster, name: "c", diff: changed("agentPoolProfiles[0].count", "sku.tier"),
+			old: `{"agentPoolProfiles":[{"count":1,"minCount":1,"maxCount":3}],"sku":{"tier":"Free"}}`,
+			new: fmt.Sprintf(`{"agentPoolProfiles":[{"count":%d,"minCount":1,"maxCount":3}],"sku":{"tier":"Standard"}}`, count),
+		}), Options{}).Markdown(0)
+	}
+	assert.Equal(t, text(1), text(3))
+	assert.Contains(t, text(3), "maxCount")
+	assert.Contains(t, text(3), "sku.tier")
+	assert.NotContains(t, text(3), "`count`")
+}
+
 func TestSecretsAreMasked(t *testing.T) {
 	for path, inputs := range map[string][2]string{
 		"password":                 {`{"password":"old"}`, `{"password":"` + secret + `"}`},

@@ -89,10 +89,10 @@ func TestUnauthenticated(t *testing.T) {
 func TestErrorsQuoteNoCredentials(t *testing.T) {
 	_, kubeconfig := serve(t, "{token: canary}")
 	for name, content := range map[string]string{
-		"not YAML":         "users: [{token: canary\n  :::",
-		"a wrong type":     "users: {token: canary}",
-		"no such context":  "current-context: none\nusers: [{name: u, user: {token: canary}}]",
-		"a certificate":    "current-context: c\nclusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\n" +
+		"not YAML":        "users: [{token: canary\n  :::",
+		"a wrong type":    "users: {token: canary}",
+		"no such context": "current-context: none\nusers: [{name: u, user: {token: canary}}]",
+		"a certificate": "current-context: c\nclusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\n" +
 			"contexts: [{name: c, context: {cluster: c, user: u}}]\n" +
 			"users: [{name: u, user: {client-certificate-data: Y2FuYXJ5, client-key-data: Y2FuYXJ5}}]",
 		"a refused secret": kubeconfig,

@@ -215,8 +215,12 @@ func plainOf(value resource.PropertyValue) any {
 	return nil
 }
 
-// Call returns the results of the functions that a stack calls which creates its cluster.
+// Call returns the results of the functions that a stack that creates everything calls. For AKS these are the kubeconfig and the
+// cluster, which is not there yet.
 func (*registered) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
+	if strings.HasSuffix(args.Token, ":getManagedCluster") {
+		return nil, errors.New("ResourceNotFound")
+	}
 	if strings.HasPrefix(args.Token, "aws:") {
 		return resource.NewPropertyMapFromMap(map[string]any{"zoneId": "use1-az1", "availabilityZone": "us-east-1a", "logGroupNames": []any{}}), nil
 	}

@@ -3,6 +3,8 @@ package engine
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/blang/semver"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
@@ -38,6 +40,13 @@ var aks = &cloudDouble{
 				return map[string]any{"provisioningState": "Succeeded"}
 			},
 		},
+		"azure-native:containerservice/v20240901:MaintenanceConfiguration": {
+			replaces: []string{"resourceGroupName", "resourceName", "configName"},
+			id: func(in resource.PropertyMap) string {
+				return azureID(in) + "/providers/Microsoft.ContainerService/managedClusters/" + text(in, "resourceName") +
+					"/maintenanceConfigurations/" + text(in, "configName")
+			},
+		},
 		"azure-native:authorization:ManagementLockByScope": {replaces: []string{"scope", "lockName"}},
 	},
 	answers: map[tokens.ModuleMember]func(resource.PropertyMap) (map[string]any, error){
@@ -45,6 +54,9 @@ var aks = &cloudDouble{
 			fmt.Sprintf(`"client-certificate-data": %q, "client-key-data": "a2V5", "token": "canary-azure-5e"`, caCertificate)),
 		"azure-native:containerservice/v20240901:listManagedClusterUserCredentials": azureKubeconfig("clusterUser",
 			`"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "kubelogin", "args": ["get-token", "--tenant-id", "t", "--server-id", "s"]}`),
+	},
+	looks: map[tokens.ModuleMember]func(*fakeCloud, resource.PropertyMap) (map[string]any, error){
+		"azure-native:containerservice/v20240901:getManagedCluster": aksLook,
 	},
 	cluster: "ManagedCluster cluster", kubernetes: "kubernetes cluster-kubernetes", gpuPool: "AgentPool cluster-gpu",
 	component: "AKSCluster", credentials: "client-certificate-data",
@@ -67,8 +79,38 @@ var aks = &cloudDouble{
 		{{"Release", "nvidia-device-plugin"}, {"Deployment", "vllm"}},
 		{{"AgentPool", "cluster-gpu"}, {"kubernetes", "cluster-kubernetes"}},
 	},
-	everyUp: 1, everyDestroy: 2,
+	newPoolFirst: true,
+	everyUp:      1, everyDestroy: 2,
 	allowed: map[string]bool{"disks-encrypted": true},
+}
+
+// aksLook returns the cluster as Azure describes it, with all pools by name.
+func aksLook(c *fakeCloud, args resource.PropertyMap) (map[string]any, error) {
+	id := azureID(args) + "/providers/Microsoft.ContainerService/managedClusters/" + text(args, "resourceName")
+	inputs, exists := c.inputs[resource.ID(id)]
+	if _, there := c.things[resource.ID(id)]; !there || !exists {
+		return nil, fmt.Errorf(`Code="ResourceNotFound" Message="The Resource %s was not found."`, id)
+	}
+	found := inputs.Mappable()
+	pools := found["agentPoolProfiles"].([]any)
+	for poolID := range c.things {
+		if strings.HasPrefix(string(poolID), id+"/agentPools/") {
+			pool := c.inputs[poolID].Mappable()
+			pool["name"] = pool["agentPoolName"]
+			pools = append(pools, pool)
+		}
+	}
+	slices.SortFunc(pools, func(a, b any) int {
+		return strings.Compare(a.(map[string]any)["name"].(string), b.(map[string]any)["name"].(string))
+	})
+	for _, pool := range pools {
+		if n, scaled := c.scaled[pool.(map[string]any)["name"].(string)]; scaled {
+			pool.(map[string]any)["count"] = float64(n)
+		}
+	}
+	found["id"], found["agentPoolProfiles"] = id, pools
+	found["powerState"], found["provisioningState"] = map[string]any{"code": "Running"}, "Succeeded"
+	return found, nil
 }
 
 func azureID(in resource.PropertyMap) string {

@@ -37,13 +37,17 @@ type cloudKind struct {
 // fakeCloud holds the resources of the doubles of the clouds' providers. Beside the rules of each kind it enforces one for
 // all: what runs a cluster is not deleted before what runs in it.
 type fakeCloud struct {
-	mutex   sync.Mutex
-	inside  *fakeCluster
-	things  map[resource.ID]tokens.Type
+	mutex  sync.Mutex
+	inside *fakeCluster
+	things map[resource.ID]tokens.Type
+	// inputs are those with which each was created or last changed.
+	inputs  map[resource.ID]resource.PropertyMap
 	created []string
 	deleted []string
 	// answers are the results of look-ups, by token.
 	answers map[tokens.ModuleMember]func(args resource.PropertyMap) (map[string]any, error)
+	// scaled are the numbers of nodes that a node autoscaler has set, by pool.
+	scaled map[string]int
 	// failAt makes the n-th change from now fail, counted from 1; 0 makes none fail.
 	failAt int
 	// failed is the node group, by its name in the program, that AWS could not create: it is there, and fails only once.
@@ -54,11 +58,18 @@ type fakeCloud struct {
 
 func newFakeCloud(inside *fakeCluster) *fakeCloud {
 	c := &fakeCloud{
-		inside: inside, things: map[resource.ID]tokens.Type{},
+		inside: inside, things: map[resource.ID]tokens.Type{}, inputs: map[resource.ID]resource.PropertyMap{},
 		answers: map[tokens.ModuleMember]func(resource.PropertyMap) (map[string]any, error){},
 	}
 	for _, double := range clouds {
 		maps.Copy(c.answers, double.answers)
+		for token, look := range double.looks {
+			c.answers[token] = func(args resource.PropertyMap) (map[string]any, error) {
+				c.mutex.Lock()
+				defer c.mutex.Unlock()
+				return look(c, args)
+			}
+		}
 	}
 	return c
 }
@@ -186,7 +197,7 @@ func (c *fakeCloud) create(_ context.Context, req plugin.CreateRequest) (plugin.
 	if _, exists := c.things[id]; exists {
 		return plugin.CreateResponse{}, fmt.Errorf("%s: %s already exists", what, id)
 	}
-	c.things[id] = req.URN.Type()
+	c.things[id], c.inputs[id] = req.URN.Type(), req.Properties
 	c.created = append(c.created, what)
 	if c.failed != "" && req.URN.Name() == c.failed && req.URN.Type().Name() == "NodeGroup" {
 		outputs := complete(kind, req.Properties, string(id))
@@ -243,6 +254,7 @@ func (c *fakeCloud) update(double *cloudDouble, req plugin.UpdateRequest) (plugi
 	if err := c.change("update of " + req.URN.Name()); err != nil {
 		return plugin.UpdateResponse{}, err
 	}
+	c.inputs[req.ID] = req.NewInputs
 	outputs := complete(kind, req.NewInputs, string(req.ID))
 	if req.URN.Name() == c.failed {
 		outputs["status"] = req.OldOutputs["status"]

@@ -24,6 +24,8 @@ type cloudDouble struct {
 	kinds map[tokens.Type]cloudKind
 	// answers are the results of the look-ups that do not depend on a test, by token.
 	answers map[tokens.ModuleMember]func(args resource.PropertyMap) (map[string]any, error)
+	// looks are the results of the look-ups of what the stack itself has created, by token. They are called with the lock held.
+	looks map[tokens.ModuleMember]func(c *fakeCloud, args resource.PropertyMap) (map[string]any, error)
 	// updateForgets reports that the provider's preview of an update shows every computed output as unknown.
 	updateForgets bool
 

@@ -25,8 +25,8 @@ var ignored = map[tokens.Type][]string{
 	"gcp:container/nodePool:NodePool": {"nodeConfig.resourceLabels", "nodeConfig.kubeletConfig", "initialNodeCount"},
 	// The node autoscalers manage the number of nodes.
 	"aws:eks/nodeGroup:NodeGroup":                            {"scalingConfig.desiredSize"},
-	"azure-native:containerservice/v20240901:ManagedCluster": {"agentPoolProfiles[0].count"},
-	"azure-native:containerservice/v20240901:AgentPool":      {"count"},
+	"azure-native:containerservice/v20240901:ManagedCluster": {"agentPoolProfiles", "kubernetesVersion"},
+	"azure-native:containerservice/v20240901:AgentPool":      {"count", "orchestratorVersion"},
 	// The password is generated once.
 	"kubernetes:core/v1:Secret": {"data", "stringData"},
 }

@@ -57,26 +57,28 @@ var situations = map[string]situation{
 	"gke.maintenanceWindow.end":        {before: maintenance},
 	"gke.maintenanceWindow.recurrence": {before: maintenance},
 	"gke.maintenanceExclusions":        {before: maintenance},
+	"eks.nodeSecurityGroupIds":         {attached: true},
 	"eks eks.subnetIds":                {before: map[string]any{"eks.zones": nil, "eks.subnetIds": []any{"subnet-01", "subnet-02"}}},
 	"eks eks.gpuSubnetIds":             {before: map[string]any{"eks.zones": nil, "eks.subnetIds": []any{"subnet-0a", "subnet-0b"}}},
 	"eks eks.region":                   {with: map[string]any{"eks.zones": []any{"eu-central-1a", "eu-central-1b"}}},
 	"aks aks.privateCluster":           {with: map[string]any{"cluster.apiAccessCidrs": nil}},
 	"aks aks.entra.enabled":            {with: map[string]any{"aks.entra.enableAzureRBAC": true}},
-	"aks.entra.tenantID":               {before: entra},
+	"aks.entra.tenantID":               {before: entraGroups},
 	"aks.entra.adminGroupObjectIDs":    {before: entra},
-	"aks.entra.enableAzureRBAC": {before: map[string]any{"aks.entra.enabled": true,
-		"aks.entra.adminGroupObjectIDs": []any{"00000000-0000-0000-0000-000000000005"}}},
-	"aks.entra.disableLocalAccounts": {before: entra},
-	"aks.entra.login":                {before: entra},
-	"model.size.weightsGiB":          {before: unknownModel},
-	"model.size.kvBytesPerToken":     {before: unknownModel},
-	"model.size.contextLength":       {before: unknownModel},
-	"nodePools.gpu.create":           {attached: true},
-	"gke.existingAccelerator":        {attached: true, before: map[string]any{"nodePools.gpu.create": false}},
-	"eks.nodeAutoscalerInstalled":    {attached: true},
-	"eks.nodeSecurityGroupIds":       {attached: true},
-	"eks.devicePluginInstalled":      {attached: true},
-	"aks.devicePluginInstalled":      {attached: true},
+	"aks.entra.enableAzureRBAC":        {before: entraGroups},
+	"aks.maintenanceWindow.start":      {before: window},
+	"aks.maintenanceWindow.hours":      {before: window},
+	"aks.maintenanceWindow.utcOffset":  {before: window},
+	"aks.entra.disableLocalAccounts":   {before: entra},
+	"aks.entra.login":                  {before: entra},
+	"model.size.weightsGiB":            {before: unknownModel},
+	"model.size.kvBytesPerToken":       {before: unknownModel},
+	"model.size.contextLength":         {before: unknownModel},
+	"nodePools.gpu.create":             {attached: true},
+	"gke.existingAccelerator":          {attached: true, before: map[string]any{"nodePools.gpu.create": false}},
+	"eks.nodeAutoscalerInstalled":      {attached: true},
+	"eks.devicePluginInstalled":        {attached: true},
+	"aks.devicePluginInstalled":        {attached: true},
 
 	"autoscaling.signals.kvCacheUsage.target": {before: map[string]any{"autoscaling.signals.kvCacheUsage.enabled": true}},
 }
@@ -90,7 +92,11 @@ var unknownModel = map[string]any{
 var maintenance = map[string]any{"gke.maintenanceWindow.start": "2026-01-03T00:00:00Z", "gke.maintenanceWindow.end": "2026-01-03T12:00:00Z",
 	"gke.maintenanceWindow.recurrence": "FREQ=DAILY"}
 
-var entra = map[string]any{"aks.entra.enabled": true, "aks.entra.enableAzureRBAC": true}
+var (
+	entra       = map[string]any{"aks.entra.enabled": true, "aks.entra.enableAzureRBAC": true}
+	entraGroups = map[string]any{"aks.entra.enabled": true, "aks.entra.adminGroupObjectIDs": []any{"00000000-0000-0000-0000-000000000005"}}
+	window      = map[string]any{"aks.maintenanceWindow.day": "Saturday"}
+)
 
 // unmeasured are the keys whose effect cannot be measured, with the effect.
 var unmeasured = map[string]string{
