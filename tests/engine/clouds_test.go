@@ -108,7 +108,7 @@ func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 		want       []string
 	}{
 		"gke, more nodes":      {"gke", "nodePools.gpu.maxNodes", 6, []string{"update NodePool cluster-gpu"}},
-		"gke, fewer nodes":     {"gke", "nodePools.gpu.minNodes", 0, []string{"update NodePool cluster-gpu"}},
+		"gke, a warm node":     {"gke", "nodePools.gpu.minNodes", 1, []string{"update NodePool cluster-gpu"}},
 		"gke, system nodes":    {"gke", "nodePools.system.maxNodes", 5, []string{"update NodePool cluster-system"}},
 		"gke, channel":         {"gke", "gke.releaseChannel", "STABLE", []string{"update Cluster cluster"}},
 		"gke, access":          {"gke", "cluster.apiAccessCidrs", []any{"198.51.100.0/24"}, []string{"update Cluster cluster"}},
@@ -123,7 +123,7 @@ func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 		"gke, monitoring":      {"gke", "monitoring.storage", "30Gi", []string{"update Release kps", "update PrometheusRule vllm-alerts"}},
 		"gke, chart of no use": {"gke", "charts.clusterAutoscaler.version", "9.58.0", nil},
 		"eks, more nodes":      {"eks", "nodePools.gpu.maxNodes", 6, []string{"update NodeGroup cluster-gpu"}},
-		"eks, fewer nodes":     {"eks", "nodePools.gpu.minNodes", 0, []string{"update NodeGroup cluster-gpu"}},
+		"eks, a warm node":     {"eks", "nodePools.gpu.minNodes", 1, []string{"update NodeGroup cluster-gpu"}},
 		"eks, system nodes":    {"eks", "nodePools.system.maxNodes", 5, []string{"update NodeGroup cluster-system"}},
 		"eks, version": {"eks", "cluster.kubernetesVersion", "1.35", []string{"update Cluster cluster-cluster",
 			"update NodeGroup cluster-system", "update NodeGroup cluster-gpu"}},
@@ -138,7 +138,7 @@ func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 		"eks, node autoscaler": {"eks", "charts.clusterAutoscaler.values", map[string]any{"x": 1}, []string{"update Release cluster-autoscaler"}},
 		"eks, device plugin":   {"eks", "charts.devicePlugin.version", "0.20.1", []string{"update Release nvidia-device-plugin"}},
 		"aks, more nodes":      {"aks", "nodePools.gpu.maxNodes", 6, []string{"update AgentPool cluster-gpu"}},
-		"aks, fewer nodes":     {"aks", "nodePools.gpu.minNodes", 0, []string{"update AgentPool cluster-gpu"}},
+		"aks, a warm node":     {"aks", "nodePools.gpu.minNodes", 1, []string{"update AgentPool cluster-gpu"}},
 		"aks, system nodes":    {"aks", "nodePools.system.maxNodes", 5, []string{"update ManagedCluster cluster"}},
 		"aks, version":         {"aks", "cluster.kubernetesVersion", "1.35", []string{"update ManagedCluster cluster"}},
 		"aks, access":          {"aks", "cluster.apiAccessCidrs", []any{"198.51.100.0/24"}, []string{"update ManagedCluster cluster"}},
