@@ -58,7 +58,7 @@ func TestAnUpdateKeepsTheNodes(t *testing.T) {
 		"larger GPU pool":  {change: func(a *Args) { a.GPUPool.MaxNodes = 6 }, system: 2, gpu: 4, clusterSettled: true},
 		"smaller GPU pool": {change: func(a *Args) { a.GPUPool.MaxNodes = 3 }, system: 2, gpu: 3, clusterSettled: true},
 		"more GPU nodes":   {change: func(a *Args) { a.GPUPool.MinNodes, a.GPUPool.MaxNodes = 5, 6 }, system: 2, gpu: 5, clusterSettled: true},
-		"networks":         {change: func(a *Args) { a.APIAccessCIDRs = []string{"198.51.100.0/24"} }, system: 2, gpu: 4, gpuSettled: true},
+		"networks":         {change: func(a *Args) { a.APIAccessCIDRs = []string{"1.2.3.0/24"} }, system: 2, gpu: 4, gpuSettled: true},
 		"system nodes":     {change: func(a *Args) { a.SystemPool.MaxNodes = 5 }, system: 2, gpu: 4, gpuSettled: true},
 		"tags":             {change: func(a *Args) { a.Tags = map[string]string{"team": "ml"} }, system: 2, gpu: 4},
 		"a version":        {change: func(a *Args) { a.KubernetesVersion = "1.35" }, system: 2, gpu: 4},

@@ -3,6 +3,7 @@ package e2e
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -11,7 +12,7 @@ import (
 )
 
 // upWithoutStock checks that an up ends with the reason when the cloud has no machine for the first replica, with everything
-// else created. The next up completes.
+// else created. The next up waits again: the cloud gets machines meanwhile, and it completes.
 func upWithoutStock(t *testing.T, l *lab.Lab, stack *deployment, c onCloud, config []map[string]any) {
 	t.Helper()
 	set := func(more ...map[string]any) {
@@ -31,8 +32,18 @@ func upWithoutStock(t *testing.T, l *lab.Lab, stack *deployment, c onCloud, conf
 	outputs, err := stack.Outputs(testContext(t), false)
 	require.NoError(t, err)
 	assert.Equal(t, "vllm", outputs["hpaName"])
-	l.Clouds().SetStock(c.soldOut, true)
 	set()
+	up, err := stack.StartUp(testContext(t), "--skip-preview")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return strings.Contains(stack.printed.text(), "waiting for a node: ") }, time.Minute, 100*time.Millisecond)
+	l.Clouds().SetStock(c.soldOut, true)
+	select {
+	case <-up.Done():
+	case <-time.After(2 * time.Minute):
+		t.Fatalf("no end of the update: %s", up.Tail())
+	}
+	require.Zero(t, up.ExitCode(), up.Tail())
+	phasesInOrder(t, stack.printed.take())
 }
 
 // phasesInOrder checks that an up has printed what the first replica waited for, in the order of a pod's life.

@@ -38,7 +38,7 @@ func TestAKSNumbersOfNodes(t *testing.T) {
 	s.deploy()
 	assert.EqualValues(t, 3, s.aksInputs(t, "/agentPools/"+pool)["count"])
 
-	s.set("cluster.apiAccessCidrs", []any{"198.51.100.0/24"})
+	s.set("cluster.apiAccessCidrs", []any{"1.2.3.0/24"})
 	s.deploy()
 	profiles := s.aksInputs(t, "")["agentPoolProfiles"].([]any)
 	require.Len(t, profiles, 1, "the GPU pool is not sent with the cluster")

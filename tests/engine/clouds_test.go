@@ -109,7 +109,7 @@ func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 		want       []string
 	}{
 		"gke, more nodes":      {"gke", "nodePools.gpu.maxNodes", 6, []string{"update NodePool cluster-gpu"}},
-		"gke, fewer nodes":     {"gke", "nodePools.gpu.minNodes", 0, []string{"update NodePool cluster-gpu"}},
+		"gke, a warm node":     {"gke", "nodePools.gpu.minNodes", 1, []string{"update NodePool cluster-gpu"}},
 		"gke, system nodes":    {"gke", "nodePools.system.maxNodes", 5, []string{"update NodePool cluster-system"}},
 		"gke, channel":         {"gke", "gke.releaseChannel", "STABLE", []string{"update Cluster cluster"}},
 		"gke, access":          {"gke", "cluster.apiAccessCidrs", []any{"1.2.3.0/24"}, []string{"update Cluster cluster"}},
@@ -142,7 +142,7 @@ func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 		"eks, node autoscaler": {"eks", "charts.clusterAutoscaler.values", map[string]any{"x": 1}, []string{"update Release cluster-autoscaler"}},
 		"eks, device plugin":   {"eks", "charts.devicePlugin.version", "0.20.1", []string{"update Release nvidia-device-plugin"}},
 		"aks, more nodes":      {"aks", "nodePools.gpu.maxNodes", 6, []string{"update AgentPool cluster-gpu"}},
-		"aks, fewer nodes":     {"aks", "nodePools.gpu.minNodes", 0, []string{"update AgentPool cluster-gpu"}},
+		"aks, a warm node":     {"aks", "nodePools.gpu.minNodes", 1, []string{"update AgentPool cluster-gpu"}},
 		"aks, system nodes":    {"aks", "nodePools.system.maxNodes", 5, []string{"update ManagedCluster cluster"}},
 		"aks, version":         {"aks", "cluster.kubernetesVersion", "1.35", []string{"update ManagedCluster cluster", "update AgentPool cluster-gpu"}},
 		"aks, window": {"aks", "aks.maintenanceWindow.day", "Sunday", []string{"create MaintenanceConfiguration cluster-upgrades",
