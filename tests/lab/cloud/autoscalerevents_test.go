@@ -37,7 +37,7 @@ func TestAutoscalersRecordWhatTheyDo(t *testing.T) {
 			want: []string{"NotTriggerScaleUp: pod didn't trigger scale-up: 1 node(s) didn't match Pod's node affinity/selector"}},
 		"no stock on GKE": {scene: gke, prepare: func(c *Cloud, _ *pool) { c.SetStock("g2-standard-4", false) }, want: []string{
 			"TriggeredScaleUp: pod triggered scale-up: [{gpu 0->1 (max: 1)}]",
-			"FailedScaleUp: Node scale up in zones us-central1-a associated with this pod failed: GCE out of resources. Pod is at risk of not being scheduled.",
+			"FailedScaleUp: Node scale up in zones europe-west4-a associated with this pod failed: GCE out of resources. Pod is at risk of not being scheduled.",
 		}},
 		"no stock on EKS": {scene: eks, prepare: func(c *Cloud, _ *pool) { c.SetStock("g6.xlarge", false) }, want: []string{
 			"TriggeredScaleUp: pod triggered scale-up: [{gpu 0->1 (max: 1)}]",
