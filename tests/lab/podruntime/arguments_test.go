@@ -62,15 +62,21 @@ func TestSimulatorArgsRefuses(t *testing.T) {
 }
 
 func TestVLLMToSimulator(t *testing.T) {
-	for given, want := range map[string]string{
-		"google/gemma-3-1b-it --port=8000 --max-num-seqs=16 --max-model-len=8K --gpu-memory-utilization=0.90 --dtype=auto --shutdown-timeout=45 " +
-			"--revision=abc --tensor-parallel-size=1 --download-dir=/models": "--model google/gemma-3-1b-it --max-model-len=8192 --max-num-seqs=16 --port=8000",
-		"m --enforce_eager --no-enable-prefix-caching --max-model-len auto --served-model-name a b --seed -5": "--model m --no-enable-prefix-caching --enforce-eager --seed=-5 --served-model-name a b",
-		"m --no-enable-request-id-headers": "--model m",
+	for _, tt := range []struct{ given, want string }{
+		{
+			"google/gemma-3-1b-it --port=8000 --max-num-seqs=16 --max-model-len=8K --gpu-memory-utilization=0.90 --dtype=auto --shutdown-timeout=45 " +
+				"--revision=abc --tensor-parallel-size=1 --download-dir=/models",
+			"--model google/gemma-3-1b-it --max-model-len=8192 --max-num-seqs=16 --port=8000",
+		},
+		{
+			"m --enforce_eager --no-enable-prefix-caching --max-model-len auto --served-model-name a b --seed -5",
+			"--model m --no-enable-prefix-caching --enforce-eager --seed=-5 --served-model-name a b",
+		},
+		{"m --no-enable-request-id-headers", "--model m"},
 	} {
-		parsed, err := parseVLLM(strings.Fields(given))
+		parsed, err := parseVLLM(strings.Fields(tt.given))
 		require.NoError(t, err)
-		assert.Equal(t, want, strings.Join(vllmToSimulator(parsed), " "), given)
+		assert.Equal(t, tt.want, strings.Join(vllmToSimulator(parsed), " "), tt.given)
 	}
 }
 
