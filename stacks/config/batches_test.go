@@ -29,7 +29,7 @@ func TestMaxNumBatchedTokens(t *testing.T) {
 		"Gemma 4 on an L4":             {CloudGKE, gke("google/gemma-4-E4B-it", nil), 4096, 4096},
 		"Gemma 4 on an A10":            {CloudAKS, onCloud(CloudAKS, keys{"model.id": gemma4, "nodePools.gpu.accelerator": "nvidia-a10"}), 4096, 4096},
 		"Gemma 4 on an A100 of 80 GiB": {CloudAKS, onCloud(CloudAKS, keys{"model.id": "google/gemma-4-31B-it"}), 4096, 4096},
-		"Gemma 4 on an H100":           {CloudGKE, gke("google/gemma-4-31B-it", keys{"nodePools.gpu.accelerator": "nvidia-h100-80gb"}), 8192, 8192},
+		"Gemma 4 on an H100":           {CloudGKE, gke("google/gemma-4-31B-it", keys{"nodePools.gpu.accelerator": "nvidia-h100-80gb", "nodePools.gpu.spot": true}), 8192, 8192},
 		"Gemma 4 on an unknown GPU":    {CloudLocal, nvidia(keys{"model.id": gemma4}), 4096, 4096},
 		"Gemma 4 without images":       {CloudGKE, gke(gemma4, extra("--language-model-only")), 0, 2048},
 		"throughput":                   {CloudGKE, gke(text, extra("--performance-mode=throughput")), 0, 4096},
