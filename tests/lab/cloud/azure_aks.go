@@ -156,7 +156,7 @@ func (c *Cloud) aksProfiles(cluster *Resource, in object) []object {
 	var profiles []object
 	for _, name := range slices.Sorted(maps.Keys(own)) {
 		profile := object(maps.Clone(own[name]))
-		profile["provisioningState"], profile["maxPods"] = "Succeeded", 250.0
+		profile["maxPods"] = 250.0 // Azure's default
 		if p := c.pools[cluster.ID+"/agentPools/"+name]; p != nil {
 			profile["count"] = float64(p.desired)
 		}
