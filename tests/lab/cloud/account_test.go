@@ -63,7 +63,7 @@ func TestAccounts(t *testing.T) {
 func TestAccountsKnowWhatWasCreated(t *testing.T) {
 	c, _ := newTestCloud(t)
 	mustMake(t, c, gcpNetwork, map[string]any{"name": "vllm-autoscaling-gke", "autoCreateSubnetworks": false})
-	mustMake(t, c, awsLogGroup, map[string]any{"name": "/aws/eks/vllm-autoscaling-eks/cluster"})
+	mustMake(t, c, AWSLogGroup, map[string]any{"name": "/aws/eks/vllm-autoscaling-eks/cluster"})
 	mustMake(t, c, AzureResourceGroup, map[string]any{"resourceGroupName": "vllm-autoscaling-aks-rg", "location": "eastus"})
 	for recording, want := range map[string]string{
 		"gke.create": "network vllm-autoscaling-gke", "eks.create": "log group /aws/eks/vllm-autoscaling-eks/cluster",

@@ -79,7 +79,7 @@ var awsAnswers = answers{
 	},
 	"logs describe-log-groups": func(c *Cloud, q question) (any, error) {
 		groups := []any{}
-		for _, group := range c.names(awsLogGroup, "name", "logGroupName") {
+		for _, group := range c.names(AWSLogGroup, "name", "logGroupName") {
 			if strings.HasPrefix(group.(map[string]any)["logGroupName"].(string), q.flag("--log-group-name-prefix")) {
 				groups = append(groups, group)
 			}
