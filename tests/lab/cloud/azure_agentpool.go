@@ -20,9 +20,9 @@ func aksAgentPoolKind() *kind {
 		},
 		create: createAgentPool,
 		settle: func(ctx context.Context, c *Cloud, r *Resource) error { return c.waitForPool(ctx, r.ID) },
-		live: func(c *Cloud, r *Resource, outputs object) {
+		observe: func(c *Cloud, r *Resource) {
 			if p := c.pools[r.ID]; p != nil {
-				outputs["count"] = float64(p.desired)
+				r.Outputs["count"] = float64(p.desired)
 			}
 		},
 		update: func(c *Cloud, r *Resource, _ object) error {

@@ -30,12 +30,12 @@ func aksClusterKind() *kind {
 			}
 			return c.waitForPool(ctx, r.ID+"/agentPools/"+object(r.Inputs).text("agentPoolProfiles.0.name"))
 		},
-		live: func(c *Cloud, r *Resource, outputs object) {
+		observe: func(c *Cloud, r *Resource) {
 			var profiles []any
 			for _, profile := range c.aksProfiles(r, object(r.Inputs)) {
 				profiles = append(profiles, map[string]any(profile))
 			}
-			outputs["agentPoolProfiles"] = profiles
+			r.Outputs["agentPoolProfiles"] = profiles
 		},
 		update:       updateAKSCluster,
 		refuseDelete: func(c *Cloud, r *Resource) error { return c.azureLocked(r.ID) },

@@ -39,12 +39,9 @@ type kind struct {
 	settle func(ctx context.Context, c *Cloud, r *Resource) error
 	// update applies the new inputs to the outputs, or refuses. It is called with the lock held.
 	update func(c *Cloud, r *Resource, old object) error
-	// observe sets the outputs that change by themselves, such as a pool's number of nodes, before they are read; nil for
-	// none. It is called with the lock held.
+	// observe sets the properties that change without an update, such as a pool's number of nodes, before they are read; nil
+	// for none. It is called with the lock held.
 	observe func(c *Cloud, r *Resource)
-	// live sets the outputs that change without an update, such as the number of nodes. It is called with the lock held;
-	// nil for nothing.
-	live func(c *Cloud, r *Resource, outputs object)
 	// refuseDelete returns why it cannot be deleted now. It is called with the lock held.
 	refuseDelete func(c *Cloud, r *Resource) error
 	// vanish removes what settle created, without the lock.

@@ -230,13 +230,17 @@ func (p *Provider) outputs(r *Resource, inputs resource.PropertyMap) (*structpb.
 	return marshal(all)
 }
 
+// observe sets the properties of a resource that change without an update. The caller holds the lock.
+func (c *Cloud) observe(r *Resource) {
+	if k := c.kinds[r.Token]; k.observe != nil {
+		k.observe(c, r)
+	}
+}
+
 // outputs returns a resource's outputs as they are now. The caller holds the lock.
 func (c *Cloud) outputs(r *Resource) object {
-	outputs := object(maps.Clone(r.Outputs))
-	if live := c.kinds[r.Token].live; live != nil {
-		live(c, r, outputs)
-	}
-	return outputs
+	c.observe(r)
+	return maps.Clone(r.Outputs)
 }
 
 // Update changes the resource in place. A preview returns the outputs that stay known.
@@ -290,9 +294,7 @@ func (p *Provider) Read(_ context.Context, req *pulumirpc.ReadRequest) (*pulumir
 	r := p.cloud.find(k.token, "", req.GetId())
 	var live resource.PropertyMap
 	if r != nil {
-		if k.observe != nil {
-			k.observe(p.cloud, r)
-		}
+		p.cloud.observe(r)
 		live = resource.NewPropertyMapFromMap(r.Inputs)
 	}
 	p.cloud.mu.Unlock()
