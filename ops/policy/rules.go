@@ -240,6 +240,12 @@ func containers(r plan.Resource, pod string, f func(path string)) {
 // network.
 var harmless = []string{"NET_BIND_SERVICE", "CHOWN", "FOWNER", "SETGID", "SETUID", "KILL", "AUDIT_WRITE"}
 
+// chartCapabilities are the capabilities that the program itself adds to the containers of a chart, by the chart's name.
+var chartCapabilities = map[string][]string{
+	// With some images of EKS' GPU nodes the plugin passes no GPU on without it.
+	"nvidia-device-plugin": {"SYS_ADMIN"},
+}
+
 const privilegedFix = "remove it; if the container needs it, add an exception with the reason"
 
 func privilegedContainers(in *input) []Violation {
@@ -275,6 +281,7 @@ func privilegedContainers(in *input) []Violation {
 	})
 	// Pods of charts are not in a preview; the charts' values are.
 	in.each(release, func(r plan.Resource) {
+		needed := chartCapabilities[r.Text("chart")]
 		walk(r.Inputs["values"], "values", func(path, key string, value any) {
 			list, _ := value.([]any)
 			switch {
@@ -284,7 +291,7 @@ func privilegedContainers(in *input) []Violation {
 				add(r, path, "true: a pod of the chart shares it with its node")
 			case key == "add" && strings.HasSuffix(path, "capabilities.add"):
 				for _, item := range list {
-					if name, _ := item.(string); !slices.Contains(harmless, name) {
+					if name, _ := item.(string); !slices.Contains(harmless, name) && !slices.Contains(needed, name) {
 						add(r, path, name+" is added")
 					}
 				}

@@ -169,6 +169,12 @@ func TestRules(t *testing.T) {
 			"no-privileged-containers", release, `{"version":"1.2.3","values":{"securityContext":{"capabilities":{"add":["SYS_ADMIN"]}}}}`,
 			`{"version":"1.2.3","values":{"securityContext":{"capabilities":{"drop":["ALL"]}}}}`, "values.securityContext.capabilities.add", "SYS_ADMIN",
 		},
+		"another capability than the device plugin needs": {
+			"no-privileged-containers", release,
+			`{"chart":"nvidia-device-plugin","version":"1.2.3","values":{"securityContext":{"capabilities":{"add":["SYS_ADMIN","NET_ADMIN"]}}}}`,
+			`{"chart":"nvidia-device-plugin","version":"1.2.3","values":{"securityContext":{"capabilities":{"add":["SYS_ADMIN"]}}}}`,
+			"values.securityContext.capabilities.add", "NET_ADMIN",
+		},
 		"network of the node by a chart's values": {
 			"no-privileged-containers", release, `{"version":"1.2.3","values":{"hostNetwork":true}}`, `{"version":"1.2.3","values":{"hostNetwork":false}}`,
 			"values.hostNetwork", "shares",

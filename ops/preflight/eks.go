@@ -97,7 +97,7 @@ func (e *eksPlan) login(ctx context.Context, c *cli) []Check {
 		return []Check{unknown(asked, err)}
 	}
 	if e.role != "" {
-		// The stack acts as this role; what another account has says nothing about the role's.
+		// The stack acts as this role; the login's own account may be another one.
 		if account := accountOf(e.role); account != caller.Account {
 			return []Check{unknown(asked, fmt.Errorf("the login is of account %s, the stack assumes a role of account %s: "+
 				"run it with a profile that assumes the role (AWS_PROFILE)", caller.Account, account))}

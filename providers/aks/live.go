@@ -154,7 +154,7 @@ func canMigrate(from, to string, ownSubnet bool) bool {
 	return from == "loadBalancer" && to == "managedNATGateway"
 }
 
-// digest returns what settingsTag says about settings, whose outputs have to be left out.
+// digest returns the value of settingsTag for settings, which must not contain outputs.
 func (b *builder) digest(settings any) (string, error) {
 	text, err := json.Marshal(settings)
 	if err != nil {

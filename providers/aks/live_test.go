@@ -47,7 +47,7 @@ func TestNothingToUpdateIgnoresTheNumbersOfNodes(t *testing.T) {
 	}
 }
 
-// An update sends the number of nodes that there are, within the new bounds: Azure takes it literally.
+// An update sends the number of nodes that there are, within the new bounds, because Azure scales to it.
 func TestAnUpdateKeepsTheNodes(t *testing.T) {
 	for name, test := range map[string]struct {
 		change      func(*Args)

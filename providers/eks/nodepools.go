@@ -185,7 +185,7 @@ func (b *builder) newNodeGroup(plane *controlPlane, p *nodePool, suffix string, 
 }
 
 // whenCreated returns a value that depends on a node group, or an error where EKS has given up creating the group. The AWS
-// provider records such a group and takes it for created at the next update, which has nothing to change.
+// provider records such a group, and treats it as created at the next update, which has nothing to change.
 func whenCreated(group *eks.NodeGroup, value func(resources []eks.NodeGroupResource) (string, error)) pulumi.StringOutput {
 	return pulumi.All(group.URN(), group.NodeGroupName, group.Status, group.Resources).ApplyT(func(args []any) (string, error) {
 		if args[2].(string) == "CREATE_FAILED" {

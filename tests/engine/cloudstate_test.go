@@ -19,10 +19,13 @@ import (
 
 // ignored are the inputs that others manage once a resource exists, by type. No other type ignores inputs.
 var ignored = map[tokens.Type][]string{
-	// The default pool is deleted; what GKE reports of it would replace the cluster.
-	"gcp:container/cluster:Cluster": {"nodeConfig", "initialNodeCount"},
+	// The default pool is deleted; what GKE reports of it would replace the cluster, and so would a cluster's older subsetting.
+	"gcp:container/cluster:Cluster": {"nodeConfig", "initialNodeCount", "enableL4IlbSubsetting"},
 	// GKE fills them in, or they have an effect only at creation.
-	"gcp:container/nodePool:NodePool": {"nodeConfig.resourceLabels", "nodeConfig.kubeletConfig", "initialNodeCount"},
+	"gcp:container/nodePool:NodePool": {"initialNodeCount", "placementPolicy", "queuedProvisioning", "nodeConfig.resourceLabels",
+		"nodeConfig.kubeletConfig", "nodeConfig.linuxNodeConfig", "nodeConfig.containerdConfig", "nodeConfig.gcfsConfig",
+		"nodeConfig.advancedMachineFeatures", "nodeConfig.hostMaintenancePolicy", "nodeConfig.ephemeralStorageLocalSsdConfig",
+		"nodeConfig.ephemeralStorageConfig", "nodeConfig.localNvmeSsdBlockConfig"},
 	// The node autoscalers manage the number of nodes.
 	"aws:eks/nodeGroup:NodeGroup":                            {"scalingConfig.desiredSize"},
 	"azure-native:containerservice/v20240901:ManagedCluster": {"agentPoolProfiles", "kubernetesVersion"},

@@ -35,7 +35,7 @@ func TestContainersStart(t *testing.T) {
 		}, l4},
 		"Gemma 4 on an L4":           {"gke", map[string]any{"model.id": "google/gemma-4-E4B-it"}, l4},
 		"Gemma 4 on an A100":         {"aks", map[string]any{"model.id": "google/gemma-4-31B-it"}, a100},
-		"Gemma 4 on an H100":         {"gke", map[string]any{"model.id": "google/gemma-4-26B-A4B-it", "nodePools.gpu.accelerator": h100}, h100},
+		"Gemma 4 on an H100":         {"gke", map[string]any{"model.id": "google/gemma-4-26B-A4B-it", "nodePools.gpu.accelerator": h100, "nodePools.gpu.spot": true}, h100},
 		"a revision":                 {"gke", map[string]any{"model.revision": "main"}, l4},
 		"more requests than a batch": {"gke", map[string]any{"model.maxModelLen": 256, "model.maxNumSeqs": 2100}, l4},
 		"the user's number of tokens": {"gke", map[string]any{

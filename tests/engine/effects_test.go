@@ -61,6 +61,7 @@ var situations = map[string]situation{
 	"eks eks.subnetIds":                {before: map[string]any{"eks.zones": nil, "eks.subnetIds": []any{"subnet-01", "subnet-02"}}},
 	"eks eks.gpuSubnetIds":             {before: map[string]any{"eks.zones": nil, "eks.subnetIds": []any{"subnet-0a", "subnet-0b"}}},
 	"eks eks.region":                   {with: map[string]any{"eks.zones": []any{"eu-central-1a", "eu-central-1b"}}},
+	"cluster.apiAccessCidrs":           {before: map[string]any{"cluster.apiAccessCidrs": []any{"1.2.3.0/24"}}},
 	"aks aks.privateCluster":           {with: map[string]any{"cluster.apiAccessCidrs": nil}},
 	"aks aks.entra.enabled":            {with: map[string]any{"aks.entra.enableAzureRBAC": true}},
 	"aks.entra.tenantID":               {before: entraGroups},

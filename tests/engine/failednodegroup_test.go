@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFailedNodeGroup checks a node group that EKS could not create. The AWS provider takes it for created at the second up,
+// TestFailedNodeGroup checks a node group that EKS could not create. The AWS provider treats it as created at the second up,
 // which has nothing to change; the program must not install anything on it.
 func TestFailedNodeGroup(t *testing.T) {
 	for _, group := range []string{"cluster-gpu-a", "cluster-system"} {

@@ -30,6 +30,7 @@ func TestWhatIsAcceptedIsDeployed(t *testing.T) {
 					}
 					values[key] = value
 				}
+				values["vllm.readyTimeout"] = "0s" // there is no server to wait for
 				s := &cloudStack{}
 				if cloud == config.CloudLocal {
 					s.stack = newStack(t, cloud, values)
