@@ -18,7 +18,7 @@ import (
 // with the modules that it needs in another version.
 var alignedModules = map[string][]string{
 	// The program needs no replacement: its imports require no later version than that of the cluster.
-	"..":     {"k8s.io/api", "k8s.io/apimachinery"},
+	"..":     {"k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go"},
 	"../ops": {"github.com/prometheus/client_golang", "k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go"},
 	// kube-state-metrics needs more than the last release; in it, the client's Rules has another signature.
 	".": {"github.com/prometheus/client_golang"},
