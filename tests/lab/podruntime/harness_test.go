@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"vllm-autoscaling/tests/lab/router"
 )
@@ -81,6 +83,16 @@ func (l *logged) String() string {
 	return l.buf.String()
 }
 
+// nameEvents gives each event a name, as an API server does. The fake client does not implement GenerateName.
+func nameEvents(client *fake.Clientset) {
+	var made atomic.Int32
+	client.PrependReactor("create", "events", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		event := action.(clienttesting.CreateAction).GetObject().(*corev1.Event)
+		event.Name = fmt.Sprintf("%s%d", event.GenerateName, made.Add(1))
+		return false, nil, nil
+	})
+}
+
 // startRuntime starts a runtime on a fake API server with the objects.
 func startRuntime(t *testing.T, change func(*Config), objects ...runtime.Object) (*Runtime, *fake.Clientset, *logged) {
 	t.Helper()
@@ -93,6 +105,7 @@ func startRuntime(t *testing.T, change func(*Config), objects ...runtime.Object)
 		change(&config)
 	}
 	client := fake.NewClientset(objects...)
+	nameEvents(client)
 	r := newRuntime(config, client)
 	var err error
 	r.router, err = router.New(r, log)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
 )
 
 func TestServerPodRunsDiesAndEnds(t *testing.T) {
@@ -80,13 +82,11 @@ func TestServerPodRunsDiesAndEnds(t *testing.T) {
 func TestPodThatCannotStartSaysWhy(t *testing.T) {
 	_, client, log := startRuntime(t, nil, serverPod("a", "--model=m", "--max-num-sequences=16"))
 	eventually(t, func() string {
-		events, err := client.CoreV1().Events("vllm").List(t.Context(), metav1.ListOptions{})
-		require.NoError(t, err)
-		if len(events.Items) == 0 {
-			return "no event: " + log.String()
+		events := warnings(t, client)
+		if len(events) == 0 {
+			return "no warning: " + log.String()
 		}
-		event := events.Items[0]
-		assert.Equal(t, "Warning", event.Type)
+		event := events[0]
 		assert.Equal(t, "BackOff", event.Reason)
 		assert.Contains(t, event.Message, "vllm: error: unrecognized arguments: --max-num-sequences=16")
 		assert.Equal(t, types.UID("a-uid"), event.InvolvedObject.UID)
@@ -133,10 +133,20 @@ func TestContainerWithoutCommand(t *testing.T) {
 	})
 	assert.Empty(t, annotation(t, client, "adapter"))
 	assert.Empty(t, annotation(t, client, "other"))
+	eventually(t, func() string {
+		if events := warnings(t, client); len(events) == 0 || events[0].Reason != "Failed" {
+			return fmt.Sprint(events)
+		}
+		return ""
+	})
+}
+
+// warnings returns the warnings among the events of the pods.
+func warnings(t *testing.T, client *fake.Clientset) []corev1.Event {
+	t.Helper()
 	events, err := client.CoreV1().Events("vllm").List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
-	require.NotEmpty(t, events.Items)
-	assert.Equal(t, "Failed", events.Items[0].Reason)
+	return slices.DeleteFunc(events.Items, func(e corev1.Event) bool { return e.Type != corev1.EventTypeWarning })
 }
 
 func TestFailuresEndWithTheirCause(t *testing.T) {
