@@ -227,7 +227,8 @@ func copyProgram(from, to string) error {
 			}
 			return os.MkdirAll(filepath.Join(to, rel), 0o755)
 		}
-		if !strings.HasSuffix(rel, ".go") && !strings.HasPrefix(rel, "go.") {
+		// Go embeds the request guard, which is Python.
+		if !slices.Contains([]string{".go", ".py"}, filepath.Ext(rel)) && !strings.HasPrefix(rel, "go.") {
 			return nil
 		}
 		data, err := os.ReadFile(path)
