@@ -31,6 +31,7 @@ require (
 	k8s.io/klog/v2 v2.140.0
 	k8s.io/kube-aggregator v0.34.1
 	k8s.io/kubelet v0.34.1
+	k8s.io/utils v0.0.0-20251002143259-bc988d571ff4
 	sigs.k8s.io/yaml v1.6.0
 	vllm-autoscaling v0.0.0
 	vllm-autoscaling/ops v0.0.0
@@ -38,9 +39,12 @@ require (
 
 require (
 	github.com/HdrHistogram/hdrhistogram-go v1.1.2 // indirect
+	github.com/distribution/reference v0.6.0 // indirect
 	github.com/openai/openai-go/v3 v3.41.0 // indirect
 	gonum.org/v1/plot v0.16.0 // indirect
-	k8s.io/utils v0.0.0-20251002143259-bc988d571ff4 // indirect
+	k8s.io/component-helpers v0.34.1 // indirect
+	k8s.io/controller-manager v0.0.0 // indirect
+	k8s.io/metrics v0.34.1 // indirect
 )
 
 require (
@@ -318,6 +322,7 @@ require (
 	k8s.io/component-base v0.35.0 // indirect
 	k8s.io/kube-openapi v0.0.0-20250910181357-589584f1c912 // indirect
 	k8s.io/kubectl v0.34.0 // indirect
+	k8s.io/kubernetes v1.34.1
 	lukechampine.com/frand v1.5.1 // indirect
 	oras.land/oras-go/v2 v2.6.0 // indirect
 	sigs.k8s.io/json v0.0.0-20250730193827-2d320260d730 // indirect
@@ -349,3 +354,47 @@ replace k8s.io/component-base => k8s.io/component-base v0.34.1
 replace k8s.io/kubectl => k8s.io/kubectl v0.34.1
 
 replace k8s.io/kube-aggregator => k8s.io/kube-aggregator v0.34.1
+
+replace k8s.io/cloud-provider => k8s.io/cloud-provider v0.34.1
+
+replace k8s.io/cluster-bootstrap => k8s.io/cluster-bootstrap v0.34.1
+
+replace k8s.io/code-generator => k8s.io/code-generator v0.34.1
+
+replace k8s.io/component-helpers => k8s.io/component-helpers v0.34.1
+
+replace k8s.io/controller-manager => k8s.io/controller-manager v0.34.1
+
+replace k8s.io/cri-api => k8s.io/cri-api v0.34.1
+
+replace k8s.io/cri-client => k8s.io/cri-client v0.34.1
+
+replace k8s.io/csi-translation-lib => k8s.io/csi-translation-lib v0.34.1
+
+replace k8s.io/dynamic-resource-allocation => k8s.io/dynamic-resource-allocation v0.34.1
+
+replace k8s.io/endpointslice => k8s.io/endpointslice v0.34.1
+
+replace k8s.io/externaljwt => k8s.io/externaljwt v0.34.1
+
+replace k8s.io/kms => k8s.io/kms v0.34.1
+
+replace k8s.io/kube-controller-manager => k8s.io/kube-controller-manager v0.34.1
+
+replace k8s.io/kube-proxy => k8s.io/kube-proxy v0.34.1
+
+replace k8s.io/kube-scheduler => k8s.io/kube-scheduler v0.34.1
+
+replace k8s.io/kubelet => k8s.io/kubelet v0.34.1
+
+replace k8s.io/metrics => k8s.io/metrics v0.34.1
+
+replace k8s.io/mount-utils => k8s.io/mount-utils v0.34.1
+
+replace k8s.io/pod-security-admission => k8s.io/pod-security-admission v0.34.1
+
+replace k8s.io/sample-apiserver => k8s.io/sample-apiserver v0.34.1
+
+replace k8s.io/sample-cli-plugin => k8s.io/sample-cli-plugin v0.34.1
+
+replace k8s.io/sample-controller => k8s.io/sample-controller v0.34.1

@@ -1,0 +1,133 @@
+package simulate
+
+import (
+	"math"
+
+	"vllm-autoscaling/ops/simulate/replica"
+)
+
+// Result is what a load met and what it cost.
+type Result struct {
+	// Requests is the number of requests. Refused are those that found no ready replica, Lost those whose replica was removed
+	// before they were finished; both count as missed.
+	Requests, Refused, Lost int
+	// Met is the number of requests that kept the objective.
+	Met int
+	// FirstToken and InterToken are the distributions of the requests that were answered.
+	FirstToken, InterToken Histogram
+	// Hours is the length of the load, GPUHours what the nodes cost in that time, from the moment at which a node is asked for.
+	Hours, GPUHours float64
+	// Most is the highest number of replicas that was asked for.
+	Most int
+	// Changes is how often the autoscaler changed the replicas, Turns how often it changed the direction.
+	Changes, Turns int
+	// Timeline is the replicas that were asked for and that were ready, at each moment at which either changed.
+	Timeline []Replicas
+
+	objective Objective
+	direction int32
+}
+
+// Replicas are the replicas from a moment on, in seconds since the beginning.
+type Replicas struct {
+	At            float64
+	Wanted, Ready int
+}
+
+// Attainment returns the share of the requests that kept the objective; 1 for no requests.
+func (r *Result) Attainment() float64 {
+	if r.Requests == 0 {
+		return 1
+	}
+	return float64(r.Met) / float64(r.Requests)
+}
+
+// TurnsPerHour returns how often in an hour the autoscaler changed the direction.
+func (r *Result) TurnsPerHour() float64 {
+	if r.Hours == 0 {
+		return 0
+	}
+	return float64(r.Turns) / r.Hours
+}
+
+func (r *Result) finished(q *replica.Request) {
+	first := q.FirstToken - q.Arrival
+	r.FirstToken.Add(first)
+	inter := 0.0
+	if q.Output > 1 {
+		inter = (q.Finish - q.FirstToken) / float64(q.Output-1)
+		r.InterToken.Add(inter)
+	}
+	if keeps(first, r.objective.FirstToken) && keeps(inter, r.objective.InterToken) {
+		r.Met++
+	}
+}
+
+func keeps(value, limit float64) bool { return limit == 0 || value <= limit }
+
+func (r *Result) lost(*replica.Request) { r.Lost++ }
+
+// decided counts a change of the replicas.
+func (r *Result) decided(change int32) {
+	r.Changes++
+	if change*r.direction < 0 {
+		r.Turns++
+	}
+	r.direction = change
+}
+
+func (r *Result) replicas(at float64, wanted, ready int) {
+	r.Most = max(r.Most, wanted)
+	if n := len(r.Timeline); n > 0 && r.Timeline[n-1].Wanted == wanted && r.Timeline[n-1].Ready == ready {
+		return
+	}
+	r.Timeline = append(r.Timeline, Replicas{At: at, Wanted: wanted, Ready: ready})
+}
+
+func (r *Result) close(at, nodeSeconds float64, gpus int) {
+	r.Hours = at / 3600
+	r.GPUHours = nodeSeconds * float64(gpus) / 3600
+}
+
+const (
+	// histogramGrowth is the ratio of the bounds of neighbouring buckets, and so the error of a quantile.
+	histogramGrowth = 1.01
+	// histogramLeast is the bound of the first bucket, in seconds.
+	histogramLeast = 0.0001
+)
+
+// Histogram counts durations in buckets that grow by 1 %. The zero value is empty.
+type Histogram struct {
+	counts []int
+	total  int
+}
+
+// Add counts a duration in seconds.
+func (h *Histogram) Add(seconds float64) {
+	bucket := 0
+	if seconds > histogramLeast {
+		bucket = int(math.Ceil(math.Log(seconds/histogramLeast) / math.Log(histogramGrowth)))
+	}
+	if missing := bucket + 1 - len(h.counts); missing > 0 {
+		h.counts = append(h.counts, make([]int, missing)...)
+	}
+	h.counts[bucket]++
+	h.total++
+}
+
+// Count returns the number of durations.
+func (h *Histogram) Count() int { return h.total }
+
+// Quantile returns the upper bound of the bucket of a quantile, 0 to 1, in seconds; NaN for an empty histogram.
+func (h *Histogram) Quantile(q float64) float64 {
+	if h.total == 0 {
+		return math.NaN()
+	}
+	rank, seen := int(math.Ceil(q*float64(h.total))), 0
+	for bucket, count := range h.counts {
+		if seen += count; seen >= max(1, rank) {
+			return histogramLeast * math.Pow(histogramGrowth, float64(bucket))
+		}
+	}
+	return math.NaN()
+}
