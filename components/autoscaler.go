@@ -8,6 +8,7 @@ import (
 	autoscalingv2 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/autoscaling/v2"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	k8sautoscalingv2 "k8s.io/api/autoscaling/v2"
 
 	"vllm-autoscaling/components/signals"
 )
@@ -123,23 +124,36 @@ func NewAutoscaler(ctx *pulumi.Context, name string, args *AutoscalerArgs, opts 
 	return c, nil
 }
 
-func (r ScalingRules) inputs() autoscalingv2.HPAScalingRulesArgs {
-	policies := autoscalingv2.HPAScalingPolicyArray{}
+// Rules returns the rules as the API of Kubernetes has them.
+func (r ScalingRules) Rules() *k8sautoscalingv2.HPAScalingRules {
+	window, selected := int32(wholeSeconds(r.Stabilization)), k8sautoscalingv2.MaxChangePolicySelect
+	rules := &k8sautoscalingv2.HPAScalingRules{StabilizationWindowSeconds: &window, SelectPolicy: &selected}
 	for _, policy := range []struct {
-		kind  string
+		kind  k8sautoscalingv2.HPAScalingPolicyType
 		value int
-	}{{"Pods", r.Pods}, {"Percent", r.Percent}} {
+	}{{k8sautoscalingv2.PodsScalingPolicy, r.Pods}, {k8sautoscalingv2.PercentScalingPolicy, r.Percent}} {
 		if policy.value > 0 {
-			policies = append(policies, autoscalingv2.HPAScalingPolicyArgs{
-				Type:          pulumi.String(policy.kind),
-				Value:         pulumi.Int(policy.value),
-				PeriodSeconds: pulumi.Int(wholeSeconds(r.Period)),
+			rules.Policies = append(rules.Policies, k8sautoscalingv2.HPAScalingPolicy{
+				Type: policy.kind, Value: int32(policy.value), PeriodSeconds: int32(wholeSeconds(r.Period)),
 			})
 		}
 	}
+	return rules
+}
+
+func (r ScalingRules) inputs() autoscalingv2.HPAScalingRulesArgs {
+	rules := r.Rules()
+	policies := autoscalingv2.HPAScalingPolicyArray{}
+	for _, policy := range rules.Policies {
+		policies = append(policies, autoscalingv2.HPAScalingPolicyArgs{
+			Type:          pulumi.String(policy.Type),
+			Value:         pulumi.Int(policy.Value),
+			PeriodSeconds: pulumi.Int(policy.PeriodSeconds),
+		})
+	}
 	return autoscalingv2.HPAScalingRulesArgs{
-		StabilizationWindowSeconds: pulumi.Int(wholeSeconds(r.Stabilization)),
-		SelectPolicy:               pulumi.String("Max"),
+		StabilizationWindowSeconds: pulumi.Int(*rules.StabilizationWindowSeconds),
+		SelectPolicy:               pulumi.String(*rules.SelectPolicy),
 		Policies:                   policies,
 	}
 }

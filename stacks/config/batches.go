@@ -80,6 +80,9 @@ func (c *Config) batchedTokens() int {
 	return sizing.EnoughBatchedTokens(c.defaultBatchedTokens(), least)
 }
 
+// BatchedTokens returns how many tokens vLLM puts into one forward pass.
+func (c *Config) BatchedTokens() int { return c.batchedTokens() }
+
 // MaxNumBatchedTokens returns the number of tokens in a forward pass to set; 0 where vLLM's own number is enough on every GPU.
 func (c *Config) MaxNumBatchedTokens() int {
 	// vLLM lowers its own number to that of all running requests, which may be less than an image has. Outside a cloud the

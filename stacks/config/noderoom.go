@@ -40,6 +40,15 @@ func (c *Config) replicasPerNode() (count int, bound string) {
 	return count, bound
 }
 
+// ReplicasPerNode returns how many replicas a node of the GPU pool holds; 0 where the stack creates no GPU pool.
+func (c *Config) ReplicasPerNode() int {
+	if !c.createsGPUPool() {
+		return 0
+	}
+	count, _ := c.replicasPerNode()
+	return count
+}
+
 // validateNodeRoom refuses replicas that cannot fit on their nodes, and warns of those that probably do not.
 func (c *Config) validateNodeRoom(r *report) {
 	machine, known := c.cloud().Machines.Find(c.NodePools.GPU.MachineType)

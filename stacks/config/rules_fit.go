@@ -124,6 +124,15 @@ func (c *Config) fit() (sizing.Footprint, sizing.Server, bool) {
 	return footprint, server, known && c.GPU.Mode == GPUNvidia && server.GPUGiB > 0
 }
 
+// Fit returns the memory balance of the model on the GPUs of a replica. It reports whether both are known.
+func (c *Config) Fit() (sizing.Fit, bool) {
+	footprint, server, ok := c.fit()
+	if !ok {
+		return sizing.Fit{}, false
+	}
+	return sizing.Compute(footprint, server), true
+}
+
 // checkFit refuses configurations with which vLLM would not start, and warns of those that it would serve slowly. vLLM itself
 // fails only minutes after the GPU node started.
 func (c *Config) checkFit(r *report) {

@@ -1,0 +1,149 @@
+package deployment
+
+import (
+	"fmt"
+	"time"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
+
+	"vllm-autoscaling/components"
+	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/ops/simulate"
+	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/providers"
+	"vllm-autoscaling/stacks/config"
+	"vllm-autoscaling/stacks/config/models"
+	"vllm-autoscaling/stacks/config/sizing"
+)
+
+// Start is how long a new replica takes. No cloud publishes such times, and they depend on the image and the model: the
+// defaults are estimates.
+type Start struct {
+	// Node is from a pod that fits no node to a node that accepts it, Pod from then to a server that is ready.
+	Node, Pod time.Duration
+}
+
+// DefaultStart is in the middle of what users of the three clouds report.
+var DefaultStart = Start{Node: 3 * time.Minute, Pod: 2 * time.Minute}
+
+// idle is how long the clouds' node autoscalers leave a node without pods.
+const idle = 10 * time.Minute
+
+// problem returns the error of a configuration that cannot be simulated.
+func problem(key string, value any, allowed, fix string) error {
+	return providers.Problems{{Key: key, Value: fmt.Sprint(value), Allowed: allowed, Fix: fix}}
+}
+
+// Of returns the settings of a stack's deployment, with minReplicas replicas at the beginning.
+func Of(c *config.Config, start Start) (simulate.Settings, error) {
+	server, err := serverOf(c)
+	if err != nil {
+		return simulate.Settings{}, err
+	}
+	enabled, err := signals.Enabled(signals.Catalogue(), signals.Settings{
+		Namespace: c.Namespaces.Serving, Targets: c.Autoscaling.Signals.Targets(), MaxNumSeqs: c.Model.MaxNumSeqs,
+		GPUGuardRequests: c.Autoscaling.Signals.GPUUtilization.GuardRequests, Interval: c.Monitoring.SignalInterval,
+	})
+	if err != nil {
+		return simulate.Settings{}, fmt.Errorf("signals: %w", err)
+	}
+	s := simulate.Settings{
+		Replicas:   c.Autoscaling.MinReplicas,
+		Autoscaler: autoscalerOf(c, enabled),
+		Signals:    gaugesOf(c, enabled),
+		Server:     server,
+		Start:      simulate.Start{Node: start.Node.Seconds(), Pod: start.Pod.Seconds()},
+		Nodes:      nodesOf(c),
+		Metrics:    simulate.Metrics{Scrape: c.Monitoring.SignalInterval.Seconds(), Rule: c.Monitoring.SignalInterval.Seconds()},
+		Drain:      (c.VLLM.PreStop + c.VLLM.ShutdownTimeout).Seconds(),
+	}
+	return s, nil
+}
+
+func serverOf(c *config.Config) (simulate.Server, error) {
+	fit, ok := c.Fit()
+	if !ok {
+		return simulate.Server{}, problem("model.id", c.Model.ID, "a model and a GPU whose sizes are known",
+			"set model.size.weightsGiB and model.size.kvBytesPerToken, and nodePools.gpu.accelerator or gpu.memoryGiB")
+	}
+	accelerator := c.NodePools.GPU.Accelerator
+	weights := fit.Weights * sizing.GiB * float64(c.GPU.PerReplica)
+	profile, ok := Roofline(accelerator, weights, weights/bytesPerNumber, c.GPU.PerReplica)
+	if !ok {
+		return simulate.Server{}, problem("nodePools.gpu.accelerator", accelerator, "a GPU whose speed is known", "set it to the name of the GPU")
+	}
+	return simulate.Server{
+		Profile: profile,
+		Limits: replica.Limits{
+			MaxNumSeqs: c.Model.MaxNumSeqs, BatchedTokens: c.BatchedTokens(), CacheBytes: fit.Cache * sizing.GiB * float64(c.GPU.PerReplica),
+		},
+		Cache: cacheOfConfig(c),
+	}, nil
+}
+
+// bytesPerNumber is the size of a number in the 16-bit types, which all models of the catalogue are served in.
+const bytesPerNumber = 2
+
+// cacheOfConfig returns the KV cache of a token. Of a model of which only the size is known, every layer counts as one that
+// attends to all of the context.
+func cacheOfConfig(c *config.Config) replica.Cache {
+	if model, known := models.Find(c.Model.ID); known {
+		return cacheOf(model, bytesPerNumber)
+	}
+	return replica.Cache{FullBytes: float64(c.Model.Size.KVBytesPerToken)}
+}
+
+// autoscalerOf returns the autoscaler as package components registers it.
+func autoscalerOf(c *config.Config, enabled []signals.Signal) *autoscalingv2.HorizontalPodAutoscalerSpec {
+	spec := &autoscalingv2.HorizontalPodAutoscalerSpec{
+		MinReplicas: ptr.To(int32(c.Autoscaling.MinReplicas)), MaxReplicas: int32(c.Autoscaling.MaxReplicas),
+		Behavior: &autoscalingv2.HorizontalPodAutoscalerBehavior{
+			ScaleUp: components.ScalingRules(c.Autoscaling.ScaleUp).Rules(),
+			ScaleDown: components.ScalingRules{
+				Stabilization: c.Autoscaling.ScaleDown.Stabilization, Pods: c.Autoscaling.ScaleDown.Pods, Period: c.Autoscaling.ScaleDown.Period,
+			}.Rules(),
+		},
+	}
+	for _, signal := range enabled {
+		average := resource.MustParse(signal.AverageValue())
+		spec.Metrics = append(spec.Metrics, autoscalingv2.MetricSpec{Type: autoscalingv2.PodsMetricSourceType, Pods: &autoscalingv2.PodsMetricSource{
+			Metric: autoscalingv2.MetricIdentifier{Name: signal.Name},
+			Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: &average},
+		}})
+	}
+	return spec
+}
+
+// busy is the utilisation that DCGM reports for a GPU that decodes anything.
+const busy = signals.SimulatedBusyUtilization
+
+// gaugesOf returns what each signal reads of a replica.
+func gaugesOf(c *config.Config, enabled []signals.Signal) []simulate.Signal {
+	guard := c.Autoscaling.Signals.GPUUtilization.GuardRequests
+	byKey := map[signals.Key]simulate.Signal{
+		signals.KeyRequestsRunning: {Value: func(e *replica.Engine) float64 { return float64(e.Running()) }},
+		signals.KeyRequestsWaiting: {Value: func(e *replica.Engine) float64 { return float64(e.Waiting()) }},
+		signals.KeyKVCacheUsage:    {Recorded: true, Value: func(e *replica.Engine) float64 { return 100 * min(1, e.CacheUsage()) }},
+		signals.KeyGPUUtilization: {Recorded: true, Value: func(e *replica.Engine) float64 {
+			return busy * min(1, float64(e.Running()+e.Waiting())/guard)
+		}},
+	}
+	gauges := make([]simulate.Signal, len(enabled))
+	for i, signal := range enabled {
+		gauges[i] = byKey[signal.Key]
+	}
+	return gauges
+}
+
+// nodesOf returns the pool of GPU nodes. On a cluster whose nodes the stack does not create, each replica counts as a node of its
+// own, which is there already.
+func nodesOf(c *config.Config) simulate.Nodes {
+	perNode := c.ReplicasPerNode()
+	if perNode == 0 {
+		return simulate.Nodes{Replicas: 1, Max: c.Autoscaling.MaxReplicas, GPUs: c.GPU.PerReplica}
+	}
+	pool := c.NodePools.GPU
+	return simulate.Nodes{Replicas: perNode, Min: pool.MinNodes, Max: pool.MaxNodes, GPUs: pool.GPUsPerNode, Idle: idle.Seconds()}
+}
