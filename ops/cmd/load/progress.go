@@ -102,7 +102,9 @@ func (p *progress) line() string {
 			continue
 		}
 		served++
-		first = append(first, r.TTFT().Seconds())
+		if ttft, known := r.TTFT(); known {
+			first = append(first, ttft.Seconds())
+		}
 	}
 	elapsed := time.Since(p.started)
 	over := min(window, elapsed).Seconds()
@@ -119,7 +121,11 @@ func (p *progress) line() string {
 	parts = append(parts, fmt.Sprintf("%d errors", stats.Errors+stats.Dropped))
 	if samples := p.recorder.Samples(); len(samples) > 0 {
 		last := samples[len(samples)-1]
-		parts = append(parts, fmt.Sprintf("replicas %d/%d", last.Ready, last.Desired))
+		desired := "?" // the HPA has computed none yet
+		if last.Desired > 0 {
+			desired = fmt.Sprint(last.Desired)
+		}
+		parts = append(parts, fmt.Sprintf("replicas %d/%s", last.Ready, desired))
 		var signals []string
 		for _, signal := range p.options.signalNames(last) {
 			reading := last.Signals[signal]
