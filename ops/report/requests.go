@@ -89,12 +89,12 @@ type Quantiles struct {
 }
 
 // Point summarizes an interval of time. OfferedPerSecond, TTFT and Latency are of the requests that arrived in it,
-// everything else is of those that ended in it.
+// everything else is of those that ended in it. Tokens are absent if no answer whose tokens were counted ended in it.
 type Point struct {
 	Seconds               float64        `json:"seconds"` // start of the interval, since Report.Started
 	OfferedPerSecond      float64        `json:"offeredPerSecond"`
 	ServedPerSecond       float64        `json:"servedPerSecond"`
-	OutputTokensPerSecond float64        `json:"outputTokensPerSecond"`
+	OutputTokensPerSecond float64        `json:"outputTokensPerSecond,omitempty"`
 	TTFT                  Quantiles      `json:"ttft,omitzero"`
 	Latency               Quantiles      `json:"latency,omitzero"`
 	Failed                map[string]int `json:"failed,omitempty"`
