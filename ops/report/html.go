@@ -142,7 +142,10 @@ func (r *Report) tables() (times []timesRow, outcomes []outcomeRow) {
 		row := timesRow{Name: one.name}
 		for _, value := range []float64{one.q.P50, one.q.P90, one.q.P95, one.q.P99, one.q.Max, one.q.Mean} {
 			text := unknown
-			if one.q.Count > 0 {
+			switch {
+			case one.q.Count > 0 && value < 0.001:
+				text = fmt.Sprintf("%.6f", value)
+			case one.q.Count > 0:
 				text = fmt.Sprintf("%.3f", value)
 			}
 			row.Values = append(row.Values, text)

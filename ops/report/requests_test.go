@@ -181,6 +181,12 @@ func TestUnknownIsNeverZero(t *testing.T) {
 	})
 }
 
+func TestDuration(t *testing.T) {
+	for seconds, want := range map[float64]string{0.00002: "0.020 ms", 0.0123: "12 ms", 0.5: "500 ms", 1: "1.00 s", 75.256: "75.26 s"} {
+		assert.Equal(t, want, Duration(seconds))
+	}
+}
+
 // A failure has the words of the server beside its kind, without markup of its own.
 func TestMessagesOfFailures(t *testing.T) {
 	r := &Report{Title: "x", Requests: measure(records(), 0, 0, 100, Objective{})}

@@ -56,7 +56,7 @@ func (q Quantiles) String() string {
 	if q.Count == 0 {
 		return unknown
 	}
-	return fmt.Sprintf("p50 %s, p95 %s, p99 %s", duration(q.P50), duration(q.P95), duration(q.P99))
+	return fmt.Sprintf("p50 %s, p95 %s, p99 %s", Duration(q.P50), Duration(q.P95), Duration(q.P99))
 }
 
 // firstToken describes the times to the first token and the answers without one.
@@ -82,9 +82,9 @@ func (r *Requests) tokens() string {
 
 // text describes the goodput of a number of requests.
 func (g *Goodput) text(of int) string {
-	text := fmt.Sprintf("%s with the first token within %s: %.2f requests/s", percent(g.Good, of), duration(g.Objective), g.PerSecond)
+	text := fmt.Sprintf("%s with the first token within %s: %.2f requests/s", percent(g.Good, of), Duration(g.Objective), g.PerSecond)
 	if g.Good == 0 && g.Unknown > 0 {
-		text = fmt.Sprintf("%s: no answer had an event with text within %s", unknown, duration(g.Objective))
+		text = fmt.Sprintf("%s: no answer had an event with text within %s", unknown, Duration(g.Objective))
 	} else if g.Unknown > 0 {
 		text += fmt.Sprintf("; %s not known, without an event with text", percent(g.Unknown, of))
 	}
@@ -134,8 +134,12 @@ func percent(part, whole int) string {
 	return fmt.Sprintf("%.1f %%", 100*float64(part)/float64(whole))
 }
 
-func duration(seconds float64) string {
-	if seconds < 1 {
+// Duration returns a time in seconds for people; no short time is shown as 0.
+func Duration(seconds float64) string {
+	switch {
+	case seconds < 0.001:
+		return fmt.Sprintf("%.3f ms", 1000*seconds)
+	case seconds < 1:
 		return fmt.Sprintf("%.0f ms", 1000*seconds)
 	}
 	return fmt.Sprintf("%.2f s", seconds)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -113,7 +114,7 @@ func parse(args []string, env func(string) string, out io.Writer) (options, erro
 	if err := o.bounds(); err != nil {
 		return o, err
 	}
-	if err := o.chooseLoad(l); err != nil {
+	if err := o.chooseLoad(l, out); err != nil {
 		return o, err
 	}
 	var err error
@@ -175,7 +176,7 @@ func (o *options) checkTarget() error {
 }
 
 // chooseLoad sets the schedule, or the concurrency and length of a closed load.
-func (o *options) chooseLoad(l loadFlags) (err error) {
+func (o *options) chooseLoad(l loadFlags, out io.Writer) (err error) {
 	given := 0
 	for _, one := range []bool{l.rate != 0, l.steps != "", l.ramp != "", l.trace != "", o.concurrency != 0} {
 		if one {
@@ -192,7 +193,7 @@ func (o *options) chooseLoad(l loadFlags) (err error) {
 		o.schedule, err = l.profile()
 	default:
 		l.part.MaxOutput = o.tokenBound
-		o.schedule, err = l.openTrace()
+		o.schedule, err = l.openTrace(out)
 	}
 	return err
 }
@@ -248,9 +249,13 @@ func (o options) bounds() error {
 }
 
 // openTrace returns the trace of a file, or the built-in one.
-func (l loadFlags) openTrace() (load.Schedule, error) {
+func (l loadFlags) openTrace(out io.Writer) (load.Schedule, error) {
 	if l.part.Speed == 0 { // in the options, 0 stands for the trace's own speed
 		return nil, errors.New("-speed 0: want a factor above 0")
+	}
+	const mebibyte = 1 << 20
+	if file, err := os.Stat(l.trace); err == nil && file.Size() > 100*mebibyte { // takes seconds
+		fmt.Fprintf(out, "load: reading %s, %d MiB\n", l.trace, file.Size()/mebibyte)
 	}
 	return trace.Open(l.trace, l.part)
 }

@@ -115,7 +115,7 @@ func (p *progress) line() string {
 	parts = append(parts, fmt.Sprintf("%.1f served", float64(served)/over), fmt.Sprintf("%d in flight", p.generator.InFlight()))
 	if len(first) > 0 {
 		slices.Sort(first)
-		parts = append(parts, fmt.Sprintf("TTFT p95 %.2f s", first[min(len(first)-1, len(first)*95/100)]))
+		parts = append(parts, "TTFT p95 "+report.Duration(first[min(len(first)-1, len(first)*95/100)]))
 	}
 	stats := p.generator.Counts()
 	parts = append(parts, fmt.Sprintf("%d errors", stats.Errors+stats.Dropped))

@@ -144,7 +144,7 @@ func judge(r *report.Report, stats load.Stats, err error) (string, error) {
 	}
 	first := "not known"
 	if q.TTFT.Count > 0 {
-		first = fmt.Sprintf("%.2f s", q.TTFT.P95)
+		first = report.Duration(q.TTFT.P95)
 	}
 	text := fmt.Sprintf("%d of %d requests answered, first token p95 %s", q.OK, q.Offered-q.Canceled, first)
 	switch {
