@@ -4,31 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"io"
+	"mime"
 	"net"
 	"net/http"
-	"sync"
 	"time"
-
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
 )
 
-// Kinds of failed requests, in addition to "HTTP <status>".
-const (
-	KindTimeout    = "timeout"
-	KindConnect    = "connection refused"
-	KindConnection = "connection lost"
-	KindStream     = "answer incomplete"
-)
+// maxAnswer bounds an answer that is not streamed, in bytes.
+const maxAnswer = 16 << 20
 
 // client sends the requests of a generator; it is shared so that connections are reused.
 type client struct {
 	options Options
 	http    *http.Client
-
-	mu    sync.Mutex
-	chats map[string]*openai.ChatCompletionService // by URL
 }
 
 func newClient(o Options) *client {
@@ -36,121 +25,141 @@ func newClient(o Options) *client {
 	if transport == nil {
 		transport = &http.Transport{
 			// A proxy of the environment is meant for the internet, not for a forwarded port.
-			Proxy:               nil,
-			DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-			MaxIdleConnsPerHost: o.MaxInFlight,
-			IdleConnTimeout:     5 * time.Second,
-			DisableCompression:  true,
+			Proxy:                  nil,
+			DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+			TLSHandshakeTimeout:    10 * time.Second,
+			MaxIdleConnsPerHost:    o.MaxInFlight,
+			IdleConnTimeout:        5 * time.Second,
+			MaxResponseHeaderBytes: 1 << 20,
+			DisableCompression:     true,
 		}
 	}
-	return &client{options: o, http: &http.Client{Transport: transport}, chats: map[string]*openai.ChatCompletionService{}}
+	return &client{options: o, http: &http.Client{
+		Transport: transport,
+		// Another address is another server than the one that the report names.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }
 
 func (c *client) close() { c.http.CloseIdleConnections() }
 
-// chat returns the API of a server. It does not use openai.NewClient, which would read OPENAI_API_KEY and send the
-// user's key for OpenAI to an unrelated server.
-func (c *client) chat(url string) *openai.ChatCompletionService {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if chat := c.chats[url]; chat != nil {
-		return chat
-	}
-	options := []option.RequestOption{
-		option.WithBaseURL(url + "/v1/"), option.WithHTTPClient(c.http),
-		// A silent retry would look like one slow request.
-		option.WithMaxRetries(0),
-	}
-	if c.options.APIKey != "" {
-		options = append(options, option.WithAPIKey(c.options.APIKey))
-	}
-	chat := openai.NewChatCompletionService(options...)
-	c.chats[url] = &chat
-	return &chat
-}
-
-// answer is the result of a request.
-type answer struct {
-	first         time.Time // zero without a token
-	gaps          []time.Duration
-	input, output int64
-}
-
+// ask sends a request and waits for the end of its answer. Its answer has what came before an error.
 func (c *client) ask(ctx context.Context, target Target, id uint64, arrival Arrival) (answer, error) {
-	params := openai.ChatCompletionNewParams{
-		Model:     c.options.Model,
-		Messages:  []openai.ChatCompletionMessageParamUnion{openai.UserMessage(prompt(arrival.InputTokens, id))},
-		MaxTokens: openai.Int(int64(arrival.OutputTokens)),
-	}
-	params.SetExtraFields(map[string]any{"ignore_eos": true}) // an extension of vLLM
-	if c.options.Stream {
-		return c.stream(ctx, target, params)
-	}
-	completion, err := c.chat(target.URL).New(ctx, params)
+	request, err := c.request(ctx, target, id, arrival)
 	if err != nil {
 		return answer{}, err
 	}
-	if len(completion.Choices) == 0 {
-		return answer{}, fmt.Errorf("%w: no choice in it", errIncomplete)
+	response, err := c.http.Do(request)
+	if err != nil {
+		return answer{}, err
 	}
-	return answer{input: completion.Usage.PromptTokens, output: completion.Usage.CompletionTokens}, nil
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return answer{}, statusFailure(response)
+	}
+	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); c.options.Stream && kind != "application/json" {
+		return readStream(response.Body, arrival.OutputTokens)
+	}
+	return readAnswer(response.Body, c.options.Stream)
 }
 
-var errIncomplete = errors.New("the answer ended early")
+// request returns the HTTP request. Its body is generated while it is sent, so that long prompts take no memory.
+func (c *client) request(ctx context.Context, target Target, id uint64, arrival Arrival) (*http.Request, error) {
+	fields := map[string]any{
+		"model": c.options.Model, "max_tokens": arrival.OutputTokens,
+		"ignore_eos": true, // an extension of vLLM
+	}
+	if c.options.Stream {
+		fields["stream"] = true
+		fields["stream_options"] = map[string]any{"include_usage": true}
+	}
+	rest, err := json.Marshal(fields)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target.URL+"/v1/chat/completions", nil)
+	if err != nil {
+		return nil, err
+	}
+	setBody(request, arrival.InputTokens, id, rest)
+	request.Header.Set("Content-Type", "application/json")
+	if c.options.APIKey != "" {
+		request.Header.Set("Authorization", "Bearer "+c.options.APIKey)
+	}
+	return request, nil
+}
 
-func (c *client) stream(ctx context.Context, target Target, params openai.ChatCompletionNewParams) (answer, error) {
-	params.StreamOptions = openai.ChatCompletionStreamOptionsParam{IncludeUsage: openai.Bool(true)}
-	stream := c.chat(target.URL).NewStreaming(ctx, params)
-	defer func() { _ = stream.Close() }()
+// readStream reads an answer of server-sent events, of which the answer keeps the gaps of at most that many tokens.
+func readStream(body io.Reader, tokens int) (answer, error) {
 	var a answer
-	var last time.Time
-	finished := false
-	for stream.Next() {
+	events := newEvents(body)
+	for a.ended.IsZero() {
+		event, err := events.next()
 		now := time.Now()
-		chunk := stream.Current()
-		if chunk.Usage.TotalTokens > 0 {
-			a.input, a.output = chunk.Usage.PromptTokens, chunk.Usage.CompletionTokens
+		switch {
+		case errors.Is(err, io.EOF):
+			a.ended = now
+			return a, a.complete()
+		case errors.Is(err, errTooLong):
+			return a, incomplete("%v", err)
+		case err != nil:
+			return a, err
 		}
-		if len(chunk.Choices) == 0 {
-			continue
+		if string(event.data) == "[DONE]" {
+			a.ended = now
+			break
 		}
-		finished = finished || chunk.Choices[0].FinishReason != ""
-		// The first event has the role only; it is not a token.
-		if chunk.Choices[0].Delta.Content == "" {
-			continue
+		if err := a.addEvent(event, now, tokens); err != nil {
+			return a, err
 		}
-		if a.first.IsZero() {
-			a.first = now
-		} else {
-			a.gaps = append(a.gaps, now.Sub(last))
-		}
-		last = now
 	}
-	if err := stream.Err(); err != nil {
-		return a, err
-	}
-	if !finished {
-		return a, fmt.Errorf("%w: no finish reason", errIncomplete)
-	}
-	return a, nil
+	// The end of the body lets the connection be used again. Nothing depends on it: the answer has ended.
+	_, _ = io.CopyN(io.Discard, body, maxErrorBody)
+	return a, a.complete()
 }
 
-// kindOf classifies a failure for the report.
-func kindOf(err error) string {
-	var status *openai.Error
-	var network net.Error
-	var dial *net.OpError
-	var syntax *json.SyntaxError
-	switch {
-	case errors.Is(err, context.DeadlineExceeded) || (errors.As(err, &network) && network.Timeout()):
-		return KindTimeout
-	case errors.As(err, &status):
-		return fmt.Sprintf("HTTP %d", status.StatusCode)
-	case errors.Is(err, errIncomplete) || errors.As(err, &syntax):
-		return KindStream
-	case errors.As(err, &dial) && dial.Op == "dial":
-		return KindConnect
-	default:
-		return KindConnection
+// addEvent adds an event to the answer, or returns the error that the event reports.
+func (a *answer) addEvent(e event, now time.Time, tokens int) error {
+	named := e.name == "error"
+	var p payload
+	if err := json.Unmarshal(e.data, &p); err != nil {
+		if named {
+			return eventFailure(serverError{message: string(e.data)})
+		}
+		return incomplete("an event that is no part of an answer: %v", err)
 	}
+	if reported, ok := p.reported(named); ok || named {
+		return eventFailure(reported)
+	}
+	a.add(p, now, tokens)
+	return nil
+}
+
+// readAnswer reads an answer that is not streamed; streamed reports whether a stream was requested.
+func readAnswer(body io.Reader, streamed bool) (answer, error) {
+	raw, err := io.ReadAll(io.LimitReader(body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return answer{}, err
+	case len(raw) > maxAnswer:
+		return answer{}, incomplete("it is longer than %d bytes", maxAnswer)
+	}
+	var p payload
+	if err := json.Unmarshal(raw, &p); err != nil {
+		return answer{}, incomplete("it is no JSON: %v", err)
+	}
+	if reported, ok := p.reported(false); ok {
+		return answer{}, eventFailure(reported)
+	}
+	switch {
+	case streamed:
+		return answer{}, incomplete("it is JSON instead of a stream of events")
+	case len(p.Choices) == 0:
+		return answer{}, incomplete("no choice in it")
+	}
+	a := answer{ended: time.Now()}
+	a.add(p, a.ended, 0)
+	// When the tokens came is not known.
+	a.first = time.Time{}
+	return a, a.complete()
 }

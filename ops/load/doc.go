@@ -7,5 +7,8 @@
 // with the servers and serves to keep them busy, not to measure how long users wait.
 //
 // The pacing is the package's own: pacers of load libraries, such as vegeta's, return how long to wait
-// from now and measure from the time of sending, and have no request sizes. The client is OpenAI's.
+// from now and measure from the time of sending, and have no request sizes.
+//
+// The client is the package's own, too. OpenAI's reads only the text of a chunk, not what vLLM sends of reasoning, takes
+// an error event for a broken connection, and reads error bodies and lines of any length.
 package load

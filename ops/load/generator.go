@@ -44,6 +44,7 @@ type Generator struct {
 	turn      int
 	stats     Stats
 	records   []Record
+	messages  map[string]string // of the first failure of each kind
 	gaps      *hdrhistogram.Histogram
 	wake      chan struct{}
 	idle      chan struct{} // closed and replaced when a request ends
@@ -72,6 +73,7 @@ func Start(ctx context.Context, options Options) (*Generator, error) {
 		perTarget: map[string]int{},
 		inFlight:  map[int]context.CancelFunc{},
 		closed:    map[int]bool{},
+		messages:  map[string]string{},
 		gaps:      hdrhistogram.New(1, longestGap.Microseconds(), 3),
 		wake:      make(chan struct{}, 1),
 		idle:      make(chan struct{}),

@@ -17,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/ops/trace"
 )
 
 // server implements enough of the chat API: it counts requests, delays the first token by hold
@@ -130,6 +132,14 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	require.Eventually(t, condition, 20*time.Second, 5*time.Millisecond, what)
 }
 
+// ttft returns the time to the first token, which must be known.
+func ttft(t *testing.T, r Record) time.Duration {
+	t.Helper()
+	first, known := r.TTFT()
+	require.True(t, known, "%+v", r)
+	return first
+}
+
 // accounted checks that every offered request is in exactly one count, and in one record.
 func accounted(t *testing.T, g *Generator) Stats {
 	t.Helper()
@@ -182,7 +192,7 @@ func TestLatencyCountsFromTheArrival(t *testing.T) {
 	var worst time.Duration
 	var arrived []time.Duration
 	for _, r := range g.Records() {
-		worst = max(worst, r.TTFT())
+		worst = max(worst, ttft(t, r))
 		arrived = append(arrived, r.Arrived)
 	}
 	// Arrivals are those of the schedule, whenever they were sent.
@@ -209,7 +219,7 @@ func TestLateClientIsChargedToTheClient(t *testing.T) {
 			first = r
 		}
 	}
-	assert.Greater(t, first.TTFT(), 250*time.Millisecond)
+	assert.Greater(t, ttft(t, first), 250*time.Millisecond)
 	assert.Greater(t, first.Sent-first.Arrived, 250*time.Millisecond, "the record shows that the client was late")
 }
 
@@ -221,8 +231,9 @@ func TestTimesOfAStream(t *testing.T) {
 	require.NoError(t, g.Drain(t.Context()))
 	require.Equal(t, 1, accounted(t, g).OK, g.Stats().LastError)
 	r := g.Records()[0]
-	assert.GreaterOrEqual(t, r.TTFT(), 100*time.Millisecond, "the event with the role is no token")
-	assert.GreaterOrEqual(t, r.Latency(), r.TTFT()+4*30*time.Millisecond)
+	assert.GreaterOrEqual(t, ttft(t, r), 100*time.Millisecond, "the event with the role is no token")
+	assert.GreaterOrEqual(t, r.Latency(), ttft(t, r)+4*30*time.Millisecond)
+	assert.True(t, r.Counted)
 	assert.EqualValues(t, 11, r.InputTokens, "as the server counted")
 	assert.EqualValues(t, 5, r.OutputTokens)
 	gaps := g.Gaps()
@@ -246,17 +257,17 @@ func TestRateStartsRequestsWhateverTheSpeed(t *testing.T) {
 func TestSizesOfASchedule(t *testing.T) {
 	s := newServer(t, 0, 200)
 	g := start(t, Options{Targets: targets(s), TokenBound: 9})
-	trace, err := ReadTrace("t", strings.NewReader("arrival_seconds,input_tokens,output_tokens\n0,100,5\n0.01,20,50\n"), TraceOptions{})
+	sizes, err := trace.Read("t", strings.NewReader("arrival_seconds,input_tokens,output_tokens\n0,100,5\n0.01,20,50\n"), trace.Options{})
 	require.NoError(t, err)
-	require.NoError(t, g.Play(t.Context(), trace))
+	require.NoError(t, g.Play(t.Context(), sizes))
 	require.NoError(t, g.Drain(t.Context()))
 	require.Equal(t, 2, accounted(t, g).OK, g.Stats().LastError)
-	sizes := map[float64]int{}
+	sent := map[float64]int{}
 	for _, body := range s.bodies {
 		text := body["messages"].([]any)[0].(map[string]any)["content"].(string)
-		sizes[body["max_tokens"].(float64)] = len(strings.Fields(text)) + chatOverhead
+		sent[body["max_tokens"].(float64)] = len(strings.Fields(text)) + chatOverhead
 	}
-	assert.Equal(t, map[float64]int{5: 100, 9: 20}, sizes, "output capped by TokenBound")
+	assert.Equal(t, map[float64]int{5: 100, 9: 20}, sent, "output capped by TokenBound")
 }
 
 func TestKindsOfFailures(t *testing.T) {

@@ -1,8 +1,6 @@
 package load
 
-import (
-	"time"
-)
+import "time"
 
 // Outcome is how a request ended.
 type Outcome string
@@ -15,7 +13,7 @@ const (
 	Canceled Outcome = "canceled" // ended by Stop or a lower shape, not by the server
 )
 
-// Kinds of dropped requests; those of failed ones are in client.go.
+// Kinds of dropped requests; those of failed ones are in failure.go.
 const (
 	KindMaxInFlight = "max in flight reached"
 	KindNoTarget    = "no ready pod"
@@ -27,7 +25,7 @@ type Record struct {
 	Arrived time.Duration
 	// Sent is when it was passed to the HTTP client; later than Arrived by the client's own delay.
 	Sent time.Duration
-	// First is when the first token came; 0 without one, and without Stream.
+	// First is when the first token came; 0 if that is not known: without a token, and without Stream. See TTFT.
 	First time.Duration
 	// Ended is when the answer was complete, or the request had failed.
 	Ended   time.Duration
@@ -36,17 +34,13 @@ type Record struct {
 	Kind string
 	// Target is the server that it was sent to; empty if dropped.
 	Target string
-	// InputTokens and OutputTokens are the server's counts.
+	// Counted reports whether the server counted the tokens; InputTokens and OutputTokens are its counts.
+	Counted                   bool
 	InputTokens, OutputTokens int64
 }
 
-// TTFT returns the time to the first token from the arrival, waiting included; 0 if it is not known.
-func (r Record) TTFT() time.Duration {
-	if r.First == 0 {
-		return 0
-	}
-	return r.First - r.Arrived
-}
+// TTFT returns the time to the first token from the arrival, waiting included, and whether it is known.
+func (r Record) TTFT() (time.Duration, bool) { return r.First - r.Arrived, r.First != 0 }
 
 // Latency returns the time from the arrival to the end of the answer.
 func (r Record) Latency() time.Duration { return r.Ended - r.Arrived }
@@ -61,10 +55,10 @@ type Stats struct {
 	Dropped  int `json:"dropped"`  // not sent: MaxInFlight reached, or no ready pod (open loop)
 	Canceled int `json:"canceled"` // ended by Stop or a lower shape, not by the server
 	InFlight int `json:"inFlight"`
-	// Latencies of successful requests, in seconds.
-	P50 float64 `json:"p50Seconds"`
-	P95 float64 `json:"p95Seconds"`
-	Max float64 `json:"maxSeconds"`
+	// Latencies of successful requests, in seconds; 0, and absent from JSON, without any.
+	P50 float64 `json:"p50Seconds,omitempty"`
+	P95 float64 `json:"p95Seconds,omitempty"`
+	Max float64 `json:"maxSeconds,omitempty"`
 	// LastError is the most recent failure, for reports.
 	LastError string `json:"lastError,omitempty"`
 }

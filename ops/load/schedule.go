@@ -7,17 +7,15 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"vllm-autoscaling/ops/trace"
 )
 
-// Arrival is one request of a schedule.
-type Arrival struct {
-	// At is when the request arrives, from the schedule's start. Latency counts from here.
-	At time.Duration
-	// InputTokens and OutputTokens of this request; 0 for the generator's defaults.
-	InputTokens, OutputTokens int
-}
+// Arrival is one request of a schedule; tokens of 0 stand for the generator's defaults.
+type Arrival = trace.Request
 
 // Schedule is an open-loop load: the times of arrival are fixed in advance and do not depend on earlier requests.
+// A trace.Trace is one.
 type Schedule interface {
 	// Arrivals yields the requests, earliest first; each call starts again and yields the same requests.
 	Arrivals() iter.Seq[Arrival]

@@ -1,12 +1,12 @@
 package load
 
 import (
-	"bytes"
+	"io"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -100,125 +100,18 @@ func TestProfilesThatCannotBePlayed(t *testing.T) {
 	require.Error(t, Constant(math.Inf(1), time.Second).Validate())
 }
 
-const azure = `TIMESTAMP,ContextTokens,GeneratedTokens
-2023-11-16 18:17:03.9799600,4808,10
-2023-11-16 18:17:04.0319600,3180,8
-2023-11-16 18:17:13.9799600,110,27
-`
-
-func TestTraceFormats(t *testing.T) {
-	want := []Arrival{{0, 4808, 10}, {52 * time.Millisecond, 3180, 8}, {10 * time.Second, 110, 27}}
-	for name, text := range map[string]string{
-		"as Azure's": azure,
-		"seconds":    "arrival_seconds,input_tokens,output_tokens\n5,4808,10\n5.052,3180,8\n15,110,27\n",
-		"in any order, with others": "model,output_tokens,arrival_seconds, input_tokens\n" +
-			"m,27,15,110\nm,10,5,4808\nm,8,5.052,3180\n",
-		"RFC 3339": "arrival_seconds,input_tokens,output_tokens\n2023-11-16T18:17:03Z,4808,10\n2023-11-16T18:17:03.052Z,3180,8\n2023-11-16T18:17:13Z,110,27\n",
-	} {
-		t.Run(name, func(t *testing.T) {
-			trace, err := ReadTrace("t.csv", strings.NewReader(text), TraceOptions{})
-			require.NoError(t, err)
-			got := slices.Collect(trace.Arrivals())
-			require.Len(t, got, 3)
-			for i := range got {
-				assert.InDelta(t, want[i].At.Seconds(), got[i].At.Seconds(), 1e-6)
-				got[i].At = want[i].At
-			}
-			assert.Equal(t, want, got)
-			assert.InDelta(t, 10, trace.Length().Seconds(), 1e-6)
-			assert.Equal(t, 3, trace.Requests())
-		})
-	}
-}
-
-func TestPartsOfATrace(t *testing.T) {
-	text := "arrival_seconds,input_tokens,output_tokens\n0,10,1\n10,200,2\n20,30,300\n30,40,4\n"
-	for name, test := range map[string]struct {
-		options TraceOptions
-		want    []Arrival
-		length  time.Duration
-	}{
-		"all": {TraceOptions{}, []Arrival{{0, 10, 1}, {10 * time.Second, 200, 2}, {20 * time.Second, 30, 300}, {30 * time.Second, 40, 4}}, 30 * time.Second},
-		"twice": {TraceOptions{Speed: 2}, []Arrival{{0, 10, 1}, {5 * time.Second, 200, 2}, {10 * time.Second, 30, 300}, {15 * time.Second, 40, 4}},
-			15 * time.Second},
-		"a part":    {TraceOptions{Start: 10 * time.Second, Length: 20 * time.Second}, []Arrival{{0, 200, 2}, {10 * time.Second, 30, 300}}, 20 * time.Second},
-		"fast part": {TraceOptions{Start: 5 * time.Second, Length: 10 * time.Second, Speed: 5}, []Arrival{{time.Second, 200, 2}}, 2 * time.Second},
-		"with a cap": {TraceOptions{MaxInput: 50, MaxOutput: 3, Start: 10 * time.Second},
-			[]Arrival{{0, 50, 2}, {10 * time.Second, 30, 3}, {20 * time.Second, 40, 3}}, 20 * time.Second},
-		"longer part": {TraceOptions{Start: 30 * time.Second, Length: time.Minute}, []Arrival{{0, 40, 4}}, time.Minute},
-	} {
-		t.Run(name, func(t *testing.T) {
-			trace, err := ReadTrace("t", strings.NewReader(text), test.options)
-			require.NoError(t, err)
-			assert.Equal(t, test.want, slices.Collect(trace.Arrivals()))
-			assert.Equal(t, test.length, trace.Length())
-		})
-	}
-	_, err := ReadTrace("t", strings.NewReader(text), TraceOptions{Start: time.Minute})
-	require.ErrorContains(t, err, "no request between 1m0s and its end: it lasts 30s")
-	_, err = ReadTrace("t", strings.NewReader(text), TraceOptions{Start: time.Second, Length: time.Second})
-	require.ErrorContains(t, err, "no request between 1s and 2s: it lasts 30s")
-}
-
-func TestBadRowsNameTheirLine(t *testing.T) {
-	for name, test := range map[string]struct {
-		text    string
-		message []string
-	}{
-		"number": {"arrival_seconds,input_tokens,output_tokens\n0,1,1\n1,many,1\n2,1,1\n3,1,-4\n",
-			[]string{`line 3: input_tokens "many"`, `line 5: output_tokens "-4"`}},
-		"time":          {"arrival_seconds,input_tokens,output_tokens\nyesterday,1,1\n", []string{`line 2: time "yesterday"`}},
-		"negative time": {"arrival_seconds,input_tokens,output_tokens\n-1,1,1\n", []string{`line 2: time "-1"`}},
-		"not a time":    {"arrival_seconds,input_tokens,output_tokens\nNaN,1,1\n", []string{`line 2: time "NaN"`}},
-		"two zeros": {"arrival_seconds,input_tokens,output_tokens\n0,1,1\n2023-11-16 18:17:03,1,1\n2,1,1\n",
-			[]string{`line 3: time "2023-11-16 18:17:03": seconds and dates`}},
-		"fields":  {"arrival_seconds,input_tokens,output_tokens\n0,1,1\n1,1\n2,x,1\n", []string{"line 3", `line 4: input_tokens "x"`}},
-		"quote":   {"arrival_seconds,input_tokens,output_tokens\n0,1,\"1\n", []string{"line"}},
-		"column":  {"arrival_seconds,input_tokens\n0,1\n", []string{"line 1: no column output_tokens (or generatedtokens)"}},
-		"no row":  {"arrival_seconds,input_tokens,output_tokens\n", []string{"no row"}},
-		"nothing": {"", []string{"header"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := ReadTrace("t.csv", strings.NewReader(test.text), TraceOptions{})
-			for _, message := range test.message {
-				require.ErrorContains(t, err, message)
-			}
-			require.ErrorContains(t, err, "trace t.csv")
-		})
-	}
-	for _, speed := range []float64{-1, math.NaN(), math.Inf(1)} {
-		_, err := ReadTrace("t", strings.NewReader(azure), TraceOptions{Speed: speed})
-		require.ErrorContains(t, err, "from 0 on")
-	}
-	_, err := OpenTrace("does-not-exist.csv", TraceOptions{})
-	require.ErrorContains(t, err, "does-not-exist.csv")
-	many := "arrival_seconds,input_tokens,output_tokens\n" + strings.Repeat("x,1,1\n", 100)
-	_, err = ReadTrace("t", strings.NewReader(many), TraceOptions{})
-	assert.Equal(t, maxProblems, strings.Count(err.Error(), "line "), "the first few are enough")
-}
-
-// The file matches the formula; UPDATE_GOLDEN=1 rewrites it.
-func TestBurstIsWhatItsFormulaSays(t *testing.T) {
-	var made bytes.Buffer
-	require.NoError(t, WriteBurst(&made))
-	if os.Getenv("UPDATE_GOLDEN") == "1" {
-		require.NoError(t, os.WriteFile("testdata/burst.csv", made.Bytes(), 0o644))
-		return
-	}
-	assert.Equal(t, made.String(), string(burst))
-	trace, err := Burst(TraceOptions{})
-	require.NoError(t, err)
-	assert.Greater(t, trace.Rate(95*time.Second), 7.0)
-	assert.Less(t, trace.Rate(5*time.Second), 3.0)
-	assert.InDelta(t, 0.6*240+9.4*35*math.Sqrt(math.Pi), trace.Requests(), 120)
-}
-
 func TestPromptsHaveTheirLength(t *testing.T) {
+	prompt := func(tokens int, id uint64) string {
+		text, err := io.ReadAll(iotest.OneByteReader(newPrompt(tokens, id)))
+		require.NoError(t, err)
+		return string(text)
+	}
 	for _, tokens := range []int{chatOverhead + 1, 32, 500} {
 		assert.Len(t, strings.Fields(prompt(tokens, 1)), tokens-chatOverhead)
 	}
 	assert.NotEmpty(t, prompt(1, 1))
 	assert.NotEqual(t, prompt(100, 1), prompt(100, 2), "no prefix cache answers the next")
+	require.NoError(t, iotest.TestReader(newPrompt(32, 1), []byte(prompt(32, 1))))
 	for _, word := range words {
 		assert.Regexp(t, `^[a-z]+$`, word)
 	}

@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -66,23 +67,29 @@ func (g *Generator) send(parent context.Context, id int, target Target, moment t
 	record.Sent = time.Since(g.started)
 	answer, err := g.client.ask(ctx, target, uint64(id), arrival)
 	record.Ended = time.Since(g.started)
+	if !answer.ended.IsZero() {
+		record.Ended = answer.ended.Sub(g.started)
+	}
 	if !answer.first.IsZero() {
 		record.First = answer.first.Sub(g.started)
 	}
-	record.InputTokens, record.OutputTokens = answer.input, answer.output
+	record.Counted, record.InputTokens, record.OutputTokens = answer.counted, answer.input, answer.output
+	var message string
 	switch {
 	case err == nil:
 		record.Outcome = OK
 	case parent.Err() != nil:
 		record.Outcome = Canceled
 	default:
-		record.Outcome, record.Kind = Failed, kindOf(err)
+		record.Outcome = Failed
+		record.Kind, message = classify(err)
+		message = shortened(message, g.options.APIKey)
 	}
-	g.finish(parent, id, record, answer.gaps, err)
+	g.finish(parent, id, record, answer.gaps, message)
 }
 
-// finish counts a request that has ended.
-func (g *Generator) finish(parent context.Context, id int, record Record, gaps []time.Duration, err error) {
+// finish counts a request that has ended; message is that of a failure.
+func (g *Generator) finish(parent context.Context, id int, record Record, gaps []time.Duration, message string) {
 	g.mu.Lock()
 	ofClosed := g.closed[id]
 	if record.Outcome == Failed && ofClosed {
@@ -110,7 +117,10 @@ func (g *Generator) finish(parent context.Context, id int, record Record, gaps [
 		g.stats.Canceled++
 	default:
 		g.stats.Errors++
-		g.stats.LastError = fmt.Sprintf("%s: %v", record.Target, err)
+		g.stats.LastError = fmt.Sprintf("%s: %s", record.Target, strings.TrimSuffix(record.Kind+": "+message, ": "))
+		if _, ok := g.messages[record.Kind]; !ok && message != "" {
+			g.messages[record.Kind] = message
+		}
 	}
 	g.records = append(g.records, record)
 	close(g.idle)

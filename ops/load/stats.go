@@ -1,6 +1,7 @@
 package load
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -68,4 +69,12 @@ func (g *Generator) Gaps() *hdrhistogram.Histogram {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return hdrhistogram.Import(g.gaps.Export())
+}
+
+// Messages returns the message of the first failure of each kind that had one, in the words of the server or of the
+// connection.
+func (g *Generator) Messages() map[string]string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return maps.Clone(g.messages)
 }

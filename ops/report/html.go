@@ -42,11 +42,11 @@ ul { padding-left: 1.2rem } details { margin-top: 2rem }
 {{- end}}
 </table>
 <p>Of {{.OK}} requests that were answered, in seconds; the first token and the last count from the moment at which a
-request was due, so that waiting is included, in the client too (at most {{printf "%.3f" .ClientLag}} s here).</p>
+request was due, so that waiting is included, in the client too{{if .ClientLag}} (at most {{printf "%.3f" .ClientLag}} s here){{end}}.</p>
 <table>
-<tr><th>outcome</th><th>requests</th></tr>
+<tr><th>outcome</th><th>requests</th><th>first message</th></tr>
 {{- range $.Outcomes}}
-<tr><td>{{.Name}}</td><td class="number">{{.Value}}</td></tr>
+<tr><td>{{.Name}}</td><td class="number">{{.Count}}</td><td>{{.Message}}</td></tr>
 {{- end}}
 </table>
 <h2>Pods</h2>
@@ -98,7 +98,8 @@ func (r *Report) HTML(png []byte) ([]byte, error) {
 		for _, signal := range r.Signals {
 			cells = append(cells, sample.Signals[signal.Name].String())
 		}
-		for _, count := range []int{sample.Desired, sample.Current, sample.Ready, sample.Pods} {
+		cells = append(cells, desired(sample.Desired))
+		for _, count := range []int{sample.Current, sample.Ready, sample.Pods} {
 			cells = append(cells, fmt.Sprint(count))
 		}
 		changes = append(changes, cells)
@@ -123,7 +124,14 @@ type timesRow struct {
 	Values []string
 }
 
-func (r *Report) tables() (times []timesRow, outcomes []Row) {
+// outcomeRow is a row of the table of outcomes.
+type outcomeRow struct {
+	Name    string
+	Count   int
+	Message string
+}
+
+func (r *Report) tables() (times []timesRow, outcomes []outcomeRow) {
 	if r.Requests == nil {
 		return nil, nil
 	}
@@ -131,19 +139,26 @@ func (r *Report) tables() (times []timesRow, outcomes []Row) {
 		name string
 		q    Quantiles
 	}{{"to the first token", r.Requests.TTFT}, {"between tokens", r.Requests.InterToken}, {"to the last token", r.Requests.Latency}} {
-		if one.q.Count == 0 {
-			continue
-		}
 		row := timesRow{Name: one.name}
 		for _, value := range []float64{one.q.P50, one.q.P90, one.q.P95, one.q.P99, one.q.Max, one.q.Mean} {
-			row.Values = append(row.Values, fmt.Sprintf("%.3f", value))
+			text := unknown
+			switch {
+			case one.q.Count > 0 && value < 0.001:
+				text = fmt.Sprintf("%.6f", value)
+			case one.q.Count > 0:
+				text = fmt.Sprintf("%.3f", value)
+			}
+			row.Values = append(row.Values, text)
 		}
 		times = append(times, row)
 	}
-	count := func(name string, n int) { outcomes = append(outcomes, Row{Name: name, Value: fmt.Sprint(n)}) }
+	count := func(name string, n int) { outcomes = append(outcomes, outcomeRow{Name: name, Count: n}) }
 	count("answered", r.Requests.OK)
+	if without := r.Requests.OK - r.Requests.TTFT.Count; without > 0 {
+		count("of these without an event with text", without)
+	}
 	for _, kind := range kinds(r.Requests.Failed) {
-		count("failed: "+kind, r.Requests.Failed[kind])
+		outcomes = append(outcomes, outcomeRow{"failed: " + kind, r.Requests.Failed[kind], r.Requests.Messages[kind]})
 	}
 	for _, kind := range kinds(r.Requests.Dropped) {
 		count("not sent: "+kind, r.Requests.Dropped[kind])

@@ -27,6 +27,9 @@ type Recorder struct {
 	lastErr error
 }
 
+// sourceTimeout bounds one sample.
+const sourceTimeout = 10 * time.Second
+
 // NewRecorder returns a recorder whose times count from started.
 func NewRecorder(started time.Time, source Source) *Recorder {
 	return &Recorder{started: started, source: source}
@@ -39,7 +42,10 @@ func (r *Recorder) Record(ctx context.Context, every time.Duration, changed func
 	defer ticker.Stop()
 	var last *Sample
 	for {
-		sample, err := r.source(ctx)
+		// An API server that hangs must not end the samples.
+		reading, cancel := context.WithTimeout(ctx, sourceTimeout)
+		sample, err := r.source(reading)
+		cancel()
 		if ctx.Err() != nil {
 			return
 		}
@@ -123,7 +129,7 @@ func (s Sample) String() string {
 	for _, name := range sortedNames(s.Signals) {
 		text += fmt.Sprintf(", %s %s", name, s.Signals[name])
 	}
-	return text + fmt.Sprintf(", desired %d, replicas %d, ready %d, pods %d", s.Desired, s.Current, s.Ready, s.Pods)
+	return text + fmt.Sprintf(", desired %s, replicas %d, ready %d, pods %d", desired(s.Desired), s.Current, s.Ready, s.Pods)
 }
 
 // String returns the value over its target, "?" for a missing value.

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// Schema is the format of report.json. Fields may be added within v1; any other change is a v2.
-const Schema = "vllm-autoscaling/load-report/v1"
+// Schema is the format of report.json. Fields may be added within v2; any other change is a v3.
+// A number that is not known is absent.
+const Schema = "vllm-autoscaling/load-report/v2"
 
 // Report is one run: what was observed, what happened and how it ended.
 type Report struct {
@@ -47,7 +48,7 @@ type Sample struct {
 	Load    float64 `json:"load"`    // requests in flight, as counted or kept by the load generator
 	// Signals are the values of the HPA's status, by name.
 	Signals map[string]Reading `json:"signals"`
-	Desired int                `json:"desired"` // status.desiredReplicas of the HPA
+	Desired int                `json:"desired"` // status.desiredReplicas of the HPA; 0 if it has computed none
 	Current int                `json:"current"` // spec.replicas of the Deployment
 	Ready   int                `json:"ready"`   // ready replicas of the Deployment
 	Pods    int                `json:"pods"`    // pods that exist, terminating ones included

@@ -25,22 +25,27 @@ type Requests struct {
 	// Failed and Dropped count by kind.
 	Failed  map[string]int `json:"failed"`
 	Dropped map[string]int `json:"dropped"`
-	// TTFT is the time to the first token, Latency to the last, InterToken between two of one answer.
-	TTFT       Quantiles `json:"ttft"`
-	InterToken Quantiles `json:"interToken"`
-	Latency    Quantiles `json:"latency"`
-	// InputTokens and OutputTokens are the servers' counts, of answered requests.
-	InputTokens  int64 `json:"inputTokens"`
-	OutputTokens int64 `json:"outputTokens"`
+	// Messages are those of the first failure of a kind, in the words of the server or of the connection.
+	Messages map[string]string `json:"messages,omitempty"`
+	// TTFT is the time to the first token, Latency to the last, InterToken between two of one answer. TTFT.Count is below
+	// OK if there were answers without an event with text.
+	TTFT       Quantiles `json:"ttft,omitzero"`
+	InterToken Quantiles `json:"interToken,omitzero"`
+	Latency    Quantiles `json:"latency,omitzero"`
+	// InputTokens and OutputTokens are the servers' counts, of the Counted answers that had them.
+	Counted      int   `json:"counted"`
+	InputTokens  int64 `json:"inputTokens,omitempty"`
+	OutputTokens int64 `json:"outputTokens,omitempty"`
 	// OfferedPerSecond is the mean from From to Off, the others from From to To.
 	OfferedPerSecond      float64 `json:"offeredPerSecond"`
 	ServedPerSecond       float64 `json:"servedPerSecond"`
-	InputTokensPerSecond  float64 `json:"inputTokensPerSecond"`
-	OutputTokensPerSecond float64 `json:"outputTokensPerSecond"`
-	Goodput               Goodput `json:"goodput"`
+	InputTokensPerSecond  float64 `json:"inputTokensPerSecond,omitempty"`
+	OutputTokensPerSecond float64 `json:"outputTokensPerSecond,omitempty"`
+	// Goodput is nil without an objective, and if every request was canceled.
+	Goodput *Goodput `json:"goodput,omitempty"`
 	// ClientLag is the longest time that a request waited in the client before it was sent, in
-	// seconds. If it is not small compared with the latencies, the client was the bottleneck.
-	ClientLag float64 `json:"clientLagSeconds"`
+	// seconds; 0 if none was sent. If it is not small compared with the latencies, the client was the bottleneck.
+	ClientLag float64 `json:"clientLagSeconds,omitempty"`
 	// Targets counts by pod.
 	Targets map[string]Counts `json:"targets"`
 	// Interval is the width of Series' points, in seconds.
@@ -57,11 +62,14 @@ type Counts struct {
 
 // Goodput counts the requests that met an objective.
 type Goodput struct {
-	// Objective is the longest time to the first token that meets the objective, in seconds; 0 for no objective.
+	// Objective is the longest time to the first token that meets the objective, in seconds.
 	Objective float64 `json:"objectiveSeconds"`
 	// Want is the share of requests that must meet the objective.
 	Want float64 `json:"want"`
 	Good int     `json:"good"`
+	// Unknown counts answers that took longer than the objective and had no event with text: their first token may have met
+	// it. They are not part of Good.
+	Unknown int `json:"unknown,omitempty"`
 	// Ratio is the share of all requests except canceled ones; failed and dropped requests do not meet the objective.
 	Ratio     float64 `json:"ratio"`
 	PerSecond float64 `json:"perSecond"`
@@ -69,7 +77,7 @@ type Goodput struct {
 	Met bool `json:"met"`
 }
 
-// Quantiles are quantiles of durations, in seconds; all zero without a value.
+// Quantiles are quantiles of durations, in seconds. Without a value they are the zero value, which is absent from JSON.
 type Quantiles struct {
 	Count int     `json:"count"`
 	Mean  float64 `json:"mean"`
@@ -81,14 +89,14 @@ type Quantiles struct {
 }
 
 // Point summarizes an interval of time. OfferedPerSecond, TTFT and Latency are of the requests that arrived in it,
-// everything else is of those that ended in it.
+// everything else is of those that ended in it. Tokens are absent if no answer whose tokens were counted ended in it.
 type Point struct {
 	Seconds               float64        `json:"seconds"` // start of the interval, since Report.Started
 	OfferedPerSecond      float64        `json:"offeredPerSecond"`
 	ServedPerSecond       float64        `json:"servedPerSecond"`
-	OutputTokensPerSecond float64        `json:"outputTokensPerSecond"`
-	TTFT                  Quantiles      `json:"ttft"`
-	Latency               Quantiles      `json:"latency"`
+	OutputTokensPerSecond float64        `json:"outputTokensPerSecond,omitempty"`
+	TTFT                  Quantiles      `json:"ttft,omitzero"`
+	Latency               Quantiles      `json:"latency,omitzero"`
 	Failed                map[string]int `json:"failed,omitempty"`
 	Dropped               map[string]int `json:"dropped,omitempty"`
 }
@@ -111,6 +119,7 @@ func Measure(generator *load.Generator, started time.Time, from, off float64, ob
 	if r == nil {
 		return nil
 	}
+	r.Messages = generator.Messages()
 	gaps := generator.Gaps()
 	if n := gaps.TotalCount(); n > 0 {
 		at := func(percent float64) float64 { return float64(gaps.ValueAtQuantile(percent)) / 1e6 }
@@ -142,9 +151,6 @@ func measure(records []load.Record, offset time.Duration, from, off float64, obj
 	var ttft, latency []float64
 	for _, one := range records {
 		r.count(one)
-		if first := one.TTFT(); one.Outcome == load.OK && first > 0 && first <= objective.TTFT {
-			r.Goodput.Good++
-		}
 		at(one.Arrived).arrived(one)
 		at(one.Ended).ended(one)
 	}
@@ -153,11 +159,7 @@ func measure(records []load.Record, offset time.Duration, from, off float64, obj
 	}
 	r.TTFT, r.Latency = quantiles(ttft), quantiles(latency)
 	r.rates()
-	if judged := r.Offered - r.Canceled; judged > 0 {
-		r.Goodput.Ratio = float64(r.Goodput.Good) / float64(judged)
-	}
-	r.Goodput.Objective, r.Goodput.Want = objective.TTFT.Seconds(), objective.Ratio
-	r.Goodput.Met = r.Goodput.Ratio >= objective.Ratio
+	r.judge(records, objective)
 	for i, p := range points {
 		r.Series = append(r.Series, p.point(r.From+float64(i)*r.Interval, r.Interval))
 	}
@@ -171,8 +173,11 @@ func (r *Requests) count(one load.Record) {
 	case load.OK:
 		r.OK++
 		counts.OK++
-		r.InputTokens += one.InputTokens
-		r.OutputTokens += one.OutputTokens
+		if one.Counted {
+			r.Counted++
+			r.InputTokens += one.InputTokens
+			r.OutputTokens += one.OutputTokens
+		}
 	case load.Failed:
 		r.Failed[one.Kind]++
 		counts.Failed++
@@ -196,8 +201,34 @@ func (r *Requests) rates() {
 	if length := r.To - r.From; length > 0 {
 		r.ServedPerSecond = float64(r.OK) / length
 		r.InputTokensPerSecond, r.OutputTokensPerSecond = float64(r.InputTokens)/length, float64(r.OutputTokens)/length
-		r.Goodput.PerSecond = float64(r.Goodput.Good) / length
 	}
+}
+
+// judge computes the goodput. An answer without a known first token meets the objective if all of it came in time.
+func (r *Requests) judge(records []load.Record, objective Objective) {
+	judged := r.Offered - r.Canceled
+	if objective.TTFT <= 0 || judged <= 0 {
+		return
+	}
+	g := &Goodput{Objective: objective.TTFT.Seconds(), Want: objective.Ratio}
+	for _, one := range records {
+		if one.Outcome != load.OK {
+			continue
+		}
+		first, known := one.TTFT()
+		switch {
+		case known && first <= objective.TTFT, one.Latency() <= objective.TTFT:
+			g.Good++
+		case !known:
+			g.Unknown++
+		}
+	}
+	g.Ratio = float64(g.Good) / float64(judged)
+	g.Met = g.Ratio >= objective.Ratio
+	if length := r.To - r.From; length > 0 {
+		g.PerSecond = float64(g.Good) / length
+	}
+	r.Goodput = g
 }
 
 // pointData collects the requests of one Point.
@@ -215,7 +246,7 @@ func (p *pointData) arrived(one load.Record) {
 		return
 	}
 	p.latency = append(p.latency, one.Latency().Seconds())
-	if first := one.TTFT(); first > 0 {
+	if first, known := one.TTFT(); known {
 		p.ttft = append(p.ttft, first.Seconds())
 	}
 }

@@ -29,7 +29,7 @@ func records() []load.Record {
 		at := time.Duration(n) * second
 		all = append(all, load.Record{
 			Arrived: at, Sent: at + time.Millisecond, First: at + time.Duration(n+1)*10*time.Millisecond, Ended: at + 2*second,
-			Outcome: load.OK, Target: fmt.Sprintf("pod-%d", n%2), InputTokens: 10, OutputTokens: 20,
+			Outcome: load.OK, Target: fmt.Sprintf("pod-%d", n%2), Counted: true, InputTokens: 10, OutputTokens: 20,
 		})
 	}
 	return append(all,
@@ -58,6 +58,7 @@ func TestMeasure(t *testing.T) {
 	}
 	assert.InDelta(t, 2, r.Latency.P50, 1e-9)
 	assert.InDelta(t, 0.001, r.ClientLag, 1e-9)
+	assert.Equal(t, 100, r.Counted)
 	assert.EqualValues(t, 1000, r.InputTokens)
 	assert.EqualValues(t, 2000, r.OutputTokens)
 	assert.InDelta(t, 2000./101, r.OutputTokensPerSecond, 1e-9)
@@ -88,6 +89,112 @@ func TestMeasure(t *testing.T) {
 		assert.InDelta(t, 0.31, r.Series[30].TTFT.P50, 1e-9, "in the second in which it arrived")
 	})
 	assert.Nil(t, measure(nil, 0, 0, 0, Objective{}))
+	assert.Nil(t, measure(records(), 0, 0, 100, Objective{}).Goodput, "nothing was demanded")
+	assert.Nil(t, measure(records()[103:], 0, 0, 100, Objective{TTFT: second, Ratio: 1}).Goodput, "only a canceled request")
+}
+
+// silent are two answers of a server that sends no text and counts no tokens, such as one that hides its reasoning, of 1 and
+// 3 s, and one answer with a known first token after 100 ms.
+func silent(known bool) []load.Record {
+	all := []load.Record{
+		{Arrived: 0, Sent: time.Millisecond, Ended: second, Outcome: load.OK, Target: "pod-0"},
+		{Arrived: second, Sent: second + time.Millisecond, Ended: 4 * second, Outcome: load.OK, Target: "pod-0"},
+	}
+	if known {
+		all = append(all, load.Record{Arrived: second, Sent: second + time.Millisecond, First: second + 100*time.Millisecond, Ended: 4 * second,
+			Outcome: load.OK, Target: "pod-0", Counted: true, InputTokens: 8, OutputTokens: 4})
+	}
+	return all
+}
+
+// What is not known is not 0 anywhere.
+func TestUnknownIsNeverZero(t *testing.T) {
+	written := func(t *testing.T, r *Report) (page, raw string) {
+		t.Helper()
+		r.Summary = append(r.LoadRows(), r.ScalingRows()...)
+		folder := t.TempDir()
+		require.NoError(t, r.Write(folder))
+		html, err := os.ReadFile(filepath.Join(folder, "index.html"))
+		require.NoError(t, err)
+		data, err := os.ReadFile(filepath.Join(folder, "report.json"))
+		require.NoError(t, err)
+		return string(html), string(data)
+	}
+	summary := func(r *Report) map[string]string {
+		rows := map[string]string{}
+		for _, row := range r.Summary {
+			rows[row.Name] = row.Value
+		}
+		return rows
+	}
+	t.Run("no first token", func(t *testing.T) {
+		r := &Report{Title: "x", Requests: measure(silent(false), 0, 0, 4, Objective{TTFT: 2 * second, Ratio: 0.9})}
+		page, raw := written(t, r)
+		rows := summary(r)
+		assert.Equal(t, "not known; 2 answers had no event with text", rows["time to first token"])
+		assert.Equal(t, "not known", rows["time between tokens"])
+		assert.Equal(t, "p50 1.00 s, p95 3.00 s, p99 3.00 s", rows["time to last token"])
+		assert.Equal(t, "not known: the servers sent no usage", rows["tokens"])
+		// The first answer took 1 s: its first token came within 2 s.
+		assert.Equal(t, "50.0 % with the first token within 2.00 s: 0.25 requests/s; 50.0 % not known, without an event with text; objective 90.0 %", rows["goodput"])
+		assert.Contains(t, page, "not known")
+		assert.Contains(t, page, "of these without an event with text")
+		assert.NotContains(t, page, "0.000")
+		for _, field := range []string{`"ttft"`, `"interToken"`, "inputTokens", "outputTokens"} {
+			assert.NotContains(t, raw, field)
+		}
+		assert.Contains(t, raw, `"latency"`)
+		with := measure(silent(true), 0, 0, 4, Objective{})
+		assert.Greater(t, decoded(t, &Report{Title: "x", Requests: with}).Bounds().Dy(), decoded(t, r).Bounds().Dy(), "no panel of times to the first token")
+	})
+	t.Run("nothing in time", func(t *testing.T) {
+		r := &Report{Title: "x", Requests: measure(silent(false), 0, 0, 4, Objective{TTFT: 500 * time.Millisecond})}
+		written(t, r)
+		assert.Equal(t, "not known: no answer had an event with text within 500 ms", summary(r)["goodput"])
+	})
+	t.Run("some first tokens", func(t *testing.T) {
+		r := &Report{Title: "x", Requests: measure(silent(true), 0, 0, 4, Objective{TTFT: 2 * second})}
+		written(t, r)
+		rows := summary(r)
+		assert.Equal(t, "p50 100 ms, p95 100 ms, p99 100 ms; 2 answers had no event with text", rows["time to first token"])
+		assert.Equal(t, "2/s in, 1/s out, as the servers counted; 2 answers had no usage", rows["tokens"])
+		assert.Equal(t, []int{2, 1}, []int{r.Requests.Goodput.Good, r.Requests.Goodput.Unknown})
+	})
+	t.Run("no answer", func(t *testing.T) {
+		r := &Report{Title: "x", Requests: measure(records()[102:103], 0, 12, 12, Objective{TTFT: second})}
+		page, raw := written(t, r)
+		assert.NotContains(t, page, "0.000")
+		assert.NotContains(t, raw, "clientLagSeconds")
+		assert.NotContains(t, summary(r), "time to first token")
+	})
+	t.Run("only canceled requests", func(t *testing.T) {
+		r := &Report{Title: "x", Requests: measure(records()[103:], 0, 99, 100, Objective{TTFT: second})}
+		written(t, r)
+		assert.Equal(t, "1 offered, 0 answered (not known)", summary(r)["requests"])
+	})
+	t.Run("an HPA that has computed nothing", func(t *testing.T) {
+		r := &Report{Title: "x", Samples: []Sample{{Seconds: 0, Current: 1, Ready: 1}, {Seconds: 1, Current: 1, Ready: 1}}}
+		r.Scaling = Judge(r.Samples, 0, 1)
+		written(t, r)
+		assert.Equal(t, "? desired, 1 ready", summary(r)["most replicas"])
+		assert.Contains(t, r.Samples[0].String(), "desired ?")
+	})
+}
+
+func TestDuration(t *testing.T) {
+	for seconds, want := range map[float64]string{0.00002: "0.020 ms", 0.0123: "12 ms", 0.5: "500 ms", 1: "1.00 s", 75.256: "75.26 s"} {
+		assert.Equal(t, want, Duration(seconds))
+	}
+}
+
+// A failure has the words of the server beside its kind, without markup of its own.
+func TestMessagesOfFailures(t *testing.T) {
+	r := &Report{Title: "x", Requests: measure(records(), 0, 0, 100, Objective{})}
+	r.Requests.Messages = map[string]string{"HTTP 503": "no <healthy> upstream"}
+	page, err := r.HTML(nil)
+	require.NoError(t, err)
+	assert.Contains(t, string(page), `<td>failed: HTTP 503</td><td class="number">1</td><td>no &lt;healthy&gt; upstream</td>`)
+	assert.Contains(t, r.LoadRows(), Row{"first HTTP 503", "no <healthy> upstream"})
 }
 
 func TestLongRunsHaveFewPoints(t *testing.T) {

@@ -63,6 +63,8 @@ func TestNothingIsLoadedThatWasNotNamed(t *testing.T) {
 		"-stack a -concurrency -1":           "above 0",
 		"-stack a -concurrency 600":          "-concurrency 600 is above -max-in-flight 512",
 		"-stack a -max-in-flight 0":          "-max-in-flight 0: give at least 1",
+		"-stack a -input-tokens 2000000000":  "-input-tokens 2000000000: give at most 1000000",
+		"-stack a -output-tokens 2000000000": "-output-tokens 2000000000: give at most 1000000",
 		"-stack a -slo-ratio 95":             "not between 0 and 1",
 		"-stack a -slo-ratio NaN":            "not between 0 and 1",
 		"-stack a -slo-ratio 1 -slo-ttft 0s": "set -slo-ttft above 0",
@@ -70,7 +72,9 @@ func TestNothingIsLoadedThatWasNotNamed(t *testing.T) {
 		"-stack a -timeout 0s":               "-timeout must be above 0",
 		"-stack a -trace nowhere.csv":        "nowhere.csv",
 		"-stack a up":                        `argument "up" not understood`,
-		"-stack a -trace burst -speed -0.5":  "from 0 on",
+		"-stack a -trace burst -speed -0.5":  "-speed -0.5: want a factor from 0.001",
+		"-stack a -trace burst -speed 0":     "-speed 0: want a factor above 0",
+		"-stack a -trace-start -1s":          "-trace-start -1s: want a time from 0",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Setenv("STACK", "")
@@ -145,16 +149,93 @@ func TestLoadOfAnAddress(t *testing.T) {
 	})
 }
 
+// A reasoning model that is given too few tokens for its answer sends no text of one, and a server may fail within a stream.
+func TestLoadOfATrace(t *testing.T) {
+	t.Setenv("STACK", "")
+	t.Setenv("VLLM_API_KEY", "")
+	var events atomic.Pointer[string]
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/models" {
+			_, _ = fmt.Fprint(w, `{"data":[{"id":"base","max_model_len":2000},{"id":"adapter","max_model_len":2000}]}`)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = fmt.Fprint(w, *events.Load())
+	}))
+	t.Cleanup(server.Close)
+	run := func(t *testing.T, stream string, flags ...string) (string, int, report.Report) {
+		t.Helper()
+		events.Store(&stream)
+		folder := t.TempDir()
+		file := filepath.Join(folder, "trace.txt")
+		require.NoError(t, os.WriteFile(file, []byte(`{"timestamp": 0, "input_length": 2500, "output_length": 20, "hash_ids": [1]}
+{"timestamp": 100, "input_length": 30, "output_length": 3000, "hash_ids": []}
+`), 0o600))
+		var out bytes.Buffer
+		code := realMain(append([]string{"-url", server.URL, "-trace", file, "-report", folder}, flags...), &out)
+		raw, err := os.ReadFile(filepath.Join(folder, "report.json"))
+		require.NoError(t, err, out.String())
+		var r report.Report
+		require.NoError(t, json.Unmarshal(raw, &r))
+		return out.String(), code, r
+	}
+	const end = `data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}` + "\n\ndata: [DONE]\n\n"
+
+	t.Run("reasoning", func(t *testing.T) {
+		out, code, r := run(t, `data: {"choices":[{"index":0,"delta":{"reasoning":"x"}}]}`+"\n\n"+end, "-slo-ratio", "1")
+		assert.Zero(t, code, out)
+		assert.Contains(t, out, "load: trace trace.txt (Mooncake), 2 requests in 100ms, 1 with fewer tokens than recorded, model base, ")
+		assert.Contains(t, out, "load: 1 of 2 requests are longer than the model's context of 2000 tokens and will be refused: "+
+			"lower -max-input-tokens or -max-tokens\n")
+		assert.Equal(t, 2, r.Requests.TTFT.Count)
+	})
+	t.Run("no text", func(t *testing.T) {
+		out, code, r := run(t, end, "-model", "adapter")
+		assert.Zero(t, code, out)
+		assert.Contains(t, out, "load: ok: 2 of 2 requests answered, first token p95 not known")
+		assert.NotContains(t, out, "0.00 s")
+		assert.Zero(t, r.Requests.TTFT.Count)
+	})
+	t.Run("an error event", func(t *testing.T) {
+		out, code, r := run(t, `data: {"error":{"message":"EngineCore encountered an issue.","code":500}}`+"\n\ndata: [DONE]\n\n", "-model", "other")
+		assert.Equal(t, exitFailed, code)
+		assert.Contains(t, out, `load: the server does not list model "other", its first is "base": requests may fail`)
+		assert.Contains(t, out, "error event 500: EngineCore encountered an issue.\n")
+		assert.Equal(t, map[string]int{"error event 500": 2}, r.Requests.Failed)
+		assert.Equal(t, map[string]string{"error event 500": "EngineCore encountered an issue."}, r.Requests.Messages)
+	})
+}
+
+func TestLengthOfAllRequests(t *testing.T) {
+	for want, target := range map[string]target{
+		"": {options: options{concurrency: 1, input: 1900, output: 500, tokenBound: 100}},
+		"load: every request is longer than the model's context of 2000 tokens and will be refused: lower -input-tokens or -output-tokens\n": {
+			options: options{schedule: load.Constant(1, 10*time.Second), input: 1900, output: 101, tokenBound: 1024}},
+	} {
+		var out bytes.Buffer
+		target.out = &screen{out: &out}
+		target.warnOfLength(served{Context: 2000})
+		target.warnOfLength(served{})
+		assert.Equal(t, want, out.String())
+	}
+}
+
 func TestJudgeFailsBelowTheObjective(t *testing.T) {
-	r := &report.Report{Requests: &report.Requests{OK: 90, Offered: 100, Goodput: report.Goodput{Objective: 2, Want: 0.95, Ratio: 0.9}}}
+	r := &report.Report{Requests: &report.Requests{OK: 90, Offered: 100, Goodput: &report.Goodput{Objective: 2, Want: 0.95, Ratio: 0.9}}}
 	_, err := judge(r, load.Stats{}, nil)
 	require.ErrorContains(t, err, "90.0 % of the requests had their first token within 2 s, the objective is 95.0 %")
 	_, err = judge(&report.Report{Requests: &report.Requests{Offered: 3}}, load.Stats{}, nil)
 	require.ErrorContains(t, err, "none was sent")
+	r.Requests.Goodput.Unknown = 7
+	_, err = judge(r, load.Stats{}, nil)
+	require.ErrorContains(t, err, "the objective is 95.0 %; of 7 more it is not known")
 	r.Requests.Goodput.Met = true
 	text, err := judge(r, load.Stats{}, nil)
 	require.NoError(t, err)
-	assert.Contains(t, text, "90 of 100")
+	assert.Equal(t, "90 of 100 requests answered, first token p95 not known", text)
+	r.Requests.TTFT = report.Quantiles{Count: 1, P95: 0.25}
+	text, _ = judge(r, load.Stats{}, nil)
+	assert.Contains(t, text, "first token p95 250 ms")
 }
 
 func TestVerdict(t *testing.T) {
@@ -192,7 +273,7 @@ func TestProgress(t *testing.T) {
 	require.NoError(t, generator.Play(t.Context(), p.options.schedule))
 	require.NoError(t, generator.Drain(t.Context()))
 	line := p.line()
-	for _, part := range []string{"served", "0 in flight", "TTFT p95 0.", "0 errors"} {
+	for _, part := range []string{"served", "0 in flight", "TTFT p95 ", "0 errors"} {
 		assert.Contains(t, line, part)
 	}
 	assert.Equal(t, []string{"a", "b"}, p.options.signalNames(report.Sample{Signals: map[string]report.Reading{"b": {Value: &value}, "a": {}}}))

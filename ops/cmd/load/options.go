@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"vllm-autoscaling/ops/load"
 	"vllm-autoscaling/ops/project"
 	"vllm-autoscaling/ops/report"
+	"vllm-autoscaling/ops/trace"
 )
 
 // options are the parsed command line.
@@ -62,8 +64,8 @@ const usage = `Usage: make load STACK=<stack> [LOAD_FLAGS="..."], or load -stack
 
 Loads the model server of a deployed stack and writes a report. The load is one of:
 
-  -trace FILE        replay: CSV with arrival_seconds,input_tokens,output_tokens, or Azure's
-                     TIMESTAMP,ContextTokens,GeneratedTokens; "burst" is the project's own (default)
+  -trace FILE        replay: CSV with arrival_seconds,input_tokens,output_tokens, or a trace of Azure, BurstGPT or
+                     Mooncake as published; "burst" is the project's own (default). See docs/load.md
   -rate R -for D     R requests per second for D
   -steps R:D,R:D     one rate after the other, such as 2:1m,10:2m,2:1m
   -ramp FROM:TO:D    from one rate to another
@@ -79,7 +81,7 @@ type loadFlags struct {
 	steps   string
 	ramp    string
 	trace   string
-	part    load.TraceOptions
+	part    trace.Options
 	poisson bool
 	seed    uint64
 }
@@ -112,7 +114,7 @@ func parse(args []string, env func(string) string, out io.Writer) (options, erro
 	if err := o.bounds(); err != nil {
 		return o, err
 	}
-	if err := o.chooseLoad(l); err != nil {
+	if err := o.chooseLoad(l, out); err != nil {
 		return o, err
 	}
 	var err error
@@ -135,11 +137,8 @@ func (l *loadFlags) register(flags *flag.FlagSet) {
 	flags.DurationVar(&l.length, "for", 2*time.Minute, "how long -rate or -concurrency lasts")
 	flags.StringVar(&l.steps, "steps", "", "rates with their durations, such as 2:1m,10:2m,2:1m")
 	flags.StringVar(&l.ramp, "ramp", "", "from:to:duration, such as 0:20:5m")
-	flags.StringVar(&l.trace, "trace", "", `CSV file to replay, or "burst"; the default if no other load is given`)
-	flags.Float64Var(&l.part.Speed, "speed", 1, "factor by which the trace is replayed faster than it was recorded")
-	flags.DurationVar(&l.part.Start, "trace-start", 0, "where in the trace to begin, in its own time")
-	flags.DurationVar(&l.part.Length, "trace-length", 0, "how much of the trace to replay, in its own time; 0 for all")
-	flags.IntVar(&l.part.MaxInput, "max-input-tokens", 0, "cap on a trace's input tokens; 0 for none")
+	flags.StringVar(&l.trace, "trace", "", `file to replay, or "burst"; the default if no other load is given`)
+	l.part.Register(flags)
 	flags.BoolVar(&l.poisson, "poisson", false, "space the arrivals of -rate, -steps and -ramp at random, as independent users do")
 	flags.Uint64Var(&l.seed, "seed", 1, "seed of -poisson")
 }
@@ -177,7 +176,7 @@ func (o *options) checkTarget() error {
 }
 
 // chooseLoad sets the schedule, or the concurrency and length of a closed load.
-func (o *options) chooseLoad(l loadFlags) (err error) {
+func (o *options) chooseLoad(l loadFlags, out io.Writer) (err error) {
 	given := 0
 	for _, one := range []bool{l.rate != 0, l.steps != "", l.ramp != "", l.trace != "", o.concurrency != 0} {
 		if one {
@@ -194,7 +193,7 @@ func (o *options) chooseLoad(l loadFlags) (err error) {
 		o.schedule, err = l.profile()
 	default:
 		l.part.MaxOutput = o.tokenBound
-		o.schedule, err = openTrace(l.trace, l.part)
+		o.schedule, err = l.openTrace(out)
 	}
 	return err
 }
@@ -233,6 +232,9 @@ func (o options) bounds() error {
 		if value < 1 {
 			return fmt.Errorf("-%s %d: give at least 1", name, value)
 		}
+		if value > trace.MaxTokens { // of requests in flight, too: there are not as many ports
+			return fmt.Errorf("-%s %d: give at most %d", name, value, trace.MaxTokens)
+		}
 	}
 	if o.timeout <= 0 || o.after < 0 || o.objective.TTFT < 0 {
 		return errors.New("-timeout must be above 0, -after and -slo-ttft must not be negative")
@@ -247,11 +249,15 @@ func (o options) bounds() error {
 }
 
 // openTrace returns the trace of a file, or the built-in one.
-func openTrace(file string, o load.TraceOptions) (load.Schedule, error) {
-	if file == "" || file == load.BurstName {
-		return load.Burst(o)
+func (l loadFlags) openTrace(out io.Writer) (load.Schedule, error) {
+	if l.part.Speed == 0 { // in the options, 0 stands for the trace's own speed
+		return nil, errors.New("-speed 0: want a factor above 0")
 	}
-	return load.OpenTrace(file, o)
+	const mebibyte = 1 << 20
+	if file, err := os.Stat(l.trace); err == nil && file.Size() > 100*mebibyte { // takes seconds
+		fmt.Fprintf(out, "load: reading %s, %d MiB\n", l.trace, file.Size()/mebibyte)
+	}
+	return trace.Open(l.trace, l.part)
 }
 
 // parseSteps reads rates with their durations, such as 2:1m,10:2m.

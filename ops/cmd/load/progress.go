@@ -102,7 +102,9 @@ func (p *progress) line() string {
 			continue
 		}
 		served++
-		first = append(first, r.TTFT().Seconds())
+		if ttft, known := r.TTFT(); known {
+			first = append(first, ttft.Seconds())
+		}
 	}
 	elapsed := time.Since(p.started)
 	over := min(window, elapsed).Seconds()
@@ -113,13 +115,17 @@ func (p *progress) line() string {
 	parts = append(parts, fmt.Sprintf("%.1f served", float64(served)/over), fmt.Sprintf("%d in flight", p.generator.InFlight()))
 	if len(first) > 0 {
 		slices.Sort(first)
-		parts = append(parts, fmt.Sprintf("TTFT p95 %.2f s", first[min(len(first)-1, len(first)*95/100)]))
+		parts = append(parts, "TTFT p95 "+report.Duration(first[min(len(first)-1, len(first)*95/100)]))
 	}
 	stats := p.generator.Counts()
 	parts = append(parts, fmt.Sprintf("%d errors", stats.Errors+stats.Dropped))
 	if samples := p.recorder.Samples(); len(samples) > 0 {
 		last := samples[len(samples)-1]
-		parts = append(parts, fmt.Sprintf("replicas %d/%d", last.Ready, last.Desired))
+		desired := "?" // the HPA has computed none yet
+		if last.Desired > 0 {
+			desired = fmt.Sprint(last.Desired)
+		}
+		parts = append(parts, fmt.Sprintf("replicas %d/%s", last.Ready, desired))
 		var signals []string
 		for _, signal := range p.options.signalNames(last) {
 			reading := last.Signals[signal]

@@ -25,12 +25,13 @@ func run(ctx context.Context, o options, out *screen) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	generator, err := t.generator(ctx, model)
+	t.warnOfLength(model)
+	generator, err := t.generator(ctx, model.ID)
 	if err != nil {
 		return "", err
 	}
 	defer generator.Stop()
-	out.print("load: %s, model %s, at most %d in flight, Ctrl-C ends it with a report", o.shape(), model, o.maxInFlight)
+	out.print("load: %s, model %s, at most %d in flight, Ctrl-C ends it with a report", o.shape(), model.ID, o.maxInFlight)
 
 	started := time.Now()
 	recorder := report.NewRecorder(started, t.source(func() float64 { return float64(generator.InFlight()) }))
@@ -45,7 +46,7 @@ func run(ctx context.Context, o options, out *screen) (string, error) {
 	stats := generator.Stop()
 	stopWatching()
 
-	r := t.report(recorder, started, model)
+	r := t.report(recorder, started, model.ID)
 	r.Requests = report.Measure(generator, started, loadFrom, loadOff, o.objective)
 	r.Scaling = report.Judge(r.Samples, loadFrom, t.gpus)
 	r.Summary = append(r.LoadRows(), r.ScalingRows()...)
@@ -141,15 +142,23 @@ func judge(r *report.Report, stats load.Stats, err error) (string, error) {
 	if q == nil {
 		return "nothing was offered", err
 	}
-	text := fmt.Sprintf("%d of %d requests answered, first token p95 %.2f s", q.OK, q.Offered-q.Canceled, q.TTFT.P95)
+	first := "not known"
+	if q.TTFT.Count > 0 {
+		first = report.Duration(q.TTFT.P95)
+	}
+	text := fmt.Sprintf("%d of %d requests answered, first token p95 %s", q.OK, q.Offered-q.Canceled, first)
 	switch {
 	case err != nil:
 		return text, err
 	case q.OK == 0:
 		return "", fmt.Errorf("no request was answered; last failure: %s", cmp.Or(stats.LastError, "none, because none was sent (see the report)"))
-	case !q.Goodput.Met:
-		return "", fmt.Errorf("%.1f %% of the requests had their first token within %g s, the objective is %.1f %%",
-			100*q.Goodput.Ratio, q.Goodput.Objective, 100*q.Goodput.Want)
+	case q.Goodput != nil && !q.Goodput.Met:
+		g := q.Goodput
+		err := fmt.Errorf("%.1f %% of the requests had their first token within %g s, the objective is %.1f %%", 100*g.Ratio, g.Objective, 100*g.Want)
+		if g.Unknown > 0 {
+			err = fmt.Errorf("%w; of %d more it is not known, because no event of their answers had text", err, g.Unknown)
+		}
+		return "", err
 	}
 	return text, nil
 }

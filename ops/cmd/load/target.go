@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"vllm-autoscaling/ops/load"
 	"vllm-autoscaling/ops/portforward"
 	"vllm-autoscaling/ops/report"
+	"vllm-autoscaling/ops/trace"
 	"vllm-autoscaling/ops/verify"
 )
 
@@ -163,45 +166,105 @@ func (t *target) source(inFlight func() float64) report.Source {
 	return report.WithLive(report.HPASource(t.client, serving.Namespace, serving.HPA, inFlight), t.client, serving.Namespace, t.selector)
 }
 
+// served is a model that a server lists.
+type served struct {
+	ID string `json:"id"`
+	// Context is the most tokens of a request and its answer; 0 if the server does not tell.
+	Context int `json:"max_model_len"`
+}
+
 // findModel returns the model of the flag, or the first that the server lists.
-func (t *target) findModel(ctx context.Context) (string, error) {
-	if t.model != "" {
-		return t.model, nil
+func (t *target) findModel(ctx context.Context) (served, error) {
+	list, err := t.models(ctx)
+	if t.model == "" {
+		if err != nil {
+			return served{}, err
+		}
+		return list[0], nil
 	}
+	at := slices.IndexFunc(list, func(s served) bool { return s.ID == t.model })
+	switch {
+	case err != nil: // a gateway may not list its models
+		return served{ID: t.model}, nil
+	case at < 0:
+		t.out.print("load: the server does not list model %q, its first is %q: requests may fail", t.model, list[0].ID)
+		return served{ID: t.model}, nil
+	}
+	return list[at], nil
+}
+
+// models returns the models that the server lists, at least one.
+func (t *target) models(ctx context.Context) ([]served, error) {
 	servers, err := t.targets(ctx)
 	if err != nil || len(servers) == 0 {
-		return "", errors.Join(err, errors.New("no ready pod to read the model from"))
+		return nil, errors.Join(err, errors.New("no ready pod to read the model from"))
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, servers[0].URL+"/v1/models", nil)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if t.apiKey != "" {
 		request.Header.Set("Authorization", "Bearer "+t.apiKey)
 	}
-	// Like the load itself: without a proxy of the environment, so that this is the server that will be loaded.
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	// Like the load itself: without a proxy of the environment and redirects, so that this is the server that will be loaded.
+	client := http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	response, err := client.Do(request)
 	if err != nil {
-		return "", fmt.Errorf("read the model of %s: %w", servers[0].Name, err)
+		return nil, fmt.Errorf("read the model of %s: %w", servers[0].Name, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
-		return "", fmt.Errorf("read the model of %s: %w", servers[0].Name, err)
+		return nil, fmt.Errorf("read the model of %s: %w", servers[0].Name, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("read the model of %s: %s: %.200s", servers[0].Name, response.Status, body)
+		return nil, fmt.Errorf("read the model of %s: %s: %.200s", servers[0].Name, response.Status, body)
 	}
 	var list struct {
-		Data []struct {
-			ID string `json:"id"`
-		} `json:"data"`
+		Data []served `json:"data"`
 	}
 	if err := json.Unmarshal(body, &list); err != nil || len(list.Data) == 0 {
-		return "", fmt.Errorf("read the model of %s: no model in %.200s", servers[0].Name, body)
+		return nil, fmt.Errorf("read the model of %s: no model in %.200s", servers[0].Name, body)
 	}
-	return list.Data[0].ID, nil
+	return list.Data, nil
+}
+
+// warnOfLength prints how many requests of the load are longer than the model's context.
+func (t *target) warnOfLength(model served) {
+	if model.Context == 0 {
+		return
+	}
+	all, long := 0, 0
+	count := func(input, output int) {
+		all++
+		if cmp.Or(input, t.input)+min(cmp.Or(output, t.output), t.tokenBound) > model.Context {
+			long++
+		}
+	}
+	if t.schedule == nil {
+		count(0, 0)
+	} else {
+		for arrival := range t.schedule.Arrivals() {
+			count(arrival.InputTokens, arrival.OutputTokens)
+		}
+	}
+	switch {
+	case long == all:
+		t.out.print("load: every request is longer than the model's context of %d tokens and will be refused: lower %s", model.Context, t.sizeFlags())
+	case long > 0:
+		t.out.print("load: %d of %d requests are longer than the model's context of %d tokens and will be refused: lower %s", long, all, model.Context, t.sizeFlags())
+	}
+}
+
+// sizeFlags names the flags that limit the tokens of this load.
+func (t *target) sizeFlags() string {
+	if _, ok := t.schedule.(*trace.Trace); ok {
+		return "-max-input-tokens or -max-tokens"
+	}
+	return "-input-tokens or -output-tokens"
 }

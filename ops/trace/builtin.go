@@ -1,4 +1,4 @@
-package load
+package trace
 
 import (
 	"bytes"
@@ -18,8 +18,8 @@ var burst []byte
 
 // Burst returns the built-in trace: four minutes with a calm beginning, one burst and a calm end. WriteBurst generates
 // it.
-func Burst(o TraceOptions) (*Trace, error) {
-	return ReadTrace(BurstName, bytes.NewReader(burst), o)
+func Burst(o Options) (*Trace, error) {
+	return Read(BurstName, bytes.NewReader(burst), o)
 }
 
 // WriteBurst makes the project's own trace: Poisson arrivals (PCG generator, seed 2026, 11) with the rate
