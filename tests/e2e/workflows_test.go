@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -283,8 +284,7 @@ func (p *pipeline) deployed(t *testing.T) {
 	succeeded(t, results, "deploy/plan", ".ci/preview")
 	succeeded(t, results, "deploy/up", ".ci/up")
 	assert.Regexp(t, `^[0-9a-f]{64}$`, results["deploy/plan"].Outputs["digest"])
-	assert.Contains(t, p.approvals, "preview-gke")
-	assert.Contains(t, p.approvals, "gke")
+	assert.ElementsMatch(t, []string{"drift-gke", "gke"}, slices.Compact(slices.Sorted(slices.Values(p.approvals))), "not the environment of pull requests")
 }
 
 // notTheApprovedPlan checks that an approved plan which is out of date is not applied.
@@ -316,7 +316,10 @@ func (p *pipeline) driftReported(t *testing.T, l *lab.Lab) {
 		succeeded(t, results, "drift", ".ci/drift")
 		return p.github.Issues()
 	}
+	p.approvals = nil
 	require.Empty(t, night(), "a clean stack has no issue")
+	assert.Contains(t, p.approvals, "drift-gke")
+	assert.NotContains(t, p.approvals, "preview-gke", "the identity of pull requests is not that of the check")
 	require.NoError(t, l.Client().AutoscalingV2().HorizontalPodAutoscalers(serving).Delete(ctx, serving, metav1.DeleteOptions{}))
 	issues := night()
 	require.Len(t, issues, 1)
