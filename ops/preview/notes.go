@@ -2,6 +2,7 @@ package preview
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -22,8 +23,8 @@ var SecretTypes = []string{"**kubernetes:core/v1:Secret::**", "**kubernetes:helm
 // unhealthy is the engine's warning about a resource that a refresh found not ready. Unready has its reasons.
 const unhealthy = "Refreshed resource is in an unhealthy state:"
 
-// deadAPI is in the program's warnings about APIs of the cluster that nobody serves.
-const deadAPI = "APIService "
+// deadAPI matches the program's warnings about APIs of the cluster that nobody serves.
+var deadAPI = regexp.MustCompile(`APIService \S+ is not available`)
 
 // note collects what is not a change, but has to be known.
 func (r *Report) note(p *plan.Plan, o Options) {
@@ -60,7 +61,7 @@ func (r *Report) dropNoDrift() {
 // warnings returns the program's warnings about APIs that nobody serves, and the others.
 func (r *Report) warnings() (dead, others []string) {
 	for _, message := range r.Warnings {
-		if strings.Contains(message, deadAPI) {
+		if deadAPI.MatchString(message) {
 			dead = append(dead, message)
 		} else {
 			others = append(others, message)

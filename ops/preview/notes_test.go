@@ -124,8 +124,8 @@ func TestDriftWithoutSecrets(t *testing.T) {
 
 // The program's warning about an API that nobody serves is not folded away.
 func TestDeadAPIsAreShown(t *testing.T) {
-	const dead = "APIService v1beta1.external.metrics.k8s.io: Service keda/keda-metrics does not answer since 3 days"
-	p, err := plan.Parse([]byte(fmt.Sprintf(`{"config":{},"steps":[],"diagnostics":[{"severity":"warning","message":%q},{"severity":"warning","message":"other"}]}`, dead)))
+	const dead = "APIService v1beta1.external.metrics.k8s.io is not available (ServiceNotFound: no Service); it belongs to Helm release keda/keda"
+	p, err := plan.Parse([]byte(fmt.Sprintf(`{"config":{},"steps":[],"diagnostics":[{"severity":"warning","message":%q},{"severity":"warning","message":"the APIService is ours"}]}`, dead)))
 	require.NoError(t, err)
 	r := New(p, Options{Stack: "local"})
 	assert.Contains(t, r.Markdown(0), "\n### APIs of the cluster that nobody serves\n\n```\n"+dead+"\n```\n")

@@ -35,6 +35,10 @@ type pipeline struct {
 	github *githubstub.Stub
 	// approvals are the environments for which jobs requested an approval.
 	approvals []string
+	// programs is a folder whose programs come before those of the lab; "" for none.
+	programs string
+	// readers are folders with the kubeconfig's program of an identity that only reads, by the name of its role.
+	readers map[string]string
 }
 
 // newPipeline creates a repository from the working tree and the stack's configuration.
@@ -143,6 +147,8 @@ func (p *pipeline) run(file, event string, github, inputs map[string]any) (map[s
 		case "PULUMI_BACKEND_URL":
 			vars[name] = value
 		case "HOME":
+		case "PATH":
+			env = append(env, "PATH="+strings.TrimPrefix(p.programs+":"+value, ":"))
 		default:
 			env = append(env, variable)
 		}
@@ -266,6 +272,7 @@ func (p *pipeline) commentedOn(t *testing.T) {
 // commentUpdated checks that the same comment reports no changes after the deployment.
 func (p *pipeline) commentUpdated(t *testing.T) {
 	p.t = t
+	defer p.as("vllm-preview")()
 	before := p.github.Comments(pullRequest)
 	results, _ := p.pullRequest()
 	succeeded(t, results, "preview", ".ci/preview-comment")
@@ -312,6 +319,7 @@ func (p *pipeline) driftReported(t *testing.T, l *lab.Lab) {
 	ctx := testContext(t)
 	night := func() []githubstub.Entry {
 		t.Helper()
+		defer p.as("vllm-drift")()
 		results, _ := p.run("drift.yml", "schedule", map[string]any{}, nil)
 		succeeded(t, results, "drift", ".ci/drift")
 		return p.github.Issues()

@@ -13,19 +13,18 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.yaml.in/yaml/v3"
 )
 
-func guide(t *testing.T) string {
+func guideText(t *testing.T) string {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(repository(t), "docs/ci.md"))
+	content, err := os.ReadFile(filepath.Join(repository(t), guide))
 	require.NoError(t, err)
 	return string(content)
 }
 
 // TestGuideLimitsEnvironmentsToMain runs the guide's commands for the environments with a gh that records them.
 func TestGuideLimitsEnvironmentsToMain(t *testing.T) {
-	block := regexp.MustCompile("(?s)```sh\n( *REPO=OWNER/REPO; STACK=gke; REVIEWER=.*?)```").FindStringSubmatch(guide(t))
+	block := regexp.MustCompile("(?s)```sh\n( *REPO=OWNER/REPO; STACK=gke; REVIEWER=.*?)```").FindStringSubmatch(guideText(t))
 	require.NotNil(t, block)
 	tools := t.TempDir()
 	log := filepath.Join(tools, "calls")
@@ -69,7 +68,7 @@ func TestGuideLimitsEnvironmentsToMain(t *testing.T) {
 
 // TestGuideTrustsOneEnvironmentEach checks that each identity trusts the subject of its own environment, on every cloud.
 func TestGuideTrustsOneEnvironmentEach(t *testing.T) {
-	text := guide(t)
+	text := guideText(t)
 	loop := regexp.MustCompile(`(?s)for who in preview drift deploy; do\n.*?\n +case \$who in (deploy\) environment=\$STACK ;; \*\) environment=\$who-\$STACK) ;; esac\n`)
 	assert.Len(t, loop.FindAllString(text, -1), 2, "Google Cloud and Azure")
 	assert.Contains(t, text, `subject/repo:$REPO:environment:$environment"`)
@@ -84,39 +83,12 @@ func TestGuideTrustsOneEnvironmentEach(t *testing.T) {
 	}
 }
 
-// rule is a rule of a ClusterRole.
-type rule struct {
-	APIGroups     []string `yaml:"apiGroups"`
-	Resources     []string `yaml:"resources"`
-	ResourceNames []string `yaml:"resourceNames"`
-	Verbs         []string `yaml:"verbs"`
-}
-
-// guideRoles returns the rules of the guide's ClusterRoles, by name.
-func guideRoles(t *testing.T) map[string][]rule {
-	t.Helper()
-	block := regexp.MustCompile("(?s)```yaml\n(apiVersion: rbac.*?)```").FindStringSubmatch(guide(t))
-	require.NotNil(t, block)
-	roles := map[string][]rule{}
-	for _, document := range strings.Split(block[1], "---\n") {
-		var role struct {
-			Kind     string
-			Metadata struct{ Name string }
-			Rules    []rule
-		}
-		decoder := yaml.NewDecoder(strings.NewReader(document))
-		require.NoError(t, decoder.Decode(&role))
-		require.Equal(t, "ClusterRole", role.Kind)
-		roles[role.Metadata.Name] = role.Rules
-	}
-	return roles
-}
-
 // TestReadersReadNoSecrets checks the roles that the guide gives to the identities that read.
 func TestReadersReadNoSecrets(t *testing.T) {
-	roles := guideRoles(t)
-	require.Len(t, roles, 2)
-	for name, rules := range roles {
+	all, err := GuideRoles(repository(t))
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+	for name, rules := range all {
 		for _, r := range rules {
 			where := fmt.Sprintf("%s: %v", name, r)
 			for _, resource := range r.Resources {
@@ -129,7 +101,7 @@ func TestReadersReadNoSecrets(t *testing.T) {
 			}
 		}
 	}
-	text := guide(t)
+	text := guideText(t)
 	assert.NotRegexp(t, `--resource='?\*`, text)
 	for _, role := range []string{"roles/container.viewer", "roles/container.developer", "RBAC Reader", "roles/viewer"} {
 		assert.NotContains(t, text, role, "more than the check reads")
@@ -144,7 +116,10 @@ func TestReadersReadNoSecrets(t *testing.T) {
 // except those that it leaves out.
 func TestDriftReadsWhatTheStacksHave(t *testing.T) {
 	readable := map[string]bool{}
-	for _, r := range guideRoles(t)["vllm-drift"] {
+	all, err := GuideRoles(repository(t))
+	require.NoError(t, err)
+	require.NotEmpty(t, all["vllm-drift"])
+	for _, r := range all["vllm-drift"] {
 		for _, group := range r.APIGroups {
 			for _, resource := range r.Resources {
 				readable[group+"/"+resource] = true
