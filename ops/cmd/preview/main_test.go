@@ -131,6 +131,16 @@ func TestRunsPulumi(t *testing.T) {
 	}
 }
 
+// A drift check that may not read Secrets leaves out what only they tell.
+func TestDriftWithoutSecrets(t *testing.T) {
+	how := fake(t, recording("local.nodrift"), "", 0)
+	result := call(t, "--stack", "local", "--mode", "drift", "--without-secrets")
+	assert.Zero(t, result.status, result.stderr)
+	assert.Contains(t, result.stdout, "Secrets and Helm releases were not read")
+	assert.Equal(t, []string{"preview", "--show-sames", "--refresh", "--exclude", "**kubernetes:core/v1:Secret::**",
+		"--exclude", "**kubernetes:helm.sh/v3:Release::**", "--json", "--non-interactive", "--stack", "local"}, how()[1:])
+}
+
 func TestFormats(t *testing.T) {
 	markdown := call(t, "--stack", "gke", "--json-file", recording("gke.replace"), "--format", "markdown")
 	assert.Zero(t, markdown.status)
@@ -221,6 +231,7 @@ func TestExitStatus(t *testing.T) {
 		"price without end":                      {[]string{"--stack", "gke", "--price", "g6.xlarge=Inf"}, exitUsage},
 		"price without amount":                   {[]string{"--stack", "gke", "--price", "g6.xlarge"}, exitUsage},
 		"arguments of pulumi that it never gets": {[]string{"--stack", "gke", "--json-file", "x", "--", "--refresh"}, exitUsage},
+		"an update without Secrets":              {[]string{"--stack", "gke", "--without-secrets"}, exitUsage},
 		"help":                                   {[]string{"--help"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
