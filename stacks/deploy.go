@@ -81,6 +81,9 @@ func (d *deployment) readConfiguration() (err error) {
 			return err
 		}
 	}
+	if err := d.ctx.Log.Info("updates of the server are "+d.config.Update().Text, &pulumi.LogArgs{}); err != nil {
+		return err
+	}
 	if message := missingLogin(d.config.LoginProgram()); message != "" {
 		if err := d.ctx.Log.Warn(message, &pulumi.LogArgs{}); err != nil {
 			return err
@@ -180,6 +183,7 @@ func (d *deployment) registerServer() (err error) {
 		StartupBudget:       c.VLLM.StartupBudget,
 		PreStop:             c.VLLM.PreStop,
 		ShutdownTimeout:     c.VLLM.ShutdownTimeout,
+		Surge:               c.Update().Surge,
 		ClientNamespaces:    c.VLLM.ClientNamespaces,
 		ClientCIDRs:         c.VLLM.ClientCIDRs,
 		EgressNamespaces:    c.VLLM.EgressNamespaces,
