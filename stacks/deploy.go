@@ -154,12 +154,18 @@ func (d *deployment) registerDevicePlugin() error {
 }
 
 func (d *deployment) registerNamespaces() (err error) {
-	d.namespaces, err = components.NewNamespaces(d.ctx, "namespaces", &components.NamespacesArgs{
+	args := &components.NamespacesArgs{
 		Monitoring: d.config.Namespaces.Monitoring,
 		Serving:    d.config.Namespaces.Serving,
 		Restricted: !pipelines[d.config.Metrics].readsHosts,
+		Kubectl:    d.cluster.Kubectl,
+		Drain:      components.DrainTime(d.config.VLLM.PreStop, d.config.VLLM.ShutdownTimeout),
 		DependsOn:  d.nodes,
-	}, d.inCluster)
+	}
+	if d.config.ExistingCluster() {
+		args.Kubeconfig = d.cluster.ProviderKubeconfig()
+	}
+	d.namespaces, err = components.NewNamespaces(d.ctx, "namespaces", args, d.inCluster)
 	return err
 }
 

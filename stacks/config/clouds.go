@@ -111,6 +111,9 @@ func (c *Config) onCloud() bool { return c.cloud().MakesNodes }
 // attaches reports whether the stack uses an existing cluster.
 func (c *Config) attaches() bool { return c.Cluster.Existing != "" }
 
+// ExistingCluster reports whether the stack runs in a cluster that was there before, and that others may use too.
+func (c *Config) ExistingCluster() bool { return !c.onCloud() || c.attaches() }
+
 // createsGPUPool reports whether the stack creates the GPU node pool.
 func (c *Config) createsGPUPool() bool { return c.onCloud() && c.NodePools.GPU.Create }
 
