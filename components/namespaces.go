@@ -110,7 +110,7 @@ func (a *NamespacesArgs) warnOfDeadAPIs(ctx *pulumi.Context, c *Namespaces, kube
 	if err != nil {
 		return ctx.Log.Debug(err.Error(), &pulumi.LogArgs{Resource: c})
 	}
-	for _, dead := range apiservices.Others(found, MetricsAPIName, a.Monitoring) {
+	for _, dead := range apiservices.Others(found, a.Monitoring) {
 		text := fmt.Sprintf("%s. While it is so, Kubernetes deletes no namespace of the cluster for good, so that `pulumi destroy` would wait "+
 			"for this stack's: %s", dead, dead.Remedy(a.Kubectl))
 		if err := ctx.Log.Warn(text, &pulumi.LogArgs{Resource: c}); err != nil {

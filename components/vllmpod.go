@@ -76,7 +76,9 @@ func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
 }
 
 // DrainTime returns how long a replica may take to end, from the removal from the Service to the end of its process.
-func DrainTime(preStop, shutdownTimeout time.Duration) time.Duration { return preStop + shutdownTimeout + graceMargin }
+func DrainTime(preStop, shutdownTimeout time.Duration) time.Duration {
+	return preStop + shutdownTimeout + graceMargin
+}
 
 func (a *VLLMArgs) container() corev1.ContainerArgs {
 	return corev1.ContainerArgs{

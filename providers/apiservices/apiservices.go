@@ -11,6 +11,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// CustomMetrics is the APIService that a stack registers, for its adapter.
+const CustomMetrics = "v1beta1.custom.metrics.k8s.io"
+
 // Getter reads an object from an API server; *kubeclient.Client is one.
 type Getter interface {
 	Get(ctx context.Context, path string, query url.Values, into any) error
@@ -64,10 +67,9 @@ func Find(ctx context.Context, cluster Getter) ([]Unavailable, error) {
 	return found, nil
 }
 
-// Others returns what does not belong to a stack, whose own APIService has this name and a Service in this namespace. Its own is
-// deleted before the namespaces.
-func Others(found []Unavailable, name, namespace string) []Unavailable {
-	return slices.DeleteFunc(slices.Clone(found), func(u Unavailable) bool { return u.Name == name && u.Namespace == namespace })
+// Others returns what does not belong to the stack whose adapter runs in a namespace. Its own is deleted before the namespaces.
+func Others(found []Unavailable, monitoring string) []Unavailable {
+	return slices.DeleteFunc(slices.Clone(found), func(u Unavailable) bool { return u.Name == CustomMetrics && u.Namespace == monitoring })
 }
 
 // String returns what is wrong, and whom it concerns.
