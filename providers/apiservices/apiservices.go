@@ -49,8 +49,16 @@ func Find(ctx context.Context, cluster Getter) ([]Unavailable, error) {
 	var list struct {
 		Items []apiService `json:"items"`
 	}
-	if err := cluster.Get(ctx, "/apis/apiregistration.k8s.io/v1/apiservices", nil, &list); err != nil {
-		return nil, fmt.Errorf("reading the APIServices: %w", err)
+	// A program that a kubeconfig calls to log in does not end with the context.
+	read := make(chan error, 1)
+	go func() { read <- cluster.Get(ctx, "/apis/apiregistration.k8s.io/v1/apiservices", nil, &list) }()
+	select {
+	case err := <-read:
+		if err != nil {
+			return nil, fmt.Errorf("reading the APIServices: %w", err)
+		}
+	case <-ctx.Done():
+		return nil, fmt.Errorf("reading the APIServices: %w", ctx.Err())
 	}
 	var found []Unavailable
 	for _, s := range list.Items {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -53,6 +54,21 @@ func TestFind(t *testing.T) {
 
 	_, err = Find(t.Context(), cluster(""))
 	assert.ErrorContains(t, err, "reading the APIServices: forbidden")
+}
+
+// hanging is an API server whose login program never ends.
+type hanging struct{}
+
+func (hanging) Get(context.Context, string, url.Values, any) error {
+	time.Sleep(time.Hour)
+	return nil
+}
+
+func TestFindEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := Find(ctx, hanging{})
+	assert.ErrorIs(t, err, context.Canceled)
 }
 
 func TestOwner(t *testing.T) {
