@@ -6,11 +6,13 @@ import (
 
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apiextensions"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/providers/apiservices"
 )
 
 const (
 	// MetricsAPIName is the APIService of the custom metrics API. A cluster has one.
-	MetricsAPIName = metricsAPIVersion + "." + metricsAPIGroup
+	MetricsAPIName = apiservices.CustomMetrics
 
 	metricsAPIGroup   = "custom.metrics.k8s.io"
 	metricsAPIVersion = "v1beta1"

@@ -39,7 +39,7 @@ func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
 		AutomountServiceAccountToken: pulumi.Bool(false),
 		// The Service is called vllm, so its link would set VLLM_PORT, which vLLM reads as its own.
 		EnableServiceLinks:            pulumi.Bool(false),
-		TerminationGracePeriodSeconds: pulumi.Int(wholeSeconds(a.PreStop + a.ShutdownTimeout + graceMargin)),
+		TerminationGracePeriodSeconds: pulumi.Int(wholeSeconds(DrainTime(a.PreStop, a.ShutdownTimeout))),
 		SecurityContext: corev1.PodSecurityContextArgs{
 			RunAsNonRoot:   pulumi.Bool(true),
 			RunAsUser:      pulumi.Int(vllmUser),
@@ -73,6 +73,11 @@ func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
 		spec.PriorityClassName = pulumi.String(a.PriorityClassName)
 	}
 	return corev1.PodTemplateSpecArgs{Metadata: metadata, Spec: spec}
+}
+
+// DrainTime returns how long a replica may take to end, from the removal from the Service to the end of its process.
+func DrainTime(preStop, shutdownTimeout time.Duration) time.Duration {
+	return preStop + shutdownTimeout + graceMargin
 }
 
 func (a *VLLMArgs) container() corev1.ContainerArgs {

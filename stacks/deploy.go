@@ -81,6 +81,9 @@ func (d *deployment) readConfiguration() (err error) {
 			return err
 		}
 	}
+	if err := d.ctx.Log.Info("updates of the server are "+d.config.Update().Text, &pulumi.LogArgs{}); err != nil {
+		return err
+	}
 	if message := missingLogin(d.config.LoginProgram()); message != "" {
 		if err := d.ctx.Log.Warn(message, &pulumi.LogArgs{}); err != nil {
 			return err
@@ -151,12 +154,18 @@ func (d *deployment) registerDevicePlugin() error {
 }
 
 func (d *deployment) registerNamespaces() (err error) {
-	d.namespaces, err = components.NewNamespaces(d.ctx, "namespaces", &components.NamespacesArgs{
+	args := &components.NamespacesArgs{
 		Monitoring: d.config.Namespaces.Monitoring,
 		Serving:    d.config.Namespaces.Serving,
 		Restricted: !pipelines[d.config.Metrics].readsHosts,
+		Kubectl:    d.cluster.Kubectl,
+		Drain:      components.DrainTime(d.config.VLLM.PreStop, d.config.VLLM.ShutdownTimeout),
 		DependsOn:  d.nodes,
-	}, d.inCluster)
+	}
+	if d.config.ExistingCluster() {
+		args.Kubeconfig = d.cluster.ProviderKubeconfig()
+	}
+	d.namespaces, err = components.NewNamespaces(d.ctx, "namespaces", args, d.inCluster)
 	return err
 }
 
@@ -180,6 +189,7 @@ func (d *deployment) registerServer() (err error) {
 		StartupBudget:       c.VLLM.StartupBudget,
 		PreStop:             c.VLLM.PreStop,
 		ShutdownTimeout:     c.VLLM.ShutdownTimeout,
+		Surge:               c.Update().Surge,
 		ClientNamespaces:    c.VLLM.ClientNamespaces,
 		ClientCIDRs:         c.VLLM.ClientCIDRs,
 		EgressNamespaces:    c.VLLM.EgressNamespaces,

@@ -56,6 +56,9 @@ func New(kubeconfig string) (*Client, error) {
 	return newClient(config)
 }
 
+// NewForConfig is like New for a configuration that was read already.
+func NewForConfig(config *rest.Config) (*Client, error) { return newClient(config) }
+
 // NewUnauthenticated is like New, without any credentials but a client certificate: no exec plugin runs and no token is sent.
 // It serves to find out whether a server answers at all.
 func NewUnauthenticated(kubeconfig string) (*Client, error) {

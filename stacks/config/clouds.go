@@ -80,7 +80,8 @@ type GPUPool struct {
 	// MinNodes is the least number of nodes, over all zones together. With 0 the first replica requests the
 	// first node; with more, the nodes are there, and paid for, while nothing runs on them.
 	MinNodes int `key:"minNodes" unit:"nodes" min:"0"`
-	// MaxNodes is the largest number of nodes: enough for autoscaling.maxReplicas.
+	// MaxNodes is the largest number of nodes: enough for autoscaling.maxReplicas. With room for one replica more, an update
+	// costs no serving replica; see vllm.updateStrategy.
 	MaxNodes int `key:"maxNodes" unit:"nodes" min:"1"`
 	// DiskGiB is the size of a node's disk, with room for the server's image and the model: on gke 60
 	// or more, on aks 100.
@@ -93,8 +94,9 @@ type GPUPool struct {
 
 const (
 	// defaultGPUMin is 0, so that the creation of the pool needs neither quota nor stock: the first replica requests the
-	// first node, and `pulumi up` reports what it waits for.
-	defaultGPUMin, defaultGPUMax = 0, 4
+	// first node, and `pulumi up` reports what it waits for. defaultGPUMax has room for the default of autoscaling.maxReplicas,
+	// and for the replica more that an update starts.
+	defaultGPUMin, defaultGPUMax = 0, 5
 )
 
 // cloud returns the stack's cloud, or for an unknown one the zero value, which creates no nodes and has no machine types.
@@ -108,6 +110,9 @@ func (c *Config) onCloud() bool { return c.cloud().MakesNodes }
 
 // attaches reports whether the stack uses an existing cluster.
 func (c *Config) attaches() bool { return c.Cluster.Existing != "" }
+
+// ExistingCluster reports whether the stack runs in a cluster that was there before, and that others may use too.
+func (c *Config) ExistingCluster() bool { return !c.onCloud() || c.attaches() }
 
 // createsGPUPool reports whether the stack creates the GPU node pool.
 func (c *Config) createsGPUPool() bool { return c.onCloud() && c.NodePools.GPU.Create }

@@ -44,6 +44,7 @@ func (c *Config) check(r *report) {
 	checkPolicy(r, c.Policy)
 	// Last, because the provider packages look at some of the same keys.
 	c.validateNodePools(r, r.given)
+	c.checkUpdate(r)
 	c.validateDisk(r)
 	if len(r.problems) == 0 {
 		c.warnOfScaling(r)

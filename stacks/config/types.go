@@ -143,6 +143,10 @@ type VLLM struct {
 	// ReadyTimeout is how long `pulumi up` waits for the next replica to become ready before it fails; 0s
 	// does not wait. By default vllm.startupBudget and 30m for the node and the image.
 	ReadyTimeout time.Duration `key:"readyTimeout" min:"0s" max:"24h" example:"0s" hint:"0s ends the update without waiting for the server"`
+	// UpdateStrategy is how an update replaces replicas. surge starts each new one before an earlier one stops, for which it needs
+	// the GPUs of one replica more. inPlace stops one first: with one replica, nothing serves until the next is ready. auto is
+	// surge where nodePools.gpu.maxNodes has room for a replica more than autoscaling.maxReplicas, else inPlace.
+	UpdateStrategy string `key:"updateStrategy" values:"auto surge inPlace" default:"auto" hint:"auto never waits for a GPU that the pool cannot have"`
 	// PreStop is how long a terminating pod goes on serving while load balancers notice.
 	PreStop time.Duration `key:"preStop" min:"1s" max:"10m" default:"15s" hint:"5s to 15s let load balancers notice"`
 	// ShutdownTimeout is how long running requests may then take to finish; with vllm.preStop at most
