@@ -186,7 +186,7 @@ type VLLM struct {
 // selector, which cannot be changed.
 func vllmSelector() map[string]string {
 	return map[string]string{
-		"app.kubernetes.io/name":    VLLMName,
+		nameLabel:                   VLLMName,
 		"app.kubernetes.io/part-of": Project,
 	}
 }

@@ -224,6 +224,17 @@ type Monitoring struct {
 	GrafanaPassword Secret `key:"grafanaPassword" unset:"generated once, then kept"`
 	// Dashboards gives Grafana the stack's dashboards (docs/operations.md); only with monitoring.grafana.
 	Dashboards bool `key:"dashboards" unset:"the same as monitoring.grafana"`
+	// ClientNamespaces are the namespaces whose pods, such as an ingress controller's, may reach Grafana; ["*"] is every one.
+	// kubectl port-forward needs no entry.
+	ClientNamespaces []string `key:"clientNamespaces" unset:"none may" example:"[ingress-nginx]" format:"namespaces"`
+	// ClientCIDRs are the networks outside the cluster that may reach Grafana, such as the subnets of a load balancer.
+	ClientCIDRs []string `key:"clientCidrs" unset:"none may" example:"[10.0.0.0/16]" format:"network"`
+	// QueryNamespaces are the namespaces whose pods may query Prometheus and Alertmanager. They may also stop both: neither
+	// asks for a password.
+	QueryNamespaces []string `key:"queryNamespaces" unset:"none may" example:"[grafana]" format:"label"`
+	// WatchNamespaces are further namespaces whose rules, monitors, probes, and scrape and Alertmanager configurations are
+	// used. Their series get the label namespace with the name of theirs.
+	WatchNamespaces []string `key:"watchNamespaces" unset:"those of the stack only" example:"[apps]" format:"label"`
 	// UpgradeCRDs brings the CRDs of the Prometheus Operator to the version of charts.kubePrometheusStack, whoever
 	// installed them. Where it is false, an up installs the missing ones only.
 	UpgradeCRDs bool `key:"upgradeCRDs" unset:"true where the stack creates the cluster, else false"`

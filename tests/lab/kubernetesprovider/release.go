@@ -17,9 +17,6 @@ import (
 // releaseTimeout is how long Helm waits for a release by default, as in the upstream provider.
 const releaseTimeout = 300 * time.Second
 
-// maxRevisions is the default number of kept revisions of a release, which is Helm's.
-const maxRevisions = 10
-
 // ownerLabel is the label of a stored release with the resource that it belongs to. It distinguishes a release that a killed
 // update has left from one of another owner.
 const ownerLabel = "vllm-autoscaling-lab/owner"
@@ -64,7 +61,6 @@ func releaseFrom(op change) releaseSpec {
 		source:          sourceFrom(in, repository),
 		values:          plain(object(in, "values"), boolean(in, "allowNullValues")),
 		timeout:         releaseTimeout,
-		maxHistory:      maxRevisions,
 		description:     text(in, "description"),
 		atomic:          boolean(in, "atomic"),
 		cleanupOnFail:   boolean(in, "cleanupOnFail"),
@@ -84,6 +80,7 @@ func releaseFrom(op change) releaseSpec {
 	if v := reveal(in["timeout"]); v.IsNumber() && v.NumberValue() > 0 {
 		s.timeout = seconds(v.NumberValue())
 	}
+	// Without it every revision stays, as with the upstream provider.
 	if v := reveal(in["maxHistory"]); v.IsNumber() && v.NumberValue() > 0 {
 		s.maxHistory = int(v.NumberValue())
 	}
