@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func settings(t *testing.T) Settings {
 			SignalInterval: 2 * time.Second,
 		},
 		TTFTObjective: 2500 * time.Millisecond, TTFTRatio: 0.95, AtMaxFor: 15 * time.Minute, ColdStart: time.Hour,
-		MaxNumSeqs: 16, PrometheusStorage: 20 << 30, PrometheusVolume: "prometheus-.*",
+		ScrapeInterval: 15 * time.Second, MaxNumSeqs: 16, PrometheusStorage: 20 << 30, PrometheusVolume: "prometheus-.*",
 	}
 }
 
@@ -99,6 +100,34 @@ func TestRunbooks(t *testing.T) {
 	}
 }
 
+// The runbooks list every alert's delay with its reason, as the alerts have them.
+func TestDelaysAreInTheRunbooks(t *testing.T) {
+	table, err := DelayTable(settings(t))
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(Runbook)))
+	require.NoError(t, err)
+	assert.True(t, strings.Contains(string(text), table), "copy this table to %s:\n%s", Runbook, table)
+	for _, a := range everyAlert(settings(t)) {
+		assert.NotEmpty(t, a.why, "%s has no reason for its delay", a.name)
+	}
+}
+
+// What stops scaling altogether fires within two minutes: one scrape, one evaluation, and the delay.
+func TestWhatStopsScalingFiresWithinTwoMinutes(t *testing.T) {
+	stops := []string{"VLLMSignalAbsent", "VLLMSignalNotServed", "VLLMMetricsAdapterDown", "VLLMCustomMetricsAPIUnavailable",
+		"VLLMAutoscalerSwitchedOff", "VLLMAutoscalerInactive", "VLLMSignalRulesFailing"}
+	found := names(t, settings(t))
+	for _, name := range stops {
+		assert.Contains(t, found, name)
+	}
+	for _, a := range everyAlert(settings(t)) {
+		if slices.Contains(stops, a.name) {
+			assert.Equal(t, Critical, a.severity, a.name)
+			assert.LessOrEqual(t, 2*15*time.Second+a.after, 2*time.Minute, a.name)
+		}
+	}
+}
+
 func TestWhatIsLeftOut(t *testing.T) {
 	full := names(t, settings(t))
 	for name, tc := range map[string]struct {
@@ -109,7 +138,7 @@ func TestWhatIsLeftOut(t *testing.T) {
 			[]string{"VLLMGPUFailed", "VLLMGPUXIDError", "VLLMGPUHot", "VLLMGPUTargetDown"}},
 		"no volume": {func(s *Settings) { s.PrometheusStorage = 0 },
 			[]string{"VLLMPrometheusVolumeFilling", "VLLMPrometheusDatabaseLarge"}},
-		"a Prometheus of somebody else": {func(s *Settings) { s.PrometheusJob = "" }, []string{"VLLMPrometheusDatabaseLarge"}},
+		"a Prometheus of somebody else": {func(s *Settings) { s.PrometheusJob = "" }, []string{"VLLMPrometheusDatabaseLarge", "VLLMSignalRulesFailing"}},
 		"no adapter":                    {func(s *Settings) { s.Adapter = "" }, []string{"VLLMMetricsAdapterDown"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -216,6 +245,7 @@ func TestRefused(t *testing.T) {
 		"TTFTRatio 1":          func(s *Settings) { s.TTFTRatio = 1 },
 		"AtMaxFor":             func(s *Settings) { s.AtMaxFor = time.Second },
 		"ColdStart":            func(s *Settings) { s.ColdStart = 0 },
+		"ScrapeInterval":       func(s *Settings) { s.ScrapeInterval = 0 },
 		"MaxNumSeqs":           func(s *Settings) { s.MaxNumSeqs = 0 },
 		"PrometheusStorage -1": func(s *Settings) { s.PrometheusStorage = -1 },
 		"PrometheusVolume":     func(s *Settings) { s.PrometheusVolume = "" },
