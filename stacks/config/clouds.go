@@ -1,7 +1,10 @@
 package config
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"math"
+	"regexp"
 	"strings"
 
 	"vllm-autoscaling/providers"
@@ -120,7 +123,7 @@ func (c *Config) createsGPUPool() bool { return c.onCloud() && c.NodePools.GPU.C
 // applyCloudDefaults sets the defaults of a cloud's cluster that the checks need. The other fields keep their zero value,
 // which the provider packages replace.
 func (c *Config) applyCloudDefaults(given keySet) {
-	orDefault(given, "cluster.name", &c.Cluster.Name, defaultClusterName(c.Project, c.Stack))
+	orDefault(given, "cluster.name", &c.Cluster.Name, c.defaultClusterName())
 	pool := &c.NodePools.GPU
 	orDefault(given, "nodePools.gpu.create", &pool.Create, true)
 	if !pool.Create {
@@ -145,19 +148,37 @@ func (c *Config) applyCloudDefaults(given keySet) {
 	}
 }
 
-// defaultClusterName returns project and stack, or vllm and stack where that is longer than some cloud accepts: a stack
-// keeps its name on every cloud.
-func defaultClusterName(project, stack string) string {
+// defaultClusterName returns project and stack, or vllm and stack where that is longer than some cloud accepts: a stack keeps
+// its name on every cloud. Where the stack's cloud does not accept that, the name is made of what it accepts and a hash.
+func (c *Config) defaultClusterName() string {
 	longest := math.MaxInt
 	for _, cloud := range clouds {
 		if cloud.MaxName > 0 {
 			longest = min(longest, cloud.MaxName)
 		}
 	}
-	if name := project + "-" + stack; len(name) <= longest {
-		return name
+	request := c.request(nil)
+	request.Name = c.Project + "-" + c.Stack
+	if len(request.Name) > longest {
+		request.Name = "vllm-" + c.Stack
 	}
-	return "vllm-" + stack
+	if valid := c.cloud().ValidName; valid == nil || valid(request) {
+		return request.Name
+	}
+	return hashedName("vllm", c.Project+"/"+c.Stack, c.Stack, longest)
+}
+
+// otherThanName matches what not every cloud accepts in a name.
+var otherThanName = regexp.MustCompile(`[^a-z0-9]+`)
+
+// hashedName returns a name of at most longest characters, lower-case letters, digits and single dashes: a prefix that begins
+// with a letter, what fits of a text, and a hash of what makes the name unique.
+func hashedName(prefix, unique, text string, longest int) string {
+	hash := sha256.Sum256([]byte(unique))
+	suffix := fmt.Sprintf("-%x", hash[:4])
+	middle := "-" + strings.Trim(otherThanName.ReplaceAllString(strings.ToLower(text), "-"), "-")
+	middle = middle[:min(len(middle), longest-len(prefix)-len(suffix))]
+	return prefix + strings.TrimRight(middle, "-") + suffix
 }
 
 // machinesWith lists the machine types of the stack's cloud that have enough GPUs of an accelerator for a replica, smallest

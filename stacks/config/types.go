@@ -66,8 +66,8 @@ type Cluster struct {
 	// Context is a context of that file.
 	Context string `key:"context" clouds:"local" unset:"its current-context"`
 	// Name is the name of the cluster to create: project and stack, or vllm and stack where that is
-	// longer than 24 characters. Not with cluster.existing, but for gke, where it also names what is
-	// added.
+	// longer than 24 characters; where the cloud does not accept that, vllm, what it accepts of the stack's
+	// name and a hash. Not with cluster.existing, but for gke, where it also names what is added.
 	Name string `key:"name" clouds:"$nodes" pattern:"^[A-Za-z0-9][A-Za-z0-9_-]*$" example:"inference" allowed:"letters, digits, '-' and '_', a letter or digit first"`
 	// Existing is the name of a cluster to attach to. It keeps its owner; only a GPU pool is added.
 	Existing string `key:"existing" clouds:"$nodes" unset:"one is created"`

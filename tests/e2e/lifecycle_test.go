@@ -69,7 +69,8 @@ func TestSimulatedStack(t *testing.T) {
 		w.step(0)
 	})
 	t.Run("verify names the broken stage", func(t *testing.T) { verifyNamesTheBrokenStage(t, l, stack) })
-	t.Run("destroy leaves nothing", func(t *testing.T) { destroyLeavesNothing(t, l, stack) })
+	t.Run("the same cluster at another address", func(t *testing.T) { movesToAnotherAddress(t, l, stack) })
+	t.Run("destroy from another address leaves nothing", func(t *testing.T) { destroyFromAnotherAddress(t, l, stack) })
 	t.Run("destroy after a killed up leaves nothing", func(t *testing.T) { destroyAfterKilledUp(t, l, stack) })
 }
 

@@ -352,11 +352,11 @@ func killAdapter(t *testing.T, l *lab.Lab) {
 }
 
 // destroyLeavesNothing destroys the stack; only CRDs, which Helm keeps, may stay.
-func destroyLeavesNothing(t *testing.T, l *lab.Lab, stack *deployment) {
+func destroyLeavesNothing(t *testing.T, l *lab.Lab, stack *deployment, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(testContext(t), 3*time.Minute, fmt.Errorf("destroy took 3 minutes"))
 	defer cancel()
-	require.NoError(t, stack.Destroy(ctx))
+	require.NoError(t, stack.Destroy(ctx, args...))
 	assert.Empty(t, stack.resources(t), "the state is empty")
 	namespaces, err := l.Client().CoreV1().Namespaces().List(ctx, listAll)
 	require.NoError(t, err)

@@ -124,20 +124,6 @@ func TestOtherCredentialsReplaceNothing(t *testing.T) {
 	assert.Equal(t, []string{"update kubernetes cluster"}, s.up().changes())
 }
 
-// Everything is created in another cluster, and deleted from the old one.
-func TestAnotherClusterReplacesEverything(t *testing.T) {
-	s := newStack(t, "local", nil)
-	s.up()
-	before := s.cluster.remaining()
-	other := newStack(t, "local", nil)
-	s.server = other.server
-	s.writeKubeconfig("kind-test", "a-token")
-	// The double is both clusters, so that the replacement deletes and creates in one place.
-	changes := s.up().changes()
-	assert.Contains(t, changes, "create-replacement kubernetes cluster")
-	assert.Equal(t, before, s.cluster.remaining())
-}
-
 // The generated password is random in every run, but the one in the state must stay.
 func TestGrafanaPasswordStays(t *testing.T) {
 	s := newStack(t, "local", nil)
