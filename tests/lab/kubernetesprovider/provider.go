@@ -19,6 +19,10 @@ import (
 // Version is that of the replaced plugin, which is the version of the SDK that the program is built with.
 const Version = "4.30.0"
 
+// OutliveVariable is the environment variable that, when not empty, keeps the plugin running after the engine was killed, as the
+// plugin that this one replaces. By default the lab's ends with the engine, so that none is left.
+const OutliveVariable = "LAB_PLUGIN_OUTLIVES_ENGINE"
+
 // Provider serves one Kubernetes cluster to the Pulumi engine. It is safe for concurrent use, as the engine
 // calls it for several resources at once.
 type Provider struct {
@@ -291,7 +295,7 @@ func (p *Provider) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pulum
 	if result.id == "" {
 		return &pulumirpc.ReadResponse{}, nil
 	}
-	outputs, err := marshal(result.outputs)
+	outputs, err := p.finish(result, result.inputs)
 	if err != nil {
 		return nil, err
 	}
@@ -388,9 +392,10 @@ func (p *Provider) finish(result outcome, inputs resource.PropertyMap) (*structp
 	return nil, failed.Err()
 }
 
-// operation returns a context that ends with the request or with the update.
+// operation returns a context that ends with the update. A broken connection to the engine does not end it: when only the
+// engine is killed, the plugin completes what it has begun.
 func (p *Provider) operation(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(p.ctx, cancel)
 	return ctx, func() { stop(); cancel() }
 }

@@ -40,8 +40,11 @@ func run() error {
 	// The engine ends a plugin with SIGINT, a user with SIGTERM.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctx, cancel := orphan.Context(ctx)
-	defer cancel()
+	if os.Getenv(kubernetesprovider.OutliveVariable) == "" {
+		var cancel context.CancelFunc
+		ctx, cancel = orphan.Context(ctx)
+		defer cancel()
+	}
 
 	cancelServer := make(chan bool)
 	server, err := rpcutil.ServeWithOptions(rpcutil.ServeOptions{
