@@ -19,10 +19,6 @@ import (
 // Version is that of the replaced plugin, which is the version of the SDK that the program is built with.
 const Version = "4.30.0"
 
-// OutliveVariable is the environment variable that, when not empty, keeps the plugin running after the engine was killed, as the
-// plugin that this one replaces. By default the lab's ends with the engine, so that none is left.
-const OutliveVariable = "LAB_PLUGIN_OUTLIVES_ENGINE"
-
 // Provider serves one Kubernetes cluster to the Pulumi engine. It is safe for concurrent use, as the engine
 // calls it for several resources at once.
 type Provider struct {

@@ -40,11 +40,10 @@ func run() error {
 	// The engine ends a plugin with SIGINT, a user with SIGTERM.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if os.Getenv(kubernetesprovider.OutliveVariable) == "" {
-		var cancel context.CancelFunc
-		ctx, cancel = orphan.Context(ctx)
-		defer cancel()
-	}
+	// A killed engine closes the pipe of standard error; writing to it must not end what the plugin completes.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, cancel := orphan.Context(ctx)
+	defer cancel()
 
 	cancelServer := make(chan bool)
 	server, err := rpcutil.ServeWithOptions(rpcutil.ServeOptions{
