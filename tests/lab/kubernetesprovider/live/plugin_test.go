@@ -268,10 +268,13 @@ func (e *engine) update(s state, inputs map[string]any) state {
 	return next
 }
 
-// read refreshes a resource; an empty id means that it does not exist.
+// read refreshes a resource, which may be unready; an empty id means that it does not exist.
 func (e *engine) read(s state) state {
 	e.t.Helper()
 	resp, err := e.client.Read(e.t.Context(), &pulumirpc.ReadRequest{Urn: s.urn, Id: s.id, Properties: s.outputs, Inputs: s.inputs})
+	if failed := initFailed(err); failed != nil {
+		return state{urn: s.urn, id: failed.GetId(), inputs: failed.GetInputs(), outputs: failed.GetProperties()}
+	}
 	require.NoError(e.t, err)
 	return state{urn: s.urn, id: resp.GetId(), inputs: resp.GetInputs(), outputs: resp.GetProperties()}
 }
