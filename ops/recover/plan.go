@@ -295,7 +295,7 @@ func blockedRelease(resource Resource, cluster *Cluster, history History) *Findi
 		until: last.Info.Deployed.Add(releaseTimeout(resource)),
 	}
 	switch {
-	case last.Info.Status == uninstalling, last.isPending() && !history.served():
+	case last.Info.Status == uninstalling, last.Info.Status == pendingInstall && !history.served():
 		f.Action = Uninstall
 		f.Do = "delete what it has created and its revisions, so that the next update installs it again"
 	case last.isPending():

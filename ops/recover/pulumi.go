@@ -33,6 +33,8 @@ type Pulumi struct {
 	Stack, Project, ConfigFile string
 	// Progress receives what a refresh prints.
 	Progress io.Writer
+
+	backend string // once it was read
 }
 
 // commandDelay is how long to wait for a stopped command, whose plugins may hold its output open.
@@ -114,9 +116,12 @@ func (p *Pulumi) folder(ctx context.Context) (string, error) {
 }
 
 func backendFolder(backend string) (string, error) {
+	if !strings.HasPrefix(backend, "file:") {
+		return "", nil
+	}
 	address, err := url.Parse(backend)
-	if err != nil || address.Scheme != "file" {
-		return "", nil //nolint:nilerr // not a backend of files
+	if err != nil {
+		return "", err
 	}
 	path := address.Host + address.Path
 	if below, ok := strings.CutPrefix(path, "~"); ok {
@@ -171,6 +176,9 @@ func (p *Pulumi) Refresh(ctx context.Context) error {
 
 // Backend returns the address of the state's backend.
 func (p *Pulumi) Backend(ctx context.Context) (string, error) {
+	if p.backend != "" {
+		return p.backend, nil
+	}
 	text, err := p.run(ctx, nil, nil, "whoami", "--verbose", "--json")
 	if err != nil {
 		return "", err
@@ -179,5 +187,6 @@ func (p *Pulumi) Backend(ctx context.Context) (string, error) {
 	if err := json.Unmarshal(text, &identity); err != nil {
 		return "", fmt.Errorf("pulumi whoami: %w", err)
 	}
-	return identity.URL, nil
+	p.backend = identity.URL
+	return p.backend, nil
 }

@@ -22,7 +22,7 @@ import (
 	"vllm-autoscaling/tests/lab/cloud"
 )
 
-// killPoints is the number of points at which `up` is killed, spread over the resources that it creates.
+// killPoints is the number of points at which `up` is killed, spread over the resources that it creates: two for each destroy.
 const killPoints = 10
 
 // small leaves out what makes no difference to a destroy.
@@ -38,17 +38,20 @@ func TestCloudBreaks(t *testing.T) {
 			var resources int
 			t.Run("destroy without the API server", func(t *testing.T) { resources = destroyWithoutAPIServer(t, l, c, stack) })
 			require.NotZero(t, resources)
-			for point := range killPoints {
-				// From the first resource in the cloud to the last object.
-				after := 1 + point*(resources-1)/killPoints
-				t.Run(fmt.Sprintf("destroy after up was killed at %d of %d", after, resources), func(t *testing.T) {
-					killUpAfter(t, stack, after)
+			for point := 0; point < killPoints; point += 2 {
+				// From the first resource in the cloud to the last object. What is adopted counts neither time.
+				first, more := 1+point*(resources-1)/killPoints, 1+(resources-1)/killPoints/2
+				t.Run(fmt.Sprintf("destroy after up was killed at %d of %d, and %d later", first, resources, more), func(t *testing.T) {
+					killUpAfter(t, stack, first)
 					recoverStack(t, l, stack)
-					if point == killPoints/2 {
+					killUpAfter(t, stack, more)
+					recoverStack(t, l, stack)
+					if point == killPoints/2-1 {
 						// The alternative.
 						require.NoError(t, stack.Up(testContext(t), "--skip-preview"))
 						require.NoError(t, stack.Preview(testContext(t), true))
 						killedUpgrade(t, l, stack, merged(cloudLabConfig(l), quickDown, gpuNodes, small, c.config))
+						require.NoError(t, stack.SetConfig(merged(cloudLabConfig(l), quickDown, gpuNodes, small, c.config)))
 					}
 					cloudDestroyCleans(t, l, stack)
 				})
