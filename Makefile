@@ -9,7 +9,7 @@ export GOFLAGS := -trimpath -buildvcs=false
 TESTED := go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.TestImports}} {{.XTestImports}}{{end}}' ./...
 IMPORTS_LAB := '[[ ]vllm-autoscaling/tests/lab(/tools)?[] ]'
 
-.PHONY: help demo load preview preflight record-previews verify destroy test test-fast test-lab tools versions vet lint golden config-docs fuzz bench-build clean
+.PHONY: help demo load preview preflight record-previews recover verify destroy test test-fast test-lab tools versions vet lint golden config-docs fuzz bench-build clean
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ preview: ## What a change of a stack would do, with policy and cost: STACK=gke. 
 preflight: ## What a cloud's account lacks of what a stack would create, and nothing else: STACK=gke. PREVIEW_FLAGS="--format json".
 	@cd ops && go build -o ../bin/preview ./cmd/preview
 	@exec bin/preview --stack $(or $(STACK),$(error say which stack: make preflight STACK=gke)) --preflight only --fail-on preflight $(PREVIEW_FLAGS)
+
+recover: ## What a killed command has left of a stack, and mend it when told: STACK=name, RECOVER_FLAGS=--yes; see docs/recovery.md.
+	@cd ops && go build -o ../bin/recover ./cmd/recover
+	@exec bin/recover --stack "$(STACK)" $(RECOVER_FLAGS)
 
 verify: ## Walk a deployed stack's path from the API server to the HPA: STACK=name, VERIFY_FLAGS="--wait 15m --json".
 	cd ops && go build -o ../bin/verify ./cmd/verify

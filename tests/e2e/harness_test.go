@@ -74,6 +74,8 @@ var environment struct {
 	ctx   context.Context
 	tools lab.Tools
 	root  string // the Pulumi project's folder
+	// cleanUp are folders that are removed after all tests.
+	cleanUp []string
 }
 
 func TestMain(m *testing.M) { os.Exit(prepareAndRun(m)) }
@@ -97,6 +99,11 @@ func prepareAndRun(m *testing.M) int {
 		return 1
 	}
 	environment.ctx, environment.tools, environment.root = ctx, tools, root
+	defer func() {
+		for _, folder := range environment.cleanUp {
+			_ = os.RemoveAll(folder)
+		}
+	}()
 	return m.Run()
 }
 
@@ -161,9 +168,15 @@ func newStack(t *testing.T, l *lab.Lab, name string, config map[string]any, secr
 // makeStack creates a stack with this configuration, which overrides the project's own.
 func makeStack(t *testing.T, l *lab.Lab, name string, config map[string]any, secrets map[string]string) *deployment {
 	t.Helper()
+	return makeStackWith(t, l, name, config, secrets)
+}
+
+// makeStackWith is like makeStack, with variables in the environment of the CLI.
+func makeStackWith(t *testing.T, l *lab.Lab, name string, config map[string]any, secrets map[string]string, variables ...string) *deployment {
+	t.Helper()
 	printed := lines(t, "pulumi")
 	stack, err := l.Stack(testContext(t), lab.StackOptions{
-		Name: name, ProjectDir: environment.root, Output: printed, Secrets: secrets, Config: config,
+		Name: name, ProjectDir: environment.root, Output: printed, Secrets: secrets, Config: config, Env: variables,
 	})
 	require.NoError(t, err)
 	return &deployment{Stack: stack, printed: printed}

@@ -259,3 +259,21 @@ func TestFreePorts(t *testing.T) {
 		require.NoError(t, l.Close())
 	}
 }
+
+func TestKillAloneLeavesTheChildren(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	p := start(t, shell(`sleep 600 & echo $! > "$1"; wait`, file))
+	child := readPid(t, file)
+	require.NoError(t, p.KillAlone())
+	assert.False(t, alive(p.Pid()), "no more than a zombie")
+	assert.True(t, alive(child))
+	select {
+	case <-p.Done():
+		t.Fatal("done although a child still runs")
+	default:
+	}
+	require.NoError(t, p.Kill())
+	assertGone(t, child)
+	<-p.Done()
+	assert.NoError(t, p.Err())
+}
