@@ -121,15 +121,24 @@ func TestStopWithinAndStatus(t *testing.T) {
 	assert.Less(t, time.Since(began), stubborn.StopTimeout(), "not the time of the spec")
 	assert.Equal(t, 128+int(syscall.SIGKILL), stubborn.Status())
 
-	// A stopped process ends too: SIGTERM waits until it continues, SIGKILL does not.
-	stopped := start(t, shell("sleep 600"))
-	require.NoError(t, stopped.Signal(syscall.SIGSTOP))
-	require.NoError(t, stopped.StopWithin(100*time.Millisecond))
-	assert.Equal(t, 128+int(syscall.SIGKILL), stopped.Status())
-
 	ended := start(t, shell("exit 3"))
 	<-ended.Done()
 	assert.Equal(t, 3, ended.Status())
+}
+
+// TestStopEndsAStoppedProcess checks that SIGKILL follows: SIGTERM has no effect until the process continues.
+func TestStopEndsAStoppedProcess(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("a process' state is read on Linux only")
+	}
+	p := start(t, shell("exec sleep 600"))
+	require.NoError(t, p.Signal(syscall.SIGSTOP))
+	require.Eventually(t, func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid()))
+		return err == nil && strings.Contains(string(stat), ") T ")
+	}, 5*time.Second, time.Millisecond, "it is stopped a moment after the signal")
+	require.NoError(t, p.StopWithin(100*time.Millisecond))
+	assert.Equal(t, 128+int(syscall.SIGKILL), p.Status())
 }
 
 func TestStopUsesTheSignalOfTheSpec(t *testing.T) {
