@@ -65,7 +65,7 @@ func TestDefaultsOfClouds(t *testing.T) {
 	} {
 		c := read(t, cloud, onCloud(cloud, nil))
 		assert.Equal(t, "vllm-autoscaling-"+cloud, c.Cluster.Name)
-		assert.Equal(t, GPUPool{Create: true, Accelerator: want.accelerator, MachineType: want.machine, GPUsPerNode: 1, MaxNodes: 4},
+		assert.Equal(t, GPUPool{Create: true, Accelerator: want.accelerator, MachineType: want.machine, GPUsPerNode: 1, MaxNodes: 5},
 			c.NodePools.GPU)
 		assert.InDelta(t, want.memory, c.GPU.MemoryGiB, 0)
 		assert.Equal(t, GPUNvidia, c.GPU.Mode)
@@ -102,7 +102,7 @@ func TestDefaultsOfClouds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			pool := read(t, test.cloud, onCloud(test.cloud, test.keys)).NodePools.GPU
-			test.want.Create, test.want.MinNodes, test.want.MaxNodes = true, 0, 4
+			test.want.Create, test.want.MinNodes, test.want.MaxNodes = true, 0, 5
 			assert.Equal(t, test.want, pool)
 		})
 	}
@@ -356,7 +356,7 @@ func TestRulesOfClouds(t *testing.T) {
 		"memory of its own": {CloudGKE, onCloud(CloudGKE, map[string]any{"gpu.memoryGiB": 80}), "gpu.memoryGiB", []string{"24, the memory of nvidia-l4"}},
 		// Replicas and nodes.
 		"more replicas than nodes": {CloudGKE, onCloud(CloudGKE, map[string]any{"autoscaling.maxReplicas": 6}), "autoscaling.maxReplicas",
-			[]string{"at most 4", "nodePools.gpu.maxNodes' 6", "autoscaling.maxReplicas' 4"}},
+			[]string{"at most 5", "nodePools.gpu.maxNodes' 6", "autoscaling.maxReplicas' 5"}},
 		"what is left on a node": {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.machineType": "g2-standard-96", "gpu.perReplica": 4,
 			"nodePools.gpu.maxNodes": 1, "autoscaling.maxReplicas": 3}),
 			"autoscaling.maxReplicas", []string{"at most 2", "nodePools.gpu.maxNodes' 2"}},
