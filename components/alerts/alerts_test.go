@@ -12,6 +12,7 @@ import (
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
 
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/components/telemetry"
@@ -110,6 +111,55 @@ func TestDelaysAreInTheRunbooks(t *testing.T) {
 	for _, a := range everyAlert(settings(t)) {
 		assert.NotEmpty(t, a.why, "%s has no reason for its delay", a.name)
 	}
+}
+
+// The example of Alertmanager sends the alert that always fires to a watcher outside the cluster, often enough for a grace of
+// three minutes.
+func TestTheDeadMansSwitchOfTheExample(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(text), "    kubePrometheusStack:\n      values:\n")
+	require.True(t, found)
+	example, _, found := strings.Cut(after, "```")
+	require.True(t, found)
+	var values struct {
+		Alertmanager struct {
+			Config struct {
+				Route struct {
+					Routes []struct {
+						Receiver                      string
+						Matchers                      []string
+						GroupInterval, RepeatInterval string
+					}
+				}
+				Receivers []struct {
+					Name    string
+					Webhook []struct {
+						URLFile string `json:"url_file"`
+					} `json:"webhook_configs"`
+				}
+			}
+			AlertmanagerSpec struct{ Secrets []string }
+		}
+	}
+	example = strings.NewReplacer("group_interval", "groupInterval", "repeat_interval", "repeatInterval").Replace(example)
+	require.NoError(t, yaml.Unmarshal([]byte(example), &values))
+	route := values.Alertmanager.Config.Route.Routes[0]
+	require.Equal(t, []string{`alertname = "Watchdog"`}, route.Matchers)
+	for _, interval := range []string{route.GroupInterval, route.RepeatInterval} {
+		every, err := time.ParseDuration(interval)
+		require.NoError(t, err)
+		assert.LessOrEqual(t, every, time.Minute)
+	}
+	for _, receiver := range values.Alertmanager.Config.Receivers {
+		if receiver.Name == route.Receiver {
+			require.Len(t, receiver.Webhook, 1, "nobody notices that the calls stop")
+			secret := strings.Split(receiver.Webhook[0].URLFile, "/")[4]
+			assert.Contains(t, values.Alertmanager.AlertmanagerSpec.Secrets, secret, "mounted where it is read")
+			return
+		}
+	}
+	t.Fatalf("there is no receiver %s", route.Receiver)
 }
 
 // What stops scaling altogether fires within two minutes: one scrape, one evaluation, and the delay.
