@@ -38,16 +38,19 @@ func TestAnotherClusterReplacesEverything(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStack(t, "local", nil)
+			s.cluster.clusters = map[string]*fakeCluster{}
+			old, other := s.cluster.named(s.uid), s.cluster.named(otherUID)
 			s.up()
-			before := s.cluster.remaining()
+			before := old.remaining()
+			require.NotEmpty(t, before)
 			s.uid = otherUID
 			change(s)
-			// The double is both clusters, so that the replacement deletes and creates in one place.
 			changes := s.up().changes()
 			assert.Contains(t, changes, "create-replacement kubernetes cluster")
 			assert.Contains(t, changes, "create-replacement Deployment vllm")
 			assert.NotContains(t, changes, "update Deployment vllm")
-			assert.Equal(t, before, s.cluster.remaining())
+			assert.Equal(t, before, other.remaining())
+			assert.Empty(t, old.remaining())
 			assert.Equal(t, otherUID, s.find("kubernetes", "cluster").Inputs["clusterIdentifier"].StringValue())
 			assert.Empty(t, s.up().changes(), "and then everything is the same again")
 		})
@@ -72,8 +75,10 @@ func TestStateOfAnEarlierVersion(t *testing.T) {
 		s := earlier(t)
 		assert.Empty(t, s.up().changes())
 		require.Equal(t, s.uid, s.find("kubernetes", "cluster").ReplacementTrigger.StringValue())
+		s.cluster.clusters = map[string]*fakeCluster{s.server.URL: s.cluster}
 		s.uid = otherUID
 		assert.Contains(t, s.up().changes(), "create-replacement kubernetes cluster")
+		assert.Empty(t, s.cluster.remaining())
 	})
 	t.Run("at another address", func(t *testing.T) {
 		s := earlier(t)
