@@ -69,6 +69,13 @@ var (
 // idOf returns the entry of the table for a type, whose form is "" when the table lacks it.
 func idOf(typ string) cloudID { return cloudIDs[azureVersion.ReplaceAllString(typ, "$1:")] }
 
+// ImportID returns the form of the id by which a cloud's resource is imported, with its inputs in braces, and the command that lists
+// such resources where the form has a part that only the cloud knows. Both are "" for a type that is not known.
+func ImportID(typ string) (form, lookUp string) {
+	id := idOf(typ)
+	return strings.ReplaceAll(id.form, "?", ""), id.lookUp
+}
+
 // deriveID returns the id of a cloud's resource whose creation is pending, "" when only the cloud can know it. State is where
 // the provider and other resources are found.
 func deriveID(r Resource, state *State) string {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -218,14 +217,13 @@ func createdInCloud(resource Resource, state *State) Finding {
 		f.Action, f.Do = Adopt, fmt.Sprintf("add it to the state with the id %s, which follows from its inputs; the refresh removes it if it does not exist", f.ID)
 		return f
 	}
-	known := idOf(resource.Type())
 	f.Action = Ask
-	form := strings.ReplaceAll(known.form, "?", "")
+	form, lookUp := ImportID(resource.Type())
 	if form == "" {
 		form = "ID, whose form is in the section Import of its page in Pulumi's registry"
 	}
 	f.Do = fmt.Sprintf("look it up%s, then add --id '%s=%s', or --drop '%s' if it does not exist",
-		prefixed(" with `", known.lookUp, "`"), resource.URN(), form, resource.URN())
+		prefixed(" with `", lookUp, "`"), resource.URN(), form, resource.URN())
 	return f
 }
 
