@@ -207,6 +207,27 @@ func (p *Process) ExitCode() int {
 	}
 }
 
+// Status returns the exit status after Done as a shell has it: 128 and the number of the signal that ended the program. It
+// returns -1 before.
+func (p *Process) Status() int {
+	code := p.ExitCode()
+	if code >= 0 {
+		return code
+	}
+	select {
+	case <-p.done:
+	default:
+		return -1
+	}
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return -1
+}
+
+// StopTimeout returns how long Stop waits before it kills the program.
+func (p *Process) StopTimeout() time.Duration { return p.spec.StopTimeout }
+
 // Wait waits for the program to end and returns nil for exit status 0 or after Stop, else an *ExitError.
 // It returns the context's error when that ends first; the program then still runs.
 func (p *Process) Wait(ctx context.Context) error {
@@ -282,6 +303,11 @@ func (p *Process) Stop() error {
 	if p == nil {
 		return nil
 	}
+	return p.StopWithin(p.spec.StopTimeout)
+}
+
+// StopWithin is Stop with another time before SIGKILL.
+func (p *Process) StopWithin(timeout time.Duration) error {
 	select {
 	case <-p.done:
 		return p.Err()
@@ -293,7 +319,7 @@ func (p *Process) Stop() error {
 	if err := p.Signal(p.spec.StopSignal); err != nil {
 		return err
 	}
-	timer := time.NewTimer(p.spec.StopTimeout)
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-p.done:
