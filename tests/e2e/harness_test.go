@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/components"
@@ -25,6 +26,7 @@ import (
 	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
+	"vllm-autoscaling/tests/lab/process"
 )
 
 const (
@@ -140,6 +142,9 @@ func newLab(t *testing.T, clouds *cloud.Options) *lab.Lab {
 		if t.Failed() {
 			logObjects(t, l)
 		}
+		exposed, err := process.Exposed()
+		assert.NoError(t, err)
+		assert.Empty(t, exposed, "reachable from other machines")
 		require.NoError(t, l.Stop(), "end the lab")
 		require.NoDirExists(t, filepath.Join(folder, "lab"))
 	})
@@ -228,11 +233,14 @@ type watch struct {
 
 func newWatch(t *testing.T, l *lab.Lab) *watch {
 	t.Helper()
+	return newWatchOf(t, l, func(ctx context.Context) ([]string, error) { return l.ReadyPodURLs(ctx, serving, selector, apiPort) })
+}
+
+// newWatchOf is newWatch with the load on other addresses.
+func newWatchOf(t *testing.T, l *lab.Lab, urls func(context.Context) ([]string, error)) *watch {
+	t.Helper()
 	ctx := testContext(t)
-	generator, err := load.Start(ctx, load.Options{
-		Model: modelID, MaxTokens: 100,
-		Targets: load.ByURL(func(ctx context.Context) ([]string, error) { return l.ReadyPodURLs(ctx, serving, selector, apiPort) }),
-	})
+	generator, err := load.Start(ctx, load.Options{Model: modelID, MaxTokens: 100, Targets: load.ByURL(urls)})
 	require.NoError(t, err)
 	started := time.Now()
 	w := &watch{t: t, lab: l, load: generator}
