@@ -86,8 +86,9 @@ func (o *neighbours) areApart(t *testing.T) {
 	}
 	groups, err := vector(ctx, o.lab, `prometheus_rule_group_rules{rule_group=~".*pretended-by-.*"}`)
 	require.NoError(t, err)
-	require.Len(t, groups, 1, "%v", groups)
-	assert.Contains(t, string(groups[0].Metric["rule_group"]), "pretended-by-"+watched)
+	for _, group := range groups {
+		assert.Contains(t, string(group.Metric["rule_group"]), "pretended-by-"+watched, "Prometheus reads the rules of another namespace")
+	}
 
 	ours, err := o.lab.Client().AppsV1().StatefulSets(monitoring).List(ctx, listAll)
 	require.NoError(t, err)

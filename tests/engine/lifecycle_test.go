@@ -92,6 +92,11 @@ func TestUpdateChangesOnlyWhatItMust(t *testing.T) {
 		"new API key":          {"apiKey", secret("key"), []string{"create Secret vllm-api-key", deployment}},
 		"values of no release": {"charts.dcgmExporter.values", map[string]any{"x": 1}, nil},
 		"given what is kept":   {"autoscaling.maxReplicas", 4, nil},
+
+		"clients of Grafana": {"monitoring.clientNamespaces", []any{"ingress-nginx"}, []string{"create NetworkPolicy monitoring-allow-to-grafana"}},
+		"who may query": {"monitoring.queryNamespaces", []any{"grafana"},
+			[]string{"update NetworkPolicy monitoring-allow-to-prometheus", "update NetworkPolicy monitoring-allow-to-alertmanager"}},
+		"whose rules count": {"monitoring.watchNamespaces", []any{"apps"}, []string{"update Release kps"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStack(t, "local", nil)
