@@ -63,3 +63,24 @@ func TestCloudResources(t *testing.T) {
 		})
 	}
 }
+
+// The engine may have had the answer of the cloud, and not the time to store it as a resource.
+func TestAdoptsWithTheIDOfTheCloud(t *testing.T) {
+	member := inState(resourceOf("gcp:projects/iAMMember:IAMMember", "viewer",
+		object{"project": "p", "role": "roles/x", "member": "serviceAccount:a"}), "p/roles/x/serviceAccount:a")
+	cli := &fakeCLI{state: exported(t, nil, creation(member))}
+	r := newRecovery(t, cli, fakeCluster())
+	plan, err := r.Look(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []string{"adopt IAMMember viewer p/roles/x/serviceAccount:a"}, found(plan))
+	state, err := ParseState(cli.state)
+	require.NoError(t, err)
+	urn := plan.Findings[0].URN
+	require.NoError(t, state.Adopt(urn, plan.Findings[0].ID))
+	assert.NotNil(t, state.Find(urn)["outputs"])
+
+	state, err = ParseState(cli.state)
+	require.NoError(t, err)
+	require.NoError(t, state.Adopt(urn, "p roles/x serviceAccount:a"))
+	assert.Nil(t, state.Find(urn)["outputs"], "a provider imports by another id only without outputs")
+}

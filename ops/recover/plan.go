@@ -213,6 +213,10 @@ func (r *Recovery) lookAtOperation(ctx context.Context, plan *Plan, state *State
 // createdInCloud returns what is done about a resource whose creation a cloud may have completed.
 func createdInCloud(resource Resource, state *State) Finding {
 	f := Finding{Subject: resource.String(), URN: resource.URN(), Found: "its creation was not completed, the cloud completes what was requested"}
+	if f.ID = resource.ID(); f.ID != "" {
+		f.Action, f.Found, f.Do = Adopt, "it was created when the command was killed", "add it to the state with its id "+f.ID
+		return f
+	}
 	if f.ID = deriveID(resource, state); f.ID != "" {
 		f.Action, f.Do = Adopt, fmt.Sprintf("add it to the state with the id %s, which follows from its inputs; the refresh removes it if it does not exist", f.ID)
 		return f

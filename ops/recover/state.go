@@ -193,7 +193,11 @@ func (s *State) Adopt(urn, id string) error {
 		return fmt.Errorf("no creation of %s is pending", urn)
 	}
 	adopted := map[string]any(pending[i].Resource)
-	adopted["id"] = id
+	if adopted["id"] != id {
+		// A provider imports by an id only what it has no outputs of.
+		adopted["id"] = id
+		delete(adopted, "outputs")
+	}
 	list, _ := s.deployment["resources"].([]any)
 	place := len(list)
 	if old := s.Find(urn); old != nil {
