@@ -200,7 +200,7 @@ func (a *Args) validateAccelerator(p *providers.Problems) {
 	attached := !known && !gpuFamily.MatchString(pool.MachineType)
 	switch {
 	case pool.MachineType == "" && (offers || pool.Accelerator == ""): // A problem already.
-	case offers && gpu.name != pool.Accelerator:
+	case offers && !known && gpu.name != pool.Accelerator:
 		p.Add(providers.KeyAccelerator, pool.Accelerator, gpu.name+", the name that this GPU has on every cloud", "use that name")
 	case offers && gpu.counts != nil:
 		gpu.validateAttached(p, pool)

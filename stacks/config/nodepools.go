@@ -41,7 +41,7 @@ func (c *Config) validateAccelerator(r *report, given keySet) {
 		if !knownMachine {
 			fix = "use the name from the list, or for a GPU that it lacks set nodePools.gpu.machineType and nodePools.gpu.gpusPerNode too"
 		}
-		r.bad("nodePools.gpu.accelerator", pool.Accelerator, oneOf(names), fix)
+		r.bad("nodePools.gpu.accelerator", pool.Accelerator, "a GPU that the program knows: "+strings.Join(names, ", "), fix)
 		return
 	case !known:
 		return // A GPU that the stack's file describes; the cloud's package checks whether it does.
