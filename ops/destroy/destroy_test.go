@@ -56,11 +56,29 @@ func TestHeldBy(t *testing.T) {
 	}
 }
 
+// screen is what the command and the CLI write to at the same time.
+type screen struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
 // stackOn is a stack in an API server with these APIServices, and namespaces that are in deletion once the CLI destroys.
 type stackOn struct {
 	Options
 	folder string
-	stderr *bytes.Buffer
+	stderr *screen
 
 	mu         sync.Mutex
 	apis       string
@@ -70,7 +88,7 @@ type stackOn struct {
 // newStackOn returns a stack whose CLI is a script for `pulumi destroy`.
 func newStackOn(t *testing.T, apis, script string) *stackOn {
 	t.Helper()
-	s := &stackOn{apis: apis, folder: t.TempDir(), stderr: &bytes.Buffer{}, namespaces: map[string]corev1.Namespace{}}
+	s := &stackOn{apis: apis, folder: t.TempDir(), stderr: &screen{}, namespaces: map[string]corev1.Namespace{}}
 	server := httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(server.Close)
 	kubeconfig := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{name: c, cluster: {server: %q}}]\n"+
