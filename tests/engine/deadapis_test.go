@@ -16,11 +16,11 @@ func TestDeadAPIsAreNamed(t *testing.T) {
 		return fmt.Sprintf(`{"metadata": {"name": %q}, "spec": {"service": {"namespace": %q, "name": "x"}},
 			"status": {"conditions": [{"type": "Available", "status": "False", "reason": "ServiceNotFound", "message": "not present"}]}}`, name, namespace)
 	}
-	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.answer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/apis/apiregistration.k8s.io/v1/apiservices" && r.Header.Get("Authorization") == "Bearer a-token" {
 			_, _ = fmt.Fprintf(w, `{"items": [%s, %s]}`, dead("v1beta1.external.metrics.k8s.io", "keda"), dead("v1beta1.custom.metrics.k8s.io", "monitoring"))
 		}
-	})
+	}))
 	const warning = "warning: APIService v1beta1.external.metrics.k8s.io is not available (ServiceNotFound: not present)"
 	require.NoError(t, s.preview().err)
 	assert.Contains(t, s.said.String(), warning)

@@ -86,12 +86,22 @@ func newStack(t *testing.T, name string, keys map[string]any) *stack {
 
 // serve starts the API server; a further call starts it at another address.
 func (s *stack) serve() {
-	s.server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/api/v1/namespaces/kube-system" {
-			_ = json.NewEncoder(w).Encode(map[string]any{"metadata": map[string]any{"name": "kube-system", "uid": s.uid}})
-		}
-	}))
+	s.server = httptest.NewTLSServer(s.identified(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
 	s.t.Cleanup(s.server.Close)
+}
+
+// answer makes a handler answer the requests to the API server, other than that for the cluster's identity.
+func (s *stack) answer(handler http.Handler) { s.server.Config.Handler = s.identified(handler) }
+
+// identified answers the request for the cluster's identity and passes on all others.
+func (s *stack) identified(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/api/v1/namespaces/kube-system" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"metadata": map[string]any{"name": "kube-system", "uid": s.uid}})
+	})
 }
 
 func (s *stack) writeKubeconfig(contextName, token string) {
