@@ -9,7 +9,7 @@ export GOFLAGS := -trimpath -buildvcs=false
 TESTED := go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.TestImports}} {{.XTestImports}}{{end}}' ./...
 IMPORTS_LAB := '[[ ]vllm-autoscaling/tests/lab(/tools)?[] ]'
 
-.PHONY: help demo load preview preflight record-previews verify test test-fast test-lab tools versions vet lint golden config-docs fuzz bench-build clean
+.PHONY: help demo load preview preflight record-previews recover verify destroy test test-fast test-lab tools versions vet lint golden config-docs fuzz bench-build clean
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,9 +30,17 @@ preflight: ## What a cloud's account lacks of what a stack would create, and not
 	@cd ops && go build -o ../bin/preview ./cmd/preview
 	@exec bin/preview --stack $(or $(STACK),$(error say which stack: make preflight STACK=gke)) --preflight only --fail-on preflight $(PREVIEW_FLAGS)
 
+recover: ## What a killed command has left of a stack, and mend it when told: STACK=name, RECOVER_FLAGS=--yes; see docs/recovery.md.
+	@cd ops && go build -o ../bin/recover ./cmd/recover
+	@exec bin/recover --stack "$(STACK)" $(RECOVER_FLAGS)
+
 verify: ## Walk a deployed stack's path from the API server to the HPA: STACK=name, VERIFY_FLAGS="--wait 15m --json".
 	cd ops && go build -o ../bin/verify ./cmd/verify
 	@exec bin/verify --stack "$(STACK)" $(VERIFY_FLAGS)
+
+destroy: ## Destroy a stack, and name what keeps Kubernetes from deleting its namespaces: STACK=name, DESTROY_FLAGS="--look" only names it.
+	@cd ops && go build -o ../bin/destroy ./cmd/destroy
+	@exec bin/destroy --stack "$(STACK)" $(DESTROY_FLAGS)
 
 test: vet test-fast test-lab ## Everything: unit, engine, rules, and end to end on the lab.
 

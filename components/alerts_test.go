@@ -19,7 +19,7 @@ func alertSettings(t *testing.T) alerts.Settings {
 	t.Helper()
 	return alerts.Settings{
 		Settings: telemetrySettings(t), TTFTObjective: 2500 * time.Millisecond, TTFTRatio: 0.95,
-		AtMaxFor: 15 * time.Minute, ColdStart: ColdStart(30 * time.Minute), MaxNumSeqs: 16,
+		AtMaxFor: 15 * time.Minute, ColdStart: ColdStart(30 * time.Minute), ScrapeInterval: 15 * time.Second, MaxNumSeqs: 16,
 		PrometheusStorage: 20 << 30, PrometheusVolume: (*KubePrometheusStack)(nil).Volumes(),
 	}
 }

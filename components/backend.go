@@ -46,12 +46,13 @@ func scaleByHPA(ctx *pulumi.Context, served []signals.Signal, args *AutoscalerAr
 
 // claimMetricsAPI registers the custom metrics API for an adapter, once everything that answers it is there. It returns
 // what an autoscaler depends on.
-func claimMetricsAPI(ctx *pulumi.Context, namespace, adapter string, serving, namespaces []pulumi.Resource,
+func claimMetricsAPI(ctx *pulumi.Context, namespace, adapter string, caBundle pulumi.StringInput, serving, namespaces []pulumi.Resource,
 	opts []pulumi.ResourceOption,
 ) ([]pulumi.Resource, error) {
 	api, err := NewMetricsAPI(ctx, "metrics-api", &MetricsAPIArgs{
 		Namespace: namespace,
 		Service:   adapter,
+		CABundle:  caBundle,
 		// Both namespaces, because destroy has to delete the APIService before either: one whose pods are gone
 		// keeps every namespace in the cluster from being deleted.
 		DependsOn: slices.Concat(serving, namespaces),

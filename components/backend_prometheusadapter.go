@@ -37,7 +37,7 @@ func (b *PrometheusAdapterBackend) Serve(ctx *pulumi.Context, collected *Collect
 		return nil, err
 	}
 	serving := append(slices.Clone(collected.Recorded), adapter.Release)
-	return claimMetricsAPI(ctx, args.Namespace, PrometheusAdapterRelease, serving, b.Namespaces, opts)
+	return claimMetricsAPI(ctx, args.Namespace, PrometheusAdapterRelease, adapter.CABundle, serving, b.Namespaces, opts)
 }
 
 // Scale implements Backend.

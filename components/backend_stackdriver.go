@@ -35,7 +35,7 @@ func (b *StackdriverBackend) Serve(ctx *pulumi.Context, collected *Collection, o
 		return nil, err
 	}
 	serving := slices.Concat(collected.Recorded, adapter.Objects)
-	return claimMetricsAPI(ctx, args.Namespace, StackdriverAdapterName, serving, b.Namespaces, opts)
+	return claimMetricsAPI(ctx, args.Namespace, StackdriverAdapterName, adapter.CABundle, serving, b.Namespaces, opts)
 }
 
 // Scale implements Backend.

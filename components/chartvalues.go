@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
+	"slices"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -85,6 +86,18 @@ func anyValues(texts []string) []any {
 		values[i] = text
 	}
 	return values
+}
+
+// withValues appends to a list in a chart's values, which may be an Output or absent.
+func withValues(list any, more ...any) any {
+	add := func(list any) []any {
+		values, _ := list.([]any)
+		return slices.Concat(values, more)
+	}
+	if output, ok := list.(pulumi.Output); ok {
+		return output.ApplyT(add)
+	}
+	return add(list)
 }
 
 // nodeSelectorValues returns a node selector in a chart's values.

@@ -70,8 +70,8 @@ func TestGoogleManagedPrometheus(t *testing.T) {
 	assert.Equal(t, "metrics", gpus.Spec.Endpoints[0].Port)
 	assert.Equal(t, "5s", gpus.Spec.Endpoints[0].Interval)
 	assert.Contains(t, gpus.Spec.TargetLabels.Metadata, "pod", "without it the workload's pod would not arrive as exported_pod")
-	assert.Equal(t, []string{"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO"},
-		kept(t, gpus.Spec.Endpoints[0], "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO", "DCGM_FI_DEV_FB_USED", "xDCGM_FI_DEV_GPU_UTIL"),
+	assert.Equal(t, []string{"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO", "DCGM_FI_PROF_GR_ENGINE_ACTIVE"},
+		kept(t, gpus.Spec.Endpoints[0], "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO", "DCGM_FI_PROF_GR_ENGINE_ACTIVE", "DCGM_FI_DEV_FB_USED", "xDCGM_FI_DEV_GPU_UTIL"),
 		"every sample is paid for")
 
 	rules := decode[managedObject[managedRulesSpec]](t, r.get(t, clusterRulesType, googlemanaged.Rules))

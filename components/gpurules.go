@@ -9,8 +9,8 @@ import (
 	"vllm-autoscaling/components/signals"
 )
 
-// GPURulesName is the name of the PrometheusRule.
-const GPURulesName = "vllm-signals"
+// GPURulesName is the name of the PrometheusRule; its group has it too.
+const GPURulesName = signals.RuleGroup
 
 // GPURulesArgs are the inputs of GPURules.
 type GPURulesArgs struct {

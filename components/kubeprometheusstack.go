@@ -1,8 +1,6 @@
 package components
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"regexp"
@@ -24,6 +22,8 @@ const (
 	PrometheusService = "kps-prometheus"
 	// PrometheusPort is its port.
 	PrometheusPort = 9090
+	// AlertmanagerService is the Service of Alertmanager.
+	AlertmanagerService = "kps-alertmanager"
 	// GrafanaService is the Service of Grafana.
 	GrafanaService = "kps-grafana"
 	// GrafanaPort is its port.
@@ -38,9 +38,6 @@ const (
 )
 
 const (
-	grafanaUserKey     = "admin-user"
-	grafanaPasswordKey = "admin-password"
-
 	kubeletNamespace = "kube-system"
 
 	// busyboxTag is the version of the image that unpacks the CRDs.
@@ -62,6 +59,11 @@ func ValidRetention(retention string) bool {
 type KubePrometheusStackArgs struct {
 	// Namespace to install into. Required.
 	Namespace string
+	// ServingNamespace is the namespace of the server, whose ServiceMonitor Prometheus reads. Required.
+	ServingNamespace string
+	// WatchNamespaces are further namespaces whose rules, monitors, probes, scrape and Alertmanager configurations are
+	// read. What they record and scrape gets their own name as the label namespace.
+	WatchNamespaces []string
 	// Chart is kube-prometheus-stack's version and repository. Required.
 	Chart helm.Chart
 	// ScrapeInterval is the interval of scrapes without an interval of their own; at least 1 s.
@@ -147,7 +149,11 @@ func NewKubePrometheusStack(ctx *pulumi.Context, name string, args *KubePromethe
 		// Read back from the resource: every run of the program generates a password, and only the one
 		// in the state is in use.
 		c.GrafanaPassword = pulumi.ToSecret(admin.Data.MapIndex(pulumi.String(grafanaPasswordKey)).ApplyT(decodeBase64)).(pulumi.StringOutput)
-		releaseNeeds = append(releaseNeeds, admin)
+		rights, err := newGrafanaRights(ctx, c, args)
+		if err != nil {
+			return nil, err
+		}
+		releaseNeeds = append(releaseNeeds, admin, rights)
 	}
 
 	release, err := helm.NewRelease(ctx, KubePrometheusStackRelease, &helm.ReleaseArgs{
@@ -193,165 +199,13 @@ func newKubeletService(ctx *pulumi.Context, parent pulumi.Resource, args *KubePr
 	return service, nil
 }
 
-func newGrafanaAdmin(ctx *pulumi.Context, parent pulumi.Resource, args *KubePrometheusStackArgs) (*corev1.Secret, error) {
-	var password pulumi.StringInput
-	var extra []pulumi.ResourceOption
-	if args.GrafanaPassword != nil {
-		password = args.GrafanaPassword.ToStringPtrOutput().Elem()
-	} else {
-		password = pulumi.String(rand.Text())
-		// The password generated on the first run stays; those of later runs are dropped.
-		extra = append(extra, pulumi.IgnoreChanges([]string{"data"}))
-	}
-	secret, err := newSecret(ctx, args.Namespace, GrafanaAdminSecret, map[string]pulumi.StringInput{
-		grafanaUserKey:     pulumi.String(GrafanaAdminUser),
-		grafanaPasswordKey: password,
-	}, childOptions(parent, args.DependsOn, extra...))
-	if err != nil {
-		return nil, err
-	}
-	return secret, nil
-}
-
-func decodeBase64(encoded string) (string, error) {
-	plain, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil {
-		return "", fmt.Errorf("decoding key %q of Secret %q: %w", grafanaPasswordKey, GrafanaAdminSecret, err)
-	}
-	return string(plain), nil
-}
-
-// kubePrometheusStackValues returns the chart's values, with the user's merged last.
-func kubePrometheusStackValues(a *KubePrometheusStackArgs) map[string]any {
-	return mergeValues(map[string]any{
-		"fullnameOverride": KubePrometheusStackRelease,
-		"prometheus": map[string]any{
-			"prometheusSpec": prometheusSpecValues(a),
-		},
-		"prometheusOperator": map[string]any{
-			"kubeletService":           map[string]any{"enabled": true, "namespace": kubeletNamespace, "name": KubeletService},
-			"resources":                resourceValues("50m", "128Mi", "512Mi"),
-			"securityContext":          podSecurityValues(65534, 65534),
-			"containerSecurityContext": containerSecurityValues(),
-		},
-		"alertmanager": map[string]any{
-			"enabled": true,
-			"alertmanagerSpec": map[string]any{
-				"resources":       resourceValues("20m", "64Mi", "256Mi"),
-				"securityContext": podSecurityValues(1000, 2000),
-			},
-		},
-		"grafana": grafanaValues(a),
-		"kube-state-metrics": map[string]any{
-			"fullnameOverride":         KubePrometheusStackRelease + "-kube-state-metrics",
-			"resources":                resourceValues("20m", "64Mi", "256Mi"),
-			"securityContext":          podSecurityValues(65534, 65534),
-			"containerSecurityContext": containerSecurityValues(),
-		},
-		"prometheus-node-exporter": map[string]any{
-			"fullnameOverride":         KubePrometheusStackRelease + "-prometheus-node-exporter",
-			"resources":                resourceValues("20m", "32Mi", "128Mi"),
-			"securityContext":          podSecurityValues(65534, 65534),
-			"containerSecurityContext": containerSecurityValues(),
-		},
-		"crds":                  map[string]any{"upgradeJob": crdUpgradeValues(a)},
-		"coreDns":               map[string]any{"enabled": a.CoreDNSScrapes},
-		"kubeControllerManager": map[string]any{"enabled": a.ControlPlaneScrapes},
-		"kubeScheduler":         map[string]any{"enabled": a.ControlPlaneScrapes},
-		"kubeEtcd":              map[string]any{"enabled": a.ControlPlaneScrapes},
-		"kubeProxy":             map[string]any{"enabled": a.ControlPlaneScrapes},
-		"defaultRules": map[string]any{
-			"rules": map[string]any{
-				"etcd":                   a.ControlPlaneScrapes,
-				"kubeControllerManager":  a.ControlPlaneScrapes,
-				"kubeSchedulerAlerting":  a.ControlPlaneScrapes,
-				"kubeSchedulerRecording": a.ControlPlaneScrapes,
-				"kubeProxy":              a.ControlPlaneScrapes,
-			},
-		},
-	}, a.Values)
-}
-
-// crdUpgradeValues returns the values of the chart's Job that applies the CRDs.
-func crdUpgradeValues(a *KubePrometheusStackArgs) map[string]any {
-	if !a.UpgradeCRDs {
-		return map[string]any{"enabled": false}
-	}
-	return map[string]any{
-		"enabled": true,
-		// The CRDs belong to whoever has installed them, which is Helm or another tool.
-		"forceConflicts": true,
-		// The chart's latest may change from one run to the next. The image of kubectl follows the cluster's version.
-		"image":     map[string]any{"busybox": map[string]any{"tag": busyboxTag}},
-		"resources": resourceValues("20m", "64Mi", "512Mi"),
-	}
-}
-
-func prometheusSpecValues(a *KubePrometheusStackArgs) map[string]any {
-	spec := map[string]any{
-		"scrapeInterval":     prometheusDuration(a.ScrapeInterval),
-		"evaluationInterval": prometheusDuration(a.EvaluationInterval),
-		"retention":          a.Retention,
-		"resources":          resourceValues("250m", "1Gi", "3Gi"),
-		"securityContext":    podSecurityValues(1000, 2000),
-		// Left at the chart's default, Prometheus would only see objects labelled with the release.
-		"serviceMonitorSelectorNilUsesHelmValues": false,
-		"podMonitorSelectorNilUsesHelmValues":     false,
-		"ruleSelectorNilUsesHelmValues":           false,
-		"probeSelectorNilUsesHelmValues":          false,
-		"scrapeConfigSelectorNilUsesHelmValues":   false,
-	}
-	if a.Storage == "" {
-		return spec
-	}
-	claim := map[string]any{
-		"accessModes": []any{"ReadWriteOnce"},
-		"resources":   map[string]any{"requests": map[string]any{"storage": a.Storage}},
-	}
-	if a.StorageClass != "" {
-		claim["storageClassName"] = a.StorageClass
-	}
-	spec["storageSpec"] = map[string]any{"volumeClaimTemplate": map[string]any{"spec": claim}}
-	return spec
-}
-
-func grafanaValues(a *KubePrometheusStackArgs) map[string]any {
-	if !a.Grafana {
-		return map[string]any{"enabled": false}
-	}
-	return map[string]any{
-		"enabled":          true,
-		"fullnameOverride": GrafanaService,
-		"admin": map[string]any{
-			"existingSecret": GrafanaAdminSecret,
-			"userKey":        grafanaUserKey,
-			"passwordKey":    grafanaPasswordKey,
-		},
-		"resources":       resourceValues("50m", "192Mi", "512Mi"),
-		"securityContext": podSecurityValues(472, 472),
-		"containerSecurityContext": map[string]any{
-			"allowPrivilegeEscalation": false,
-			"capabilities":             map[string]any{"drop": []any{"ALL"}},
-		},
-		"sidecar": map[string]any{
-			"resources": resourceValues("10m", "96Mi", "192Mi"),
-			"dashboards": map[string]any{
-				"enabled":    true,
-				"label":      dashboardLabel,
-				"labelValue": dashboardLabelValue,
-				// Dashboards may be in any namespace.
-				"searchNamespace": "ALL",
-			},
-		},
-	}
-}
-
 func (a *KubePrometheusStackArgs) validate() error {
 	if a == nil {
 		return errors.New("arguments are missing")
 	}
 	problems := []error{
 		validateNamespace("Namespace", a.Namespace),
+		validateNamespace("ServingNamespace", a.ServingNamespace),
 		validateInterval("ScrapeInterval", a.ScrapeInterval),
 		validateInterval("EvaluationInterval", a.EvaluationInterval),
 	}
@@ -360,6 +214,9 @@ func (a *KubePrometheusStackArgs) validate() error {
 	}
 	if a.Storage != "" {
 		problems = append(problems, validateQuantity("Storage", a.Storage))
+	}
+	for _, namespace := range a.WatchNamespaces {
+		problems = append(problems, validateNamespace("WatchNamespaces", namespace))
 	}
 	return errors.Join(problems...)
 }

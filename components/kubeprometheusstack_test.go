@@ -20,7 +20,8 @@ const (
 
 func kubePrometheusStackArgs() *KubePrometheusStackArgs {
 	return &KubePrometheusStackArgs{
-		Namespace: "monitoring",
+		Namespace:        "monitoring",
+		ServingNamespace: "vllm",
 		Chart: helm.Chart{
 			Name: "kube-prometheus-stack", Version: "88.5.3",
 			Repository: "https://prometheus-community.github.io/helm-charts",
@@ -50,6 +51,7 @@ func TestKubePrometheusStackRegistersItsRelease(t *testing.T) {
 	r.assertChildrenOf(t, kubePrometheusStackType)
 	assert.Equal(t, []string{
 		secretType + "::" + GrafanaAdminSecret, serviceType + "::" + KubeletService, releaseType + "::kps",
+		roleType + "::" + GrafanaRole, roleBindingType + "::" + GrafanaRole,
 	}, r.children(kubePrometheusStackType))
 
 	release := r.get(t, releaseType, "kps")
@@ -77,6 +79,7 @@ func TestKubePrometheusStackWithoutGrafana(t *testing.T) {
 	args.Grafana = false
 	r := runKubePrometheusStack(t, args)
 	assert.False(t, r.has(secretType, GrafanaAdminSecret))
+	assert.False(t, r.has(roleType, GrafanaRole))
 	assert.Equal(t, map[string]any{"enabled": false}, path(t, plain(r.get(t, releaseType, "kps")), "values", "grafana"))
 }
 
@@ -228,7 +231,9 @@ func TestKubePrometheusStackRefuses(t *testing.T) {
 		change func(*KubePrometheusStackArgs)
 		want   string
 	}{
-		"no namespace":        {func(a *KubePrometheusStackArgs) { a.Namespace = "" }, "Namespace"},
+		"no namespace":        {func(a *KubePrometheusStackArgs) { a.Namespace = "" }, `Namespace ""`},
+		"no server":           {func(a *KubePrometheusStackArgs) { a.ServingNamespace = "" }, `ServingNamespace ""`},
+		"a pattern":           {func(a *KubePrometheusStackArgs) { a.WatchNamespaces = []string{"team-*"} }, `WatchNamespaces "team-*"`},
 		"no scrape interval":  {func(a *KubePrometheusStackArgs) { a.ScrapeInterval = 0 }, "ScrapeInterval 0s"},
 		"no rule interval":    {func(a *KubePrometheusStackArgs) { a.EvaluationInterval = 0 }, "EvaluationInterval 0s"},
 		"no retention":        {func(a *KubePrometheusStackArgs) { a.Retention = "" }, `retention ""`},

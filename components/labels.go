@@ -8,6 +8,12 @@ const Project = "vllm-autoscaling"
 // partOfLabel marks every object of this program.
 const partOfLabel = "app.kubernetes.io/part-of"
 
+// The labels by which the charts and this program select pods.
+const (
+	nameLabel     = "app.kubernetes.io/name"
+	instanceLabel = "app.kubernetes.io/instance"
+)
+
 // commonLabels returns the labels of every object that this program writes itself.
 func commonLabels() map[string]string {
 	return map[string]string{

@@ -6,11 +6,13 @@ import (
 
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apiextensions"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/providers/apiservices"
 )
 
 const (
 	// MetricsAPIName is the APIService of the custom metrics API. A cluster has one.
-	MetricsAPIName = metricsAPIVersion + "." + metricsAPIGroup
+	MetricsAPIName = apiservices.CustomMetrics
 
 	metricsAPIGroup   = "custom.metrics.k8s.io"
 	metricsAPIVersion = "v1beta1"
@@ -26,12 +28,11 @@ const (
 // a cold build.
 type (
 	apiServiceSpec struct {
-		Group                 string           `json:"group"`
-		Version               string           `json:"version"`
-		GroupPriorityMinimum  int              `json:"groupPriorityMinimum"`
-		VersionPriority       int              `json:"versionPriority"`
-		InsecureSkipTLSVerify bool             `json:"insecureSkipTLSVerify"`
-		Service               serviceReference `json:"service"`
+		Group                string           `json:"group"`
+		Version              string           `json:"version"`
+		GroupPriorityMinimum int              `json:"groupPriorityMinimum"`
+		VersionPriority      int              `json:"versionPriority"`
+		Service              serviceReference `json:"service"`
 	}
 	serviceReference struct {
 		Namespace string `json:"namespace"`
@@ -44,6 +45,8 @@ type (
 type MetricsAPIArgs struct {
 	// Namespace and Service of the adapter. Required.
 	Namespace, Service string
+	// CABundle is the authority of the Service's certificate, PEM in base64. Required.
+	CABundle pulumi.StringInput
 	// DependsOn lists what must exist first and be deleted last: the adapter, and every namespace of the stack, because
 	// an APIService without a running adapter keeps all namespaces of a cluster from being deleted.
 	DependsOn []pulumi.Resource
@@ -75,15 +78,18 @@ func NewMetricsAPI(ctx *pulumi.Context, name string, args *MetricsAPIArgs, opts 
 	}
 	// Set after the registration, which clears the output fields.
 	c.Name = pulumi.String(MetricsAPIName).ToStringOutput()
-	service, err := newCustomObject(ctx, apiRegistrationVersion, "APIService", "", MetricsAPIName, apiServiceSpec{
+	spec, err := untyped(apiServiceSpec{
 		Group:                metricsAPIGroup,
 		Version:              metricsAPIVersion,
 		GroupPriorityMinimum: metricsAPIPriority,
 		VersionPriority:      metricsAPIPriority,
-		// Adapters create a certificate at each start. Their clients authenticate by the aggregator's.
-		InsecureSkipTLSVerify: true,
-		Service:               serviceReference{Namespace: args.Namespace, Name: args.Service, Port: metricsAPIServicePort},
-	}, childOptions(c, args.DependsOn))
+		Service:              serviceReference{Namespace: args.Namespace, Name: args.Service, Port: metricsAPIServicePort},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("converting the spec of APIService %s: %w", MetricsAPIName, err)
+	}
+	spec["caBundle"] = args.CABundle
+	service, err := newUntypedObject(ctx, apiRegistrationVersion, "APIService", "", MetricsAPIName, spec, childOptions(c, args.DependsOn))
 	if err != nil {
 		return nil, err
 	}
@@ -98,8 +104,12 @@ func (a *MetricsAPIArgs) validate() error {
 	if a == nil {
 		return errors.New("arguments are missing")
 	}
+	problems := []error{validateNamespace("Namespace", a.Namespace)}
 	if a.Service == "" {
-		return errors.Join(validateNamespace("Namespace", a.Namespace), errors.New("no Service of an adapter to send requests to"))
+		problems = append(problems, errors.New("no Service of an adapter to send requests to"))
 	}
-	return validateNamespace("Namespace", a.Namespace)
+	if a.CABundle == nil {
+		problems = append(problems, errors.New("no authority of the Service's certificate: without one anybody could answer for it"))
+	}
+	return errors.Join(problems...)
 }

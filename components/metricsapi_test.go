@@ -19,7 +19,8 @@ func TestMetricsAPI(t *testing.T) {
 			return err
 		}
 		_, err = NewMetricsAPI(ctx, "metrics-api", &MetricsAPIArgs{
-			Namespace: "monitoring", Service: "prometheus-adapter", DependsOn: []pulumi.Resource{adapter},
+			Namespace: "monitoring", Service: "prometheus-adapter",
+			CABundle: pulumi.ToSecret(pulumi.String("Y2E=")).(pulumi.StringOutput), DependsOn: []pulumi.Resource{adapter},
 		}, provider)
 		return err
 	})
@@ -33,16 +34,17 @@ func TestMetricsAPI(t *testing.T) {
 		"the API server has to refuse it where somebody else's adapter has the API")
 	assert.Equal(t, map[string]any{
 		"group": "custom.metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100.0, "versionPriority": 100.0,
-		"insecureSkipTLSVerify": true,
-		"service":               map[string]any{"namespace": "monitoring", "name": "prometheus-adapter", "port": 443.0},
+		"caBundle": "Y2E=",
+		"service":  map[string]any{"namespace": "monitoring", "name": "prometheus-adapter", "port": 443.0},
 	}, inputs["spec"])
 }
 
 func TestMetricsAPIRefuses(t *testing.T) {
 	for want, args := range map[string]*MetricsAPIArgs{
 		"arguments are missing": nil,
-		`Namespace ""`:          {Service: "a"},
-		"no Service":            {Namespace: "monitoring"},
+		`Namespace ""`:          {Service: "a", CABundle: pulumi.String("Y2E=")},
+		"no Service":            {Namespace: "monitoring", CABundle: pulumi.String("Y2E=")},
+		"no authority":          {Namespace: "monitoring", Service: "a"},
 	} {
 		assertRefused(t, want, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
 			_, err := NewMetricsAPI(ctx, "metrics-api", args, provider)

@@ -52,6 +52,13 @@ func newCustomObject(ctx *pulumi.Context, apiVersion, kind, namespace, name stri
 	if err != nil {
 		return nil, fmt.Errorf("converting the spec of %s %s: %w", kind, strings.TrimPrefix(namespace+"/"+name, "/"), err)
 	}
+	return newUntypedObject(ctx, apiVersion, kind, namespace, name, fields, opts)
+}
+
+// newUntypedObject registers an object whose spec is fields, which may contain Outputs.
+func newUntypedObject(ctx *pulumi.Context, apiVersion, kind, namespace, name string, fields map[string]any,
+	opts []pulumi.ResourceOption,
+) (*apiextensions.CustomResource, error) {
 	metadata := metav1.ObjectMetaArgs{
 		Name:   pulumi.String(name),
 		Labels: pulumi.ToStringMap(commonLabels()),

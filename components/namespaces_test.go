@@ -2,6 +2,7 @@ package components
 
 import (
 	"testing"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/stretchr/testify/assert"
@@ -18,12 +19,15 @@ func TestNamespaces(t *testing.T) {
 			return err
 		}
 		_, err = NewNamespaces(ctx, "namespaces", &NamespacesArgs{
-			Monitoring: "monitoring", Serving: "vllm", DependsOn: []pulumi.Resource{pool},
+			Monitoring: "monitoring", Serving: "vllm", Drain: 10 * time.Minute, DependsOn: []pulumi.Resource{pool},
 		}, provider)
 		return err
 	})
 	r.assertChildrenOf(t, namespacesType)
 	assert.Len(t, r.children(namespacesType), 2, "one resource for each namespace")
+
+	assert.Equal(t, "3m0s", r.get(t, "kubernetes:core/v1:Namespace", "monitoring").DeleteTimeout)
+	assert.Equal(t, "13m0s", r.get(t, "kubernetes:core/v1:Namespace", "vllm").DeleteTimeout, "replicas drain for so long")
 
 	for name, level := range map[string]string{"monitoring": "privileged", "vllm": "restricted"} {
 		reg := r.get(t, "kubernetes:core/v1:Namespace", name)

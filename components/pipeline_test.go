@@ -117,6 +117,9 @@ func TestPipelines(t *testing.T) {
 			assert.True(t, hpa.dependsOn(api.Type, api.Name))
 			assert.True(t, api.dependsOn(anchorType, "namespace"), "the APIService goes before the namespaces")
 			assert.Equal(t, names.Adapter, path(t, plain(api), "spec", "service", "name"))
+			certificate := plain(r.get(t, secretType, names.Adapter+"-certificate"))
+			assert.Equal(t, path(t, certificate, "data", "tls.crt"), path(t, plain(api), "spec", "caBundle"))
+			assert.NotContains(t, path(t, plain(api), "spec"), "insecureSkipTLSVerify", "anybody could answer for the adapter")
 			assert.Equal(t, signals.Names(backend.Signals()), metricNames(t, hpa))
 		})
 	}

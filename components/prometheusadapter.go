@@ -59,6 +59,9 @@ type PrometheusAdapter struct {
 	// Metrics are the names that the custom metrics API serves.
 	Metrics pulumi.StringArrayOutput `pulumi:"metrics"`
 
+	// CABundle is the authority of the certificate of the adapter's Service, PEM in base64.
+	CABundle pulumi.StringOutput
+
 	// Release is for others to depend on. The API is registered by MetricsAPI.
 	Release *helm.Release
 }
@@ -89,13 +92,18 @@ func NewPrometheusAdapter(ctx *pulumi.Context, name string, args *PrometheusAdap
 	if err != nil {
 		return nil, fmt.Errorf("registering ConfigMap %s/%s: %w", args.Namespace, PrometheusAdapterRules, err)
 	}
+	certificate, err := newServingCertificate(ctx, args.Namespace, PrometheusAdapterRelease, childOptions(c, args.DependsOn))
+	if err != nil {
+		return nil, err
+	}
+	c.CABundle = authority(certificate)
 	if c.Release, err = helm.NewRelease(ctx, PrometheusAdapterRelease, &helm.ReleaseArgs{
 		Name:      PrometheusAdapterRelease,
 		Namespace: args.Namespace,
 		Chart:     args.Chart,
 		Values:    prometheusAdapterValues(args, config),
 		Timeout:   prometheusAdapterTimeout,
-	}, childOptions(c, append(slices.Clone(args.DependsOn), rules))...); err != nil {
+	}, childOptions(c, append(slices.Clone(args.DependsOn), rules, certificate))...); err != nil {
 		return nil, err
 	}
 	c.Metrics = pulumi.ToStringArray(signals.Names(args.Signals)).ToStringArrayOutput()
@@ -107,7 +115,7 @@ func NewPrometheusAdapter(ctx *pulumi.Context, name string, args *PrometheusAdap
 
 // prometheusAdapterValues returns the chart's values, with the user's merged last.
 func prometheusAdapterValues(a *PrometheusAdapterArgs, config []byte) map[string]any {
-	return mergeValues(map[string]any{
+	values := mergeValues(map[string]any{
 		"replicas":              a.Replicas,
 		"listenPort":            a.ListenPort,
 		"metricsRelistInterval": prometheusDuration(a.RelistInterval),
@@ -142,11 +150,21 @@ func prometheusAdapterValues(a *PrometheusAdapterArgs, config []byte) map[string
 			"topologyKey":       "kubernetes.io/hostname",
 			"whenUnsatisfiable": "ScheduleAnyway",
 			"labelSelector": map[string]any{"matchLabels": map[string]any{
-				"app.kubernetes.io/name":     PrometheusAdapterRelease,
-				"app.kubernetes.io/instance": PrometheusAdapterRelease,
+				nameLabel:     PrometheusAdapterRelease,
+				instanceLabel: PrometheusAdapterRelease,
 			}},
 		}},
 	}, a.Values)
+	// Not the chart's own values for a certificate, which would put the key into the release.
+	return mergeValues(values, map[string]any{
+		"extraArguments": withValues(values["extraArguments"], anyValues(certificateArguments())...),
+		"extraVolumes": withValues(values["extraVolumes"], map[string]any{
+			"name": certificateVolume, "secret": map[string]any{"secretName": certificateSecret(PrometheusAdapterRelease)},
+		}),
+		"extraVolumeMounts": withValues(values["extraVolumeMounts"], map[string]any{
+			"name": certificateVolume, "mountPath": certificatePath, "readOnly": true,
+		}),
+	})
 }
 
 func (a *PrometheusAdapterArgs) validate() error {

@@ -41,8 +41,9 @@ func TestPrometheusAdapter(t *testing.T) {
 		return err
 	})
 	r.assertChildrenOf(t, prometheusAdapterType)
-	assert.Equal(t, []string{"kubernetes:core/v1:ConfigMap::prometheus-adapter-rules", releaseType + "::prometheus-adapter"},
-		r.children(prometheusAdapterType))
+	assert.Equal(t, []string{
+		"kubernetes:core/v1:ConfigMap::prometheus-adapter-rules", secretType + "::prometheus-adapter-certificate", releaseType + "::prometheus-adapter",
+	}, r.children(prometheusAdapterType))
 	release := r.get(t, releaseType, "prometheus-adapter")
 	assert.True(t, release.dependsOn(anchorType, "prometheus"), "the adapter has to go before Prometheus")
 
@@ -106,6 +107,27 @@ func TestPrometheusAdapterValuesOfTheUserWin(t *testing.T) {
 	assert.Equal(t, 6, values["logLevel"])
 	assert.Equal(t, "1Gi", path(t, values, "resources", "limits", "memory"))
 	assert.Equal(t, "50m", path(t, values, "resources", "requests", "cpu"))
+}
+
+// The adapter has to serve with the certificate that the APIService names, or nothing scales.
+func TestPrometheusAdapterCertificate(t *testing.T) {
+	const certificate, key = "--tls-cert-file=/var/run/adapter-certificate/tls.crt", "--tls-private-key-file=/var/run/adapter-certificate/tls.key"
+	args := prometheusAdapterArgs(t)
+	release := run(t, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
+		_, err := NewPrometheusAdapter(ctx, "prometheus-adapter", args, provider)
+		return err
+	}).get(t, releaseType, "prometheus-adapter")
+	assert.True(t, release.dependsOn(secretType, "prometheus-adapter-certificate"), "the pods mount it")
+	assert.False(t, release.Inputs.ContainsSecrets(), "the key has no business in the release")
+
+	mine := map[string]any{"name": "mine"}
+	args.Values = map[string]any{"extraArguments": []any{"--v=6"}, "extraVolumes": []any{mine}, "extraVolumeMounts": []any{mine}}
+	values := prometheusAdapterValues(args, nil)
+	assert.Equal(t, []any{"--v=6", certificate, key}, values["extraArguments"], "beside those of the user")
+	assert.Equal(t, []any{mine, map[string]any{"name": certificateVolume, "secret": map[string]any{"secretName": "prometheus-adapter-certificate"}}},
+		values["extraVolumes"])
+	assert.Equal(t, []any{mine, map[string]any{"name": certificateVolume, "mountPath": "/var/run/adapter-certificate", "readOnly": true}},
+		values["extraVolumeMounts"])
 }
 
 func TestPrometheusAdapterRefuses(t *testing.T) {

@@ -27,8 +27,8 @@ type registration struct {
 	Parent        string
 	Dependencies  []string
 	IgnoreChanges []string
-	// CreateTimeout and UpdateTimeout are empty for the provider's own.
-	CreateTimeout, UpdateTimeout string
+	// CreateTimeout, UpdateTimeout and DeleteTimeout are empty for the provider's own.
+	CreateTimeout, UpdateTimeout, DeleteTimeout string
 }
 
 // record is what a program registered. It answers every registration with its inputs.
@@ -45,7 +45,8 @@ func (r *record) NewResource(args pulumi.MockResourceArgs) (string, resource.Pro
 		reg.Parent = rpc.GetParent()
 		reg.Dependencies = rpc.GetDependencies()
 		reg.IgnoreChanges = rpc.GetIgnoreChanges()
-		reg.CreateTimeout, reg.UpdateTimeout = rpc.GetCustomTimeouts().GetCreate(), rpc.GetCustomTimeouts().GetUpdate()
+		timeouts := rpc.GetCustomTimeouts()
+		reg.CreateTimeout, reg.UpdateTimeout, reg.DeleteTimeout = timeouts.GetCreate(), timeouts.GetUpdate(), timeouts.GetDelete()
 	}
 	r.registrations = append(r.registrations, reg)
 	return args.Name + "-id", args.Inputs, nil

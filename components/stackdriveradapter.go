@@ -20,10 +20,8 @@ const (
 	// PodDisruptionBudget, and the beginning of the names of its roles.
 	StackdriverAdapterName = "custom-metrics-stackdriver-adapter"
 
-	stackdriverAdapterPort       = "https"
-	stackdriverCertificatePath   = "/var/run/serving-cert"
-	stackdriverCertificateVolume = "serving-cert"
-	// stackdriverUser is the user "nobody"; the adapter writes nothing but its certificate.
+	stackdriverAdapterPort = servingPortName
+	// stackdriverUser is the user "nobody".
 	stackdriverUser = 65534
 	// stackdriverAdapterTimeout bounds the wait for the adapter's pods. They exit at startup until they may
 	// read from Cloud Monitoring, and a new grant is effective everywhere only after minutes.
@@ -59,6 +57,9 @@ type StackdriverAdapter struct {
 	// Metrics are the names of the HPA's metrics in the custom metrics API.
 	Metrics pulumi.StringArrayOutput `pulumi:"metrics"`
 
+	// CABundle is the authority of the certificate of the adapter's Service, PEM in base64.
+	CABundle pulumi.StringOutput
+
 	// Objects are for others to depend on: everything without which the adapter cannot answer.
 	Objects []pulumi.Resource
 }
@@ -87,7 +88,12 @@ func NewStackdriverAdapter(ctx *pulumi.Context, name string, args *StackdriverAd
 	if err != nil {
 		return nil, err
 	}
-	deployment, err := args.newDeployment(ctx, c, slices.Concat(args.DependsOn, []pulumi.Resource{account}, rights))
+	certificate, err := newServingCertificate(ctx, args.Namespace, StackdriverAdapterName, childOptions(c, args.DependsOn))
+	if err != nil {
+		return nil, err
+	}
+	c.CABundle = authority(certificate)
+	deployment, err := args.newDeployment(ctx, c, slices.Concat(args.DependsOn, []pulumi.Resource{account, certificate}, rights))
 	if err != nil {
 		return nil, err
 	}
@@ -127,8 +133,8 @@ func NewStackdriverAdapter(ctx *pulumi.Context, name string, args *StackdriverAd
 // stackdriverSelector returns the labels that select the adapter's pods.
 func stackdriverSelector() map[string]string {
 	return map[string]string{
-		"app.kubernetes.io/name":    StackdriverAdapterName,
-		"app.kubernetes.io/part-of": Project,
+		nameLabel:   StackdriverAdapterName,
+		partOfLabel: Project,
 	}
 }
 
@@ -244,7 +250,7 @@ func (a *StackdriverAdapterArgs) podSpec() corev1.PodSpecArgs {
 		}},
 		Containers: corev1.ContainerArray{a.container()},
 		Volumes: corev1.VolumeArray{corev1.VolumeArgs{
-			Name: pulumi.String(stackdriverCertificateVolume), EmptyDir: corev1.EmptyDirVolumeSourceArgs{SizeLimit: pulumi.String("1Mi")},
+			Name: pulumi.String(certificateVolume), Secret: corev1.SecretVolumeSourceArgs{SecretName: pulumi.String(certificateSecret(StackdriverAdapterName))},
 		}},
 	}
 }
@@ -255,13 +261,12 @@ func (a *StackdriverAdapterArgs) container() corev1.ContainerArgs {
 		Image: pulumi.String(a.Image),
 		// The image has no entrypoint (custom-metrics-stackdriver-adapter/Dockerfile of github.com/GoogleCloudPlatform/k8s-stackdriver).
 		Command: pulumi.ToStringArray([]string{"/adapter"}),
-		Args: pulumi.ToStringArray([]string{
+		Args: pulumi.ToStringArray(append([]string{
 			// The series of the managed collection exist in this model only.
 			"--use-new-resource-model=true",
 			"--enable-external-metrics-api=false",
 			fmt.Sprintf("--secure-port=%d", a.ListenPort),
-			"--cert-dir=" + stackdriverCertificatePath,
-		}),
+		}, certificateArguments()...)),
 		Ports: corev1.ContainerPortArray{corev1.ContainerPortArgs{
 			Name: pulumi.String(stackdriverAdapterPort), ContainerPort: pulumi.Int(a.ListenPort), Protocol: pulumi.String("TCP"),
 		}},
@@ -283,7 +288,7 @@ func (a *StackdriverAdapterArgs) container() corev1.ContainerArgs {
 			SeccompProfile:           corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
 		},
 		VolumeMounts: corev1.VolumeMountArray{corev1.VolumeMountArgs{
-			Name: pulumi.String(stackdriverCertificateVolume), MountPath: pulumi.String(stackdriverCertificatePath),
+			Name: pulumi.String(certificateVolume), MountPath: pulumi.String(certificatePath), ReadOnly: pulumi.Bool(true),
 		}},
 	}
 }

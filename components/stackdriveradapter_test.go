@@ -61,7 +61,8 @@ func TestStackdriverAdapter(t *testing.T) {
 	container := pod.Containers[0]
 	assert.Equal(t, "example.com/adapter:v1", container.Image)
 	assert.ElementsMatch(t, []string{
-		"--use-new-resource-model=true", "--enable-external-metrics-api=false", "--secure-port=10250", "--cert-dir=/var/run/serving-cert",
+		"--use-new-resource-model=true", "--enable-external-metrics-api=false", "--secure-port=10250",
+		"--tls-cert-file=/var/run/adapter-certificate/tls.crt", "--tls-private-key-file=/var/run/adapter-certificate/tls.key",
 	}, container.Args)
 	assert.Equal(t, []string{"/adapter"}, container.Command, "the image has no entrypoint")
 
@@ -77,10 +78,11 @@ func TestStackdriverAdapter(t *testing.T) {
 	assert.False(t, pod.HostNetwork)
 	assert.NotZero(t, container.Resources.Limits.Memory().Value())
 	assert.NotZero(t, container.Resources.Requests.Cpu().MilliValue())
-	// The root file system is read-only, so what it writes needs a place.
+	// With a certificate it writes nothing.
 	require.Len(t, container.VolumeMounts, 1)
-	assert.Equal(t, "/var/run/serving-cert", container.VolumeMounts[0].MountPath)
-	assert.NotNil(t, pod.Volumes[0].EmptyDir)
+	assert.Equal(t, "/var/run/adapter-certificate", container.VolumeMounts[0].MountPath)
+	assert.Equal(t, StackdriverAdapterName+"-certificate", pod.Volumes[0].Secret.SecretName)
+	assert.True(t, reg.dependsOn(secretType, StackdriverAdapterName+"-certificate"))
 
 	service := decode[corev1.Service](t, r.get(t, "kubernetes:core/v1:Service", StackdriverAdapterName))
 	assert.Equal(t, deployment.Spec.Selector.MatchLabels, service.Spec.Selector)

@@ -136,6 +136,9 @@ type VLLMArgs struct {
 	// ShutdownTimeout is how long requests in flight may finish after the stop signal; whole
 	// seconds, 0 aborts them.
 	ShutdownTimeout time.Duration
+	// Surge starts each new replica of an update before an earlier one stops, which takes the GPUs of one replica more. Without
+	// it, one stops first.
+	Surge bool
 	// ClientNamespaces may call the API besides Namespace; AllNamespaces stands for every one.
 	ClientNamespaces []string
 	// ClientCIDRs are the networks outside the cluster that may call the API.
@@ -183,7 +186,7 @@ type VLLM struct {
 // selector, which cannot be changed.
 func vllmSelector() map[string]string {
 	return map[string]string{
-		"app.kubernetes.io/name":    VLLMName,
+		nameLabel:                   VLLMName,
 		"app.kubernetes.io/part-of": Project,
 	}
 }

@@ -40,17 +40,8 @@ func (a *VLLMArgs) newNetworkPolicy(ctx *pulumi.Context, c *VLLM) (*networkingv1
 
 // ingress returns the rules for clients, which the serving namespace always belongs to, and for the collector.
 func (a *VLLMArgs) ingress() networkingv1.NetworkPolicyIngressRuleArray {
-	clients := networkingv1.NetworkPolicyPeerArray{}
-	if slices.Contains(a.ClientNamespaces, AllNamespaces) {
-		clients = append(clients, networkingv1.NetworkPolicyPeerArgs{NamespaceSelector: metav1.LabelSelectorArgs{}})
-	} else {
-		clients = append(clients, namespacePeer(a.Namespace))
-		for _, namespace := range a.ClientNamespaces {
-			if namespace != a.Namespace {
-				clients = append(clients, namespacePeer(namespace))
-			}
-		}
-	}
+	others := slices.DeleteFunc(slices.Clone(a.ClientNamespaces), func(namespace string) bool { return namespace == a.Namespace })
+	clients := namespacePeers(append([]string{a.Namespace}, others...))
 	port := networkingv1.NetworkPolicyPortArray{networkingv1.NetworkPolicyPortArgs{
 		Port:     pulumi.String(VLLMPortName),
 		Protocol: pulumi.String("TCP"),
@@ -86,10 +77,7 @@ func (a *VLLMArgs) egress() networkingv1.NetworkPolicyEgressRuleArray {
 			},
 		})
 	}
-	named := networkPeers(a.EgressCIDRs)
-	for _, namespace := range a.EgressNamespaces {
-		named = append(named, namespacePeer(namespace))
-	}
+	named := slices.Concat(networkPeers(a.EgressCIDRs), namespacePeers(a.EgressNamespaces))
 	if len(named) > 0 {
 		rules = append(rules, networkingv1.NetworkPolicyEgressRuleArgs{To: named})
 	}
@@ -102,10 +90,22 @@ func (a *VLLMArgs) needsInternet() bool {
 	return a.Engine == EngineVLLM && (!inImage || len(a.MediaDomains) > 0)
 }
 
+// namespacePeers returns a peer for each namespace, or one for every namespace where AllNamespaces is among them.
+func namespacePeers(namespaces []string) networkingv1.NetworkPolicyPeerArray {
+	if slices.Contains(namespaces, AllNamespaces) {
+		return networkingv1.NetworkPolicyPeerArray{networkingv1.NetworkPolicyPeerArgs{NamespaceSelector: metav1.LabelSelectorArgs{}}}
+	}
+	peers := networkingv1.NetworkPolicyPeerArray{}
+	for _, namespace := range namespaces {
+		peers = append(peers, namespacePeer(namespace))
+	}
+	return peers
+}
+
 // namespacePeer returns a peer for every pod of a namespace.
 func namespacePeer(namespace string) networkingv1.NetworkPolicyPeerArgs {
 	return networkingv1.NetworkPolicyPeerArgs{NamespaceSelector: metav1.LabelSelectorArgs{
-		MatchLabels: pulumi.StringMap{"kubernetes.io/metadata.name": pulumi.String(namespace)},
+		MatchLabels: pulumi.StringMap{namespaceNameLabel: pulumi.String(namespace)},
 	}}
 }
 

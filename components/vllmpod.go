@@ -39,7 +39,7 @@ func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
 		AutomountServiceAccountToken: pulumi.Bool(false),
 		// The Service is called vllm, so its link would set VLLM_PORT, which vLLM reads as its own.
 		EnableServiceLinks:            pulumi.Bool(false),
-		TerminationGracePeriodSeconds: pulumi.Int(wholeSeconds(a.PreStop + a.ShutdownTimeout + graceMargin)),
+		TerminationGracePeriodSeconds: pulumi.Int(wholeSeconds(DrainTime(a.PreStop, a.ShutdownTimeout))),
 		SecurityContext: corev1.PodSecurityContextArgs{
 			RunAsNonRoot:   pulumi.Bool(true),
 			RunAsUser:      pulumi.Int(vllmUser),
@@ -75,6 +75,11 @@ func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
 	return corev1.PodTemplateSpecArgs{Metadata: metadata, Spec: spec}
 }
 
+// DrainTime returns how long a replica may take to end, from the removal from the Service to the end of its process.
+func DrainTime(preStop, shutdownTimeout time.Duration) time.Duration {
+	return preStop + shutdownTimeout + graceMargin
+}
+
 func (a *VLLMArgs) container() corev1.ContainerArgs {
 	return corev1.ContainerArgs{
 		Name:  pulumi.String(VLLMName),
@@ -96,7 +101,7 @@ func (a *VLLMArgs) container() corev1.ContainerArgs {
 		// Out of the Service after 15 s without an answer, restarted after a minute: a busy server
 		// may be slow to answer, and a restart costs a cold start.
 		ReadinessProbe: healthProbe(probePeriod, 3),
-		LivenessProbe:  healthProbe(2*probePeriod, 6),
+		LivenessProbe:  a.livenessProbe(),
 		Lifecycle: corev1.LifecycleArgs{
 			// The kubelet's own sleep: the simulator's image has no shell to sleep in.
 			PreStop: corev1.LifecycleHandlerArgs{Sleep: corev1.SleepActionArgs{Seconds: pulumi.Int(wholeSeconds(a.PreStop))}},
@@ -105,6 +110,14 @@ func (a *VLLMArgs) container() corev1.ContainerArgs {
 		// The end of the log has the reason why the server ended; `pulumi up` and kubectl show it from the status.
 		TerminationMessagePolicy: pulumi.String("FallbackToLogsOnError"),
 	}
+}
+
+// livenessProbe returns the probe that restarts a server. One that has not answered for a minute drains nothing: with the
+// pod's grace period, its clients would wait for another minute, in which the other replicas look idle.
+func (a *VLLMArgs) livenessProbe() corev1.ProbeArgs {
+	probe := healthProbe(2*probePeriod, 6)
+	probe.TerminationGracePeriodSeconds = pulumi.Int(wholeSeconds(graceMargin))
+	return probe
 }
 
 func healthProbe(period time.Duration, failures int) corev1.ProbeArgs {

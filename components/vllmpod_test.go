@@ -41,6 +41,20 @@ func TestVLLMProbes(t *testing.T) {
 	}
 }
 
+// TestVLLMHungServerIsRestartedSoon checks that a server which does not answer is out of the Service, and its clients free, long before the
+// autoscaler could take the replicas without them for idle: its default of five minutes is the least that this leaves room for.
+func TestVLLMHungServerIsRestartedSoon(t *testing.T) {
+	container := vllmContainer(t, vllmArgs())
+	most := func(p *kcorev1.Probe) time.Duration {
+		return time.Duration(p.PeriodSeconds*p.FailureThreshold+p.TimeoutSeconds) * time.Second
+	}
+	assert.LessOrEqual(t, most(container.ReadinessProbe), 20*time.Second)
+	require.NotNil(t, container.LivenessProbe.TerminationGracePeriodSeconds, "the pod's grace period is for a server that drains")
+	restarted := most(container.LivenessProbe) + time.Duration(*container.LivenessProbe.TerminationGracePeriodSeconds)*time.Second
+	assert.Less(t, restarted, 90*time.Second)
+	assert.Nil(t, container.ReadinessProbe.TerminationGracePeriodSeconds, "the API server refuses it")
+}
+
 func TestVLLMIsRestricted(t *testing.T) {
 	for name, args := range map[string]*VLLMArgs{"vllm": vllmArgs(), "simulator": simulatorArgs()} {
 		t.Run(name, func(t *testing.T) {

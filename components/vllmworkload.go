@@ -18,21 +18,30 @@ func (a *VLLMArgs) newDeployment(ctx *pulumi.Context, c *VLLM, needs []pulumi.Re
 			Selector:                metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector())},
 			RevisionHistoryLimit:    pulumi.Int(3),
 			ProgressDeadlineSeconds: pulumi.Int(wholeSeconds(ColdStart(a.StartupBudget))),
-			// A surge would wait for a spare GPU, which may never exist.
-			Strategy: appsv1.DeploymentStrategyArgs{
-				Type: pulumi.String("RollingUpdate"),
-				RollingUpdate: appsv1.RollingUpdateDeploymentArgs{
-					MaxSurge:       pulumi.Int(0),
-					MaxUnavailable: pulumi.Int(1),
-				},
-			},
-			Template: a.podTemplate(),
+			Strategy:                a.updateStrategy(),
+			Template:                a.podTemplate(),
 		},
 	}, childOptions(c, needs)...)
 	if err != nil {
 		return nil, fmt.Errorf("registering Deployment %s/%s: %w", a.Namespace, VLLMName, err)
 	}
 	return deployment, nil
+}
+
+// updateStrategy replaces one replica at a time, and keeps the others even when the next version never becomes ready.
+func (a *VLLMArgs) updateStrategy() appsv1.DeploymentStrategyArgs {
+	// Without a spare GPU, a surge would wait for one for good.
+	more, fewer := 0, 1
+	if a.Surge {
+		more, fewer = 1, 0
+	}
+	return appsv1.DeploymentStrategyArgs{
+		Type: pulumi.String("RollingUpdate"),
+		RollingUpdate: appsv1.RollingUpdateDeploymentArgs{
+			MaxSurge:       pulumi.Int(more),
+			MaxUnavailable: pulumi.Int(fewer),
+		},
+	}
 }
 
 // skipAwait returns the annotation with which Pulumi's provider neither waits until an object is ready, nor until it is gone:

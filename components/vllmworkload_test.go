@@ -19,11 +19,21 @@ func TestVLLMNeverStatesReplicas(t *testing.T) {
 }
 
 func TestVLLMRollout(t *testing.T) {
+	for _, test := range []struct {
+		surge       bool
+		more, fewer int
+	}{
+		{surge: true, more: 1, fewer: 0},  // No serving replica is lost.
+		{surge: false, more: 0, fewer: 1}, // A surge would wait for a spare GPU.
+	} {
+		args := vllmArgs()
+		args.Surge = test.surge
+		rolling := vllmDeployment(t, args).Spec.Strategy.RollingUpdate
+		require.NotNil(t, rolling)
+		assert.Equal(t, test.more, rolling.MaxSurge.IntValue(), "surge %v", test.surge)
+		assert.Equal(t, test.fewer, rolling.MaxUnavailable.IntValue(), "surge %v", test.surge)
+	}
 	deployment := vllmDeployment(t, vllmArgs())
-	rolling := deployment.Spec.Strategy.RollingUpdate
-	require.NotNil(t, rolling)
-	assert.Equal(t, 0, rolling.MaxSurge.IntValue(), "a surge waits for a spare GPU")
-	assert.Equal(t, 1, rolling.MaxUnavailable.IntValue())
 	assert.GreaterOrEqual(t, int(*deployment.Spec.ProgressDeadlineSeconds), 30*60+15*60, "start-up budget, node and image")
 	assert.Equal(t, vllmSelector(), deployment.Spec.Selector.MatchLabels)
 	assert.Subset(t, deployment.Spec.Template.Labels, vllmSelector())

@@ -34,6 +34,9 @@ type Cloud struct {
 	Versions bool
 	// MaxName is the longest name of a cluster to create, in characters.
 	MaxName int
+	// ValidName reports whether the cloud accepts the name of a cluster to create, and the names that are made of it. Only
+	// where MakesNodes is set.
+	ValidName func(request *Request) bool
 	// ManagedMetrics lists the values of the key metrics, besides the stack's own pipeline, that exist only there.
 	ManagedMetrics []string
 
@@ -41,9 +44,6 @@ type Cloud struct {
 	Machines accelerators.Catalogue
 	// DefaultAccelerator is the GPU where neither it nor a machine type is given.
 	DefaultAccelerator string
-	// KnowsAccelerators reports whether GPUs that Machines does not have are refused. Elsewhere they can be used by
-	// describing what a machine type carries.
-	KnowsAccelerators bool
 	// SystemPool has the defaults of the system pool.
 	SystemPool NodePool
 	// GPUPool has the default size of a GPU node's disk.

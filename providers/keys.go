@@ -12,6 +12,7 @@ const (
 	KeyGPUPool            = "nodePools.gpu"
 	KeyCreateGPUPool      = "nodePools.gpu.create"
 	KeyGPUsPerReplica     = "gpu.perReplica"
+	KeyGPUMemory          = "gpu.memoryGiB"
 
 	// Parts of the keys of a pool, after KeySystemPool or KeyGPUPool.
 	KeyMachineType = ".machineType"

@@ -2,6 +2,7 @@ package providers
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -43,9 +44,24 @@ func (g *GPUPool) CheckMachine(p *Problems, machine accelerators.Machine, known 
 	case known && g.GPUsPerNode != machine.GPUs:
 		p.Add(KeyGPUsPerNode, g.GPUsPerNode, fmt.Sprintf("%d, what %s %s carries", machine.GPUs, KeyGPUMachineType, g.MachineType),
 			"remove the key: it follows from the machine type")
-	case !known && (g.Accelerator == "" || g.GPUsPerNode < 1):
-		p.Add(KeyGPUMachineType, g.MachineType, "a machine type that the program knows, or what it carries",
-			fmt.Sprintf("set %s and %s to what it carries", KeyAccelerator, KeyGPUsPerNode))
+	case !known:
+		g.checkUnknown(p)
+	}
+}
+
+// checkUnknown adds a problem where a machine type that the catalogue does not have is not described completely.
+func (g *GPUPool) checkUnknown(p *Problems) {
+	var missing []string
+	if g.Accelerator == "" {
+		missing = append(missing, KeyAccelerator)
+	}
+	if g.GPUsPerNode < 1 {
+		missing = append(missing, KeyGPUsPerNode)
+	}
+	if len(missing) > 0 {
+		p.Add(KeyGPUMachineType, g.MachineType, "a machine type that the program knows, or one that the file describes",
+			fmt.Sprintf("set %s to what it carries, and %s to the memory of one GPU, so that the program checks whether the model fits",
+				strings.Join(missing, " and "), KeyGPUMemory))
 	}
 }
 

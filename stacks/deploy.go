@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -34,6 +35,8 @@ type deployment struct {
 	// gpus lists what announces the GPUs to Kubernetes, where the cloud does not.
 	gpus       []pulumi.Resource
 	namespaces *components.Namespaces
+	// monitoring lists what must exist before pods in the monitoring namespace: the namespace and its policies.
+	monitoring []pulumi.Resource
 
 	pipeline   pipeline
 	server     *components.VLLM
@@ -55,6 +58,7 @@ func Deploy(ctx *pulumi.Context) error {
 		d.registerNodeAutoscaler,
 		d.registerDevicePlugin,
 		d.registerNamespaces,
+		d.registerMonitoringPolicies,
 		d.registerPipeline,
 		d.registerServer,
 		d.registerAutoscaler,
@@ -78,6 +82,15 @@ func (d *deployment) readConfiguration() (err error) {
 	}
 	for _, warning := range d.config.Warnings() {
 		if err := d.ctx.Log.Warn(warning.String(), &pulumi.LogArgs{}); err != nil {
+			return err
+		}
+	}
+	if err := d.ctx.Log.Info("updates of the server are "+d.config.Update().Text, &pulumi.LogArgs{}); err != nil {
+		return err
+	}
+	if opened := d.config.Opened(); len(opened) > 0 {
+		message := "open to others beside the defaults of docs/security.md: " + strings.Join(opened, "; ")
+		if err := d.ctx.Log.Warn(message, &pulumi.LogArgs{}); err != nil {
 			return err
 		}
 	}
@@ -151,13 +164,38 @@ func (d *deployment) registerDevicePlugin() error {
 }
 
 func (d *deployment) registerNamespaces() (err error) {
-	d.namespaces, err = components.NewNamespaces(d.ctx, "namespaces", &components.NamespacesArgs{
+	args := &components.NamespacesArgs{
 		Monitoring: d.config.Namespaces.Monitoring,
 		Serving:    d.config.Namespaces.Serving,
-		Restricted: !pipelines[d.config.Metrics].readsHosts,
+		Restricted: !pipelines[d.config.Metrics].prometheus,
+		Kubectl:    d.cluster.Kubectl,
+		Drain:      components.DrainTime(d.config.VLLM.PreStop, d.config.VLLM.ShutdownTimeout),
 		DependsOn:  d.nodes,
-	}, d.inCluster)
+	}
+	if d.config.ExistingCluster() {
+		args.Kubeconfig = d.cluster.ProviderKubeconfig()
+	}
+	d.namespaces, err = components.NewNamespaces(d.ctx, "namespaces", args, d.inCluster)
 	return err
+}
+
+// registerMonitoringPolicies limits who reaches the pods in the monitoring namespace.
+func (d *deployment) registerMonitoringPolicies() error {
+	parts, m := pipelines[d.config.Metrics], d.config.Monitoring
+	policies, err := components.NewMonitoringPolicies(d.ctx, "monitoring-policies", &components.MonitoringPoliciesArgs{
+		Namespace:        d.config.Namespaces.Monitoring,
+		Adapter:          parts.adapter,
+		Prometheus:       parts.prometheus,
+		ClientNamespaces: m.ClientNamespaces,
+		ClientCIDRs:      m.ClientCIDRs,
+		QueryNamespaces:  m.QueryNamespaces,
+		DependsOn:        []pulumi.Resource{d.namespaces.MonitoringNamespace},
+	}, d.inCluster)
+	if err != nil {
+		return err
+	}
+	d.monitoring = append([]pulumi.Resource{d.namespaces.MonitoringNamespace}, policies.Policies...)
+	return nil
 }
 
 func (d *deployment) registerServer() (err error) {
@@ -180,6 +218,7 @@ func (d *deployment) registerServer() (err error) {
 		StartupBudget:       c.VLLM.StartupBudget,
 		PreStop:             c.VLLM.PreStop,
 		ShutdownTimeout:     c.VLLM.ShutdownTimeout,
+		Surge:               c.Update().Surge,
 		ClientNamespaces:    c.VLLM.ClientNamespaces,
 		ClientCIDRs:         c.VLLM.ClientCIDRs,
 		EgressNamespaces:    c.VLLM.EgressNamespaces,

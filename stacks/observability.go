@@ -83,6 +83,7 @@ func (d *deployment) alertSettings(observed telemetry.Settings) alerts.Settings 
 		TTFTRatio:         c.Monitoring.Alerts.TTFTRatio,
 		AtMaxFor:          c.Monitoring.Alerts.AtMaxFor,
 		ColdStart:         components.ColdStart(c.VLLM.StartupBudget),
+		ScrapeInterval:    c.Monitoring.ScrapeInterval,
 		MaxNumSeqs:        c.Model.MaxNumSeqs,
 		PrometheusStorage: storage.Value(),
 		PrometheusVolume:  d.pipeline.collected.Prometheus.Volumes(),

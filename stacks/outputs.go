@@ -58,6 +58,7 @@ func (d *deployment) exportPipeline() error {
 		GPUMetrics:     string(d.cluster.GPUMetrics.Source),
 		GPUSeries:      []string{},
 		SignalInterval: c.Monitoring.SignalInterval.String(),
+		ScrapeInterval: c.Monitoring.ScrapeInterval.String(),
 	}
 	if prometheus := d.pipeline.collected.Prometheus; prometheus != nil {
 		pipeline.Prometheus = outputs.Service{

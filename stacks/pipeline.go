@@ -25,15 +25,19 @@ type pipeline struct {
 type pipelineParts struct {
 	collector func(*deployment) (components.Collector, error)
 	backend   func(*deployment) components.Backend
-	// readsHosts is true where a pod in the monitoring namespace reads its host's files and network, as the node
-	// exporter of kube-prometheus-stack does.
-	readsHosts bool
+	// adapter is the name of the adapter of the custom metrics API.
+	adapter string
+	// prometheus is true where kube-prometheus-stack runs in the monitoring namespace. Its node exporter reads the files and
+	// the network of its host.
+	prometheus bool
 }
 
 // pipelines has a row for each value of the key metrics.
 var pipelines = map[string]pipelineParts{
-	config.MetricsPrometheusOperator: {collector: prometheusOperator, backend: prometheusAdapter, readsHosts: true},
-	config.MetricsGoogleManaged:      {collector: googleManaged, backend: stackdriverAdapter},
+	config.MetricsPrometheusOperator: {
+		collector: prometheusOperator, backend: prometheusAdapter, adapter: components.PrometheusAdapterRelease, prometheus: true,
+	},
+	config.MetricsGoogleManaged: {collector: googleManaged, backend: stackdriverAdapter, adapter: components.StackdriverAdapterName},
 }
 
 // registerPipeline registers the pipeline that the configuration chooses, up to the metrics API.
@@ -55,10 +59,12 @@ func (d *deployment) registerPipeline() (err error) {
 
 // prometheusOperator returns the collector that runs in the cluster.
 func prometheusOperator(d *deployment) (components.Collector, error) {
-	c, namespace := d.config, d.namespaces.MonitoringNamespace
+	c := d.config
 	return &components.PrometheusOperatorCollector{
 		Stack: &components.KubePrometheusStackArgs{
 			Namespace:           c.Namespaces.Monitoring,
+			ServingNamespace:    c.Namespaces.Serving,
+			WatchNamespaces:     c.Monitoring.WatchNamespaces,
 			Chart:               chart(c.Charts.KubePrometheusStack, "kube-prometheus-stack"),
 			ScrapeInterval:      c.Monitoring.ScrapeInterval,
 			EvaluationInterval:  c.Monitoring.EvaluationInterval,
@@ -71,7 +77,7 @@ func prometheusOperator(d *deployment) (components.Collector, error) {
 			Grafana:             c.Monitoring.Grafana,
 			GrafanaPassword:     c.Monitoring.GrafanaPassword.Input(),
 			Values:              releaseValues(c.Charts.KubePrometheusStack),
-			DependsOn:           []pulumi.Resource{namespace},
+			DependsOn:           d.monitoring,
 		},
 		Exporter: &components.DCGMExporterArgs{
 			Namespace:      c.Namespaces.Monitoring,
@@ -80,13 +86,13 @@ func prometheusOperator(d *deployment) (components.Collector, error) {
 			GPU:            d.cluster.GPU,
 			ScrapeInterval: c.Monitoring.SignalInterval,
 			Values:         releaseValues(c.Charts.DCGMExporter),
-			DependsOn:      append(slices.Clone(d.gpus), namespace),
+			DependsOn:      slices.Concat(d.gpus, d.monitoring),
 		},
 		Rules: &components.GPURulesArgs{
 			Namespace: c.Namespaces.Monitoring,
 			Settings:  d.settings,
 			Signals:   d.enabled,
-			DependsOn: []pulumi.Resource{namespace},
+			DependsOn: d.monitoring,
 		},
 	}, nil
 }
@@ -104,7 +110,7 @@ func prometheusAdapter(d *deployment) components.Backend {
 			Signals:        d.enabled,
 			Values:         releaseValues(c.Charts.PrometheusAdapter),
 		},
-		Namespaces: d.bothNamespaces(),
+		Namespaces: append(slices.Clone(d.monitoring), d.namespaces.ServingNamespace),
 	}
 }
 
@@ -143,11 +149,6 @@ func stackdriverAdapter(d *deployment) components.Backend {
 			// The adapter ends at its start until its ServiceAccount may read.
 			DependsOn: d.cluster.ManagedMetrics.Access,
 		},
-		Namespaces: d.bothNamespaces(),
+		Namespaces: append(slices.Clone(d.monitoring), d.namespaces.ServingNamespace),
 	}
-}
-
-// bothNamespaces returns the namespaces of the stack.
-func (d *deployment) bothNamespaces() []pulumi.Resource {
-	return []pulumi.Resource{d.namespaces.MonitoringNamespace, d.namespaces.ServingNamespace}
 }

@@ -9,7 +9,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"vllm-autoscaling/components"
 	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/providers"
 	"vllm-autoscaling/stacks/config"
 )
 
@@ -24,7 +26,9 @@ func TestEveryPipelineHasARow(t *testing.T) {
 		parts, found := pipelines[value]
 		require.True(t, found, value)
 		assert.NotNil(t, parts.collector, value)
-		assert.NotNil(t, parts.backend, value)
+		require.NotNil(t, parts.backend, value)
+		d := &deployment{config: &config.Config{}, cluster: &providers.Cluster{ManagedMetrics: &providers.ManagedMetrics{}}, namespaces: &components.Namespaces{}}
+		assert.Equal(t, parts.backend(d).Names().Adapter, parts.adapter, "%s: the policies admit the API server to this one", value)
 	}
 }
 

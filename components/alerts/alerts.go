@@ -2,6 +2,7 @@ package alerts
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,12 +42,22 @@ const HotGPU = 85
 // (two). Source: NVIDIA, "XID Errors".
 var fatalXIDs = []int{48, 64, 74, 79, 95, 119, 120}
 
+// stopped is the delay of the alerts on what stops scaling altogether. With one scrape and one evaluation before it, 15 s each
+// by default, they fire within two minutes.
+const stopped = time.Minute
+
+// history is how far back an alert looks for what is gone. What was never there is on its way: the first update of a stack
+// creates the alerts before the adapter and the autoscaler.
+const history = 24 * time.Hour
+
 // alert is one alert before it is written as a rule.
 type alert struct {
 	name     string
 	severity Severity
 	expr     string
-	after    time.Duration
+	// after is how long expr has to hold, and why the reason for it, which docs/runbooks.md lists.
+	after time.Duration
+	why   string
 	// labels come on top of severity.
 	labels map[string]string
 	// summary is one line, description what it means and the first steps; both may use Prometheus'
@@ -61,17 +72,38 @@ func Rules(s Settings) (monitoringv1.PrometheusRuleSpec, error) {
 	}
 	interval := monitoringv1.Duration(promDuration(recordInterval))
 	var rules []monitoringv1.Rule
-	for _, group := range [][]alert{
-		signalAlerts(s), autoscalerAlerts(s), servingAlerts(s), gpuAlerts(s), monitoringAlerts(s),
-	} {
-		for _, a := range group {
-			rules = append(rules, a.rule())
-		}
+	for _, a := range everyAlert(s) {
+		rules = append(rules, a.rule())
 	}
 	return monitoringv1.PrometheusRuleSpec{Groups: []monitoringv1.RuleGroup{
 		{Name: RecordingGroup, Interval: &interval, Rules: recordingRules(s)},
 		{Name: AlertGroup, Rules: rules},
 	}}, nil
+}
+
+// everyAlert lists the alerts, in the order of the runbooks.
+func everyAlert(s Settings) []alert {
+	return slices.Concat(signalAlerts(s), autoscalerAlerts(s), servingAlerts(s), gpuAlerts(s), monitoringAlerts(s))
+}
+
+// DelayTable returns the delay of every alert and its reason, as a table in Markdown.
+func DelayTable(s Settings) (string, error) {
+	if err := s.Validate(); err != nil {
+		return "", fmt.Errorf("alerts: %w", err)
+	}
+	table, seen := "| alert | after | why |\n|---|---|---|\n", map[string]bool{}
+	for _, a := range everyAlert(s) {
+		if seen[a.name] {
+			continue
+		}
+		seen[a.name] = true
+		after := "at once"
+		if a.after > 0 {
+			after = promDuration(a.after)
+		}
+		table += fmt.Sprintf("| [%s](#%s) | %s | %s |\n", a.name, strings.ToLower(a.name), after, a.why)
+	}
+	return table, nil
 }
 
 func (a alert) rule() monitoringv1.Rule {
@@ -102,13 +134,21 @@ func serves(s Settings) string {
 	return fmt.Sprintf("on () (max(%s) > 0)", s.OfDeployment(telemetry.SeriesReadyReplicas))
 }
 
+// scales returns a condition, for any labels, that the autoscaler has something to do: a replica is ready, or all were
+// scaled away.
+func scales(s Settings) string {
+	return fmt.Sprintf("on () (max(%s) > 0 or max(%s) == 0)",
+		s.OfDeployment(telemetry.SeriesReadyReplicas), s.OfDeployment(telemetry.SeriesSpecReplicas))
+}
+
 func signalAlerts(s Settings) []alert {
 	var all []alert
 	for _, signal := range s.Signals {
 		series := fmt.Sprintf("max by (namespace, pod) (%s)", s.Server(signal.Series))
 		all = append(all,
 			alert{
-				name: "VLLMSignalAbsent", severity: Critical, after: 3 * time.Minute,
+				name: "VLLMSignalAbsent", severity: Critical, after: stopped,
+				why:     "nothing can scale down; a pod that has become ready has its samples after one scrape of kube-state-metrics",
 				labels:  map[string]string{"signal": signal.Name},
 				expr:    fmt.Sprintf("count by (namespace) (%s)\nunless on (namespace) %s", s.ReadyPods(), series),
 				summary: fmt.Sprintf("No ready pod has the signal %s", signal.Name),
@@ -118,17 +158,19 @@ func signalAlerts(s Settings) []alert {
 			},
 			alert{
 				name: "VLLMSignalMissing", severity: Warning, after: 5 * time.Minute,
+				why:    "the other pods still scale; an exporter that is replaced is back within two minutes",
 				labels: map[string]string{"signal": signal.Name},
 				// Only where other pods have it: without any, the alert above fires.
 				expr:    fmt.Sprintf("(%s)\nunless on (namespace, pod) %s\nand on (namespace) %s", s.ReadyPods(), series, series),
 				summary: fmt.Sprintf("Pod {{ $labels.pod }} lacks the signal %s", signal.Name),
 				description: fmt.Sprintf("The pod is ready and Prometheus has no sample of %s from it, but has from others. The autoscaler counts it as idle when "+
-					"it scales up and does not scale down. "+
+					"it scales up and as exactly at its target when it scales down, and may so remove a replica while the others are idle. "+
 					"Look at the pod's target in Prometheus, and with a GPU signal at the exporter of its node.", signal.Series),
 			})
 	}
 	return append(all, alert{
-		name: "VLLMSignalNotServed", severity: Critical, after: 5 * time.Minute,
+		name: "VLLMSignalNotServed", severity: Critical, after: stopped,
+		why: "nothing can scale down; the HPA reads the metrics of a first replica within 15 s, and is scraped within 15 s more",
 		expr: fmt.Sprintf("(max by (namespace, metric_name) (%s)\nunless on (namespace, metric_name) %s)\nand %s",
 			s.HPA(telemetry.SeriesHPATarget), s.HPA(telemetry.SeriesHPAReading), serves(s)),
 		summary: "The autoscaler gets no value of {{ $labels.metric_name }}",
@@ -140,33 +182,52 @@ func signalAlerts(s Settings) []alert {
 func autoscalerAlerts(s Settings) []alert {
 	var all []alert
 	if s.Adapter != "" {
+		available := s.OfAdapter(telemetry.SeriesAvailable)
 		all = append(all, alert{
-			name: "VLLMMetricsAdapterDown", severity: Critical, after: 5 * time.Minute,
-			expr: fmt.Sprintf("max by (namespace, deployment) (%s) == 0\nor\nabsent(%s) and on () %s",
-				s.OfAdapter(telemetry.SeriesAvailable), s.OfAdapter(telemetry.SeriesAvailable), "(max("+s.OfDeployment(telemetry.SeriesReplicas)+") >= 0)"),
+			name: "VLLMMetricsAdapterDown", severity: Critical, after: stopped,
+			why: "nothing scales; an update replaces the adapter's pods one after the other, so one is always available",
+			// Labels of a Deployment that is gone come from its history.
+			expr: fmt.Sprintf("max by (namespace, deployment) (max_over_time(%[1]s[%[2]s])) > 0\n"+
+				"unless on (namespace, deployment) max by (namespace, deployment) (%[1]s) > 0", available, promDuration(history)),
 			summary: "No pod of the metrics adapter is available",
 			description: "Without the adapter the custom metrics API has no answer and the replica count stays where it is. " +
 				"Look at the pods and the log of the Deployment " + s.Adapter + ": a configuration that it does not accept ends it at its start.",
 		})
 	}
+	hpa := []string{telemetry.Equal("condition", "ScalingActive"), telemetry.Equal("status", "true")}
 	return append(all,
 		alert{
-			name: "VLLMCustomMetricsAPIUnavailable", severity: Critical, after: 5 * time.Minute,
-			expr:    fmt.Sprintf("max by (name) (%s) == 1", telemetry.Select(telemetry.SeriesUnavailableAPI, telemetry.Equal("name", s.MetricsAPI))),
+			name: "VLLMCustomMetricsAPIUnavailable", severity: Critical, after: stopped,
+			why: "nothing scales; the API server tries the adapter again within half a minute",
+			expr: fmt.Sprintf("max by (name) (%s) == 1\nand %s",
+				telemetry.Select(telemetry.SeriesUnavailableAPI, telemetry.Equal("name", s.MetricsAPI)), scales(s)),
 			summary: "The custom metrics API does not answer",
 			description: "The API server cannot reach what serves " + s.MetricsAPI + ": the autoscaler gets no metric, and no namespace can be deleted. " +
 				"Look at the APIService's condition: it names the cause, mostly no endpoints or a port that a firewall closes.",
 		},
 		alert{
-			name: "VLLMAutoscalerInactive", severity: Critical, after: 5 * time.Minute,
-			expr: fmt.Sprintf("max by (namespace, horizontalpodautoscaler) (%s) == 0\nand %s",
-				s.HPA(telemetry.SeriesHPACondition, telemetry.Equal("condition", "ScalingActive"), telemetry.Equal("status", "true")), serves(s)),
+			name: "VLLMAutoscalerSwitchedOff", severity: Critical,
+			why: "somebody did it: it does not pass by itself",
+			expr: fmt.Sprintf("max by (namespace, deployment) (%s) == 0\nand on (namespace) max by (namespace) (%s) >= 1",
+				s.OfDeployment(telemetry.SeriesSpecReplicas), s.HPA(telemetry.SeriesHPAMin)),
+			summary: "The Deployment {{ $labels.deployment }} was scaled to 0, which switches its autoscaler off",
+			description: "The autoscaler never leaves 0 by itself (ScalingDisabled), and every request is refused. " +
+				"kubectl scale deployment " + s.Deployment + " --replicas=1 switches it on again.",
+		},
+		alert{
+			name: "VLLMAutoscalerInactive", severity: Critical, after: stopped,
+			why: "nothing scales; a restart of Prometheus or the adapter is over within half a minute",
+			expr: fmt.Sprintf("(max by (%[1]s) (%[2]s) == 0\nor\nmax by (%[1]s) (max_over_time(%[3]s[%[4]s])) unless on (%[1]s) %[3]s)\nand %[5]s",
+				"namespace, horizontalpodautoscaler", s.HPA(telemetry.SeriesHPACondition, hpa...), s.HPA(telemetry.SeriesHPAMax),
+				promDuration(history), scales(s)),
 			summary: "The autoscaler {{ $labels.horizontalpodautoscaler }} is not active",
-			description: "ScalingActive is not true although replicas are ready: the autoscaler changes nothing. " +
-				"kubectl describe hpa names the reason: a metric that it cannot get, or a second autoscaler of the same Deployment.",
+			description: "Its condition ScalingActive is not true, or it is gone: nothing changes the number of replicas. " +
+				"kubectl describe hpa names the reason: a metric that it cannot get, a second autoscaler of the same Deployment, or a Deployment " +
+				"that was scaled to 0.",
 		},
 		alert{
 			name: "VLLMAutoscalerAtMaximum", severity: Warning, after: s.AtMaxFor,
+			why: "`monitoring.alerts.atMaxFor`: a peak may reach the maximum",
 			expr: fmt.Sprintf("(max by (namespace, horizontalpodautoscaler) (%s)\n  >= max by (namespace, horizontalpodautoscaler) (%s))\n  > max by "+
 				"(namespace, horizontalpodautoscaler) (%s)",
 				s.HPA(telemetry.SeriesHPADesired), s.HPA(telemetry.SeriesHPAMax), s.HPA(telemetry.SeriesHPAMin)),
@@ -177,6 +238,7 @@ func autoscalerAlerts(s Settings) []alert {
 		},
 		alert{
 			name: "VLLMReplicasNotReady", severity: Critical,
+			why: "the condition covers a whole cold start: `vllm.startupBudget` and 30 minutes for node and image",
 			// For the whole time more were requested than were ever ready. A sample at its beginning proves that there
 			// is that much history.
 			expr: fmt.Sprintf("min_over_time(max by (namespace, deployment) (%[1]s)[%[3]s:1m]) > max_over_time(max by (namespace, deployment) "+
@@ -193,6 +255,7 @@ func servingAlerts(s Settings) []alert {
 	return []alert{
 		{
 			name: "VLLMQueueGrowing", severity: Warning, after: 5 * time.Minute,
+			why: "the condition compares with ten minutes before; a replica on its way may still end it",
 			expr: fmt.Sprintf("%[1]s > 1.1 * (%[1]s offset 10m)\nand min_over_time(%[1]s[10m]) > 0\nand on (namespace) %[1]s > on (namespace) (%[2]d * max by "+
 				"(namespace) (%[3]s))",
 				s.Server(RecordRequestsWaiting), s.MaxNumSeqs, s.OfDeployment(telemetry.SeriesReadyReplicas)),
@@ -202,6 +265,7 @@ func servingAlerts(s Settings) []alert {
 		},
 		{
 			name: "VLLMTTFTBudgetBurningFast", severity: Critical, after: 2 * time.Minute,
+			why:     "both windows of a pair have to be bad, which takes minutes by itself",
 			expr:    burning(s, fastBurns),
 			summary: fmt.Sprintf("{{ $value | humanizePercentage }} of the requests wait more than %s for their first token", s.TTFTObjective),
 			description: fmt.Sprintf("The objective is %s of the requests within %s. At this rate a month's budget is gone in a few days at most. "+
@@ -210,6 +274,7 @@ func servingAlerts(s Settings) []alert {
 		},
 		{
 			name: "VLLMTTFTBudgetBurningSlow", severity: Warning, after: 15 * time.Minute,
+			why:     "the windows are hours and days long: minutes do not matter",
 			expr:    burning(s, slowBurns),
 			summary: fmt.Sprintf("{{ $value | humanizePercentage }} of the requests wait more than %s for their first token", s.TTFTObjective),
 			description: fmt.Sprintf("The objective is %s of the requests within %s, and over days more were late than it allows. "+
@@ -217,7 +282,8 @@ func servingAlerts(s Settings) []alert {
 				"too slow).", percent(s.TTFTRatio), s.TTFTObjective),
 		},
 		{
-			name: "VLLMServerTargetDown", severity: Warning, after: 3 * time.Minute,
+			name: "VLLMServerTargetDown", severity: Warning, after: time.Minute,
+			why: "a server that hangs is not ready after 15 s; a pod that stays ready longer is cut off from Prometheus",
 			// A server that loads its model does not answer yet, so only ready pods count.
 			expr: fmt.Sprintf("max by (namespace, pod) (%s) == 0\nand on (namespace, pod) (%s)",
 				s.ServingPods(telemetry.SeriesUp), s.ReadyPods()),
@@ -227,6 +293,7 @@ func servingAlerts(s Settings) []alert {
 		},
 		{
 			name: "VLLMPodCrashLooping", severity: Critical,
+			why: "three restarts in half an hour are no accident",
 			// Three restarts; increase() extrapolates and makes a little more of each number.
 			expr:    fmt.Sprintf("max by (namespace, pod) (increase(%s[30m])) > 2.5", s.ServingPods(telemetry.SeriesRestarts)),
 			summary: "The server in pod {{ $labels.pod }} keeps ending",
@@ -248,6 +315,7 @@ func gpuAlerts(s Settings) []alert {
 	return []alert{
 		{
 			name: "VLLMGPUFailed", severity: Critical,
+			why:     "it does not recover by itself",
 			expr:    strings.Join(fatal, "\nor\n"),
 			summary: "GPU {{ $labels.gpu }} of {{ $labels.node }} reports XID {{ $value }}",
 			description: "This error means that the GPU or its link is broken or must be reset. The pod that holds it does not recover by itself. " +
@@ -255,6 +323,7 @@ func gpuAlerts(s Settings) []alert {
 		},
 		{
 			name: "VLLMGPUXIDError", severity: Warning,
+			why: "the number stays until the exporter restarts, so waiting adds nothing",
 			// DCGM's values for "not available" are far above any number of an error.
 			expr:    fmt.Sprintf("(%s > 0 < 1000)\nunless on (node, gpu, UUID) (\n%s\n)", RecordLastXID, strings.Join(fatal, "\nor\n")),
 			summary: "GPU {{ $labels.gpu }} of {{ $labels.node }} reports XID {{ $value }}",
@@ -263,6 +332,7 @@ func gpuAlerts(s Settings) []alert {
 		},
 		{
 			name: "VLLMGPUHot", severity: Warning, after: 10 * time.Minute,
+			why:     "a peak of the load heats a GPU for minutes",
 			expr:    fmt.Sprintf("(%s > %d) < 200", telemetry.OnEveryGPU(telemetry.SeriesTemperature), HotGPU),
 			summary: "GPU {{ $labels.gpu }} of {{ $labels.node }} has {{ $value }} degrees Celsius",
 			description: "A few degrees more and it lowers its clock, which makes every answer slower. " +
@@ -270,6 +340,7 @@ func gpuAlerts(s Settings) []alert {
 		},
 		{
 			name: "VLLMGPUTargetDown", severity: Warning, after: 10 * time.Minute,
+			why:     "a node that starts or is drained has an exporter that does not answer yet or any more",
 			expr:    fmt.Sprintf("max by (job, namespace, pod) (%s) == 0", telemetry.Select(telemetry.SeriesUp, telemetry.Matches("job", s.GPUJob))),
 			summary: "Prometheus cannot scrape the GPU exporter {{ $labels.pod }}",
 			description: "The GPUs of its node are not seen: the GPU signal of their pods is missing. " +
@@ -280,18 +351,37 @@ func gpuAlerts(s Settings) []alert {
 
 func monitoringAlerts(s Settings) []alert {
 	all := []alert{{
-		name: "VLLMKubeStateMetricsAbsent", severity: Critical, after: 15 * time.Minute,
+		name: "VLLMKubeStateMetricsAbsent", severity: Critical, after: 5 * time.Minute,
+		why:     "most alerts are blind without it; a first `pulumi up` may create the Deployment minutes after the alerts",
 		expr:    fmt.Sprintf("absent(%s)", s.OfDeployment(telemetry.SeriesSpecReplicas)),
 		summary: "Nothing is known of the Deployment " + s.Deployment,
 		description: "kube-state-metrics has no series of it. Most other alerts and the GPU signal need these: until they are back, nothing else would alert. " +
 			"Look at the pod of kube-state-metrics and its target in Prometheus, and whether the Deployment exists.",
 	}}
+	own := func(series string, more ...string) string {
+		return telemetry.Select(series, append([]string{
+			telemetry.Equal("job", s.PrometheusJob), telemetry.Equal(signals.LabelNamespace, s.MonitoringNamespace)}, more...)...)
+	}
+	if s.PrometheusJob != "" {
+		// A single failure is in the window for less than this time.
+		window := max(stopped, 4*s.ScrapeInterval)
+		all = append(all, alert{
+			name: "VLLMSignalRulesFailing", severity: Critical, after: window,
+			why: "the signals keep their last value for 5 minutes, then nothing can scale down; a single failure never fires it",
+			expr: fmt.Sprintf("sum by (namespace, pod) (increase(%s[%s])) > 0", own(telemetry.SeriesRuleFailures,
+				telemetry.Matches("rule_group", ".*;"+signals.RuleGroup)), promDuration(window)),
+			summary: "Prometheus cannot evaluate the recording rules of the signals",
+			description: "What the rules record stays as it is and is gone after 5 minutes. " +
+				"Look at the error of the group " + signals.RuleGroup + " at Status > Rule health in Prometheus: mostly two series where one was expected.",
+		})
+	}
 	if s.PrometheusStorage == 0 {
 		return all
 	}
 	claims := []string{telemetry.Equal(signals.LabelNamespace, s.MonitoringNamespace), telemetry.Matches("persistentvolumeclaim", s.PrometheusVolume)}
 	all = append(all, alert{
 		name: "VLLMPrometheusVolumeFilling", severity: Warning, after: 10 * time.Minute,
+		why: "a compaction needs room for a while; what is left lasts for hours",
 		expr: fmt.Sprintf("max by (namespace, persistentvolumeclaim) (%s)\n/ max by (namespace, persistentvolumeclaim) (%s)\n< 0.15",
 			telemetry.Select(telemetry.SeriesVolumeAvailable, claims...), telemetry.Select(telemetry.SeriesVolumeCapacity, claims...)),
 		summary: "{{ $value | humanizePercentage }} of Prometheus' volume is left",
@@ -301,14 +391,12 @@ func monitoringAlerts(s Settings) []alert {
 	if s.PrometheusJob == "" {
 		return all
 	}
-	own := func(series string) string {
-		return fmt.Sprintf("max by (namespace, pod) (%s)", telemetry.Select(series,
-			telemetry.Equal("job", s.PrometheusJob), telemetry.Equal(signals.LabelNamespace, s.MonitoringNamespace)))
-	}
+	size := func(series string) string { return fmt.Sprintf("max by (namespace, pod) (%s)", own(series)) }
 	return append(all, alert{
 		name: "VLLMPrometheusDatabaseLarge", severity: Warning, after: 10 * time.Minute,
-		expr: fmt.Sprintf("(%s + %s + %s) / %d > 0.85", own(telemetry.SeriesBlocks), own(telemetry.SeriesWAL),
-			own(telemetry.SeriesHeadChunks), s.PrometheusStorage),
+		why: "as with VLLMPrometheusVolumeFilling",
+		expr: fmt.Sprintf("(%s + %s + %s) / %d > 0.85", size(telemetry.SeriesBlocks), size(telemetry.SeriesWAL),
+			size(telemetry.SeriesHeadChunks), s.PrometheusStorage),
 		summary: "Prometheus' database takes {{ $value | humanizePercentage }} of monitoring.storage",
 		description: "Its own count, which also works where the kubelet reports nothing of the volume. When the volume is full, Prometheus stops and with " +
 			"it every signal. " +

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
 
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/components/telemetry"
@@ -33,7 +35,7 @@ func settings(t *testing.T) Settings {
 			SignalInterval: 2 * time.Second,
 		},
 		TTFTObjective: 2500 * time.Millisecond, TTFTRatio: 0.95, AtMaxFor: 15 * time.Minute, ColdStart: time.Hour,
-		MaxNumSeqs: 16, PrometheusStorage: 20 << 30, PrometheusVolume: "prometheus-.*",
+		ScrapeInterval: 15 * time.Second, MaxNumSeqs: 16, PrometheusStorage: 20 << 30, PrometheusVolume: "prometheus-.*",
 	}
 }
 
@@ -99,6 +101,83 @@ func TestRunbooks(t *testing.T) {
 	}
 }
 
+// The runbooks list every alert's delay with its reason, as the alerts have them.
+func TestDelaysAreInTheRunbooks(t *testing.T) {
+	table, err := DelayTable(settings(t))
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(Runbook)))
+	require.NoError(t, err)
+	assert.True(t, strings.Contains(string(text), table), "copy this table to %s:\n%s", Runbook, table)
+	for _, a := range everyAlert(settings(t)) {
+		assert.NotEmpty(t, a.why, "%s has no reason for its delay", a.name)
+	}
+}
+
+// The example of Alertmanager sends the alert that always fires to a watcher outside the cluster, often enough for a grace of
+// three minutes.
+func TestTheDeadMansSwitchOfTheExample(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(text), "    kubePrometheusStack:\n      values:\n")
+	require.True(t, found)
+	example, _, found := strings.Cut(after, "```")
+	require.True(t, found)
+	var values struct {
+		Alertmanager struct {
+			Config struct {
+				Route struct {
+					Routes []struct {
+						Receiver                      string
+						Matchers                      []string
+						GroupInterval, RepeatInterval string
+					}
+				}
+				Receivers []struct {
+					Name    string
+					Webhook []struct {
+						URLFile string `json:"url_file"`
+					} `json:"webhook_configs"`
+				}
+			}
+			AlertmanagerSpec struct{ Secrets []string }
+		}
+	}
+	example = strings.NewReplacer("group_interval", "groupInterval", "repeat_interval", "repeatInterval").Replace(example)
+	require.NoError(t, yaml.Unmarshal([]byte(example), &values))
+	route := values.Alertmanager.Config.Route.Routes[0]
+	require.Equal(t, []string{`alertname = "Watchdog"`}, route.Matchers)
+	for _, interval := range []string{route.GroupInterval, route.RepeatInterval} {
+		every, err := time.ParseDuration(interval)
+		require.NoError(t, err)
+		assert.LessOrEqual(t, every, time.Minute)
+	}
+	for _, receiver := range values.Alertmanager.Config.Receivers {
+		if receiver.Name == route.Receiver {
+			require.Len(t, receiver.Webhook, 1, "nobody notices that the calls stop")
+			secret := strings.Split(receiver.Webhook[0].URLFile, "/")[4]
+			assert.Contains(t, values.Alertmanager.AlertmanagerSpec.Secrets, secret, "mounted where it is read")
+			return
+		}
+	}
+	t.Fatalf("there is no receiver %s", route.Receiver)
+}
+
+// What stops scaling altogether fires within two minutes: one scrape, one evaluation, and the delay.
+func TestWhatStopsScalingFiresWithinTwoMinutes(t *testing.T) {
+	stops := []string{"VLLMSignalAbsent", "VLLMSignalNotServed", "VLLMMetricsAdapterDown", "VLLMCustomMetricsAPIUnavailable",
+		"VLLMAutoscalerSwitchedOff", "VLLMAutoscalerInactive", "VLLMSignalRulesFailing"}
+	found := names(t, settings(t))
+	for _, name := range stops {
+		assert.Contains(t, found, name)
+	}
+	for _, a := range everyAlert(settings(t)) {
+		if slices.Contains(stops, a.name) {
+			assert.Equal(t, Critical, a.severity, a.name)
+			assert.LessOrEqual(t, 2*15*time.Second+a.after, 2*time.Minute, a.name)
+		}
+	}
+}
+
 func TestWhatIsLeftOut(t *testing.T) {
 	full := names(t, settings(t))
 	for name, tc := range map[string]struct {
@@ -109,7 +188,7 @@ func TestWhatIsLeftOut(t *testing.T) {
 			[]string{"VLLMGPUFailed", "VLLMGPUXIDError", "VLLMGPUHot", "VLLMGPUTargetDown"}},
 		"no volume": {func(s *Settings) { s.PrometheusStorage = 0 },
 			[]string{"VLLMPrometheusVolumeFilling", "VLLMPrometheusDatabaseLarge"}},
-		"a Prometheus of somebody else": {func(s *Settings) { s.PrometheusJob = "" }, []string{"VLLMPrometheusDatabaseLarge"}},
+		"a Prometheus of somebody else": {func(s *Settings) { s.PrometheusJob = "" }, []string{"VLLMPrometheusDatabaseLarge", "VLLMSignalRulesFailing"}},
 		"no adapter":                    {func(s *Settings) { s.Adapter = "" }, []string{"VLLMMetricsAdapterDown"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -216,6 +295,7 @@ func TestRefused(t *testing.T) {
 		"TTFTRatio 1":          func(s *Settings) { s.TTFTRatio = 1 },
 		"AtMaxFor":             func(s *Settings) { s.AtMaxFor = time.Second },
 		"ColdStart":            func(s *Settings) { s.ColdStart = 0 },
+		"ScrapeInterval":       func(s *Settings) { s.ScrapeInterval = 0 },
 		"MaxNumSeqs":           func(s *Settings) { s.MaxNumSeqs = 0 },
 		"PrometheusStorage -1": func(s *Settings) { s.PrometheusStorage = -1 },
 		"PrometheusVolume":     func(s *Settings) { s.PrometheusVolume = "" },

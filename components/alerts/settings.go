@@ -22,6 +22,8 @@ type Settings struct {
 	// ColdStart returns the longest time from a pod's creation until it serves: node, image and model; at
 	// least 1 minute.
 	ColdStart time.Duration
+	// ScrapeInterval is how often Prometheus scrapes itself and kube-state-metrics; at least 1 s.
+	ScrapeInterval time.Duration
 	// MaxNumSeqs is how many requests one server runs at a time; at least 1.
 	MaxNumSeqs int
 	// PrometheusStorage is the size of Prometheus' volume in bytes; 0 without one.
@@ -65,6 +67,9 @@ func (s Settings) Validate() error {
 	}
 	if s.ColdStart < time.Minute {
 		add("ColdStart %s is too short (at least 1m)", s.ColdStart)
+	}
+	if s.ScrapeInterval < time.Second {
+		add("ScrapeInterval %s is too short (at least 1s)", s.ScrapeInterval)
 	}
 	if s.MaxNumSeqs < 1 {
 		add("MaxNumSeqs %d is not possible (at least 1)", s.MaxNumSeqs)

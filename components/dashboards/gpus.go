@@ -1,8 +1,6 @@
 package dashboards
 
 import (
-	"fmt"
-
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/components/telemetry"
 )
@@ -31,9 +29,7 @@ func gpus(s telemetry.Settings) page {
 		row{"Work", []panel{
 			{title: "Utilisation per GPU", unit: unitPercent, width: half, high: 100,
 				description: "Time with any kernel running, of every GPU, in use or not.",
-				// dcgm-exporter 4.9 renames the field and counts from 0 to 1.
-				queries: []query{{fmt.Sprintf("%s or 100 * %s", telemetry.OnEveryGPU(signals.SeriesGPUUtil),
-					telemetry.OnEveryGPU(signals.SeriesGPUUtilRatio)), "{{node}} GPU {{gpu}}"}}},
+				queries:     []query{{telemetry.UtilizationOfEveryGPU(), "{{node}} GPU {{gpu}}"}}},
 			{title: "Tensor cores active per pod", unit: unitRatio, width: half, high: 1,
 				description: "Share of cycles in which the tensor cores work: how much of the GPU's arithmetic is used. Not exported where the profiling fields are off.",
 				queries:     []query{{s.OnServingGPUs(telemetry.SeriesTensorActive), "{{pod}} GPU {{gpu}}"}}},

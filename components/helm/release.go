@@ -13,6 +13,10 @@ import (
 // releaseToken is the provider's type of a release.
 const releaseToken = "kubernetes:helm.sh/v3:Release"
 
+// maxHistory is the number of revisions that Helm keeps of a release, each as a Secret: Helm's own default, which the
+// provider does not have. Without a limit every change of kube-prometheus-stack would leave 400 KB in etcd for good.
+const maxHistory = 10
+
 // Chart is a chart to install and where it comes from.
 type Chart struct {
 	// Name is the chart's name in its repository.
@@ -106,6 +110,7 @@ func (a *ReleaseArgs) inputs() pulumi.Map {
 		"createNamespace": pulumi.Bool(false),
 		"version":         pulumi.String(a.Chart.Version),
 		"timeout":         pulumi.Int(int(a.Timeout / time.Second)),
+		"maxHistory":      pulumi.Int(maxHistory),
 		"values":          pulumi.ToMap(a.Values),
 	}
 	address := func(text string) pulumi.StringInput {

@@ -62,6 +62,7 @@ func TestReleaseInputs(t *testing.T) {
 		"version":         "88.5.3",
 		"repositoryOpts":  map[string]any{"repo": "https://charts.example.com"},
 		"timeout":         600.0,
+		"maxHistory":      10.0,
 		"values":          map[string]any{"replicas": 2.0, "nested": map[string]any{"list": []any{"a", map[string]any{"b": true}}}},
 	}, args.Inputs.Mappable())
 	// The default version is the one of the SDK, so that the engine loads its plugin.

@@ -34,6 +34,9 @@ const (
 	// logLines and logBytes bound what is read of a log: vLLM logs some hundred lines until it serves.
 	logLines = 200
 	logBytes = 64 << 10
+	// endLines and endBytes bound what is read of the log of a server that has ended.
+	endLines = 10
+	endBytes = 16 << 10
 	// eventLimit bounds the events that are read.
 	eventLimit = 500
 )
@@ -74,14 +77,19 @@ func (r Reader) Read(ctx context.Context) (State, error) {
 	return state, nil
 }
 
-// log returns the end of the server's log in the pod that is nearest to ready, "" while nothing runs there.
+// log returns the end of the server's log in the pod that is nearest to ready, "" where nothing has run there. Of a server that
+// has ended and is not restarted yet, the kubelet has the log of its last run.
 func (r Reader) log(ctx context.Context, state State) string {
 	nearest := state.Progress()
 	at := slices.IndexFunc(state.Pods, func(p corev1.Pod) bool { return p.Name == nearest.Pod })
-	if nearest.Phase != Weights || at < 0 || state.server(state.Pods[at]).State.Running == nil {
+	if nearest.Phase != Weights || at < 0 {
 		return ""
 	}
-	query := url.Values{"container": {r.Container}, "tailLines": {strconv.Itoa(logLines)}, "limitBytes": {strconv.Itoa(logBytes)}}
+	lines, bytes := logLines, logBytes
+	if state.server(state.Pods[at]).State.Running == nil {
+		lines, bytes = endLines, endBytes
+	}
+	query := url.Values{"container": {r.Container}, "tailLines": {strconv.Itoa(lines)}, "limitBytes": {strconv.Itoa(bytes)}}
 	content, err := r.Client.Text(ctx, "/api/v1/namespaces/"+r.Namespace+"/pods/"+nearest.Pod+"/log", query)
 	if err != nil {
 		return ""

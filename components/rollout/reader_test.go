@@ -72,7 +72,8 @@ func TestRead(t *testing.T) {
 		deploymentPath + "?", setsPath + "?" + selected, podsPath + "?" + selected, eventsPath + "?fieldSelector=involvedObject.kind%3DPod&limit=500",
 		logPath + "?container=vllm&limitBytes=65536&tailLines=200",
 	}, api.requests)
-	assert.Equal(t, Progress{Phase: WarmUp, Pod: "a", Detail: "the server does not answer yet"}, state.Progress())
+	assert.Equal(t, Progress{Phase: WarmUp, Pod: "a", Detail: "the server does not answer yet",
+		Lines: []string{"INFO Model loading took 2 GiB and 3 seconds"}}, state.Progress())
 
 	forbidden := &kubeclient.StatusError{Code: 403, Message: "no"}
 	objects[eventsPath], objects[logPath] = forbidden, forbidden
@@ -85,6 +86,26 @@ func TestRead(t *testing.T) {
 		_, _, err = read(t, objects)
 		require.ErrorIs(t, err, forbidden, path)
 	}
+}
+
+// The kubelet has the log of the last run of a server that waits to be restarted.
+func TestReadAServerThatEnded(t *testing.T) {
+	ended := corev1.ContainerStateTerminated{ExitCode: 2, Message: "from the status"}
+	objects := map[string]any{
+		deploymentPath: deployment(3, 1, 2),
+		setsPath:       appsv1.ReplicaSetList{Items: sets()},
+		podsPath:       corev1.PodList{Items: []corev1.Pod{made("b", "old", ready), made("a", "new", crashed(1, ended))}},
+		logPath:        "usage: vllm serve\nerror: unrecognized arguments: --colour\n",
+	}
+	api, state, err := read(t, objects)
+	require.NoError(t, err)
+	assert.Equal(t, logPath+"?container=vllm&limitBytes=16384&tailLines=10", api.requests[len(api.requests)-1])
+	assert.Equal(t, []string{"usage: vllm serve", "error: unrecognized arguments: --colour"}, state.Progress().Lines)
+
+	objects[logPath] = &kubeclient.StatusError{Code: 403, Message: "no"}
+	_, state, err = read(t, objects)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"from the status"}, state.Progress().Lines)
 }
 
 func TestReadAReadyServer(t *testing.T) {

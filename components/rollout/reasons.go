@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -128,10 +129,7 @@ const (
 
 // whyRestarted returns how the server ended, and whether it will end like that again.
 func whyRestarted(status corev1.ContainerStatus) (detail string, hopeless bool) {
-	last := status.State.Terminated
-	if last == nil {
-		last = status.LastTerminationState.Terminated
-	}
+	last := lastEnd(status)
 	ended := "ended"
 	if last != nil {
 		ended = fmt.Sprintf("exit code %d", last.ExitCode)
@@ -153,6 +151,14 @@ func whyRestarted(status corev1.ContainerStatus) (detail string, hopeless bool) 
 	return oneLine(text), status.State.Running == nil && status.RestartCount >= limit
 }
 
+// lastEnd returns how the server's last run ended, nil if none has.
+func lastEnd(status corev1.ContainerStatus) *corev1.ContainerStateTerminated {
+	if status.State.Terminated != nil {
+		return status.State.Terminated
+	}
+	return status.LastTerminationState.Terminated
+}
+
 func times(n int32) string {
 	if n == 1 {
 		return "once"
@@ -164,6 +170,27 @@ func times(n int32) string {
 func lastLine(message string) string {
 	lines := strings.Split(strings.TrimSpace(message), "\n")
 	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+// token matches a token of the Hugging Face hub, which a server must not log, and may.
+var token = regexp.MustCompile(`\bhf_[A-Za-z0-9]{8,}`)
+
+// lastLines returns the last lines of the server in a pod: of its log, or else of what the status has of it.
+func (s State) lastLines(p pod) []string {
+	if p.phase != Weights && p.phase != WarmUp {
+		return nil
+	}
+	text := s.Log
+	if strings.TrimSpace(text) == "" {
+		text = p.message
+	}
+	var lines []string
+	for line := range strings.Lines(text) {
+		if line = oneLine(line); line != "" {
+			lines = append(lines, token.ReplaceAllString(line, "[hidden]"))
+		}
+	}
+	return lines[max(0, len(lines)-endLines):]
 }
 
 // loaded are parts of the lines that vLLM logs once it has loaded the weights.

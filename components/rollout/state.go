@@ -50,7 +50,8 @@ type State struct {
 	Events []corev1.Event
 	// Container is the name of the server's container.
 	Container string
-	// Log is the end of the server's log in the pod that is nearest to ready; "" if it could not be read.
+	// Log is the end of the server's log in the pod that is nearest to ready, of its last run if it does not run; "" if it could
+	// not be read.
 	Log string
 }
 
@@ -63,6 +64,8 @@ type Progress struct {
 	Detail string
 	// Hopeless reports that the pod cannot become ready unless somebody changes something.
 	Hopeless bool
+	// Lines are the last lines of the server in that pod, at most endLines.
+	Lines []string
 	// Ready is the number of ready pods of any version, Left that of the pods of an earlier version.
 	Ready, Left int
 }
@@ -94,7 +97,7 @@ func (s State) Progress() Progress {
 		return p
 	}
 	best := slices.MaxFunc(pods, nearer)
-	p.Phase, p.Pod, p.Detail, p.Hopeless = best.phase, best.name, best.detail, best.hopeless
+	p.Phase, p.Pod, p.Detail, p.Hopeless, p.Lines = best.phase, best.name, best.detail, best.hopeless, s.lastLines(best)
 	if p.Phase == Earlier {
 		p.Detail = fmt.Sprintf("%d left, which are replaced one after the other", p.Left)
 	}
@@ -108,6 +111,8 @@ type pod struct {
 	detail   string
 	hopeless bool
 	restarts int32
+	// message is the end of the last run's log, as the kubelet keeps it in the status.
+	message string
 }
 
 // nearer compares two pods by how near they are to ready.
@@ -182,6 +187,9 @@ func (s State) look(p corev1.Pod) pod {
 	}
 	status := s.server(p)
 	found.restarts = status.RestartCount
+	if last := lastEnd(status); last != nil {
+		found.message = last.Message
+	}
 	switch {
 	case status.State.Running != nil:
 		found.phase = Weights

@@ -2,7 +2,9 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -136,12 +138,26 @@ func (r *run) unanswered(now time.Time, err error) error {
 	return r.report(now, "unanswered", "the API server does not answer, trying again: "+oneLine(err.Error()))
 }
 
-// failed returns the error that ends a wait.
+// failed returns the error that ends a wait. It ends with the server's last lines.
 func (r *run) failed(how string) error {
 	what := "no replica is ready " + how
 	if r.last.Ready > 0 {
-		what = fmt.Sprintf("the rollout is not complete %s (%d earlier replicas left)", how, r.last.Left)
+		what = fmt.Sprintf("the rollout is not complete %s (%s on, %d of an earlier version left)", how, serving(r.last.Ready), r.last.Left)
 	}
-	return fmt.Errorf("%s: %s: %s. Everything else in the stack is there, and Kubernetes goes on trying. Look with `%s`; "+
-		"docs/recovery.md#no-replica-becomes-ready has the usual reasons; `pulumi up` waits again", r.Name, what, r.last.text(), r.Look)
+	text := fmt.Sprintf("%s: %s: %s. Everything else in the stack is there, and Kubernetes goes on trying. "+
+		"Correct the configuration, or go back to the last one that worked, and run `pulumi up`, which replaces the pod; "+
+		"where only time was missing, `pulumi up` waits again. Look with `%s`; docs/recovery.md#no-replica-becomes-ready has the usual reasons",
+		r.Name, what, r.last.text(), r.Look)
+	if len(r.last.Lines) > 0 {
+		text += "\nThe last lines of the server:\n    " + strings.Join(r.last.Lines, "\n    ")
+	}
+	return errors.New(text)
+}
+
+// serving returns how many ready replicas go on serving.
+func serving(ready int) string {
+	if ready == 1 {
+		return "1 ready replica serves"
+	}
+	return fmt.Sprintf("%d ready replicas serve", ready)
 }

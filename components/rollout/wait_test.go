@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,7 +102,7 @@ func TestWaitGoesOnWhileReplicasAreReplaced(t *testing.T) {
 		course{state: of(deployment(2, 1, 1), earlier, next)},
 		course{after: time.Minute, state: of(deployment(6, 5, 1), earlier, next)},
 	)
-	require.ErrorContains(t, err, "the rollout is not complete after 5m0s (1 earlier replicas left): waiting for the weights")
+	require.ErrorContains(t, err, "the rollout is not complete after 5m0s (1 ready replica serves on, 1 of an earlier version left): waiting for the weights")
 	assert.Equal(t, 5*time.Minute, took, "more replicas are no progress")
 }
 
@@ -119,6 +120,26 @@ func TestWaitEndsWhenThereIsNoHope(t *testing.T) {
 		course{after: 60 * time.Second, state: of(deployment(1, 1, 1))},
 	)
 	require.NoError(t, err, "each lasted less than half a minute")
+}
+
+// An update with a wrong flag: two replicas serve on beside the one that cannot start.
+func TestWaitEndsWithTheServersLastLines(t *testing.T) {
+	refused := crashed(2, corev1.ContainerStateTerminated{ExitCode: 2, Message: "error: unrecognized arguments: --colour"})
+	surging := of(deployment(3, 1, 2), made("b", "old", ready), made("c", "old", ready), made("a", "new", refused))
+	_, took, err := follow(t, time.Hour, course{state: surging})
+	assert.Equal(t, hopelessFor, took)
+	for _, part := range []string{
+		"(2 ready replicas serve on, 2 of an earlier version left)", "exit code 2: error: unrecognized arguments: --colour (pod a)",
+		"go back to the last one that worked", "\nThe last lines of the server:\n    error: unrecognized arguments: --colour",
+	} {
+		require.ErrorContains(t, err, part)
+	}
+
+	surging.Log = strings.Repeat("usage: vllm serve\n\n", endLines) + "token hf_abcdefghijklmnop\nerror: unrecognized arguments: --colour\n"
+	_, _, err = follow(t, time.Hour, course{state: surging})
+	require.ErrorContains(t, err, "usage: vllm serve\n    token [hidden]\n    error: unrecognized arguments: --colour")
+	_, lines, _ := strings.Cut(err.Error(), "The last lines of the server:\n")
+	assert.Len(t, strings.Split(lines, "\n"), endLines)
 }
 
 func TestWaitSurvivesAnAPIServerThatPauses(t *testing.T) {

@@ -3,6 +3,7 @@ package signals
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"github.com/prometheus/common/model"
@@ -16,8 +17,8 @@ const RuleGroup = "vllm-signals"
 // valid (see Settings.Validate). Requests in flight and the unguarded GPU utilisation are recorded whichever signals
 // are on: dashboards show them.
 //
-// Every expression reads the newest sample (5 minutes back at most) instead of a window: a DCGM exporter
-// and kube-state-metrics are scraped more slowly than the rules run, and a window would add its own length to
+// Every expression but the guard's (see guardScrapes) reads the newest sample (5 minutes back at most) instead of a window: a
+// DCGM exporter and kube-state-metrics are scraped more slowly than the rules run, and a window would add its own length to
 // the delay. A pod that disappears is marked stale at its next missed scrape, so nothing lingers for those 5 minutes.
 func Rules(s Settings, enabled []Signal) monitoringv1.PrometheusRuleSpec {
 	var rules []monitoringv1.Rule
@@ -49,10 +50,15 @@ func Rules(s Settings, enabled []Signal) monitoringv1.PrometheusRuleSpec {
 
 // inFlightExpr sums running and waiting requests per pod, each engine's gauge counted once however often it is scraped.
 func inFlightExpr(s Settings) string {
-	perPodSum := func(series string) string {
-		return fmt.Sprintf("sum by (%s) (max by (%s) (%s{%s}))", perPod, perEngine, series, inNamespace(LabelNamespace, s))
+	return perPodSums(func(series string) string { return fmt.Sprintf("%s{%s}", series, inNamespace(LabelNamespace, s)) })
+}
+
+// perPodSums adds up the requests running and waiting of each pod, as gauge returns them.
+func perPodSums(gauge func(series string) string) string {
+	sum := func(series string) string {
+		return fmt.Sprintf("sum by (%s) (max by (%s) (%s))", perPod, perEngine, gauge(series))
 	}
-	return perPodSum(SeriesRequestsRunning) + "\n+\n" + perPodSum(SeriesRequestsWaiting)
+	return sum(SeriesRequestsRunning) + "\n+\n" + sum(SeriesRequestsWaiting)
 }
 
 // utilizationExpr returns the percent of the busiest GPU of each pod that is ready and serves vLLM's series.
@@ -86,10 +92,41 @@ func resultOf(name string, expr func(Settings) string, s Settings) string {
 	return fmt.Sprintf("%s{%s}", name, inNamespace(LabelNamespace, s))
 }
 
-// percentExpr returns the utilisation in percent of every GPU that the matchers select, under either name of the DCGM field.
-// What is not a percentage (NaN, DCGM's blank values, percents in a ratio series) is dropped.
+// PercentOfGPUs returns the utilisation in percent of every GPU that read selects, once for each field of DCGM that there is, to
+// be aggregated by max. What is not a percentage (NaN, DCGM's blank values, percents in a ratio series) is dropped.
+func PercentOfGPUs(read func(series string) string) string {
+	var fields []string
+	for i, field := range GPUFields() {
+		reading := read(field.Series)
+		if field.Percent != 1 {
+			reading = number(field.Percent) + " * " + reading
+		}
+		// The label keeps "or" from dropping a field that has the labels of the one before.
+		fields = append(fields, fmt.Sprintf(`label_replace((%s >= 0) <= 100, "field", "%d", "", "")`, reading, i))
+	}
+	return strings.Join(fields, " or ")
+}
+
+// percentExpr returns the utilisation in percent of every GPU that the matchers select.
 func percentExpr(matchers string) string {
-	return fmt.Sprintf("((%s{%s} or 100 * %s{%s}) >= 0) <= 100", SeriesGPUUtil, matchers, SeriesGPUUtilRatio, matchers)
+	return PercentOfGPUs(func(series string) string { return fmt.Sprintf("%s{%s}", series, matchers) })
+}
+
+// guardScrapes is the number of scrapes over which the guard averages requests in flight. Pods are scraped at different
+// moments, so that a request which ends on one and whose successor begins on the other can be counted on both: at 20 requests
+// on two pods both read 11 now and then, and a single reading added a replica. The average of five follows a step of the load
+// within five scrapes, 10 s by default; requests running and waiting are not averaged and follow at once.
+const guardScrapes = 5
+
+// averageInFlightExpr returns the average of requests in flight over the last scrapes.
+func averageInFlightExpr(s Settings) string {
+	window := model.Duration(guardScrapes * s.Interval)
+	if s.StandaloneRules {
+		return "(" + perPodSums(func(series string) string {
+			return fmt.Sprintf("avg_over_time(%s{%s}[%s])", series, inNamespace(LabelNamespace, s), window)
+		}) + ")"
+	}
+	return fmt.Sprintf("avg_over_time(%s{%s}[%s])", RecordRequestsInFlight, inNamespace(LabelNamespace, s), window)
 }
 
 // guardedExpr reduces the utilisation in proportion while fewer requests than the guard are in flight, because
@@ -97,7 +134,7 @@ func percentExpr(matchers string) string {
 // The last comparison drops NaN, which the adapter would serve as 0, an idle pod to the HPA.
 func guardedExpr(s Settings) string {
 	return fmt.Sprintf("(\n  %s\n  * on (%s)\n  clamp_max(%s / %s, 1)\n) >= 0",
-		resultOf(RecordGPUUtilization, utilizationExpr, s), perPod, resultOf(RecordRequestsInFlight, inFlightExpr, s), number(s.GPUGuardRequests))
+		resultOf(RecordGPUUtilization, utilizationExpr, s), perPod, averageInFlightExpr(s), number(s.GPUGuardRequests))
 }
 
 // simulatedGPUExpr reads as a real GPU does: near 100 as soon as anything runs, 0 when idle. Its labels

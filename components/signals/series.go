@@ -15,6 +15,10 @@ const (
 	SeriesGPUUtil = "DCGM_FI_DEV_GPU_UTIL"
 	// SeriesGPUUtilRatio is the same field as a ratio (0-1), its name from dcgm-exporter 4.9 on.
 	SeriesGPUUtilRatio = "DCGM_FI_DEV_GPU_UTIL_RATIO"
+	// SeriesGPUEngineActive is DCGM's share of the time in which the compute engine is active, 0 to 1. It is the only one of the
+	// three that works for an instance of a partitioned GPU (MIG), whose utilisation is missing or 0 (NVIDIA/dcgm-exporter#216,
+	// #430). GPUs older than Volta have no such field.
+	SeriesGPUEngineActive = "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
 	// SeriesPodReady is kube-state-metrics' readiness of a pod; condition="true" is 1 when it is ready.
 	SeriesPodReady = "kube_pod_status_ready"
 )
@@ -71,8 +75,32 @@ const (
 // ServingLabels are the labels that identify a serving pod in every series of the signal path.
 func ServingLabels() []string { return []string{LabelNamespace, LabelPod} }
 
-// GPUSeries are the names under which DCGM exporters publish the utilisation that the signals read.
-func GPUSeries() []string { return []string{SeriesGPUUtil, SeriesGPUUtilRatio} }
+// GPUField is a field of DCGM from which the utilisation of a GPU is read.
+type GPUField struct {
+	// Series is its name.
+	Series string
+	// Percent is what one unit of it is in percent.
+	Percent float64
+}
+
+// GPUFields lists the fields from which the utilisation of a GPU is read. The highest of those that are there counts: of one
+// GPU they differ only where one of them does not work.
+func GPUFields() []GPUField {
+	return []GPUField{{SeriesGPUUtil, 1}, {SeriesGPUUtilRatio, 100}, {SeriesGPUEngineActive, 100}}
+}
+
+// IsPercentage reports whether a value in percent is one that the recording rules keep. NaN and DCGM's values for "not
+// supported", such as 9223372036854775794, are none.
+func IsPercentage(percent float64) bool { return percent >= 0 && percent <= 100 }
+
+// GPUSeries are the names of GPUFields.
+func GPUSeries() []string {
+	var names []string
+	for _, field := range GPUFields() {
+		names = append(names, field.Series)
+	}
+	return names
+}
 
 // perPod is the by-clause of a serving pod.
 var perPod = strings.Join(ServingLabels(), ", ")

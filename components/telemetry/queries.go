@@ -79,3 +79,9 @@ func OnEveryGPU(series string) string {
 	return fmt.Sprintf(`max by (node, gpu, UUID) (label_replace(label_replace(%s, "node", "$1", "Hostname", "(.+)"), "node", "$1", "hostname", "(.+)"))`,
 		Select(series, `gpu!=""`))
 }
+
+// UtilizationOfEveryGPU returns the utilisation in percent of all GPUs, in use or idle, from the fields that the signals read.
+// Of a partitioned GPU (MIG) it is that of the busiest instance.
+func UtilizationOfEveryGPU() string {
+	return fmt.Sprintf("max by (node, gpu, UUID) (%s)", signals.PercentOfGPUs(OnEveryGPU))
+}

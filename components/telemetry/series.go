@@ -65,6 +65,8 @@ const (
 const (
 	// SeriesUp is 1 for a target whose last scrape worked.
 	SeriesUp = "up"
+	// SeriesRuleFailures counts the failed evaluations of a group of rules, by rule_group: the file, ';' and the name.
+	SeriesRuleFailures = "prometheus_rule_evaluation_failures_total"
 	// SeriesBlocks, SeriesWAL and SeriesHeadChunks are the size of Prometheus' database, in bytes.
 	SeriesBlocks     = "prometheus_tsdb_storage_blocks_bytes"
 	SeriesWAL        = "prometheus_tsdb_wal_storage_size_bytes"

@@ -21,8 +21,8 @@ type Host interface {
 	closeIssue(ctx context.Context, number int64) (entry, error)
 	// longest is the maximum size of a body, in bytes.
 	longest() int
-	// author is the login whose entries may be updated; empty for any.
-	author() string
+	// author returns the login whose entries may be updated: by default the token's own.
+	author(ctx context.Context) (string, error)
 	// waiting decides how long to wait before the next attempt.
 	waiting() waiter
 }
@@ -73,7 +73,10 @@ func UpsertComment(ctx context.Context, host Host, pullRequest int, marker, body
 		if err != nil {
 			return err
 		}
-		old, found := marked(existing, hidden, host.author())
+		old, found, err := ours(ctx, host, existing, hidden)
+		if err != nil {
+			return err
+		}
 		switch {
 		case !found:
 			created, err := host.addComment(ctx, pullRequest, text)
@@ -107,7 +110,10 @@ func UpsertIssue(ctx context.Context, host Host, issue Issue) (Result, error) {
 		if err != nil {
 			return err
 		}
-		old, found := marked(existing, hidden, host.author())
+		old, found, err := ours(ctx, host, existing, hidden)
+		if err != nil {
+			return err
+		}
 		switch {
 		case !found:
 			created, err := host.openIssue(ctx, issue, text)
@@ -139,9 +145,9 @@ func CloseIssue(ctx context.Context, host Host, marker, label, comment string) (
 		if err != nil {
 			return err
 		}
-		old, found := marked(existing, hidden, host.author())
-		if !found {
-			return nil
+		old, found, err := ours(ctx, host, existing, hidden)
+		if err != nil || !found {
+			return err
 		}
 		if comment != "" && !commented {
 			if err := host.commentIssue(ctx, old.ID, fit(comment, host.longest())); err != nil {
@@ -172,15 +178,23 @@ func withMarker(hidden, text string) string {
 	return hidden + "\n" + text
 }
 
-// marked returns the first entry that starts with the marker. Entries of other authors are ignored, even full quotes:
-// anyone who could add one could otherwise hide the real entry.
-func marked(entries []entry, hidden, author string) (entry, bool) {
+// ours returns the first entry with the marker that the host's author wrote. Entries of others are ignored, even full
+// quotes: anyone who could add one could otherwise hide the real entry, or have it show a text of theirs.
+func ours(ctx context.Context, host Host, entries []entry, hidden string) (entry, bool, error) {
 	for _, e := range entries {
-		if first, _, _ := strings.Cut(e.Body, "\n"); strings.TrimSpace(first) == hidden && (author == "" || e.Author == author) {
-			return e, true
+		if first, _, _ := strings.Cut(e.Body, "\n"); strings.TrimSpace(first) != hidden {
+			continue
+		}
+		// Asked only now: most lists have no entry with the marker.
+		author, err := host.author(ctx)
+		if err != nil {
+			return entry{}, false, err
+		}
+		if e.Author == author {
+			return e, true, nil
 		}
 	}
-	return entry{}, false
+	return entry{}, false, nil
 }
 
 // cutNote is the end of a text that was too long.

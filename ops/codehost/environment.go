@@ -9,7 +9,7 @@ import (
 )
 
 // FromEnvironment returns the host that runs this job, from the variables that it sets: GitLab if GITLAB_CI is true,
-// otherwise GitHub.
+// otherwise GitHub. COMMENT_AUTHOR names the login whose comments and issues are updated; by default it is the token's.
 func FromEnvironment(get func(string) string) (Host, error) {
 	if get("GITLAB_CI") == "true" {
 		return NewGitLab(GitLabOptions{API: get("CI_API_V4_URL"), Project: get("CI_PROJECT_ID"), Token: get("GITLAB_TOKEN"), Author: get("COMMENT_AUTHOR")})

@@ -2,6 +2,7 @@ package codehost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -15,7 +16,7 @@ const gitHubLongest = 65000
 type GitHub struct {
 	api        api
 	repository string
-	ours       string
+	login      string
 }
 
 // GitHubOptions are the repository and the credentials.
@@ -26,8 +27,8 @@ type GitHubOptions struct {
 	Repository string
 	// Token must allow writing issues and pull requests of the repository.
 	Token string
-	// Author is the login whose comments and issues are updated; empty for any. A workflow's token writes as
-	// github-actions[bot].
+	// Author is the login whose comments and issues are updated; empty for the token's own. A workflow's token writes as
+	// github-actions[bot] and may not ask who it is.
 	Author string
 }
 
@@ -43,7 +44,7 @@ func NewGitHub(o GitHubOptions) (*GitHub, error) {
 	if o.API == "" {
 		o.API = "https://api.github.com"
 	}
-	g := &GitHub{repository: o.Repository, ours: o.Author}
+	g := &GitHub{repository: o.Repository, login: o.Author}
 	g.api = api{
 		base: strings.TrimRight(o.API, "/"), client: newClient(), wait: realWaiter(), explain: g.explain,
 		headers: map[string]string{
@@ -64,6 +65,9 @@ func (g *GitHub) explain(status int, action, _ string) string {
 	case http.StatusUnauthorized:
 		return "the token is wrong or has expired"
 	case http.StatusForbidden:
+		if action == whoIsIt {
+			return "only a person's token may ask: set COMMENT_AUTHOR to the login that the token writes as"
+		}
 		return "the token lacks a permission: the job needs `" + permission + "`, and a pull request of a fork never has it"
 	case http.StatusNotFound:
 		return "there is no such thing in " + g.repository + ", or the token may not see it: the job needs `" + permission + "`"
@@ -74,8 +78,26 @@ func (g *GitHub) explain(status int, action, _ string) string {
 }
 
 func (g *GitHub) longest() int    { return gitHubLongest }
-func (g *GitHub) author() string  { return g.ours }
 func (g *GitHub) waiting() waiter { return g.api.wait }
+
+// whoIsIt is the action of asking for the token's login.
+const whoIsIt = "ask who GITHUB_TOKEN is"
+
+// author asks the server for the login of the token.
+func (g *GitHub) author(ctx context.Context) (string, error) {
+	if g.login != "" {
+		return g.login, nil
+	}
+	var user struct{ Login string }
+	if _, err := g.api.call(ctx, http.MethodGet, "/user", whoIsIt, nil, &user); err != nil {
+		return "", err
+	}
+	if user.Login == "" {
+		return "", errors.New(whoIsIt + ": the answer has no login; set COMMENT_AUTHOR")
+	}
+	g.login = user.Login
+	return g.login, nil
+}
 
 // gitHubEntry is GitHub's JSON of a comment or an issue.
 type gitHubEntry struct {

@@ -79,6 +79,43 @@ func TestCommentOfSomebodyElseIsLeftAlone(t *testing.T) {
 	assert.Equal(t, bot, comments[1].User.Login)
 }
 
+// Outside of workflows the token is a person's or an app's.
+func TestOnlyOwnCommentsAreUpdatedWithAnyToken(t *testing.T) {
+	const marker = "<!-- vllm-autoscaling preview gke -->"
+	newHost := func(login, author string) (*githubstub.Stub, *GitHub) {
+		stub := githubstub.New("team/inference", "secret", login, 7)
+		t.Cleanup(stub.Close)
+		host, err := NewGitHub(GitHubOptions{API: stub.URL(), Repository: "team/inference", Token: "secret", Author: author})
+		require.NoError(t, err)
+		stub.AddComment(7, "mallory", marker+"\nnothing to see")
+		return stub, host
+	}
+	for name, c := range map[string]struct{ login, author string }{
+		"a person's token":               {"ci-user", ""},
+		"an app's token, with its login": {"deployer[bot]", "deployer[bot]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stub, host := newHost(c.login, c.author)
+			for _, step := range []struct{ body, action string }{{"one", "created"}, {"two", "updated"}} {
+				result, err := UpsertComment(t.Context(), host, 7, "preview gke", step.body)
+				require.NoError(t, err)
+				assert.Equal(t, step.action, result.Action)
+			}
+			comments := stub.Comments(7)
+			require.Len(t, comments, 2)
+			assert.Equal(t, marker+"\nnothing to see", comments[0].Body)
+			assert.Equal(t, c.login, comments[1].User.Login)
+		})
+	}
+	t.Run("an app's token, without its login", func(t *testing.T) {
+		stub, host := newHost("deployer[bot]", "")
+		_, err := UpsertComment(t.Context(), host, 7, "preview gke", "x")
+		require.ErrorContains(t, err, "ask who GITHUB_TOKEN is: 403")
+		assert.ErrorContains(t, err, "set COMMENT_AUTHOR")
+		assert.Len(t, stub.Comments(7), 1, "nothing is written")
+	})
+}
+
 func TestLongCommentIsCut(t *testing.T) {
 	stub, host, _ := newGitHub(t)
 	body := "# Summary\n\n<details><summary>diff</summary>\n\n```diff\n" + strings.Repeat("+ güter line\n", 9000) + "```\n</details>\n"
@@ -250,7 +287,7 @@ func TestOneIssuePerMarker(t *testing.T) {
 // A label of an open pull request makes it no drift issue.
 func TestPullRequestsAreNoIssues(t *testing.T) {
 	stub, host, _ := newGitHub(t)
-	host.ours = ""
+	host.login = "someone"
 	stub.SetBody(7, "<!-- vllm-autoscaling drift gke -->")
 	result, err := CloseIssue(t.Context(), host, "drift gke", "", "")
 	require.NoError(t, err)
@@ -299,7 +336,9 @@ func TestEnvironment(t *testing.T) {
 
 	host, err := FromEnvironment(env(map[string]string{"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "a/b", "GITHUB_TOKEN": "x"}))
 	require.NoError(t, err)
-	assert.Equal(t, bot, host.author())
+	author, err := host.author(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, bot, author, "a workflow's token may not ask")
 	assert.Equal(t, "https://api.github.com", host.(*GitHub).api.base)
 	host, err = FromEnvironment(env(map[string]string{
 		"GITLAB_CI": "true", "CI_API_V4_URL": "https://gitlab.example/api/v4", "CI_PROJECT_ID": "4", "GITLAB_TOKEN": "x",

@@ -16,7 +16,7 @@ const gitLabLongest = 1000000
 type GitLab struct {
 	api     api
 	project string
-	ours    string
+	login   string
 }
 
 // GitLabOptions are the project and the credentials.
@@ -27,7 +27,7 @@ type GitLabOptions struct {
 	Project string
 	// Token is a project access token with the scope api: a job's own token may not write notes.
 	Token string
-	// Author is the username whose notes and issues are updated; empty for any.
+	// Author is the username whose notes and issues are updated; empty for the token's own.
 	Author string
 }
 
@@ -41,7 +41,7 @@ func NewGitLab(o GitLabOptions) (*GitLab, error) {
 	case o.Token == "":
 		return nil, errors.New("no token: set GITLAB_TOKEN to a project access token with the scope api")
 	}
-	g := &GitLab{project: o.Project, ours: o.Author}
+	g := &GitLab{project: o.Project, login: o.Author}
 	g.api = api{
 		base: strings.TrimRight(o.API, "/"), client: newClient(), wait: realWaiter(), explain: g.explain,
 		headers: map[string]string{"PRIVATE-TOKEN": o.Token, "User-Agent": "vllm-autoscaling"},
@@ -62,8 +62,23 @@ func (g *GitLab) explain(status int, _, _ string) string {
 }
 
 func (g *GitLab) longest() int    { return gitLabLongest }
-func (g *GitLab) author() string  { return g.ours }
 func (g *GitLab) waiting() waiter { return g.api.wait }
+
+// author asks the server for the username of the token. A project access token has a user of its own.
+func (g *GitLab) author(ctx context.Context) (string, error) {
+	if g.login != "" {
+		return g.login, nil
+	}
+	var user struct{ Username string }
+	if _, err := g.api.call(ctx, http.MethodGet, "/user", "ask who GITLAB_TOKEN is", nil, &user); err != nil {
+		return "", err
+	}
+	if user.Username == "" {
+		return "", errors.New("ask who GITLAB_TOKEN is: the answer has no username; set COMMENT_AUTHOR")
+	}
+	g.login = user.Username
+	return g.login, nil
+}
 
 // gitLabEntry is GitLab's JSON of a note or an issue.
 type gitLabEntry struct {

@@ -18,7 +18,13 @@ import (
 // gitLabStub has one merge request, !3, of project 42, and the project's issues; pages have two entries.
 type gitLabStub struct {
 	notes, issues []map[string]any
+	// username is the token's user, asked how often somebody wanted to know.
+	username string
+	asked    int
 }
+
+// by is the author of a note or an issue.
+func by(username string) map[string]any { return map[string]any{"username": username} }
 
 func (s *gitLabStub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("PRIVATE-TOKEN") != "secret" {
@@ -36,6 +42,9 @@ func (s *gitLabStub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	const notes, issues = "/projects/42/merge_requests/3/notes", "/projects/42/issues"
 	var answer any
 	switch path := r.URL.Path; {
+	case r.Method == http.MethodGet && path == "/user":
+		s.asked++
+		answer = map[string]any{"id": 7, "username": s.username}
 	case r.Method == http.MethodGet && path == notes:
 		answer = page(w, r, s.notes)
 	case r.Method == http.MethodGet && path == issues:
@@ -47,11 +56,11 @@ func (s *gitLabStub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		answer = page(w, r, open)
 	case r.Method == http.MethodPost && path == notes:
-		body["id"], body["author"] = 100+len(s.notes), map[string]any{"username": "bot"}
+		body["id"], body["author"] = 100+len(s.notes), by(s.username)
 		s.notes = append(s.notes, body)
 		answer = body
 	case r.Method == http.MethodPost && path == issues:
-		body["iid"], body["id"], body["state"], body["author"] = len(s.issues)+1, 900, "opened", map[string]any{"username": "bot"}
+		body["iid"], body["id"], body["state"], body["author"] = len(s.issues)+1, 900, "opened", by(s.username)
 		s.issues = append(s.issues, body)
 		answer = body
 	case r.Method == http.MethodPost && path == issues+"/1/notes":
@@ -84,7 +93,7 @@ func page(w http.ResponseWriter, r *http.Request, all []map[string]any) []map[st
 }
 
 func TestGitLab(t *testing.T) {
-	stub := &gitLabStub{notes: []map[string]any{{"id": 100, "body": "hello"}, {"id": 101, "body": "again"}}}
+	stub := &gitLabStub{username: "project_42_bot", notes: []map[string]any{{"id": 100, "body": "hello"}, {"id": 101, "body": "again"}}}
 	server := httptest.NewServer(stub)
 	t.Cleanup(server.Close)
 	host, err := NewGitLab(GitLabOptions{API: server.URL + "/", Project: "42", Token: "secret"})
@@ -119,6 +128,56 @@ func TestGitLab(t *testing.T) {
 	require.NoError(t, err)
 	_, err = UpsertComment(t.Context(), wrong, 3, "preview gke", "x")
 	assert.ErrorContains(t, err, "GITLAB_TOKEN is wrong or has expired")
+}
+
+// A note or issue of somebody else with the marker is neither edited nor closed, and hides nothing.
+func TestGitLabLeavesWhatOthersWrote(t *testing.T) {
+	planted := func() *gitLabStub {
+		return &gitLabStub{username: "project_42_bot",
+			notes: []map[string]any{
+				{"id": 100, "body": "<!-- vllm-autoscaling preview gke -->\nnothing to see", "author": by("mallory")}, {"id": 101, "body": "hello", "author": by("mallory")},
+			},
+			issues: []map[string]any{
+				{"iid": 1, "state": "opened", "labels": "drift", "description": "<!-- vllm-autoscaling drift gke -->\nall is well", "author": by("mallory")},
+			},
+		}
+	}
+	for name, author := range map[string]string{"the token's user": "", "a user that is named": "project_42_bot"} {
+		t.Run(name, func(t *testing.T) {
+			stub := planted()
+			server := httptest.NewServer(stub)
+			t.Cleanup(server.Close)
+			host, err := NewGitLab(GitLabOptions{API: server.URL, Project: "42", Token: "secret", Author: author})
+			require.NoError(t, err)
+			for _, step := range []struct{ body, action string }{{"the truth", "created"}, {"the whole truth", "updated"}} {
+				result, err := UpsertComment(t.Context(), host, 3, "preview gke", step.body)
+				require.NoError(t, err)
+				assert.Equal(t, step.action, result.Action)
+			}
+			require.Len(t, stub.notes, 3)
+			assert.Contains(t, stub.notes[0]["body"], "nothing to see")
+			assert.Contains(t, stub.notes[2]["body"], "the whole truth")
+
+			closed, err := CloseIssue(t.Context(), host, "drift gke", "drift", "clean")
+			require.NoError(t, err)
+			assert.Equal(t, Result{Action: "none"}, closed)
+			opened, err := UpsertIssue(t.Context(), host, Issue{Marker: "drift gke", Title: "Drift", Body: "first", Label: "drift"})
+			require.NoError(t, err)
+			assert.Equal(t, "created", opened.Action)
+			assert.Equal(t, map[string]int{"": 1, "project_42_bot": 0}[author], stub.asked, "asked once")
+		})
+	}
+	t.Run("an answer without a user", func(t *testing.T) {
+		stub := planted()
+		stub.username = ""
+		server := httptest.NewServer(stub)
+		t.Cleanup(server.Close)
+		host, err := NewGitLab(GitLabOptions{API: server.URL, Project: "42", Token: "secret"})
+		require.NoError(t, err)
+		_, err = UpsertComment(t.Context(), host, 3, "preview gke", "x")
+		assert.ErrorContains(t, err, "set COMMENT_AUTHOR")
+		assert.Len(t, stub.notes, 2, "nothing is written")
+	})
 }
 
 // Go's client removes only well-known headers when it follows a redirect to another host.

@@ -89,8 +89,11 @@ func (c *client) request(ctx context.Context, target Target, id uint64, arrival 
 	return request, nil
 }
 
+// drainTimeout bounds the wait for the end of a body after the end of its answer.
+const drainTimeout = 100 * time.Millisecond
+
 // readStream reads an answer of server-sent events, of which the answer keeps the gaps of at most that many tokens.
-func readStream(body io.Reader, tokens int) (answer, error) {
+func readStream(body io.ReadCloser, tokens int) (answer, error) {
 	var a answer
 	events := newEvents(body)
 	for a.ended.IsZero() {
@@ -114,6 +117,8 @@ func readStream(body io.Reader, tokens int) (answer, error) {
 		}
 	}
 	// The end of the body lets the connection be used again. Nothing depends on it: the answer has ended.
+	late := time.AfterFunc(drainTimeout, func() { _ = body.Close() })
+	defer late.Stop()
 	_, _ = io.CopyN(io.Discard, body, maxErrorBody)
 	return a, a.complete()
 }

@@ -137,15 +137,24 @@ func statusFailure(response *http.Response) error {
 	}
 	// What was read before an error is all that can be told.
 	raw, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBody))
-	f.message = string(raw)
+	f.message = bodyMessage(raw)
+	return f
+}
+
+// bodyMessage returns the message in the body of an answer with an error's status.
+func bodyMessage(raw []byte) string {
 	var body reportedError
 	if json.Unmarshal(raw, &body) == nil {
 		if e, ok := body.reported(true); ok {
-			f.message = e.message
+			return e.message
 		}
 	}
-	return f
+	return string(raw)
 }
+
+// ErrorMessage returns the message in the body of an answer with an error's status, on one line that is not long, without
+// the key.
+func ErrorMessage(body []byte, key string) string { return shortened(bodyMessage(body), key) }
 
 // classify returns the kind and the message of an error for the report.
 func classify(err error) (kind, message string) {

@@ -68,7 +68,7 @@ func setBody(request *http.Request, tokens int, id uint64, fields []byte) {
 	// Words need no escapes.
 	const head = `{"messages":[{"role":"user","content":"`
 	tail := `"}],` + string(fields[1:])
-	// Servers and gateways want to know the length.
+	// Some gateways refuse a body without its length.
 	length, _ := io.Copy(io.Discard, newPrompt(tokens, id))
 	request.ContentLength = int64(len(head)) + length + int64(len(tail))
 	request.GetBody = func() (io.ReadCloser, error) {

@@ -298,6 +298,21 @@ func TestConnectionsAreReused(t *testing.T) {
 	assert.EqualValues(t, 1, connections.Load())
 }
 
+// A server that keeps the connection open after the end of an answer delays nothing.
+func TestAnswerEndsWithDone(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, role+content+finish+usage+done)
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	r, _ := one(t, server.URL, Options{Stream: true, Timeout: time.Minute})
+	assert.Equal(t, OK, r.Outcome)
+	assert.Less(t, r.Latency(), 30*time.Second)
+}
+
 // The longest prompt is sent in little memory.
 func TestLongPromptsAreNotHeldInMemory(t *testing.T) {
 	received := make(chan int64, 1)

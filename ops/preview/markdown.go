@@ -104,10 +104,7 @@ func (r *Report) writeErrors(b *strings.Builder) {
 		b.WriteString("\n### The preview failed\n\nNothing was changed. What follows is what it had found until then.\n\n")
 		b.WriteString(fenced("", shortenBytes(strings.Join(r.Errors, "\n\n"), maxErrorBytes)))
 	}
-	if len(r.Warnings) > 0 {
-		fmt.Fprintf(b, "\n<details><summary>%s</summary>\n\n%s\n</details>\n", plural(len(r.Warnings), "warning of the preview", "warnings of the preview"),
-			fenced("", shortenBytes(strings.Join(r.Warnings, "\n\n"), maxErrorBytes)))
-	}
+	r.writeNotes(b)
 }
 
 func (r *Report) writeDangers(b *strings.Builder) {
@@ -343,6 +340,9 @@ func groupMarkdown(g Group, open bool) string {
 		mark := ""
 		if c.Drifted {
 			mark = ", **drifted**"
+		}
+		if c.Waits {
+			mark += waits
 		}
 		fmt.Fprintf(&b, "- %s %s (%s)%s\n", c.Op, code(c.Name), code(c.Type), mark)
 		for _, p := range c.Properties {

@@ -6,10 +6,11 @@ import (
 	"strings"
 
 	"vllm-autoscaling/ops/preview/plan"
+	"vllm-autoscaling/ops/redact"
 )
 
 const (
-	hidden  = "[secret]"
+	hidden  = redact.Hidden
 	unknown = "(known after the update)"
 	nothing = "(none)"
 )
@@ -19,11 +20,6 @@ var (
 	// as secret. Names of secrets are shown, so a suffix such as Name or Ref is not matched.
 	secretName = regexp.MustCompile(`(?i)(passw(or)?d|secret|token|kubeconfig|api[-_]?key|private[-_]?key|credentials?|connection[-_]?string|` +
 		`(client|access)[-_]?key([-_]?data)?|(certificate|authority)[-_]?data)$`)
-	// secretText matches strings inside any text that look like a secret.
-	secretText = regexp.MustCompile(`hf_[A-Za-z0-9]{12,}|(AKIA|ASIA)[A-Z0-9]{16}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+|` +
-		`gh[pousr]_[A-Za-z0-9]{20,}|ya29\.[A-Za-z0-9_-]{20,}|pul-[0-9a-f]{40}`)
-	// keyBlock matches a private key or certificate in PEM.
-	keyBlock = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]+-----.*?(-----END [A-Z ]+-----|$)`)
 	// lastName matches the last part of a path: a name, or a key in brackets.
 	lastName = regexp.MustCompile(`(?:\["([^"]*)"\]|([A-Za-z0-9_$/-]+))(?:\[[0-9]+\])*$`)
 )
@@ -43,9 +39,7 @@ func secretPath(typ, path string) bool {
 }
 
 // clean replaces what looks like a secret in a text.
-func clean(text string) string {
-	return keyBlock.ReplaceAllString(secretText.ReplaceAllString(text, hidden), hidden)
-}
+func clean(text string) string { return redact.Text(text) }
 
 // shown returns a value for readers, at most limit characters long; 0 for no limit.
 func shown(typ, path string, value any, present bool, most int) string {

@@ -46,6 +46,8 @@ type Options struct {
 	Failure string
 	// Preflight is what the cloud's account was asked; nil if it was not.
 	Preflight *preflight.Result
+	// WithoutSecrets reports whether a drift check left out what matches SecretTypes.
+	WithoutSecrets bool
 }
 
 // Report is an evaluated preview.
@@ -57,6 +59,12 @@ type Report struct {
 	Failed   bool     `json:"failed"`
 	Errors   []string `json:"errors"`
 	Warnings []string `json:"warnings"`
+	// Conflicts are objects of which somebody else owns fields.
+	Conflicts []plan.Conflict `json:"conflicts,omitempty"`
+	// Unready are resources that were not ready when they were read.
+	Unready []Unready `json:"unready,omitempty"`
+	// WithoutSecrets reports whether a drift check left out Secrets and Helm releases.
+	WithoutSecrets bool `json:"withoutSecrets,omitempty"`
 	// Counts are the resources by change: create, update, replace, delete, same.
 	Counts map[string]int `json:"counts"`
 	// Dangers are replacements and deletions that lose more than the resource itself.
@@ -93,7 +101,9 @@ type Change struct {
 	Type string `json:"type"`
 	Name string `json:"name"`
 	// Drifted reports whether the resource was changed or deleted outside of Pulumi.
-	Drifted    bool       `json:"drifted,omitempty"`
+	Drifted bool `json:"drifted,omitempty"`
+	// Waits reports whether the update changes nothing and waits for a resource that was not ready.
+	Waits      bool       `json:"waits,omitempty"`
 	Properties []Property `json:"properties,omitempty"`
 }
 
@@ -144,12 +154,10 @@ func New(p *plan.Plan, o Options) *Report {
 	if o.Failure != "" && len(p.Errors) == 0 {
 		r.Failed, r.Errors = true, append(r.Errors, clean(strings.TrimSpace(o.Failure)))
 	}
-	for _, message := range p.Warnings {
-		r.Warnings = append(r.Warnings, clean(message))
-	}
 	if r.Mode == Update {
 		r.Mode = guess(p)
 	}
+	r.note(p, o)
 	r.count(p)
 	r.arrange(p)
 	r.judge(p, o)
@@ -181,11 +189,15 @@ func (r *Report) count(p *plan.Plan) {
 func (r *Report) arrange(p *plan.Plan) {
 	groups := map[string]*Group{}
 	for _, s := range p.Changes() {
+		change := newChange(s)
+		if r.Mode == Drift && noDrift(s, change) {
+			r.dropNoDrift()
+			continue
+		}
 		name := p.Component(s)
 		if groups[name] == nil {
 			groups[name] = &Group{Component: name}
 		}
-		change := newChange(s)
 		groups[name].Changes = append(groups[name].Changes, change)
 		if d, ok := danger(s, change); ok {
 			r.Dangers = append(r.Dangers, d)
@@ -242,7 +254,7 @@ func (r *Report) judge(p *plan.Plan, o Options) {
 }
 
 func newChange(s plan.Step) Change {
-	c := Change{Op: s.Op, Type: s.Type, Name: s.Name, Drifted: s.Drifted}
+	c := Change{Op: s.Op, Type: s.Type, Name: s.Name, Drifted: s.Drifted, Waits: s.OnlyUnready()}
 	if s.Op == plan.OpUpdate || s.Op == plan.OpReplace || s.Drifted {
 		c.Properties = properties(s)
 	}

@@ -14,9 +14,7 @@ func (r *Report) Text() string {
 	if r.Failed {
 		fmt.Fprintf(&b, "\nTHE PREVIEW FAILED; nothing was changed.\n%s", indented(strings.Join(r.Errors, "\n")))
 	}
-	if len(r.Warnings) > 0 {
-		fmt.Fprintf(&b, "\nWarnings\n%s", indented(strings.Join(r.Warnings, "\n")))
-	}
+	r.textNotes(&b)
 	if len(r.Dangers) > 0 {
 		fmt.Fprintf(&b, "\nWARNING: this takes away %s.\n", r.dangerCounts())
 		for _, d := range r.Dangers {
@@ -38,6 +36,9 @@ func (r *Report) Text() string {
 			mark := ""
 			if c.Drifted {
 				mark = ", drifted"
+			}
+			if c.Waits {
+				mark += waits
 			}
 			fmt.Fprintf(&b, "    %s %s (%s)%s\n", c.Op, c.Name, c.Type, mark)
 			for _, p := range c.Properties {

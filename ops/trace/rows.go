@@ -22,19 +22,19 @@ type row struct {
 
 // rows reads the rows of a file one after the other.
 type rows interface {
-	// next returns the next row, or io.EOF at the end. After an errRow the next row can be read.
+	// next returns the next row, or io.EOF at the end. After an rowError the next row can be read.
 	next() (row, error)
 }
 
-// errRow is an error in one row.
-type errRow struct {
+// rowError is an error in one row.
+type rowError struct {
 	line int
 	err  error
 }
 
-func (e errRow) Error() string { return fmt.Sprintf("line %d: %v", e.line, e.err) }
+func (e rowError) Error() string { return fmt.Sprintf("line %d: %v", e.line, e.err) }
 
-func (e errRow) Unwrap() error { return e.err }
+func (e rowError) Unwrap() error { return e.err }
 
 // openRows recognizes the format of a file and returns its rows. No line may be longer than maxLine bytes.
 func openRows(from io.Reader, maxLine int) (rows, format, error) {
@@ -118,7 +118,7 @@ func openCSV(text io.Reader, maxLine int) (rows, format, error) {
 	c.width = len(header)
 	f, at, err := recognize(header, false)
 	if err != nil {
-		return nil, format{}, errRow{c.line, err}
+		return nil, format{}, rowError{c.line, err}
 	}
 	c.at = at
 	return c, f, nil
@@ -146,10 +146,10 @@ func (c *csvRows) read() ([]string, error) {
 		return nil, errTooLong(c.line+1, c.limit.most)
 	case errors.Is(err, csv.ErrFieldCount):
 		c.line, _ = c.reader.FieldPos(0)
-		return nil, errRow{c.line, fmt.Errorf("want %d values, as the header has, found %d", c.width, len(fields))}
+		return nil, rowError{c.line, fmt.Errorf("want %d values, as the header has, found %d", c.width, len(fields))}
 	case errors.As(err, &bad):
 		c.line = bad.Line
-		return nil, errRow{bad.StartLine, fmt.Errorf("CSV: %w", bad.Err)}
+		return nil, rowError{bad.StartLine, fmt.Errorf("CSV: %w", bad.Err)}
 	case err != nil:
 		return nil, err
 	}
@@ -184,7 +184,7 @@ func openJSONLines(text io.Reader, maxLine int) (rows, format, error) {
 	header := slices.Sorted(maps.Keys(first))
 	f, at, err := recognize(header, true)
 	if err != nil {
-		return nil, format{}, errRow{j.line, err}
+		return nil, format{}, rowError{j.line, err}
 	}
 	for value, i := range at {
 		j.names[value] = header[i]
@@ -205,7 +205,7 @@ func (j *jsonRows) next() (row, error) {
 	for value, name := range j.names {
 		raw, ok := object[name]
 		if !ok || string(raw) == "null" {
-			return row{}, errRow{j.line, fmt.Errorf("no %q", name)}
+			return row{}, rowError{j.line, fmt.Errorf("no %q", name)}
 		}
 		r.values[value] = string(raw)
 	}
@@ -222,7 +222,7 @@ func (j *jsonRows) read() (map[string]json.RawMessage, error) {
 		}
 		var object map[string]json.RawMessage
 		if err := json.Unmarshal(text, &object); err != nil || object == nil {
-			return nil, errRow{j.line, fmt.Errorf("%s: want a JSON object", quote(string(text)))}
+			return nil, rowError{j.line, fmt.Errorf("%s: want a JSON object", quote(string(text)))}
 		}
 		return object, nil
 	}

@@ -145,7 +145,7 @@ func (t *Trace) readRows(from io.Reader, l limits) (collected, error) {
 	var problems []string
 	for read := 0; ; read++ {
 		request, err := nextRequest(rows, p)
-		var bad errRow
+		var bad rowError
 		switch {
 		case errors.Is(err, io.EOF):
 			if problems != nil {
@@ -177,7 +177,7 @@ func nextRequest(rows rows, p *parser) (Request, error) {
 	}
 	request, err := p.parse(r)
 	if err != nil {
-		return Request{}, errRow{r.line, err}
+		return Request{}, rowError{r.line, err}
 	}
 	return request, nil
 }

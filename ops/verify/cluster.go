@@ -3,11 +3,9 @@ package verify
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -101,24 +99,26 @@ func (w *walk) servers(ctx context.Context) (string, error) {
 	if deployment.Spec.Replicas != nil {
 		wanted = int(*deployment.Spec.Replicas)
 	}
-	var troubles []string
+	var unready troubles
 	for _, pod := range list.Items {
 		// Terminating and evicted pods serve no requests and are ignored.
 		if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
 			continue
 		}
-		if ready(&pod) {
-			w.pods = append(w.pods, pod)
-		} else {
-			troubles = append(troubles, pod.Name+": "+whyNotReady(&pod))
+		if !ready(&pod) {
+			w.add(ctx, &unready, &pod, true)
+			continue
 		}
+		w.pods = append(w.pods, pod)
+		w.settles(&pod)
+		w.restarted(&pod)
 	}
 	slices.SortFunc(w.pods, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
-	total := len(w.pods) + len(troubles)
-	look := []string{
+	total := len(w.pods) + len(unready.texts)
+	look := append([]string{
 		w.kubectl(s.Namespace, "get pods -l '%s' -o wide", selector),
 		w.kubectl(s.Namespace, "describe pods -l '%s'", selector),
-	}
+	}, unready.commands...)
 	switch {
 	case wanted == 0:
 		return "", &failure{
@@ -129,20 +129,19 @@ func (w *walk) servers(ctx context.Context) (string, error) {
 	case total < wanted:
 		for _, c := range deployment.Status.Conditions {
 			if c.Status == corev1.ConditionTrue && c.Type == "ReplicaFailure" {
-				troubles = append(troubles, c.Message)
+				unready.texts = append(unready.texts, c.Message)
 			}
 		}
 		return "", &failure{
-			measured: joined(fmt.Sprintf("%d of %d replicas have a pod", total, wanted), troubles),
+			measured: joined(fmt.Sprintf("%d of %d replicas have a pod", total, wanted), unready.texts), log: unready.log,
 			expected: fmt.Sprintf("%d pods, all Ready", wanted),
 			look:     append(look, w.kubectl(s.Namespace, "describe replicasets -l '%s'", selector)),
 		}
-	case len(troubles) > 0:
+	case len(unready.texts) > 0:
 		return "", &failure{
-			measured: joined(fmt.Sprintf("%d/%d ready", len(w.pods), total), troubles),
+			measured: joined(fmt.Sprintf("%d/%d ready", len(w.pods), total), unready.texts), log: unready.log,
 			expected: fmt.Sprintf("%d/%d ready", total, total),
-			look: append(look, w.kubectl(s.Namespace, "logs deployment/%s --tail=50", s.Deployment),
-				"a new replica needs minutes for its node, image and model: --wait 15m waits for it"),
+			look:     append(look, "a new replica needs minutes for its node, image and model: --wait 15m waits for it"),
 		}
 	}
 	return fmt.Sprintf("%d/%d ready: %s", total, total, names(w.pods)), nil
@@ -152,40 +151,6 @@ func ready(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
-}
-
-// whyNotReady returns the reason that a pod is not ready, in Kubernetes' words if there are any.
-func whyNotReady(pod *corev1.Pod) string {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			if strings.Contains(c.Message, "nvidia.com/gpu") {
-				return "pending for a node with a free GPU: " + c.Message
-			}
-			return "pending for a node: " + c.Message
-		}
-	}
-	statuses := append(slices.Clone(pod.Status.InitContainerStatuses), pod.Status.ContainerStatuses...)
-	for _, s := range statuses {
-		waiting, last := s.State.Waiting, s.LastTerminationState.Terminated
-		if s.State.Terminated != nil && s.State.Terminated.ExitCode != 0 {
-			last = s.State.Terminated
-		}
-		switch {
-		case waiting != nil && strings.Contains(waiting.Reason, "Image"):
-			return fmt.Sprintf("the image %s cannot be pulled: %s %s", s.Image, waiting.Reason, waiting.Message)
-		case last != nil && !s.Ready:
-			return fmt.Sprintf("container %s ended %d times, last with exit code %d (%s)", s.Name, s.RestartCount, last.ExitCode, last.Reason)
-		case waiting != nil && waiting.Reason != "" && waiting.Reason != "PodInitializing":
-			return fmt.Sprintf("container %s waits: %s %s", s.Name, waiting.Reason, waiting.Message)
-		}
-	}
-	for _, s := range pod.Status.ContainerStatuses {
-		if s.State.Running != nil && !s.Ready {
-			return fmt.Sprintf("container %s runs for %s and is not ready (loading its model?)",
-				s.Name, time.Since(s.State.Running.StartedAt.Time).Round(time.Second))
-		}
-	}
-	return "phase " + string(pod.Status.Phase)
 }
 
 // readyPodOf returns a ready pod behind a Service, and the container port of the Service's port.
@@ -204,20 +169,23 @@ func (w *walk) readyPodOf(ctx context.Context, namespace, name string, port int)
 	if err != nil {
 		return "", 0, w.allowed(err)
 	}
-	troubles := []string{}
+	var unready troubles
 	for _, pod := range list.Items {
 		if pod.DeletionTimestamp != nil {
 			continue
 		}
 		if !ready(&pod) {
-			troubles = append(troubles, pod.Name+": "+whyNotReady(&pod))
+			w.add(ctx, &unready, &pod, false)
 			continue
 		}
 		if number, ok := containerPort(&pod, service.Spec.Ports[i]); ok {
+			w.settles(&pod)
 			return pod.Name, number, nil
 		}
 	}
-	return "", 0, errors.New(joined(fmt.Sprintf("no ready pod behind Service %s/%s", namespace, name), troubles))
+	return "", 0, &failure{
+		measured: joined(fmt.Sprintf("no ready pod behind Service %s/%s", namespace, name), unready.texts), log: unready.log, look: unready.commands,
+	}
 }
 
 func containerPort(pod *corev1.Pod, port corev1.ServicePort) (int, bool) {

@@ -33,43 +33,40 @@ func (w *walk) adapter(ctx context.Context) (string, error) {
 	if err := json.Unmarshal(raw, &list); err != nil {
 		return "", fmt.Errorf("APIServices: %w", err)
 	}
-	services := slices.DeleteFunc(list.Items, func(s apiregistrationv1.APIService) bool { return s.Spec.Group != customMetricsGroup })
-	look := append([]string{
-		"$ " + w.Kubectl + " get apiservices v1beta1." + customMetricsGroup + " -o yaml",
-		w.kubectl(a.Namespace, "get deployment,endpointslices -l app.kubernetes.io/name=%s", a.Name),
-	}, w.pipeline.adapterHints(w)...)
-	if len(services) == 0 {
+	var ours string
+	var foreign error
+	for i := range list.Items {
+		service := &list.Items[i]
+		why, unavailable := unavailableBecause(service)
+		switch {
+		case unavailable && service.Spec.Group == customMetricsGroup:
+			return "", &failure{
+				measured: fmt.Sprintf("%s is not available: %s", describeAPI(service), why),
+				expected: "Available true of every version: the HPA asks for the version that the API server prefers", look: w.apiHints(service),
+			}
+		case unavailable:
+			// It breaks no signal.
+			w.warn(fmt.Sprintf("%s is not available: %s: until it is, no namespace can be deleted, and `pulumi destroy` waits. "+
+				"Bring back what serves it; if nothing does any more: %s delete apiservice %s", describeAPI(service), why, w.Kubectl, service.Name))
+		case service.Spec.Group != customMetricsGroup:
+		case servedBy(service) != a.Namespace+"/"+a.Name:
+			foreign = &failure{
+				measured: fmt.Sprintf("APIService %s leads to %s", service.Name, servedBy(service)),
+				expected: fmt.Sprintf("%s/%s: a cluster has one custom metrics API, and another program has registered it", a.Namespace, a.Name),
+				look:     append(w.apiHints(service), w.pipeline.adapterHints(w)...),
+			}
+		default:
+			ours = service.Name
+		}
+	}
+	if foreign != nil {
+		return "", foreign
+	}
+	if ours == "" {
 		return "", &failure{
 			measured: "no APIService of group " + customMetricsGroup, expected: "the adapter's, which serves the HPA",
 			look: []string{"$ pulumi up --refresh --stack " + w.Stack},
 		}
-	}
-	var ours string
-	for _, service := range services {
-		behind := "no Service"
-		if s := service.Spec.Service; s != nil {
-			behind = s.Namespace + "/" + s.Name
-		}
-		i := slices.IndexFunc(service.Status.Conditions, func(c apiregistrationv1.APIServiceCondition) bool {
-			return c.Type == apiregistrationv1.Available
-		})
-		if i < 0 || service.Status.Conditions[i].Status != apiregistrationv1.ConditionTrue {
-			why := "the aggregator has not checked it yet"
-			if i >= 0 {
-				why = service.Status.Conditions[i].Reason + ": " + service.Status.Conditions[i].Message
-			}
-			return "", &failure{
-				measured: fmt.Sprintf("APIService %s (served by %s) is not available: %s", service.Name, behind, why),
-				expected: "Available true", look: look,
-			}
-		}
-		if behind != a.Namespace+"/"+a.Name {
-			return "", &failure{
-				measured: fmt.Sprintf("APIService %s leads to %s", service.Name, behind),
-				expected: fmt.Sprintf("%s/%s: a cluster has one custom metrics API, and another program has registered it", a.Namespace, a.Name), look: look,
-			}
-		}
-		ours = service.Name
 	}
 	return fmt.Sprintf("%s available, served by %s/%s", ours, a.Namespace, a.Name), nil
 }

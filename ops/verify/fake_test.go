@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -35,7 +36,14 @@ type fake struct {
 	pages      map[string]string // by pod
 	targets    []prometheusv1.ActiveTarget
 	samples    map[string]map[string][]float64 // by a part of the query, then by pod
+	labels     map[string]map[string]string    // more labels of the samples, by the same part of the query
+	jobs       map[string]map[string]int       // series of other jobs, by series, then by job
 	rules      []prometheusv1.RecordingRule
+	foreign    []map[string]any  // other groups of rules
+	logs       map[string]string // by pod and container
+	logQueries []string          // what was asked of the logs
+	onRules    func()            // before the rules or targets are listed; nil for nothing
+	onTargets  func()
 	apis       []apiregistrationv1.APIService
 	metrics    map[string]map[string]string // by signal, then by pod
 	hpas       []autoscalingv2.HorizontalPodAutoscaler
@@ -48,7 +56,11 @@ type fake struct {
 	pipeline outputs.Pipeline
 }
 
-const gpuSeries = "DCGM_FI_DEV_GPU_UTIL"
+const (
+	gpuSeries = "DCGM_FI_DEV_GPU_UTIL"
+	// ownRules is the file that the operator makes of the stack's PrometheusRule.
+	ownRules = "/etc/prometheus/rules/prometheus-kps-prometheus-rulefiles-0/monitoring-vllm-signals-6a1e4ff4-9d2a-4a2c-8f0e-3b8f3a6f0c11.yaml"
+)
 
 func newFake() *fake {
 	f := &fake{
@@ -179,10 +191,19 @@ func (f *fake) api(w http.ResponseWriter, req *http.Request) {
 		_ = json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Code: int32(code),
 			Reason: reason, Message: message})
 	}
+	logOf, isLog := strings.CutSuffix(strings.TrimPrefix(path, "/api/v1/namespaces/vllm/pods/"), "/log")
 	metric, isMetric := strings.CutPrefix(path, "/apis/custom.metrics.k8s.io/v1beta1/namespaces/vllm/pods/*/")
 	switch {
 	case f.forbidden != "" && strings.Contains(path, f.forbidden):
 		refuse(403, metav1.StatusReasonForbidden, `user "u" cannot list resource "pods"`)
+	case isLog:
+		f.logQueries = append(f.logQueries, req.URL.RawQuery)
+		text, found := f.logs[logOf+"/"+req.URL.Query().Get("container")]
+		if !found {
+			refuse(403, metav1.StatusReasonForbidden, `user "u" cannot get resource "pods/log"`)
+			return
+		}
+		_, _ = w.Write([]byte(text))
 	case path == "/version" && f.version != nil:
 		f.version(w)
 	case path == "/version":
@@ -225,16 +246,34 @@ func (f *fake) prometheus(w http.ResponseWriter, req *http.Request) {
 	case "/api/v1/status/buildinfo":
 		answer(map[string]string{"version": "3.13.3"})
 	case "/api/v1/targets":
+		if f.onTargets != nil {
+			f.onTargets()
+		}
 		answer(map[string]any{"activeTargets": f.targets})
 	case "/api/v1/rules":
+		if f.onRules != nil {
+			f.onRules()
+		}
 		var rules []map[string]any
 		for _, r := range f.rules {
 			rules = append(rules, map[string]any{"name": r.Name, "type": "recording", "health": r.Health, "lastError": r.LastError, "query": "1"})
 		}
-		answer(map[string]any{"groups": []any{map[string]any{"name": "vllm-signals", "rules": rules}}})
+		groups := []any{map[string]any{"name": "vllm-signals", "file": ownRules, "rules": rules}}
+		for _, group := range f.foreign {
+			groups = append(groups, group)
+		}
+		answer(map[string]any{"groups": groups})
 	case "/api/v1/query":
 		query := req.FormValue("query")
 		result := []any{}
+		if jobs, ok := strings.CutPrefix(query, "count by (job) ("); ok {
+			series, _, _ := strings.Cut(jobs, "{")
+			for job, count := range f.jobs[series] {
+				result = append(result, map[string]any{"metric": map[string]string{"job": job}, "value": []any{1, fmt.Sprint(count)}})
+			}
+			answer(map[string]any{"resultType": "vector", "result": result})
+			return
+		}
 		longest := ""
 		for part := range f.samples {
 			// The most specific part: a query of ages also names the series.
@@ -244,9 +283,9 @@ func (f *fake) prometheus(w http.ResponseWriter, req *http.Request) {
 		}
 		for pod, values := range f.samples[longest] {
 			for i, value := range values {
-				result = append(result, map[string]any{
-					"metric": map[string]string{"pod": pod, "gpu": fmt.Sprint(i)}, "value": []any{1, fmt.Sprint(value)},
-				})
+				metric := map[string]string{"pod": pod, "gpu": fmt.Sprint(i)}
+				maps.Copy(metric, f.labels[longest])
+				result = append(result, map[string]any{"metric": metric, "value": []any{1, fmt.Sprint(value)}})
 			}
 		}
 		answer(map[string]any{"resultType": "vector", "result": result})

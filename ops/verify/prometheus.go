@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -18,6 +20,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	corev1 "k8s.io/api/core/v1"
+
+	"vllm-autoscaling/components/signals"
 )
 
 // maxMetrics limits how much of a page of metrics is read, in bytes.
@@ -119,7 +123,12 @@ func (w *walk) connectPrometheus(ctx context.Context) (string, error) {
 	}
 	pod, port, err := w.readyPodOf(ctx, p.Namespace, p.Name, p.Port)
 	if err != nil {
-		return "", &failure{measured: err.Error(), expected: "a ready pod of Prometheus", look: look}
+		f := &failure{measured: err.Error(), expected: "a ready pod of Prometheus", look: look}
+		var known *failure
+		if errors.As(err, &known) {
+			f.log, f.look = known.log, append(look, known.look...)
+		}
+		return "", f
 	}
 	address, closeIt, err := w.Reach(ctx, p.Namespace, pod, port)
 	if err != nil {
@@ -203,47 +212,14 @@ func (w *walk) prometheusTargets(ctx context.Context) (string, error) {
 				look:     append([]string{"is the series dropped by a metricRelabeling of the ServiceMonitor, or by a sample limit?"}, look...),
 			}
 		}
+		if odd := oddGauges(series, stored); len(odd) > 0 {
+			return "", &failure{
+				measured: shortened(odd), expected: "a number that is not negative, and a share of at most 1 for the KV cache: others are dropped",
+				look: append([]string{"what does the server return itself in /metrics? Delete a pod whose gauge stays like that"}, look...),
+			}
+		}
 	}
 	return fmt.Sprintf("%d/%d up, slowest scrape %.0f ms", len(w.pods), len(w.pods), slowest*1000), nil
-}
-
-// prometheusGPUs checks DCGM's series of the pods' GPUs.
-func (w *walk) prometheusGPUs(ctx context.Context) (string, error) {
-	p := w.Pipeline
-	var seen []string
-	for _, series := range p.GPUSeries {
-		// A scrape without honorLabels puts the pod of the GPU into exported_*.
-		samples, err := w.byPod(ctx, fmt.Sprintf(`%s{exported_namespace=%q} or %s{namespace=%q,exported_pod=""}`,
-			series, p.Serving.Namespace, series, p.Serving.Namespace))
-		if err != nil {
-			return "", err
-		}
-		if without := w.without(samples); len(without) == 0 {
-			count := 0
-			for _, pod := range w.pods {
-				count += len(samples[pod.Name])
-				seen = append(seen, numbers(samples[pod.Name])+" %")
-			}
-			return fmt.Sprintf("%s: %s of %s: %s", series, plural(count, "GPU"), plural(len(w.pods), "pod"), shortened(seen)), nil
-		} else if len(samples) > 0 {
-			seen = append(seen, fmt.Sprintf("%s is there, but not for %s", series, shortened(without)))
-		}
-	}
-	if len(seen) == 0 {
-		seen = []string{"no series " + strings.Join(p.GPUSeries, " or ") + " with a pod of namespace " + p.Serving.Namespace}
-	}
-	return "", &failure{
-		measured: strings.Join(seen, "; "),
-		expected: "a sample for the GPUs of each pod, with the pod's name in exported_pod or pod",
-		look: []string{
-			map[string]string{
-				"dcgm-chart": w.kubectl(p.Prometheus.Namespace, "get pods -l app.kubernetes.io/name=dcgm-exporter -o wide"),
-				"managed":    "$ " + w.Kubectl + " get daemonsets -A | grep -i dcgm",
-			}[p.GPUMetrics],
-			"is the exporter's pod on each GPU node ready, and does it map GPUs to pods (DCGM_EXPORTER_KUBERNETES)?",
-			w.kubectl(p.Prometheus.Namespace, "get servicemonitors,podmonitors"),
-		},
-	}
 }
 
 // prometheusRules checks the recording rules.
@@ -252,6 +228,9 @@ func (w *walk) prometheusRules(ctx context.Context) (string, error) {
 	loaded, err := w.prom.Rules(ctx)
 	if err != nil {
 		return "", fmt.Errorf("rules of Prometheus: %w", err)
+	}
+	if err := w.origins(ctx, loaded.Groups); err != nil {
+		return "", err
 	}
 	byName := map[string][]prometheusv1.RecordingRule{}
 	for _, group := range loaded.Groups {
@@ -358,8 +337,8 @@ func (w *walk) staleHints() []string {
 	}
 }
 
-// byPod runs an instant query and returns its samples by pod.
-func (w *walk) byPod(ctx context.Context, query string) (map[string][]float64, error) {
+// samples runs an instant query.
+func (w *walk) samples(ctx context.Context, query string) (model.Vector, error) {
 	value, _, err := w.prom.Query(ctx, query, time.Time{})
 	if err != nil {
 		return nil, fmt.Errorf("query %s: %w", query, err)
@@ -368,15 +347,28 @@ func (w *walk) byPod(ctx context.Context, query string) (map[string][]float64, e
 	if !ok {
 		return nil, fmt.Errorf("query %s returns a %s", query, value.Type())
 	}
+	return vector, nil
+}
+
+// byPod runs an instant query and returns its samples by pod.
+func (w *walk) byPod(ctx context.Context, query string) (map[string][]float64, error) {
+	samples, err := w.samples(ctx, query)
+	if err != nil {
+		return nil, err
+	}
 	found := map[string][]float64{}
-	for _, sample := range vector {
-		pod := sample.Metric["exported_pod"]
-		if pod == "" {
-			pod = sample.Metric["pod"]
-		}
-		found[string(pod)] = append(found[string(pod)], float64(sample.Value))
+	for _, sample := range samples {
+		found[podOf(sample)] = append(found[podOf(sample)], float64(sample.Value))
 	}
 	return found, nil
+}
+
+// podOf returns the pod that a sample is about. A scrape without honorLabels puts the pod of a GPU into exported_pod.
+func podOf(sample *model.Sample) string {
+	if pod := sample.Metric["exported_pod"]; pod != "" {
+		return string(pod)
+	}
+	return string(sample.Metric["pod"])
 }
 
 // without lists the pods that have no sample.
@@ -404,6 +396,23 @@ func number(v float64) string {
 		return "NaN"
 	}
 	return strconv.FormatFloat(math.Round(v*100)/100, 'f', -1, 64)
+}
+
+// oddGauges lists the values of a gauge of the server that neither the adapter nor a rule serves.
+func oddGauges(series string, values map[string][]float64) []string {
+	highest := math.Inf(1)
+	if series == signals.SeriesKVCacheUsage {
+		highest = 1
+	}
+	var odd []string
+	for _, pod := range slices.Sorted(maps.Keys(values)) {
+		for _, value := range values[pod] {
+			if !(value >= 0 && value <= highest) {
+				odd = append(odd, fmt.Sprintf("%s of %s is %s", series, pod, number(value)))
+			}
+		}
+	}
+	return odd
 }
 
 func plural(count int, what string) string {

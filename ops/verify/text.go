@@ -37,9 +37,21 @@ func (r *Report) Text(to io.Writer, colour bool) error {
 		default:
 			line(paint(red, "FAIL   "), stage.Measured)
 			fmt.Fprintf(&out, "           expected: %s\n", stage.Expected)
-			for j, hint := range stage.Look {
-				fmt.Fprintf(&out, "           %s %s\n", map[bool]string{true: "look at: ", false: "         "}[j == 0], hint)
+			for _, part := range []struct {
+				name  string
+				lines []string
+			}{{"log:", stage.Log}, {"look at:", stage.Look}} {
+				for j, text := range part.lines {
+					name := ""
+					if j == 0 {
+						name = part.name
+					}
+					fmt.Fprintf(&out, "           %-9s %s\n", name, text)
+				}
 			}
+		}
+		for _, warning := range stage.Warnings {
+			fmt.Fprintf(&out, "           warning:  %s\n", warning)
 		}
 	}
 	name := r.Stack

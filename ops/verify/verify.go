@@ -73,6 +73,10 @@ type Result struct {
 	Expected string `json:"expected,omitempty"`
 	// Look is what to do next, for a stage that failed: sentences, or commands that begin with "$ ".
 	Look []string `json:"look,omitempty"`
+	// Log are the last lines of containers that ended or are not ready, for a stage that failed because of them.
+	Log []string `json:"log,omitempty"`
+	// Warnings are what was seen beside: it did not make the stage fail.
+	Warnings []string `json:"warnings,omitempty"`
 	// Needs is the failed stage because of which this one was skipped.
 	Needs   string  `json:"needs,omitempty"`
 	Seconds float64 `json:"seconds"`
@@ -95,23 +99,26 @@ type Stage struct {
 	Key string
 	// Checks is what the stage requires to pass.
 	Checks string
-	check  func(*walk, context.Context) (measured string, err error)
+	// settles is true for a stage that reads what has to be scraped and recorded first, which takes a moment after a pod has
+	// become ready.
+	settles bool
+	check   func(*walk, context.Context) (measured string, err error)
 }
 
 // Stages lists the stages in order.
 func Stages() []Stage {
 	return []Stage{
-		{"api", "the API server answers", (*walk).api},
-		{"pods", "the Deployment has pods and all are Ready", (*walk).servers},
-		{"metrics", "each pod's /metrics has the series that the signals read", (*walk).metrics},
-		{"prometheus", "Prometheus runs and answers", (*walk).prometheus},
-		{"targets", "Prometheus scrapes each pod without an error and stores the series", (*walk).targets},
-		{"gpu", "DCGM's utilisation is there for the GPUs of each pod", (*walk).gpus},
-		{"rules", "each recording rule is healthy and has a sample for each pod", (*walk).rules},
-		{"adapter", "the custom metrics API is registered and available", (*walk).adapter},
-		{"custom-metrics", "the custom metrics API answers for each signal and pod, where there is a Prometheus with its value", (*walk).customMetrics},
-		{"hpa", "exactly one HPA scales the Deployment, is active and has a value of each signal", (*walk).hpa},
-		{"freshness", "each signal's newest sample is young", (*walk).freshness},
+		{"api", "the API server answers", false, (*walk).api},
+		{"pods", "the Deployment has pods and all are Ready", false, (*walk).servers},
+		{"metrics", "each pod's /metrics has the series that the signals read", false, (*walk).metrics},
+		{"prometheus", "Prometheus runs and answers", false, (*walk).prometheus},
+		{"targets", "Prometheus scrapes each pod without an error and stores the series", true, (*walk).targets},
+		{"gpu", "DCGM's utilisation is there for the GPUs of each pod", true, (*walk).gpus},
+		{"rules", "each recording rule is healthy and has a sample for each pod, and nothing else writes the signals", true, (*walk).rules},
+		{"adapter", "the custom metrics API is registered and available", false, (*walk).adapter},
+		{"custom-metrics", "the custom metrics API answers for each signal and pod, where there is a Prometheus with its value", false, (*walk).customMetrics},
+		{"hpa", "exactly one HPA scales the Deployment, is active and has a value of each signal", false, (*walk).hpa},
+		{"freshness", "each signal's newest sample is young", false, (*walk).freshness},
 	}
 }
 
@@ -126,6 +133,10 @@ type walk struct {
 	promURL string
 	values  []Value
 	close   []func()
+	// warnings are those of the stage that runs.
+	warnings []string
+	// settled is when the samples of every pod that has just become ready have to be there.
+	settled time.Time
 	// ages are the ages of the custom metrics API's values, by signal and pod; answered is when the last answer was
 	// sent.
 	ages     map[string]map[string]time.Duration
@@ -135,7 +146,7 @@ type walk struct {
 // failure is the error of a stage that did not pass.
 type failure struct {
 	measured, expected string
-	look               []string
+	look, log          []string
 }
 
 func (f *failure) Error() string { return f.measured }
@@ -162,8 +173,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			continue
 		}
 		started := time.Now()
-		measured, err := stage.check(w, ctx)
-		result := Result{Stage: stage.Key, Status: Passed, Measured: measured, Seconds: time.Since(started).Seconds()}
+		measured, err := w.check(ctx, stage)
+		result := Result{Stage: stage.Key, Status: Passed, Measured: measured, Warnings: w.warnings, Seconds: time.Since(started).Seconds()}
 		var unseen *notVisible
 		switch {
 		case errors.As(err, &unseen):
@@ -228,7 +239,7 @@ func (r *Result) fail(ctx context.Context, stage Stage, err error) {
 	r.Status = Failed
 	var known *failure
 	if errors.As(err, &known) {
-		r.Measured, r.Expected, r.Look = known.measured, known.expected, known.look
+		r.Measured, r.Expected, r.Look, r.Log = known.measured, known.expected, known.look, known.log
 	} else {
 		r.Measured = err.Error()
 	}

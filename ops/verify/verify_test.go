@@ -130,12 +130,9 @@ func TestEachFailureNamesItsStageAndWhatToLookAt(t *testing.T) {
 			f.pods[1] = waiting("vllm-b", "CrashLoopBackOff", "")
 			f.pods[1].Status.ContainerStatuses[0].RestartCount = 4
 			f.pods[1].Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"}
-		}, "container vllm ended 4 times, last with exit code 137 (OOMKilled)", "logs deployment/vllm"},
-		{"loads its model", "pods", func(f *fake) {
-			f.pods[1] = waiting("vllm-b", "", "")
-			started := metav1.NewTime(time.Now().Add(-90 * time.Second))
-			f.pods[1].Status.ContainerStatuses[0].State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: started}}
-		}, "container vllm runs for 1m3", "--wait 15m"},
+		}, "container vllm: 4 restarts, last exit code 137 (OOMKilled), waits: CrashLoopBackOff", "-n vllm logs vllm-b -c vllm --previous --tail=50"},
+		{"loads its model", "pods", func(f *fake) { f.pods[1] = loading("vllm-b", 90*time.Second) }, "container vllm runs for 1m3",
+			"--wait 15m"},
 
 		{"no port-forward", "metrics", func(f *fake) { f.reachError = errors.New("forbidden") }, "pod vllm-a, port 8000 cannot be read: forbidden",
 			"auth can-i create pods/portforward -n vllm"},

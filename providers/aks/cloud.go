@@ -65,6 +65,7 @@ func Cloud() providers.Cloud {
 		Node:       providers.NodeRoom{Reserved: reserved, HiddenShare: hiddenShare},
 		SpotNotice: spotNotice,
 		MaxName:    maxName,
+		ValidName:  func(r *providers.Request) bool { return argsOf(r).validNames() },
 	}
 }
 

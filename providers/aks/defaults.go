@@ -36,7 +36,7 @@ const (
 	// digestLength is the number of digits after aks.gpuPoolName in the name of the GPU pool.
 	digestLength   = 4
 	defaultGPUSize = "Standard_NC24ads_A100_v4"
-	defaultGPUMax  = 4
+	defaultGPUMax  = 5
 	// defaultIdleTime is AKS' own.
 	defaultIdleTime = 10 * time.Minute
 	// spotNotice is Azure's half minute.

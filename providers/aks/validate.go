@@ -23,6 +23,9 @@ var availabilityZones = []string{"1", "2", "3"}
 const (
 	// maxName is AKS' limit on the name of a cluster, in characters.
 	maxName = 63
+	// maxNodeResourceGroup is AKS' limit on the name of the resource group that it makes for the nodes
+	// (https://learn.microsoft.com/azure/aks/quotas-skus-regions).
+	maxNodeResourceGroup = 80
 	// maxDNSPrefix is AKS' limit on the prefix of the API server's DNS name.
 	maxDNSPrefix = 54
 	// minSystemVCPUs is what AKS requires of a system pool that it supports for more than a trial.
@@ -70,9 +73,30 @@ func (a *Args) validateName(p *providers.Problems) {
 	if a.Attaches() {
 		key = providers.KeyExisting
 	}
-	if name := a.ClusterName(); len(name) > maxName || !clusterNameForm.MatchString(name) {
+	if !validName(a.ClusterName()) {
 		p.Add(key, a.ClusterName(), "an AKS cluster's name: 1 to 63 letters, digits, - and _, a letter or digit at both ends", "")
+		return
 	}
+	if length := len(a.madeNodeResourceGroup()); !a.Attaches() && length > maxNodeResourceGroup {
+		p.Add(key, a.Name, fmt.Sprintf("a name with which the resource group that AKS makes for the nodes, %s, has at most %d characters; it has %d",
+			a.madeNodeResourceGroup(), maxNodeResourceGroup, length), "shorten it, or set aks.nodeResourceGroup")
+	}
+}
+
+// validName reports whether AKS accepts the name of a cluster.
+func validName(name string) bool { return len(name) <= maxName && clusterNameForm.MatchString(name) }
+
+// madeNodeResourceGroup returns the name of the group that AKS makes for the nodes, "" where the stack's file gives it one.
+func (a *Args) madeNodeResourceGroup() string {
+	if a.NodeResourceGroup != "" {
+		return ""
+	}
+	return fmt.Sprintf("MC_%s_%s_%s", a.resourceGroup(), a.Name, a.Location)
+}
+
+// validNames reports whether a cluster to create, and what is named after it, can have its name.
+func (a *Args) validNames() bool {
+	return validName(a.Name) && len(a.madeNodeResourceGroup()) <= maxNodeResourceGroup
 }
 
 // validateCluster checks what only a cluster to create has.

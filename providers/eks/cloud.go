@@ -58,6 +58,7 @@ func Cloud() providers.Cloud {
 		Node:       providers.NodeRoom{Reserved: reserved, HiddenShare: hiddenShare},
 		SpotNotice: spotNotice,
 		MaxName:    maxName,
+		ValidName:  func(r *providers.Request) bool { return validName(r.Name) },
 	}
 }
 

@@ -20,7 +20,7 @@ const (
 	defaultVPCCIDR      = "10.0.0.0/16"
 	defaultGPUType      = "g6.xlarge"
 	defaultLogRetention = 30
-	defaultGPUMax       = 4
+	defaultGPUMax       = 5
 	// defaultIdleTime is cluster-autoscaler's own.
 	defaultIdleTime = 10 * time.Minute
 	// spotNotice is AWS' two minutes.

@@ -24,7 +24,7 @@ func TestGPUPool(t *testing.T) {
 	assert.Equal(t, []any{"g6.xlarge"}, inputs["instanceTypes"])
 	assert.Equal(t, map[string]any{"nvidia.com/gpu.present": "true", "k8s.amazonaws.com/accelerator": "nvidia-l4"}, inputs["labels"])
 	assert.Equal(t, []any{map[string]any{"key": "nvidia.com/gpu", "value": "present", "effect": "NO_SCHEDULE"}}, inputs["taints"])
-	assert.Equal(t, map[string]any{"minSize": 0.0, "maxSize": 4.0, "desiredSize": 0.0}, inputs["scalingConfig"])
+	assert.Equal(t, map[string]any{"minSize": 0.0, "maxSize": 5.0, "desiredSize": 0.0}, inputs["scalingConfig"])
 	assert.Equal(t, []string{"scalingConfig.desiredSize"}, group.Args.RegisterRPC.GetIgnoreChanges())
 	assert.Equal(t, map[string]any{"id": "llm-gpu-id", "version": "3"}, inputs["launchTemplate"], "a new version of the template must roll the nodes")
 	assert.NotContains(t, inputs, "diskSize", "EKS refuses it beside a launch template")
@@ -95,7 +95,7 @@ func TestAGroupInEachZone(t *testing.T) {
 	}{"llm-gpu-a": {"llm-private-a-id", 2}, "llm-gpu-b": {"llm-private-b-id", 1}, "llm-gpu-c": {"llm-private-c-id", 1}} {
 		inputs := plain(r.One(t, nodeGroupType, name))
 		assert.Equal(t, []any{want.subnet}, inputs["subnetIds"])
-		assert.Equal(t, map[string]any{"minSize": want.least, "maxSize": 4.0, "desiredSize": want.least}, inputs["scalingConfig"], name)
+		assert.Equal(t, map[string]any{"minSize": want.least, "maxSize": 5.0, "desiredSize": want.least}, inputs["scalingConfig"], name)
 		assert.Equal(t, map[string]any{"id": "llm-gpu-id", "version": "3"}, inputs["launchTemplate"], "equal nodes")
 		assert.Equal(t, map[string]any{"vllm-autoscaling.pool": "gpu"}, inputs["tags"])
 		assert.NotEmpty(t, asgTags(t, r, name), "a group without nodes is described by its own tags")
@@ -139,7 +139,7 @@ func TestASystemNodeInEachZone(t *testing.T) {
 		r, _ := run(t, args)
 		return plain(r.One(t, nodeGroupType, "llm-system"))["scalingConfig"]
 	}
-	least := func(n float64) map[string]any { return map[string]any{"minSize": n, "maxSize": 4.0, "desiredSize": n} }
+	least := func(n float64) map[string]any { return map[string]any{"minSize": n, "maxSize": 5.0, "desiredSize": n} }
 	assert.Equal(t, least(3), sizes(func(a *Args) { a.Zones = zones }))
 	assert.Equal(t, least(2), sizes(func(a *Args) { a.Zones = zones; a.SystemPool.Zones = zones[:1] }))
 	assert.Equal(t, least(3), sizes(func(a *Args) { a.Zones, a.SubnetIDs = nil, subnets }))
@@ -155,7 +155,7 @@ func TestSystemPool(t *testing.T) {
 	inputs := plain(group)
 	assert.Equal(t, "AL2023_x86_64_STANDARD", inputs["amiType"])
 	assert.Equal(t, []any{"m6i.large"}, inputs["instanceTypes"])
-	assert.Equal(t, map[string]any{"minSize": 2.0, "maxSize": 4.0, "desiredSize": 2.0}, inputs["scalingConfig"])
+	assert.Equal(t, map[string]any{"minSize": 2.0, "maxSize": 5.0, "desiredSize": 2.0}, inputs["scalingConfig"])
 	assert.Equal(t, []string{"scalingConfig.desiredSize"}, group.Args.RegisterRPC.GetIgnoreChanges())
 	assert.Empty(t, inputs["taints"], "hooks and DNS need a node without a taint")
 	assert.Equal(t, []any{"llm-private-a-id", "llm-private-b-id"}, inputs["subnetIds"])

@@ -66,13 +66,17 @@ func (a *Args) validateAccount(p *providers.Problems) {
 	}
 }
 
+// validName reports whether EKS accepts the name of a cluster. Nothing else has a name made of it but the log group, which may
+// be longer.
+func validName(name string) bool { return len(name) <= maxName && clusterNameForm.MatchString(name) }
+
 func (a *Args) validateName(p *providers.Problems) {
 	a.RefuseNameOfExisting(p)
 	key := providers.KeyName
 	if a.Attaches() {
 		key = providers.KeyExisting
 	}
-	if name := a.ClusterName(); len(name) > maxName || !clusterNameForm.MatchString(name) {
+	if !validName(a.ClusterName()) {
 		p.Add(key, a.ClusterName(), "an EKS cluster's name: 1 to 100 letters, digits, - and _, a letter or digit first", "")
 	}
 }

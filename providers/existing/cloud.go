@@ -24,28 +24,31 @@ func Cloud() providers.Cloud {
 	}
 }
 
+// replacedWith returns the options of a provider that is replaced, and every object with it, when the identity of the cluster
+// changes. The provider's own clusterIdentifier is not compared: in the state of a stack that an earlier version deployed it
+// is the address of the API server, and the first comparison with the identity would replace everything. A trigger that
+// the state does not have yet replaces nothing.
+func replacedWith(id pulumi.Input) []pulumi.ResourceOption {
+	return []pulumi.ResourceOption{pulumi.IgnoreChanges([]string{"clusterIdentifier"}), pulumi.ReplacementTrigger(id)}
+}
+
 // New checks that the cluster answers, before anything is registered, and returns it with a
 // Kubernetes provider called name.
 func New(ctx *pulumi.Context, name string, request *providers.Request, opts ...pulumi.ResourceOption) (*providers.Cluster, error) {
 	local := request.Local
-	chosen, others, err := connect(local.Kubeconfig, local.Context)
+	chosen, err := connect(local.Kubeconfig, local.Context)
 	if err != nil {
 		return nil, err
 	}
-	if len(others) > 0 {
+	if len(chosen.others) > 0 {
 		if err := ctx.Log.Info(fmt.Sprintf("KUBECONFIG names several files: using %s only, not %s; set cluster.kubeconfig to choose",
-			chosen.path, strings.Join(others, ", ")), nil); err != nil {
+			chosen.path, strings.Join(chosen.others, ", ")), nil); err != nil {
 			return nil, err
 		}
 	}
-	content, err := chosen.minified()
-	if err != nil {
-		return nil, err
-	}
-	secret := pulumi.ToSecret(pulumi.String(content)).(pulumi.StringOutput)
-	// The server identifies the cluster: neither a new token nor another engineer's name of the same context replaces objects.
-	provider, err := providers.NewKubernetesProvider(ctx, name,
-		secret, pulumi.String(chosen.server()), nil, opts...)
+	secret := pulumi.ToSecret(pulumi.String(chosen.kubeconfig)).(pulumi.StringOutput)
+	id := pulumi.String(chosen.id)
+	provider, err := providers.NewKubernetesProvider(ctx, name, secret, id, nil, providers.With(opts, replacedWith(id)...)...)
 	if err != nil {
 		return nil, err
 	}

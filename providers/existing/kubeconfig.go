@@ -70,7 +70,7 @@ func readKubeconfig(path string) (*file, error) {
 	}
 	config, err := kubeconfig.Parse(content)
 	if err != nil {
-		return nil, fmt.Errorf("kubeconfig %s is not valid: `kubectl config view --kubeconfig %s` shows where", path, path)
+		return nil, fmt.Errorf("kubeconfig %s is %w: `kubectl config view --kubeconfig %s` shows what is wrong", path, err, path)
 	}
 	if len(config.Contexts) == 0 {
 		return nil, fmt.Errorf("kubeconfig %s has no contexts: is it a kubeconfig?", path)
@@ -99,29 +99,51 @@ func (k *file) choose(context string) (*selection, error) {
 	if name == "" {
 		return nil, fmt.Errorf("kubeconfig %s has no current-context: set cluster.context (one of: %s)", k.path, strings.Join(names, ", "))
 	}
-	at := slices.Index(names, name)
-	if at < 0 {
+	chosen, found := only(k.Contexts, func(c kubeconfig.Context) bool { return c.Name == name })
+	if found == 0 {
 		return nil, fmt.Errorf("kubeconfig %s has no context %q: set cluster.context to one of: %s", k.path, name, strings.Join(names, ", "))
 	}
-	chosen := k.Contexts[at]
+	if found > 1 {
+		return nil, k.ambiguous("context", name, found)
+	}
 	s := &selection{context: chosen, path: k.path}
-	at = slices.IndexFunc(k.Clusters, func(c kubeconfig.Cluster) bool { return c.Name == chosen.Context.Cluster })
-	if at < 0 {
+	if s.cluster, found = only(k.Clusters, func(c kubeconfig.Cluster) bool { return c.Name == chosen.Context.Cluster }); found == 0 {
 		return nil, fmt.Errorf("kubeconfig %s: context %q refers to cluster %q, which is not in the file", k.path, name, chosen.Context.Cluster)
 	}
-	s.cluster = k.Clusters[at]
+	if found > 1 {
+		return nil, k.ambiguous("cluster", chosen.Context.Cluster, found)
+	}
 	// A cluster without authentication needs no user.
 	if chosen.Context.User != "" {
-		at = slices.IndexFunc(k.Users, func(u kubeconfig.User) bool { return u.Name == chosen.Context.User })
-		if at < 0 {
+		if s.user, found = only(k.Users, func(u kubeconfig.User) bool { return u.Name == chosen.Context.User }); found == 0 {
 			return nil, fmt.Errorf("kubeconfig %s: context %q refers to user %q, which is not in the file", k.path, name, chosen.Context.User)
 		}
-		s.user = k.Users[at]
+		if found > 1 {
+			return nil, k.ambiguous("user", chosen.Context.User, found)
+		}
 	}
 	if s.server() == "" {
 		return nil, fmt.Errorf("kubeconfig %s: cluster %q has no server", k.path, s.cluster.Name)
 	}
 	return s, nil
+}
+
+// only returns the first entry that matches, and how many do.
+func only[T any](entries []T, matches func(T) bool) (first T, count int) {
+	for _, entry := range entries {
+		if matches(entry) {
+			if count == 0 {
+				first = entry
+			}
+			count++
+		}
+	}
+	return first, count
+}
+
+// ambiguous returns the error of a name that several entries have. kubectl refuses such a file too.
+func (k *file) ambiguous(kind, name string, count int) error {
+	return fmt.Errorf("kubeconfig %s has %d entries for the %s %q: remove or rename all but one", k.path, count, kind, name)
 }
 
 // server returns the URL of the API server, without a slash at its end.

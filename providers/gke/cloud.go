@@ -39,7 +39,6 @@ func Cloud() providers.Cloud {
 		ManagedMetrics:     []string{ManagedMetrics},
 		Machines:           machines,
 		DefaultAccelerator: "nvidia-l4",
-		KnowsAccelerators:  true,
 		SystemPool:         defaultSystemPool,
 		GPUPool:            defaultGPUPool,
 		Examples: map[string]string{
@@ -50,6 +49,7 @@ func Cloud() providers.Cloud {
 		Node:       providers.NodeRoom{Reserved: reserved, HiddenShare: hiddenShare},
 		SpotNotice: spotNotice,
 		MaxName:    maxName,
+		ValidName:  func(r *providers.Request) bool { return validName(r.Name) },
 	}
 }
 
@@ -251,8 +251,7 @@ func (b *builder) extend() (*controlPlane, error) {
 
 // ownGPUs returns how a pod gets a GPU of the pool that is created here.
 func (a *Args) ownGPUs() providers.GPUScheduling {
-	gpu, _ := findAccelerator(a.GPUPool.Accelerator)
-	return a.scheduling(map[string]string{gpuLabel: "true", acceleratorLabel: gpu.gke}, nil)
+	return a.scheduling(map[string]string{gpuLabel: "true", acceleratorLabel: typeOf(a.GPUPool.Accelerator)}, nil)
 }
 
 func (a *Args) scheduling(nodes map[string]string, more []providers.Toleration) providers.GPUScheduling {

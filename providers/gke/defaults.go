@@ -58,13 +58,23 @@ func (a *Args) withDefaults() *Args {
 		pool := *a.GPUPool
 		providers.Fill(&pool.DiskGiB, defaultGPUPool.DiskGiB)
 		if pool.GPUsPerNode == 0 {
-			pool.GPUsPerNode = 1
-			if gpu, found := findAccelerator(pool.Accelerator); found {
-				pool.GPUsPerNode = max(1, gpu.carriedBy(pool.MachineType))
-			}
+			pool.GPUsPerNode = gpusOf(pool.MachineType)
 		}
 		c.GPUPool = &pool
 		providers.Fill(&c.GPUDiskType, diskTypeOf(pool.MachineType))
 	}
 	return &c
+}
+
+// gpusOf returns how many GPUs a node has where the stack's file does not tell: what its machine type carries, 1 on N1, and 0
+// where only the stack's file can tell.
+func gpusOf(machineType string) int {
+	machine, known := machines.Find(machineType)
+	switch {
+	case known:
+		return machine.GPUs
+	case gpuFamily.MatchString(machineType):
+		return 0
+	}
+	return 1
 }

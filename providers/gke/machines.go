@@ -1,6 +1,7 @@
 package gke
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -51,9 +52,17 @@ const (
 // hyperdiskOnly are the machine families that have no Persistent Disk, hyperdiskToo those with GPUs that can start from either
 // (https://cloud.google.com/compute/docs/disks/hyperdisks), noStandardDisk those with GPUs that cannot start from pd-standard.
 var (
-	hyperdiskOnly  = []string{"n4-", "n4d-", "c4-", "c4d-", "a3-ultragpu-"}
+	hyperdiskOnly  = []string{"n4-", "n4d-", "c4-", "c4d-", "a3-ultragpu-", "a4-", "g4-"}
 	hyperdiskToo   = []string{"a3-highgpu-", "a3-megagpu-"}
 	noStandardDisk = []string{"g2-", "a3-"}
+)
+
+var (
+	// armFamilies are the machine families with ARM processors, for which the images are not.
+	armFamilies = []string{"t2a-", "c4a-", "n4a-", "a4x-"}
+	// gpuFamily matches the machine families that carry GPUs, those that the catalogue lacks included. To others a GPU is
+	// attached, and of them only N1 takes any.
+	gpuFamily = regexp.MustCompile(`^[ag][0-9]+[a-z]?-`)
 )
 
 // diskTypeOf returns the type of a machine's disk where none is chosen.
@@ -115,6 +124,14 @@ func findAccelerator(name string) (accelerator, bool) {
 		return accelerator{}, false
 	}
 	return offered[i], true
+}
+
+// typeOf returns GKE's name of an accelerator. One that is not known here is called what the stack's file calls it.
+func typeOf(name string) string {
+	if gpu, found := findAccelerator(name); found {
+		return gpu.gke
+	}
+	return name
 }
 
 // acceleratorNames lists the cloud-neutral names.

@@ -51,7 +51,6 @@ func (b *builder) newSystemPool(cluster pulumi.StringInput, identity *nodeIdenti
 // newGPUPool registers the pool that runs the model.
 func (b *builder) newGPUPool(cluster pulumi.StringInput, identity *nodeIdentity, dependsOn []pulumi.Resource) (*container.NodePool, error) {
 	a := b.args
-	gpu, _ := findAccelerator(a.GPUPool.Accelerator)
 	settings := poolSettings{
 		pool:     a.GPUPool.NodePool,
 		poolName: "gpu",
@@ -65,7 +64,7 @@ func (b *builder) newGPUPool(cluster pulumi.StringInput, identity *nodeIdentity,
 		streaming: true,
 		labels:    pulumi.StringMap{gpuLabel: pulumi.String("true")},
 		accelerators: container.NodePoolNodeConfigGuestAcceleratorArray{container.NodePoolNodeConfigGuestAcceleratorArgs{
-			Type:  pulumi.String(gpu.gke),
+			Type:  pulumi.String(typeOf(a.GPUPool.Accelerator)),
 			Count: pulumi.Int(a.GPUPool.GPUsPerNode),
 			// Left out, GKE would install no driver at all.
 			GpuDriverInstallationConfig: container.NodePoolNodeConfigGuestAcceleratorGpuDriverInstallationConfigArgs{

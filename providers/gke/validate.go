@@ -41,8 +41,11 @@ func (a *Args) Validate() providers.Problems {
 	return p
 }
 
+// validName reports whether a cluster, a network and the service account of the nodes can be named after a name.
+func validName(name string) bool { return len(name) <= maxName && namePattern.MatchString(name) }
+
 func (a *Args) validateNames(p *providers.Problems) {
-	if len(a.Name) > maxName || !namePattern.MatchString(a.Name) {
+	if !validName(a.Name) {
 		p.Add(providers.KeyName, a.Name, "2 to 24 lower-case letters, digits and dashes that begin with a letter and do not end with a dash: "+
 			"the name of the nodes' service account is made of it", "")
 	}
@@ -62,6 +65,7 @@ func (a *Args) validateNewCluster(p *providers.Problems) {
 	a.validateNetwork(p)
 	a.validateMaintenance(p)
 	a.validateLabels(p)
+	p.Missing(providers.KeySystemPool+providers.KeyMachineType, a.SystemPool.MachineType, "a machine type such as e2-standard-4", "set it")
 	a.validatePool(p, providers.KeySystemPool, a.SystemPool, systemBounds)
 	// The first nodes are one in each zone, before the autoscaler takes over.
 	if zones := a.poolZones(a.SystemPool); a.SystemPool.MaxNodes < zones {
@@ -117,7 +121,9 @@ func (a *Args) validateRanges(p *providers.Problems, ranges []setting) {
 }
 
 func (a *Args) validatePool(p *providers.Problems, key string, pool providers.NodePool, bounds providers.Bounds) {
-	p.Missing(key+providers.KeyMachineType, pool.MachineType, "a machine type such as g2-standard-8", "set it")
+	if hasPrefix(pool.MachineType, armFamilies) {
+		p.Add(key+providers.KeyMachineType, pool.MachineType, "an x86_64 machine: this one is an ARM machine, for which the images are not", "")
+	}
 	bounds.Check(p, key, pool)
 	if !zonePattern.MatchString(a.Location) {
 		return // Zones cannot be judged without it.
@@ -141,12 +147,16 @@ func (a *Args) validateGPU(p *providers.Problems) {
 			"only with "+providers.KeyCreateGPUPool+" false: it chooses among GPU nodes that a cluster already has",
 			"remove it, or set "+providers.KeyCreateGPUPool+" to false")
 	}
+	// Of a GPU that GKE does not have, the name is the problem.
+	if _, offers := findAccelerator(pool.Accelerator); offers || pool.Accelerator == "" {
+		p.Missing(providers.KeyGPUMachineType, pool.MachineType, "a machine type such as g2-standard-8", "set it")
+	}
 	a.validatePool(p, providers.KeyGPUPool, pool.NodePool, gpuBounds)
 	if zonePattern.MatchString(a.Location) && a.regional() && len(pool.Zones) == 0 {
 		p.Add(providers.KeyGPUZones, nil, fmt.Sprintf("zones of the region %s that have the GPU, because not every zone has every GPU", a.Location),
 			fmt.Sprintf("set it; `gcloud compute accelerator-types list --filter=\"zone~%s\"` shows which do", a.Location))
 	}
-	if a.GPUsPerReplica > pool.GPUsPerNode {
+	if pool.GPUsPerNode > 0 && a.GPUsPerReplica > pool.GPUsPerNode {
 		p.Add(providers.KeyGPUsPerReplica, a.GPUsPerReplica,
 			fmt.Sprintf("at most %d, the GPUs of a node; no replica would ever run", pool.GPUsPerNode),
 			"choose a larger "+providers.KeyGPUMachineType)
@@ -185,25 +195,36 @@ func (a *Args) validateLabels(p *providers.Problems) {
 // validateAccelerator adds the problems of accelerator, machine type and number of GPUs that do not fit each other.
 func (a *Args) validateAccelerator(p *providers.Problems) {
 	pool := a.GPUPool
-	gpu, found := findAccelerator(pool.Accelerator)
+	gpu, offers := findAccelerator(pool.Accelerator)
+	machine, known := machines.Find(pool.MachineType)
+	attached := !known && !gpuFamily.MatchString(pool.MachineType)
 	switch {
-	case !found:
-		p.Add(providers.KeyAccelerator, pool.Accelerator, providers.OneOf(acceleratorNames()), "")
-	case pool.MachineType == "": // A problem already.
-	case gpu.counts != nil:
-		if !strings.HasPrefix(pool.MachineType, "n1-") {
-			p.Add(providers.KeyGPUMachineType, pool.MachineType, fmt.Sprintf("one that can carry %s: %s", gpu.name, gpu.machineNames()), "")
-		}
-		if !slices.Contains(gpu.counts, pool.GPUsPerNode) {
-			p.Add(providers.KeyGPUsPerNode, pool.GPUsPerNode,
-				fmt.Sprintf("a number of %s that a machine can carry (one of: %s)", gpu.name, strings.Trim(fmt.Sprint(gpu.counts), "[]")), "")
-		}
-	default:
+	case pool.MachineType == "" && (offers || pool.Accelerator == ""): // A problem already.
+	case offers && !known && gpu.name != pool.Accelerator:
+		p.Add(providers.KeyAccelerator, pool.Accelerator, gpu.name+", the name that this GPU has on every cloud", "use that name")
+	case offers && gpu.counts != nil:
+		gpu.validateAttached(p, pool)
+	case offers && (known || attached):
 		switch carries := gpu.carriedBy(pool.MachineType); {
 		case carries == 0:
 			p.Add(providers.KeyGPUMachineType, pool.MachineType, fmt.Sprintf("one that carries %s (one of: %s)", gpu.name, gpu.machineNames()), "")
 		case carries != pool.GPUsPerNode:
 			p.Add(providers.KeyGPUsPerNode, pool.GPUsPerNode, fmt.Sprintf("%d, what %s carries", carries, pool.MachineType), "remove the key")
 		}
+	case !offers && (known || attached && pool.Accelerator != ""):
+		p.Add(providers.KeyAccelerator, pool.Accelerator, providers.OneOf(acceleratorNames()), "")
+	default:
+		pool.CheckMachine(p, machine, known)
+	}
+}
+
+// validateAttached adds the problems of an accelerator that is attached to an N1 machine.
+func (g accelerator) validateAttached(p *providers.Problems, pool *providers.GPUPool) {
+	if !strings.HasPrefix(pool.MachineType, "n1-") {
+		p.Add(providers.KeyGPUMachineType, pool.MachineType, fmt.Sprintf("one that can carry %s: %s", g.name, g.machineNames()), "")
+	}
+	if !slices.Contains(g.counts, pool.GPUsPerNode) {
+		p.Add(providers.KeyGPUsPerNode, pool.GPUsPerNode,
+			fmt.Sprintf("a number of %s that a machine can carry (one of: %s)", g.name, strings.Trim(fmt.Sprint(g.counts), "[]")), "")
 	}
 }

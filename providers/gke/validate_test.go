@@ -137,7 +137,7 @@ func TestValidateReportsAllProblemsAtOnce(t *testing.T) {
 		keys = append(keys, p.Key)
 	}
 	assert.Equal(t, []string{"cluster.name", "gke.project", "gke.location", "cluster.apiAccessCidrs",
-		"nodePools.gpu.machineType", "nodePools.gpu.maxNodes", "nodePools.gpu.accelerator"}, keys)
+		"nodePools.gpu.machineType", "nodePools.gpu.maxNodes"}, keys)
 	_, err := (&recorder{}).run(args)
 	for _, key := range keys {
 		assert.ErrorContains(t, err, key)

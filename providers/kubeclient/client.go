@@ -5,6 +5,7 @@ package kubeclient
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,6 +20,13 @@ import (
 // requestTimeout is how long a request may take: longer than the API server's own pauses, such as the election of another
 // leader of etcd.
 const requestTimeout = 15 * time.Second
+
+// loginGrace is how much longer than a request a login program may take before it is given up. client-go runs the program of a
+// kubeconfig without a limit, and one that waits for a person would never end.
+const loginGrace = time.Second
+
+// ErrLogin is the error of a request that still waits for the kubeconfig's login program.
+var ErrLogin = errors.New("the login program of the kubeconfig has not ended; does it wait for input?")
 
 // responseLimit is the longest answer in bytes that is read. The objects of one namespace are far smaller.
 const responseLimit = 64 << 20
@@ -55,6 +63,9 @@ func New(kubeconfig string) (*Client, error) {
 	}
 	return newClient(config)
 }
+
+// NewForConfig is like New for a configuration that was read already.
+func NewForConfig(config *rest.Config) (*Client, error) { return newClient(config) }
 
 // NewUnauthenticated is like New, without any credentials but a client certificate: no exec plugin runs and no token is sent.
 // It serves to find out whether a server answers at all.
@@ -133,7 +144,40 @@ func (c *Client) get(ctx context.Context, path string, query url.Values) (*http.
 		return nil, err
 	}
 	request.Header.Set("Accept", "application/json, */*")
-	return c.http.Do(request)
+	return c.do(request)
+}
+
+// do sends a request. It returns ErrLogin where the request does not end in its time, which only a login program can cause.
+func (c *Client) do(request *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(request.Context(), c.http.Timeout)
+	defer cancel()
+	type result struct {
+		response *http.Response
+		err      error
+	}
+	ended, abandoned := make(chan result), make(chan struct{})
+	go func() {
+		response, err := c.http.Do(request) //nolint:bodyclose // The caller closes it, or the goroutine does.
+		select {
+		case ended <- result{response, err}:
+		case <-abandoned:
+			if err == nil {
+				_ = response.Body.Close()
+			}
+		}
+	}()
+	select {
+	case r := <-ended:
+		return r.response, r.err
+	case <-ctx.Done():
+	}
+	select {
+	case r := <-ended:
+		return r.response, r.err
+	case <-time.After(loginGrace):
+		close(abandoned)
+		return nil, ErrLogin
+	}
 }
 
 // statusMessage returns the message of a Kubernetes status, or the start of any other answer.

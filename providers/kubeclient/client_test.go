@@ -1,6 +1,7 @@
 package kubeclient
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -84,6 +86,22 @@ func TestUnauthenticated(t *testing.T) {
 
 	server.Close()
 	require.Error(t, client.Reach(t.Context(), 10*time.Second))
+}
+
+// TestLoginThatWaits checks that a login program that waits for a person is given up, which client-go does not do.
+func TestLoginThatWaits(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "terminal")
+	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+	path := filepath.Join(t.TempDir(), "login")
+	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\nread answer <"+fifo+"\n"), 0o700))
+	_, kubeconfig := serve(t, fmt.Sprintf("{exec: {apiVersion: client.authentication.k8s.io/v1, command: %s, interactiveMode: Never}}", path))
+	client, err := New(kubeconfig)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, client.Get(ctx, "/api/v1/namespaces/ai/pods", nil, nil), ErrLogin)
+	// The program ends when somebody answers.
+	require.NoError(t, os.WriteFile(fifo, []byte("yes\n"), 0o600))
 }
 
 func TestErrorsQuoteNoCredentials(t *testing.T) {

@@ -3,7 +3,9 @@
 package kubeconfig
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 
 	"sigs.k8s.io/yaml"
 )
@@ -76,11 +78,17 @@ func New(name, server, certificateAuthority string, user Object) *File {
 	}
 }
 
-// Parse reads a file. Its error does not quote the content, which may be a credential.
+// yamlLine matches the line that the parser names.
+var yamlLine = regexp.MustCompile(`\bline [0-9]+\b`)
+
+// Parse reads a file. Its error names the line where it can, and does not quote the content, which may be a credential.
 func Parse(content []byte) (*File, error) {
 	var file File
 	if err := yaml.Unmarshal(content, &file); err != nil {
-		return nil, fmt.Errorf("not a kubeconfig")
+		if line := yamlLine.FindString(err.Error()); line != "" {
+			return nil, fmt.Errorf("not valid YAML (%s)", line)
+		}
+		return nil, errors.New("not a valid kubeconfig")
 	}
 	return &file, nil
 }

@@ -1,7 +1,10 @@
 package config
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"math"
+	"regexp"
 	"strings"
 
 	"vllm-autoscaling/providers"
@@ -80,7 +83,8 @@ type GPUPool struct {
 	// MinNodes is the least number of nodes, over all zones together. With 0 the first replica requests the
 	// first node; with more, the nodes are there, and paid for, while nothing runs on them.
 	MinNodes int `key:"minNodes" unit:"nodes" min:"0"`
-	// MaxNodes is the largest number of nodes: enough for autoscaling.maxReplicas.
+	// MaxNodes is the largest number of nodes: enough for autoscaling.maxReplicas. With room for one replica more, an update
+	// costs no serving replica; see vllm.updateStrategy.
 	MaxNodes int `key:"maxNodes" unit:"nodes" min:"1"`
 	// DiskGiB is the size of a node's disk, with room for the server's image and the model: on gke 60
 	// or more, on aks 100.
@@ -93,8 +97,9 @@ type GPUPool struct {
 
 const (
 	// defaultGPUMin is 0, so that the creation of the pool needs neither quota nor stock: the first replica requests the
-	// first node, and `pulumi up` reports what it waits for.
-	defaultGPUMin, defaultGPUMax = 0, 4
+	// first node, and `pulumi up` reports what it waits for. defaultGPUMax has room for the default of autoscaling.maxReplicas,
+	// and for the replica more that an update starts.
+	defaultGPUMin, defaultGPUMax = 0, 5
 )
 
 // cloud returns the stack's cloud, or for an unknown one the zero value, which creates no nodes and has no machine types.
@@ -109,13 +114,16 @@ func (c *Config) onCloud() bool { return c.cloud().MakesNodes }
 // attaches reports whether the stack uses an existing cluster.
 func (c *Config) attaches() bool { return c.Cluster.Existing != "" }
 
+// ExistingCluster reports whether the stack runs in a cluster that was there before, and that others may use too.
+func (c *Config) ExistingCluster() bool { return !c.onCloud() || c.attaches() }
+
 // createsGPUPool reports whether the stack creates the GPU node pool.
 func (c *Config) createsGPUPool() bool { return c.onCloud() && c.NodePools.GPU.Create }
 
 // applyCloudDefaults sets the defaults of a cloud's cluster that the checks need. The other fields keep their zero value,
 // which the provider packages replace.
 func (c *Config) applyCloudDefaults(given keySet) {
-	orDefault(given, "cluster.name", &c.Cluster.Name, defaultClusterName(c.Project, c.Stack))
+	orDefault(given, "cluster.name", &c.Cluster.Name, c.defaultClusterName())
 	pool := &c.NodePools.GPU
 	orDefault(given, "nodePools.gpu.create", &pool.Create, true)
 	if !pool.Create {
@@ -140,19 +148,37 @@ func (c *Config) applyCloudDefaults(given keySet) {
 	}
 }
 
-// defaultClusterName returns project and stack, or vllm and stack where that is longer than some cloud accepts: a stack
-// keeps its name on every cloud.
-func defaultClusterName(project, stack string) string {
+// defaultClusterName returns project and stack, or vllm and stack where that is longer than some cloud accepts: a stack keeps
+// its name on every cloud. Where the stack's cloud does not accept that, the name is made of what it accepts and a hash.
+func (c *Config) defaultClusterName() string {
 	longest := math.MaxInt
 	for _, cloud := range clouds {
 		if cloud.MaxName > 0 {
 			longest = min(longest, cloud.MaxName)
 		}
 	}
-	if name := project + "-" + stack; len(name) <= longest {
-		return name
+	request := c.request(nil)
+	request.Name = c.Project + "-" + c.Stack
+	if len(request.Name) > longest {
+		request.Name = "vllm-" + c.Stack
 	}
-	return "vllm-" + stack
+	if valid := c.cloud().ValidName; valid == nil || valid(request) {
+		return request.Name
+	}
+	return hashedName("vllm", c.Project+"/"+c.Stack, c.Stack, longest)
+}
+
+// otherThanName matches what not every cloud accepts in a name.
+var otherThanName = regexp.MustCompile(`[^a-z0-9]+`)
+
+// hashedName returns a name of at most longest characters, lower-case letters, digits and single dashes: a prefix that begins
+// with a letter, what fits of a text, and a hash of what makes the name unique.
+func hashedName(prefix, unique, text string, longest int) string {
+	hash := sha256.Sum256([]byte(unique))
+	suffix := fmt.Sprintf("-%x", hash[:4])
+	middle := "-" + strings.Trim(otherThanName.ReplaceAllString(strings.ToLower(text), "-"), "-")
+	middle = middle[:min(len(middle), longest-len(prefix)-len(suffix))]
+	return prefix + strings.TrimRight(middle, "-") + suffix
 }
 
 // machinesWith lists the machine types of the stack's cloud that have enough GPUs of an accelerator for a replica, smallest

@@ -65,7 +65,7 @@ func TestDefaultsOfClouds(t *testing.T) {
 	} {
 		c := read(t, cloud, onCloud(cloud, nil))
 		assert.Equal(t, "vllm-autoscaling-"+cloud, c.Cluster.Name)
-		assert.Equal(t, GPUPool{Create: true, Accelerator: want.accelerator, MachineType: want.machine, GPUsPerNode: 1, MaxNodes: 4},
+		assert.Equal(t, GPUPool{Create: true, Accelerator: want.accelerator, MachineType: want.machine, GPUsPerNode: 1, MaxNodes: 5},
 			c.NodePools.GPU)
 		assert.InDelta(t, want.memory, c.GPU.MemoryGiB, 0)
 		assert.Equal(t, GPUNvidia, c.GPU.Mode)
@@ -87,6 +87,14 @@ func TestDefaultsOfClouds(t *testing.T) {
 		"by accelerator": {CloudEKS, map[string]any{"nodePools.gpu.accelerator": "nvidia-l40s"},
 			GPUPool{Accelerator: "nvidia-l40s", MachineType: "g6e.xlarge", GPUsPerNode: 1}},
 		"by replica": {CloudGKE, map[string]any{"gpu.perReplica": 2}, GPUPool{Accelerator: "nvidia-l4", MachineType: "g2-standard-24", GPUsPerNode: 2}},
+		"unknown type of GKE": {CloudGKE, map[string]any{"nodePools.gpu.machineType": "g4-standard-48", "nodePools.gpu.accelerator": "nvidia-rtx-pro-6000",
+			"nodePools.gpu.gpusPerNode": 1, "gpu.memoryGiB": 96}, GPUPool{Accelerator: "nvidia-rtx-pro-6000", MachineType: "g4-standard-48", GPUsPerNode: 1}},
+		"unknown type of GKE with many": {CloudGKE, map[string]any{"nodePools.gpu.machineType": "a4-highgpu-8g", "nodePools.gpu.accelerator": "nvidia-b200",
+			"nodePools.gpu.gpusPerNode": 8, "gpu.perReplica": 4}, GPUPool{Accelerator: "nvidia-b200", MachineType: "a4-highgpu-8g", GPUsPerNode: 8}},
+		"unknown type with a known GPU": {CloudGKE, map[string]any{"nodePools.gpu.machineType": "a9-highgpu-1g", "nodePools.gpu.accelerator": "nvidia-h200-141gb",
+			"nodePools.gpu.gpusPerNode": 1}, GPUPool{Accelerator: "nvidia-h200-141gb", MachineType: "a9-highgpu-1g", GPUsPerNode: 1}},
+		"unknown type of AKS": {CloudAKS, map[string]any{"nodePools.gpu.machineType": "Standard_NC36ads_RTX6000_v6", "nodePools.gpu.accelerator": "nvidia-rtx-pro-6000",
+			"nodePools.gpu.gpusPerNode": 1}, GPUPool{Accelerator: "nvidia-rtx-pro-6000", MachineType: "Standard_NC36ads_RTX6000_v6", GPUsPerNode: 1}},
 		"unknown type": {CloudEKS, map[string]any{"nodePools.gpu.machineType": "g9.xlarge", "nodePools.gpu.accelerator": "nvidia-x1",
 			"nodePools.gpu.gpusPerNode": 1}, GPUPool{Accelerator: "nvidia-x1", MachineType: "g9.xlarge", GPUsPerNode: 1}},
 		"any case": {CloudAKS, map[string]any{"nodePools.gpu.machineType": "Standard_nc48ads_a100_v4"},
@@ -94,13 +102,17 @@ func TestDefaultsOfClouds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			pool := read(t, test.cloud, onCloud(test.cloud, test.keys)).NodePools.GPU
-			test.want.Create, test.want.MinNodes, test.want.MaxNodes = true, 0, 4
+			test.want.Create, test.want.MinNodes, test.want.MaxNodes = true, 0, 5
 			assert.Equal(t, test.want, pool)
 		})
 	}
 }
 
-func (c *Config) renamed(stack string) string { return defaultClusterName(c.Project, stack) }
+func (c *Config) renamed(stack string) string {
+	renamed := *c
+	renamed.Stack = stack
+	return renamed.defaultClusterName()
+}
 
 // ownKeys returns the keys of a stack's own cloud.
 func ownKeys(c *Config) any { return c.CloudKeys[c.Cloud] }
@@ -321,6 +333,22 @@ func TestRulesOfClouds(t *testing.T) {
 			[]string{"on nvidia-l4", "52.6 GiB", "nvidia-a100-80gb (a2-ultragpu-1g", "gpu.perReplica 4 with nodePools.gpu.machineType g2-standard-48"}},
 		"GKE's own name": {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.machineType": "n1-standard-8",
 			"nodePools.gpu.accelerator": "nvidia-tesla-t4", "nodePools.gpu.gpusPerNode": 1}), "nodePools.gpu.accelerator", []string{"nvidia-t4"}},
+		"GPU of no cloud": {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.accelerator": "nvidia-l44"}), "nodePools.gpu.accelerator",
+			[]string{"a GPU that the program knows: ", "nvidia-l4,", "nodePools.gpu.machineType and nodePools.gpu.gpusPerNode too"}},
+		"GPU of no cloud on EKS": {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.accelerator": "nvidia-l44"}), "nodePools.gpu.accelerator",
+			[]string{"a GPU that the program knows: ", "nvidia-l4,", "nodePools.gpu.machineType and nodePools.gpu.gpusPerNode too"}},
+		"GPU of no cloud on AKS": {CloudAKS, onCloud(CloudAKS, map[string]any{"nodePools.gpu.accelerator": "nvidia-l44"}), "nodePools.gpu.accelerator",
+			[]string{"a GPU that the program knows: ", "nvidia-l4,", "nodePools.gpu.machineType and nodePools.gpu.gpusPerNode too"}},
+		"machine alone": {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.machineType": "g4-standard-48"}), "nodePools.gpu.machineType",
+			[]string{"set nodePools.gpu.accelerator and nodePools.gpu.gpusPerNode", "gpu.memoryGiB"}},
+		"machine alone on EKS": {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g7e.2xlarge"}), "nodePools.gpu.machineType",
+			[]string{"set nodePools.gpu.accelerator and nodePools.gpu.gpusPerNode", "gpu.memoryGiB"}},
+		"machine alone on AKS": {CloudAKS, onCloud(CloudAKS, map[string]any{"nodePools.gpu.machineType": "Standard_NC36ads_RTX6000_v6"}),
+			"nodePools.gpu.machineType", []string{"set nodePools.gpu.accelerator and nodePools.gpu.gpusPerNode", "gpu.memoryGiB"}},
+		"machine and GPU": {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.machineType": "a4-highgpu-8g", "nodePools.gpu.accelerator": "nvidia-b200"}),
+			"nodePools.gpu.machineType", []string{"set nodePools.gpu.gpusPerNode to what it carries"}},
+		"machine with ARM": {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.machineType": "a4x-highgpu-4g", "nodePools.gpu.accelerator": "nvidia-gb200",
+			"nodePools.gpu.gpusPerNode": 4}), "nodePools.gpu.machineType", []string{"ARM"}},
 		"another name": {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g6.xlarge", "nodePools.gpu.accelerator": "l4"}),
 			"nodePools.gpu.accelerator", []string{"nvidia-l4"}},
 		"unlike the machine": {CloudEKS, onCloud(CloudEKS, map[string]any{"nodePools.gpu.machineType": "g6.xlarge",
@@ -328,7 +356,7 @@ func TestRulesOfClouds(t *testing.T) {
 		"memory of its own": {CloudGKE, onCloud(CloudGKE, map[string]any{"gpu.memoryGiB": 80}), "gpu.memoryGiB", []string{"24, the memory of nvidia-l4"}},
 		// Replicas and nodes.
 		"more replicas than nodes": {CloudGKE, onCloud(CloudGKE, map[string]any{"autoscaling.maxReplicas": 6}), "autoscaling.maxReplicas",
-			[]string{"at most 4", "nodePools.gpu.maxNodes' 6", "autoscaling.maxReplicas' 4"}},
+			[]string{"at most 5", "nodePools.gpu.maxNodes' 6", "autoscaling.maxReplicas' 5"}},
 		"what is left on a node": {CloudGKE, onCloud(CloudGKE, map[string]any{"nodePools.gpu.machineType": "g2-standard-96", "gpu.perReplica": 4,
 			"nodePools.gpu.maxNodes": 1, "autoscaling.maxReplicas": 3}),
 			"autoscaling.maxReplicas", []string{"at most 2", "nodePools.gpu.maxNodes' 2"}},

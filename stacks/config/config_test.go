@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
+
+	"vllm-autoscaling/providers/eks"
 )
 
 const project = "vllm-autoscaling"
@@ -166,15 +168,33 @@ func TestWrongTypesAndUnknownKeys(t *testing.T) {
 		"number for a duration":    {map[string]any{"vllm.preStop": 15}, "vllm.preStop", "15", "a duration", "change"},
 		"duration without unit":    {map[string]any{"vllm.preStop": "15"}, "vllm.preStop", `"15"`, "a duration", "change"},
 		"text for a switch":        {map[string]any{"monitoring.grafana": "yes"}, "monitoring.grafana", `"yes"`, "true or false", "change"},
-		"number for a name":        {map[string]any{"namespaces.serving": 7}, "namespaces.serving", "7", "a string", "change"},
-		"switch in a selector":     {map[string]any{"vllm.nodeSelector": map[string]any{"gpu": true}}, "vllm.nodeSelector", `{"gpu":true}`, "in quotes", "change"},
-		"text for a list":          {map[string]any{"model.extraArgs": "--x"}, "model.extraArgs", `"--x"`, "a list of strings", "change"},
-		"numbers in a list":        {map[string]any{"model.extraArgs": []any{1}}, "model.extraArgs", "[1]", "a list of strings", "change"},
-		"text for an object":       {map[string]any{"autoscaling": "on"}, "autoscaling", `"on"`, "minReplicas, maxReplicas", "change"},
-		"list for an object":       {map[string]any{"charts.dcgmExporter.values": []any{}}, "charts.dcgmExporter.values", "[]", "an object", "change"},
-		"object for tolerations":   {map[string]any{"gpu.tolerations": map[string]any{}}, "gpu.tolerations", "{}", "a list of objects", "change"},
-		"switch for a quantity":    {map[string]any{"vllm.memory": true}, "vllm.memory", "true", "a quantity", "change"},
-		"unknown top-level key":    {map[string]any{"autoscalling.maxReplicas": 3}, "autoscalling", "", "docs/configuration.md", "vllm-autoscaling:autoscaling"},
+		"fraction for a name":      {map[string]any{"namespaces.serving": 1.5}, "namespaces.serving", "1.5", "a string", "in quotes"},
+		"object for a name":        {map[string]any{"namespaces.serving": map[string]any{}}, "namespaces.serving", "{}", "a string", "change"},
+		"list for a name":          {map[string]any{"namespaces.serving": []any{"a"}}, "namespaces.serving", `["a"]`, "a string", "change"},
+		"list in a selector":       {map[string]any{"vllm.nodeSelector": map[string]any{"gpu": []any{1}}}, "vllm.nodeSelector.gpu", `[1]`, "a string", "change"},
+		"nothing in a selector":    {map[string]any{"vllm.nodeSelector": map[string]any{"gpu": nil}}, "vllm.nodeSelector.gpu", `null`, "a string", "change"},
+		"list for a selector":      {map[string]any{"vllm.nodeSelector": []any{"gpu"}}, "vllm.nodeSelector", `["gpu"]`, "a map of strings", "change"},
+		"text for a list":          {map[string]any{"model.extraArgs": "--x"}, "model.extraArgs", `"--x"`, "a list of strings", "model.extraArgs[0]' <value>"},
+		"object for a list":        {map[string]any{"model.extraArgs": map[string]any{}}, "model.extraArgs", "{}", "a list of strings", "change"},
+		"object in a list":         {map[string]any{"model.extraArgs": []any{"--x", map[string]any{}}}, "model.extraArgs[1]", "{}", "a string", "change"},
+		"fraction in a list": {map[string]any{"model.extraArgs": []any{"--x", 1.5}}, "model.extraArgs[1]", "1.5", "a string",
+			"pulumi config set --path --type string 'vllm-autoscaling:model.extraArgs[1]' <value>"},
+		"nothing in a list":       {map[string]any{"model.extraArgs": []any{nil}}, "model.extraArgs[0]", "null", "a string", "change"},
+		"list for a count":        {map[string]any{"autoscaling.maxReplicas": []any{3}}, "autoscaling.maxReplicas", "[3]", "a whole number", "change"},
+		"leading zero":            {map[string]any{"autoscaling.maxReplicas": "08"}, "autoscaling.maxReplicas", `"08"`, "a whole number", "change"},
+		"switch for a count":      {map[string]any{"autoscaling.maxReplicas": true}, "autoscaling.maxReplicas", "true", "a whole number", "change"},
+		"number for a switch":     {map[string]any{"monitoring.grafana": 1}, "monitoring.grafana", "1", "true or false", "change"},
+		"switch for a duration":   {map[string]any{"vllm.preStop": true}, "vllm.preStop", "true", "a duration", "change"},
+		"list for a share":        {map[string]any{"model.gpuMemoryUtilization": []any{}}, "model.gpuMemoryUtilization", "[]", "a number", "change"},
+		"list for a quantity":     {map[string]any{"vllm.memory": []any{}}, "vllm.memory", "[]", "a quantity", "change"},
+		"text for tolerations":    {map[string]any{"gpu.tolerations": "all"}, "gpu.tolerations", `"all"`, "a list of objects", "change"},
+		"number in tolerations":   {map[string]any{"gpu.tolerations": []any{1}}, "gpu.tolerations[0]", "1", "an object with the keys", "change"},
+		"number for chart values": {map[string]any{"charts.dcgmExporter.values": 1}, "charts.dcgmExporter.values", "1", "an object", "change"},
+		"text for an object":      {map[string]any{"autoscaling": "on"}, "autoscaling", `"on"`, "minReplicas, maxReplicas", "change"},
+		"list for an object":      {map[string]any{"charts.dcgmExporter.values": []any{}}, "charts.dcgmExporter.values", "[]", "an object", "change"},
+		"object for tolerations":  {map[string]any{"gpu.tolerations": map[string]any{}}, "gpu.tolerations", "{}", "a list of objects", "change"},
+		"switch for a quantity":   {map[string]any{"vllm.memory": true}, "vllm.memory", "true", "a quantity", "change"},
+		"unknown top-level key":   {map[string]any{"autoscalling.maxReplicas": 3}, "autoscalling", "", "docs/configuration.md", "vllm-autoscaling:autoscaling"},
 		"unknown nested key": {map[string]any{"autoscaling.maxReplica": 3}, "autoscaling.maxReplica", "", "docs/configuration.md",
 			"vllm-autoscaling:autoscaling.maxReplicas"},
 		"key at the wrong place": {map[string]any{"model.maxReplicas": 3}, "model.maxReplicas", "", "docs/configuration.md",
@@ -182,7 +202,10 @@ func TestWrongTypesAndUnknownKeys(t *testing.T) {
 		"key in the wrong case": {map[string]any{"model.ID": "a/b"}, "model.ID", "", "docs/configuration.md", "vllm-autoscaling:model.id"},
 		"unknown and empty":     {map[string]any{"model.idd": nil}, "model.idd", "", "docs/configuration.md", "vllm-autoscaling:model.id"},
 		"unknown key of an item": {map[string]any{"gpu.tolerations": []any{map[string]any{"efect": "NoSchedule", "key": "a", "operator": "Exists"}}},
-			"gpu.tolerations[0].efect", "", "docs/configuration.md", "nearest"},
+			"gpu.tolerations[0].efect", "", "docs/configuration.md", "vllm-autoscaling:gpu.tolerations[0].effect"},
+		"key that is like no other": {map[string]any{"vllm.env": map[string]any{}}, "vllm.env", "", "docs/configuration.md",
+			"there is no such key, nor one of a similar name (vllm has image, port, "},
+		"top-level key that is like no other": {map[string]any{"zzz": 1}, "zzz", "", "docs/configuration.md", "(the top-level keys are cloud, cluster, "},
 		"unknown key three deep": {map[string]any{"autoscaling.signals.gpuUtilisation.target": 80}, "autoscaling.signals.gpuUtilisation", "",
 			"docs/configuration.md", "vllm-autoscaling:autoscaling.signals.gpuUtilization"},
 		"wrong type below a secret": {map[string]any{"monitoring.grafanaPassword": hidden("pw"), "monitoring.grafana": "pw"}, "monitoring.grafana",
@@ -200,12 +223,52 @@ func TestWrongTypesAndUnknownKeys(t *testing.T) {
 	}
 }
 
+// TestUnquotedValues checks that the numbers and booleans that `pulumi config set --path` makes of texts, and the texts that
+// --secret and --type string make of numbers and booleans, are accepted where they have only one text.
+func TestUnquotedValues(t *testing.T) {
+	c := read(t, CloudEKS, onCloud(CloudEKS, map[string]any{
+		"eks.accountId": 123456789012, "eks.tags": map[string]any{"cost": 4711, "shared": true, "zero": 0, "below": -1},
+		"model.revision": 42, "model.extraArgs": []any{"--seed", 7, true}, "vllm.nodeSelector": map[string]any{"example.com/fast": true, "rack": 12},
+		"autoscaling.maxReplicas": "3", "monitoring.grafana": "false", "model.gpuMemoryUtilization": "0.85", "nodePools.gpu.maxNodes": "4",
+	}))
+	keys := c.CloudKeys[CloudEKS].(*eks.Keys)
+	assert.Equal(t, "123456789012", keys.AccountID)
+	assert.Equal(t, map[string]string{"cost": "4711", "shared": "true", "zero": "0", "below": "-1"}, keys.Tags)
+	assert.Equal(t, "42", c.Model.Revision)
+	assert.Equal(t, []string{"--seed", "7", "true"}, c.Model.ExtraArgs)
+	assert.Equal(t, map[string]string{"example.com/fast": "true", "rack": "12"}, c.VLLM.NodeSelector)
+	assert.Equal(t, 3, c.Autoscaling.MaxReplicas)
+	assert.False(t, c.Monitoring.Grafana)
+
+	aksKeys := read(t, CloudAKS, onCloud(CloudAKS, map[string]any{"nodePools.gpu.zones": []any{1, "2"}}))
+	assert.Equal(t, []string{"1", "2"}, aksKeys.NodePools.GPU.Zones)
+
+	refused := problemsOf(t, source(t, CloudEKS, onCloud(CloudEKS, map[string]any{"eks.accountId": 12345678901})))
+	require.Len(t, refused.Problems, 1, "YAML takes the zero from 012345678901")
+	assert.Equal(t, "12345678901", refused.Problems[0].Value)
+	assert.Contains(t, refused.Problems[0].Fix, "pulumi config set --path --type string 'vllm-autoscaling:eks.accountId' <value>")
+
+	for _, lossy := range []string{"1.30", "1e3", "1.0", "012", "1234567890123456", "-0", "1.5e300"} {
+		value := json.Number(lossy)
+		_, ok := asString(value)
+		assert.False(t, ok, lossy)
+	}
+}
+
 // TestMisspeltNamespace checks that a misspelt namespace is refused: its keys would have no effect.
 func TestMisspeltNamespace(t *testing.T) {
 	refused := problemsOf(t, source(t, "local", map[string]any{"vllm-autoscalling:model": `{"id":"a/b"}`}))
 	require.Len(t, refused.Problems, 1)
 	assert.Equal(t, "vllm-autoscalling:model", refused.Problems[0].Key)
 	assert.Contains(t, refused.Problems[0].Fix, "vllm-autoscaling:model")
+
+	// Names as short as those of providers are similar to each other.
+	for _, project := range []string{"aks", "ai", "gpu", "vllm", "pulse"} {
+		for _, other := range []string{"aws:region", "gcp:project", "pulumi:tags", "kubernetes:context", "azure-native:location"} {
+			_, err := Read(Source{Project: project, Stack: CloudLocal, Values: map[string]string{other: "x"}})
+			require.NoError(t, err, "%s in project %s", other, project)
+		}
+	}
 }
 
 // TestNameWithADot checks the error for a name with a dot, which `pulumi config set model.id x` without --path stores.

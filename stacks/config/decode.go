@@ -5,14 +5,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/agext/levenshtein"
 )
 
 // keySet holds the dotted keys, below the project's namespace, that a source sets: true for those whose value was accepted,
@@ -52,7 +49,7 @@ func parse(source Source, into any) (keySet, []Problem) {
 		d.secret = source.isSecret(full)
 		field, tag, ok := fieldByKey(root, name)
 		if !ok {
-			d.unknown("", name)
+			d.unknown("", name, keysOf(root.Type()))
 			continue
 		}
 		d.providers = providersOwn(tag, field.Type())
@@ -98,10 +95,10 @@ func (d *decoder) value(key string, value any, field reflect.Value, tag reflect.
 	}
 	switch target := field.Addr().Interface().(type) {
 	case *string:
-		decodeAs(d, key, value, target, tag, "a string, in quotes where YAML would read something else", asString)
+		decodeAs(d, key, value, target, tag, textWanted, asString)
 	case *Secret:
-		decodeAs(d, key, value, target, tag, "a string", func(v any) (Secret, bool) {
-			s, ok := v.(string)
+		decodeAs(d, key, value, target, tag, textWanted, func(v any) (Secret, bool) {
+			s, ok := asString(v)
 			return NewSecret(s), ok
 		})
 	case *Quantity:
@@ -111,16 +108,13 @@ func (d *decoder) value(key string, value any, field reflect.Value, tag reflect.
 	case *float64:
 		decodeAs(d, key, value, target, tag, "a number", asFloat)
 	case *bool:
-		decodeAs(d, key, value, target, tag, "true or false", func(v any) (bool, bool) {
-			b, ok := v.(bool)
-			return b, ok
-		})
+		decodeAs(d, key, value, target, tag, "true or false", asBool)
 	case *time.Duration:
 		decodeAs(d, key, value, target, tag, `a duration such as "500ms", "15s" or "5m"`, asDuration)
 	case *[]string:
-		decodeAs(d, key, value, target, tag, "a list of strings", asStrings)
+		decodeTexts(d, key, value, target, tag, listWanted, d.strings)
 	case *map[string]string:
-		decodeAs(d, key, value, target, tag, `a map of strings to strings, "true" and numbers in quotes`, asStringMap)
+		decodeTexts(d, key, value, target, tag, "a map of strings to strings", d.stringMap)
 	case *map[string]any:
 		decodeAs(d, key, value, target, tag, "an object", func(v any) (map[string]any, bool) {
 			m, ok := v.(map[string]any)
@@ -160,10 +154,14 @@ func (d *decoder) allows(key string, value, converted any, tag reflect.StructTag
 	rules.optional = rules.optional || d.providers
 	refused := rules.check(converted)
 	for _, r := range refused {
-		shown := choose(r.item == "", value, r.value)
-		d.problems = append(d.problems, Problem{
-			Key: d.source.Project + ":" + key + r.item, Value: d.shown(shown), Allowed: r.allowed, Fix: choose(d.secret, "see docs/configuration.md", r.fix),
-		})
+		shown, fix := choose(r.item == "", value, r.value), choose(d.secret, "see docs/configuration.md", r.fix)
+		switch converted.(type) {
+		case string, []string, map[string]string:
+			if unquoted(value) && !d.secret {
+				fix += "; or " + d.quote(key+r.item)
+			}
+		}
+		d.problems = append(d.problems, Problem{Key: d.source.Project + ":" + key + r.item, Value: d.shown(shown), Allowed: r.allowed, Fix: fix})
 	}
 	if len(refused) > 0 {
 		d.given[key] = false
@@ -181,7 +179,7 @@ func (d *decoder) object(key string, value any, field reflect.Value) {
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		child, tag, ok := fieldByKey(field, name)
 		if !ok {
-			d.unknown(key+".", name)
+			d.unknown(key+".", name, keysOf(field.Type()))
 			continue
 		}
 		d.value(key+"."+name, object[name], child, tag)
@@ -208,26 +206,43 @@ func (d *decoder) objects(key string, value any, field reflect.Value, tag reflec
 
 func (d *decoder) wrongType(key string, value any, want string) {
 	d.given[key] = false
-	d.problems = append(d.problems, Problem{
-		Key: d.source.Project + ":" + key, Value: d.shown(value), Allowed: want,
-		Fix: "change the value, or remove the key to get its default",
-	})
+	fix := "change the value, or remove the key to get its default"
+	_, isNumber := value.(json.Number)
+	_, isObject := value.(map[string]any)
+	switch {
+	case want == textWanted && isNumber:
+		fix = d.quote(key)
+	case want == listWanted && !isObject:
+		fix = fmt.Sprintf("change it to a list; its first item: pulumi config set --path '%s:%s[0]' <value>", d.source.Project, key)
+	}
+	d.problems = append(d.problems, Problem{Key: d.source.Project + ":" + key, Value: d.shown(value), Allowed: want, Fix: fix})
 }
 
-// unknown adds a problem for a name that the object with this prefix does not have.
-func (d *decoder) unknown(prefix, name string) {
+// quote returns how to set a key to a text that is a number in YAML.
+func (d *decoder) quote(key string) string {
+	return fmt.Sprintf("write it in quotes: of a number without them, YAML keeps the value and not the text; pulumi config set --path --type string '%s:%s' <value>",
+		d.source.Project, key)
+}
+
+// unknown adds a problem for a name that the object with this prefix does not have; known lists the names that it has.
+func (d *decoder) unknown(prefix, name string, known []string) {
 	key := prefix + name
-	nearest := d.source.Project + ":" + nearestKey(key)
-	problem := Problem{
-		Key: d.source.Project + ":" + key, Allowed: "only keys that docs/configuration.md lists",
-		Fix: "no such key; the nearest is " + nearest,
+	nearest := nearestKey(key)
+	problem := Problem{Key: d.source.Project + ":" + key, Allowed: "only keys that docs/configuration.md lists"}
+	if nearest == "" {
+		problem.Fix = fmt.Sprintf("remove it; there is no such key, nor one of a similar name (%s%s)",
+			choose(prefix == "", "the top-level keys are ", strings.TrimSuffix(prefix, ".")+" has "), strings.Join(known, ", "))
+	} else {
+		problem.Fix = "no such key; the nearest is " + d.source.Project + ":" + nearest
 	}
 	// `pulumi config set model.id x` without --path stores one name with a dot in it.
 	if strings.Contains(name, ".") {
 		problem.Allowed = "names without a dot: a dot leads from an object to a key in it"
-		problem.Fix = fmt.Sprintf("remove it%s; %s: pulumi config set --path %s'%s' <value>",
-			choose(prefix == "", ": pulumi config rm '"+problem.Key+"'", ""),
-			choose(nearest == problem.Key, "as a path it is", "the nearest path is"), choose(d.secret, "--secret ", ""), nearest)
+		problem.Fix = "remove it" + choose(prefix == "", ": pulumi config rm '"+problem.Key+"'", "")
+		if nearest != "" {
+			problem.Fix += fmt.Sprintf("; %s: pulumi config set --path %s'%s:%s' <value>",
+				choose(nearest == key, "as a path it is", "the nearest path is"), choose(d.secret, "--secret ", ""), d.source.Project, nearest)
+		}
 	}
 	// Several names with dots can stand for the same key.
 	if !slices.ContainsFunc(d.problems, func(p Problem) bool { return p.Key == problem.Key && p.Allowed == problem.Allowed }) {
@@ -237,12 +252,13 @@ func (d *decoder) unknown(prefix, name string) {
 
 // checkNamespace adds a problem for a namespace that looks like a misspelling of the project's: its keys would have no effect.
 func (d *decoder) checkNamespace(full, namespace, name string) {
-	if levenshtein.Distance(namespace, d.source.Project, nil) > 3 {
+	if !nearNamespace(namespace, d.source.Project) {
 		return // A provider's or the engine's own.
 	}
+	meant := nearestKey(name)
 	d.problems = append(d.problems, Problem{
 		Key: full, Allowed: "keys of the namespace " + d.source.Project,
-		Fix: fmt.Sprintf("write it as %s:%s", d.source.Project, nearestKey(name)),
+		Fix: fmt.Sprintf("write it as %s:%s", d.source.Project, choose(meant == "", name, meant)),
 	})
 }
 
@@ -259,98 +275,4 @@ func (d *decoder) shown(value any) string {
 		return fmt.Sprintf("%v", value)
 	}
 	return string(text)
-}
-
-func asString(v any) (string, bool) {
-	s, ok := v.(string)
-	return s, ok
-}
-
-func asQuantity(v any) (Quantity, bool) {
-	if n, ok := v.(json.Number); ok {
-		return Quantity(n.String()), true
-	}
-	s, ok := v.(string)
-	return Quantity(s), ok
-}
-
-func asInt(v any) (int, bool) {
-	n, ok := v.(json.Number)
-	if !ok {
-		return 0, false
-	}
-	i, err := strconv.Atoi(n.String())
-	return i, err == nil
-}
-
-// asFloat also accepts a number in quotes, because `pulumi config set --path` stores 0.85 as a string.
-func asFloat(v any) (float64, bool) {
-	var text string
-	switch n := v.(type) {
-	case json.Number:
-		text = n.String()
-	case string:
-		text = n
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
-}
-
-func asDuration(v any) (time.Duration, bool) {
-	s, ok := v.(string)
-	if !ok {
-		return 0, false
-	}
-	duration, err := time.ParseDuration(s)
-	return duration, err == nil
-}
-
-func asStrings(v any) ([]string, bool) {
-	list, ok := v.([]any)
-	if !ok {
-		return nil, false
-	}
-	out := make([]string, len(list))
-	for i, item := range list {
-		if out[i], ok = item.(string); !ok {
-			return nil, false
-		}
-	}
-	return out, true
-}
-
-func asStringMap(v any) (map[string]string, bool) {
-	object, ok := v.(map[string]any)
-	if !ok {
-		return nil, false
-	}
-	out := make(map[string]string, len(object))
-	for key, item := range object {
-		if out[key], ok = item.(string); !ok {
-			return nil, false
-		}
-	}
-	return out, true
-}
-
-// plainNumbers replaces json.Number by int where the number is whole, so that chart values keep 3 as 3, and by float64
-// otherwise.
-func plainNumbers(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		if i, err := strconv.Atoi(v.String()); err == nil {
-			return i
-		}
-		f, _ := v.Float64()
-		return f
-	case map[string]any:
-		for key := range v {
-			v[key] = plainNumbers(v[key])
-		}
-	case []any:
-		for i := range v {
-			v[i] = plainNumbers(v[i])
-		}
-	}
-	return v
 }

@@ -44,7 +44,7 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "monitoring.storage", &c.Monitoring.Storage, choose(noGPU, Quantity(""), "20Gi"))
 	orDefault(given, "monitoring.dashboards", &c.Monitoring.Dashboards, c.Monitoring.Grafana)
 	// In a cluster that was there before, others may use the same CRDs.
-	orDefault(given, "monitoring.upgradeCRDs", &c.Monitoring.UpgradeCRDs, !noGPU && c.Cluster.Existing == "")
+	orDefault(given, "monitoring.upgradeCRDs", &c.Monitoring.UpgradeCRDs, !c.ExistingCluster())
 
 	c.applySignalDefaults(given)
 	// The first samples after a deployment wait for a relist. With less than two scrapes between relists, series would flap.

@@ -1,12 +1,9 @@
 package config
 
 import (
-	"math"
 	"reflect"
 	"slices"
 	"strings"
-
-	"github.com/agext/levenshtein"
 )
 
 // fieldByKey returns the field of a struct that a key names, and its tags.
@@ -58,21 +55,6 @@ func Keys() []string {
 	var keys []string
 	walk("", reflect.ValueOf(&Config{}).Elem(), func(key string, _ reflect.Value, _ reflect.StructTag) { keys = append(keys, key) })
 	return keys
-}
-
-// nearestKey returns the known key that an unknown one most likely stands for: the one with the most similar spelling as a
-// whole, or in its last part, in case the key was put below the wrong parent.
-func nearestKey(key string) string {
-	best, bestDistance := "", math.MaxInt
-	for _, known := range knownKeys() {
-		whole := levenshtein.Distance(key, known, nil)
-		// The penalty of 1 prefers a misspelt key in its place to the same last part elsewhere.
-		part := levenshtein.Distance(lastPart(key), lastPart(known), nil) + 1
-		if distance := min(whole, part); distance < bestDistance {
-			best, bestDistance = known, distance
-		}
-	}
-	return best
 }
 
 // knownKeys lists the keys and the objects that hold them.

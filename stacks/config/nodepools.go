@@ -29,17 +29,22 @@ func (c *Config) validateNodePools(r *report, given keySet) {
 func (c *Config) validateAccelerator(r *report, given keySet) {
 	pool := c.NodePools.GPU
 	accelerator, known := accelerators.Find(pool.Accelerator)
-	if _, knownMachine := c.cloud().Machines.Find(pool.MachineType); !known {
+	_, knownMachine := c.cloud().Machines.Find(pool.MachineType)
+	switch {
+	case !known && pool.Accelerator != "" && (knownMachine || pool.MachineType == ""):
 		// Another name for a known GPU would bypass the checks.
-		if knownMachine || c.cloud().KnowsAccelerators {
-			var names []string
-			for _, a := range accelerators.All() {
-				names = append(names, a.Name)
-			}
-			r.bad("nodePools.gpu.accelerator", pool.Accelerator, oneOf(names),
-				"use the name from the list, or remove the key: it follows from nodePools.gpu.machineType")
+		var names []string
+		for _, a := range accelerators.All() {
+			names = append(names, a.Name)
 		}
+		fix := "use the name from the list, or remove the key: it follows from nodePools.gpu.machineType"
+		if !knownMachine {
+			fix = "use the name from the list, or for a GPU that it lacks set nodePools.gpu.machineType and nodePools.gpu.gpusPerNode too"
+		}
+		r.bad("nodePools.gpu.accelerator", pool.Accelerator, "a GPU that the program knows: "+strings.Join(names, ", "), fix)
 		return
+	case !known:
+		return // A GPU that the stack's file describes; the cloud's package checks whether it does.
 	}
 	if given.has("gpu.memoryGiB") && c.GPU.MemoryGiB != accelerator.MemoryGiB {
 		r.bad("gpu.memoryGiB", c.GPU.MemoryGiB, fmt.Sprintf("%g, the memory of %s", accelerator.MemoryGiB, accelerator.Name),

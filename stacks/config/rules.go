@@ -44,6 +44,7 @@ func (c *Config) check(r *report) {
 	checkPolicy(r, c.Policy)
 	// Last, because the provider packages look at some of the same keys.
 	c.validateNodePools(r, r.given)
+	c.checkUpdate(r)
 	c.validateDisk(r)
 	if len(r.problems) == 0 {
 		c.warnOfScaling(r)
@@ -108,9 +109,7 @@ func (c *Config) checkSecrets(r *report) {
 
 // checkVLLM checks that the server's memory, time and access settings are consistent.
 func checkVLLM(r *report, v VLLM) {
-	if len(v.ClientNamespaces) > 1 && slices.Contains(v.ClientNamespaces, components.AllNamespaces) {
-		r.bad("vllm.clientNamespaces", v.ClientNamespaces, `"*" alone, which is every namespace, or names`, `remove "*" or the names`)
-	}
+	checkClientNamespaces(r, "vllm.clientNamespaces", v.ClientNamespaces)
 	memory, shm := v.Memory.amount(), v.Shm.amount()
 	if shm.Cmp(memory) >= 0 && !r.anyRefused("vllm.memory") {
 		r.bad("vllm.shm", string(v.Shm), fmt.Sprintf("less than vllm.memory (%s), which /dev/shm counts against", v.Memory),
@@ -135,7 +134,15 @@ func (c *Config) checkGPU(r *report) {
 	}
 }
 
+// checkClientNamespaces refuses a list of every namespace and of some.
+func checkClientNamespaces(r *report, key string, namespaces []string) {
+	if len(namespaces) > 1 && slices.Contains(namespaces, components.AllNamespaces) {
+		r.bad(key, namespaces, `"*" alone, which is every namespace, or names`, `remove "*" or the names`)
+	}
+}
+
 func checkMonitoring(r *report, m Monitoring) {
+	checkClientNamespaces(r, "monitoring.clientNamespaces", m.ClientNamespaces)
 	if m.Storage == "" && m.StorageClass != "" {
 		r.bad("monitoring.storageClass", m.StorageClass, "a class only together with monitoring.storage",
 			r.set("monitoring.storage", "20Gi"))

@@ -30,6 +30,7 @@ func TestTableIsComplete(t *testing.T) {
 		assert.Positive(t, cloud.Node.HiddenShare, cloud.Name)
 		assert.Positive(t, cloud.SpotNotice, cloud.Name)
 		assert.Positive(t, cloud.MaxName, cloud.Name)
+		assert.NotNil(t, cloud.ValidName, cloud.Name)
 		assert.Positive(t, cloud.GPUPool.DiskGiB, cloud.Name)
 		assert.NotEmpty(t, cloud.Machines.With(cloud.DefaultAccelerator), cloud.Name)
 	}

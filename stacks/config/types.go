@@ -66,8 +66,8 @@ type Cluster struct {
 	// Context is a context of that file.
 	Context string `key:"context" clouds:"local" unset:"its current-context"`
 	// Name is the name of the cluster to create: project and stack, or vllm and stack where that is
-	// longer than 24 characters. Not with cluster.existing, but for gke, where it also names what is
-	// added.
+	// longer than 24 characters; where the cloud does not accept that, vllm, what it accepts of the stack's
+	// name and a hash. Not with cluster.existing, but for gke, where it also names what is added.
 	Name string `key:"name" clouds:"$nodes" pattern:"^[A-Za-z0-9][A-Za-z0-9_-]*$" example:"inference" allowed:"letters, digits, '-' and '_', a letter or digit first"`
 	// Existing is the name of a cluster to attach to. It keeps its owner; only a GPU pool is added.
 	Existing string `key:"existing" clouds:"$nodes" unset:"one is created"`
@@ -143,6 +143,10 @@ type VLLM struct {
 	// ReadyTimeout is how long `pulumi up` waits for the next replica to become ready before it fails; 0s
 	// does not wait. By default vllm.startupBudget and 30m for the node and the image.
 	ReadyTimeout time.Duration `key:"readyTimeout" min:"0s" max:"24h" example:"0s" hint:"0s ends the update without waiting for the server"`
+	// UpdateStrategy is how an update replaces replicas. surge starts each new one before an earlier one stops, for which it needs
+	// the GPUs of one replica more. inPlace stops one first: with one replica, nothing serves until the next is ready. auto is
+	// surge where nodePools.gpu.maxNodes has room for a replica more than autoscaling.maxReplicas, else inPlace.
+	UpdateStrategy string `key:"updateStrategy" values:"auto surge inPlace" default:"auto" hint:"auto never waits for a GPU that the pool cannot have"`
 	// PreStop is how long a terminating pod goes on serving while load balancers notice.
 	PreStop time.Duration `key:"preStop" min:"1s" max:"10m" default:"15s" hint:"5s to 15s let load balancers notice"`
 	// ShutdownTimeout is how long running requests may then take to finish; with vllm.preStop at most
@@ -220,6 +224,17 @@ type Monitoring struct {
 	GrafanaPassword Secret `key:"grafanaPassword" unset:"generated once, then kept"`
 	// Dashboards gives Grafana the stack's dashboards (docs/operations.md); only with monitoring.grafana.
 	Dashboards bool `key:"dashboards" unset:"the same as monitoring.grafana"`
+	// ClientNamespaces are the namespaces whose pods, such as an ingress controller's, may reach Grafana; ["*"] is every one.
+	// kubectl port-forward needs no entry.
+	ClientNamespaces []string `key:"clientNamespaces" unset:"none may" example:"[ingress-nginx]" format:"namespaces"`
+	// ClientCIDRs are the networks outside the cluster that may reach Grafana, such as the subnets of a load balancer.
+	ClientCIDRs []string `key:"clientCidrs" unset:"none may" example:"[10.0.0.0/16]" format:"network"`
+	// QueryNamespaces are the namespaces whose pods may query Prometheus and Alertmanager. They may also stop both: neither
+	// asks for a password.
+	QueryNamespaces []string `key:"queryNamespaces" unset:"none may" example:"[grafana]" format:"label"`
+	// WatchNamespaces are further namespaces whose rules, monitors, probes, and scrape and Alertmanager configurations are
+	// used. Their series get the label namespace with the name of theirs.
+	WatchNamespaces []string `key:"watchNamespaces" unset:"those of the stack only" example:"[apps]" format:"label"`
 	// UpgradeCRDs brings the CRDs of the Prometheus Operator to the version of charts.kubePrometheusStack, whoever
 	// installed them. Where it is false, an up installs the missing ones only.
 	UpgradeCRDs bool `key:"upgradeCRDs" unset:"true where the stack creates the cluster, else false"`

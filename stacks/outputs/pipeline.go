@@ -45,6 +45,9 @@ type Pipeline struct {
 	GPUSeries []string `json:"gpuSeries"`
 	// SignalInterval is how often signals are scraped and their rules run, in Go's form, such as "2s".
 	SignalInterval string `json:"signalInterval"`
+	// ScrapeInterval is how often everything else is scraped, such as the readiness of pods; "" in outputs of before it
+	// was there.
+	ScrapeInterval string `json:"scrapeInterval"`
 }
 
 // Serving are the server's objects; all have the same namespace.

@@ -239,16 +239,22 @@ func (*registered) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) 
 	}}}), nil
 }
 
-// deploy runs the whole program on a configuration, with mocks in place of the engine.
+// deploy runs the whole program on a configuration, with mocks in place of the engine, in a stack that is named after its cloud.
 func deploy(t *testing.T, given Given, cloud string) (*registered, error) {
+	t.Helper()
+	record := &registered{}
+	return record, deployStack(t, given, cloud, cloud, record)
+}
+
+// deployStack runs the whole program on a configuration, with mocks in place of the engine.
+func deployStack(t *testing.T, given Given, cloud, stack string, mocks pulumi.MockResourceMonitor) error {
 	t.Helper()
 	source, err := given.Source(cloud)
 	require.NoError(t, err)
 	all, err := json.Marshal(source.Values)
 	require.NoError(t, err)
 	t.Setenv(pulumi.EnvConfig, string(all))
-	record := &registered{}
-	err = pulumi.RunErr(stacks.Deploy, pulumi.WithMocks(Project, cloud, record), func(info *pulumi.RunInfo) {
+	return pulumi.RunErr(stacks.Deploy, pulumi.WithMocks(Project, stack, mocks), func(info *pulumi.RunInfo) {
 		info.Config = source.Values
 		for key := range source.Values {
 			if source.Secret(key) {
@@ -256,13 +262,14 @@ func deploy(t *testing.T, given Given, cloud string) (*registered, error) {
 			}
 		}
 	})
-	return record, err
 }
 
 // kubeconfig returns the path of a kubeconfig with a reachable server, as the check before a deployment requires.
 func kubeconfig(t *testing.T) string {
 	t.Helper()
-	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"metadata": {"name": "kube-system", "uid": "0b1c2d3e-4f50-4162-8374-95a6b7c8d9e0"}}`))
+	}))
 	t.Cleanup(server.Close)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	path := filepath.Join(t.TempDir(), "config")

@@ -26,6 +26,13 @@ const (
 	jsonPattern = `^([ \t\r\n]*[{].*)?$`
 )
 
+// unquoted are the values beside strings that the program takes for strings: what YAML makes of a whole number or a boolean
+// without quotes. A pattern is only for the text.
+var unquoted = []any{
+	map[string]any{"type": "integer", "minimum": -999_999_999_999_999, "maximum": 999_999_999_999_999},
+	map[string]any{"type": "boolean"},
+}
+
 // object is a JSON object.
 type object = map[string]any
 
@@ -151,10 +158,11 @@ func propertiesOf(keys []*Key) object {
 func forms(key *Key) []any {
 	switch key.Kind {
 	case String:
+		forms := append([]any{stringForm(key)}, unquotedForms(key)...)
 		if key.MayBeEmpty && (key.Pattern != "" || len(key.Values) > 0) {
-			return []any{stringForm(key), object{"const": ""}}
+			forms = append(forms, object{"const": ""})
 		}
-		return []any{stringForm(key)}
+		return forms
 	case Duration:
 		return []any{object{"type": "string", "pattern": durationPattern}}
 	case Quantity:
@@ -164,18 +172,18 @@ func forms(key *Key) []any {
 		return []any{object{"type": "string", "pattern": quantityPattern}, object{"type": "number", "exclusiveMinimum": 0}}
 	case Boolean:
 		if len(key.Values) > 0 {
-			return []any{object{"const": key.Values[0] == "true"}}
+			return []any{object{"enum": []any{key.Values[0] == "true", key.Values[0]}}}
 		}
-		return []any{object{"type": "boolean"}}
+		return []any{object{"type": "boolean"}, object{"enum": []string{"true", "false"}}}
 	case Integer:
-		return []any{bounded(key, "integer")}
+		return []any{bounded(key, "integer"), quotedInteger(key)}
 	case Number:
 		// `pulumi config set --path` stores 0.85 as a string.
 		return []any{bounded(key, "number"), object{"type": "string", "pattern": `^[-+]?[0-9.]+([eE][-+]?[0-9]+)?$`}}
 	case List:
-		return []any{object{"type": "array", "items": stringForm(key)}}
+		return []any{object{"type": "array", "items": object{"anyOf": append([]any{stringForm(key)}, unquotedForms(key)...)}}}
 	case Map:
-		return []any{object{"type": "object", "additionalProperties": object{"type": "string"}}}
+		return []any{object{"type": "object", "additionalProperties": object{"anyOf": append([]any{object{"type": "string"}}, unquoted...)}}}
 	case Objects:
 		return []any{object{"type": "array", "items": object{
 			"type": "object", "properties": propertiesOf(key.Keys), "additionalProperties": false,
@@ -183,6 +191,30 @@ func forms(key *Key) []any {
 	default:
 		return []any{object{"type": "object"}}
 	}
+}
+
+// unquotedForms returns the forms of a string's key beside strings; none where its values are listed.
+func unquotedForms(key *Key) []any {
+	if len(key.Values) > 0 {
+		return nil
+	}
+	return unquoted
+}
+
+// quotedInteger returns the form of a whole number in quotes, which an encrypted value is and one set with --type string. Of
+// the bounds, a pattern can express the least number only.
+func quotedInteger(key *Key) object {
+	if len(key.Values) > 0 {
+		return object{"enum": key.Values}
+	}
+	pattern := "^(0|-?[1-9][0-9]{0,14})$"
+	switch least, err := strconv.Atoi(key.Min); {
+	case err == nil && least > 0:
+		pattern = "^[1-9][0-9]{0,14}$"
+	case err == nil && least == 0:
+		pattern = "^(0|[1-9][0-9]{0,14})$"
+	}
+	return object{"type": "string", "pattern": pattern}
 }
 
 func stringForm(key *Key) object {

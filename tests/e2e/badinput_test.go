@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
 
 	"vllm-autoscaling/tests/lab"
 )
@@ -91,6 +94,30 @@ func TestBadInput(t *testing.T) {
 			says: []string{"/nowhere/kubeconfig"},
 		},
 		{
+			name: "a login that asks", config: object("cluster", object("kubeconfig", withUser(t, l, &api.ExecConfig{
+				APIVersion: "client.authentication.k8s.io/v1", Command: "sh", InteractiveMode: api.AlwaysExecInteractiveMode,
+			}))),
+			says: []string{"logs in with sh", "interactiveMode: Always", "nobody answers"},
+		},
+		{
+			name: "a login that is not there", config: object("cluster", object("kubeconfig", withUser(t, l, &api.ExecConfig{
+				APIVersion: "client.authentication.k8s.io/v1", Command: "no-such-login", InteractiveMode: api.NeverExecInteractiveMode,
+				InstallHint: "get it from the platform team",
+			}))),
+			says: []string{"no-such-login, which is not there", "get it from the platform team"},
+		},
+		{
+			name: "a login that reads its input", config: object("cluster", object("kubeconfig", withUser(t, l, &api.ExecConfig{
+				APIVersion: "client.authentication.k8s.io/v1", Command: "sh", Args: []string{"-c", "read password || exit 4"},
+				InteractiveMode: api.IfAvailableExecInteractiveMode,
+			}))),
+			says: []string{"exit code 4", "get namespace kube-system"},
+		},
+		{
+			name: "an expired token", config: object("cluster", object("kubeconfig", withUser(t, l, nil))),
+			says: []string{"does not accept the credentials of user", "may have expired"},
+		},
+		{
 			name: "several at once", config: object("autoscaling", object("minReplicas", 9, "maxReplicas", 2), "modell", object("id", "x")),
 			says: []string{"vllm-autoscaling:modell", "minReplicas"},
 		},
@@ -100,24 +127,94 @@ func TestBadInput(t *testing.T) {
 			if name == "" {
 				name = "local"
 			}
-			stack := newStack(t, l, name, test.config, nil)
-			err := stack.Up(testContext(t))
+			failsAtOnce(t, l, newStack(t, l, name, test.config, nil), test.says)
+		})
+	}
+	t.Run("stack file", func(t *testing.T) { badStackFiles(t, l) })
+}
+
+// failsAtOnce checks that up fails with one message that contains the texts, and that nothing was created.
+func failsAtOnce(t *testing.T, l *lab.Lab, stack *deployment, says []string) {
+	t.Helper()
+	err := stack.Up(testContext(t))
+	var failed *lab.CommandError
+	require.True(t, errors.As(err, &failed), "up has to fail: %v", err)
+	assert.Positive(t, failed.Code)
+	for _, text := range says {
+		assert.Contains(t, failed.Output, text)
+	}
+	assert.NotRegexp(t, `panic:|goroutine \d+|\(\*.*\)|%!`, failed.Output, "a message, not a trace")
+	assert.NotContains(t, failed.Output, "hf_0123456789", "no credential is shown")
+	first := strings.SplitN(says[0], "\n", 2)[0]
+	assert.LessOrEqual(t, strings.Count(failed.Output, first+" ="), 1, "said once")
+	assert.Empty(t, stack.resources(t), "nothing in the state")
+	left, err := l.Leftovers(testContext(t))
+	require.NoError(t, err)
+	assert.Empty(t, left, "nothing in the cluster")
+}
+
+// badStackFiles checks what the CLI makes of stack files that editors and people write: it reads a byte order mark and carriage
+// returns, and names the line of what is not YAML. What `pulumi config set --path` makes of texts is accepted.
+func badStackFiles(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	ctx := testContext(t)
+	stack := newStack(t, l, "local", nil, nil)
+	content, err := os.ReadFile(stack.ConfigFile())
+	require.NoError(t, err)
+	file := strings.TrimRight(string(content), "\n") + "\n"
+	write := func(content string) { require.NoError(t, os.WriteFile(stack.ConfigFile(), []byte(content), 0o600)) }
+
+	write("\ufeff" + strings.ReplaceAll(file, "\n", "\r\n"))
+	require.NoError(t, stack.Preview(ctx, false), "a byte order mark and carriage returns")
+
+	for name, test := range map[string]struct {
+		add  string
+		says []string
+	}{
+		"a key twice": {"config:\n  vllm-autoscaling:cloud: local\n", []string{"Pulumi.local.yaml", `mapping key "config" already defined at line`}},
+		"a tab":       {"\tenvironment: []\n", []string{"Pulumi.local.yaml", "line ", "found character that cannot start any token"}},
+		"half a line": {"environment\n", []string{"Pulumi.local.yaml", "line ", "could not find expected ':'"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			write(file + test.add)
+			defer write(file)
 			var failed *lab.CommandError
-			require.True(t, errors.As(err, &failed), "up has to fail: %v", err)
-			assert.Positive(t, failed.Code)
+			require.True(t, errors.As(stack.Up(ctx), &failed), "up has to fail")
 			for _, text := range test.says {
 				assert.Contains(t, failed.Output, text)
 			}
-			assert.NotRegexp(t, `panic:|goroutine \d+|\(\*.*\)|%!`, failed.Output, "a message, not a trace")
-			assert.NotContains(t, failed.Output, "hf_0123456789", "no credential is shown")
-			first := strings.SplitN(test.says[0], "\n", 2)[0]
-			assert.LessOrEqual(t, strings.Count(failed.Output, first+" ="), 1, "said once")
-			assert.Empty(t, stack.resources(t), "nothing in the state")
-			left, err := l.Leftovers(testContext(t))
-			require.NoError(t, err)
-			assert.Empty(t, left, "nothing in the cluster")
 		})
 	}
+
+	write(file)
+	for _, set := range [][]string{
+		{"model.revision", "123456789012"}, {`vllm.nodeSelector["example.com/fast"]`, "true"}, {"model.extraArgs[0]", "--seed"}, {"model.extraArgs[1]", "7"},
+		{"autoscaling.maxReplicas", "3", "--type", "string"}, {"monitoring.grafana", "true", "--type", "string"}, {"model.gpuMemoryUtilization", "0.85"},
+	} {
+		line := stack.CommandLine("config", append([]string{"set", "--path", "vllm-autoscaling:" + set[0]}, set[1:]...)...)
+		command := exec.CommandContext(ctx, l.Tools().Path(line[0]), line[1:]...)
+		command.Dir, command.Env = environment.root, stack.Environment()
+		output, err := command.CombinedOutput()
+		require.NoError(t, err, "%v: %s", set, output)
+	}
+	require.NoError(t, stack.Preview(ctx, false), "what the CLI wrote is accepted")
+	assert.Empty(t, stack.resources(t))
+}
+
+// withUser copies the lab's kubeconfig with another user: one who logs in with a program, or one whose token the cluster does not
+// know.
+func withUser(t *testing.T, l *lab.Lab, login *api.ExecConfig) string {
+	t.Helper()
+	file, err := clientcmd.LoadFromFile(l.Kubeconfig())
+	require.NoError(t, err)
+	user := &api.AuthInfo{Exec: login}
+	if login == nil {
+		user.Token = "expired"
+	}
+	file.AuthInfos = map[string]*api.AuthInfo{file.Contexts[l.ContextName()].AuthInfo: user}
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	require.NoError(t, clientcmd.WriteToFile(*file, path))
+	return path
 }
 
 // unreachable copies the lab's kubeconfig with the address of a port without a listener.

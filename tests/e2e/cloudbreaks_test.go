@@ -2,10 +2,8 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,18 +12,17 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/restmapper"
 
+	"vllm-autoscaling/ops/recover"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
 )
 
-// killPoints is the number of points at which `up` is killed, spread over the resources that it creates.
+// killPoints is the number of points at which `up` is killed, spread over the resources that it creates: two for each destroy.
 const killPoints = 10
 
 // small leaves out what makes no difference to a destroy.
@@ -41,16 +38,20 @@ func TestCloudBreaks(t *testing.T) {
 			var resources int
 			t.Run("destroy without the API server", func(t *testing.T) { resources = destroyWithoutAPIServer(t, l, c, stack) })
 			require.NotZero(t, resources)
-			for point := range killPoints {
-				// From the first resource in the cloud to the last object.
-				after := 1 + point*(resources-1)/killPoints
-				t.Run(fmt.Sprintf("destroy after up was killed at %d of %d", after, resources), func(t *testing.T) {
-					killUpAfter(t, stack, after)
-					adoptPending(t, l, stack)
-					if point == killPoints/2 {
+			for point := 0; point < killPoints; point += 2 {
+				// From the first resource in the cloud to the last object. What is adopted counts neither time.
+				first, more := 1+point*(resources-1)/killPoints, 1+(resources-1)/killPoints/2
+				t.Run(fmt.Sprintf("destroy after up was killed at %d of %d, and %d later", first, resources, more), func(t *testing.T) {
+					killUpAfter(t, stack, first)
+					recoverStack(t, l, stack)
+					killUpAfter(t, stack, more)
+					recoverStack(t, l, stack)
+					if point == killPoints/2-1 {
 						// The alternative.
 						require.NoError(t, stack.Up(testContext(t), "--skip-preview"))
 						require.NoError(t, stack.Preview(testContext(t), true))
+						killedUpgrade(t, l, stack, merged(cloudLabConfig(l), quickDown, gpuNodes, small, c.config))
+						require.NoError(t, stack.SetConfig(merged(cloudLabConfig(l), quickDown, gpuNodes, small, c.config)))
 					}
 					cloudDestroyCleans(t, l, stack)
 				})
@@ -60,10 +61,7 @@ func TestCloudBreaks(t *testing.T) {
 				const claim = "kubernetes:apiregistration.k8s.io/v1:APIService"
 				killUpWhileCreating(t, stack, claim)
 				completePending(t, l, stack, claim)
-				objects, mapping := objectsOf(t, l, claim)
-				_, err := objects.Resource(mapping.Resource).Get(testContext(t), metricsAPI, metav1.GetOptions{})
-				require.NoError(t, err, "it is claimed")
-				adoptPending(t, l, stack)
+				recoverStack(t, l, stack)
 				cloudDestroyCleans(t, l, stack)
 			})
 			assert.Empty(t, l.Clouds().Incidents())
@@ -135,139 +133,29 @@ func killUpWhileCreating(t *testing.T, stack *deployment, typ string) {
 	}, "--skip-preview")
 }
 
-// exported is the output of `pulumi stack export`.
-type exported struct {
-	Deployment map[string]any `json:"deployment"`
-	Version    int            `json:"version"`
-}
-
-func exportedState(t *testing.T, stack *deployment) (state exported) {
-	t.Helper()
-	text, err := stack.Export(testContext(t))
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal([]byte(text), &state))
-	return state
-}
-
-// completePending creates the object whose creation was pending when `up` was killed, because it depends on chance whether
+// completePending creates the API service whose creation was pending when `up` was killed, because it depends on chance whether
 // the request was sent before.
 func completePending(t *testing.T, l *lab.Lab, stack *deployment, typ string) {
 	t.Helper()
-	operations, _ := exportedState(t, stack).Deployment["pending_operations"].([]any)
-	for _, o := range operations {
-		resource := o.(map[string]any)["resource"].(map[string]any)
-		if resource["type"] != typ || idInCluster(t, l, resource) != "" {
+	ctx := testContext(t)
+	text, err := stack.Export(ctx)
+	require.NoError(t, err)
+	state, err := recover.ParseState([]byte(text))
+	require.NoError(t, err)
+	client, err := dynamic.NewForConfig(l.Config())
+	require.NoError(t, err)
+	services := client.Resource(schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"})
+	for _, operation := range state.Pending() {
+		if operation.Resource.Type() != typ {
 			continue
 		}
-		objects, mapping := objectsOf(t, l, typ)
-		_, err := objects.Resource(mapping.Resource).Create(testContext(t), &unstructured.Unstructured{Object: resource["inputs"].(map[string]any)},
-			metav1.CreateOptions{})
-		require.NoError(t, err)
-	}
-}
-
-// adoptPending imports the resources that were being created when `up` was killed, as docs/recovery.md describes: the state
-// contains the pending operations, and only the cloud contains their results and ids.
-func adoptPending(t *testing.T, l *lab.Lab, stack *deployment) {
-	t.Helper()
-	ctx := testContext(t)
-	state := exportedState(t, stack)
-	resources, _ := state.Deployment["resources"].([]any)
-	operations, _ := state.Deployment["pending_operations"].([]any)
-	known := map[string]bool{}
-	for _, r := range resources {
-		resource := r.(map[string]any)
-		known[fmt.Sprint(resource["type"], " ", resource["id"])] = true
-	}
-	orphans := slices.DeleteFunc(l.Clouds().Settled(ctx), func(r cloud.Resource) bool {
-		return known[r.Token+" "+r.ID] || r.Token == cloud.Disk
-	})
-	var begun, adopted []string
-	for _, o := range operations {
-		operation := o.(map[string]any)
-		if operation["type"] != "creating" {
-			continue
-		}
-		resource := operation["resource"].(map[string]any)
-		urn, typ := resource["urn"].(string), resource["type"].(string)
-		begun = append(begun, typ)
-		id := idInCluster(t, l, resource)
-		if i := slices.IndexFunc(orphans, func(r cloud.Resource) bool { return r.URN == urn }); i >= 0 {
-			id = orphans[i].ID
-			orphans = slices.Delete(orphans, i, i+1)
-		}
-		if id != "" {
-			resource["id"] = id
-			resources = append(resources, resource)
-			adopted = append(adopted, typ)
+		_, err := services.Create(ctx, &unstructured.Unstructured{Object: operation.Resource.Inputs()}, metav1.CreateOptions{})
+		if !apierrors.IsAlreadyExists(err) {
+			require.NoError(t, err)
 		}
 	}
-	assert.Empty(t, orphans, "every resource of the cloud is in the state, or in what the state says was begun")
-	t.Logf("killed while creating %v, of which there are %v", begun, adopted)
-	if len(operations) == 0 {
-		return
-	}
-	state.Deployment["resources"] = resources
-	delete(state.Deployment, "pending_operations")
-	text, err := json.Marshal(state)
-	require.NoError(t, err)
-	require.NoError(t, stack.Import(ctx, string(text)))
-	if len(adopted) > 0 {
-		require.NoError(t, stack.Refresh(ctx, "--skip-preview"))
-	}
-}
-
-// idInCluster returns the id of an existing object whose creation was pending, if nothing else deletes it: a Helm release
-// that was partly installed, or a cluster-scoped object such as the APIService that every namespace waits for. It returns
-// "" for all others, which are deleted with their namespace.
-func idInCluster(t *testing.T, l *lab.Lab, resource map[string]any) string {
-	t.Helper()
-	ctx := testContext(t)
-	inputs, _ := resource["inputs"].(map[string]any)
-	typ := resource["type"].(string)
-	switch {
-	case !strings.HasPrefix(typ, "kubernetes:"):
-		return ""
-	case typ == "kubernetes:helm.sh/v3:Release":
-		secrets, err := l.Client().CoreV1().Secrets("").List(ctx, metav1.ListOptions{LabelSelector: fmt.Sprintf("owner=helm,name=%s", inputs["name"])})
-		require.NoError(t, err)
-		if len(secrets.Items) == 0 {
-			return ""
-		}
-		return fmt.Sprintf("%s/%s", secrets.Items[0].Namespace, inputs["name"])
-	}
-	objects, mapping := objectsOf(t, l, typ)
-	if mapping == nil || mapping.Scope.Name() != meta.RESTScopeNameRoot {
-		return ""
-	}
-	metadata, _ := inputs["metadata"].(map[string]any)
-	name, _ := metadata["name"].(string)
-	require.NotEmpty(t, name, "a name that the state knows: %v", resource)
-	_, err := objects.Resource(mapping.Resource).Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return ""
-	}
-	require.NoError(t, err)
-	return name
-}
-
-// objectsOf returns the API server's mapping for a type of the Kubernetes provider, none for a type that is not served, such
-// as a custom resource before its definition.
-func objectsOf(t *testing.T, l *lab.Lab, typ string) (dynamic.Interface, *meta.RESTMapping) {
-	t.Helper()
-	kind := strings.Split(typ, ":")
-	require.Len(t, kind, 3, typ)
-	version, err := schema.ParseGroupVersion(kind[1])
-	require.NoError(t, err)
-	groups, err := restmapper.GetAPIGroupResources(l.Client().Discovery())
-	require.NoError(t, err)
-	mapping, err := restmapper.NewDiscoveryRESTMapper(groups).RESTMapping(version.WithKind(kind[2]).GroupKind(), version.Version)
-	if !meta.IsNoMatchError(err) {
-		require.NoError(t, err)
-	}
-	objects, err := dynamic.NewForConfig(l.Config())
-	require.NoError(t, err)
-	return objects, mapping
+	_, err = services.Get(ctx, metricsAPI, metav1.GetOptions{})
+	require.NoError(t, err, "it is claimed")
 }
 
 // cloudDestroyCleans checks that a destroy leaves nothing in the cloud or in the cluster. What a killed creation of an object

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/components"
@@ -25,6 +26,7 @@ import (
 	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/cloud"
+	"vllm-autoscaling/tests/lab/process"
 )
 
 const (
@@ -74,6 +76,8 @@ var environment struct {
 	ctx   context.Context
 	tools lab.Tools
 	root  string // the Pulumi project's folder
+	// cleanUp are folders that are removed after all tests.
+	cleanUp []string
 }
 
 func TestMain(m *testing.M) { os.Exit(prepareAndRun(m)) }
@@ -97,6 +101,11 @@ func prepareAndRun(m *testing.M) int {
 		return 1
 	}
 	environment.ctx, environment.tools, environment.root = ctx, tools, root
+	defer func() {
+		for _, folder := range environment.cleanUp {
+			_ = os.RemoveAll(folder)
+		}
+	}()
 	return m.Run()
 }
 
@@ -140,6 +149,9 @@ func newLab(t *testing.T, clouds *cloud.Options) *lab.Lab {
 		if t.Failed() {
 			logObjects(t, l)
 		}
+		exposed, err := process.Exposed()
+		assert.NoError(t, err)
+		assert.Empty(t, exposed, "reachable from other machines")
 		require.NoError(t, l.Stop(), "end the lab")
 		require.NoDirExists(t, filepath.Join(folder, "lab"))
 	})
@@ -161,9 +173,15 @@ func newStack(t *testing.T, l *lab.Lab, name string, config map[string]any, secr
 // makeStack creates a stack with this configuration, which overrides the project's own.
 func makeStack(t *testing.T, l *lab.Lab, name string, config map[string]any, secrets map[string]string) *deployment {
 	t.Helper()
+	return makeStackWith(t, l, name, config, secrets)
+}
+
+// makeStackWith is like makeStack, with variables in the environment of the CLI.
+func makeStackWith(t *testing.T, l *lab.Lab, name string, config map[string]any, secrets map[string]string, variables ...string) *deployment {
+	t.Helper()
 	printed := lines(t, "pulumi")
 	stack, err := l.Stack(testContext(t), lab.StackOptions{
-		Name: name, ProjectDir: environment.root, Output: printed, Secrets: secrets, Config: config,
+		Name: name, ProjectDir: environment.root, Output: printed, Secrets: secrets, Config: config, Env: variables,
 	})
 	require.NoError(t, err)
 	return &deployment{Stack: stack, printed: printed}
@@ -228,11 +246,14 @@ type watch struct {
 
 func newWatch(t *testing.T, l *lab.Lab) *watch {
 	t.Helper()
+	return newWatchOf(t, l, func(ctx context.Context) ([]string, error) { return l.ReadyPodURLs(ctx, serving, selector, apiPort) })
+}
+
+// newWatchOf is newWatch with the load on other addresses.
+func newWatchOf(t *testing.T, l *lab.Lab, urls func(context.Context) ([]string, error)) *watch {
+	t.Helper()
 	ctx := testContext(t)
-	generator, err := load.Start(ctx, load.Options{
-		Model: modelID, MaxTokens: 100,
-		Targets: load.ByURL(func(ctx context.Context) ([]string, error) { return l.ReadyPodURLs(ctx, serving, selector, apiPort) }),
-	})
+	generator, err := load.Start(ctx, load.Options{Model: modelID, MaxTokens: 100, Targets: load.ByURL(urls)})
 	require.NoError(t, err)
 	started := time.Now()
 	w := &watch{t: t, lab: l, load: generator}

@@ -13,28 +13,40 @@ import (
 
 	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
+	"vllm-autoscaling/tests/lab/orphan"
 )
 
 // TestSimulatedStack deploys the defaults of stack local, as to a laptop's cluster without GPU nodes. `pulumi up` is killed
-// at different stages and completes when it is run again.
+// at different stages and completes after a recovery.
 func TestSimulatedStack(t *testing.T) {
 	t.Parallel()
 	l := startLab(t, 0)
-	stack := newStack(t, l, "local", quickDown, nil)
+	config := merged(labConfig(l), quickDown)
+	stack := makeStack(t, l, "local", config, nil)
 
 	// In the order of the deployment, so that each is reached after the one before.
 	for _, moment := range []struct{ name, line string }{
 		{"with one namespace", "Namespace monitoring creating"},
 		{"while the server starts", "Deployment vllm creating"},
 		{"inside the Helm install of kube-prometheus-stack", `Release kps creating \(\d+s\) installing`},
-		{"inside the Helm install of the adapter", `Release prometheus-adapter creating \(\d+s\) installing`},
 	} {
-		t.Run("up killed "+moment.name, func(t *testing.T) { killUpAt(t, stack, moment.line) })
+		t.Run("up killed "+moment.name, func(t *testing.T) {
+			killUpAt(t, stack, moment.line)
+			recoverStack(t, l, stack)
+		})
 	}
+	t.Run("only the CLI killed inside the Helm install of kube-prometheus-stack", func(t *testing.T) {
+		cliKilledAlone(t, l, makeStackWith(t, l, "local", config, nil, orphan.OutliveVariable+"=1"))
+	})
+	t.Run("up killed inside the Helm install of the adapter", func(t *testing.T) {
+		killUpAt(t, stack, `Release prometheus-adapter creating \(\d+s\) installing`)
+		recoverStack(t, l, stack)
+	})
 	t.Run("up run again completes", func(t *testing.T) {
 		require.NoError(t, stack.Up(testContext(t)))
 		require.NoError(t, stack.Preview(testContext(t), true))
 	})
+	t.Run("up killed inside a Helm upgrade", func(t *testing.T) { killedUpgrade(t, l, stack, config) })
 	t.Run("scales without a GPU", func(t *testing.T) {
 		w := newWatch(t, l)
 		w.until(t, 2*time.Minute, "every signal seen", func(s report.Sample) bool { return s.Ready == 1 && seen(s, 0) })
@@ -69,7 +81,8 @@ func TestSimulatedStack(t *testing.T) {
 		w.step(0)
 	})
 	t.Run("verify names the broken stage", func(t *testing.T) { verifyNamesTheBrokenStage(t, l, stack) })
-	t.Run("destroy leaves nothing", func(t *testing.T) { destroyLeavesNothing(t, l, stack) })
+	t.Run("the same cluster at another address", func(t *testing.T) { movesToAnotherAddress(t, l, stack) })
+	t.Run("destroy from another address leaves nothing", func(t *testing.T) { destroyFromAnotherAddress(t, l, stack) })
 	t.Run("destroy after a killed up leaves nothing", func(t *testing.T) { destroyAfterKilledUp(t, l, stack) })
 }
 
@@ -102,12 +115,12 @@ func killUpWhen(t *testing.T, stack *deployment, moment string, reached func() b
 	require.NoError(t, up.Kill())
 	<-up.Done()
 	assert.NotZero(t, up.ExitCode(), "killed half-way")
-	require.NoError(t, stack.Cancel(ctx), "unlock the state")
 }
 
 // destroyAfterKilledUp checks that a killed `up` can be destroyed without completing it first.
 func destroyAfterKilledUp(t *testing.T, l *lab.Lab, stack *deployment) {
 	t.Helper()
 	killUpAt(t, stack, `Release kps creating \(\d+s\) installing`)
+	recoverStack(t, l, stack)
 	destroyLeavesNothing(t, l, stack)
 }

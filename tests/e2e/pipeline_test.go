@@ -32,6 +32,7 @@ var gpuStack = merged(quickDown, map[string]any{
 	"vllm": map[string]any{"modelCache": "3Gi"},
 	// Far below the target of requests running, so that the signals can be distinguished.
 	"autoscaling": map[string]any{"signals": map[string]any{"gpuUtilization": map[string]any{"guardRequests": 3}}},
+	"monitoring":  map[string]any{"watchNamespaces": []any{watched}},
 })
 
 var token = map[string]string{"huggingFaceToken": "hf_not_a_token"}
@@ -43,12 +44,16 @@ func TestPipeline(t *testing.T) {
 	stack := newStack(t, l, "local", gpuStack, token)
 	require.NoError(t, stack.Up(testContext(t)))
 	w := newWatch(t, l)
+	others := newNeighbours(t, l)
 
 	t.Run("second preview has no change", func(t *testing.T) {
 		require.NoError(t, stack.Preview(testContext(t), true))
 	})
 	t.Run("every stage answers", func(t *testing.T) { everyStageAnswers(t, l) })
 	t.Run("verify sees the GPUs", func(t *testing.T) { verifySeesGPUs(t, l, stack) })
+	t.Run("nobody may read Secrets but the operator", func(t *testing.T) { nobodyReadsSecrets(t, l) })
+	t.Run("the policies admit what the pipeline needs", func(t *testing.T) { policiesAdmit(t, l) })
+	t.Run("other teams neither lose nor change anything", func(t *testing.T) { others.areApart(t) })
 	t.Run("requests running alone", func(t *testing.T) {
 		w.rest(t)
 		// 15 of the 16 requests that one server runs at a time: above the target of 12 without a queue. The GPU is set to
@@ -347,11 +352,11 @@ func killAdapter(t *testing.T, l *lab.Lab) {
 }
 
 // destroyLeavesNothing destroys the stack; only CRDs, which Helm keeps, may stay.
-func destroyLeavesNothing(t *testing.T, l *lab.Lab, stack *deployment) {
+func destroyLeavesNothing(t *testing.T, l *lab.Lab, stack *deployment, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(testContext(t), 3*time.Minute, fmt.Errorf("destroy took 3 minutes"))
 	defer cancel()
-	require.NoError(t, stack.Destroy(ctx))
+	require.NoError(t, stack.Destroy(ctx, args...))
 	assert.Empty(t, stack.resources(t), "the state is empty")
 	namespaces, err := l.Client().CoreV1().Namespaces().List(ctx, listAll)
 	require.NoError(t, err)

@@ -154,6 +154,7 @@ var breakages = []breakage{
 		"vllm:gpu_utilization:max, vllm:gpu_utilization:guarded", func(t *testing.T, v *verifier) func() {
 		return v.remove(t, prometheusRules, monitoring, components.GPURulesName)
 	}},
+	{"another rule writes a signal", "rules", "vllm:num_requests_running is recorded by group bill of PrometheusRule monitoring-bill", foreignRule},
 	{"the adapter is scaled to 0", "adapter", "MissingEndpoints", func(t *testing.T, v *verifier) func() {
 		return v.patch(t, deployments, monitoring, components.PrometheusAdapterRelease, `{"spec":{"replicas":0}}`, `{"spec":{"replicas":1}}`)
 	}},
@@ -408,6 +409,20 @@ func (v *verifier) template(t *testing.T, namespace, name string, change func(*c
 	change(&changed.Spec)
 	set(*changed)
 	return func() { set(original.Spec.Template) }
+}
+
+// foreignRule records a series of the server, in a namespace whose rules Prometheus evaluates.
+func foreignRule(t *testing.T, v *verifier) func() {
+	t.Helper()
+	client := v.dynamic.Resource(prometheusRules).Namespace(monitoring)
+	_, err := client.Create(testContext(t), &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": map[string]any{"name": "bill"},
+		"spec": map[string]any{"groups": []any{map[string]any{"name": "bill", "interval": "2s", "rules": []any{map[string]any{
+			"record": "vllm:num_requests_running", "expr": "vector(0)", "labels": map[string]any{"namespace": serving, "pod": "nobody"},
+		}}}}},
+	}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	return func() { require.NoError(t, client.Delete(testContext(t), "bill", metav1.DeleteOptions{})) }
 }
 
 // adapterWithoutWaiting removes one rule from the adapter's file, which it reads when it starts.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,6 +35,10 @@ type pipeline struct {
 	github *githubstub.Stub
 	// approvals are the environments for which jobs requested an approval.
 	approvals []string
+	// programs is a folder whose programs come before those of the lab; "" for none.
+	programs string
+	// readers are folders with the kubeconfig's program of an identity that only reads, by the name of its role.
+	readers map[string]string
 }
 
 // newPipeline creates a repository from the working tree and the stack's configuration.
@@ -142,6 +147,8 @@ func (p *pipeline) run(file, event string, github, inputs map[string]any) (map[s
 		case "PULUMI_BACKEND_URL":
 			vars[name] = value
 		case "HOME":
+		case "PATH":
+			env = append(env, "PATH="+strings.TrimPrefix(p.programs+":"+value, ":"))
 		default:
 			env = append(env, variable)
 		}
@@ -265,6 +272,7 @@ func (p *pipeline) commentedOn(t *testing.T) {
 // commentUpdated checks that the same comment reports no changes after the deployment.
 func (p *pipeline) commentUpdated(t *testing.T) {
 	p.t = t
+	defer p.as("vllm-preview")()
 	before := p.github.Comments(pullRequest)
 	results, _ := p.pullRequest()
 	succeeded(t, results, "preview", ".ci/preview-comment")
@@ -283,8 +291,7 @@ func (p *pipeline) deployed(t *testing.T) {
 	succeeded(t, results, "deploy/plan", ".ci/preview")
 	succeeded(t, results, "deploy/up", ".ci/up")
 	assert.Regexp(t, `^[0-9a-f]{64}$`, results["deploy/plan"].Outputs["digest"])
-	assert.Contains(t, p.approvals, "preview-gke")
-	assert.Contains(t, p.approvals, "gke")
+	assert.ElementsMatch(t, []string{"drift-gke", "gke"}, slices.Compact(slices.Sorted(slices.Values(p.approvals))), "not the environment of pull requests")
 }
 
 // notTheApprovedPlan checks that an approved plan which is out of date is not applied.
@@ -312,11 +319,15 @@ func (p *pipeline) driftReported(t *testing.T, l *lab.Lab) {
 	ctx := testContext(t)
 	night := func() []githubstub.Entry {
 		t.Helper()
+		defer p.as("vllm-drift")()
 		results, _ := p.run("drift.yml", "schedule", map[string]any{}, nil)
 		succeeded(t, results, "drift", ".ci/drift")
 		return p.github.Issues()
 	}
+	p.approvals = nil
 	require.Empty(t, night(), "a clean stack has no issue")
+	assert.Contains(t, p.approvals, "drift-gke")
+	assert.NotContains(t, p.approvals, "preview-gke", "the identity of pull requests is not that of the check")
 	require.NoError(t, l.Client().AutoscalingV2().HorizontalPodAutoscalers(serving).Delete(ctx, serving, metav1.DeleteOptions{}))
 	issues := night()
 	require.Len(t, issues, 1)

@@ -399,7 +399,7 @@ func TestCloudRefused(t *testing.T) {
 			"check cluster.existing, eks.region and the credentials"}},
 		"aks, not there":        {"aks", nil, aksCluster, nil, []string{`looking up the existing cluster "theirs"`, "az aks list"}},
 		"eks, T4":               {"eks", map[string]any{"nodePools.gpu.machineType": "g4dn.xlarge"}, "", nil, []string{"capability 8.0", "nvidia-l4 (g6.xlarge, "}},
-		"aks, too many":         {"aks", map[string]any{"autoscaling.maxReplicas": 9}, "", nil, []string{"nodePools.gpu.maxNodes' 9", "autoscaling.maxReplicas' 4"}},
+		"aks, too many":         {"aks", map[string]any{"autoscaling.maxReplicas": 9}, "", nil, []string{"nodePools.gpu.maxNodes' 9", "autoscaling.maxReplicas' 5"}},
 		"gke, nobody may enter": {"gke", map[string]any{"cluster.apiAccessCidrs": nil}, "", nil, []string{"vllm-autoscaling:cluster.apiAccessCidrs"}},
 	} {
 		t.Run(name, func(t *testing.T) {

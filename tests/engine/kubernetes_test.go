@@ -33,6 +33,8 @@ type fakeCluster struct {
 	created, updated, deleted []string
 	// failAt makes the n-th change from now fail, counted from 1; 0 makes none fail.
 	failAt int
+	// clusters are the clusters by identifier where the test has several; nil sends every provider to this one.
+	clusters map[string]*fakeCluster
 }
 
 func newFakeCluster() *fakeCluster {
@@ -70,11 +72,29 @@ func (c *fakeCluster) remaining() []string {
 
 // provider is one instance of the double, as the engine loads it.
 func (c *fakeCluster) provider() (plugin.Provider, error) {
-	return &deploytest.Provider{
+	made := &deploytest.Provider{
 		Package: "kubernetes", Version: kubernetesVersion,
 		CheckF: c.check, DiffF: c.diff, DiffConfigF: c.diffConfig,
 		CreateF: c.create, UpdateF: c.update, DeleteF: c.delete,
-	}, nil
+	}
+	if c.clusters != nil {
+		made.ConfigureF = func(_ context.Context, req plugin.ConfigureRequest) (plugin.ConfigureResponse, error) {
+			of := c.named(text(req.Inputs, "clusterIdentifier"))
+			made.CreateF, made.UpdateF, made.DeleteF = of.create, of.update, of.delete
+			return plugin.ConfigureResponse{}, nil
+		}
+	}
+	return made, nil
+}
+
+// named returns the cluster of an identifier.
+func (c *fakeCluster) named(identifier string) *fakeCluster {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if c.clusters[identifier] == nil {
+		c.clusters[identifier] = newFakeCluster()
+	}
+	return c.clusters[identifier]
 }
 
 // check refuses the inputs that the real provider and the API server refuse.

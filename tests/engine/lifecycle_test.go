@@ -92,6 +92,11 @@ func TestUpdateChangesOnlyWhatItMust(t *testing.T) {
 		"new API key":          {"apiKey", secret("key"), []string{"create Secret vllm-api-key", deployment}},
 		"values of no release": {"charts.dcgmExporter.values", map[string]any{"x": 1}, nil},
 		"given what is kept":   {"autoscaling.maxReplicas", 4, nil},
+
+		"clients of Grafana": {"monitoring.clientNamespaces", []any{"ingress-nginx"}, []string{"create NetworkPolicy monitoring-allow-to-grafana"}},
+		"who may query": {"monitoring.queryNamespaces", []any{"grafana"},
+			[]string{"update NetworkPolicy monitoring-allow-to-prometheus", "update NetworkPolicy monitoring-allow-to-alertmanager"}},
+		"whose rules count": {"monitoring.watchNamespaces", []any{"apps"}, []string{"update Release kps"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStack(t, "local", nil)
@@ -122,20 +127,6 @@ func TestOtherCredentialsReplaceNothing(t *testing.T) {
 	s.up()
 	s.writeKubeconfig("renamed", "another-token")
 	assert.Equal(t, []string{"update kubernetes cluster"}, s.up().changes())
-}
-
-// Everything is created in another cluster, and deleted from the old one.
-func TestAnotherClusterReplacesEverything(t *testing.T) {
-	s := newStack(t, "local", nil)
-	s.up()
-	before := s.cluster.remaining()
-	other := newStack(t, "local", nil)
-	s.server = other.server
-	s.writeKubeconfig("kind-test", "a-token")
-	// The double is both clusters, so that the replacement deletes and creates in one place.
-	changes := s.up().changes()
-	assert.Contains(t, changes, "create-replacement kubernetes cluster")
-	assert.Equal(t, before, s.cluster.remaining())
 }
 
 // The generated password is random in every run, but the one in the state must stay.

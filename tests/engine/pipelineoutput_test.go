@@ -32,7 +32,7 @@ func defaultPipeline() outputs.Pipeline {
 		ServerSeries: []string{"vllm:num_requests_running", "vllm:num_requests_waiting"},
 		Rules:        []string{"vllm:requests_in_flight:sum", "vllm:gpu_utilization:max", "vllm:gpu_utilization:guarded"},
 		GPUMetrics:   "dcgm-chart",
-		GPUSeries:    []string{"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO"},
+		GPUSeries:    []string{"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO", "DCGM_FI_PROF_GR_ENGINE_ACTIVE"},
 		Signals: []outputs.Signal{
 			{Name: "vllm_requests_running", Series: "vllm:num_requests_running", Target: 12, Unit: "requests",
 				Query: `sum by (pod) (max by (namespace, pod, engine, model_name) (vllm:num_requests_running{namespace="vllm"})) >= 0`},
@@ -41,7 +41,7 @@ func defaultPipeline() outputs.Pipeline {
 			{Name: "vllm_gpu_utilization", Series: "vllm:gpu_utilization:guarded", Target: 80, Unit: "percent",
 				Query: `max by (pod) (vllm:gpu_utilization:guarded{namespace="vllm"})`},
 		},
-		SignalInterval: "2s",
+		SignalInterval: "2s", ScrapeInterval: "15s",
 	}
 }
 

@@ -132,7 +132,7 @@ func TestBrokenOffSwitch(t *testing.T) {
 			whole.deploy()
 			steps := len(whole.cluster.created) + len(whole.cluster.updated) + len(whole.cluster.deleted)
 			want := whole.cluster.remaining()
-			for at := 1; at <= steps; at += 2 {
+			for at := 1; at <= steps; at += 6 {
 				s := newCloudStack(t, "gke", map[string]any{"metrics": from})
 				s.deploy()
 				s.set("metrics", to)

@@ -28,7 +28,7 @@ type servedRollout struct {
 // serveRollout makes the API server of a stack serve a Deployment with one pod, for which there is no node until ready is set.
 func serveRollout(s *stack) *servedRollout {
 	r := &servedRollout{}
-	s.server.Config.Handler = r
+	s.answer(r)
 	return r
 }
 

@@ -40,6 +40,8 @@ type stack struct {
 	cluster *fakeCluster
 	// server is the part of the cluster's API server that the check before a deployment uses.
 	server *httptest.Server
+	// uid is the identity of the cluster that the server has.
+	uid string
 	// keys are the configuration, by dotted key without the namespace. A value of type secret is encrypted in the file.
 	keys map[string]any
 	// state is the state after the last operation.
@@ -65,8 +67,8 @@ type operation struct {
 func newStack(t *testing.T, name string, keys map[string]any) *stack {
 	t.Helper()
 	s := &stack{t: t, name: name, cluster: newFakeCluster(), keys: map[string]any{}}
-	s.server = httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	t.Cleanup(s.server.Close)
+	s.uid = "0b1c2d3e-4f50-4162-8374-95a6b7c8d9e0"
+	s.serve()
 	s.kubeconfig = filepath.Join(t.TempDir(), "config")
 	s.writeKubeconfig("kind-test", "a-token")
 	s.keys["cluster.kubeconfig"] = s.kubeconfig
@@ -80,6 +82,26 @@ func newStack(t *testing.T, name string, keys map[string]any) *stack {
 	// A developer's own settings must not reach the test.
 	t.Setenv("KUBECONFIG", "")
 	return s
+}
+
+// serve starts the API server; a further call starts it at another address.
+func (s *stack) serve() {
+	s.server = httptest.NewTLSServer(s.identified(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	s.t.Cleanup(s.server.Close)
+}
+
+// answer makes a handler answer the requests to the API server, other than that for the cluster's identity.
+func (s *stack) answer(handler http.Handler) { s.server.Config.Handler = s.identified(handler) }
+
+// identified answers the request for the cluster's identity and passes on all others.
+func (s *stack) identified(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/api/v1/namespaces/kube-system" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"metadata": map[string]any{"name": "kube-system", "uid": s.uid}})
+	})
 }
 
 func (s *stack) writeKubeconfig(contextName, token string) {

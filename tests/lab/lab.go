@@ -128,11 +128,14 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 		return err
 	}
 	l.runtime, err = podruntime.New(podruntime.Config{
-		REST:           l.controlPlane.Config(),
-		KubeconfigFor:  l.controlPlane.KubeconfigFor,
-		Tools:          podPrograms(l.programs),
-		Dir:            filepath.Join(l.dir, "pods"),
-		EgressSocket:   socket,
+		REST:          l.controlPlane.Config(),
+		KubeconfigFor: l.controlPlane.KubeconfigFor,
+		Tools:         podPrograms(l.programs),
+		Dir:           filepath.Join(l.dir, "pods"),
+		EgressSocket:  socket,
+		// Charts let programs start for up to 45 s before their first probe; nothing of that is worth waiting for.
+		InitialDelayLimit: time.Second,
+
 		ImagePullTime:  o.ImagePullTime,
 		ModelLoadDelay: o.ModelLoadDelay,
 		Latency:        o.Latency,

@@ -8,6 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"vllm-autoscaling/tests/lab/podruntime"
 )
 
 // PodURL returns the URL of a pod's port on this machine, without a slash at the end.
@@ -19,6 +21,12 @@ func (l *Lab) PodURL(namespace, pod string, port int) string {
 // pods in turn.
 func (l *Lab) ServiceURL(namespace, service string, port int) string {
 	return l.runtime.ServiceURL(namespace, service, port)
+}
+
+// Fault makes the server of a running pod hang, or answer late or with errors, until end is called or its container is started
+// again, for example by its liveness probe.
+func (l *Lab) Fault(namespace, pod string, fault podruntime.Fault) (end func() error, err error) {
+	return l.runtime.Fault(namespace, pod, fault)
 }
 
 // ReadyPodURLs returns the URLs of a port of all ready pods with the labels, ordered by pod name. No pod is no error.

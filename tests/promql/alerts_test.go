@@ -28,7 +28,7 @@ func alertSettings(t *testing.T) alerts.Settings {
 	t.Helper()
 	return alerts.Settings{
 		Settings: observedSettings(t), TTFTObjective: 2500 * time.Millisecond, TTFTRatio: 0.95,
-		AtMaxFor: 15 * time.Minute, ColdStart: time.Hour, MaxNumSeqs: 16,
+		AtMaxFor: 15 * time.Minute, ColdStart: time.Hour, ScrapeInterval: time.Minute, MaxNumSeqs: 16,
 		PrometheusStorage: 20 * gigabyte, PrometheusVolume: "prometheus-kps-prometheus-db-.*",
 	}
 }
@@ -118,7 +118,9 @@ func healthy() map[string]string {
 		"capacity":     of("kubelet_volume_stats_capacity_bytes", claim, "20000000000x400"),
 		"blocks":       of("prometheus_tsdb_storage_blocks_bytes", prometheus, "5000000000x400"),
 		"wal":          of("prometheus_tsdb_wal_storage_size_bytes", prometheus, "100000000x400"),
-		"head":         of("prometheus_tsdb_head_chunks_storage_size_bytes", prometheus, "100000000x400"),
+		"rule failures": of("prometheus_rule_evaluation_failures_total", prometheus+`,rule_group="/etc/prometheus/rules/`+
+			`prometheus-kps-prometheus-rulefiles-0/monitoring-vllm-signals-0ba5.yaml;vllm-signals"`, "0x400"),
+		"head": of("prometheus_tsdb_head_chunks_storage_size_bytes", prometheus, "100000000x400"),
 	}
 	for _, definition := range signals.Catalogue() {
 		name := definition.Name
@@ -189,7 +191,8 @@ func TestHealthyStackIsSilent(t *testing.T) {
 		"a pod that starts is not scraped": {"up b": "0x40 1x400", "pod ready b": "0x40 1x400", "running b": "_x41 0x400", "waiting b": "_x41 0x400",
 			"gpu b": "_x41 0x400", "kv cache b": "_x41 0x400"},
 		"a restart now and then":    {"restarts a": "1x100 2x100 3x200"},
-		"the adapter is rolled out": {"adapter": "2x30 0x3 2x400"},
+		"the adapter is rolled out": {"adapter": "2x30 1x3 2x400"},
+		"a rule fails once":         {"rule failures": "0x30 1x400"},
 		"a warm GPU for a moment":   {"temperature": "70x30 90x5 70x400"},
 		"XID not available":         {"xid": "2147483632x400"},
 	} {
@@ -224,7 +227,7 @@ func TestNewStackIsSilentUntilItIsLate(t *testing.T) {
 
 	t.Run("before kube-state-metrics is scraped", func(t *testing.T) {
 		load := "load 1m\n  up{namespace=\"vllm\",pod=\"" + podA + "\",job=\"vllm\"} 0x60\n"
-		for minute, now := range newAlerting(t, alertSettings(t), load).firing(14) {
+		for minute, now := range newAlerting(t, alertSettings(t), load).firing(4) {
 			require.Empty(t, alertNames(now), "at minute %d", minute)
 		}
 	})
@@ -242,27 +245,36 @@ func TestAlertsFire(t *testing.T) {
 	}{
 		"no series of a signal": {
 			map[string]string{"running a": "3x30 stale", "running b": "3x30 stale"},
-			[]string{"VLLMSignalAbsent"}, 33, 35, map[string]string{"signal": signals.MetricRequestsRunning, "severity": "critical"}},
+			[]string{"VLLMSignalAbsent"}, 32, 33, map[string]string{"signal": signals.MetricRequestsRunning, "severity": "critical"}},
 		"no GPU series": {
 			map[string]string{"gpu a": "3x30 stale", "gpu b": "3x30 stale"},
-			[]string{"VLLMSignalAbsent"}, 33, 35, map[string]string{"signal": signals.MetricGPUUtilization}},
+			[]string{"VLLMSignalAbsent"}, 32, 33, map[string]string{"signal": signals.MetricGPUUtilization}},
 		"no KV-cache series": {
 			map[string]string{"kv cache a": "30x30 stale", "kv cache b": "30x30 stale"},
-			[]string{"VLLMSignalAbsent"}, 33, 35, map[string]string{"signal": signals.MetricKVCacheUsage}},
+			[]string{"VLLMSignalAbsent"}, 32, 33, map[string]string{"signal": signals.MetricKVCacheUsage}},
 		"one pod without a signal": {
 			map[string]string{"gpu b": "60x30 stale"},
 			[]string{"VLLMSignalMissing"}, 35, 37, map[string]string{"signal": signals.MetricGPUUtilization, "pod": podB, "severity": "warning"}},
 		"a metric that is not served": {
 			map[string]string{"reading " + signals.MetricRequestsWaiting: "1x30 stale"},
-			[]string{"VLLMSignalNotServed"}, 35, 37, map[string]string{"metric_name": signals.MetricRequestsWaiting}},
+			[]string{"VLLMSignalNotServed"}, 32, 33, map[string]string{"metric_name": signals.MetricRequestsWaiting}},
 		"the adapter is down": {
-			map[string]string{"adapter": "2x30 0x400"}, []string{"VLLMMetricsAdapterDown"}, 35, 37, map[string]string{"severity": "critical"}},
+			map[string]string{"adapter": "2x30 0x400"}, []string{"VLLMMetricsAdapterDown"}, 32, 33,
+			map[string]string{"severity": "critical", "deployment": "prometheus-adapter"}},
 		"the adapter is gone": {
-			map[string]string{"adapter": "2x30 stale"}, []string{"VLLMMetricsAdapterDown"}, 35, 37, nil},
+			map[string]string{"adapter": "2x30 stale"}, []string{"VLLMMetricsAdapterDown"}, 32, 33, map[string]string{"deployment": "prometheus-adapter"}},
 		"the API is unavailable": {
-			map[string]string{"api": "0x30 1x400"}, []string{"VLLMCustomMetricsAPIUnavailable"}, 35, 37, nil},
+			map[string]string{"api": "0x30 1x400"}, []string{"VLLMCustomMetricsAPIUnavailable"}, 32, 33, nil},
+		"the rules of the signals fail": {
+			map[string]string{"rule failures": "0x30 1+30x400"}, []string{"VLLMSignalRulesFailing"}, 35, 36, map[string]string{"severity": "critical"}},
 		"the autoscaler is inactive": {
-			map[string]string{"active": "1x30 0x400", "active false": "0x30 1x400"}, []string{"VLLMAutoscalerInactive"}, 35, 37, nil},
+			map[string]string{"active": "1x30 0x400", "active false": "0x30 1x400"}, []string{"VLLMAutoscalerInactive"}, 32, 33, nil},
+		"the autoscaler is gone": {
+			autoscalerGone(), []string{"VLLMAutoscalerInactive"}, 32, 33, map[string]string{"horizontalpodautoscaler": "vllm"}},
+		"the Deployment is scaled to 0 by hand": {
+			scaledAway(), []string{"VLLMAutoscalerSwitchedOff"}, 31, 31, map[string]string{"deployment": "vllm", "severity": "critical"}},
+		"the Deployment stays at 0": {
+			scaledAway(), []string{"VLLMAutoscalerInactive", "VLLMAutoscalerSwitchedOff"}, 31, 33, map[string]string{"horizontalpodautoscaler": "vllm"}},
 		"at the maximum": {
 			map[string]string{"spec": "2x30 4x400", "replicas": "2x30 4x400", "ready": "2x30 4x400", "desired": "2x30 4x400"},
 			[]string{"VLLMAutoscalerAtMaximum"}, 45, 47, map[string]string{"severity": "warning"}},
@@ -278,7 +290,7 @@ func TestAlertsFire(t *testing.T) {
 			map[string]string{"in time a": "0+59x30 1770+36x400", "in time b": "0+59x30 1770+36x400"},
 			[]string{"VLLMTTFTBudgetBurningFast"}, 60, 240, nil},
 		"a ready pod is not scraped": {
-			map[string]string{"up b": "1x30 0x400"}, []string{"VLLMServerTargetDown"}, 33, 35, map[string]string{"pod": podB}},
+			map[string]string{"up b": "1x30 0x400"}, []string{"VLLMServerTargetDown"}, 32, 33, map[string]string{"pod": podB}},
 		"a server that keeps ending": {
 			map[string]string{"restarts b": "1x30 2+1x5 6x400"}, []string{"VLLMPodCrashLooping"}, 33, 36, map[string]string{"pod": podB}},
 		"a failed GPU": {
@@ -290,7 +302,7 @@ func TestAlertsFire(t *testing.T) {
 		"an exporter is not scraped": {
 			map[string]string{"exporter up": "1x30 0x400"}, []string{"VLLMGPUTargetDown"}, 40, 42, nil},
 		"kube-state-metrics knows nothing of the Deployment": {
-			map[string]string{"spec": "2x30 stale"}, []string{"VLLMKubeStateMetricsAbsent"}, 45, 47, nil},
+			map[string]string{"spec": "2x30 stale"}, []string{"VLLMKubeStateMetricsAbsent"}, 35, 37, nil},
 		"the volume fills": {
 			map[string]string{"available": "15000000000x30 2000000000x400"}, []string{"VLLMPrometheusVolumeFilling"}, 40, 42, nil},
 		"the database grows": {
@@ -315,6 +327,32 @@ func TestAlertsFire(t *testing.T) {
 			}
 		})
 	}
+}
+
+// scaledAway is what a healthy stack shows from minute 31 on, when somebody scales its Deployment to 0.
+func scaledAway() map[string]string {
+	samples := map[string]string{
+		"spec": "2x30 0x400", "replicas": "2x30 0x400", "ready": "2x30 0x400", "desired": "2x30 0x400",
+		"active": "1x30 0x400", "active false": "0x30 1x400",
+	}
+	for _, series := range []string{"pod ready", "up", "running", "waiting", "gpu", "kv cache", "first tokens", "in time", "in 1s", "restarts"} {
+		for _, pod := range []string{"a", "b"} {
+			samples[series+" "+pod] = "1x30 stale"
+		}
+	}
+	return samples
+}
+
+// autoscalerGone is what a healthy stack shows from minute 31 on, when somebody deletes its HPA.
+func autoscalerGone() map[string]string {
+	samples := map[string]string{}
+	for series := range healthy() {
+		if slices.Contains([]string{"desired", "min", "max", "limited"}, series) || strings.HasPrefix(series, "active") ||
+			strings.HasPrefix(series, "target ") || strings.HasPrefix(series, "reading ") {
+			samples[series] = "1x30 stale"
+		}
+	}
+	return samples
 }
 
 // Long windows are tested on recorded rates instead of days of samples.

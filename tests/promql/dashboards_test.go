@@ -79,7 +79,7 @@ func TestObservedSeriesAreSelectedInTheirNamespace(t *testing.T) {
 	everywhere := []string{
 		telemetry.SeriesNodeAllocatable, telemetry.SeriesUnavailableAPI, // of the cluster
 		telemetry.SeriesTensorActive, telemetry.SeriesFramebufferUsed, telemetry.SeriesFramebufferFree, telemetry.SeriesPower,
-		telemetry.SeriesTemperature, telemetry.SeriesXID, signals.SeriesGPUUtil, signals.SeriesGPUUtilRatio, // of nodes
+		telemetry.SeriesTemperature, telemetry.SeriesXID, signals.SeriesGPUUtil, signals.SeriesGPUUtilRatio, signals.SeriesGPUEngineActive, // of nodes
 		alerts.RecordLastXID,
 	}
 	queries := dashboardQueries(t, observedSettings(t))

@@ -68,7 +68,11 @@ func with(base []string, more ...string) []string {
 const (
 	percent = signals.SeriesGPUUtil
 	ratio   = signals.SeriesGPUUtilRatio
+	engine  = signals.SeriesGPUEngineActive
 )
+
+// instance are the labels of an instance of a partitioned GPU (MIG).
+const instance = `gpu="0",UUID="GPU-0",GPU_I_PROFILE="3g.20gb",GPU_I_ID="2"`
 
 func TestGPUUtilisation(t *testing.T) {
 	none := map[string]float64{}
@@ -105,6 +109,24 @@ func TestGPUUtilisation(t *testing.T) {
 			renamed(percent, "vllm", "a", 90),
 			// Equal to the sample above except for the pod that the rule renames; the two must not collide.
 			`DCGM_FI_DEV_GPU_UTIL{namespace="monitoring",pod="dcgm-2",container="exporter",exported_namespace="vllm",exported_pod="a",exported_container="vllm",Hostname="node-1",modelName="L4",gpu="0",UUID="GPU-0",instance="10.0.0.1:9400"} 80`), a(90), a(90)},
+
+		// A partitioned GPU (MIG) has no utilisation, or reads 0: the activity of its engine counts.
+		{"MIG without utilisation", with(busy, renamed(engine, "vllm", "a", 0.93, instance)), a(93), a(93)},
+		{"MIG with utilisation 0", with(busy, renamed(percent, "vllm", "a", 0, instance), renamed(engine, "vllm", "a", 0.93, instance)), a(93), a(93)},
+		{"MIG without utilisation, labels honoured", with(busy, honored(engine, "vllm", "a", 0.93, instance)), a(93), a(93)},
+		{"MIG with utilisation 0, labels honoured", with(busy,
+			honored(percent, "vllm", "a", 0, instance), honored(engine, "vllm", "a", 0.93, instance)), a(93), a(93)},
+		{"MIG with a blank utilisation", with(busy,
+			renamed(percent, "vllm", "a", "9223372036854775794", instance), renamed(engine, "vllm", "a", 0.93, instance)), a(93), a(93)},
+		{"MIG with a ratio of 0", with(busy, renamed(ratio, "vllm", "a", 0, instance), renamed(engine, "vllm", "a", 0.93, instance)), a(93), a(93)},
+		{"two pods on instances of one GPU", with(with(busy, serving("vllm", "b", 3)...),
+			renamed(engine, "vllm", "a", 0.93, instance), renamed(engine, "vllm", "b", 0.25, `gpu="0",UUID="GPU-0",GPU_I_PROFILE="3g.20gb",GPU_I_ID="1"`)),
+			map[string]float64{"vllm/a": 93, "vllm/b": 25}, map[string]float64{"vllm/a": 93, "vllm/b": 25}},
+		{"an idle instance reads 0", with(busy, renamed(percent, "vllm", "a", 0, instance), renamed(engine, "vllm", "a", 0, instance)), a(0), a(0)},
+		{"a whole GPU with both", with(busy, renamed(percent, "vllm", "a", 98), renamed(engine, "vllm", "a", 0.93)), a(98), a(98)},
+		// The profiling module of an exporter that runs for weeks may stop (NVIDIA/dcgm-exporter#662).
+		{"a whole GPU whose engine activity stays 0", with(busy, renamed(percent, "vllm", "a", 98), renamed(engine, "vllm", "a", 0)), a(98), a(98)},
+		{"engine activity that is no share", with(busy, renamed(engine, "vllm", "a", 93)), none, none},
 
 		{"unheld GPU", with(busy, renamed(percent, "vllm", "a", 50), unheld(percent, "monitoring", 99)), a(50), a(50)},
 		{"unheld GPU, exporter in the serving namespace", with(busy, renamed(percent, "vllm", "a", 50), unheld(percent, "vllm", 99)), a(50), a(50)},

@@ -23,6 +23,8 @@ func TestStandaloneRules(t *testing.T) {
 		{"ratio", with(busy, renamed(ratio, "vllm", "a", 0.5)), a(50), a(50)},
 		{"collected twice, by the program and by GKE", with(busy, renamed(percent, "vllm", "a", 90),
 			renamed(percent, "vllm", "a", 80, `gpu="0",UUID="GPU-0",job="gke-managed-dcgm-exporter"`)), a(90), a(90)},
+		{"MIG without utilisation", with(busy, renamed(engine, "vllm", "a", 0.93, instance)), a(93), a(93)},
+		{"MIG with utilisation 0", with(busy, renamed(percent, "vllm", "a", 0, instance), renamed(engine, "vllm", "a", 0.93, instance)), a(93), a(93)},
 		{"several GPUs", with(busy, renamed(percent, "vllm", "a", 40), renamed(percent, "vllm", "a", 90, `gpu="1",UUID="GPU-1"`)), a(90), a(90)},
 		{"one request", []string{running("vllm", "a", 1), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 99)}, a(99), a(33)},
 		{"idle", []string{running("vllm", "a", 0), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 99)}, a(99), a(0)},

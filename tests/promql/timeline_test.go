@@ -1,6 +1,7 @@
 package promql
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 )
 
 // The simulated GPU from the scraped gauge to the HPA's value, tick by tick. A change appears at the next evaluation: the
-// whole chain of rules takes one interval.
+// whole chain of rules takes one interval. The guard averages the requests in flight of five scrapes.
 func TestSimulatedGPUOverTime(t *testing.T) {
 	s := settings()
 	s.SimulateGPU = true
@@ -31,18 +32,77 @@ func TestSimulatedGPUOverTime(t *testing.T) {
 
 	const busy = signals.SimulatedBusyUtilization
 	for tick, want := range []struct{ max, guarded float64 }{
-		{0, 0},             // idle
-		{busy, busy / 3.0}, // one request: the GPU reads busy, the guard takes two thirds off
-		{busy, busy},       // three: in full
-		{busy, busy},       // saturated: no more than in full
-		{0, 0},             // idle again
-		{0, 0},             // one waiting, none running: nothing to multiply
-		{busy, busy},       // two running, one waiting
+		{0, 0},                 // idle
+		{busy, busy / 2.0 / 3}, // one request: the GPU reads busy, the guard counts half a request of three
+		{busy, busy * 4.0 / 9}, // one and three
+		{busy, busy},           // saturated: no more than in full
+		{0, 0},                 // idle again: nothing to multiply
+		{0, 0},                 // one waiting, none running
+		{busy, busy},           // 3, 56, 0, 1 and 3 in flight
 	} {
 		at := time.Duration(tick) * s.Interval
 		p.evaluate(at)
 		requireValues(t, map[string]float64{"vllm/a": want.max}, p.recorded(signals.RecordGPUUtilization, at), "unguarded at "+at.String())
 		requireValues(t, map[string]float64{"a": want.guarded}, p.served(signals.MetricGPUUtilization, "vllm", at, "a", "b", "c"), "served at "+at.String())
+	}
+}
+
+// At 20 steady requests on two pods both read 11 for a moment, because they are scraped at different times and a request that
+// moved is counted twice. The average of the pods is what the HPA compares: above 88 (the target of 80 and a tenth) it adds a
+// replica.
+func TestARequestThatMovesIsNotCountedTwice(t *testing.T) {
+	for name, standalone := range map[string]bool{"operator": false, "standalone": true} {
+		t.Run(name, func(t *testing.T) {
+			s := settings()
+			s.GPUGuardRequests, s.StandaloneRules = 12, standalone
+			p := newPipeline(t, s, "load 2s\n"+
+				"  "+ready("vllm", "a", "1x40")+"\n"+
+				"  "+ready("vllm", "b", "1x40")+"\n"+
+				// Once for one scrape, once for two.
+				"  "+running("vllm", "a", "10x9 11 10x9 11 11 10x20")+"\n"+
+				"  "+running("vllm", "b", "10x9 11 10x9 11 11 10x20")+"\n"+
+				"  "+waiting("vllm", "a", "0x40")+"\n"+
+				"  "+waiting("vllm", "b", "0x40")+"\n"+
+				"  "+renamed(percent, "vllm", "a", "99x40")+"\n"+
+				"  "+renamed(percent, "vllm", "b", "99x40", `gpu="1",UUID="GPU-1"`)+"\n")
+			limit := settings().Targets[signals.KeyGPUUtilization] * (1 + signals.HPATolerance)
+			require.Greater(t, 99*11.0/12, limit, "a single reading exceeds the target")
+			highest := 0.0
+			for tick := range 41 {
+				at := time.Duration(tick) * s.Interval
+				p.evaluate(at)
+				served := p.served(signals.MetricGPUUtilization, "vllm", at, "a", "b")
+				highest = max(highest, (served["a"]+served["b"])/2)
+			}
+			assert.InDelta(t, 99*10.4/12, highest, 1e-9, "two of five readings are 11")
+			assert.Less(t, highest, limit)
+		})
+	}
+}
+
+// What the average of the guard costs: the scrapes after a step of the load until the GPU signal exceeds the target. Requests
+// running follow at the first scrape, where the step exceeds their target.
+func TestDelayOfTheGuard(t *testing.T) {
+	for _, tc := range []struct {
+		from, to, scrapes int
+	}{
+		{10, 16, 1}, {10, 12, 2}, {8, 12, 4}, {0, 16, 4}, {0, 12, 5},
+	} {
+		t.Run(fmt.Sprintf("%d to %d", tc.from, tc.to), func(t *testing.T) {
+			s := settings()
+			s.GPUGuardRequests = 12
+			p := newPipeline(t, s, "load 2s\n"+
+				"  "+ready("vllm", "a", "1x20")+"\n"+
+				"  "+running("vllm", "a", fmt.Sprintf("%dx9 %dx10", tc.from, tc.to))+"\n"+
+				"  "+waiting("vllm", "a", "0x20")+"\n"+
+				"  "+renamed(percent, "vllm", "a", "99x20")+"\n")
+			for tick := range 20 {
+				at := time.Duration(tick) * s.Interval
+				p.evaluate(at)
+				above := p.served(signals.MetricGPUUtilization, "vllm", at, "a")["a"] > 88
+				require.Equal(t, tick >= 9+tc.scrapes, above, "at scrape %d after the step", tick-9)
+			}
+		})
 	}
 }
 

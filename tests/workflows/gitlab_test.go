@@ -20,13 +20,18 @@ func TestGitLabExample(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(root, ".ci/gitlab-ci.example.yml"))
 	require.NoError(t, err)
 	type job struct {
-		Extends       string            `yaml:"extends"`
-		Script        []string          `yaml:"script"`
-		BeforeScript  []string          `yaml:"before_script"`
-		ResourceGroup string            `yaml:"resource_group"`
-		Interruptible *bool             `yaml:"interruptible"`
-		Variables     map[string]string `yaml:"variables"`
-		Rules         []struct {
+		Extends       string                `yaml:"extends"`
+		Script        []string              `yaml:"script"`
+		BeforeScript  []string              `yaml:"before_script"`
+		ResourceGroup string                `yaml:"resource_group"`
+		Interruptible *bool                 `yaml:"interruptible"`
+		Variables     map[string]string     `yaml:"variables"`
+		Environment   struct{ Name string } `yaml:"environment"`
+		Artifacts     struct {
+			Access string
+			Paths  []string
+		} `yaml:"artifacts"`
+		Rules []struct {
 			If, When string
 		} `yaml:"rules"`
 	}
@@ -63,6 +68,25 @@ func TestGitLabExample(t *testing.T) {
 		assert.False(t, *j.Interruptible, name)
 		require.Len(t, j.Rules, 1, name)
 		assert.Equal(t, "manual", j.Rules[0].When, name)
+	}
+	// Each identity is in an environment of its own, and all but that of merge requests are main's.
+	for name, environment := range map[string]string{
+		".preview": "preview-$STACK", ".plan": "drift-$STACK", ".drift": "drift-$STACK", ".up": "$STACK", ".destroy": "$STACK",
+	} {
+		assert.Equal(t, environment, jobs[name].Environment.Name, name)
+		for _, rule := range jobs[name].Rules {
+			if name == ".preview" {
+				assert.Contains(t, rule.If, "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_PROJECT_ID", "no fork")
+			} else {
+				assert.True(t, strings.HasPrefix(rule.If, "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH && "), "%s: %s", name, rule.If)
+			}
+		}
+	}
+	for name, j := range jobs {
+		if len(j.Artifacts.Paths) > 0 {
+			assert.Equal(t, []string{"bin/preview-*.md"}, j.Artifacts.Paths, name)
+			assert.Equal(t, "developer", j.Artifacts.Access, "%s: in a public project everybody could read it", name)
+		}
 	}
 	for _, kind := range []string{"preview", "plan", "up", "drift", "destroy"} {
 		assert.Equal(t, "."+kind, jobs[kind+" gke"].Extends)

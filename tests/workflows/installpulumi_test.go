@@ -72,7 +72,7 @@ func installTools(t *testing.T, kernel, machine string) string {
 		require.NoError(t, os.Symlink(path, filepath.Join(folder, tool)))
 		return true
 	}
-	for _, tool := range strings.Fields("bash sh awk sed cp mkdir touch tar gzip curl cut mktemp rm dirname head wc sort grep") {
+	for _, tool := range strings.Fields("bash sh awk sed cp mkdir touch tar gzip curl cut mktemp rm dirname head wc sort grep tee tr") {
 		require.True(t, link(tool), "the script needs %s", tool)
 	}
 	require.True(t, link("sha256sum") || link("shasum"), "the script needs sha256sum or shasum")
@@ -116,7 +116,10 @@ func publish(t *testing.T, repo *checkout, cliSystem, pluginSystem string) publi
 		"/sdk/pulumi-" + version + "-checksums.txt": []byte(checksums),
 	}
 	for plugin, v := range p.plugins {
-		p.files["/plugins/pulumi-resource-"+plugin+"-v"+v+"-"+pluginSystem+".tar.gz"] = []byte("archive of " + plugin)
+		// linux-amd64 is what GitHub's runners are.
+		for _, system := range []string{pluginSystem, "linux-amd64"} {
+			p.files["/plugins/pulumi-resource-"+plugin+"-v"+v+"-"+system+".tar.gz"] = []byte("archive of " + plugin + " for " + system)
+		}
 	}
 	return p
 }
@@ -156,34 +159,92 @@ func installPulumi(t *testing.T, tools, cliSystem, pluginSystem string) {
 		return string(content)
 	}
 
-	t.Run("an archive that is not the published one", func(t *testing.T) {
+	pins := filepath.Join(repo.dir, ".ci/checksums.sha256")
+	require.NoError(t, os.RemoveAll(pins), "those of this repository")
+	plugin := func(name string) string {
+		return "pulumi-resource-" + name + "-v" + plugins[name] + "-" + pluginSystem + ".tar.gz"
+	}
+	// refused checks that nothing is installed, and returns the message.
+	refused := func(t *testing.T, got ran) string {
+		t.Helper()
+		require.Error(t, got.err)
+		assert.NoFileExists(t, filepath.Join(home, ".pulumi/bin/pulumi"))
+		assert.Empty(t, calls())
+		return got.stderr
+	}
+
+	t.Run("nothing is pinned", func(t *testing.T) {
+		require.NoFileExists(t, pins)
+		message := refused(t, repo.script("install-pulumi", env("gke")))
+		assert.Contains(t, message, ".ci/checksums.sha256 is missing, so nothing is installed")
+		assert.Contains(t, message, "Run .ci/install-pulumi --pin on a machine that you trust")
+		assert.Equal(t, 1, strings.Count(message, "\n"), "one message: %s", message)
+	})
+	t.Run("a plugin is not pinned", func(t *testing.T) {
+		repo.write(".ci/checksums.sha256", sum(release.archive)+"  "+name+"\n"+sum([]byte("x"))+"  "+plugin("kubernetes")+"\n")
+		message := refused(t, repo.script("install-pulumi", env("gke")))
+		assert.Contains(t, message, ".ci/checksums.sha256 does not name "+plugin("gcp"))
+		assert.Contains(t, message, "--pin")
+	})
+	t.Run("a release that cannot be downloaded is not pinned", func(t *testing.T) {
+		require.NoError(t, os.Remove(pins))
+		e := env("")
+		e["PULUMI_RELEASES"] = server.URL + "/nowhere"
+		got := repo.script("install-pulumi", e, "--pin")
+		require.Error(t, got.err)
+		assert.Contains(t, got.stderr, "cannot download "+server.URL+"/nowhere/sdk/pulumi-")
+		assert.NoFileExists(t, pins)
+	})
+	t.Run("pinned from what is published", func(t *testing.T) {
+		got := repo.script("install-pulumi", env(""), "--pin", pluginSystem)
+		require.NoError(t, got.err, got.stderr)
+		assert.Contains(t, got.stdout, "the CLI, from "+server.URL+"/sdk/pulumi-", "where it is from")
+		assert.Contains(t, got.stdout, "plugins, each as it is at "+server.URL+"/plugins now")
+		content, err := os.ReadFile(pins)
+		require.NoError(t, err)
+		assert.Contains(t, string(content), sum(release.archive)+"  "+name+"\n")
+		for name, v := range plugins {
+			for _, system := range []string{pluginSystem, "linux-amd64"} {
+				file := "pulumi-resource-" + name + "-v" + v + "-" + system + ".tar.gz"
+				line := sum(files["/plugins/"+file]) + "  " + file + "\n"
+				assert.Contains(t, string(content), line)
+				assert.Contains(t, got.stdout, line)
+			}
+		}
+		assert.Empty(t, calls(), "nothing is installed")
+	})
+	t.Run("an archive that is not the pinned one", func(t *testing.T) {
 		good := files["/sdk/"+name]
 		files["/sdk/"+name] = append([]byte("x"), good...)
-		got := repo.script("install-pulumi", env("gke"))
+		message := refused(t, repo.script("install-pulumi", env("gke")))
 		files["/sdk/"+name] = good
-		require.Error(t, got.err)
-		assert.Contains(t, got.stderr, "it is not installed")
-		assert.NoFileExists(t, filepath.Join(home, ".pulumi/bin/pulumi"))
-	})
-	t.Run("a pin that is not kept", func(t *testing.T) {
-		repo.write(".ci/checksums.sha256", strings.Repeat("1", 64)+"  "+name+"\n")
-		got := repo.script("install-pulumi", env("gke"))
-		require.NoError(t, os.Remove(filepath.Join(repo.dir, ".ci/checksums.sha256")))
-		require.Error(t, got.err)
-		assert.Contains(t, got.stderr, strings.Repeat("1", 64))
+		assert.Contains(t, message, "not "+sum(release.archive)+": it is not installed")
 	})
 	t.Run("a release that is not there", func(t *testing.T) {
 		e := env("gke")
 		e["PULUMI_RELEASES"] = server.URL + "/nowhere"
-		got := repo.script("install-pulumi", e)
-		require.Error(t, got.err)
-		assert.Contains(t, got.stderr, "cannot download "+server.URL+"/nowhere/sdk/"+name)
+		assert.Contains(t, refused(t, repo.script("install-pulumi", e)), "cannot download "+server.URL+"/nowhere/sdk/"+name)
 	})
+	t.Run("a release that has changed since it was pinned", func(t *testing.T) {
+		before, err := os.ReadFile(pins)
+		require.NoError(t, err)
+		good := files["/plugins/"+plugin("gcp")]
+		files["/plugins/"+plugin("gcp")] = []byte("somebody else's")
+		got := repo.script("install-pulumi", env(""), "--pin")
+		files["/plugins/"+plugin("gcp")] = good
+		require.Error(t, got.err)
+		assert.Contains(t, got.stderr, plugin("gcp")+" is pinned with the checksum "+sum(good)+", and what is published now has "+sum([]byte("somebody else's")))
+		after, err := os.ReadFile(pins)
+		require.NoError(t, err)
+		assert.Equal(t, string(before), string(after))
+	})
+	installed := func(name string) string {
+		return "plugin install resource " + name + " v" + plugins[name] + " --checksum " + sum(files["/plugins/"+plugin(name)]) + "\n"
+	}
 	t.Run("the CLI and the plugins of the stack's cloud", func(t *testing.T) {
 		got := repo.script("install-pulumi", env("gke"))
 		require.NoError(t, got.err, got.stderr)
-		assert.Equal(t, "version\nplugin install resource kubernetes v"+plugins["kubernetes"]+"\n"+
-			"plugin install resource gcp v"+plugins["gcp"]+"\n", calls())
+		assert.Equal(t, "version\n"+installed("kubernetes")+installed("gcp"), calls())
 		content, err := os.ReadFile(paths)
 		require.NoError(t, err)
 		assert.Equal(t, filepath.Join(home, ".pulumi/bin")+"\n", string(content))
@@ -195,19 +256,26 @@ func installPulumi(t *testing.T, tools, cliSystem, pluginSystem string) {
 		require.NoError(t, got.err, got.stderr)
 		assert.Equal(t, "version\n", calls())
 	})
-	t.Run("pinned from what is published", func(t *testing.T) {
-		got := repo.script("install-pulumi", env(""), "--pin")
-		require.NoError(t, got.err, got.stderr)
-		pins, err := os.ReadFile(filepath.Join(repo.dir, ".ci/checksums.sha256"))
-		require.NoError(t, err)
-		assert.Contains(t, string(pins), sum(release.archive)+"  "+name+"\n")
-		for plugin, v := range plugins {
-			assert.Contains(t, string(pins), sum([]byte("archive of "+plugin))+"  pulumi-resource-"+plugin+"-v"+v+"-"+pluginSystem+".tar.gz\n")
-		}
-		for stack, plugin := range map[string]string{"eks": "aws", "aks": "azure-native"} {
-			got = repo.script("install-pulumi", env(stack))
+	for stack, name := range map[string]string{"eks": "aws", "aks": "azure-native"} {
+		t.Run("another cloud: "+stack, func(t *testing.T) {
+			got := repo.script("install-pulumi", env(stack))
 			require.NoError(t, got.err, got.stderr)
-			assert.Contains(t, calls(), "plugin install resource "+plugin+" v"+plugins[plugin]+" --checksum "+sum([]byte("archive of "+plugin))+"\n")
-		}
-	})
+			assert.Contains(t, calls(), installed(name))
+		})
+	}
+}
+
+// A repository that has pinned its archives has those of the versions that go.mod requires: raising a version without
+// pinning it stops every job that installs it.
+func TestPinsAreOfTheProgramsVersions(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(repository(t), ".ci/checksums.sha256"))
+	if os.IsNotExist(err) {
+		t.Skip("nothing is pinned yet: the file is written by .ci/install-pulumi --pin")
+	}
+	require.NoError(t, err)
+	release := publish(t, newCheckout(t), "linux-x64", "linux-amd64")
+	assert.Contains(t, string(content), "  "+release.name+"\n", "run .ci/install-pulumi --pin")
+	for name, version := range release.plugins {
+		assert.Contains(t, string(content), "  pulumi-resource-"+name+"-v"+version+"-linux-amd64.tar.gz\n", "run .ci/install-pulumi --pin")
+	}
 }

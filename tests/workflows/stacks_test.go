@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -49,6 +50,10 @@ func TestDestroyIsConfirmedByName(t *testing.T) {
 func TestStacksOfPulumiCloudAreTheOrganizations(t *testing.T) {
 	repo := newCheckout(t)
 	pulumi, calls := fakePulumi(t)
+	// The command destroy, which calls the CLI, is not in the checkout.
+	repo.write("ops/README", "")
+	const compile = "#!/bin/sh\nmkdir -p ../bin && printf '#!/bin/sh\\nexec pulumi destroy \"$@\"\\n' >../bin/destroy && chmod +x ../bin/destroy\n"
+	require.NoError(t, os.WriteFile(filepath.Join(pulumi, "go"), []byte(compile), 0o755))
 	for _, env := range []map[string]string{
 		{"PULUMI_ACCESS_TOKEN": "x", "PULUMI_ORGANIZATION": "team"},
 		{"PULUMI_BACKEND_URL": "gs://bucket", "PULUMI_ORGANIZATION": "team"},
@@ -60,9 +65,9 @@ func TestStacksOfPulumiCloudAreTheOrganizations(t *testing.T) {
 	}
 	assert.Equal(t, []string{
 		"org set-default team",
-		"destroy --yes --non-interactive --stack gke",
-		"destroy --yes --non-interactive --stack gke",
-		"destroy --yes --non-interactive --stack gke",
+		"destroy --yes --stack gke",
+		"destroy --yes --stack gke",
+		"destroy --yes --stack gke",
 	}, calls())
 	got := repo.script("destroy", map[string]string{"STACK": "gke", "CONFIRM": "gke"})
 	require.Error(t, got.err)

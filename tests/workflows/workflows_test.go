@@ -204,28 +204,80 @@ func TestWhatChangesAStackIsNeverBrokenOff(t *testing.T) {
 	}
 }
 
-// TestEnvironments checks that jobs that only read use the environment of previews, and those that write the stack's own
-// environment, which requires approval.
+// TestEnvironments checks that each identity has an environment of its own: that of pull requests, whose code nobody has
+// reviewed; that which reads on main, for the nightly check and for plans; and the stack's own, which writes after approval.
 func TestEnvironments(t *testing.T) {
+	const variable = `\$\{\{ [\w.]*stack \}\}$`
+	forms := map[string]string{
+		"preview.yml preview": "^preview-" + variable,
+		"drift.yml drift":     "^drift-" + variable, "deploy.yml plan": "^drift-" + variable, "destroy.yml plan": "^drift-" + variable,
+		"deploy.yml up": "^" + variable, "destroy.yml destroy": "^" + variable,
+	}
+	commands := map[string]string{
+		"preview.yml preview": "preview", "drift.yml drift": "drift", "deploy.yml plan": "preview", "destroy.yml plan": "destroy-plan",
+		"deploy.yml up": "up", "destroy.yml destroy": "destroy",
+	}
 	seen := map[string]string{}
 	for file, w := range load(t) {
 		for name, job := range w.Jobs {
+			where := file + " " + name
+			if job.Called() == "" {
+				assert.True(t, job.Environment == "" || file == "stack.yml", "%s: only stack.yml's job has an environment", where)
+				continue
+			}
 			if job.Called() != "stack.yml" {
 				continue
 			}
-			command, environment := job.With["command"], job.With["environment"]
-			seen[command] = file + " " + name
-			if command == "up" || command == "destroy" {
-				assert.Regexp(t, `^\$\{\{ [\w.]+ \}\}$`, environment)
-				assert.Regexp(t, `stack \}\}$`, environment)
-			} else {
-				assert.Regexp(t, `^preview-\$\{\{ [\w.]+ \}\}$`, environment)
-			}
+			seen[where] = job.With["command"]
+			assert.Regexp(t, forms[where], job.With["environment"], where)
+			fromBranches := slices.Contains(w.On, "pull_request")
+			assert.Equal(t, fromBranches, strings.HasPrefix(job.With["environment"], "preview-"), "%s: pull requests have an identity that nothing else has", where)
 		}
 	}
-	assert.Equal(t, map[string]string{
-		"preview": seen["preview"], "up": "deploy.yml up", "drift": "drift.yml drift", "destroy-plan": "destroy.yml plan", "destroy": "destroy.yml destroy",
-	}, seen)
+	assert.Equal(t, commands, seen)
+}
+
+// TestOnlyPullRequestsRunUnreviewedCode checks which events start what has credentials: besides pull requests of branches,
+// only those that run main's code, or that a person starts, in environments that are limited to main.
+func TestOnlyPullRequestsRunUnreviewedCode(t *testing.T) {
+	events := map[string]On{}
+	for file, w := range load(t) {
+		events[file] = w.On
+	}
+	assert.Equal(t, map[string]On{
+		"preview.yml": {"pull_request"}, "up.yml": {"push", "workflow_dispatch"}, "drift.yml": {"schedule", "workflow_dispatch"},
+		"destroy.yml": {"workflow_dispatch"}, "deploy.yml": {"workflow_call"}, "stack.yml": {"workflow_call"}, "test.yml": {"pull_request", "push"},
+	}, events)
+}
+
+// TestNothingLeavesAJob checks that no workflow stores artifacts, which readers of the repository could load, and that no script
+// prints its commands, which may have tokens in them.
+func TestNothingLeavesAJob(t *testing.T) {
+	for file := range load(t) {
+		content, err := os.ReadFile(filepath.Join(repository(t), Folder, file))
+		require.NoError(t, err)
+		assert.NotContains(t, string(content), "upload-artifact", file)
+	}
+	scripts, err := filepath.Glob(filepath.Join(repository(t), ".ci/*"))
+	require.NoError(t, err)
+	for _, file := range scripts {
+		content, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.NotRegexp(t, `(?m)set -[a-z]*x|set -o xtrace|bash -x`, string(content), file)
+		assert.NotContains(t, string(content), "--show-secrets", file)
+	}
+}
+
+// TestTheProgramGetsNoTokenOfGitHub checks that the token that may comment is in no environment in which the
+// program of a pull request runs.
+func TestTheProgramGetsNoTokenOfGitHub(t *testing.T) {
+	stack := load(t)["stack.yml"].Jobs["stack"]
+	assert.NotContains(t, stack.Env, "GITHUB_TOKEN")
+	for _, step := range stack.Steps {
+		if step.Run == ".ci/preview" || step.Run == ".ci/up" || step.Run == ".ci/destroy-plan" || step.Run == ".ci/destroy" {
+			assert.NotContains(t, step.Env, "GITHUB_TOKEN", step.Run)
+		}
+	}
 }
 
 func TestEachRunIsAScriptThatIsThere(t *testing.T) {

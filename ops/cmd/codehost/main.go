@@ -23,8 +23,8 @@ comment creates the pull request's comment with the marker or replaces its text;
 an open issue; close closes that issue, with a comment.
 
 On GitHub: GITHUB_REPOSITORY, GITHUB_TOKEN, GITHUB_API_URL, GITHUB_EVENT_PATH. On GitLab (GITLAB_CI=true):
-CI_API_V4_URL, CI_PROJECT_ID, CI_MERGE_REQUEST_IID, GITLAB_TOKEN. COMMENT_AUTHOR: whose comments and issues
-are updated; in GitHub's workflows that is github-actions[bot] by itself.
+CI_API_V4_URL, CI_PROJECT_ID, CI_MERGE_REQUEST_IID, GITLAB_TOKEN. Only comments and issues of the token's own
+user are updated; COMMENT_AUTHOR names another login, such as that of a GitHub App, which may not ask for its own.
 `
 
 func main() {

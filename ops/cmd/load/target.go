@@ -223,13 +223,13 @@ func (t *target) models(ctx context.Context) ([]served, error) {
 		return nil, fmt.Errorf("read the model of %s: %w", servers[0].Name, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("read the model of %s: %s: %.200s", servers[0].Name, response.Status, body)
+		return nil, fmt.Errorf("read the model of %s: %s: %s", servers[0].Name, response.Status, load.ErrorMessage(body, t.apiKey))
 	}
 	var list struct {
 		Data []served `json:"data"`
 	}
 	if err := json.Unmarshal(body, &list); err != nil || len(list.Data) == 0 {
-		return nil, fmt.Errorf("read the model of %s: no model in %.200s", servers[0].Name, body)
+		return nil, fmt.Errorf("read the model of %s: no model in %s", servers[0].Name, load.ErrorMessage(body, t.apiKey))
 	}
 	return list.Data, nil
 }

@@ -50,9 +50,11 @@ type options struct {
 	mode, failOn                                    string
 	// planOut is a file for the report without the preflight.
 	planOut string
-	limit   int
-	prices  cost.Overrides
-	pulumi  []string
+	// withoutSecrets leaves out of a drift check what only the permission to read Secrets can read.
+	withoutSecrets bool
+	limit          int
+	prices         cost.Overrides
+	pulumi         []string
 
 	preflight string
 	runner    preflight.Runner
@@ -121,6 +123,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.StringVar(&o.preflight, "preflight", "", "on, off, or only to print nothing else: ask the cloud's CLI whether the account has what the update "+
 		"needs; off by default with --json-file")
 	flags.StringVar(&o.planOut, "plan-out", "", "also write the report without the preflight to this file: what a later run on the same plan prints, too")
+	flags.BoolVar(&o.withoutSecrets, "without-secrets", false, "with --mode drift: leave out Secrets and Helm releases, so that no permission to read Secrets is needed")
 	flags.IntVar(&o.limit, "limit", preview.CommentLimit, "most bytes of markdown; what is cut is said")
 	flags.Func("price", "TYPE=USD: price of a machine type for one hour; may be given again", func(value string) error {
 		name, amount, ok := strings.Cut(value, "=")
@@ -153,6 +156,9 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 			return nil, fmt.Errorf("--fail-on %q: must be policy, changes, preflight, or several separated by commas", o.failOn)
 		}
 	}
+	if o.withoutSecrets && preview.Mode(o.mode) != preview.Drift {
+		return nil, fmt.Errorf("--without-secrets with --mode %s, which reads none: only --mode drift does", o.mode)
+	}
 	switch {
 	case o.preflight == "" && o.jsonFile != "":
 		o.preflight = preflightOff
@@ -168,7 +174,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 
 // read runs the preview or reads a recorded one. A preview that fails is a report, not an error.
 func (o *options) read(ctx context.Context, stdin io.Reader, stderr io.Writer) (*preview.Report, error) {
-	ro := preview.Options{Stack: o.stack, Mode: preview.Mode(o.mode), Prices: o.prices}
+	ro := preview.Options{Stack: o.stack, Mode: preview.Mode(o.mode), Prices: o.prices, WithoutSecrets: o.withoutSecrets}
 	if o.diffFile != "" {
 		diff, err := os.ReadFile(o.diffFile)
 		if err != nil {
@@ -214,6 +220,11 @@ func (o *options) arguments() []string {
 	switch preview.Mode(o.mode) {
 	case preview.Drift:
 		args = append(args, "--refresh")
+		if o.withoutSecrets {
+			for _, pattern := range preview.SecretTypes {
+				args = append(args, "--exclude", pattern)
+			}
+		}
 	case preview.Destroy:
 		args = []string{"destroy", "--preview-only"}
 	}

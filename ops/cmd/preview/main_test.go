@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -131,6 +132,45 @@ func TestRunsPulumi(t *testing.T) {
 	}
 }
 
+// A Deployment that is not ready while a clean stack is read, because the HPA scales it up, is no drift: the engine plans an
+// update without a property then.
+func TestUnreadyDeploymentIsNoDrift(t *testing.T) {
+	content, err := os.ReadFile(recording("local.nodrift"))
+	require.NoError(t, err)
+	var digest map[string]any
+	require.NoError(t, json.Unmarshal(content, &digest))
+	steps := digest["steps"].([]any)
+	for _, s := range steps {
+		step := s.(map[string]any)
+		if !strings.Contains(step["urn"].(string), "kubernetes:apps/v1:Deployment::") {
+			continue
+		}
+		after := maps.Clone(step["oldState"].(map[string]any))
+		after["initErrors"] = []string{"1 of 2 replicas is available"}
+		steps = append(steps, map[string]any{"op": "update", "urn": step["urn"], "oldState": after, "newState": step["oldState"], "detailedDiff": nil})
+	}
+	require.Greater(t, len(steps), len(digest["steps"].([]any)))
+	digest["steps"] = steps
+	content, err = json.Marshal(digest)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "unready.json")
+	require.NoError(t, os.WriteFile(file, content, 0o600))
+	result := call(t, "--stack", "local", "--json-file", file, "--mode", "drift", "--fail-on", "changes")
+	assert.Zero(t, result.status, result.stderr)
+	assert.Contains(t, result.stdout, "Stack local has not drifted")
+	assert.Contains(t, result.stdout, "1 of 2 replicas is available")
+}
+
+// A drift check that may not read Secrets leaves out what only they tell.
+func TestDriftWithoutSecrets(t *testing.T) {
+	how := fake(t, recording("local.nodrift"), "", 0)
+	result := call(t, "--stack", "local", "--mode", "drift", "--without-secrets")
+	assert.Zero(t, result.status, result.stderr)
+	assert.Contains(t, result.stdout, "Secrets and Helm releases were not read")
+	assert.Equal(t, []string{"preview", "--show-sames", "--refresh", "--exclude", "**kubernetes:core/v1:Secret::**",
+		"--exclude", "**kubernetes:helm.sh/v3:Release::**", "--json", "--non-interactive", "--stack", "local"}, how()[1:])
+}
+
 func TestFormats(t *testing.T) {
 	markdown := call(t, "--stack", "gke", "--json-file", recording("gke.replace"), "--format", "markdown")
 	assert.Zero(t, markdown.status)
@@ -221,6 +261,7 @@ func TestExitStatus(t *testing.T) {
 		"price without end":                      {[]string{"--stack", "gke", "--price", "g6.xlarge=Inf"}, exitUsage},
 		"price without amount":                   {[]string{"--stack", "gke", "--price", "g6.xlarge"}, exitUsage},
 		"arguments of pulumi that it never gets": {[]string{"--stack", "gke", "--json-file", "x", "--", "--refresh"}, exitUsage},
+		"an update without Secrets":              {[]string{"--stack", "gke", "--without-secrets"}, exitUsage},
 		"help":                                   {[]string{"--help"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -162,6 +162,10 @@ func (s *Stub) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnauthorized, "Bad credentials")
 		return
 	}
+	if r.URL.Path == "/user" {
+		s.whoIsIt(w)
+		return
+	}
 	rest, ok := strings.CutPrefix(r.URL.Path, "/repos/"+s.repository+"/issues")
 	if !ok {
 		refuse(w, http.StatusNotFound, "Not Found")
@@ -203,6 +207,15 @@ func (s *Stub) serve(w http.ResponseWriter, r *http.Request) {
 	default:
 		refuse(w, http.StatusNotFound, "Not Found")
 	}
+}
+
+// whoIsIt answers GET /user, which GitHub refuses to a token of a workflow or an app.
+func (s *Stub) whoIsIt(w http.ResponseWriter) {
+	if strings.HasSuffix(s.login, "[bot]") {
+		refuse(w, http.StatusForbidden, "Resource not accessible by integration")
+		return
+	}
+	reply(w, http.StatusOK, User{s.login})
 }
 
 func (s *Stub) issue(number string) *Entry {

@@ -53,6 +53,8 @@ type Plan struct {
 	Counts map[string]int
 	// Errors and Warnings are the diagnostics, without informational ones.
 	Errors, Warnings []string
+	// Conflicts are the objects of which somebody else owns fields, from Errors.
+	Conflicts []Conflict
 	// Refreshed reports whether the preview compared the state with the real resources.
 	Refreshed bool
 
@@ -75,6 +77,14 @@ type Step struct {
 	Keys, Reasons []string
 	// Drifted reports whether the real resource differs from the state, as found by the preview's refresh.
 	Drifted bool
+	// InitErrors are why the resource was not ready when its state was written or refreshed; nil if it was.
+	InitErrors []string
+}
+
+// OnlyUnready reports whether the step is an update in which nothing changes. The engine plans one for a resource that was
+// not ready when it was read, and only waits for it.
+func (s Step) OnlyUnready() bool {
+	return s.Op == OpUpdate && len(s.InitErrors) > 0 && len(s.Diff) == 0 && len(s.Keys) == 0
 }
 
 // PropertyDiff is the change of a property path.
@@ -131,10 +141,12 @@ func Parse(content []byte) (*Plan, error) {
 		switch d.Severity {
 		case diag.Error:
 			p.Errors = append(p.Errors, message)
+			p.Conflicts = append(p.Conflicts, conflictsIn(d.URN, d.Message)...)
 		case diag.Warning:
 			p.Warnings = append(p.Warnings, message)
 		}
 	}
+	p.nameObjects()
 	return p, nil
 }
 
@@ -203,6 +215,9 @@ func newStep(s *display.PreviewStep) Step {
 	switch step.Op {
 	case opCreateReplacement, opDeleteReplaced, opDiscardReplaced:
 		step.Op = OpReplace
+	}
+	if s.OldState != nil {
+		step.InitErrors = s.OldState.InitErrors
 	}
 	for path, d := range s.DetailedDiff {
 		if step.Diff == nil {

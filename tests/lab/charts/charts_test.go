@@ -137,9 +137,10 @@ func TestKubePrometheusStackMakesTheUpstreamObjects(t *testing.T) {
 		"Deployment monitoring/kps-kube-state-metrics", "ServiceMonitor monitoring/kps-kube-state-metrics",
 		"ServiceAccount monitoring/kps-prometheus-node-exporter", "DaemonSet monitoring/kps-prometheus-node-exporter",
 		"ServiceAccount monitoring/kps-grafana", "ClusterRole kps-grafana-clusterrole",
-		"ClusterRoleBinding kps-grafana-clusterrolebinding", "ConfigMap monitoring/kps-grafana-datasource",
+		"ClusterRoleBinding kps-grafana-clusterrolebinding", "Role monitoring/kps-grafana", "RoleBinding monitoring/kps-grafana", "ConfigMap monitoring/kps-grafana-datasource",
 		"Service monitoring/kps-grafana", "Deployment monitoring/kps-grafana",
 		"PrometheusRule monitoring/kps-general.rules",
+		"MutatingWebhookConfiguration kps-admission", "ValidatingWebhookConfiguration kps-admission",
 		"Service kube-system/kps-coredns", "ServiceMonitor monitoring/kps-coredns",
 	}, keys(r))
 }
@@ -201,7 +202,7 @@ func TestKubePrometheusStackWorkloads(t *testing.T) {
 	assert.Equal(t, true, endpoint["honorLabels"], "the rules join on the pods' own labels")
 
 	grafana := typed[appsv1.Deployment](t, r, "Deployment monitoring/kps-grafana")
-	env := grafana.Spec.Template.Spec.Containers[1].Env
+	env := grafana.Spec.Template.Spec.Containers[2].Env
 	assert.Equal(t, "kps-grafana-admin", env[0].ValueFrom.SecretKeyRef.Name)
 	assert.NotContains(t, r, "Secret monitoring/kps-grafana", "the existing secret is used")
 	typed[appsv1.DaemonSet](t, r, "DaemonSet monitoring/kps-prometheus-node-exporter")

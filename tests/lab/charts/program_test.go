@@ -30,17 +30,21 @@ import (
 	"vllm-autoscaling/providers"
 )
 
-// recorder keeps the inputs of every Release that the program registers.
+// recorder keeps the inputs of every Release that the program registers, and the other objects.
 type recorder struct {
 	mu       sync.Mutex
 	releases map[string]map[string]any
+	own      []*unstructured.Unstructured
 }
 
 func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if args.TypeToken == "kubernetes:helm.sh/v3:Release" {
-		r.releases[args.Name] = args.Inputs.Mappable()
+	switch inputs := args.Inputs.Mappable(); {
+	case args.TypeToken == "kubernetes:helm.sh/v3:Release":
+		r.releases[args.Name] = inputs
+	case inputs["kind"] != nil:
+		r.own = append(r.own, &unstructured.Unstructured{Object: inputs})
 	}
 	return args.Name, args.Inputs, nil
 }
@@ -55,8 +59,8 @@ var gpuTolerations = []providers.Toleration{
 	{Key: "spot", Operator: "Equal", Value: "yes", Effect: "NoSchedule"},
 }
 
-// programReleases returns the inputs of the five releases as the program's components register them, by chart.
-func programReleases(t *testing.T) map[string]map[string]any {
+// runProgram registers what the program's components register for the five charts.
+func runProgram(t *testing.T) *recorder {
 	t.Helper()
 	r := &recorder{releases: map[string]map[string]any{}}
 	of := func(name string) helm.Chart {
@@ -70,8 +74,13 @@ func programReleases(t *testing.T) map[string]map[string]any {
 		Targets: map[signals.Key]float64{signals.KeyRequestsRunning: 12}})
 	require.NoError(t, err)
 	require.NoError(t, pulumi.RunErr(func(ctx *pulumi.Context) error {
+		if _, err := components.NewMonitoringPolicies(ctx, "monitoring-policies", &components.MonitoringPoliciesArgs{
+			Namespace: "monitoring", Adapter: components.PrometheusAdapterRelease, Prometheus: true,
+		}); err != nil {
+			return err
+		}
 		if _, err := components.NewKubePrometheusStack(ctx, "monitoring", &components.KubePrometheusStackArgs{
-			Namespace: "monitoring", Chart: of(KubePrometheusStack), ScrapeInterval: 15 * time.Second, EvaluationInterval: 15 * time.Second,
+			Namespace: "monitoring", ServingNamespace: "vllm", Chart: of(KubePrometheusStack), ScrapeInterval: 15 * time.Second, EvaluationInterval: 15 * time.Second,
 			Retention: "7d", Storage: "20Gi", StorageClass: "fast", Grafana: true, CoreDNSScrapes: true, UpgradeCRDs: true,
 		}); err != nil {
 			return err
@@ -100,6 +109,19 @@ func programReleases(t *testing.T) map[string]map[string]any {
 		})
 		return err
 	}, pulumi.WithMocks("project", "stack", r)))
+	return r
+}
+
+// ownObjects returns the objects that the program registers beside the releases.
+func ownObjects(t *testing.T) []*unstructured.Unstructured {
+	t.Helper()
+	return runProgram(t).own
+}
+
+// programReleases returns the inputs of the five releases as the program's components register them, by chart.
+func programReleases(t *testing.T) map[string]map[string]any {
+	t.Helper()
+	r := runProgram(t)
 	byChart := map[string]map[string]any{}
 	for _, inputs := range r.releases {
 		byChart[inputs["chart"].(string)] = inputs
@@ -145,7 +167,9 @@ type pod struct {
 	owner string
 	kind  string
 	meta  map[string]string
-	spec  corev1.PodSpec
+	// labels are those of the pod.
+	labels map[string]string
+	spec   corev1.PodSpec
 }
 
 // pods returns the pods of the objects that have a template of one. A field that Kubernetes does not have fails the test.
@@ -160,7 +184,8 @@ func pods(t *testing.T, all []*unstructured.Unstructured) []pod {
 		}
 		var typed corev1.PodTemplateSpec
 		require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(template, &typed, true), o.GetName())
-		found = append(found, pod{owner: o.GetKind() + " " + o.GetName(), kind: o.GetKind(), meta: typed.Annotations, spec: typed.Spec})
+		found = append(found, pod{owner: o.GetKind() + " " + o.GetName(), kind: o.GetKind(), meta: typed.Annotations,
+			labels: typed.Labels, spec: typed.Spec})
 	}
 	return found
 }
@@ -239,7 +264,8 @@ func limitsIn(values any) []string {
 
 // freeForm are objects of values whose keys are not the chart's: it copies them as they are.
 var freeForm = []string{"nodeSelector", "resources", "securityContext", "podSecurityContext", "containerSecurityContext", "podAnnotations",
-	"extraArgs", "storageSpec"}
+	"annotations", "extraArgs", "storageSpec", "namespaceSelector", "ruleNamespaceSelector", "serviceMonitorNamespaceSelector",
+	"podMonitorNamespaceSelector", "probeNamespaceSelector", "scrapeConfigNamespaceSelector", "alertmanagerConfigNamespaceSelector"}
 
 // A value that a chart does not have is ignored without a word.
 func TestChartsHaveTheValuesThatTheProgramSets(t *testing.T) {

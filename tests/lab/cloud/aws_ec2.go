@@ -118,6 +118,7 @@ func awsRouteKind() *kind {
 			{path: "gatewayId", token: awsGateway, by: []string{"id"}, then: stays},
 			{path: "natGatewayId", token: awsNAT, by: []string{"id"}, then: stays},
 		},
+		importID: func(r *Resource) string { return named(r, "routeTableId") + "_" + named(r, "destinationCidrBlock") },
 		create: func(_ *Cloud, r *Resource, _ Settings) error {
 			in := object(r.Inputs)
 			r.ID = "r-" + in.text("routeTableId") + digits(in.text("destinationCidrBlock"))
@@ -131,6 +132,7 @@ func awsRouteTableAssociationKind() *kind {
 	return &kind{
 		token: awsAssociation, replace: []string{"subnetId", "gatewayId"},
 		references: []reference{{path: "routeTableId", token: awsTable, by: []string{"id"}}, {path: "subnetId", token: AWSSubnet, by: []string{"id"}, then: follows}},
+		importID:   func(r *Resource) string { return named(r, "subnetId") + "/" + named(r, "routeTableId") },
 		create: func(c *Cloud, r *Resource, _ Settings) error {
 			subnet := object(r.Inputs).text("subnetId")
 			if len(c.all(awsAssociation, func(o *Resource) bool { return object(o.Inputs).text("subnetId") == subnet })) > 0 {

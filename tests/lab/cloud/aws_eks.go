@@ -221,6 +221,7 @@ func eksPodIdentityAssociationKind() *kind {
 	return &kind{
 		token: awsPodIdentity, replace: []string{"clusterName", "namespace", "serviceAccount"}, computed: []string{"associationId", "associationArn"},
 		references: []reference{eksClusterReference, awsRoleReference("roleArn", stays)},
+		importID:   func(r *Resource) string { return named(r, "clusterName") + "," + r.ID },
 		create: func(_ *Cloud, r *Resource, _ Settings) error {
 			r.ID = "a-" + randomHex(17)
 			return nil

@@ -50,6 +50,7 @@ func awsRolePolicyKind() *kind {
 func awsRolePolicyAttachmentKind() *kind {
 	return &kind{
 		token: AWSRolePolicy, replace: []string{"role", "policyArn"}, references: []reference{awsRoleReference("role", blocks)},
+		importID: func(r *Resource) string { return named(r, "role") + "/" + named(r, "policyArn") },
 		create: func(_ *Cloud, r *Resource, _ Settings) error {
 			in := object(r.Inputs)
 			if _, name, found := strings.Cut(in.text("policyArn"), ":policy/"); !found || !slices.Contains(awsPolicies, name) {

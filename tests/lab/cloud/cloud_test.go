@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/rest"
 
+	"vllm-autoscaling/ops/recover"
 	"vllm-autoscaling/tests/lab/controlplane"
 )
 
@@ -409,4 +410,27 @@ func TestCloudCompletesWhatItHasBegun(t *testing.T) {
 	found := c.Find(GKECluster, "name", "c")
 	require.NotNil(t, found)
 	assert.True(t, strings.HasPrefix(found.URN, "urn:pulumi:s"))
+}
+
+// A resource whose import takes another id than its own is found by that one.
+func TestImportedByAnotherID(t *testing.T) {
+	c, _ := newTestCloud(t)
+	eksNetworkScene(t, c)
+	attached := c.all(AWSRolePolicy, func(*Resource) bool { return true })
+	require.NotEmpty(t, attached)
+	k := c.kinds[AWSRolePolicy]
+	assert.Same(t, attached[0], c.imported(k, named(attached[0], "role")+"/"+named(attached[0], "policyArn")))
+	assert.Nil(t, c.imported(k, attached[0].ID))
+}
+
+// `make recover` must be able to adopt everything that the stacks create.
+func TestEveryResourceHasAnImportID(t *testing.T) {
+	c, _ := newTestCloud(t)
+	require.NotEmpty(t, c.kinds)
+	for token := range c.kinds {
+		if strings.Count(token, ":") == 2 { // not what the clouds create by themselves
+			form, _ := recover.ImportID(token)
+			assert.NotEmpty(t, form, token)
+		}
+	}
 }

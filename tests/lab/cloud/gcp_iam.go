@@ -44,6 +44,9 @@ func gcpIAMMemberKind() *kind {
 			}
 			return nil
 		},
+		importID: func(r *Resource) string {
+			return strings.Join([]string{named(r, "project"), named(r, "role"), named(r, "member")}, " ")
+		},
 		create: func(c *Cloud, r *Resource, _ Settings) error {
 			in := object(r.Inputs)
 			// The identity pool of a project exists from its first cluster with workload identity on.

@@ -35,6 +35,8 @@ type kind struct {
 	references []reference
 	// create sets the id and the outputs, or refuses. It is called with the lock held.
 	create func(c *Cloud, r *Resource, s Settings) error
+	// importID returns the id by which the provider imports a resource; nil when it is the resource's own.
+	importID func(r *Resource) string
 	// settle completes the creation without the lock; nil for nothing.
 	settle func(ctx context.Context, c *Cloud, r *Resource) error
 	// update applies the new inputs to the outputs, or refuses. It is called with the lock held.

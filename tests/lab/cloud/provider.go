@@ -292,6 +292,9 @@ func (p *Provider) Read(_ context.Context, req *pulumirpc.ReadRequest) (*pulumir
 	}
 	p.cloud.mu.Lock()
 	r := p.cloud.find(k.token, "", req.GetId())
+	if r == nil && k.importID != nil && len(req.GetProperties().GetFields()) == 0 {
+		r = p.cloud.imported(k, req.GetId())
+	}
 	var live resource.PropertyMap
 	if r != nil {
 		p.cloud.observe(r)

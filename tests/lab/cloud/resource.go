@@ -70,6 +70,14 @@ func (c *Cloud) find(token, property, value string) *Resource {
 	return nil
 }
 
+// imported returns the resource that is imported by an id, nil for none. It is called with the lock held.
+func (c *Cloud) imported(k *kind, id string) *Resource {
+	for _, r := range c.all(k.token, func(r *Resource) bool { return k.importID(r) == id }) {
+		return r
+	}
+	return nil
+}
+
 func (c *Cloud) findBy(token string, by []string, value string) *Resource {
 	for _, property := range by {
 		if r := c.find(token, property, value); r != nil {

@@ -25,8 +25,8 @@ import (
 	"vllm-autoscaling/tests/lab/tools"
 )
 
-// ReadyAnnotation set to "true" on a pod makes the pod Ready; any other value, or none, makes it not Ready.
-// It is also written in stages.yaml.
+// ReadyAnnotation set to "true" on a running pod makes it Ready, and "false" makes it not Ready, for tests without a pod
+// runtime, or against it. It is also written in stages.yaml.
 const ReadyAnnotation = "lab.vllm-autoscaling/ready"
 
 // Addresses like those of a cloud. Only the lab's egress proxy connects to them.

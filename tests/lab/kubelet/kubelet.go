@@ -24,9 +24,12 @@ import (
 	"vllm-autoscaling/tests/lab/router"
 )
 
-// Pods looks up the process behind a pod's port.
+// Pods looks up the processes of pods.
 type Pods interface {
+	// Pod returns the process behind a pod's port.
 	Pod(namespace, pod, port string) (router.Backend, error)
+	// Log returns what a container has written since it was last started, or with previous in the run before that.
+	Log(namespace, pod, container string, previous bool) (io.ReadCloser, error)
 }
 
 // Server replaces the kubelets of all nodes of a lab.
@@ -60,6 +63,7 @@ func Listen(pods Pods) (*Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/portForward/{namespace}/{pod}", s.portForward)
 	mux.HandleFunc("/portForward/{namespace}/{pod}/{uid}", s.portForward)
+	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", s.containerLogs)
 	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = s.server.Serve(listener) }()
 	return s, nil

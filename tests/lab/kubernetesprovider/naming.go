@@ -53,9 +53,8 @@ func (n names) name() string {
 	return autoName(n.prefix, n.seed)
 }
 
-// fieldManager returns the owner of the fields that server-side apply sets. It is the same for every update of a resource
-// and differs between resources and stacks, so that the next update adopts an object that a killed one has left, but never
-// an object of another stack.
+// fieldManager returns the owner of the fields that server-side apply sets. It is the same for every update of a resource,
+// also for one that was added to the state by hand, and differs between resources and stacks.
 func fieldManager(u string) string {
 	sum := sha256.Sum256([]byte(u))
 	return fieldManagerPrefix + "-" + hex.EncodeToString(sum[:])[:suffixLength]

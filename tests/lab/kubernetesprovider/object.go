@@ -124,8 +124,8 @@ func (p *Provider) createObject(ctx context.Context, op change) (outcome, error)
 	return p.settle(ctx, c, target, op, live)
 }
 
-// makeRoom makes sure that no other object has the name. It waits for one that is being deleted and adopts one that a killed
-// update of this resource has left; any other is an error.
+// makeRoom makes sure that no other object has the name. It waits for one that is being deleted; any other is an error, as
+// upstream since 4.29, also one that a killed update of this resource has left.
 func (p *Provider) makeRoom(ctx context.Context, t target, op change) error {
 	for {
 		existing, err := t.client.Get(ctx, t.name(), metav1.GetOptions{})
@@ -136,7 +136,7 @@ func (p *Provider) makeRoom(ctx context.Context, t target, op change) error {
 			return t.describe("looking for", err)
 		}
 		if existing.GetDeletionTimestamp() == nil {
-			return t.takeOver(existing)
+			return t.exists(p.currentSettings())
 		}
 		p.progress(op.urn, "waiting until the earlier object of this name is gone")
 		if err := sleep(ctx, pollInterval); err != nil {
@@ -145,14 +145,13 @@ func (p *Provider) makeRoom(ctx context.Context, t target, op change) error {
 	}
 }
 
-// takeOver refuses an object of another owner.
-func (t target) takeOver(existing *unstructured.Unstructured) error {
-	for _, f := range existing.GetManagedFields() {
-		if f.Manager == t.manager && f.Operation == metav1.ManagedFieldsOperationApply {
-			return nil
-		}
+// exists returns the API server's refusal to create an object that exists, nil when the settings take such an object over.
+func (t target) exists(s settings) error {
+	if s.upsertExisting {
+		return nil
 	}
-	return fmt.Errorf("%s already exists and does not belong to this resource: delete it, choose another name, or import it", t)
+	return fmt.Errorf("resource %s was not successfully created by the Kubernetes API server: %w", t.id(),
+		apierrors.NewAlreadyExists(t.mapping.Resource.GroupResource(), t.name()))
 }
 
 // updateObject changes the object in place and waits until it is ready.
@@ -208,7 +207,7 @@ func (p *Provider) previewObject(ctx context.Context, c *cluster, op change) (ou
 	if op.id == "" {
 		existing, err := t.client.Get(ctx, t.name(), metav1.GetOptions{})
 		if err == nil && existing.GetDeletionTimestamp() == nil {
-			if err := t.takeOver(existing); err != nil {
+			if err := t.exists(c.settings); err != nil {
 				return outcome{}, err
 			}
 		}
@@ -269,7 +268,23 @@ func (p *Provider) readObject(ctx context.Context, op change) (outcome, error) {
 	}
 	outputs := liveOutputs(live.Object, op.inputs)
 	outputs[managerKey] = resource.NewStringProperty(t.manager)
-	return outcome{id: op.id, outputs: outputs, inputs: inputs}, nil
+	return outcome{id: op.id, outputs: outputs, inputs: inputs, notYet: unready(t, op, live)}, nil
+}
+
+// unready returns why an object that is read is not ready. The engine stores it, and plans an update at the next one.
+func unready(t target, op change, live *unstructured.Unstructured) []string {
+	ready := readinessOf(t.mapping.GroupVersionKind.GroupKind())
+	if ready == nil || annotation(op.inputs, "pulumi.com/skipAwait") == "true" {
+		return nil
+	}
+	missing, err := ready(live.Object)
+	switch {
+	case err != nil:
+		return []string{fmt.Sprintf("%s: %v", t, err)}
+	case missing != "":
+		return []string{fmt.Sprintf("%s: %s", t, missing)}
+	}
+	return nil
 }
 
 // reapplied returns the object as it would be if the inputs were applied again, nil when nothing would change or there is no

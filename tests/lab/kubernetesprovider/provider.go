@@ -291,7 +291,7 @@ func (p *Provider) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pulum
 	if result.id == "" {
 		return &pulumirpc.ReadResponse{}, nil
 	}
-	outputs, err := marshal(result.outputs)
+	outputs, err := p.finish(result, result.inputs)
 	if err != nil {
 		return nil, err
 	}
@@ -388,9 +388,10 @@ func (p *Provider) finish(result outcome, inputs resource.PropertyMap) (*structp
 	return nil, failed.Err()
 }
 
-// operation returns a context that ends with the request or with the update.
+// operation returns a context that ends with the update. A broken connection to the engine does not end it: when only the
+// engine is killed, the plugin completes what it has begun.
 func (p *Provider) operation(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(p.ctx, cancel)
 	return ctx, func() { stop(); cancel() }
 }

@@ -2,8 +2,10 @@ package kubernetesprovider
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -11,18 +13,12 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage/driver"
 )
 
 // releaseTimeout is how long Helm waits for a release by default, as in the upstream provider.
 const releaseTimeout = 300 * time.Second
-
-// maxRevisions is the default number of kept revisions of a release, which is Helm's.
-const maxRevisions = 10
-
-// ownerLabel is the label of a stored release with the resource that it belongs to. It distinguishes a release that a killed
-// update has left from one of another owner.
-const ownerLabel = "vllm-autoscaling-lab/owner"
 
 // releaseInputs are the inputs of a Release. Those marked false have no effect here.
 var releaseInputs = map[resource.PropertyKey]bool{
@@ -41,7 +37,7 @@ type releaseSpec struct {
 	source          chartSource
 	values          map[string]any
 	timeout         time.Duration
-	maxHistory      int
+	maxHistory      int // 0 keeps every revision, as upstream
 	description     string
 	atomic          bool
 	cleanupOnFail   bool
@@ -53,7 +49,6 @@ type releaseSpec struct {
 	disableOpenAPI  bool
 	forceUpdate     bool
 	reuseValues     bool
-	owner           string
 }
 
 func releaseFrom(op change) releaseSpec {
@@ -64,7 +59,6 @@ func releaseFrom(op change) releaseSpec {
 		source:          sourceFrom(in, repository),
 		values:          plain(object(in, "values"), boolean(in, "allowNullValues")),
 		timeout:         releaseTimeout,
-		maxHistory:      maxRevisions,
 		description:     text(in, "description"),
 		atomic:          boolean(in, "atomic"),
 		cleanupOnFail:   boolean(in, "cleanupOnFail"),
@@ -76,7 +70,6 @@ func releaseFrom(op change) releaseSpec {
 		disableOpenAPI:  boolean(in, "disableOpenapiValidation"),
 		forceUpdate:     boolean(in, "forceUpdate"),
 		reuseValues:     boolean(in, "reuseValues"),
-		owner:           strings.TrimPrefix(fieldManager(op.urn), fieldManagerPrefix+"-"),
 	}
 	if op.timeout > 0 {
 		s.timeout = op.timeout
@@ -84,6 +77,7 @@ func releaseFrom(op change) releaseSpec {
 	if v := reveal(in["timeout"]); v.IsNumber() && v.NumberValue() > 0 {
 		s.timeout = seconds(v.NumberValue())
 	}
+	// Without it every revision stays, as with the upstream provider.
 	if v := reveal(in["maxHistory"]); v.IsNumber() && v.NumberValue() > 0 {
 		s.maxHistory = int(v.NumberValue())
 	}
@@ -152,7 +146,7 @@ func (p *Provider) checkRelease(ctx context.Context, n names, olds, news resourc
 	return inputs, failures, nil
 }
 
-// createRelease installs the chart, or continues from what a killed or failed update of this resource has left.
+// createRelease installs the chart. Helm refuses a name with a stored release, also one that a killed update has left.
 func (p *Provider) createRelease(ctx context.Context, op change) (outcome, error) {
 	c, err := p.reach(ctx)
 	if err != nil {
@@ -164,7 +158,8 @@ func (p *Provider) createRelease(ctx context.Context, op change) (outcome, error
 	return p.converge(ctx, c, op)
 }
 
-// updateRelease upgrades the release, or installs it when it was uninstalled.
+// updateRelease upgrades the release, or installs it when it was uninstalled. Helm refuses to upgrade one whose last revision
+// is pending.
 func (p *Provider) updateRelease(ctx context.Context, op change) (outcome, error) {
 	c, err := p.reach(ctx)
 	if err != nil {
@@ -208,7 +203,8 @@ func (p *Provider) previewRelease(c *cluster, op change) (outcome, error) {
 	return expected, nil
 }
 
-// readRelease returns the release that Helm has stored.
+// readRelease returns the release that Helm has stored, with the chart's version and the values of its last revision as inputs.
+// The inputs of a release without outputs, as one that was added to the state by hand, are built anew from the stored one.
 func (p *Provider) readRelease(ctx context.Context, op change) (outcome, error) {
 	c, err := p.reach(ctx)
 	if err != nil {
@@ -227,14 +223,44 @@ func (p *Provider) readRelease(ctx context.Context, op change) (outcome, error) 
 	if err != nil {
 		return outcome{}, fmt.Errorf("reading %s: %w", s, explain(err))
 	}
-	inputs := op.inputs
-	if len(inputs) == 0 {
-		inputs = resource.NewPropertyMapFromMap(map[string]any{
-			"name": s.name, "namespace": s.namespace, "chart": last.Chart.Metadata.Name,
-			"version": last.Chart.Metadata.Version, "values": last.Config,
-		})
+	inputs, err := storedInputs(op, last)
+	if err != nil {
+		return outcome{}, fmt.Errorf("reading %s: %w", s, err)
 	}
 	return outcome{id: op.id, outputs: releaseOutputs(inputs, last), inputs: inputs}, nil
+}
+
+// storedInputs returns the inputs of a release as a revision has them. Secret inputs stay secret.
+func storedInputs(op change, last *release.Release) (resource.PropertyMap, error) {
+	live := map[string]any{"version": last.Chart.Metadata.Version, "values": last.Config}
+	if len(op.inputs) == 0 || len(op.olds) == 0 {
+		live["name"], live["namespace"], live["chart"] = last.Name, last.Namespace, last.Chart.Metadata.Name
+		return markSecrets(resource.NewPropertyMapFromMap(live), op.inputs), nil
+	}
+	inputs := op.inputs.Copy()
+	inputs["version"] = resource.NewStringProperty(last.Chart.Metadata.Version)
+	same, err := sameJSON(plain(object(op.inputs, "values"), boolean(op.inputs, "allowNullValues")), last.Config)
+	if err != nil || same {
+		return inputs, err
+	}
+	inputs["values"] = markSecret(resource.NewPropertyValue(last.Config), op.inputs["values"])
+	return inputs, nil
+}
+
+// sameJSON reports whether two objects are the same in JSON, where an integer is no different from a float and no object is an
+// empty one.
+func sameJSON(a, b map[string]any) (bool, error) {
+	var decoded [2]map[string]any
+	for i, values := range []map[string]any{a, b} {
+		text, err := json.Marshal(values)
+		if err != nil {
+			return false, err
+		}
+		if err := json.Unmarshal(text, &decoded[i]); err != nil {
+			return false, err
+		}
+	}
+	return len(decoded[0]) == 0 && len(decoded[1]) == 0 || reflect.DeepEqual(decoded[0], decoded[1]), nil
 }
 
 // deleteRelease uninstalls the release and waits until its objects are deleted.

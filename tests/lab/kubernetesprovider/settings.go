@@ -23,6 +23,7 @@ type settings struct {
 	patchForce        bool
 	configMapMutable  bool
 	secretMutable     bool
+	upsertExisting    bool
 }
 
 // settingsFrom reads the provider's inputs. Booleans can be booleans or, as in provider inputs, texts.
@@ -45,10 +46,16 @@ func settingsFrom(args resource.PropertyMap) (settings, error) {
 	booleans := map[resource.PropertyKey]*bool{
 		"deleteUnreachable": &s.deleteUnreachable, "enablePatchForce": &s.patchForce,
 		"enableConfigMapMutable": &s.configMapMutable, "enableSecretMutable": &s.secretMutable,
+		"upsertExistingObjects": &s.upsertExisting,
 	}
 	// As upstream, the environment's value is the default.
-	if v, err := strconv.ParseBool(os.Getenv("PULUMI_K8S_DELETE_UNREACHABLE")); err == nil {
-		s.deleteUnreachable = v
+	for variable, to := range map[string]*bool{
+		"PULUMI_K8S_DELETE_UNREACHABLE": &s.deleteUnreachable, "PULUMI_K8S_UPSERT_EXISTING_OBJECTS": &s.upsertExisting,
+		"PULUMI_K8S_ENABLE_PATCH_FORCE": &s.patchForce,
+	} {
+		if v, err := strconv.ParseBool(os.Getenv(variable)); err == nil {
+			*to = v
+		}
 	}
 	serverSideApply := true
 	booleans["enableServerSideApply"] = &serverSideApply

@@ -7,6 +7,7 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/release"
 )
 
@@ -163,43 +164,52 @@ func TestFieldManagerDiffersBetweenResources(t *testing.T) {
 	assert.NotEqual(t, a, fieldManager("urn:pulumi:prod::p::kubernetes:core/v1:Secret::a"), "another stack's object is not ours")
 }
 
-func TestNextStep(t *testing.T) {
-	s := releaseSpec{name: "kps", namespace: "monitoring", owner: "me"}
-	last := func(status release.Status, owner string) *release.Release {
-		return &release.Release{Info: &release.Info{Status: status}, Labels: map[string]string{ownerLabel: owner}}
+func TestStoredInputsOfARelease(t *testing.T) {
+	inputs := func(values map[string]any) resource.PropertyMap {
+		return props(map[string]any{"name": "kps", "namespace": "monitoring", "chart": "kps", "version": "1.0.0", "compat": "true", "values": values})
 	}
-	tests := map[string]struct {
-		last  *release.Release
-		known bool
-		want  helmStep
-		err   string
+	stored := func(version string, values map[string]any) *release.Release {
+		return &release.Release{Name: "kps", Namespace: "monitoring", Config: values,
+			Chart: &chart.Chart{Metadata: &chart.Metadata{Name: "kps", Version: version}}}
+	}
+	secret := resource.MakeSecret(resource.NewStringProperty("canary"))
+	for name, test := range map[string]struct {
+		inputs, outputs resource.PropertyMap
+		last            *release.Release
+		want            resource.PropertyMap
 	}{
-		"nothing there":                        {nil, false, install, ""},
-		"uninstalled behind our back":          {nil, true, install, ""},
-		"update of ours":                       {last(release.StatusDeployed, "me"), true, upgrade, ""},
-		"installed, then killed":               {last(release.StatusDeployed, "me"), false, upgrade, ""},
-		"killed while installing":              {last(release.StatusPendingInstall, "me"), false, reinstall, ""},
-		"killed while upgrading":               {last(release.StatusPendingUpgrade, "me"), true, unblock, ""},
-		"killed while rolling back":            {last(release.StatusPendingRollback, "me"), true, unblock, ""},
-		"killed while uninstalling":            {last(release.StatusUninstalling, "me"), false, reinstall, ""},
-		"failed":                               {last(release.StatusFailed, "me"), true, upgrade, ""},
-		"failed, of another owner":             {last(release.StatusFailed, ""), false, upgrade, ""},
-		"deployed by another owner":            {last(release.StatusDeployed, "you"), false, "", "already exists"},
-		"being installed by another owner":     {last(release.StatusPendingInstall, "you"), false, "", "in progress"},
-		"imported, without our label, pending": {last(release.StatusPendingUpgrade, ""), true, unblock, ""},
-	}
-	for name, tt := range tests {
+		"as in the state": {
+			inputs(map[string]any{"a": 1.0, "none": nil}), inputs(nil), stored("1.0.0", map[string]any{"a": 1}),
+			inputs(map[string]any{"a": 1.0, "none": nil}),
+		},
+		"no values": {inputs(nil), inputs(nil), stored("1.0.0", nil), inputs(nil)},
+		"values of an upgrade that was killed": {
+			inputs(map[string]any{"a": 1.0}), inputs(nil), stored("1.0.0", map[string]any{"a": 2.0}), inputs(map[string]any{"a": 2.0}),
+		},
+		"version of an upgrade that was killed": {
+			inputs(nil), inputs(nil), stored("2.0.0", nil),
+			props(map[string]any{"name": "kps", "namespace": "monitoring", "chart": "kps", "version": "2.0.0", "compat": "true", "values": map[string]any(nil)}),
+		},
+		"secrets stay secret": {
+			inputs(map[string]any{"a": secret, "b": 1.0}), inputs(nil), stored("1.0.0", map[string]any{"a": "canary", "b": 2.0}),
+			inputs(map[string]any{"a": secret, "b": 2.0}),
+		},
+		"adopted without outputs": {
+			inputs(map[string]any{"a": secret}), nil, stored("1.0.0", map[string]any{"a": "canary"}),
+			props(map[string]any{"name": "kps", "namespace": "monitoring", "chart": "kps", "version": "1.0.0", "values": map[string]any{"a": secret}}),
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := nextStep(tt.last, s, tt.known)
-			if tt.err != "" {
-				require.ErrorContains(t, err, tt.err)
-				require.ErrorContains(t, err, "monitoring/kps")
-				return
-			}
+			got, err := storedInputs(change{inputs: test.inputs, olds: test.outputs}, test.last)
 			require.NoError(t, err)
-			assert.Equal(t, tt.want, got)
+			assert.Equal(t, test.want, got)
 		})
 	}
+}
+
+func TestReleasesKeepTheirHistory(t *testing.T) {
+	assert.Zero(t, releaseFrom(change{inputs: props(nil)}).maxHistory, "without limit")
+	assert.Equal(t, 10, releaseFrom(change{inputs: props(map[string]any{"maxHistory": 10.0})}).maxHistory)
 }
 
 func TestSettings(t *testing.T) {

@@ -145,7 +145,7 @@ func TestGPUExporterFollowsTheServers(t *testing.T) {
 	sees := func(want ...string) {
 		t.Helper()
 		eventually(t, func() string {
-			if annotation(t, client, "exporter") != "true" {
+			if !isReady(t, client, "exporter") {
 				return "not ready"
 			}
 			_, body := get(t, r.PodURL("vllm", "exporter", 9400)+"/metrics")

@@ -138,11 +138,49 @@ func serverPod(name string, args ...string) *corev1.Pod {
 	}
 }
 
-func annotation(t *testing.T, client *fake.Clientset, name string) string {
+// statusOf returns the status of a pod as the API server has it.
+func statusOf(t *testing.T, client *fake.Clientset, name string) corev1.PodStatus {
 	t.Helper()
 	pod, err := client.CoreV1().Pods("vllm").Get(t.Context(), name, metav1.GetOptions{})
 	require.NoError(t, err)
-	return pod.Annotations[ReadyAnnotation]
+	return pod.Status
+}
+
+// containerOf returns the status of a pod's first container, an empty one before it is written.
+func containerOf(t *testing.T, client *fake.Clientset, name string) corev1.ContainerStatus {
+	t.Helper()
+	if status := statusOf(t, client, name); len(status.ContainerStatuses) > 0 {
+		return status.ContainerStatuses[0]
+	}
+	return corev1.ContainerStatus{}
+}
+
+// isReady reports whether a pod is ready, and checks that its conditions and containers agree on it.
+func isReady(t *testing.T, client *fake.Clientset, name string) bool {
+	t.Helper()
+	status := statusOf(t, client, name)
+	conditions := map[corev1.PodConditionType]bool{}
+	for _, c := range status.Conditions {
+		conditions[c.Type] = c.Status == corev1.ConditionTrue
+	}
+	all := len(status.ContainerStatuses) > 0
+	for _, c := range status.ContainerStatuses {
+		all = all && c.Ready
+	}
+	assert.Equal(t, all, conditions[corev1.PodReady], "%+v", status)
+	assert.Equal(t, all, conditions[corev1.ContainersReady], "%+v", status)
+	return all
+}
+
+// eventuallyReady waits until a pod is ready.
+func eventuallyReady(t *testing.T, client *fake.Clientset, name string) {
+	t.Helper()
+	eventually(t, func() string {
+		if isReady(t, client, name) {
+			return ""
+		}
+		return fmt.Sprintf("%+v", statusOf(t, client, name))
+	})
 }
 
 func get(t *testing.T, address string) (int, string) {
@@ -156,11 +194,4 @@ func get(t *testing.T, address string) (int, string) {
 	_, err = body.ReadFrom(resp.Body)
 	require.NoError(t, err)
 	return resp.StatusCode, body.String()
-}
-
-func missingIf(value string) string {
-	if value == "" {
-		return "no annotation"
-	}
-	return ""
 }

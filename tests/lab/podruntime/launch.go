@@ -6,9 +6,11 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,7 +29,7 @@ type launch struct {
 	delay time.Duration
 	// ports are the local endpoints by the container's ports.
 	ports map[int]endpoint
-	// ready returns nil when the program is ready.
+	// ready returns nil when the program listens. Its container is then ready, unless it has a readiness probe.
 	ready func(ctx context.Context) error
 	// reload is called when a mounted file has changed; nil for programs that read files only when they start.
 	reload func(ctx context.Context) error
@@ -51,6 +53,9 @@ type endpoint struct {
 	port int
 	tls  bool
 }
+
+// address returns the endpoint's host:port.
+func (e endpoint) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(e.port)) }
 
 // launcher creates the launch of one container.
 type launcher struct {

@@ -30,6 +30,7 @@ import (
 
 	"vllm-autoscaling/tests/lab/controlplane"
 	"vllm-autoscaling/tests/lab/podruntime"
+	"vllm-autoscaling/tests/lab/process"
 	"vllm-autoscaling/tests/lab/tools"
 )
 
@@ -276,6 +277,11 @@ func TestPipeline(t *testing.T) {
 	t.Run("kube-state-metrics sees the pods", p.kubeStateMetricsSeesPods)
 	t.Run("a new rule is loaded", p.newRuleIsLoaded)
 	t.Run("a program acts as its ServiceAccount", p.programActsAsServiceAccount)
+	t.Run("no program can be reached from other machines", func(t *testing.T) {
+		exposed, err := process.Exposed()
+		require.NoError(t, err)
+		assert.Empty(t, exposed)
+	})
 	assert.Positive(t, answered.Load())
 	stopLoad()
 

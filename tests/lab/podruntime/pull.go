@@ -11,20 +11,22 @@ import (
 	"vllm-autoscaling/tests/lab/controlplane"
 )
 
-// errDeleted is the error of a wait that ends because the pod is deleted.
+// errDeleted is the error of a wait that ends because the pod, or its node, is deleted.
 var errDeleted = errors.New("the pod is deleted")
 
 // pull waits for the container's image, with the Events of a kubelet. The container's status is that of the stages of the
 // control plane, with the same time.
 func (w *worker) pull(ctx context.Context, container *corev1.Container) error {
 	event := func(reason, format string, args ...any) {
-		w.runtime.event(ctx, w.pod, corev1.EventTypeNormal, reason, fmt.Sprintf(format, args...))
+		w.event(ctx, corev1.EventTypeNormal, reason, fmt.Sprintf(format, args...))
 	}
 	if w.imageTime() > 0 {
 		event("Pulling", "Pulling image %q", container.Image)
 		select {
 		case <-time.After(w.imageTime()):
 		case <-w.deleted:
+			return errDeleted
+		case <-w.vanished:
 			return errDeleted
 		case <-ctx.Done():
 			return ctx.Err()

@@ -37,6 +37,8 @@ type Config struct {
 	Dir string
 	// EgressSocket is the unix socket through which the API server connects to cluster addresses; "" for none.
 	EgressSocket string
+	// InitialDelayLimit is the longest initial delay of a probe; zero means none but the probe's own.
+	InitialDelayLimit time.Duration
 	// ImagePullTime is how long a pod that requests a GPU waits for its image.
 	ImagePullTime time.Duration
 	// ModelLoadDelay is the time between a model server's start and its process, for the loading of a real model.
@@ -155,6 +157,7 @@ func (r *Runtime) Start(ctx context.Context) error {
 		{core.Pods().Informer(), each(func(o any) { r.onPod(running, o) }, r.onPodGone)},
 		{core.ConfigMaps().Informer(), each(r.onMounted, r.onMounted)},
 		{core.Secrets().Informer(), each(r.onMounted, r.onMounted)},
+		{core.Nodes().Informer(), each(func(any) {}, func(o any) { r.onNodeGone(running, o) })},
 	}
 	for _, h := range handlers {
 		if _, err := h.informer.AddEventHandler(h.handler); err != nil {
@@ -242,7 +245,10 @@ func (r *Runtime) onPod(running context.Context, object any) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.stopped || r.byUID[pod.UID] != nil {
+	if w := r.byUID[pod.UID]; r.stopped || w != nil {
+		if w != nil {
+			w.observe(pod)
+		}
 		return
 	}
 	w := newWorker(r, pod)
@@ -275,6 +281,34 @@ func (r *Runtime) onPodGone(object any) {
 	if w != nil {
 		w.end()
 	}
+}
+
+// drainedWithin is how much later than its node's deletion that of a pod may be seen, when a node was drained.
+const drainedWithin = time.Second
+
+// onNodeGone ends the programs of a deleted node's pods at once, as the end of its machine does. The pods' objects stay until
+// the controllers collect them. Pods that were deleted with the node, or before, end as usual.
+func (r *Runtime) onNodeGone(running context.Context, object any) {
+	node, ok := object.(*corev1.Node)
+	if !ok {
+		return
+	}
+	r.mu.Lock()
+	var on []*worker
+	for _, w := range r.byUID {
+		if w.pod.Spec.NodeName == node.Name {
+			on = append(on, w)
+		}
+	}
+	r.mu.Unlock()
+	go func() {
+		if len(on) == 0 || sleep(running, drainedWithin) != nil {
+			return
+		}
+		for _, w := range on {
+			w.vanish()
+		}
+	}()
 }
 
 // onMounted notifies the pods of a namespace that a ConfigMap or Secret there has changed. Each checks whether it mounts

@@ -27,12 +27,7 @@ func TestServerPodRunsDiesAndEnds(t *testing.T) {
 	}
 	r, client, log := startRuntime(t, nil, pod)
 
-	eventually(t, func() string {
-		if got := annotation(t, client, "a"); got != "true" {
-			return "annotation " + got + ": " + log.String()
-		}
-		return ""
-	})
+	eventuallyReady(t, client, "a")
 	assert.Empty(t, r.Failures())
 	assert.Contains(t, log.String(), "vllm/a: llm-d-inference-sim serves\n")
 	code, body := get(t, r.PodURL("vllm", "a", 8000)+"/args")
@@ -49,17 +44,17 @@ func TestServerPodRunsDiesAndEnds(t *testing.T) {
 	code, _ = get(t, r.PodURL("vllm", "a", 8000)+"/die")
 	assert.Equal(t, 502, code)
 	eventually(t, func() string {
-		if got := annotation(t, client, "a"); got != "false" {
-			return "annotation " + got
+		if c := containerOf(t, client, "a"); c.RestartCount != 1 || !c.Ready {
+			return fmt.Sprintf("not started again: %+v, %s", c, log)
 		}
 		return ""
 	})
-	eventually(t, func() string {
-		if got := annotation(t, client, "a"); got != "true" {
-			return "not started again: " + log.String()
-		}
-		return ""
-	})
+	last := containerOf(t, client, "a").LastTerminationState.Terminated
+	require.NotNil(t, last)
+	assert.EqualValues(t, 3, last.ExitCode)
+	assert.Equal(t, "Error", last.Reason)
+	assert.False(t, last.FinishedAt.IsZero())
+	assert.Equal(t, "told to die\n", logOf(t, r, "a", true))
 	again, ok := r.Endpoint("vllm", "a", 8000)
 	require.True(t, ok)
 	assert.NotEqual(t, direct, again)
@@ -93,7 +88,7 @@ func TestPodThatCannotStartSaysWhy(t *testing.T) {
 		return ""
 	})
 	assert.Contains(t, log.String(), "--max-num-sequences")
-	assert.Empty(t, annotation(t, client, "a"))
+	assert.False(t, isReady(t, client, "a"))
 }
 
 // TestVLLMThatEndsHasALog checks that a pod whose vLLM refuses its configuration is never ready, and has vLLM's words in its log.
@@ -112,7 +107,7 @@ func TestVLLMThatEndsHasALog(t *testing.T) {
 	content, err := os.ReadFile(logs[0])
 	require.NoError(t, err)
 	assert.Contains(t, string(content), want)
-	assert.Empty(t, annotation(t, client, "a"))
+	assert.False(t, isReady(t, client, "a"))
 }
 
 // TestContainerWithoutCommand checks that a pod is never ready if one of its containers cannot be started, whether or not the lab runs a
@@ -131,8 +126,8 @@ func TestContainerWithoutCommand(t *testing.T) {
 		}
 		return ""
 	})
-	assert.Empty(t, annotation(t, client, "adapter"))
-	assert.Empty(t, annotation(t, client, "other"))
+	assert.False(t, isReady(t, client, "adapter"))
+	assert.False(t, isReady(t, client, "other"))
 	eventually(t, func() string {
 		if events := warnings(t, client); len(events) == 0 || events[0].Reason != "Failed" {
 			return fmt.Sprint(events)
@@ -180,7 +175,7 @@ func TestNothingListensWhileTheModelLoads(t *testing.T) {
 	code, body := get(t, r.PodURL("vllm", "a", 8000)+"/metrics")
 	assert.Equal(t, 502, code)
 	assert.Contains(t, body, "no process serves it (yet)")
-	assert.Empty(t, annotation(t, client, "a"))
+	assert.False(t, isReady(t, client, "a"))
 }
 
 func TestPodWithoutProgramIsReadyAtOnce(t *testing.T) {
@@ -190,8 +185,8 @@ func TestPodWithoutProgramIsReadyAtOnce(t *testing.T) {
 	unbound.Spec.NodeName = ""
 	unbound.Spec.Containers[0].Image = "docker.io/grafana/grafana:13.0.0"
 	_, client, _ := startRuntime(t, nil, pod, unbound)
-	eventually(t, func() string { return missingIf(annotation(t, client, "grafana")) })
-	assert.Empty(t, annotation(t, client, "unbound"), "a pod without a node has not started")
+	eventuallyReady(t, client, "grafana")
+	assert.False(t, isReady(t, client, "unbound"), "a pod without a node has not started")
 }
 
 func TestPreStopSleep(t *testing.T) {
@@ -219,7 +214,7 @@ func TestPreStopSleep(t *testing.T) {
 func TestStopEndsEveryProcess(t *testing.T) {
 	r, client, _ := startRuntime(t, nil, serverPod("a", "--model=m"), serverPod("b", "--model=m"))
 	for _, name := range []string{"a", "b"} {
-		eventually(t, func() string { return missingIf(annotation(t, client, name)) })
+		eventuallyReady(t, client, name)
 	}
 	addresses := []string{}
 	for _, name := range []string{"a", "b"} {

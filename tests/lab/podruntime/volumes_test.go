@@ -99,6 +99,6 @@ func TestPodWaitsForWhatItMounts(t *testing.T) {
 	_, err := client.CoreV1().ConfigMaps("vllm").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "vllm", Name: "sim"},
 		Data: map[string]string{"sim.yaml": "one"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	eventually(t, func() string { return missingIf(annotation(t, client, "a")) })
+	eventuallyReady(t, client, "a")
 	assert.Empty(t, r.Failures())
 }

@@ -53,9 +53,14 @@ type Process struct {
 	mem  *tail
 	done chan struct{}
 
+	exited chan struct{} // closed when the program itself has ended
+	killed chan struct{} // closed by Kill
+
 	mu       sync.Mutex
 	stopping bool
+	alone    bool // the program's children were left running by KillAlone
 	err      error
+	killOnce sync.Once
 }
 
 // Start starts the program and returns without waiting until it is ready. The context limits only the start: the program
@@ -70,7 +75,7 @@ func Start(ctx context.Context, spec Spec) (*Process, error) {
 	if spec.StopTimeout == 0 {
 		spec.StopTimeout = 5 * time.Second
 	}
-	p := &Process{spec: spec, done: make(chan struct{})}
+	p := &Process{spec: spec, done: make(chan struct{}), exited: make(chan struct{}), killed: make(chan struct{})}
 	p.cmd = exec.Command(spec.Path, spec.Args...)
 	p.cmd.Env = spec.Env
 	p.cmd.Dir = spec.Dir
@@ -132,6 +137,13 @@ func (p *Process) closeLog() {
 func (p *Process) wait() {
 	pid := p.cmd.Process.Pid
 	waitExit(pid)
+	close(p.exited)
+	p.mu.Lock()
+	alone := p.alone
+	p.mu.Unlock()
+	if alone {
+		<-p.killed
+	}
 	// Before the leader is reaped, because until then no other process can get its session's number.
 	killSession(pid)
 	// This fails only when the guardian's shell was killed.
@@ -206,6 +218,27 @@ func (p *Process) ExitCode() int {
 		return -1
 	}
 }
+
+// Status returns the exit status after Done as a shell has it: 128 and the number of the signal that ended the program. It
+// returns -1 before.
+func (p *Process) Status() int {
+	code := p.ExitCode()
+	if code >= 0 {
+		return code
+	}
+	select {
+	case <-p.done:
+	default:
+		return -1
+	}
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return -1
+}
+
+// StopTimeout returns how long Stop waits before it kills the program.
+func (p *Process) StopTimeout() time.Duration { return p.spec.StopTimeout }
 
 // Wait waits for the program to end and returns nil for exit status 0 or after Stop, else an *ExitError.
 // It returns the context's error when that ends first; the program then still runs.
@@ -282,6 +315,11 @@ func (p *Process) Stop() error {
 	if p == nil {
 		return nil
 	}
+	return p.StopWithin(p.spec.StopTimeout)
+}
+
+// StopWithin is Stop with another time before SIGKILL.
+func (p *Process) StopWithin(timeout time.Duration) error {
 	select {
 	case <-p.done:
 		return p.Err()
@@ -293,7 +331,7 @@ func (p *Process) Stop() error {
 	if err := p.Signal(p.spec.StopSignal); err != nil {
 		return err
 	}
-	timer := time.NewTimer(p.spec.StopTimeout)
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-p.done:
@@ -309,11 +347,29 @@ func (p *Process) Kill() error {
 	p.mu.Lock()
 	p.stopping = true
 	p.mu.Unlock()
+	p.killOnce.Do(func() { close(p.killed) })
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill %s: %w", p.spec.Name, err)
 	}
 	select {
 	case <-p.done:
+		return nil
+	case <-time.After(10 * time.Second):
+		return fmt.Errorf("%s (process %d) does not end after SIGKILL", p.spec.Name, p.Pid())
+	}
+}
+
+// KillAlone kills the program and leaves the rest of its session running, as `kill -9` does. It returns when the program has
+// ended; Done waits for a call of Kill, which ends the rest.
+func (p *Process) KillAlone() error {
+	p.mu.Lock()
+	p.stopping, p.alone = true, true
+	p.mu.Unlock()
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill %s: %w", p.spec.Name, err)
+	}
+	select {
+	case <-p.exited:
 		return nil
 	case <-time.After(10 * time.Second):
 		return fmt.Errorf("%s (process %d) does not end after SIGKILL", p.spec.Name, p.Pid())

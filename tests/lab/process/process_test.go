@@ -23,6 +23,17 @@ import (
 const parentEnv = "PROCESS_TEST_PARENT"
 
 func TestMain(m *testing.M) {
+	if address := os.Getenv(listenEnv); address != "" {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Println(listener.Addr())
+		time.Sleep(time.Minute) // until it is killed
+		_ = listener.Close()
+		os.Exit(1)
+	}
 	if file := os.Getenv(parentEnv); file != "" {
 		ended, err := Start(context.Background(), shell("exit 0"))
 		if err == nil {
@@ -37,7 +48,9 @@ func TestMain(m *testing.M) {
 		for range 20 {
 			go func() { runtime.LockOSThread() }()
 		}
-		select {}
+		// Until it is killed. An empty select would be a deadlock when no other goroutine is left.
+		time.Sleep(time.Minute)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
@@ -97,6 +110,35 @@ func TestStopEndsTheProgram(t *testing.T) {
 			assert.NoError(t, p.Stop(), "a second Stop does nothing")
 		})
 	}
+}
+
+func TestStopWithinAndStatus(t *testing.T) {
+	stubborn := start(t, shell("trap '' TERM; echo trapped; while true; do sleep 0.1; done"))
+	require.Eventually(t, func() bool { return stubborn.Tail() == "trapped" }, 5*time.Second, 10*time.Millisecond)
+	assert.Equal(t, -1, stubborn.Status(), "it runs")
+	began := time.Now()
+	require.NoError(t, stubborn.StopWithin(300*time.Millisecond))
+	assert.Less(t, time.Since(began), stubborn.StopTimeout(), "not the time of the spec")
+	assert.Equal(t, 128+int(syscall.SIGKILL), stubborn.Status())
+
+	ended := start(t, shell("exit 3"))
+	<-ended.Done()
+	assert.Equal(t, 3, ended.Status())
+}
+
+// TestStopEndsAStoppedProcess checks that SIGKILL follows: SIGTERM has no effect until the process continues.
+func TestStopEndsAStoppedProcess(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("a process' state is read on Linux only")
+	}
+	p := start(t, shell("exec sleep 600"))
+	require.NoError(t, p.Signal(syscall.SIGSTOP))
+	require.Eventually(t, func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid()))
+		return err == nil && strings.Contains(string(stat), ") T ")
+	}, 5*time.Second, time.Millisecond, "it is stopped a moment after the signal")
+	require.NoError(t, p.StopWithin(100*time.Millisecond))
+	assert.Equal(t, 128+int(syscall.SIGKILL), p.Status())
 }
 
 func TestStopUsesTheSignalOfTheSpec(t *testing.T) {
@@ -258,4 +300,22 @@ func TestFreePorts(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, l.Close())
 	}
+}
+
+func TestKillAloneLeavesTheChildren(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	p := start(t, shell(`sleep 600 & echo $! > "$1"; wait`, file))
+	child := readPid(t, file)
+	require.NoError(t, p.KillAlone())
+	assert.False(t, alive(p.Pid()), "no more than a zombie")
+	assert.True(t, alive(child))
+	select {
+	case <-p.Done():
+		t.Fatal("done although a child still runs")
+	default:
+	}
+	require.NoError(t, p.Kill())
+	assertGone(t, child)
+	<-p.Done()
+	assert.NoError(t, p.Err())
 }

@@ -77,22 +77,28 @@ func sessionMembers(session int) []int {
 		if err != nil {
 			continue
 		}
-		stat, err := os.ReadFile("/proc/" + entry.Name() + "/stat")
-		if err != nil {
-			continue // ended meanwhile
-		}
-		// The name in parentheses, which may contain anything, is followed by state, ppid, pgrp and session.
-		end := bytes.LastIndexByte(stat, ')')
-		if end < 0 {
-			continue
-		}
-		fields := bytes.Fields(stat[end+1:])
-		if len(fields) < 4 || fields[0][0] == 'Z' || fields[0][0] == 'X' {
-			continue
-		}
-		if id, err := strconv.Atoi(string(fields[3])); err == nil && id == session {
+		if _, id, ok := relatives(pid); ok && id == session {
 			members = append(members, pid)
 		}
 	}
 	return members
+}
+
+// relatives returns the parent and the session of a process; ok is false for one that has ended.
+func relatives(pid int) (parent, session int, ok bool) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, 0, false
+	}
+	// The name in parentheses, which may contain anything, is followed by state, ppid, pgrp and session.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 4 || fields[0][0] == 'Z' || fields[0][0] == 'X' {
+		return 0, 0, false
+	}
+	parent, err = strconv.Atoi(string(fields[1]))
+	if err != nil {
+		return 0, 0, false
+	}
+	session, err = strconv.Atoi(string(fields[3]))
+	return parent, session, err == nil
 }

@@ -35,8 +35,10 @@ var adapterEdits = []Edit{
 	{File: "pkg/client/api.go", Old: `time\.Since\(deadline\)`, New: `time.Until(deadline)`},
 }
 
-// simulatorEdits leave out SQLite, which --dataset-path and --dataset-url need, and what its tests use.
+// simulatorEdits leave out SQLite, which --dataset-path and --dataset-url need, and what its tests use. They also make it
+// listen on the loopback interface only, for which it has no flag.
 var simulatorEdits = []Edit{
+	{File: "pkg/communication/http.go", Old: `net\.Listen\("tcp4", fmt\.Sprintf\(":%d"`, New: `net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d"`},
 	{File: "pkg/dataset/dataset.go", Old: `\t_ "modernc\.org/sqlite"\n`},
 	{File: "pkg/common/test_utils.go"},
 	{File: "pkg/kv-cache/kv_test_helper.go"},

@@ -156,7 +156,8 @@ func testFailingChart(t *testing.T, c cluster) {
 	assert.NotContains(t, deployment.Spec.Template.Labels, neverReady)
 
 	_, err = e.tryCreate(urnOf("helm.sh/v3:Release", "another"), inputs(false, false))
-	require.ErrorContains(t, err, "already exists and does not belong to this resource")
+	require.ErrorContains(t, err, "cannot re-use a name that is still in use")
+	require.Nil(t, initFailed(err), "it does not become this resource's")
 	e.delete(s)
 	nothingLeft(t, c, "failing")
 }

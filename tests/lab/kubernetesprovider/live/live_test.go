@@ -144,9 +144,11 @@ func testDeployment(t *testing.T, c cluster) {
 		assert.Equal(t, map[string]string{"spec.replicas": "UPDATE"}, e.diff(drifted, deployment("later", "nginx:2")))
 	})
 	t.Run("conflict", func(t *testing.T) {
-		_, err := e.tryUpdate(s, deployment("later", "nginx:3"), false)
-		require.ErrorContains(t, err, "somebody", "the error contains the owner of the field")
-		require.ErrorContains(t, err, "pulumi.com/patchForce")
+		for _, preview := range []bool{true, false} {
+			_, err := e.tryUpdate(s, deployment("later", "nginx:3"), preview)
+			require.ErrorContains(t, err, "somebody", "the error contains the owner of the field")
+			require.ErrorContains(t, err, "pulumi.com/patchForce")
+		}
 		forced := deployment("later", "nginx:3")
 		forced["metadata"].(map[string]any)["annotations"] = map[string]any{"pulumi.com/patchForce": "true"}
 		s = e.update(s, forced)
@@ -172,6 +174,9 @@ func testNotReady(t *testing.T, c cluster) {
 	assert.Contains(t, reasons(t, err), "0 of 2 pods available")
 	assert.Contains(t, reasons(t, err), `pod "notready/web-`, "the pods are named")
 	assert.Equal(t, "notready/web", s.id)
+	resp, err := e.client.Read(t.Context(), &pulumirpc.ReadRequest{Urn: s.urn, Id: s.id, Properties: s.outputs, Inputs: s.inputs})
+	assert.Nil(t, resp)
+	assert.Contains(t, reasons(t, err), "0 of 2 pods available", "a refresh stores that it is not ready")
 
 	// The next update repairs it.
 	template["metadata"] = map[string]any{"labels": map[string]any{"app": "web"}}
@@ -231,14 +236,16 @@ func testExisting(t *testing.T, c cluster) {
 		return map[string]any{"metadata": map[string]any{"name": name, "namespace": "existing"}, "data": map[string]any{"a": "b"}}
 	}
 	_, err = e.tryCreate(urnOf("core/v1:ConfigMap", "a"), inputs("theirs"))
-	require.ErrorContains(t, err, `ConfigMap "existing/theirs" already exists`)
+	require.ErrorContains(t, err, `configmaps "theirs" already exists`)
 	require.ErrorContains(t, e.preview(urnOf("core/v1:ConfigMap", "a"), inputs("theirs")), "already exists")
 
 	s := e.create(urnOf("core/v1:ConfigMap", "ours"), inputs("ours"))
-	again := e.create(urnOf("core/v1:ConfigMap", "ours"), inputs("ours"))
-	assert.Equal(t, s.id, again.id, "left by an update that was killed before it could note it down")
-	_, err = e.tryCreate(urnOf("core/v1:ConfigMap", "other"), inputs("ours"))
-	require.ErrorContains(t, err, "already exists", "another resource's object is not ours")
+	_, err = e.tryCreate(urnOf("core/v1:ConfigMap", "ours"), inputs("ours"))
+	require.ErrorContains(t, err, `configmaps "ours" already exists`, "also what a killed update has left")
+	upserting := startEngine(t, c)
+	upserting.configure(map[string]any{"kubeconfig": c.Kubeconfig(), "upsertExistingObjects": "true"})
+	again := upserting.create(urnOf("core/v1:ConfigMap", "ours"), inputs("ours"))
+	assert.Equal(t, s.id, again.id)
 
 	// It was deleted and replaced by one of the same name, which stays.
 	require.NoError(t, c.client.CoreV1().ConfigMaps("existing").Delete(t.Context(), "ours", metav1.DeleteOptions{}))
@@ -284,7 +291,7 @@ func nothingLeft(t *testing.T, c cluster, namespace string) {
 	assert.Empty(t, found, "nothing of the release may be left")
 }
 
-// testKilled kills the plugin in the middle of an install and an upgrade: the next update must complete.
+// testKilled kills the plugin in the middle of an install and an upgrade: the pending revision blocks every further one.
 func testKilled(t *testing.T, c cluster) {
 	repository, err := chartrepository.Serve(t.Context())
 	require.NoError(t, err)
@@ -297,52 +304,60 @@ func testKilled(t *testing.T, c cluster) {
 		}
 		return release(repository, "prometheus-adapter", "killed", values)
 	}
-	// interrupt starts an operation that waits for pods and kills the plugin as soon as Helm has noted it down.
-	interrupt := func(e *engine, status string, start func(context.Context)) {
+	// begin starts an operation that waits for pods and returns as soon as Helm has stored its revision.
+	begin := func(status string, start func(context.Context)) (abandon func()) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); start(ctx) }()
-		seen := ""
-		for deadline := time.Now().Add(time.Minute); seen != status; time.Sleep(50 * time.Millisecond) {
-			require.True(t, time.Now().Before(deadline), "the release is %q, not yet %q", seen, status)
-			list, err := c.client.CoreV1().Secrets("killed").List(t.Context(), metav1.ListOptions{LabelSelector: "owner=helm,status=" + status})
-			require.NoError(t, err)
-			if len(list.Items) > 0 {
-				seen = status
-			}
-		}
-		e.kill()
-		cancel()
-		<-done
+		c.awaitRevision(t, "killed", status)
+		return func() { cancel(); <-done }
 	}
+	const inProgress = "another operation (install/upgrade/rollback) is in progress"
 
 	first := startEngine(t, c)
 	checked := first.check(urn, nil, inputs(true))
-	interrupt(first, "pending-install", func(ctx context.Context) {
+	abandon := begin("pending-install", func(ctx context.Context) {
 		_, _ = first.client.Create(ctx, &pulumirpc.CreateRequest{Urn: urn, Properties: checked})
 	})
+	first.kill()
+	abandon()
 	second := startEngine(t, c)
-	s := second.create(urn, inputs(false))
-	assert.Equal(t, "deployed", second.unpack(s.outputs)["status"].ObjectValue()["status"].StringValue())
+	_, err = second.tryCreate(urn, inputs(false))
+	require.ErrorContains(t, err, "cannot re-use a name that is still in use")
+	require.Nil(t, initFailed(err))
+	adopted := second.read(state{urn: urn, id: "killed/prometheus-adapter", inputs: checked})
+	assert.NotContains(t, second.unpack(adopted.inputs), resource.PropertyKey("repositoryOpts"), "the inputs are built anew")
+	_, err = second.tryUpdate(adopted, inputs(false), false)
+	require.ErrorContains(t, err, inProgress)
+	second.delete(adopted)
+	nothingLeft(t, c, "killed")
 
+	s := second.create(urn, inputs(false))
 	checked = second.check(urn, &s, inputs(true))
-	interrupt(second, "pending-upgrade", func(ctx context.Context) {
+	abandon = begin("pending-upgrade", func(ctx context.Context) {
 		_, _ = second.client.Update(ctx, &pulumirpc.UpdateRequest{Urn: urn, Id: s.id, Olds: s.outputs, OldInputs: s.inputs, News: checked})
 	})
+	second.kill()
+	abandon()
 	third := startEngine(t, c)
-	s = third.update(s, inputs(false))
+	_, err = third.tryUpdate(s, inputs(false), false)
+	require.ErrorContains(t, err, inProgress)
+	assert.Empty(t, third.diff(third.read(s), inputs(true)), "a refresh reads the values that the cluster never got")
+	c.deleteRevision(t, "killed", "pending-upgrade")
+	assert.NotEmpty(t, third.diff(third.read(s), inputs(true)))
+	s = third.update(third.read(s), inputs(false))
 	assert.Equal(t, "deployed", third.unpack(s.outputs)["status"].ObjectValue()["status"].StringValue())
 	third.delete(s)
 	nothingLeft(t, c, "killed")
 
-	// Killed in the middle and destroyed right away, it leaves nothing behind.
+	// When only the engine is killed, the plugin completes the install.
 	fourth := startEngine(t, c)
-	checked = fourth.check(urn, nil, inputs(true))
-	interrupt(fourth, "pending-install", func(ctx context.Context) {
+	checked = fourth.check(urn, nil, inputs(false))
+	begin("pending-install", func(ctx context.Context) {
 		_, _ = fourth.client.Create(ctx, &pulumirpc.CreateRequest{Urn: urn, Properties: checked})
-	})
-	fifth := startEngine(t, c)
-	fifth.delete(state{urn: urn, id: "killed/prometheus-adapter", inputs: checked, outputs: checked})
+	})()
+	c.awaitRevision(t, "killed", "deployed")
+	fourth.delete(state{urn: urn, id: "killed/prometheus-adapter", inputs: checked, outputs: checked})
 	nothingLeft(t, c, "killed")
 
 	files, err := os.ReadDir(c.temp)

@@ -93,6 +93,31 @@ func (c cluster) namespace(t *testing.T, name string) {
 	require.NoError(t, err)
 }
 
+// awaitRevision waits until Helm has stored a revision with the status.
+func (c cluster) awaitRevision(t *testing.T, namespace, status string) {
+	t.Helper()
+	var seen []string
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		list, err := c.client.CoreV1().Secrets(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "owner=helm"})
+		require.NoError(t, err)
+		seen = nil
+		for _, secret := range list.Items {
+			if secret.Labels["status"] == status {
+				return
+			}
+			seen = append(seen, secret.Labels["status"])
+		}
+	}
+	t.Fatalf("no revision is %s: %v", status, seen)
+}
+
+// deleteRevision deletes the stored revisions with the status.
+func (c cluster) deleteRevision(t *testing.T, namespace, status string) {
+	t.Helper()
+	require.NoError(t, c.client.CoreV1().Secrets(namespace).DeleteCollection(t.Context(), metav1.DeleteOptions{},
+		metav1.ListOptions{LabelSelector: "owner=helm,status=" + status}))
+}
+
 // engine calls one plugin process as the Pulumi engine does.
 type engine struct {
 	t       *testing.T
@@ -125,9 +150,14 @@ func startEngine(t *testing.T, c cluster) *engine {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	e.client = pulumirpc.NewResourceProviderClient(conn)
-	_, err = e.client.Configure(t.Context(), &pulumirpc.ConfigureRequest{Args: e.pack(map[string]any{"kubeconfig": c.Kubeconfig()})})
-	require.NoError(t, err)
+	e.configure(map[string]any{"kubeconfig": c.Kubeconfig()})
 	return e
+}
+
+func (e *engine) configure(args map[string]any) {
+	e.t.Helper()
+	_, err := e.client.Configure(e.t.Context(), &pulumirpc.ConfigureRequest{Args: e.pack(args)})
+	require.NoError(e.t, err)
 }
 
 // kill kills the plugin; a second call does nothing.
@@ -238,10 +268,13 @@ func (e *engine) update(s state, inputs map[string]any) state {
 	return next
 }
 
-// read refreshes a resource; an empty id means that it does not exist.
+// read refreshes a resource, which may be unready; an empty id means that it does not exist.
 func (e *engine) read(s state) state {
 	e.t.Helper()
 	resp, err := e.client.Read(e.t.Context(), &pulumirpc.ReadRequest{Urn: s.urn, Id: s.id, Properties: s.outputs, Inputs: s.inputs})
+	if failed := initFailed(err); failed != nil {
+		return state{urn: s.urn, id: failed.GetId(), inputs: failed.GetInputs(), outputs: failed.GetProperties()}
+	}
 	require.NoError(e.t, err)
 	return state{urn: s.urn, id: resp.GetId(), inputs: resp.GetInputs(), outputs: resp.GetProperties()}
 }

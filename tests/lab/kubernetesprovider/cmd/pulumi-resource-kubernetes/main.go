@@ -40,6 +40,8 @@ func run() error {
 	// The engine ends a plugin with SIGINT, a user with SIGTERM.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A killed engine closes the pipe of standard error; writing to it must not end what the plugin completes.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, cancel := orphan.Context(ctx)
 	defer cancel()
 

@@ -1,0 +1,29 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Opened returns what the stack file opens to others beside the defaults, each as a key with its values.
+func (c *Config) Opened() []string {
+	var opened []string
+	add := func(key string, values []string) {
+		if len(values) > 0 {
+			opened = append(opened, fmt.Sprintf("%s %v", key, values))
+		}
+	}
+	// The serving namespace is open anyway.
+	add("vllm.clientNamespaces", slices.DeleteFunc(slices.Clone(c.VLLM.ClientNamespaces), func(n string) bool { return n == c.Namespaces.Serving }))
+	add("vllm.clientCidrs", c.VLLM.ClientCIDRs)
+	add("vllm.egressNamespaces", c.VLLM.EgressNamespaces)
+	add("vllm.egressCidrs", c.VLLM.EgressCIDRs)
+	if !c.ManagesMetrics() {
+		m := c.Monitoring
+		add("monitoring.clientNamespaces", m.ClientNamespaces)
+		add("monitoring.clientCidrs", m.ClientCIDRs)
+		add("monitoring.queryNamespaces", m.QueryNamespaces)
+		add("monitoring.watchNamespaces", m.WatchNamespaces)
+	}
+	return opened
+}
