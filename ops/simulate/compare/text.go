@@ -44,7 +44,9 @@ func Verdict(candidates []Candidate, ratio float64) string {
 	case !keeps:
 		return fmt.Sprintf("The configuration misses the objective. The cheapest constant number of replicas that keeps it is %s, with %.2f GPU-hours instead of %.2f.",
 			best.Name, best.GPUHours, configured.GPUHours)
-	case best.GPUHours <= configured.GPUHours:
+	case best.GPUHours == configured.GPUHours:
+		return fmt.Sprintf("The configuration keeps the objective, and so does %s for the same GPU-hours: nothing had to be scaled.", best.Name)
+	case best.GPUHours < configured.GPUHours:
 		return fmt.Sprintf("The configuration keeps the objective, but a constant number of replicas does so for less: %s with %.2f GPU-hours instead of %.2f.",
 			best.Name, best.GPUHours, configured.GPUHours)
 	}

@@ -1,0 +1,116 @@
+package deployment
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/ops/simulate"
+	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/providers/accelerators"
+	"vllm-autoscaling/stacks/config"
+)
+
+func TestEveryAcceleratorHasASpeed(t *testing.T) {
+	for _, a := range accelerators.All() {
+		profile, ok := Roofline(a.Name, 2e9, 1e9, 1)
+		assert.True(t, ok, "%s: add its row to speeds", a.Name)
+		assert.Positive(t, profile.Weights, a.Name)
+		assert.Positive(t, profile.PerToken, a.Name)
+	}
+	_, ok := Roofline("nvidia-unknown", 2e9, 1e9, 1)
+	assert.False(t, ok)
+}
+
+func TestRoofline(t *testing.T) {
+	one, _ := Roofline("nvidia-l4", 2e9, 1e9, 1)
+	assert.InDelta(t, 2/(300*bandwidthShare), one.Weights, 1e-9, "2 GB at the share of 300 GB/s that is reached")
+	assert.InDelta(t, 2e9/(121e12*computeShare), one.PerToken, 1e-15)
+	four, _ := Roofline("nvidia-l4", 2e9, 1e9, 4)
+	assert.InDelta(t, one.Weights/4, four.Weights, 1e-12)
+	assert.Greater(t, four.Fixed, one.Fixed)
+}
+
+// read returns the configuration of a stack on GKE with some more keys, top-level ones as objects.
+func read(t *testing.T, more map[string]any) *config.Config {
+	t.Helper()
+	keys := map[string]any{
+		"cloud": "gke", "gke": map[string]any{"project": "my-project", "location": "us-central1-a"}, "huggingFaceToken": "hf_token",
+		"cluster": map[string]any{"apiAccessCidrs": []string{"1.2.3.4/32"}}, "nodePools": map[string]any{"gpu": map[string]any{"machineType": "g2-standard-4"}},
+	}
+	for key, value := range more {
+		keys[key] = value
+	}
+	source := config.Source{Project: "vllm-autoscaling", Stack: "gke", Values: map[string]string{
+		"pulumi:disable-default-providers": `["*"]`,
+	}, Secret: func(key string) bool { return key == "vllm-autoscaling:huggingFaceToken" }}
+	for key, value := range keys {
+		text, ok := value.(string)
+		if !ok {
+			content, err := json.Marshal(value)
+			require.NoError(t, err)
+			text = string(content)
+		}
+		source.Values["vllm-autoscaling:"+key] = text
+	}
+	c, err := config.Read(source)
+	require.NoError(t, err)
+	return c
+}
+
+func TestOf(t *testing.T) {
+	s, err := Of(read(t, map[string]any{
+		"autoscaling": map[string]any{"minReplicas": 2, "maxReplicas": 4}, "model": map[string]any{"maxNumSeqs": 32},
+	}), Start{Node: time.Minute, Pod: 2 * time.Minute})
+	require.NoError(t, err)
+	assert.Equal(t, 2, s.Replicas)
+	assert.Equal(t, simulate.Start{Node: 60, Pod: 120}, s.Start)
+	assert.Equal(t, 1, s.Nodes.Replicas)
+	assert.Equal(t, 5, s.Nodes.Max)
+	assert.Equal(t, 32, s.Server.Limits.MaxNumSeqs)
+	assert.InDelta(t, 16e9, s.Server.Limits.CacheBytes, 4e9, "what an L4 has left beside Gemma 3 1B")
+	assert.InDelta(t, 60, s.Drain, 1e-9)
+
+	assert.EqualValues(t, 4, s.Autoscaler.MaxReplicas)
+	require.Len(t, s.Autoscaler.Metrics, len(s.Signals))
+	assert.Equal(t, "24", s.Autoscaler.Metrics[0].Pods.Target.AverageValue.String(), "three quarters of 32")
+	assert.EqualValues(t, 300, *s.Autoscaler.Behavior.ScaleDown.StabilizationWindowSeconds)
+}
+
+// The gauges are those of the signals: of a replica with eight requests, of which some may wait.
+func TestGauges(t *testing.T) {
+	s, err := Of(read(t, map[string]any{
+		"model": map[string]any{"maxNumSeqs": 4}, "autoscaling": map[string]any{"signals": map[string]any{"kvCacheUsage": map[string]any{"enabled": true}}},
+	}), DefaultStart)
+	require.NoError(t, err)
+	e := replica.New(s.Server.Profile, s.Server.Limits, s.Server.Cache)
+	values := func() (all []float64) {
+		for _, signal := range s.Signals {
+			all = append(all, signal.Value(e))
+		}
+		return all
+	}
+	assert.Equal(t, []float64{0, 0, 0, 0}, values())
+	for range 8 {
+		e.Submit(&replica.Request{Input: 100, Output: 1000})
+	}
+	e.Advance(0.5)
+	got := values()
+	assert.Equal(t, []float64{4, 4, busy}, got[:3])
+	assert.Positive(t, got[3])
+}
+
+func TestWhatCannotBeSimulated(t *testing.T) {
+	c := read(t, nil)
+	c.NodePools.GPU.Accelerator = "nvidia-unknown"
+	_, err := Of(c, DefaultStart)
+	require.Error(t, err)
+	assert.ErrorContains(t, err, "nodePools.gpu.accelerator")
+	c = read(t, nil)
+	c.Model.ID = "somebody/unknown"
+	_, err = Of(c, DefaultStart)
+	assert.ErrorContains(t, err, "model.size.weightsGiB")
+}
