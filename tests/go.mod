@@ -42,8 +42,8 @@ require (
 	github.com/distribution/reference v0.6.0 // indirect
 	gonum.org/v1/plot v0.16.0 // indirect
 	k8s.io/component-helpers v0.34.1 // indirect
-	k8s.io/controller-manager v0.0.0 // indirect
-	k8s.io/metrics v0.34.1 // indirect
+	k8s.io/controller-manager v0.34.1 // indirect
+	k8s.io/metrics v0.34.2 // indirect
 )
 
 require (
