@@ -42,12 +42,13 @@ func TestUpdateThatCannotStart(t *testing.T) {
 	stack := newStack(t, l, "local", merged(twoReplicas, updateWith("surge")), token)
 	require.NoError(t, stack.Up(testContext(t)))
 	w := newWatch(t, l)
-	begun := w.step(4)
+	w.step(4)
 	w.until(t, decision, "two ready replicas under load", func(s report.Sample) bool { return s.Ready == 2 && s.Desired == 2 && w.load.Stats().OK > 10 })
 
 	t.Run("surge: it costs no replica, and up ends with the reason", func(t *testing.T) {
+		surged := w.recorder.Mark("surge")
 		stack.refused(t, l, "surge", "(2 ready replicas serve on, 2 of an earlier version left)")
-		serveOn(t, w, begun, 2)
+		serveOn(t, w, surged, 2)
 		assert.Zero(t, w.load.Stats().Errors, w.load.Stats().LastError)
 	})
 	t.Run("the corrected update completes, and costs none", func(t *testing.T) {
