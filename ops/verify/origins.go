@@ -53,13 +53,20 @@ func (w *walk) foreignRules(groups []prometheusv1.RuleGroup) []string {
 	for _, group := range groups {
 		for _, rule := range group.Rules {
 			recording, ok := rule.(prometheusv1.RecordingRule)
-			if !ok || !slices.Contains(read, recording.Name) || w.own(group) && slices.Contains(p.Rules, recording.Name) {
+			if !ok || !slices.Contains(read, recording.Name) || w.own(group) && slices.Contains(p.Rules, recording.Name) || w.elsewhere(recording) {
 				continue
 			}
 			foreign = append(foreign, fmt.Sprintf("%s is recorded by %s", recording.Name, originOf(group)))
 		}
 	}
 	return foreign
+}
+
+// elsewhere reports whether a rule writes series of another namespace than the server's, as Prometheus makes every rule of a
+// watched namespace do. Of a GPU's series, the pod that it serves is in other labels, so the namespace tells nothing.
+func (w *walk) elsewhere(rule prometheusv1.RecordingRule) bool {
+	namespace := string(rule.Labels[signals.LabelNamespace])
+	return namespace != "" && namespace != w.Pipeline.Serving.Namespace && !slices.Contains(w.Pipeline.GPUSeries, rule.Name)
 }
 
 // ruleFile matches the file that the operator makes of a PrometheusRule: its namespace, name and UID.

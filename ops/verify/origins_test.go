@@ -16,6 +16,14 @@ func foreignGroup(name, file string, records ...string) map[string]any {
 	return map[string]any{"name": name, "file": file, "rules": rules}
 }
 
+// inNamespace gives every rule of a group the label namespace, as the operator does where it enforces one.
+func inNamespace(namespace string, group map[string]any) map[string]any {
+	for _, rule := range group["rules"].([]map[string]any) {
+		rule["labels"] = map[string]any{"namespace": namespace}
+	}
+	return group
+}
+
 func TestOriginsOfTheSignals(t *testing.T) {
 	const of = "/etc/prometheus/rules/prometheus-kps-prometheus-rulefiles-0/"
 	const uid = "-0f6d2c9a-54b0-4e43-9a0a-5c9b6f1b2d3e.yaml"
@@ -42,6 +50,12 @@ func TestOriginsOfTheSignals(t *testing.T) {
 		"the GPUs' series": {func(f *fake) {
 			f.foreign = []map[string]any{foreignGroup("bill", "/etc/x.yaml", gpuSeries)}
 		}, "DCGM_FI_DEV_GPU_UTIL is recorded by group bill of file x.yaml"},
+		"a rule of a watched namespace": {func(f *fake) {
+			f.foreign = []map[string]any{inNamespace("apps", foreignGroup("theirs", of+"apps-theirs"+uid, "vllm:num_requests_running"))}
+		}, ""},
+		"a rule of a watched namespace on the GPUs": {func(f *fake) {
+			f.foreign = []map[string]any{inNamespace("apps", foreignGroup("theirs", of+"apps-theirs"+uid, gpuSeries))}
+		}, "DCGM_FI_DEV_GPU_UTIL is recorded by group theirs of PrometheusRule apps-theirs"},
 		"readiness": {func(f *fake) {
 			f.foreign = []map[string]any{foreignGroup("bill", "", "kube_pod_status_ready")}
 		}, "kube_pod_status_ready is recorded by group bill"},

@@ -139,7 +139,7 @@ func TestASystemNodeInEachZone(t *testing.T) {
 		r, _ := run(t, args)
 		return plain(r.One(t, nodeGroupType, "llm-system"))["scalingConfig"]
 	}
-	least := func(n float64) map[string]any { return map[string]any{"minSize": n, "maxSize": 5.0, "desiredSize": n} }
+	least := func(n float64) map[string]any { return map[string]any{"minSize": n, "maxSize": 4.0, "desiredSize": n} }
 	assert.Equal(t, least(3), sizes(func(a *Args) { a.Zones = zones }))
 	assert.Equal(t, least(2), sizes(func(a *Args) { a.Zones = zones; a.SystemPool.Zones = zones[:1] }))
 	assert.Equal(t, least(3), sizes(func(a *Args) { a.Zones, a.SubnetIDs = nil, subnets }))
@@ -155,7 +155,7 @@ func TestSystemPool(t *testing.T) {
 	inputs := plain(group)
 	assert.Equal(t, "AL2023_x86_64_STANDARD", inputs["amiType"])
 	assert.Equal(t, []any{"m6i.large"}, inputs["instanceTypes"])
-	assert.Equal(t, map[string]any{"minSize": 2.0, "maxSize": 5.0, "desiredSize": 2.0}, inputs["scalingConfig"])
+	assert.Equal(t, map[string]any{"minSize": 2.0, "maxSize": 4.0, "desiredSize": 2.0}, inputs["scalingConfig"])
 	assert.Equal(t, []string{"scalingConfig.desiredSize"}, group.Args.RegisterRPC.GetIgnoreChanges())
 	assert.Empty(t, inputs["taints"], "hooks and DNS need a node without a taint")
 	assert.Equal(t, []any{"llm-private-a-id", "llm-private-b-id"}, inputs["subnetIds"])
