@@ -73,7 +73,7 @@ func TestUnreadyAndChangedIsDrift(t *testing.T) {
 	assert.NotContains(t, r.Text(), "nothing changes")
 }
 
-// `pulumi up` does update what was not ready when the state was written: it waits for it, and the preview says so.
+// `pulumi up` does update what was not ready when the state was written: it waits for it, and the preview lists it.
 func TestUpdateThatOnlyWaits(t *testing.T) {
 	p := refreshed(t, nil)
 	p.Refreshed = false

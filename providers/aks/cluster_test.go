@@ -187,7 +187,7 @@ func TestGPUPoolInputs(t *testing.T) {
 		"enableAutoScaling":      true,
 		"count":                  0.0,
 		"minCount":               0.0,
-		"maxCount": 5.0,
+		"maxCount":               5.0,
 		"scaleDownMode":          "Delete",
 		"osDiskSizeGB":           128.0,
 		"enableEncryptionAtHost": true,
