@@ -31,6 +31,9 @@ func movesToAnotherAddress(t *testing.T, l *lab.Lab, stack *deployment) {
 		require.NoError(t, stack.SetConfig(merged(config, quickDown,
 			map[string]any{"cluster": map[string]any{"kubeconfig": kubeconfig, "context": contextName}})))
 	}
+	// Other tests have left values of their own.
+	require.NoError(t, stack.SetConfig(merged(config, quickDown)))
+	require.NoError(t, stack.Up(ctx, "--skip-preview"))
 	before := identities(ctx, t, l)
 
 	first := forwardTo(t, l)
