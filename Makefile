@@ -55,7 +55,7 @@ test-fast: ## Unit, engine and rule tests, without the lab.
 
 # Three labs at a time: each of them waits most of the time.
 test-lab: tools ## End to end: real control plane, Prometheus, adapter, HPA and Pulumi CLI.
-	cd tests && go test -count=1 -p 1 -parallel 3 -timeout 60m $$($(TESTED) | grep -E $(IMPORTS_LAB) | cut -d ' ' -f 1)
+	cd tests && go test -count=1 -p 1 -parallel 3 -timeout 75m $$($(TESTED) | grep -E $(IMPORTS_LAB) | cut -d ' ' -f 1)
 
 tools: ## Build the lab's tools that are missing.
 	cd tests && go run ./lab/cmd/buildtools
