@@ -171,9 +171,9 @@ func badStackFiles(t *testing.T, l *lab.Lab) {
 		add  string
 		says []string
 	}{
-		"a key twice": {"config:\n  vllm-autoscaling:cloud: local\n", []string{"Pulumi.local.yaml", `mapping key "config" already defined at line`}},
-		"a tab":       {"\tenvironment: []\n", []string{"Pulumi.local.yaml", "line ", "found character that cannot start any token"}},
-		"half a line": {"environment\n", []string{"Pulumi.local.yaml", "line ", "could not find expected ':'"}},
+		"a key twice": {"config:\n  vllm-autoscaling:cloud: local\n", []string{"stack configuration", "line ", `mapping key "config" already defined at line`}},
+		"a tab":       {"\tenvironment: []\n", []string{"stack configuration", "line ", "found a tab character that violates indentation"}},
+		"half a line": {"environment\n", []string{"stack configuration", "line ", "could not find expected ':'"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			write(file + test.add)
@@ -191,7 +191,8 @@ func badStackFiles(t *testing.T, l *lab.Lab) {
 		{"model.revision", "123456789012"}, {`vllm.nodeSelector["example.com/fast"]`, "true"}, {"model.extraArgs[0]", "--seed"}, {"model.extraArgs[1]", "7"},
 		{"autoscaling.maxReplicas", "3", "--type", "string"}, {"monitoring.grafana", "true", "--type", "string"}, {"model.gpuMemoryUtilization", "0.85"},
 	} {
-		line := stack.CommandLine("config", append([]string{"set", "--path", "vllm-autoscaling:" + set[0]}, set[1:]...)...)
+		arguments := append([]string{"set", "--path"}, set[2:]...)
+		line := stack.CommandLine("config", append(arguments, "--", "vllm-autoscaling:"+set[0], set[1])...)
 		command := exec.CommandContext(ctx, l.Tools().Path(line[0]), line[1:]...)
 		command.Dir, command.Env = environment.root, stack.Environment()
 		output, err := command.CombinedOutput()
