@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	settings, err := deployment.Of(c, o.start)
+	settings, err := deployment.Of(c, o.deployment)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ type options struct {
 	part         trace.Options
 	set          []string
 	objective    objective
-	start        deployment.Start
+	deployment   deployment.Options
 	routing      simulate.Routing
 	seed         uint64
 	json         bool
@@ -30,7 +30,7 @@ type options struct {
 var routings = map[string]simulate.Routing{"random": simulate.Random, "round-robin": simulate.RoundRobin, "least": simulate.LeastInFlight}
 
 func parse(args []string, output io.Writer) (*options, error) {
-	o := &options{start: deployment.DefaultStart}
+	o := &options{deployment: deployment.Defaults()}
 	flags := flag.NewFlagSet("simulate", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.StringVar(&o.stack, "stack", "", "the stack whose configuration is simulated")
@@ -41,8 +41,7 @@ func parse(args []string, output io.Writer) (*options, error) {
 		return nil
 	})
 	flags.Func("objective", "what requests should keep, such as ttft=2s,itl=100ms,ratio=0.99 (default: the alerts' objective)", o.objective.parse)
-	flags.DurationVar(&o.start.Node, "node-delay", o.start.Node, "from a pod that fits no node to a node that accepts it; an estimate until you measure it")
-	flags.DurationVar(&o.start.Pod, "pod-delay", o.start.Pod, "from a pod on a node to a server that is ready; an estimate until you measure it")
+	o.deployment.Register(flags)
 	flags.Func("routing", "how requests reach replicas: random, as by a Service, round-robin or least (default random)", func(text string) error {
 		routing, ok := routings[text]
 		if !ok {
@@ -63,10 +62,8 @@ func parse(args []string, output io.Writer) (*options, error) {
 		return nil, fmt.Errorf("say which stack: make simulate STACK=gke TRACE=trace.csv")
 	case o.trace == "":
 		return nil, fmt.Errorf("say which trace: make simulate STACK=%s TRACE=trace.csv", o.stack)
-	case o.start.Node < 0 || o.start.Pod < 0:
-		return nil, fmt.Errorf("-node-delay and -pod-delay are not below 0")
 	}
-	return o, nil
+	return o, o.deployment.Check()
 }
 
 // objective is what a share of the requests has to keep; 0 stands for what is not limited.

@@ -1,6 +1,8 @@
 package deployment
 
 import (
+	"errors"
+	"flag"
 	"fmt"
 	"time"
 
@@ -17,6 +19,29 @@ import (
 	"vllm-autoscaling/stacks/config/models"
 	"vllm-autoscaling/stacks/config/sizing"
 )
+
+// Options are what a simulation needs besides the configuration.
+type Options struct {
+	// Start is how long a new replica takes.
+	Start Start
+}
+
+// Defaults are the Options of a simulation that was told nothing.
+func Defaults() Options { return Options{Start: DefaultStart} }
+
+// Register adds the flags of the options, with their present values as defaults.
+func (o *Options) Register(flags *flag.FlagSet) {
+	flags.DurationVar(&o.Start.Node, "node-delay", o.Start.Node, "from a pod that fits no node to a node that accepts it; an estimate until you measure it")
+	flags.DurationVar(&o.Start.Pod, "pod-delay", o.Start.Pod, "from a pod on a node to a server that is ready; an estimate until you measure it")
+}
+
+// Check returns an error that names the flag with a bad value.
+func (o *Options) Check() error {
+	if o.Start.Node < 0 || o.Start.Pod < 0 {
+		return errors.New("-node-delay and -pod-delay are not below 0")
+	}
+	return nil
+}
 
 // Start is how long a new replica takes. No cloud publishes such times, and they depend on the image and the model: the
 // defaults are estimates.
@@ -37,7 +62,7 @@ func problem(key string, value any, allowed, fix string) error {
 }
 
 // Of returns the settings of a stack's deployment, with minReplicas replicas at the beginning.
-func Of(c *config.Config, start Start) (simulate.Settings, error) {
+func Of(c *config.Config, o Options) (simulate.Settings, error) {
 	server, err := serverOf(c)
 	if err != nil {
 		return simulate.Settings{}, err
@@ -54,7 +79,7 @@ func Of(c *config.Config, start Start) (simulate.Settings, error) {
 		Autoscaler: autoscalerOf(c, enabled),
 		Signals:    gaugesOf(c, enabled),
 		Server:     server,
-		Start:      simulate.Start{Node: start.Node.Seconds(), Pod: start.Pod.Seconds()},
+		Start:      simulate.Start{Node: o.Start.Node.Seconds(), Pod: o.Start.Pod.Seconds()},
 		Nodes:      nodesOf(c),
 		Metrics:    simulate.Metrics{Scrape: c.Monitoring.SignalInterval.Seconds(), Rule: c.Monitoring.SignalInterval.Seconds()},
 		Drain:      (c.VLLM.PreStop + c.VLLM.ShutdownTimeout).Seconds(),

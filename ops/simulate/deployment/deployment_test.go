@@ -64,7 +64,7 @@ func read(t *testing.T, more map[string]any) *config.Config {
 func TestOf(t *testing.T) {
 	s, err := Of(read(t, map[string]any{
 		"autoscaling": map[string]any{"minReplicas": 2, "maxReplicas": 4}, "model": map[string]any{"maxNumSeqs": 32},
-	}), Start{Node: time.Minute, Pod: 2 * time.Minute})
+	}), Options{Start: Start{Node: time.Minute, Pod: 2 * time.Minute}})
 	require.NoError(t, err)
 	assert.Equal(t, 2, s.Replicas)
 	assert.Equal(t, simulate.Start{Node: 60, Pod: 120}, s.Start)
@@ -84,7 +84,7 @@ func TestOf(t *testing.T) {
 func TestGauges(t *testing.T) {
 	s, err := Of(read(t, map[string]any{
 		"model": map[string]any{"maxNumSeqs": 4}, "autoscaling": map[string]any{"signals": map[string]any{"kvCacheUsage": map[string]any{"enabled": true}}},
-	}), DefaultStart)
+	}), Defaults())
 	require.NoError(t, err)
 	e := replica.New(s.Server.Profile, s.Server.Limits, s.Server.Cache)
 	values := func() (all []float64) {
@@ -106,11 +106,11 @@ func TestGauges(t *testing.T) {
 func TestWhatCannotBeSimulated(t *testing.T) {
 	c := read(t, nil)
 	c.NodePools.GPU.Accelerator = "nvidia-unknown"
-	_, err := Of(c, DefaultStart)
+	_, err := Of(c, Defaults())
 	require.Error(t, err)
 	assert.ErrorContains(t, err, "nodePools.gpu.accelerator")
 	c = read(t, nil)
 	c.Model.ID = "somebody/unknown"
-	_, err = Of(c, DefaultStart)
+	_, err = Of(c, Defaults())
 	assert.ErrorContains(t, err, "model.size.weightsGiB")
 }
