@@ -28,55 +28,11 @@ func StackSource(folder, stack string) (config.Source, error) {
 	if err != nil {
 		return config.Source{}, fmt.Errorf("read the configuration of stack %q: %w", stack, err)
 	}
-	var file struct {
-		Config map[string]any `json:"config"`
-	}
-	if err := yaml.Unmarshal(content, &file); err != nil {
+	source, err := config.FileSource(Name, stack, content)
+	if err != nil {
 		return config.Source{}, fmt.Errorf("%s: %w", path, err)
 	}
-	secret := map[string]bool{}
-	source := config.Source{
-		Project: Name, Stack: stack, Values: map[string]string{}, Secret: func(key string) bool { return secret[key] },
-	}
-	for key, value := range file.Config {
-		value, secret[key] = opened(value)
-		text, err := textOf(value)
-		if err != nil {
-			return config.Source{}, fmt.Errorf("%s: key %s: %w", path, key, err)
-		}
-		source.Values[key] = text
-	}
 	return source, nil
-}
-
-// textOf returns a value as the CLI passes it to the program: a string as it is, anything else as JSON.
-func textOf(value any) (string, error) {
-	if text, ok := value.(string); ok {
-		return text, nil
-	}
-	content, err := json.Marshal(value)
-	return string(content), err
-}
-
-// opened replaces each {secure: ...} by what it holds and reports whether there was one.
-func opened(value any) (any, bool) {
-	found := false
-	switch v := value.(type) {
-	case map[string]any:
-		if text, ok := v["secure"].(string); ok && len(v) == 1 {
-			return text, true
-		}
-		for key, item := range v {
-			plain, secret := opened(item)
-			v[key], found = plain, found || secret
-		}
-	case []any:
-		for i, item := range v {
-			plain, secret := opened(item)
-			v[i], found = plain, found || secret
-		}
-	}
-	return value, found
 }
 
 // Set sets a key of a configuration, as `pulumi config set --path` does: KEY=VALUE with a dotted key without the project's name.
@@ -110,7 +66,7 @@ func Set(source *config.Source, assignment string) error {
 		at[parts[len(parts)-1]] = value
 		value = object
 	}
-	content, err := textOf(value)
+	content, err := config.FileText(value)
 	if err != nil {
 		return fmt.Errorf("%s: %w", assignment, err)
 	}

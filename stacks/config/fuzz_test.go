@@ -24,8 +24,8 @@ const canary = "canary-4b1d"
 func FuzzRead(f *testing.F) {
 	for _, cloud := range Clouds {
 		for _, content := range seedFiles(f, cloud) {
-			s, ok := sourceOfFile(cloud, content)
-			require.True(f, ok)
+			s, err := FileSource(project, cloud, []byte(content))
+			require.NoError(f, err)
 			f.Add(cloud, asLines(s))
 			// Each key with values of each type, in addition to the required keys.
 			for i, key := range Keys() {
@@ -56,7 +56,7 @@ func FuzzStackFile(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, stack, content string) {
-		if s, ok := sourceOfFile(stack, content); ok {
+		if s, err := FileSource(project, stack, []byte(content)); err == nil {
 			checkRead(t, s)
 		}
 	})
@@ -118,49 +118,6 @@ func sourceOfLines(stack, text string) Source {
 		values[plain], secret[plain] = value, plain != key
 	}
 	return Source{Project: project, Stack: stack, Values: values, Secret: func(key string) bool { return secret[key] }}
-}
-
-// sourceOfFile reads a stack file like the CLI, with encrypted values unchanged.
-func sourceOfFile(stack, content string) (Source, bool) {
-	var file struct{ Config map[string]any }
-	if yaml.Unmarshal([]byte(content), &file) != nil {
-		return Source{}, false
-	}
-	values, secret := map[string]string{}, map[string]bool{}
-	for key, value := range file.Config {
-		value, secret[key] = decrypted(value)
-		if text, ok := value.(string); ok {
-			values[key] = text
-			continue
-		}
-		content, err := json.Marshal(value)
-		if err != nil {
-			return Source{}, false
-		}
-		values[key] = string(content)
-	}
-	return Source{Project: project, Stack: stack, Values: values, Secret: func(key string) bool { return secret[key] }}, true
-}
-
-// decrypted replaces {secure: ...} by the plain values and reports whether there were any.
-func decrypted(value any) (any, bool) {
-	found := false
-	switch v := value.(type) {
-	case map[string]any:
-		if text, ok := v["secure"].(string); ok && len(v) == 1 {
-			return text, true
-		}
-		for key, item := range v {
-			plain, secret := decrypted(item)
-			v[key], found = plain, found || secret
-		}
-	case []any:
-		for i, item := range v {
-			plain, secret := decrypted(item)
-			v[i], found = plain, found || secret
-		}
-	}
-	return value, found
 }
 
 // checkRead reads a configuration and checks the invariants of every result.
