@@ -96,6 +96,14 @@ func find(ctx context.Context, o options, out *screen) (*target, error) {
 	return t, nil
 }
 
+// routing describes how a pod is chosen for a request.
+func (t *target) routing() string {
+	if t.forwards == nil {
+		return "by the address"
+	}
+	return string(t.options.routing)
+}
+
 func (t *target) stop() {
 	if t.forwards != nil {
 		t.forwards.Stop()
@@ -234,9 +242,10 @@ func (t *target) models(ctx context.Context) ([]served, error) {
 	return list.Data, nil
 }
 
-// warnOfLength prints how many requests of the load are longer than the model's context.
+// warnOfLength prints how many requests of the load are longer than the model's context. Those of a closed loop are not drawn
+// in advance.
 func (t *target) warnOfLength(model served) {
-	if model.Context == 0 {
+	if model.Context == 0 || t.closed != nil {
 		return
 	}
 	all, long := 0, 0
