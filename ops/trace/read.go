@@ -19,8 +19,8 @@ type limits struct {
 	held     int // above which a trace in order of time is read from its file each time that it is played
 }
 
-// defaultLimits are generous: a line of Mooncake's trace has some KB, and ten million requests take 240 MB. A day that a
-// search replays again and again is held.
+// defaultLimits are generous: a line of Mooncake's trace has some KB, and ten million requests take up to 800 MB while they are
+// read. A day of requests, which a search replays again and again, is held.
 var defaultLimits = limits{line: 1 << 20, requests: 10_000_000, held: 1_000_000}
 
 // maxProblems is the number of bad rows that an error lists.
