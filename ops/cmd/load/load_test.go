@@ -47,6 +47,7 @@ func TestLoads(t *testing.T) {
 			assert.Positive(t, o.duration())
 			assert.Equal(t, o.shape(), o.settings["load"])
 			assert.Equal(t, "512", o.settings["max-in-flight"], "defaults are settings, too")
+			assert.Equal(t, "random", o.settings["routing"])
 		})
 	}
 }

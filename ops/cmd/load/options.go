@@ -66,6 +66,14 @@ func (o options) closedShape() load.Shape {
 	return load.Shape{Concurrency: o.concurrency}
 }
 
+// routedBy describes how the pod of a request is chosen.
+func (o options) routedBy() string {
+	if o.url != "" {
+		return "by the address"
+	}
+	return string(o.routing)
+}
+
 // duration of the load itself.
 func (o options) duration() time.Duration {
 	if o.schedule != nil {
@@ -144,7 +152,7 @@ func parse(args []string, env func(string) string, out io.Writer) (options, erro
 	o.apiKey = env(o.apiKeyFrom)
 	o.settings = map[string]any{}
 	flags.VisitAll(func(f *flag.Flag) { o.settings[f.Name] = f.Value.String() })
-	o.settings["load"] = o.shape()
+	o.settings["load"], o.settings["routing"] = o.shape(), o.routedBy()
 	return o, nil
 }
 

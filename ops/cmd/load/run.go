@@ -32,7 +32,7 @@ func run(ctx context.Context, o options, out *screen) (string, error) {
 		return "", err
 	}
 	defer generator.Stop()
-	out.print("load: %s, model %s, routing %s, at most %d in flight, Ctrl-C ends it with a report", o.shape(), model.ID, t.routing(), o.maxInFlight)
+	out.print("load: %s, model %s, routing %s, at most %d in flight, Ctrl-C ends it with a report", o.shape(), model.ID, t.routedBy(), o.maxInFlight)
 
 	started := time.Now()
 	recorder := report.NewRecorder(started, t.source(func() float64 { return float64(generator.InFlight()) }))
@@ -50,7 +50,7 @@ func run(ctx context.Context, o options, out *screen) (string, error) {
 	r := t.report(recorder, started, model.ID)
 	r.Requests = report.Measure(generator, started, loadFrom, loadOff, o.objective)
 	if r.Requests != nil {
-		r.Requests.Routing = t.routing()
+		r.Requests.Routing = t.routedBy()
 	}
 	r.Scaling = report.Judge(r.Samples, loadFrom, t.gpus)
 	r.Summary = append(r.LoadRows(), r.ScalingRows()...)
@@ -69,7 +69,7 @@ func (t *target) generator(ctx context.Context, model string) (*load.Generator, 
 	options := load.Options{
 		Targets: t.targets, Model: model, APIKey: t.apiKey, InputTokens: t.input, MaxTokens: t.output,
 		TokenBound: t.tokenBound, Stream: true, Timeout: t.timeout, MaxInFlight: t.maxInFlight,
-		Routing: t.options.routing, Seed: t.seed,
+		Routing: t.routing, Seed: t.seed,
 	}
 	if t.forwards != nil {
 		options.Changed = t.forwards.Changed()

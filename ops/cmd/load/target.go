@@ -96,14 +96,6 @@ func find(ctx context.Context, o options, out *screen) (*target, error) {
 	return t, nil
 }
 
-// routing describes how a pod is chosen for a request.
-func (t *target) routing() string {
-	if t.forwards == nil {
-		return "by the address"
-	}
-	return string(t.options.routing)
-}
-
 func (t *target) stop() {
 	if t.forwards != nil {
 		t.forwards.Stop()
