@@ -4,26 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
-
-// Shape is the closed load that is applied until the next call of Set; zero is no load.
-type Shape struct {
-	// Concurrency is the number of requests kept in flight, independent of the servers' speed.
-	Concurrency int
-}
-
-func (s Shape) String() string {
-	if s.Concurrency > 0 {
-		return fmt.Sprintf("%d requests in flight", s.Concurrency)
-	}
-	return "no load"
-}
 
 // Generator applies loads until Stop. Its methods may be called from several goroutines.
 type Generator struct {
@@ -39,9 +25,10 @@ type Generator struct {
 	targets   []Target
 	perTarget map[string]int // requests in flight by target's name
 	inFlight  map[int]context.CancelFunc
-	closed    map[int]bool // ids of the closed load
+	closed    map[int]bool // ids of the closed load: in flight, or ended while their users think
 	next      int          // id of the next request
 	turn      int
+	chance    *rand.Rand
 	stats     Stats
 	records   []Record
 	messages  map[string]string // of the first failure of each kind
@@ -73,6 +60,7 @@ func Start(ctx context.Context, options Options) (*Generator, error) {
 		perTarget: map[string]int{},
 		inFlight:  map[int]context.CancelFunc{},
 		closed:    map[int]bool{},
+		chance:    rand.New(rand.NewPCG(options.Seed, options.Seed)),
 		messages:  map[string]string{},
 		gaps:      hdrhistogram.New(1, longestGap.Microseconds(), 3),
 		wake:      make(chan struct{}, 1),
@@ -86,29 +74,6 @@ func Start(ctx context.Context, options Options) (*Generator, error) {
 
 // Started returns the zero of every Record's times.
 func (g *Generator) Started() time.Time { return g.started }
-
-// Set changes the closed load. A lower concurrency cancels the newest requests at once instead of waiting for them, so
-// that the load drops in one step.
-func (g *Generator) Set(shape Shape) {
-	g.mu.Lock()
-	g.shape = shape
-	ids := slices.Sorted(maps.Keys(g.closed))
-	for len(ids) > shape.Concurrency {
-		last := ids[len(ids)-1]
-		delete(g.closed, last)
-		g.inFlight[last]()
-		ids = ids[:len(ids)-1]
-	}
-	g.mu.Unlock()
-	g.poke()
-}
-
-// Shape returns the current closed load.
-func (g *Generator) Shape() Shape {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.shape
-}
 
 // Play sends the requests of a schedule at their times, counted from now, and returns at the end of the schedule;
 // requests may then still be in flight, see Drain. A request that the client could not send in time is sent at once,
@@ -213,7 +178,7 @@ func (g *Generator) keepUp() {
 		g.mu.Lock()
 		for g.ctx.Err() == nil && len(g.closed) < min(g.shape.Concurrency, g.options.MaxInFlight) && len(g.inFlight) < g.options.MaxInFlight && len(g.targets) > 0 {
 			id := g.next
-			g.offer(time.Now(), Arrival{})
+			g.offer(time.Now(), g.shape.arrival(g.chance))
 			// Not if the context has ended in between: Set would look for a request that was never sent.
 			if g.inFlight[id] != nil {
 				g.closed[id] = true

@@ -160,7 +160,7 @@ func accounted(t *testing.T, g *Generator) Stats {
 
 func TestConcurrencyIsKeptAndSpreadEvenly(t *testing.T) {
 	a, b := newServer(t, 100*time.Millisecond, 200), newServer(t, 100*time.Millisecond, 200)
-	g := start(t, Options{Targets: targets(a, b), MaxTokens: 7})
+	g := start(t, Options{Targets: targets(a, b), MaxTokens: 7, Routing: Least})
 	g.Set(Shape{Concurrency: 6})
 	eventually(t, "both serve many", func() bool { return a.served.Load() > 9 && b.served.Load() > 9 })
 	g.Stop()
@@ -402,5 +402,6 @@ func TestOptionsAreRequired(t *testing.T) {
 
 func TestShapeSaysWhatItIs(t *testing.T) {
 	assert.Equal(t, "40 requests in flight", Shape{Concurrency: 40}.String())
+	assert.Equal(t, "20 users, 5s between their requests", Shape{Concurrency: 20, Think: 5 * time.Second}.String())
 	assert.Equal(t, "no load", Shape{}.String())
 }

@@ -34,6 +34,10 @@ type Options struct {
 	Targets func(ctx context.Context) ([]Target, error)
 	// Changed receives a value when the result of Targets has changed; nil for never.
 	Changed <-chan struct{}
+	// Routing chooses one of the Targets for each request; default Random.
+	Routing Routing
+	// Seed draws what is random: Routing, and the times and sizes of a Shape.
+	Seed uint64
 	// Model is the name of the model to request.
 	Model string
 	// APIKey is sent as a bearer token if it is not empty.
@@ -60,6 +64,9 @@ type Options struct {
 func (o Options) withDefaults() (Options, error) {
 	if o.Targets == nil || o.Model == "" {
 		return o, errors.New("load: Targets and Model are required")
+	}
+	if o.Routing == "" {
+		o.Routing = Random
 	}
 	if o.InputTokens <= 0 {
 		o.InputTokens = 32

@@ -35,7 +35,7 @@ func (g *Generator) offer(moment time.Time, arrival Arrival) {
 		g.records = append(g.records, record)
 		return
 	}
-	target := g.leastLoaded()
+	target := g.route()
 	record.Target = target.Name
 	id := g.next
 	g.next++
@@ -44,21 +44,6 @@ func (g *Generator) offer(moment time.Time, arrival Arrival) {
 	g.perTarget[target.Name]++
 	g.stats.Started++
 	g.done.Go(func() { g.send(ctx, id, target, moment, arrival, record) })
-}
-
-// leastLoaded returns the server with the fewest requests in flight, as good load balancers do for long requests;
-// round robin would leave a new pod idle until the old requests end. Equal servers take turns, or a second idle pod
-// would get no requests.
-func (g *Generator) leastLoaded() Target {
-	g.turn++
-	best := g.targets[g.turn%len(g.targets)]
-	for i := range g.targets {
-		target := g.targets[(g.turn+i)%len(g.targets)]
-		if g.perTarget[target.Name] < g.perTarget[best.Name] {
-			best = target
-		}
-	}
-	return best
 }
 
 func (g *Generator) send(parent context.Context, id int, target Target, moment time.Time, arrival Arrival, record Record) {
@@ -103,7 +88,11 @@ func (g *Generator) finish(parent context.Context, id int, record Record, gaps [
 	}
 	g.inFlight[id]()
 	delete(g.inFlight, id)
-	delete(g.closed, id)
+	if g.closed[id] && g.shape.Think > 0 {
+		g.think(id)
+	} else {
+		delete(g.closed, id)
+	}
 	if g.perTarget[record.Target]--; g.perTarget[record.Target] == 0 {
 		delete(g.perTarget, record.Target)
 	}

@@ -46,6 +46,8 @@ type Requests struct {
 	// ClientLag is the longest time that a request waited in the client before it was sent, in
 	// seconds; 0 if none was sent. If it is not small compared with the latencies, the client was the bottleneck.
 	ClientLag float64 `json:"clientLagSeconds,omitempty"`
+	// Routing is how a pod was chosen for a request, as in load.Routing.
+	Routing string `json:"routing,omitempty"`
 	// Targets counts by pod.
 	Targets map[string]Counts `json:"targets"`
 	// Interval is the width of Series' points, in seconds.
@@ -119,7 +121,7 @@ func Measure(generator *load.Generator, started time.Time, from, off float64, ob
 	if r == nil {
 		return nil
 	}
-	r.Messages = generator.Messages()
+	r.Messages, r.Routing = generator.Messages(), string(generator.Routing())
 	gaps := generator.Gaps()
 	if n := gaps.TotalCount(); n > 0 {
 		at := func(percent float64) float64 { return float64(gaps.ValueAtQuantile(percent)) / 1e6 }

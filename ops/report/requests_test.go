@@ -197,6 +197,13 @@ func TestMessagesOfFailures(t *testing.T) {
 	assert.Contains(t, r.LoadRows(), Row{"first HTTP 503", "no <healthy> upstream"})
 }
 
+func TestRoutingIsNamed(t *testing.T) {
+	r := &Report{Title: "x", Requests: measure(records(), 0, 0, 100, Objective{})}
+	assert.NotContains(t, fmt.Sprint(r.LoadRows()), "routing", "not known")
+	r.Requests.Routing = "random"
+	assert.Contains(t, r.LoadRows(), Row{"routing", "random"})
+}
+
 func TestLongRunsHaveFewPoints(t *testing.T) {
 	for length, want := range map[float64]float64{100: 1, 239: 1, 240: 2, 3600: 30, 1e6: 4167} {
 		assert.InDelta(t, want, interval(length), 0.5, length)

@@ -26,6 +26,9 @@ func (r *Report) LoadRows() []Row {
 		{"failed", failed(q.Failed)},
 		{"not sent", failed(q.Dropped)},
 	}
+	if q.Routing != "" {
+		rows = append(rows, Row{"routing", q.Routing})
+	}
 	for _, kind := range kinds(q.Failed) {
 		if message := q.Messages[kind]; message != "" {
 			rows = append(rows, Row{"first " + kind, message})

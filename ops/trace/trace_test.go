@@ -110,16 +110,19 @@ func TestBadFilesNameWhatIsExpected(t *testing.T) {
 	for name, test := range map[string]struct{ text, message string }{
 		"tokens that are no number": {header + "0,1,1\n1,many,1\n2,1,1\n3,1,-4\n",
 			`line 3: input_tokens "many"` + wantTokens + `; line 5: output_tokens "-4"` + wantTokens},
-		"half a token":        {header + "0,180.5,1\n", `line 2: input_tokens "180.5"` + wantTokens},
-		"no tokens":           {header + "0,1,\n", `line 2: output_tokens ""` + wantTokens},
-		"NaN tokens":          {header + "0,NaN,1\n", `line 2: input_tokens "NaN"` + wantTokens},
-		"too many tokens":     {header + "0,2000000000,1\n", `line 2: input_tokens "2000000000": want at most 1000000 tokens`},
-		"infinite tokens":     {header + "0,1,1e999\n", `line 2: output_tokens "1e999": want at most 1000000 tokens`},
-		"no time":             {header + "yesterday,1,1\n", `line 2: arrival_seconds "yesterday": want seconds, or a date with time such as`},
-		"negative time":       {header + "-1,1,1\n", `line 2: arrival_seconds "-1": want seconds from 0 to 9e+09`},
-		"NaN time":            {header + "NaN,1,1\n", `line 2: arrival_seconds "NaN": want seconds`},
-		"milliseconds":        {header + "1764355200100,1,1\n", `line 2: arrival_seconds "1764355200100": want seconds from 0 to 9e+09`},
-		"a date out of range": {header + "0001-01-01 00:00:00,1,1\n", "want a date after 1970 and before 2255"},
+		"no tokens in any row": {header + "0,7,0\n1,7,0\n", "output_tokens is 0 in every row: want the tokens of the requests"},
+		"no input in any row":  {"TIMESTAMP,ContextTokens,GeneratedTokens\n0,0,5\n", "ContextTokens is 0 in every row"},
+		"only times":           {"arrival_seconds\n0\n", `line 1: columns "arrival_seconds" are of no known format: want arrival_seconds,`},
+		"half a token":         {header + "0,180.5,1\n", `line 2: input_tokens "180.5"` + wantTokens},
+		"no tokens":            {header + "0,1,\n", `line 2: output_tokens ""` + wantTokens},
+		"NaN tokens":           {header + "0,NaN,1\n", `line 2: input_tokens "NaN"` + wantTokens},
+		"too many tokens":      {header + "0,2000000000,1\n", `line 2: input_tokens "2000000000": want at most 1000000 tokens`},
+		"infinite tokens":      {header + "0,1,1e999\n", `line 2: output_tokens "1e999": want at most 1000000 tokens`},
+		"no time":              {header + "yesterday,1,1\n", `line 2: arrival_seconds "yesterday": want seconds, or a date with time such as`},
+		"negative time":        {header + "-1,1,1\n", `line 2: arrival_seconds "-1": want seconds from 0 to 9e+09`},
+		"NaN time":             {header + "NaN,1,1\n", `line 2: arrival_seconds "NaN": want seconds`},
+		"milliseconds":         {header + "1764355200100,1,1\n", `line 2: arrival_seconds "1764355200100": want seconds from 0 to 9e+09`},
+		"a date out of range":  {header + "0001-01-01 00:00:00,1,1\n", "want a date after 1970 and before 2255"},
 		"seconds, then dates": {header + "0,1,1\n2023-11-16 18:17:03,1,1\n",
 			`line 3: arrival_seconds "2023-11-16 18:17:03" is a date without an offset from UTC, the first row has a number`},
 		"some with an offset": {header + "2023-11-16 18:17:03Z,1,1\n2023-11-16 18:17:03,1,1\n", "line 3: "},
@@ -280,8 +283,12 @@ func TestPartsOfATrace(t *testing.T) {
 		"-speed -1: want a factor from 0.001 to 1e+06":      {Speed: -1},
 		"-speed NaN":  {Speed: math.NaN()},
 		"-speed +Inf": {Speed: math.Inf(1)},
-		"-trace-start -1s: want a time from 0 to":                 {Start: -1 * time.Second},
-		"-trace-length 2562047h47m16.854775807s: want a time":     {Length: math.MaxInt64},
+		"-trace-start -1s: want a time from 0 to":             {Start: -1 * time.Second},
+		"-trace-length 2562047h47m16.854775807s: want a time": {Length: math.MaxInt64},
+		"-scale 0.0001: want a factor from 0.001 to 100":      {Scale: 0.0001},
+		"-scale 101: want a factor from 0.001 to 100":         {Scale: 101},
+		"-scale NaN": {Scale: math.NaN()},
+		"-scale 0.001: none of 4 requests is left: give a larger": {Scale: 0.001},
 		"-max-input-tokens -1: want a number from 0 on":           {MaxInput: -1},
 		"-max-tokens -1: want a number from 0 on":                 {MaxOutput: -1},
 		"-speed 0.001: the trace would last longer than 438000h0": {Speed: 0.001, Length: 49 * 365 * 24 * time.Hour},
@@ -295,9 +302,14 @@ func TestFlags(t *testing.T) {
 	var o Options
 	flags := flag.NewFlagSet("t", flag.ContinueOnError)
 	o.Register(flags)
-	assert.Equal(t, Options{Speed: 1}, o)
-	require.NoError(t, flags.Parse([]string{"-speed", "2", "-trace-start", "1m", "-trace-length", "2m", "-max-input-tokens", "9"}))
-	assert.Equal(t, Options{Speed: 2, Start: time.Minute, Length: 2 * time.Minute, MaxInput: 9}, o)
+	assert.Equal(t, Options{Speed: 1, Scale: 1}, o)
+	require.NoError(t, flags.Parse([]string{"-speed", "2", "-trace-start", "1m", "-trace-length", "2m", "-scale", "0.5", "-max-input-tokens", "9"}))
+	assert.Equal(t, Options{Speed: 2, Scale: 0.5, Start: time.Minute, Length: 2 * time.Minute, MaxInput: 9}, o)
+	for _, bad := range []string{"0", "-1", "NaN", "x", "101"} {
+		flags.SetOutput(io.Discard)
+		require.ErrorContains(t, flags.Parse([]string{"-scale", bad}), "for flag -scale: want a factor from 0.001 to 100")
+	}
+	require.ErrorContains(t, flags.Parse([]string{"-speed", "0"}), "for flag -speed: want a factor from 0.001 to 1e+06")
 }
 
 // The file matches the formula; UPDATE_GOLDEN=1 rewrites it.

@@ -37,6 +37,8 @@ type parser struct {
 	layout string
 	// clock is that of the first row, which all others must have as well.
 	clock clock
+	// counted reports for each number of tokens whether a row has had one above 0.
+	counted [values]bool
 }
 
 // parse returns a request with its time from an arbitrary zero, which is the same for all rows.
@@ -72,8 +74,19 @@ func (p *parser) tokens(value int, text string) (int, error) {
 	case count > MaxTokens:
 		return 0, fmt.Errorf("%s %s: want at most %d tokens", p.name(value), quote(text), MaxTokens)
 	}
+	p.counted[value] = p.counted[value] || count > 0
 	// Servers reject requests for no token; published traces have some, of requests that failed.
 	return max(1, int(count)), nil
+}
+
+// checkTokens returns an error if no row has had tokens.
+func (p *parser) checkTokens() error {
+	for _, value := range []int{valueInput, valueOutput} {
+		if !p.counted[value] {
+			return fmt.Errorf("%s is 0 in every row: want the tokens of the requests", p.name(value))
+		}
+	}
+	return nil
 }
 
 // time returns a time from the zero of its clock.

@@ -253,7 +253,8 @@ func newWatch(t *testing.T, l *lab.Lab) *watch {
 func newWatchOf(t *testing.T, l *lab.Lab, urls func(context.Context) ([]string, error)) *watch {
 	t.Helper()
 	ctx := testContext(t)
-	generator, err := load.Start(ctx, load.Options{Model: modelID, MaxTokens: 100, Targets: load.ByURL(urls)})
+	// Least: the tests expect an even load, so that a signal's average is that of each server.
+	generator, err := load.Start(ctx, load.Options{Model: modelID, MaxTokens: 100, Targets: load.ByURL(urls), Routing: load.Least})
 	require.NoError(t, err)
 	started := time.Now()
 	w := &watch{t: t, lab: l, load: generator}

@@ -66,13 +66,14 @@ func (r *loading) wait(t *testing.T, limit time.Duration) (int, string, report.R
 
 // loadCommand applies load to the stack through port-forwards and compares the report with the servers' own counters.
 func loadCommand(t *testing.T, l *lab.Lab, stack *deployment, during func(t *testing.T)) {
-	// 12 a second of 3 s each: more than two servers of 16 can do, and four are not full.
-	running := startLoad(t, stack, "-steps", "1:10s,12:1m15s", "-output-tokens", "150", "-slo-ttft", "30s", "-slo-ratio", "0.9")
+	// 12 a second of 3 s each: more than two servers of 16 can do, and four are not full. At random one of them might be.
+	running := startLoad(t, stack, "-steps", "1:10s,12:1m15s", "-output-tokens", "150", "-routing", "least", "-slo-ttft", "30s", "-slo-ratio", "0.9")
 	during(t)
 	code, last, r := running.wait(t, 3*time.Minute)
 	assert.Contains(t, running.printed.text(), "load: target: stack "+stack.Name()+", cluster https://127.0.0.1")
 	q := r.Requests
 	require.NotNil(t, q)
+	assert.Equal(t, "least", q.Routing)
 	assert.Equal(t, 910, q.Offered, "10 + 900, whatever the servers did")
 	assert.Equal(t, 910, q.OK, last)
 	// The latency depends on the machine. The test checks that the command fails for it.
@@ -133,7 +134,8 @@ func loadCommand(t *testing.T, l *lab.Lab, stack *deployment, during func(t *tes
 func loadInterrupted(t *testing.T, w *watch, stack *deployment) {
 	w.step(40)
 	w.until(t, decision, "four ready replicas", func(s report.Sample) bool { return s.Desired == 4 && s.Ready == 4 })
-	running := startLoad(t, stack, "-rate", "1", "-for", "10m", "-output-tokens", "300")
+	// Least: a few requests reach every server.
+	running := startLoad(t, stack, "-rate", "1", "-for", "10m", "-output-tokens", "300", "-routing", "least")
 	deadline := time.After(time.Minute)
 	for !strings.Contains(running.printed.text(), "served") { // the first line of progress
 		select {

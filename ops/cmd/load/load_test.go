@@ -32,6 +32,9 @@ func TestLoads(t *testing.T) {
 		"":                             "trace burst, 695 requests in 3m50s",
 		"-speed 2 -trace-start 1m":     ", 2x its speed, from 1m0s on",
 		"-trace burst -trace-length 5": "error: invalid value",
+		"-scale 0.5 -seed 3":           " requests in 3m50s, 0.5x its 695 requests (seed 3)",
+		"-trace poisson:rate=5,length=1m,input=9,output=7 -seed 3": "poisson:rate=5,length=1m,input=9,inputSigma=0.77,output=7,outputSigma=0.93,seed=3, ",
+		"-trace closed:users=20,think=5s,length=1m":                "closed:users=20,think=5s,length=1m,input=1020,",
 	} {
 		t.Run(args, func(t *testing.T) {
 			o, err := parse(append([]string{"-stack", "local"}, strings.Fields(args)...), none, &bytes.Buffer{})
@@ -44,37 +47,44 @@ func TestLoads(t *testing.T) {
 			assert.Positive(t, o.duration())
 			assert.Equal(t, o.shape(), o.settings["load"])
 			assert.Equal(t, "512", o.settings["max-in-flight"], "defaults are settings, too")
+			assert.Equal(t, "random", o.settings["routing"])
 		})
 	}
 }
 
 func TestNothingIsLoadedThatWasNotNamed(t *testing.T) {
 	for args, message := range map[string]string{
-		"":                                   "nothing to load: name a stack",
-		"-rate 5":                            "nothing to load: name a stack",
-		"-url localhost:8000":                "is not an address such as",
-		"-url ftp://x":                       "is not an address such as",
-		"-stack a -rate 1 -ramp 0:1:1m":      "more than one load",
-		"-stack a -steps 5":                  `"5" is not a rate with its duration`,
-		"-stack a -steps 5:1m,x:1m":          `"x:1m" is not a rate`,
-		"-stack a -ramp 5:1m":                "is not from:to:duration",
-		"-stack a -rate -1":                  "rates are numbers from 0 on",
-		"-stack a -ramp 0:0:1m":              "is no load",
-		"-stack a -concurrency -1":           "above 0",
-		"-stack a -concurrency 600":          "-concurrency 600 is above -max-in-flight 512",
-		"-stack a -max-in-flight 0":          "-max-in-flight 0: give at least 1",
-		"-stack a -input-tokens 2000000000":  "-input-tokens 2000000000: give at most 1000000",
-		"-stack a -output-tokens 2000000000": "-output-tokens 2000000000: give at most 1000000",
-		"-stack a -slo-ratio 95":             "not between 0 and 1",
-		"-stack a -slo-ratio NaN":            "not between 0 and 1",
-		"-stack a -slo-ratio 1 -slo-ttft 0s": "set -slo-ttft above 0",
-		"-url http://me:the-key@x -rate 1":   "-url contains a user or a password",
-		"-stack a -timeout 0s":               "-timeout must be above 0",
-		"-stack a -trace nowhere.csv":        "nowhere.csv",
-		"-stack a up":                        `argument "up" not understood`,
-		"-stack a -trace burst -speed -0.5":  "-speed -0.5: want a factor from 0.001",
-		"-stack a -trace burst -speed 0":     "-speed 0: want a factor above 0",
-		"-stack a -trace-start -1s":          "-trace-start -1s: want a time from 0",
+		"":                                        "nothing to load: name a stack",
+		"-rate 5":                                 "nothing to load: name a stack",
+		"-url localhost:8000":                     "is not an address such as",
+		"-url ftp://x":                            "is not an address such as",
+		"-stack a -rate 1 -ramp 0:1:1m":           "more than one load",
+		"-stack a -steps 5":                       `"5" is not a rate with its duration`,
+		"-stack a -steps 5:1m,x:1m":               `"x:1m" is not a rate`,
+		"-stack a -ramp 5:1m":                     "is not from:to:duration",
+		"-stack a -rate -1":                       "rates are numbers from 0 on",
+		"-stack a -ramp 0:0:1m":                   "is no load",
+		"-stack a -concurrency -1":                "above 0",
+		"-stack a -concurrency 600":               "-concurrency 600 is above -max-in-flight 512",
+		"-stack a -max-in-flight 0":               "-max-in-flight 0: give at least 1",
+		"-stack a -input-tokens 2000000000":       "-input-tokens 2000000000: give at most 1000000",
+		"-stack a -output-tokens 2000000000":      "-output-tokens 2000000000: give at most 1000000",
+		"-stack a -slo-ratio 95":                  "not between 0 and 1",
+		"-stack a -slo-ratio NaN":                 "not between 0 and 1",
+		"-stack a -slo-ratio 1 -slo-ttft 0s":      "set -slo-ttft above 0",
+		"-url http://me:the-key@x -rate 1":        "-url contains a user or a password",
+		"-stack a -timeout 0s":                    "-timeout must be above 0",
+		"-stack a -trace nowhere.csv":             "nowhere.csv",
+		"-stack a up":                             `argument "up" not understood`,
+		"-stack a -trace burst -speed -0.5":       `invalid value "-0.5" for flag -speed: want a factor from 0.001 to 1e+06`,
+		"-stack a -trace burst -speed 0":          `invalid value "0" for flag -speed: want a factor from 0.001`,
+		"-stack a -trace-start -1s":               "-trace-start -1s: want a time from 0",
+		"-stack a -scale 0":                       `invalid value "0" for flag -scale: want a factor from 0.001 to 100`,
+		"-stack a -routing best":                  `invalid value "best" for flag -routing: "best" is not random, round-robin or least`,
+		"-stack a -trace poisson:rate=x":          `load "poisson:rate=x": rate="x": want a number from 0.0001 to 10000`,
+		"-stack a -trace ramp:":                   "from is missing",
+		"-stack a -trace closed:users=600":        "-trace closed:users=600: users are above -max-in-flight 512: raise that as well",
+		"-stack a -trace closed:users=6 -scale 2": "change users, think and length instead",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Setenv("STACK", "")
@@ -124,6 +134,8 @@ func TestLoadOfAnAddress(t *testing.T) {
 	require.Zero(t, code, out.String())
 	assert.Contains(t, out.String(), "load: target: "+server.URL+", as given; no stack is watched\n")
 	assert.Regexp(t, `load: ok: 20 of 20 requests answered, first token p95 \d`, out.String())
+	assert.Contains(t, out.String(), "load: 40 requests/s for 500ms, model served-model, routing by the address, at most 512 in flight, ")
+	assert.Regexp(t, `  routing +by the address`, out.String())
 	assert.EqualValues(t, 20, asked.Load())
 	assert.NotContains(t, out.String(), "the-key")
 	for _, name := range []string{"report.json", "index.html"} {
@@ -204,6 +216,23 @@ func TestLoadOfATrace(t *testing.T) {
 		assert.Equal(t, map[string]int{"error event 500": 2}, r.Requests.Failed)
 		assert.Equal(t, map[string]string{"error event 500": "EngineCore encountered an issue."}, r.Requests.Messages)
 	})
+}
+
+// Users of a closed loop send requests of their own sizes until its end.
+func TestClosedLoopOfASpec(t *testing.T) {
+	t.Setenv("STACK", "")
+	t.Setenv("VLLM_API_KEY", "the-key")
+	server, asked := api(t, http.StatusOK)
+	folder := t.TempDir()
+	var out bytes.Buffer
+	code := realMain([]string{"-url", server.URL, "-trace", "closed:users=3,think=100ms,length=1s,input=40,output=1", "-report", folder}, &out)
+	require.Zero(t, code, out.String())
+	assert.Contains(t, out.String(), "load: closed:users=3,think=100ms,length=1s,input=40,")
+	assert.Greater(t, asked.Load(), int64(6))
+	assert.Less(t, asked.Load(), int64(100), "users think")
+	raw, err := os.ReadFile(filepath.Join(folder, "report.json"))
+	require.NoError(t, err)
+	assert.Contains(t, string(raw), `"routing": "by the address"`)
 }
 
 func TestLengthOfAllRequests(t *testing.T) {

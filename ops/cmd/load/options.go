@@ -27,6 +27,9 @@ type options struct {
 	schedule    load.Schedule // nil for a closed load
 	concurrency int
 	length      time.Duration // of a closed load
+	closed      *trace.Closed // nil for one of -concurrency
+	routing     load.Routing
+	seed        uint64
 
 	model       string
 	apiKeyFrom  string // name of an environment variable
@@ -49,7 +52,26 @@ func (o options) shape() string {
 	if o.schedule != nil {
 		return fmt.Sprint(o.schedule)
 	}
-	return fmt.Sprintf("%s for %s (closed loop)", load.Shape{Concurrency: o.concurrency}, o.length)
+	if o.closed != nil {
+		return o.closed.String()
+	}
+	return fmt.Sprintf("%s for %s (closed loop)", o.closedShape(), o.length)
+}
+
+// closedShape returns the closed load.
+func (o options) closedShape() load.Shape {
+	if o.closed != nil {
+		return load.Shape{Concurrency: o.closed.Users, Think: o.closed.Think, Tokens: o.closed.Tokens}
+	}
+	return load.Shape{Concurrency: o.concurrency}
+}
+
+// routedBy describes how the pod of a request is chosen.
+func (o options) routedBy() string {
+	if o.url != "" {
+		return "by the address"
+	}
+	return string(o.routing)
 }
 
 // duration of the load itself.
@@ -66,6 +88,8 @@ Loads the model server of a deployed stack and writes a report. The load is one 
 
   -trace FILE        replay: CSV with arrival_seconds,input_tokens,output_tokens, or a trace of Azure, BurstGPT or
                      Mooncake as published; "burst" is the project's own (default). See docs/load.md
+  -trace KIND:...    a synthetic load, such as poisson:rate=4,length=1h,input=500,output=150; also gamma, daily, ramp,
+                     steps and closed (users who wait for their answers)
   -rate R -for D     R requests per second for D
   -steps R:D,R:D     one rate after the other, such as 2:1m,10:2m,2:1m
   -ramp FROM:TO:D    from one rate to another
@@ -83,7 +107,6 @@ type loadFlags struct {
 	trace   string
 	part    trace.Options
 	poisson bool
-	seed    uint64
 }
 
 // parse reads the command line. Its errors name the flag that is wrong and what is allowed.
@@ -96,6 +119,8 @@ func parse(args []string, env func(string) string, out io.Writer) (options, erro
 	flags.StringVar(&o.url, "url", "",
 		"address to load instead of every ready pod, such as http://localhost:8000; without -stack nothing else is watched")
 	l.register(flags)
+	flags.Uint64Var(&o.seed, "seed", 1, "draws what is random: -poisson, -scale, synthetic loads, -routing")
+	flags.TextVar(&o.routing, "routing", load.Random, "how a request's pod is chosen: random, as a Service does, round-robin, or least (fewest in flight)")
 	o.registerRequests(flags)
 	flags.DurationVar(&o.after, "after", 0, "how long to keep watching the autoscaler after the load")
 	flags.DurationVar(&o.objective.TTFT, "slo-ttft", 2*time.Second, "longest time to the first token that meets the objective")
@@ -127,7 +152,7 @@ func parse(args []string, env func(string) string, out io.Writer) (options, erro
 	o.apiKey = env(o.apiKeyFrom)
 	o.settings = map[string]any{}
 	flags.VisitAll(func(f *flag.Flag) { o.settings[f.Name] = f.Value.String() })
-	o.settings["load"] = o.shape()
+	o.settings["load"], o.settings["routing"] = o.shape(), o.routedBy()
 	return o, nil
 }
 
@@ -137,10 +162,9 @@ func (l *loadFlags) register(flags *flag.FlagSet) {
 	flags.DurationVar(&l.length, "for", 2*time.Minute, "how long -rate or -concurrency lasts")
 	flags.StringVar(&l.steps, "steps", "", "rates with their durations, such as 2:1m,10:2m,2:1m")
 	flags.StringVar(&l.ramp, "ramp", "", "from:to:duration, such as 0:20:5m")
-	flags.StringVar(&l.trace, "trace", "", `file to replay, or "burst"; the default if no other load is given`)
+	flags.StringVar(&l.trace, "trace", "", `file to replay, synthetic load, or "burst"; the default if no other load is given`)
 	l.part.Register(flags)
 	flags.BoolVar(&l.poisson, "poisson", false, "space the arrivals of -rate, -steps and -ramp at random, as independent users do")
-	flags.Uint64Var(&l.seed, "seed", 1, "seed of -poisson")
 }
 
 // registerRequests adds the flags that describe single requests.
@@ -190,12 +214,29 @@ func (o *options) chooseLoad(l loadFlags, out io.Writer) (err error) {
 		o.length = l.length
 		return o.checkClosedLoad()
 	case l.rate != 0 || l.steps != "" || l.ramp != "":
-		o.schedule, err = l.profile()
+		o.schedule, err = l.profile(o.seed)
 	default:
-		l.part.MaxOutput = o.tokenBound
-		o.schedule, err = l.openTrace(out)
+		l.part.MaxOutput, l.part.Seed = o.tokenBound, o.seed
+		return o.chooseTrace(l, out)
 	}
 	return err
+}
+
+// chooseTrace sets the trace, or the closed loop, that -trace names.
+func (o *options) chooseTrace(l loadFlags, out io.Writer) (err error) {
+	if !trace.IsClosed(l.trace) {
+		o.schedule, err = l.openTrace(out)
+		return err
+	}
+	closed, err := trace.ParseClosed(l.trace, l.part)
+	if err != nil {
+		return err
+	}
+	if closed.Users > o.maxInFlight {
+		return fmt.Errorf("-trace %s: users are above -max-in-flight %d: raise that as well", l.trace, o.maxInFlight)
+	}
+	o.closed, o.length, o.seed = &closed, closed.Length, closed.Seed
+	return nil
 }
 
 // checkClosedLoad checks the values of -concurrency and -for.
@@ -210,7 +251,7 @@ func (o *options) checkClosedLoad() error {
 }
 
 // profile returns the rates that -rate, -steps or -ramp describe.
-func (l loadFlags) profile() (load.Schedule, error) {
+func (l loadFlags) profile(seed uint64) (load.Schedule, error) {
 	profile, err := load.Constant(l.rate, l.length), error(nil)
 	if l.steps != "" {
 		profile, err = parseSteps(l.steps)
@@ -220,7 +261,7 @@ func (l loadFlags) profile() (load.Schedule, error) {
 	if err != nil {
 		return nil, err
 	}
-	profile.Poisson, profile.Seed = l.poisson, l.seed
+	profile.Poisson, profile.Seed = l.poisson, seed
 	return profile, profile.Validate()
 }
 
@@ -250,9 +291,6 @@ func (o options) bounds() error {
 
 // openTrace returns the trace of a file, or the built-in one.
 func (l loadFlags) openTrace(out io.Writer) (load.Schedule, error) {
-	if l.part.Speed == 0 { // in the options, 0 stands for the trace's own speed
-		return nil, errors.New("-speed 0: want a factor above 0")
-	}
 	const mebibyte = 1 << 20
 	if file, err := os.Stat(l.trace); err == nil && file.Size() > 100*mebibyte { // takes seconds
 		fmt.Fprintf(out, "load: reading %s, %d MiB\n", l.trace, file.Size()/mebibyte)

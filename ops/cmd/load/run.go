@@ -11,6 +11,7 @@ import (
 
 	"vllm-autoscaling/ops/load"
 	"vllm-autoscaling/ops/report"
+	"vllm-autoscaling/ops/trace"
 )
 
 // run applies one load and writes its report. It returns the text of the last line; after an interruption, text and
@@ -31,7 +32,7 @@ func run(ctx context.Context, o options, out *screen) (string, error) {
 		return "", err
 	}
 	defer generator.Stop()
-	out.print("load: %s, model %s, at most %d in flight, Ctrl-C ends it with a report", o.shape(), model.ID, o.maxInFlight)
+	out.print("load: %s, model %s, routing %s, at most %d in flight, Ctrl-C ends it with a report", o.shape(), model.ID, t.routedBy(), o.maxInFlight)
 
 	started := time.Now()
 	recorder := report.NewRecorder(started, t.source(func() float64 { return float64(generator.InFlight()) }))
@@ -48,6 +49,9 @@ func run(ctx context.Context, o options, out *screen) (string, error) {
 
 	r := t.report(recorder, started, model.ID)
 	r.Requests = report.Measure(generator, started, loadFrom, loadOff, o.objective)
+	if r.Requests != nil {
+		r.Requests.Routing = t.routedBy()
+	}
 	r.Scaling = report.Judge(r.Samples, loadFrom, t.gpus)
 	r.Summary = append(r.LoadRows(), r.ScalingRows()...)
 	if writeErr := r.Write(o.report); writeErr != nil {
@@ -65,6 +69,7 @@ func (t *target) generator(ctx context.Context, model string) (*load.Generator, 
 	options := load.Options{
 		Targets: t.targets, Model: model, APIKey: t.apiKey, InputTokens: t.input, MaxTokens: t.output,
 		TokenBound: t.tokenBound, Stream: true, Timeout: t.timeout, MaxInFlight: t.maxInFlight,
+		Routing: t.routing, Seed: t.seed,
 	}
 	if t.forwards != nil {
 		options.Changed = t.forwards.Changed()
@@ -174,9 +179,13 @@ func (t *target) name() string {
 // apply applies the load for its duration.
 func apply(ctx context.Context, generator *load.Generator, o options) error {
 	if o.schedule != nil {
-		return generator.Play(ctx, o.schedule)
+		err := generator.Play(ctx, o.schedule)
+		if replayed, ok := o.schedule.(*trace.Trace); ok {
+			err = errors.Join(err, replayed.Err())
+		}
+		return err
 	}
-	generator.Set(load.Shape{Concurrency: o.concurrency})
+	generator.Set(o.closedShape())
 	defer generator.Set(load.Shape{})
 	select {
 	case <-ctx.Done():

@@ -234,9 +234,10 @@ func (t *target) models(ctx context.Context) ([]served, error) {
 	return list.Data, nil
 }
 
-// warnOfLength prints how many requests of the load are longer than the model's context.
+// warnOfLength prints how many requests of the load are longer than the model's context. Those of a closed loop are not drawn
+// in advance.
 func (t *target) warnOfLength(model served) {
-	if model.Context == 0 {
+	if model.Context == 0 || t.closed != nil {
 		return
 	}
 	all, long := 0, 0

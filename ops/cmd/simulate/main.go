@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	goal := o.objective.orOf(c)
 	settings.Objective, settings.Seed, settings.Routing = goal.limits(), o.seed, o.routing
 	candidates, err := compare.Evaluate(ctx, settings, func() iter.Seq[simulate.Arrival] { return arrivals(replayed) }, gpuPrice(c))
-	if err != nil {
+	if err = errors.Join(err, replayed.Err()); err != nil {
 		return err
 	}
 	if best, ok := compare.StaticBest(candidates, goal.Ratio); ok {

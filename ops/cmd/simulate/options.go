@@ -34,7 +34,7 @@ func parse(args []string, output io.Writer) (*options, error) {
 	flags := flag.NewFlagSet("simulate", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.StringVar(&o.stack, "stack", "", "the stack whose configuration is simulated")
-	flags.StringVar(&o.trace, "trace", "", "the trace to replay; see docs/load.md for its formats")
+	flags.StringVar(&o.trace, "trace", "", "the trace to replay, or a synthetic load such as poisson:rate=4; see docs/load.md")
 	o.part.Register(flags)
 	flags.Func("set", "KEY=VALUE to simulate instead of the stack's own, such as model.maxNumSeqs=64; repeatable", func(text string) error {
 		o.set = append(o.set, text)
@@ -63,6 +63,7 @@ func parse(args []string, output io.Writer) (*options, error) {
 	case o.trace == "":
 		return nil, fmt.Errorf("say which trace: make simulate STACK=%s TRACE=trace.csv", o.stack)
 	}
+	o.part.Seed = o.seed
 	return o, o.deployment.Check()
 }
 

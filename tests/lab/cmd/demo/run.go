@@ -263,6 +263,8 @@ func (d *demo) scale(ctx context.Context) error {
 func startLoad(ctx context.Context, forwards *portforward.Forwards) (*load.Generator, error) {
 	return load.Start(ctx, load.Options{
 		Model: model, MaxTokens: answerTokens, Stream: true, Changed: forwards.Changed(),
+		// An even load shows what the autoscaler does and not what chance does.
+		Routing: load.Least,
 		Targets: func(context.Context) ([]load.Target, error) {
 			var targets []load.Target
 			for _, pod := range forwards.Pods() {
