@@ -51,8 +51,8 @@ func TestALawDecides(t *testing.T) {
 // Every request is in flight at a decision, or was shown to one as answered; those in flight include the ones of a replica that
 // is being removed.
 func TestALawReadsTheRequests(t *testing.T) {
-	s, law := settings(3), &recorder{answers: []int{3, 1}}
-	s.Law = lawOf(10, law)
+	s, law := settings(3), &recorder{answers: []int{3, 3, 1}}
+	s.Law = lawOf(1, law)
 	sent := []float64{}
 	got, err := Run(s, func(yield func(Arrival) bool) {
 		for a := range steady(1, 0, 120, 9) {

@@ -34,7 +34,7 @@ func All() []Preset {
 			maxNumSeqs: 64,
 		},
 		{
-			Name:   "production-stack",
+			Name: "production-stack",
 			Source: "vllm-project/production-stack@a6c01db05f65 (chart 0.1.12), helm/templates/scaledobject-vllm.yaml, " +
 				"tutorials/assets/keda-scaled-object.yaml",
 			Note: "Its limits are 1 and 2 replicas in the tutorial. The query has one series for each replica, which KEDA rejects from " +

@@ -1,6 +1,8 @@
 package presets
 
 import (
+	"fmt"
+
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/ops/simulate"
 	"vllm-autoscaling/ops/simulate/replica"
@@ -24,7 +26,7 @@ var (
 
 // guarded is the GPU utilization, reduced in proportion while fewer requests are in flight than a number.
 func guarded(requests float64) gauge {
-	return gauge{"guarded GPU utilization", simulate.Signal{Recorded: true, Value: func(e *replica.Engine) float64 {
+	return gauge{fmt.Sprintf("GPU utilization guarded with %g requests", requests), simulate.Signal{Recorded: true, Value: func(e *replica.Engine) float64 {
 		return signals.SimulatedBusyUtilization * min(1, float64(e.Running()+e.Waiting())/requests)
 	}}}
 }

@@ -12,6 +12,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/utils/ptr"
 
+	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/ops/simulate"
 	"vllm-autoscaling/ops/simulate/hpa"
 	"vllm-autoscaling/ops/simulate/replica"
@@ -37,7 +38,8 @@ func TestPolicies(t *testing.T) {
 		},
 		{
 			"llm-d-slo-aware", "llm-d/llm-d@3d016852a467",
-			"p90 latency of 60s / objective, at most 2, average of 3 evaluations, kept in 0.4 to 0.55; " +
+			"p90 latency of 60s / objective (3s to the first token, 0.1s between tokens), at most 2, average of 3 evaluations, " +
+				"kept in 0.4 to 0.55; " +
 				"up after 30s by 100 % per 60s or 4 pods per 60s, down after 180s by 1 pod per 120s",
 		},
 		{
@@ -47,7 +49,7 @@ func TestPolicies(t *testing.T) {
 		{"kserve", "kserve/website@05b83a6cf9d6", "sum of requests running / 2; up after 0s, down after 300s"},
 		{
 			"202218d", "this project at commit 202218d",
-			"requests running 12 or requests waiting 4 or guarded GPU utilization 80; " +
+			"requests running 12 or requests waiting 4 or GPU utilization guarded with 12 requests 80; " +
 				"up after 0s by 4 pods per 15s or 100 % per 15s, down after 300s by 1 pod per 60s; maxNumSeqs 16",
 		},
 	}
@@ -129,6 +131,26 @@ func TestSettingsKeepEverythingButThePolicy(t *testing.T) {
 	static := base()
 	static.Autoscaler, static.Signals = nil, nil
 	assert.Equal(t, limits{minimum: 1, maximum: 8}, limitsOf(&static), "the nodes limit a deployment without an autoscaler")
+}
+
+// A replica that runs 20 of 25 requests.
+func TestGauges(t *testing.T) {
+	server := base().Server
+	e := replica.New(server.Profile, server.Limits, server.Cache)
+	gauges := []gauge{running, waiting, inFlight, gpuUtilization, guarded(50)}
+	values := func() (all []float64) {
+		for _, g := range gauges {
+			all = append(all, g.signal.Value(e))
+		}
+		return all
+	}
+	assert.Equal(t, []float64{0, 0, 0, 0, 0}, values())
+	for range 25 {
+		e.Submit(&replica.Request{Input: 10, Output: 1000})
+	}
+	e.Advance(0.5)
+	busy := signals.SimulatedBusyUtilization
+	assert.Equal(t, []float64{20, 5, 25, float64(busy), float64(busy) / 2}, values())
 }
 
 // An average over the pods considers pods without a sample; a sum divided by the target does not. Here two of four pods start.

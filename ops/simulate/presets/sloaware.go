@@ -38,8 +38,9 @@ var llmdSLOAware = sloAware{
 func (l sloAware) period() float64 { return hpa.DefaultPeriod.Seconds() }
 
 func (l sloAware) describe() string {
-	return fmt.Sprintf("p%g latency of %gs / objective, at most %g, average of %d evaluations, kept in %g to %g; %s",
-		100*l.quantile, l.window, l.limit, l.smoothed, l.down, l.up, describeBehavior(l.behavior))
+	return fmt.Sprintf("p%g latency of %gs / objective (%gs to the first token, %gs between tokens), at most %g, "+
+		"average of %d evaluations, kept in %g to %g; %s",
+		100*l.quantile, l.window, l.firstToken, l.interToken, l.limit, l.smoothed, l.down, l.up, describeBehavior(l.behavior))
 }
 
 func (l sloAware) decider(limits limits, objective simulate.Objective) (simulate.Decider, error) {
