@@ -5,6 +5,7 @@
 //
 //   - package replica: what a replica does with its requests, and how fast;
 //   - package hpa: the decisions of the HorizontalPodAutoscaler controller;
+//   - law.go: scaling laws that are not an autoscaler's;
 //   - pods.go: pods and nodes from their creation to their end;
 //   - metrics.go: what the controller reads of the replicas, and how old it is;
 //   - result.go: what is counted.

@@ -49,7 +49,10 @@ type run struct {
 	fleet      fleet
 	controller *hpa.Controller
 	desired    int32
-	// round is when the controller decides next, ruled the phase of the recording rules.
+	// law decides in place of the controller, and ended are the requests that were answered since its last decision.
+	law   Decider
+	ended []*replica.Request
+	// round is when the controller or the law decides next, ruled the phase of the recording rules.
 	round, ruled float64
 	scrapes      scrapes
 	turn         int
@@ -68,6 +71,11 @@ func newRun(s *Settings) (*run, error) {
 		r.round = r.random.Float64() * hpa.DefaultPeriod.Seconds()
 		r.ruled = r.random.Float64() * s.Metrics.Rule
 	}
+	if s.Law != nil {
+		if err := r.useLaw(s.Law); err != nil {
+			return nil, err
+		}
+	}
 	r.fleet.begin(s.Replicas)
 	r.result.replicas(0, s.Replicas, s.Replicas)
 	r.planScrapes(0)
@@ -85,7 +93,11 @@ func (r *run) until(to float64) {
 		case r.scrapes.next():
 			r.scrape()
 		case r.round:
-			r.decide()
+			if r.law != nil {
+				r.decideByLaw()
+			} else {
+				r.decide()
+			}
 		default:
 			r.fleet.turn(at)
 			r.planScrapes(at)
@@ -104,7 +116,7 @@ func (r *run) arrive(a Arrival) {
 	}
 	p.engine.Submit(&replica.Request{Arrival: a.At, Input: max(1, a.Input), Output: max(1, a.Output)})
 	for _, done := range p.engine.Finished() {
-		r.result.finished(done)
+		r.fleet.finished(done)
 	}
 }
 
@@ -133,25 +145,39 @@ func (r *run) route(now float64) *pod {
 // decide runs a round of the autoscaler's controller.
 func (r *run) decide() {
 	now := r.round
-	readings := make([]hpa.Reading, len(r.settings.Signals))
-	for i := range readings {
-		for _, p := range r.fleet.pods {
-			readings[i].Pods = append(readings[i].Pods, p.samples[i])
-		}
-	}
-	d := r.controller.Decide(&hpa.Observation{
-		Time: seconds(now), SpecReplicas: r.desired, StatusReplicas: int32(len(r.fleet.pods)), Pods: r.fleet.observed(), Readings: readings,
-	})
-	if d.Replicas != r.desired {
-		r.result.decided(d.Replicas - r.desired)
-		r.desired = d.Replicas
-		r.fleet.scale(now, int(d.Replicas))
-	}
+	r.scale(now, r.controller.Decide(r.observe(now)).Replicas)
 	for _, p := range r.fleet.pods {
 		clear(p.samples)
 	}
 	r.round = now + hpa.DefaultPeriod.Seconds()
 	r.planScrapes(now)
+}
+
+// observe returns what the autoscaler's controller reads. The value of a metric that is not of single pods is the sum over the
+// ready replicas.
+func (r *run) observe(now float64) *hpa.Observation {
+	readings := make([]hpa.Reading, len(r.settings.Signals))
+	for i := range readings {
+		for _, p := range r.fleet.pods {
+			readings[i].Pods = append(readings[i].Pods, p.samples[i])
+			readings[i].TotalMilli += p.samples[i].Milli
+		}
+	}
+	return &hpa.Observation{
+		// A Deployment's status does not count pods that are being deleted.
+		Time: seconds(now), SpecReplicas: r.desired, StatusReplicas: int32(len(r.fleet.live())),
+		Pods: r.fleet.observed(), Readings: readings,
+	}
+}
+
+// scale makes a decision take effect.
+func (r *run) scale(now float64, replicas int32) {
+	if replicas == r.desired {
+		return
+	}
+	r.result.decided(replicas - r.desired)
+	r.desired = replicas
+	r.fleet.scale(now, int(replicas))
 }
 
 // finish lets the replicas that are there finish the requests of the load. The autoscaler no longer decides: what its

@@ -11,12 +11,14 @@ import (
 
 // Settings describe a deployment. Durations are in seconds.
 type Settings struct {
-	// Replicas is the number of replicas at the beginning, all of them ready, and throughout where Autoscaler is nil.
+	// Replicas is the number of replicas at the beginning, all of them ready, and throughout where Autoscaler and Law are nil.
 	Replicas int
-	// Autoscaler is the HorizontalPodAutoscaler; its metrics are of type Pods.
+	// Autoscaler is the HorizontalPodAutoscaler. The value of a metric of type External is the sum over the ready replicas.
 	Autoscaler *autoscalingv2.HorizontalPodAutoscalerSpec
 	// Signals are the gauges that the metrics of Autoscaler read, one for each in its order.
 	Signals []Signal
+	// Law decides in place of an Autoscaler.
+	Law *Law
 	// Server is what a replica does with its requests.
 	Server Server
 	// Start is how long a new replica takes.
@@ -109,6 +111,10 @@ func (s *Settings) validate() error {
 	check(s.Server.Limits.MaxNumSeqs >= 1 && s.Server.Limits.CacheBytes > 0, "a replica runs at least one request and has a cache")
 	if s.Autoscaler != nil {
 		check(len(s.Signals) == len(s.Autoscaler.Metrics), "%d signals for %d metrics of the autoscaler", len(s.Signals), len(s.Autoscaler.Metrics))
+	}
+	if s.Law != nil {
+		check(s.Autoscaler == nil, "the deployment has both a law and an autoscaler")
+		check(s.Law.Period > 0 && s.Law.New != nil, "a law has a period above 0 and a constructor")
 	}
 	return errors.Join(problems...)
 }

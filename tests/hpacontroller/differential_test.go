@@ -43,6 +43,8 @@ const (
 
 	// scenarios is the number of random scenarios, each of 20 to 80 decisions.
 	scenarios = 3000
+	// ofEachPreset is how many of them have the autoscaler of a preset.
+	ofEachPreset = 10
 )
 
 func TestMain(m *testing.M) {
@@ -59,9 +61,14 @@ type decision struct {
 }
 
 func TestDecisionsAreTheControllers(t *testing.T) {
-	decisions, changes := 0, 0
+	decisions, changes, published := 0, 0, autoscaledPresets()
 	for seed := range uint64(scenarios) {
-		s := randomScenario(rand.New(rand.NewPCG(seed, 0)))
+		r := rand.New(rand.NewPCG(seed, 0))
+		spec := randomSpec(r)
+		if seed < uint64(len(published)*ofEachPreset) {
+			spec = publishedSpec(published[seed%uint64(len(published))])
+		}
+		s := randomScenario(r, spec)
 		var seen []decision
 		synctest.Test(t, func(t *testing.T) { seen = runController(t, &s) })
 		require.Len(t, seen, len(s.rounds), "seed %d: rounds of the controller", seed)
@@ -79,7 +86,8 @@ func TestDecisionsAreTheControllers(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d scenarios, %d decisions, %d of them changed the replicas: all equal", scenarios, decisions, changes)
+	t.Logf("%d scenarios, %d of them of %d presets, %d decisions, %d of them changed the replicas: all equal",
+		scenarios, ofEachPreset*len(published), len(published), decisions, changes)
 	assert.Greater(t, changes, decisions/20, "scenarios in which the replicas hardly change show little")
 }
 

@@ -30,10 +30,10 @@ type round struct {
 
 var errMetric = errors.New("the metric is not available")
 
-// randomScenario draws an autoscaler and 20 to 80 rounds. The loads wander, so that the replicas go up and down, and pods
+// randomScenario draws 20 to 80 rounds of an autoscaler. The loads wander, so that the replicas go up and down, and pods
 // start, stop and miss samples at rates of the scenario's own.
-func randomScenario(r *rand.Rand) scenario {
-	s := scenario{spec: randomSpec(r), start: int32(r.IntN(12))}
+func randomScenario(r *rand.Rand, spec autoscalingv2.HorizontalPodAutoscalerSpec) scenario {
+	s := scenario{spec: spec, start: int32(r.IntN(12))}
 	faults, oddPods := r.Float64()*r.Float64()*0.5, r.Float64()*r.Float64()
 	load := make([]float64, len(s.spec.Metrics))
 	for range 20 + r.IntN(60) {
