@@ -72,10 +72,11 @@ func (r *Report) paintFrontier(c draw.Canvas, area vg.Rectangle) {
 	c.FillText(axis, vg.Point{X: area.Max.X, Y: area.Min.Y - 16}, "GPU-hours")
 	f.objective()
 	for _, s := range r.Searched {
-		f.marker(s, figure.Grey, 1.5, draw.CircleGlyph{})
+		if m.at(s.Attainment) >= low {
+			f.marker(s, searched)
+		}
 	}
-	obstacles := f.static()
-	f.named(obstacles)
+	f.named(f.static())
 }
 
 // shown returns the range of GPU-hours and the lowest attainment that the frontier shows: every candidate with a name, and
@@ -112,12 +113,12 @@ func (f frontier) objective() {
 }
 
 // marker draws a candidate unless it is outside, and reports where.
-func (f frontier) marker(c compare.Candidate, hue color.Color, size vg.Length, shape draw.GlyphDrawer) (vg.Point, bool) {
-	at := f.at(point{c.GPUHours, max(f.misses.at(c.Attainment), f.y.low)})
-	if at.X < f.canvas.Min.X || at.X > f.canvas.Max.X {
+func (f frontier) marker(c compare.Candidate, as mark) (vg.Point, bool) {
+	at := f.at(point{c.GPUHours, f.misses.at(c.Attainment)})
+	if at.X < f.canvas.Min.X || at.X > f.canvas.Max.X || at.Y < f.canvas.Min.Y {
 		return at, false
 	}
-	f.canvas.DrawGlyph(draw.GlyphStyle{Color: hue, Radius: size, Shape: shape}, at)
+	as.draw(f.canvas, at)
 	return at, true
 }
 
@@ -132,11 +133,7 @@ func (f frontier) static() []vg.Rectangle {
 	f.line(draw.LineStyle{Color: figure.Grey, Width: 1}, points)
 	var boxes []vg.Rectangle
 	for i := 1; i < len(points); i++ {
-		from, to := f.at(points[i-1]), f.at(points[i])
-		const parts = 24
-		for k := range parts + 1 {
-			boxes = append(boxes, around(from.Add(to.Sub(from).Scale(vg.Length(k)/parts)), 1.5))
-		}
+		boxes = append(boxes, along(f.at(points[i-1]), f.at(points[i]))...)
 	}
 	return boxes
 }
@@ -153,55 +150,34 @@ func (f frontier) named(obstacles []vg.Rectangle) {
 		}
 	}
 	for _, c := range slices.Backward(candidates) {
-		mark := marks[roleOf(c.Name)]
-		at, inside := f.marker(c, roleOf(c.Name).hue(), mark.size, mark.shape)
+		mark := roleOf(c.Name).mark()
+		at, inside := f.marker(c, mark)
 		if !inside || c.Name == best {
 			continue
 		}
-		style := figure.Text(fontNormal, roleOf(c.Name).hue())
+		style := figure.Text(fontNormal, figure.Ink)
 		if mark.optional {
 			style = figure.Text(fontSmall, figure.Grey)
 		}
-		tags = append(tags, tag{text: label(c.Name), style: style, at: at, size: mark.size, optional: mark.optional})
+		tags = append(tags, tag{text: label(&c), style: style, at: at, size: mark.size, optional: mark.optional})
 	}
 	slices.Reverse(tags)
 	within := f.canvas.Rectangle
-	for _, p := range place(tags, obstacles, within) {
+	labels := place(tags, obstacles, within)
+	for _, p := range labels {
+		if p.away {
+			nearest := p.nearest()
+			f.canvas.StrokeLine2(draw.LineStyle{Color: p.style.Color, Width: 0.5}, p.at.X, p.at.Y, nearest.X, nearest.Y)
+		}
+	}
+	for _, p := range labels { // After every line, or a later one would cross a text.
 		f.write(p)
 	}
 }
 
-// write draws a label on a white ground, and a line to its marker when that is away.
+// write draws a label on a white ground.
 func (f frontier) write(p placed) {
-	if p.away {
-		nearest := vg.Point{X: min(max(p.at.X, p.box.Min.X), p.box.Max.X), Y: min(max(p.at.Y, p.box.Min.Y), p.box.Max.Y)}
-		f.canvas.StrokeLine2(draw.LineStyle{Color: p.style.Color, Width: 0.5}, p.at.X, p.at.Y, nearest.X, nearest.Y)
-	}
+	f.canvas.FillPolygon(color.White, []vg.Point{p.box.Min, {X: p.box.Max.X, Y: p.box.Min.Y}, p.box.Max, {X: p.box.Min.X, Y: p.box.Max.Y}})
 	p.style.XAlign, p.style.YAlign = text.XCenter, text.YCenter
 	f.canvas.FillText(p.style, vg.Point{X: (p.box.Min.X + p.box.Max.X) / 2, Y: (p.box.Min.Y + p.box.Max.Y) / 2}, p.text)
-}
-
-// mark is how the candidates of a role are drawn.
-type mark struct {
-	shape    draw.GlyphDrawer
-	size     vg.Length
-	optional bool
-}
-
-var marks = [...]mark{
-	roleConfigured:  {shape: draw.CircleGlyph{}, size: 5},
-	roleRecommended: {shape: diamond{}, size: 6},
-	roleOracle:      {shape: draw.CrossGlyph{}, size: 5},
-	roleStaticBest:  {shape: draw.BoxGlyph{}, size: 4.5},
-	roleStatic:      {shape: draw.BoxGlyph{}, size: 2, optional: true},
-	rolePreset:      {shape: draw.PyramidGlyph{}, size: 4},
-}
-
-// diamond is a glyph.
-type diamond struct{}
-
-// DrawGlyph implements draw.GlyphDrawer.
-func (diamond) DrawGlyph(c *draw.Canvas, style draw.GlyphStyle, at vg.Point) {
-	r := style.Radius
-	c.FillPolygon(style.Color, []vg.Point{{X: at.X - r, Y: at.Y}, {X: at.X, Y: at.Y + r}, {X: at.X + r, Y: at.Y}, {X: at.X, Y: at.Y - r}})
 }

@@ -52,7 +52,8 @@ pre { background: #f4f4f4; padding: .75rem 1rem; overflow-x: auto }
 <img alt="Share of the requests that keep the objective against GPU-hours, a point for each candidate of the table below" src="{{.Frontier}}">
 <p>The vertical axis is logarithmic in the share of the requests that miss the objective: from 90 to 99 % is as far as from 99 to
 99.9 %. Candidates that miss less than the axis shows are at its upper end. Constant numbers of replicas that cost much more than
-the other candidates, or that miss most requests, are only in the table.</p>
+the other candidates, or that miss most requests, are only in the table{{if .Report.Searched}}; of the candidates that the search
+tried, only those within the axes are shown{{end}}.</p>
 <h2>Candidates</h2>
 <table>
 <tr><th></th><th>met</th><th>GPU-hours</th><th>USD</th><th>TTFT p50</th><th>p95</th><th>p99</th><th>most replicas</th><th>turns per hour</th>

@@ -2,6 +2,7 @@ package report
 
 import (
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
@@ -78,9 +79,13 @@ func (p placed) cost(others []placed, markers, obstacles []vg.Rectangle, within 
 	if p.box.Min.X < within.Min.X || p.box.Max.X > within.Max.X || p.box.Min.Y < within.Min.Y || p.box.Max.Y > within.Max.Y {
 		cost += covering
 	}
+	own := p.leader()
 	for _, other := range others {
 		if overlap(p.box, other.box) {
 			cost += covering
+		}
+		if anyOverlaps(other.box, own) || anyOverlaps(p.box, other.leader()) {
+			cost += crossing
 		}
 	}
 	for _, marker := range markers {
@@ -94,6 +99,33 @@ func (p placed) cost(others []placed, markers, obstacles []vg.Rectangle, within 
 		}
 	}
 	return cost
+}
+
+// leader returns boxes along the line to the marker; none where there is no line.
+func (p placed) leader() []vg.Rectangle {
+	if !p.away {
+		return nil
+	}
+	return along(p.at, p.nearest())
+}
+
+// nearest returns the point of the text that is nearest to the marker.
+func (p placed) nearest() vg.Point {
+	return vg.Point{X: min(max(p.at.X, p.box.Min.X), p.box.Max.X), Y: min(max(p.at.Y, p.box.Min.Y), p.box.Max.Y)}
+}
+
+// along returns small boxes along a line.
+func along(from, to vg.Point) []vg.Rectangle {
+	const parts = 24
+	boxes := make([]vg.Rectangle, 0, parts+1)
+	for k := range parts + 1 {
+		boxes = append(boxes, around(from.Add(to.Sub(from).Scale(vg.Length(k)/parts)), 1.5))
+	}
+	return boxes
+}
+
+func anyOverlaps(box vg.Rectangle, others []vg.Rectangle) bool {
+	return slices.ContainsFunc(others, func(other vg.Rectangle) bool { return overlap(box, other) })
 }
 
 func overlap(a, b vg.Rectangle) bool {

@@ -1,10 +1,13 @@
 package report
 
 import (
+	"slices"
+
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
 	"vllm-autoscaling/ops/figure"
+	"vllm-autoscaling/ops/simulate/compare"
 )
 
 // A picture is 900 pixels wide at 96 dots per inch; it has twice as many in each direction for displays that show them.
@@ -71,9 +74,12 @@ func (r *Report) paintHead(c draw.Canvas) {
 	c.FillText(figure.Text(fontNormal, figure.Ink), vg.Point{X: left, Y: c.Max.Y - 0.48*vg.Inch},
 		"Requests that keep the objective: "+r.Objective.Text)
 	a := axes{canvas: draw.Canvas{Canvas: c.Canvas, Rectangle: below(c, headHeight, frontierHeight)}}
-	keys := []key{{"constant replicas, with their number", draw.LineStyle{Color: figure.Grey, Width: 1}}}
-	if len(r.Searched) > 0 {
-		keys = append(keys, key{"tried by the search", draw.LineStyle{Color: figure.Grey, Width: 3, Dashes: []vg.Length{3, 4}}})
+	keys := []key{{name: "constant replicas, with their number", style: draw.LineStyle{Color: figure.Grey, Width: 1}}}
+	if slices.ContainsFunc(r.Candidates, func(c compare.Candidate) bool { return roleOf(c.Name) == rolePreset }) {
+		keys = append(keys, key{name: "policies that others ship", mark: rolePreset.mark()})
 	}
-	caption(a, "Share of the requests, logarithmic in the share that is missed", figure.Ink, fontSmall, keys...)
+	if len(r.Searched) > 0 {
+		keys = append(keys, key{name: "tried by the search", mark: searched})
+	}
+	caption(a, "Share of the requests, logarithmic in the share that is missed", fontSmall, keys...)
 }

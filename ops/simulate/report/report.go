@@ -1,11 +1,10 @@
 package report
 
 import (
-	"image/color"
+	"fmt"
 	"slices"
 	"strings"
 
-	"vllm-autoscaling/ops/figure"
 	"vllm-autoscaling/ops/simulate/compare"
 )
 
@@ -81,17 +80,18 @@ func roleOf(name string) role {
 	return rolePreset
 }
 
-// hue returns the colour of a role.
-func (r role) hue() color.RGBA {
-	return [...]color.RGBA{figure.Blue, figure.Green, figure.Ink, figure.Orange, figure.Grey, figure.Vermillion}[r]
-}
+// mark returns how a role is drawn.
+func (r role) mark() mark { return marks[r] }
 
 // label returns the name of a candidate in a picture.
-func label(name string) string {
-	if roleOf(name) == roleStatic {
-		return strings.TrimPrefix(name, compare.NameStatic)
+func label(c *compare.Candidate) string {
+	switch roleOf(c.Name) {
+	case roleStatic:
+		return strings.TrimPrefix(c.Name, compare.NameStatic)
+	case roleStaticBest:
+		return fmt.Sprintf("%s (%d)", c.Name, c.Most)
 	}
-	return strings.TrimPrefix(name, compare.NamePreset)
+	return strings.TrimPrefix(c.Name, compare.NamePreset)
 }
 
 // overTime returns the candidates that are shown over time.

@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"image/color"
 	"math"
 
 	"gonum.org/v1/plot"
@@ -115,21 +114,27 @@ func (t *times) timeAxis(a axes) {
 	a.canvas.FillText(style, vg.Point{X: a.canvas.Max.X, Y: a.canvas.Min.Y - 16}, name+" since the beginning")
 }
 
-// key is an entry of a legend.
+// key is an entry of a legend, with a line or a mark.
 type key struct {
 	name  string
 	style draw.LineStyle
+	mark  mark
 }
 
 // caption writes what a panel shows above it, and a legend at its right end.
-func caption(a axes, title string, hue color.Color, size vg.Length, keys ...key) {
+func caption(a axes, title string, size vg.Length, keys ...key) {
 	y := a.canvas.Max.Y + 5
-	a.canvas.FillText(figure.Text(size, hue), vg.Point{X: a.canvas.Min.X, Y: y}, title)
+	a.canvas.FillText(figure.Text(size, figure.Ink), vg.Point{X: a.canvas.Min.X, Y: y}, title)
 	small := figure.Text(fontSmall, figure.Ink)
 	x := a.canvas.Max.X
 	for i := len(keys) - 1; i >= 0; i-- {
 		x -= small.Width(keys[i].name)
 		a.canvas.FillText(small, vg.Point{X: x, Y: y}, keys[i].name)
+		if mark := keys[i].mark; mark.shape != nil {
+			mark.draw(a.canvas, vg.Point{X: x - 8, Y: y + 3})
+			x -= 26
+			continue
+		}
 		a.canvas.StrokeLine2(keys[i].style, x-22, y+3.5, x-4, y+3.5)
 		x -= 34
 	}
@@ -144,7 +149,7 @@ func (t *times) load(c draw.Canvas, area vg.Rectangle) axes {
 		points[i] = point{float64(i) * of.Seconds / t.unit, p.Offered}
 	}
 	a.fill(draw.LineStyle{Color: figure.Sky}, steps(points, t.end/t.unit))
-	caption(a, fmt.Sprintf("Offered load, requests per second (mean of %s)", spell(of.Seconds)), figure.Ink, fontNormal)
+	caption(a, fmt.Sprintf("Offered load, requests per second (mean of %s)", spell(of.Seconds)), fontNormal)
 	return a
 }
 
@@ -157,7 +162,7 @@ func spell(seconds float64) string {
 }
 
 func (t *times) firstToken(c draw.Canvas, area vg.Rectangle, candidate compare.Candidate) axes {
-	hue := roleOf(candidate.Name).hue()
+	hue := roleOf(candidate.Name).mark().hue
 	a := t.axes(c, area, t.first)
 	a.grid(figure.Unlabelled{Ticker: figure.RoundTicks{N: 12}}.Ticks(0, t.end/t.unit), decades(t.first))
 	p50 := draw.LineStyle{Color: figure.Grey, Width: 1.1}
@@ -170,21 +175,22 @@ func (t *times) firstToken(c draw.Canvas, area vg.Rectangle, candidate compare.C
 			a.line(one.style, part)
 		}
 	}
-	keys := []key{{"p95", p95}, {"p50", p50}}
+	keys := []key{{name: "p95", style: p95}, {name: "p50", style: p50}}
 	if limit := t.report.Objective.TTFT; limit > 0 {
 		style := figure.Dashed(figure.Ink)
 		style.Width = 1.1
 		y := math.Log10(limit)
 		a.line(style, []point{{0, y}, {t.end / t.unit, y}})
-		keys = append(keys, key{"objective", style})
+		keys = append(keys, key{name: "objective", style: style})
 	}
-	caption(a, title(candidate), hue, fontNormal, keys...)
+	caption(a, title(candidate), fontNormal, keys...)
+	roleOf(candidate.Name).mark().draw(c, vg.Point{X: area.Min.X - 10, Y: area.Max.Y + 8.5})
 	return a
 }
 
 // title describes a candidate in a line.
 func title(c compare.Candidate) string {
-	text := fmt.Sprintf("%s: %.2f %% met, %.2f GPU-hours", label(c.Name), 100*c.Attainment, c.GPUHours)
+	text := fmt.Sprintf("%s: %.2f %% met, %.2f GPU-hours", label(&c), 100*c.Attainment, c.GPUHours)
 	if !scaled(c) {
 		text += fmt.Sprintf(", %d replicas throughout", c.Series.Replicas[0].Ready)
 	}
@@ -238,9 +244,9 @@ func (t *times) scaling(c draw.Canvas, area vg.Rectangle, candidate compare.Cand
 		return steps(points, t.end/t.unit)
 	}
 	wanted := draw.LineStyle{Color: figure.Pale, Width: 4}
-	ready := draw.LineStyle{Color: roleOf(candidate.Name).hue(), Width: 1.3}
+	ready := draw.LineStyle{Color: roleOf(candidate.Name).mark().hue, Width: 1.3}
 	a.fill(wanted, line(func(at simulate.Replicas) int { return at.Wanted }))
 	a.line(ready, line(func(at simulate.Replicas) int { return at.Ready }))
-	caption(a, "replicas", figure.Ink, fontSmall, key{"wanted", wanted}, key{"ready", ready})
+	caption(a, "Replicas", fontSmall, key{name: "wanted", style: wanted}, key{name: "ready", style: ready})
 	return a
 }
