@@ -64,7 +64,7 @@ type frontier struct {
 func (r *Report) paintFrontier(c draw.Canvas, area vg.Rectangle) {
 	m := missesFor(r.Objective.Ratio)
 	x, lowest := r.shown()
-	low := m.at(lowest) - 0.08
+	low := min(m.at(lowest), m.at(r.Objective.Ratio)-0.2) - 0.08
 	f := frontier{newAxes(c, area, x, [2]float64{low, m.top() + 0.12}), r, m}
 	f.grid(figure.RoundTicks{N: 10}.Ticks(x[0], x[1]), m.Ticks(low, 0))
 	axis := figure.Text(fontSmall, figure.Ink)
@@ -76,7 +76,9 @@ func (r *Report) paintFrontier(c draw.Canvas, area vg.Rectangle) {
 			f.marker(s, searched)
 		}
 	}
-	f.named(f.static())
+	goal := f.y.at(m.at(r.Objective.Ratio))
+	line := vg.Rectangle{Min: vg.Point{X: area.Min.X, Y: goal - 1}, Max: vg.Point{X: area.Max.X, Y: goal + 1}}
+	f.named(append(f.static(), line))
 }
 
 // shown returns the range of GPU-hours and the lowest attainment that the frontier shows: every candidate with a name, and

@@ -192,7 +192,11 @@ func (t *times) firstToken(c draw.Canvas, area vg.Rectangle, candidate compare.C
 func title(c compare.Candidate) string {
 	text := fmt.Sprintf("%s: %.2f %% met, %.2f GPU-hours", label(&c), 100*c.Attainment, c.GPUHours)
 	if !scaled(c) {
-		text += fmt.Sprintf(", %d replicas throughout", c.Series.Replicas[0].Ready)
+		replicas := "replicas"
+		if c.Series.Replicas[0].Ready == 1 {
+			replicas = "replica"
+		}
+		text += fmt.Sprintf(", %d %s throughout", c.Series.Replicas[0].Ready, replicas)
 	}
 	return text + "; time to the first token"
 }
