@@ -2,11 +2,12 @@ package report
 
 import (
 	"bytes"
-	"encoding/base64"
 	"fmt"
 	"html/template"
 	"maps"
 	"slices"
+
+	"vllm-autoscaling/ops/figure"
 )
 
 var page = template.Must(template.New("report").Parse(`<!doctype html>
@@ -15,14 +16,7 @@ var page = template.Must(template.New("report").Parse(`<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{.Report.Title}}</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 2rem auto; max-width: 90rem; padding: 0 1rem }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
-img { width: 100%; height: auto; border: 1px solid #ddd }
-table { border-collapse: collapse } th, td { text-align: left; padding: .25rem 1rem .25rem 0; border-bottom: 1px solid #ddd; vertical-align: top }
-td.number { text-align: right; font-variant-numeric: tabular-nums }
-ul { padding-left: 1.2rem } details { margin-top: 2rem }
-</style>
+<style>{{.Style}}</style>
 </head>
 <body>
 <h1>{{.Report.Title}}</h1>
@@ -109,8 +103,9 @@ func (r *Report) HTML(png []byte) ([]byte, error) {
 	err := page.Execute(&out, map[string]any{
 		"Report":  r,
 		"Changes": changes, "Times": times, "Outcomes": outcomes,
-		// The only URL of the page; template.URL marks its scheme as intended.
-		"Image": template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(png)),
+		"Style": figure.Style,
+		// The only URL of the page.
+		"Image": figure.Inline(png),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("report: page: %w", err)

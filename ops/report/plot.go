@@ -1,31 +1,17 @@
 package report
 
 import (
-	"bytes"
 	"fmt"
 	"image/color"
 	"math"
 	"slices"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgimg"
-)
 
-// The Okabe-Ito colours can be distinguished with any colour vision.
-var (
-	blue       = color.RGBA{R: 0, G: 114, B: 178, A: 255}
-	orange     = color.RGBA{R: 230, G: 159, B: 0, A: 255}
-	green      = color.RGBA{R: 0, G: 158, B: 115, A: 255}
-	vermillion = color.RGBA{R: 213, G: 94, B: 0, A: 255}
-	sky        = color.RGBA{R: 86, G: 180, B: 233, A: 255}
-	grey       = color.RGBA{R: 140, G: 140, B: 140, A: 255}
-	ink        = color.RGBA{R: 51, G: 51, B: 51, A: 255}
-	pale       = color.RGBA{R: 225, G: 225, B: 225, A: 255}
+	"vllm-autoscaling/ops/figure"
 )
 
 const (
@@ -45,9 +31,14 @@ func (r *Report) PNG() ([]byte, error) {
 		return nil, fmt.Errorf("report: plot: %w", err)
 	}
 	height := headHeight + panelHeight*vg.Length(len(panels)) + 0.4*vg.Inch
-	canvas := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(resolution), vgimg.UseBackgroundColor(color.White))
-	whole := draw.New(canvas)
+	out, err := figure.PNG(width, height, resolution, func(whole draw.Canvas) { r.draw(whole, panels) })
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	return out, nil
+}
 
+func (r *Report) draw(whole draw.Canvas, panels []panel) {
 	rows := make([][]*plot.Plot, len(panels))
 	for i := range panels {
 		rows[i] = []*plot.Plot{panels[i].plot}
@@ -66,12 +57,6 @@ func (r *Report) PNG() ([]byte, error) {
 		panels[i].legend.Draw(beside)
 	}
 	r.drawHead(whole, panels[0].plot, areas[0][0])
-
-	var out bytes.Buffer
-	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(&out); err != nil {
-		return nil, fmt.Errorf("report: encode the plot: %w", err)
-	}
-	return out.Bytes(), nil
 }
 
 type panel struct {
@@ -96,13 +81,13 @@ func (r *Report) panels() ([]panel, error) {
 	var groups []group
 	if r.Requests != nil {
 		groups = append(groups, group{unit: "requests/s", least: 1, series: []series{
-			{"offered", r.Requests.points(func(p Point) (float64, bool) { return p.OfferedPerSecond, true }), wide(sky)},
-			{"answered", r.Requests.points(func(p Point) (float64, bool) { return p.ServedPerSecond, true }), line(ink)},
+			{"offered", r.Requests.points(func(p Point) (float64, bool) { return p.OfferedPerSecond, true }), figure.Wide(figure.Sky)},
+			{"answered", r.Requests.points(func(p Point) (float64, bool) { return p.ServedPerSecond, true }), figure.Line(figure.Ink)},
 		}})
 	}
 	if len(r.Samples) > 0 {
 		groups = append(groups, group{unit: "in flight", least: 1, series: []series{
-			{"requests in flight", all(func(s Sample) float64 { return s.Load }), line(ink)},
+			{"requests in flight", all(func(s Sample) float64 { return s.Load }), figure.Line(figure.Ink)},
 		}})
 	}
 	if r.Requests != nil {
@@ -111,7 +96,7 @@ func (r *Report) panels() ([]panel, error) {
 		groups = append(groups, r.Requests.errors()...)
 	}
 	for i, signal := range r.Signals {
-		hue := []color.RGBA{blue, vermillion, green, orange}[i%4]
+		hue := []color.RGBA{figure.Blue, figure.Vermillion, figure.Green, figure.Orange}[i%4]
 		var values, targets plotter.XYs
 		for _, sample := range r.Samples {
 			reading, ok := sample.Signals[signal.Name]
@@ -123,20 +108,22 @@ func (r *Report) panels() ([]panel, error) {
 				values = append(values, plotter.XY{X: sample.Seconds, Y: *value})
 			}
 		}
-		groups = append(groups, group{unit: signal.Unit, least: 1, series: []series{{signal.Label, values, line(hue)}, {"target", targets, dashed(hue)}}})
+		groups = append(groups, group{unit: signal.Unit, least: 1, series: []series{
+			{signal.Label, values, figure.Line(hue)}, {"target", targets, figure.Dashed(hue)},
+		}})
 	}
 	if len(r.Samples) > 0 {
 		// An HPA that has not computed a number yet reports 0.
 		desired := slices.DeleteFunc(all(func(s Sample) float64 { return float64(s.Desired) }), func(p plotter.XY) bool { return p.Y == 0 })
 		replicas := group{unit: "replicas", least: 1, series: []series{
 			// Wide under narrow: both stay visible where they are equal.
-			{"desired by the HPA", desired, wide(blue)},
-			{"ready", all(func(s Sample) float64 { return float64(s.Ready) }), line(orange)},
+			{"desired by the HPA", desired, figure.Wide(figure.Blue)},
+			{"ready", all(func(s Sample) float64 { return float64(s.Ready) }), figure.Line(figure.Orange)},
 		}}
 		if r.Samples[len(r.Samples)-1].Max > 0 {
 			replicas.series = append(replicas.series,
-				series{"min. and max.", all(func(s Sample) float64 { return float64(s.Max) }), dashed(grey)},
-				series{"", all(func(s Sample) float64 { return float64(s.Min) }), dashed(grey)})
+				series{"min. and max.", all(func(s Sample) float64 { return float64(s.Max) }), figure.Dashed(figure.Grey)},
+				series{"", all(func(s Sample) float64 { return float64(s.Min) }), figure.Dashed(figure.Grey)})
 		}
 		groups = append(groups, replicas)
 	}
@@ -180,9 +167,9 @@ func (r *Requests) latencies(unit string, of func(Point) Quantiles) []group {
 		return r.points(func(p Point) (float64, bool) { q := of(p); return choose(q), q.Count > 0 })
 	}
 	all := []series{
-		{"p99", quantile(func(q Quantiles) float64 { return q.P99 }), line(vermillion)},
-		{"p95", quantile(func(q Quantiles) float64 { return q.P95 }), line(orange)},
-		{"p50", quantile(func(q Quantiles) float64 { return q.P50 }), line(blue)},
+		{"p99", quantile(func(q Quantiles) float64 { return q.P99 }), figure.Line(figure.Vermillion)},
+		{"p95", quantile(func(q Quantiles) float64 { return q.P95 }), figure.Line(figure.Orange)},
+		{"p50", quantile(func(q Quantiles) float64 { return q.P50 }), figure.Line(figure.Blue)},
 	}
 	if len(all[0].points) == 0 {
 		return nil
@@ -193,12 +180,12 @@ func (r *Requests) latencies(unit string, of func(Point) Quantiles) []group {
 // errors returns a panel of failed and dropped requests by kind, or none.
 func (r *Requests) errors() []group {
 	var all []series
-	hues := []color.RGBA{vermillion, orange, blue, green, ink}
+	hues := []color.RGBA{figure.Vermillion, figure.Orange, figure.Blue, figure.Green, figure.Ink}
 	add := func(total map[string]int, of func(Point) map[string]int) {
 		for _, kind := range kinds(total) {
 			all = append(all, series{kind, r.points(func(p Point) (float64, bool) {
 				return float64(of(p)[kind]) / r.Interval, true
-			}), line(hues[len(all)%len(hues)])})
+			}), figure.Line(hues[len(all)%len(hues)])})
 		}
 	}
 	add(r.Failed, func(p Point) map[string]int { return p.Failed })
@@ -223,16 +210,16 @@ func (r *Report) panel(group group, last bool) (panel, error) {
 	p.Y.Label.Text = unit
 	p.Y.Label.TextStyle.Font.Size = 12
 	p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size = 12, 12
-	p.X.Tick.Marker, p.Y.Tick.Marker = roundTicks{n: 12, least: 1}, roundTicks{n: 5}
+	p.X.Tick.Marker, p.Y.Tick.Marker = figure.RoundTicks{N: 12, Least: 1}, figure.RoundTicks{N: 5}
 	p.X.Min, p.X.Max = r.span()
 	if last {
 		p.X.Label.Text = "seconds since the start"
 		p.X.Label.TextStyle.Font.Size = 13
 	} else {
-		p.X.Tick.Marker = unlabelled{roundTicks{n: 12, least: 1}}
+		p.X.Tick.Marker = figure.Unlabelled{Ticker: figure.RoundTicks{N: 12, Least: 1}}
 	}
 	grid := plotter.NewGrid()
-	grid.Vertical.Color, grid.Horizontal.Color = pale, pale
+	grid.Vertical.Color, grid.Horizontal.Color = figure.Pale, figure.Pale
 	p.Add(grid, eventLines(r.Events))
 
 	legend := plot.NewLegend()
@@ -285,11 +272,11 @@ func (r *Report) span() (from, to float64) {
 // drawHead writes the title and, above the first panel, what each vertical
 // line of the panels marks.
 func (r *Report) drawHead(whole draw.Canvas, first *plot.Plot, area draw.Canvas) {
-	title := style(18, ink)
+	title := figure.Text(18, figure.Ink)
 	whole.FillText(title, vg.Point{X: area.Min.X, Y: whole.Max.Y - 0.33*vg.Inch}, r.Title)
 	data := first.DataCanvas(area)
 	toX, _ := first.Transforms(&data)
-	small := style(12, ink)
+	small := figure.Text(12, figure.Ink)
 	// A label is put into the lowest row in which it does not overlap another.
 	var ends [eventRows]vg.Length
 	var labels []func()
@@ -311,7 +298,7 @@ func (r *Report) drawHead(whole draw.Canvas, first *plot.Plot, area draw.Canvas)
 		}
 		ends[row] = at + textWidth + 10
 		y := data.Max.Y + 5 + vg.Length(row)*15
-		whole.StrokeLine2(draw.LineStyle{Color: ink, Width: 0.8}, x, data.Max.Y, x, y+9)
+		whole.StrokeLine2(draw.LineStyle{Color: figure.Ink, Width: 0.8}, x, data.Max.Y, x, y+9)
 		labels = append(labels, func() {
 			whole.SetColor(color.White)
 			whole.Fill(vg.Rectangle{Min: vg.Point{X: at + 2, Y: y - 3}, Max: vg.Point{X: at + textWidth + 5, Y: y + 10}}.Path())
@@ -331,54 +318,5 @@ func (e eventLines) Plot(c draw.Canvas, p *plot.Plot) {
 	for _, event := range e {
 		x := toX(event.Seconds)
 		c.StrokeLine2(draw.LineStyle{Color: color.Gray{Y: 130}, Width: 0.8, Dashes: []vg.Length{3, 3}}, x, c.Min.Y, x, c.Max.Y)
-	}
-}
-
-// roundTicks puts about n labelled ticks on multiples of 1, 2 or 5 (10, 30 and
-// 60 for long axes would be no better: the axis is in seconds).
-type roundTicks struct {
-	n     int
-	least float64 // the smallest step
-}
-
-func (t roundTicks) Ticks(low, high float64) []plot.Tick {
-	step := math.Pow(10, math.Floor(math.Log10((high-low)/float64(t.n))))
-	for _, factor := range []float64{1, 2, 5, 10} {
-		if (high-low)/(step*factor) <= float64(t.n) {
-			step *= factor
-			break
-		}
-	}
-	step = math.Max(step, t.least)
-	var ticks []plot.Tick
-	// Computed from the index: adding steps of 0.1 would accumulate rounding errors.
-	for i := math.Ceil(low / step); i*step <= high; i++ {
-		ticks = append(ticks, plot.Tick{Value: i * step, Label: fmt.Sprintf("%.6g", i*step)})
-	}
-	return ticks
-}
-
-// unlabelled keeps the ticks for the grid and removes their text.
-type unlabelled struct{ plot.Ticker }
-
-func (u unlabelled) Ticks(low, high float64) []plot.Tick {
-	ticks := u.Ticker.Ticks(low, high)
-	for i := range ticks {
-		ticks[i].Label = ""
-	}
-	return ticks
-}
-
-func line(c color.Color) draw.LineStyle { return draw.LineStyle{Color: c, Width: 2.2} }
-
-func wide(c color.Color) draw.LineStyle { return draw.LineStyle{Color: c, Width: 5} }
-
-func dashed(c color.Color) draw.LineStyle {
-	return draw.LineStyle{Color: c, Width: 1.6, Dashes: []vg.Length{7, 4}}
-}
-
-func style(size vg.Length, c color.Color) text.Style {
-	return text.Style{
-		Color: c, Font: font.From(plot.DefaultFont, size), Handler: plot.DefaultTextHandler,
 	}
 }

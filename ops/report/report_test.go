@@ -24,6 +24,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
+
+	"vllm-autoscaling/ops/figure"
 )
 
 // sampled is a run of three minutes: load from 20 to 100 s, four replicas.
@@ -106,7 +108,7 @@ func TestReportIsWritten(t *testing.T) {
 		assert.GreaterOrEqual(t, picture.Bounds().Dx(), 1200)
 		assert.GreaterOrEqual(t, picture.Bounds().Dy(), 900)
 		for name, hue := range map[string]color.RGBA{
-			"load": ink, "running and desired": blue, "waiting": vermillion, "gpu": green, "ready": orange,
+			"load": figure.Ink, "running and desired": figure.Blue, "waiting": figure.Vermillion, "gpu": figure.Green, "ready": figure.Orange,
 		} {
 			assert.Greater(t, pixels(picture, hue), 300, name)
 		}
@@ -121,8 +123,8 @@ func TestPlotDependsOnTheData(t *testing.T) {
 		without.Samples[i].Signals = map[string]Reading{"running": {Target: 12}, "waiting": {Target: 4}}
 	}
 	first, second := decoded(t, with), decoded(t, without)
-	assert.Greater(t, pixels(first, green), 300)
-	assert.Zero(t, pixels(second, green), "the GPU was never seen")
+	assert.Greater(t, pixels(first, figure.Green), 300)
+	assert.Zero(t, pixels(second, figure.Green), "the GPU was never seen")
 }
 
 func decoded(t *testing.T, r *Report) image.Image {

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"vllm-autoscaling/ops/figure"
 	"vllm-autoscaling/ops/load"
 )
 
@@ -258,13 +259,13 @@ func TestReportOfALoad(t *testing.T) {
 	t.Run("the plot shows it", func(t *testing.T) {
 		with, without := decoded(t, r), decoded(t, sampled())
 		assert.Greater(t, with.Bounds().Dy(), without.Bounds().Dy(), "panels of rates, latencies and errors")
-		assert.Greater(t, pixels(with, sky), 300, "the offered rate")
-		assert.Greater(t, pixels(with, vermillion), pixels(without, vermillion)+300, "p99 and failures")
+		assert.Greater(t, pixels(with, figure.Sky), 300, "the offered rate")
+		assert.Greater(t, pixels(with, figure.Vermillion), pixels(without, figure.Vermillion)+300, "p99 and failures")
 	})
 	t.Run("without a stack", func(t *testing.T) {
 		alone := &Report{Title: "x", Requests: r.Requests}
 		require.NoError(t, alone.Write(t.TempDir()))
-		assert.Greater(t, pixels(decoded(t, alone), sky), 300)
+		assert.Greater(t, pixels(decoded(t, alone), figure.Sky), 300)
 		assert.Empty(t, alone.ScalingRows())
 	})
 }

@@ -21,8 +21,11 @@ type Result struct {
 	Most int
 	// Changes is how often the autoscaler changed the replicas, Turns how often it changed the direction.
 	Changes, Turns int
-	// Timeline is the replicas that were asked for and that were ready, at each moment at which either changed.
+	// Timeline is the replicas that were asked for and that were ready, at each moment at which either changed. Of more than
+	// timelineMost changes, only the last in each interval of time is kept.
 	Timeline []Replicas
+	// Series is nil unless Settings.Series asks for it.
+	Series *Series
 
 	objective Objective
 	direction int32
@@ -50,16 +53,32 @@ func (r *Result) TurnsPerHour() float64 {
 	return float64(r.Turns) / r.Hours
 }
 
+func (r *Result) arrived(at float64) {
+	r.Requests++
+	if r.Series != nil {
+		r.Series.at(at).Requests++
+	}
+}
+
 func (r *Result) finished(q *replica.Request) {
 	first := q.FirstToken - q.Arrival
-	r.FirstToken.Add(first)
+	bucket := bucketOf(first)
+	r.FirstToken.add(bucket)
 	inter := 0.0
 	if q.Output > 1 {
 		inter = (q.Finish - q.FirstToken) / float64(q.Output-1)
 		r.InterToken.Add(inter)
 	}
-	if keeps(first, r.objective.FirstToken) && keeps(inter, r.objective.InterToken) {
+	met := keeps(first, r.objective.FirstToken) && keeps(inter, r.objective.InterToken)
+	if met {
 		r.Met++
+	}
+	if r.Series != nil {
+		interval := r.Series.at(q.Arrival)
+		interval.FirstToken.add(bucket)
+		if met {
+			interval.Met++
+		}
 	}
 }
 
@@ -82,6 +101,27 @@ func (r *Result) replicas(at float64, wanted, ready int) {
 		return
 	}
 	r.Timeline = append(r.Timeline, Replicas{At: at, Wanted: wanted, Ready: ready})
+	if len(r.Timeline) > timelineMost {
+		r.Timeline = thin(r.Timeline, at/(timelineMost/2))
+	}
+}
+
+// timelineMost is the highest number of changes in a Timeline, more than two a minute
+// in a day.
+const timelineMost = 4096
+
+// thin keeps the first change of a timeline and the last one in each interval of that length.
+func thin(timeline []Replicas, length float64) []Replicas {
+	kept := timeline[:1]
+	for _, change := range timeline[1:] {
+		last := len(kept) - 1
+		if last > 0 && math.Floor(kept[last].At/length) == math.Floor(change.At/length) {
+			kept[last] = change
+			continue
+		}
+		kept = append(kept, change)
+	}
+	return kept
 }
 
 func (r *Result) close(at, nodeSeconds float64, gpus int) {
@@ -98,21 +138,42 @@ const (
 
 // Histogram counts durations in buckets that grow by 1 %. The zero value is empty.
 type Histogram struct {
-	counts []int
+	counts []uint32
 	total  int
+	// merged is how many further buckets each bucket includes: 0 for a growth of 1 %.
+	merged int
 }
 
 // Add counts a duration in seconds.
-func (h *Histogram) Add(seconds float64) {
-	bucket := 0
-	if seconds > histogramLeast {
-		bucket = int(math.Ceil(math.Log(seconds/histogramLeast) / math.Log(histogramGrowth)))
+func (h *Histogram) Add(seconds float64) { h.add(bucketOf(seconds)) }
+
+func bucketOf(seconds float64) int {
+	if seconds <= histogramLeast {
+		return 0
 	}
-	if missing := bucket + 1 - len(h.counts); missing > 0 {
-		h.counts = append(h.counts, make([]int, missing)...)
-	}
+	return int(math.Ceil(math.Log(seconds/histogramLeast) / math.Log(histogramGrowth)))
+}
+
+func (h *Histogram) add(bucket int) {
+	bucket /= h.merged + 1
+	h.grow(bucket + 1)
 	h.counts[bucket]++
 	h.total++
+}
+
+func (h *Histogram) grow(buckets int) {
+	if missing := buckets - len(h.counts); missing > 0 {
+		h.counts = append(h.counts, make([]uint32, missing)...)
+	}
+}
+
+// merge adds the durations of another histogram with the same buckets.
+func (h *Histogram) merge(other *Histogram) {
+	h.grow(len(other.counts))
+	for bucket, count := range other.counts {
+		h.counts[bucket] += count
+	}
+	h.total += other.total
 }
 
 // Count returns the number of durations.
@@ -123,10 +184,10 @@ func (h *Histogram) Quantile(q float64) float64 {
 	if h.total == 0 {
 		return math.NaN()
 	}
-	rank, seen := int(math.Ceil(q*float64(h.total))), 0
+	rank, seen := max(1, int(math.Ceil(q*float64(h.total)))), 0
 	for bucket, count := range h.counts {
-		if seen += count; seen >= max(1, rank) {
-			return histogramLeast * math.Pow(histogramGrowth, float64(bucket))
+		if seen += int(count); seen >= rank {
+			return histogramLeast * math.Pow(histogramGrowth, float64(bucket*(h.merged+1)+h.merged))
 		}
 	}
 	return math.NaN()

@@ -63,6 +63,9 @@ func newRun(s *Settings) (*run, error) {
 	r := &run{settings: s, random: rand.New(rand.NewPCG(s.Seed, 1)), desired: int32(s.Replicas), round: math.Inf(1)}
 	r.fleet = fleet{settings: s, random: r.random.Float64, finished: r.result.finished, lost: r.result.lost}
 	r.result.objective = s.Objective
+	if s.Series > 0 {
+		r.result.Series = &Series{Length: s.Series}
+	}
 	if s.Autoscaler != nil {
 		var err error
 		if r.controller, err = hpa.New(*s.Autoscaler, hpa.Options{}); err != nil {
@@ -108,7 +111,7 @@ func (r *run) until(to float64) {
 
 // arrive sends a request to a ready replica. Without one it is refused, as by a Service without endpoints.
 func (r *run) arrive(a Arrival) {
-	r.result.Requests++
+	r.result.arrived(a.At)
 	p := r.route(a.At)
 	if p == nil {
 		r.result.Refused++

@@ -196,21 +196,30 @@ func TestHistogram(t *testing.T) {
 	assert.InEpsilon(t, 0.01, h.Quantile(0), 0.011)
 }
 
-// BenchmarkDay replays 250,000 requests of a day with a daily curve against an autoscaled deployment.
+// day yields 250,000 requests of a day with a daily curve.
+func day(yield func(Arrival) bool) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for at := 0.0; at < 86400; {
+		rate := 2.9 * (1 - 0.8*math.Cos(2*math.Pi*at/86400))
+		at += r.ExpFloat64() / rate
+		if !yield(Arrival{At: at, Input: 100 + r.IntN(1500), Output: 20 + r.IntN(300)}) {
+			return
+		}
+	}
+}
+
+// BenchmarkDay replays a day against an autoscaled deployment, without and with a series.
 func BenchmarkDay(b *testing.B) {
-	for b.Loop() {
-		got, err := Run(scaled(1, 10), func(yield func(Arrival) bool) {
-			r := rand.New(rand.NewPCG(1, 2))
-			for at := 0.0; at < 86400; {
-				rate := 2.9 * (1 - 0.8*math.Cos(2*math.Pi*at/86400))
-				at += r.ExpFloat64() / rate
-				if !yield(Arrival{At: at, Input: 100 + r.IntN(1500), Output: 20 + r.IntN(300)}) {
-					return
-				}
+	for name, length := range map[string]float64{"plain": 0, "series": 1} {
+		b.Run(name, func(b *testing.B) {
+			s := scaled(1, 10)
+			s.Series = length
+			for b.Loop() {
+				got, err := Run(s, day)
+				require.NoError(b, err)
+				b.ReportMetric(float64(got.Requests), "requests")
+				b.ReportMetric(got.Attainment()*100, "%met")
 			}
 		})
-		require.NoError(b, err)
-		b.ReportMetric(float64(got.Requests), "requests")
-		b.ReportMetric(got.Attainment()*100, "%met")
 	}
 }

@@ -35,6 +35,9 @@ type Settings struct {
 	Objective Objective
 	// Seed draws what is random: routing, the phases of the scrapes and of the autoscaler.
 	Seed uint64
+	// Series is the length of the intervals of Result.Series at the beginning of a load, which doubles as often as needed; 0
+	// records none.
+	Series float64
 }
 
 // Server is a replica's model of time and its limits.
@@ -109,6 +112,7 @@ func (s *Settings) validate() error {
 	check(s.Replicas <= s.Nodes.Max*s.Nodes.Replicas, "%d replicas do not fit %d nodes", s.Replicas, s.Nodes.Max)
 	check(s.Metrics.Scrape > 0 && s.Metrics.Rule > 0, "the intervals of scrapes and rules are above 0")
 	check(s.Server.Limits.MaxNumSeqs >= 1 && s.Server.Limits.CacheBytes > 0, "a replica runs at least one request and has a cache")
+	check(s.Series >= 0, "the length of an interval of the series is not below 0")
 	if s.Autoscaler != nil {
 		check(len(s.Signals) == len(s.Autoscaler.Metrics), "%d signals for %d metrics of the autoscaler", len(s.Signals), len(s.Autoscaler.Metrics))
 	}

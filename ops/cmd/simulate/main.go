@@ -65,13 +65,22 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	goal := o.objective.orOf(c)
 	settings.Objective, settings.Seed, settings.Routing = goal.limits(), o.seed, o.routing
-	candidates, err := compare.Evaluate(ctx, settings, func() iter.Seq[simulate.Arrival] { return arrivals(replayed) }, gpuPrice(c))
+	load := func() iter.Seq[simulate.Arrival] { return arrivals(replayed) }
+	candidates, err := compare.Evaluate(ctx, settings, load, gpuPrice(c))
 	if err = errors.Join(err, replayed.Err()); err != nil {
 		return err
 	}
 	if best, ok := compare.StaticBest(candidates, goal.Ratio); ok {
 		best.Name = compare.NameStaticBest
 		candidates = append(candidates, best)
+	}
+	if o.files.Wanted() {
+		if err := compare.Record(ctx, candidates, chosen(candidates, settings), load); err != nil {
+			return err
+		}
+		if err := o.files.Write(reportOf(o, c, replayed, goal, candidates)); err != nil {
+			return err
+		}
 	}
 	if o.json {
 		encoder := json.NewEncoder(stdout)

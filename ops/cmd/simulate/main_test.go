@@ -68,6 +68,26 @@ func TestTableAndAnotherConfiguration(t *testing.T) {
 	assert.NotEqual(t, hours["model.maxNumSeqs=16"], hours["autoscaling.minReplicas=3"])
 }
 
+func TestReportFiles(t *testing.T) {
+	inProject(t)
+	require.NoError(t, os.Rename("trace.csv", "a<b>.csv"))
+	var out bytes.Buffer
+	require.NoError(t, run(context.Background(), []string{
+		"-stack", "prod", "-trace", "a<b>.csv", "-json", "-html", "report.html", "-png", "report.png", "-set", "model.maxNumSeqs=17",
+	}, &out))
+	require.NoError(t, json.Unmarshal(out.Bytes(), new(document)), "nothing but the document on standard output")
+	page, err := os.ReadFile("report.html")
+	require.NoError(t, err)
+	for _, text := range []string{
+		"a&lt;b&gt;.csv", "<th>configured</th>", "<th>static-best</th>", "g2-standard-4", "<td>17</td>", "<td>random</td>", "Over time", "3m0s, 2m0s",
+	} {
+		assert.Contains(t, string(page), text)
+	}
+	picture, err := os.ReadFile("report.png")
+	require.NoError(t, err)
+	assert.True(t, bytes.HasPrefix(picture, []byte("\x89PNG")))
+}
+
 func TestErrors(t *testing.T) {
 	inProject(t)
 	for name, test := range map[string]struct {
@@ -86,6 +106,7 @@ func TestErrors(t *testing.T) {
 		"a delay below 0":     {[]string{"-stack", "prod", "-trace", "trace.csv", "-pod-delay", "-1s"}, "not below 0"},
 		"no assignment":       {[]string{"-stack", "prod", "-trace", "trace.csv", "-set", "model"}, "-set \"model\" is not KEY=VALUE"},
 		"a refused value":     {[]string{"-stack", "prod", "-trace", "trace.csv", "-set", "autoscaling.maxReplicas=0"}, "autoscaling.maxReplicas"},
+		"no folder":           {[]string{"-stack", "prod", "-trace", "trace.csv", "-html", "none/report.html"}, "-html none/report.html: none is not a folder"},
 		"a size that differs": {[]string{"-stack", "prod", "-trace", "trace.csv", "-set", "model.id=somebody/model"}, "model.size.weightsGiB"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 
 	"vllm-autoscaling/ops/simulate"
 	"vllm-autoscaling/ops/simulate/deployment"
+	"vllm-autoscaling/ops/simulate/report"
 	"vllm-autoscaling/ops/trace"
 	"vllm-autoscaling/stacks/config"
 )
@@ -24,6 +26,7 @@ type options struct {
 	routing      simulate.Routing
 	seed         uint64
 	json         bool
+	files        report.Files
 }
 
 // routings are the values of -routing.
@@ -52,6 +55,7 @@ func parse(args []string, output io.Writer) (*options, error) {
 	})
 	flags.Uint64Var(&o.seed, "seed", 1, "draws what is random")
 	flags.BoolVar(&o.json, "json", false, "print one JSON document")
+	o.files.Register(flags)
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -64,7 +68,7 @@ func parse(args []string, output io.Writer) (*options, error) {
 		return nil, fmt.Errorf("say which trace: make simulate STACK=%s TRACE=trace.csv", o.stack)
 	}
 	o.part.Seed = o.seed
-	return o, o.deployment.Check()
+	return o, errors.Join(o.deployment.Check(), o.files.Check())
 }
 
 // objective is what a share of the requests has to keep; 0 stands for what is not limited.

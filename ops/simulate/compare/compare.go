@@ -10,11 +10,15 @@ import (
 	"vllm-autoscaling/ops/simulate"
 )
 
-// Names of candidates. That of a constant number of replicas is NameStatic and the number.
+// Names of candidates. Those of a constant number of replicas are NameStatic and the number, those of the policies that others
+// ship NamePreset and the system.
 const (
-	NameConfigured = "configured"
-	NameStatic     = "static-"
-	NameStaticBest = "static-best"
+	NameConfigured  = "configured"
+	NameRecommended = "recommended"
+	NameOracle      = "oracle"
+	NameStatic      = "static-"
+	NameStaticBest  = "static-best"
+	NamePreset      = "preset-"
 )
 
 // Candidate is a deployment and what became of it.
@@ -36,6 +40,8 @@ type Candidate struct {
 	Requests int `json:"requests"`
 	Refused  int `json:"refused"`
 	Lost     int `json:"lost"`
+	// Series is what became of it over time, where Record was asked for it; documents do not show it.
+	Series *Series `json:"-"`
 }
 
 // Quantiles are some quantiles of a duration, in seconds.

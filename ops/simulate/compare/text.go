@@ -13,7 +13,7 @@ func WriteTable(to io.Writer, candidates []Candidate, ratio float64) error {
 	_, _ = fmt.Fprintln(table, "\tmet\tGPU-hours\tUSD\tTTFT p50\tp95\tp99\tmost\tturns/h\t")
 	for _, c := range candidates {
 		_, _ = fmt.Fprintf(table, "%s\t%.2f %%\t%.2f\t%s\t%s\t%s\t%s\t%d\t%.1f\t\n",
-			c.Name, 100*c.Attainment, c.GPUHours, money(c.Cost), duration(c.TTFT.P50), duration(c.TTFT.P95), duration(c.TTFT.P99), c.Most, c.TurnsPerHour)
+			c.Name, 100*c.Attainment, c.GPUHours, Money(c.Cost), Duration(c.TTFT.P50), Duration(c.TTFT.P95), Duration(c.TTFT.P99), c.Most, c.TurnsPerHour)
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("write the table: %w", err)
@@ -54,14 +54,16 @@ func Verdict(candidates []Candidate, ratio float64) string {
 		100*(1-configured.GPUHours/best.GPUHours), best.Name)
 }
 
-func money(usd float64) string {
+// Money writes a price in US dollars, "-" for unknown.
+func Money(usd float64) string {
 	if usd == 0 {
 		return "-"
 	}
 	return fmt.Sprintf("%.2f", usd)
 }
 
-func duration(seconds float64) string {
+// Duration writes seconds, "-" for none.
+func Duration(seconds float64) string {
 	if seconds == 0 {
 		return "-" // No request was answered.
 	}

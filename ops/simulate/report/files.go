@@ -1,0 +1,82 @@
+package report
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Files are where a report is written to; an empty name writes nothing.
+type Files struct{ HTML, PNG string }
+
+// Register adds the flags.
+func (f *Files) Register(flags *flag.FlagSet) {
+	flags.StringVar(&f.HTML, "html", "", "write a page with the table, the charts and the settings to this file")
+	flags.StringVar(&f.PNG, "png", "", "write the charts to this file")
+}
+
+// Wanted reports whether there is something to write.
+func (f *Files) Wanted() bool { return f.HTML != "" || f.PNG != "" }
+
+// Check returns an error that names the flag whose file cannot be written.
+func (f *Files) Check() error {
+	for name, path := range map[string]string{"-html": f.HTML, "-png": f.PNG} {
+		if path == "" {
+			continue
+		}
+		folder := filepath.Dir(path)
+		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+			return fmt.Errorf("%s %s: %s is not a folder: create it first", name, path, folder)
+		}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return fmt.Errorf("%s %s is a folder: name a file", name, path)
+		}
+	}
+	if f.HTML != "" && filepath.Clean(f.HTML) == filepath.Clean(f.PNG) {
+		return fmt.Errorf("-html and -png are both %s: name two files", f.HTML)
+	}
+	return nil
+}
+
+// Write writes the report. A file is complete or not there.
+func (f *Files) Write(r *Report) error {
+	for _, file := range []struct {
+		path    string
+		content func() ([]byte, error)
+	}{{f.HTML, r.HTML}, {f.PNG, r.PNG}} {
+		if file.path == "" {
+			continue
+		}
+		content, err := file.content()
+		if err == nil {
+			err = replace(file.path, content)
+		}
+		if err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+	}
+	return nil
+}
+
+// replace writes a file by renaming a complete one.
+func replace(path string, content []byte) error {
+	temporary, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	_, err = temporary.Write(content)
+	if err == nil {
+		err = temporary.Chmod(0o644)
+	}
+	if closed := temporary.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(temporary.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(temporary.Name())
+	}
+	return err
+}
