@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -18,25 +19,24 @@ type Arrival struct {
 	Input, Output int
 }
 
-// Run replays a load, whose arrivals must be in the order of their time, against a deployment.
+// Run replays a load, whose arrivals must be in the order of their time, against a deployment. With Settings.Clients the load is nil.
 func Run(s Settings, load iter.Seq[Arrival]) (Result, error) {
 	if err := s.validate(); err != nil {
 		return Result{}, fmt.Errorf("simulation: %w", err)
+	}
+	if (load == nil) == (s.Clients == nil) {
+		return Result{}, errors.New("simulation: give either a load or clients")
 	}
 	r, err := newRun(&s)
 	if err != nil {
 		return Result{}, fmt.Errorf("simulation: %w", err)
 	}
-	last := 0.0
-	for a := range load {
-		if a.At < last {
-			return Result{}, fmt.Errorf("simulation: an arrival at %g s after one at %g s", a.At, last)
-		}
-		last = a.At
-		r.until(last)
-		r.arrive(a)
+	var last float64
+	if s.Clients != nil {
+		last = r.play()
+	} else if last, err = r.replay(load); err != nil {
+		return Result{}, fmt.Errorf("simulation: %w", err)
 	}
-	r.until(last)
 	r.result.close(last, r.fleet.nodeSecondsUntil(last), s.Nodes.GPUs)
 	r.finish(last)
 	return r.result, nil
@@ -49,11 +49,11 @@ type run struct {
 	fleet      fleet
 	controller *hpa.Controller
 	desired    int32
-	// round is when the controller decides next, ruled the phase of the recording rules.
-	round, ruled float64
-	scrapes      scrapes
-	turn         int
-	result       Result
+	// now is the time of the last event, round when the controller decides next, ruled the phase of the recording rules.
+	now, round, ruled float64
+	scrapes           scrapes
+	turn              int
+	result            Result
 }
 
 func newRun(s *Settings) (*run, error) {
@@ -67,6 +67,7 @@ func newRun(s *Settings) (*run, error) {
 		}
 		r.round = r.random.Float64() * hpa.DefaultPeriod.Seconds()
 		r.ruled = r.random.Float64() * s.Metrics.Rule
+		r.scrapes = newScrapes(s)
 	}
 	r.fleet.begin(s.Replicas)
 	r.result.replicas(0, s.Replicas, s.Replicas)
@@ -74,38 +75,60 @@ func newRun(s *Settings) (*run, error) {
 	return r, nil
 }
 
+// replay sends the requests of a load and returns the time of the last one.
+func (r *run) replay(load iter.Seq[Arrival]) (float64, error) {
+	last := 0.0
+	for a := range load {
+		if a.At < last {
+			return 0, fmt.Errorf("an arrival at %g s after one at %g s", a.At, last)
+		}
+		last = a.At
+		r.until(last)
+		r.arrive(a)
+	}
+	r.until(last)
+	return last, nil
+}
+
 // until makes everything happen that is due before a time.
 func (r *run) until(to float64) {
-	for {
-		at := min(r.fleet.next(), r.scrapes.next(), r.round)
-		if at > to {
-			return
-		}
-		switch at {
-		case r.scrapes.next():
-			r.scrape()
-		case r.round:
-			r.decide()
-		default:
-			r.fleet.turn(at)
-			r.planScrapes(at)
-		}
-		r.result.replicas(at, int(r.desired), len(r.fleet.ready))
+	for at := r.next(); at <= to; at = r.next() {
+		r.step(at)
 	}
 }
 
-// arrive sends a request to a ready replica. Without one it is refused, as by a Service without endpoints.
-func (r *run) arrive(a Arrival) {
+// next returns the time of the next event, arrivals and the passes of the replicas apart.
+func (r *run) next() float64 { return min(r.fleet.next(), r.scrapes.next(), r.round) }
+
+// step makes the next event happen, which is at a time.
+func (r *run) step(at float64) {
+	r.now = at
+	switch at {
+	case r.scrapes.next():
+		r.scrape()
+	case r.round:
+		r.decide()
+	default:
+		r.fleet.turn(at)
+		r.planScrapes(at)
+	}
+	r.result.replicas(at, int(r.desired), len(r.fleet.ready))
+}
+
+// arrive sends a request to a ready replica and reports whether there is one. Without one it is refused, as by a Service without
+// endpoints.
+func (r *run) arrive(a Arrival) bool {
 	r.result.Requests++
 	p := r.route(a.At)
 	if p == nil {
 		r.result.Refused++
-		return
+		return false
 	}
 	p.engine.Submit(&replica.Request{Arrival: a.At, Input: max(1, a.Input), Output: max(1, a.Output)})
 	for _, done := range p.engine.Finished() {
-		r.result.finished(done)
+		r.fleet.finished(done)
 	}
+	return true
 }
 
 func (r *run) route(now float64) *pod {
@@ -133,22 +156,13 @@ func (r *run) route(now float64) *pod {
 // decide runs a round of the autoscaler's controller.
 func (r *run) decide() {
 	now := r.round
-	readings := make([]hpa.Reading, len(r.settings.Signals))
-	for i := range readings {
-		for _, p := range r.fleet.pods {
-			readings[i].Pods = append(readings[i].Pods, p.samples[i])
-		}
-	}
 	d := r.controller.Decide(&hpa.Observation{
-		Time: seconds(now), SpecReplicas: r.desired, StatusReplicas: int32(len(r.fleet.pods)), Pods: r.fleet.observed(), Readings: readings,
+		Time: seconds(now), SpecReplicas: r.desired, StatusReplicas: r.fleet.statusReplicas(), Pods: r.fleet.observed(), Readings: r.readings(),
 	})
 	if d.Replicas != r.desired {
 		r.result.decided(d.Replicas - r.desired)
 		r.desired = d.Replicas
 		r.fleet.scale(now, int(d.Replicas))
-	}
-	for _, p := range r.fleet.pods {
-		clear(p.samples)
 	}
 	r.round = now + hpa.DefaultPeriod.Seconds()
 	r.planScrapes(now)

@@ -47,7 +47,7 @@ func settings(replicas int) Settings {
 			Profile: replica.Profile{Fixed: 0.001, Weights: 0.015, PerToken: 0.0001},
 			Limits:  replica.Limits{MaxNumSeqs: 8, BatchedTokens: 2048, CacheBytes: 1e9}, Cache: replica.Cache{FullBytes: 1000},
 		},
-		Start:     Start{Node: 60, Pod: 30},
+		Start:     Start{Node: 60, Image: 10, Weights: 12, Warmup: 8},
 		Nodes:     Nodes{Replicas: 1, Max: 10, GPUs: 2, Idle: 120},
 		Metrics:   Metrics{Scrape: 2, Rule: 2},
 		Drain:     60,
@@ -196,19 +196,22 @@ func TestHistogram(t *testing.T) {
 	assert.InEpsilon(t, 0.01, h.Quantile(0), 0.011)
 }
 
-// BenchmarkDay replays 250,000 requests of a day with a daily curve against an autoscaled deployment.
+// day yields 250,000 requests of a day with a daily curve.
+func day(yield func(Arrival) bool) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for at := 0.0; at < 86400; {
+		rate := 2.9 * (1 - 0.8*math.Cos(2*math.Pi*at/86400))
+		at += r.ExpFloat64() / rate
+		if !yield(Arrival{At: at, Input: 100 + r.IntN(1500), Output: 20 + r.IntN(300)}) {
+			return
+		}
+	}
+}
+
+// BenchmarkDay replays a day against an autoscaled deployment.
 func BenchmarkDay(b *testing.B) {
 	for b.Loop() {
-		got, err := Run(scaled(1, 10), func(yield func(Arrival) bool) {
-			r := rand.New(rand.NewPCG(1, 2))
-			for at := 0.0; at < 86400; {
-				rate := 2.9 * (1 - 0.8*math.Cos(2*math.Pi*at/86400))
-				at += r.ExpFloat64() / rate
-				if !yield(Arrival{At: at, Input: 100 + r.IntN(1500), Output: 20 + r.IntN(300)}) {
-					return
-				}
-			}
-		})
+		got, err := Run(scaled(1, 10), day)
 		require.NoError(b, err)
 		b.ReportMetric(float64(got.Requests), "requests")
 		b.ReportMetric(got.Attainment()*100, "%met")

@@ -75,6 +75,21 @@ func (e *Engine) Advance(to float64) {
 	}
 }
 
+// NextEnd returns the time from which a request can end while no other arrives: the beginning of the next pass while prompts are
+// computed, and else the end of the pass that gives a request its last token, or that fills the cache. It is +Inf for an idle engine.
+func (e *Engine) NextEnd() float64 {
+	switch {
+	case len(e.prompts) > 0 || e.admissible():
+		return e.now
+	case len(e.decoding) > 0:
+		if most := e.decodable(); most > 0 {
+			return e.now + e.decodeTime(most)
+		}
+		return e.now
+	}
+	return math.Inf(1)
+}
+
 // Drain runs until every request has ended.
 func (e *Engine) Drain() {
 	for e.Running() > 0 || e.waiting.len() > 0 {
@@ -119,8 +134,19 @@ func (e *Engine) admissible() bool {
 	if e.waiting.len() == 0 || e.Running() >= e.limits.MaxNumSeqs {
 		return false
 	}
-	left := e.limits.BatchedTokens - len(e.decoding)
-	return left > 0 && e.fits(1, min(left, e.waiting.first().context()))
+	return e.begins(e.waiting.first(), e.limits.BatchedTokens-len(e.decoding))
+}
+
+// begins reports whether a pass with room for a number of tokens can take a part of a prompt.
+func (e *Engine) begins(r *Request, left int) bool {
+	return left > 0 && e.fits(1, min(e.reused(r)+left, r.context()))
+}
+
+// reused returns the tokens of a context that prefix caching finds computed when the request is admitted: full blocks, and not the last
+// token, whose output is the next one.
+func (e *Engine) reused(r *Request) int {
+	hits := int(e.limits.PrefixHits * float64(r.Input))
+	return min(hits, r.context()-1) / BlockTokens * BlockTokens
 }
 
 // fits reports whether the cache has room for more sequences and tokens. An empty cache has room for any request.
@@ -134,9 +160,10 @@ func (e *Engine) promptPass() {
 	for _, r := range e.prompts {
 		left -= e.compute(r, left)
 	}
-	for left > 0 && e.admissible() && e.fits(1, min(left, e.waiting.first().context())) {
+	for e.admissible() && e.begins(e.waiting.first(), left) {
 		r := e.waiting.pop()
-		r.running, r.computed = true, 0
+		r.running, r.computed = true, e.reused(r)
+		e.cached += r.computed
 		e.prompts = append(e.prompts, r)
 		e.admitted = append(e.admitted, r)
 		left -= e.compute(r, left)
@@ -242,10 +269,7 @@ func (e *Engine) preempt() {
 // fills the cache.
 func (e *Engine) decode(to float64) {
 	n := len(e.decoding)
-	most := e.decoding[0].last - e.passes
-	if room := e.passesUntilFull(n); room < most {
-		most = room
-	}
+	most := e.decodable()
 	if most < 1 {
 		e.pass(n)
 		e.preempt()
@@ -256,6 +280,11 @@ func (e *Engine) decode(to float64) {
 	e.passes += passes
 	e.cached += n * int(passes)
 	e.endDecoding()
+}
+
+// decodable returns the number of passes without prompts up to the first that ends a request or fills the cache.
+func (e *Engine) decodable() int64 {
+	return min(e.decoding[0].last-e.passes, e.passesUntilFull(len(e.decoding)))
 }
 
 // passesUntilFull returns how many passes fit the cache when each adds a token to n sequences.

@@ -20,7 +20,13 @@ type Limits struct {
 	BatchedTokens int
 	// CacheBytes is the size of the KV cache over all GPUs of the replica.
 	CacheBytes float64
+	// PrefixHits is the share of each prompt, 0 to 1, that prefix caching finds computed. It saves computing, not room in the cache:
+	// no two requests share their blocks here.
+	PrefixHits float64
 }
+
+// BlockTokens is the number of tokens of a block of vLLM's KV cache. Prefix caching finds full blocks only.
+const BlockTokens = 16
 
 // Cache is what a token takes in the KV cache over all layers and GPUs.
 type Cache struct {
