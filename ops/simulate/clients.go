@@ -48,20 +48,32 @@ func (l *loop) next() float64 {
 
 // play lets the clients send their requests and returns the time at which they stop.
 func (r *run) play() float64 {
+	r.runLoop(r.newLoop())
+	return r.settings.Clients.Length
+}
+
+// newLoop returns the loop in which each user has a first request to send, and has it told of answers.
+func (r *run) newLoop() *loop {
 	l := &loop{clients: r.settings.Clients, random: rand.New(rand.NewPCG(r.settings.Seed, 3))}
+	finished, lost := r.fleet.finished, r.fleet.lost
 	r.fleet.finished = func(q *replica.Request) {
-		r.result.finished(q)
+		finished(q)
 		l.send(q.Finish)
 	}
 	r.fleet.lost = func(q *replica.Request) {
-		r.result.lost(q)
+		lost(q)
 		l.send(r.now)
 	}
 	for range l.clients.Users {
 		l.send(0)
 	}
+	return l
+}
+
+// runLoop makes everything happen until the clients stop. An answer brings a further request, so that a replica must not be advanced
+// beyond the time at which another one may answer.
+func (r *run) runLoop(l *loop) {
 	for {
-		// An answer brings a further request, so that no replica is ahead of one that may end.
 		sent, event := min(l.next(), l.clients.Length), r.next()
 		p, answered := r.fleet.nextAnswer()
 		switch {
@@ -70,7 +82,7 @@ func (r *run) play() float64 {
 		case answered < sent:
 			r.fleet.advance(math.Nextafter(answered, math.Inf(1)), p)
 		case sent >= l.clients.Length:
-			return l.clients.Length
+			return
 		default:
 			heap.Pop(&l.due)
 			r.sendFor(l, sent)

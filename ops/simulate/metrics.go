@@ -10,13 +10,14 @@ import (
 	"vllm-autoscaling/ops/simulate/hpa"
 )
 
-// The model of the way from a replica's gauges to the autoscaler: Prometheus scrapes each ready replica at a phase of its own, the
-// recording rules are evaluated at one phase for all, and the adapter reads the newest sample of the pods that there are.
+// The model of the way from a replica's gauges to the autoscaler: Prometheus scrapes each replica that serves at a phase of its own, the
+// recording rules are evaluated at one phase for all, and the adapter reads the newest sample.
 //
-// A pod that has ended leaves nothing behind. Prometheus marks its series stale only two to three scrape intervals after the target is
-// gone, and those of the rules at the evaluation after that, but the adapter lists the pods first and asks for these only
-// (GetMetricBySelector in prometheus-adapter's pkg/custom-provider), and the controller ignores pods that are being deleted. For the
-// same reason a sum over the replicas leaves out those that drain.
+// Replicas that drain are scraped until they end: Kubernetes keeps them in the EndpointSlice, as terminating. The controller ignores
+// them in metrics of type Pods; in a sum they count. One that has ended leaves nothing behind here. Prometheus marks its series stale
+// two to three scrape intervals after the target is gone (endOfRunStaleness in scrape/scrape.go), and the adapter lists the pods first
+// and asks for the samples of these only (GetMetricBySelector in pkg/custom-provider/provider.go). So metrics of type Pods are exact,
+// and a sum lacks what the real one has for these few seconds.
 
 // scrape is a scrape whose values an autoscaler's round reads.
 type scrape struct {
@@ -64,8 +65,8 @@ func (s *scrapes) next() float64 {
 	return s.planned[s.done].at
 }
 
-// planScrapes finds the scrapes of each ready pod up to the next round that this or a later one reads. It is called when a round begins
-// to be awaited and when pods become ready.
+// planScrapes finds the scrapes of each pod that serves up to the next round that this or a later one reads. It is called when a round
+// begins to be awaited and when pods become ready.
 func (r *run) planScrapes(now float64) {
 	if r.controller == nil {
 		return
@@ -73,7 +74,10 @@ func (r *run) planScrapes(now float64) {
 	s := &r.scrapes
 	s.planned, s.done = s.planned[:0], 0
 	r.planReads()
-	for _, p := range r.fleet.ready {
+	for _, p := range r.fleet.pods {
+		if !p.serves() {
+			continue
+		}
 		for _, read := range s.reads {
 			at := lastBefore(read, p.scrape, r.settings.Metrics.Scrape)
 			if at >= now && at >= p.since && at <= r.round {
@@ -111,7 +115,7 @@ func lastBefore(at, phase, interval float64) float64 {
 func (r *run) scrape() {
 	s := r.scrapes.planned[r.scrapes.done]
 	r.scrapes.done++
-	if s.pod.phase != ready {
+	if !s.pod.serves() {
 		return
 	}
 	r.fleet.advance(s.at, s.pod)
@@ -148,7 +152,7 @@ func (p *pod) sampleAt(at float64) *sample {
 	return nil
 }
 
-var errNoSamples = errors.New("no samples of ready replicas")
+var errNoSamples = errors.New("no samples")
 
 // readings returns what the adapter answers in a round.
 func (r *run) readings() []hpa.Reading {
@@ -173,7 +177,7 @@ func (r *run) readings() []hpa.Reading {
 
 // read returns the value of a signal of a pod in a round, and whether there is one.
 func (r *run) read(p *pod, signal *Signal, index int) (float64, bool) {
-	if p.phase != ready {
+	if !p.serves() {
 		return 0, false
 	}
 	at := r.round

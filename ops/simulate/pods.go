@@ -207,5 +207,8 @@ func (f *fleet) begin(replicas int) {
 	}
 }
 
+// serves reports whether the pod exports metrics: it works on requests, or did not get any yet.
+func (p *pod) serves() bool { return p.phase == ready || p.phase == draining }
+
 // inFlight returns the number of requests that a pod has not finished.
 func (p *pod) inFlight() int { return p.engine.Running() + p.engine.Waiting() }

@@ -13,8 +13,8 @@ import (
 type Settings struct {
 	// Replicas is the number of replicas at the beginning, all of them ready, and throughout where Autoscaler is nil.
 	Replicas int
-	// Autoscaler is the HorizontalPodAutoscaler. A metric of type Pods reads its signal of each ready replica, one of type Object or
-	// External the sum over these.
+	// Autoscaler is the HorizontalPodAutoscaler. A metric of type Pods reads its signal of each replica, one of type Object or External
+	// the sum over these.
 	Autoscaler *autoscalingv2.HorizontalPodAutoscalerSpec
 	// Signals are the gauges that the metrics of Autoscaler read, one for each in its order.
 	Signals []Signal

@@ -83,7 +83,7 @@ func TestErrors(t *testing.T) {
 		"an unknown part":     {[]string{"-objective", "p99=2s"}, `"p99" is not ttft, itl or ratio`},
 		"a bad ratio":         {[]string{"-objective", "ratio=99"}, "is not a share"},
 		"a bad routing":       {[]string{"-routing", "best"}, "is not random, round-robin or least"},
-		"a delay below 0":     {[]string{"-stack", "prod", "-trace", "trace.csv", "-pod-delay", "-1s"}, "not below 0"},
+		"a delay below 0":     {[]string{"-stack", "prod", "-trace", "trace.csv", "-image-delay", "-1s"}, "-image-delay: -1s is below 0"},
 		"no assignment":       {[]string{"-stack", "prod", "-trace", "trace.csv", "-set", "model"}, "-set \"model\" is not KEY=VALUE"},
 		"a refused value":     {[]string{"-stack", "prod", "-trace", "trace.csv", "-set", "autoscaling.maxReplicas=0"}, "autoscaling.maxReplicas"},
 		"a size that differs": {[]string{"-stack", "prod", "-trace", "trace.csv", "-set", "model.id=somebody/model"}, "model.size.weightsGiB"},
