@@ -31,12 +31,12 @@ type sample struct {
 	values, guards []float64
 }
 
-// scrapes are those up to the next round that this or a later one reads. All others have no effect and are not simulated.
+// scrapes are those that the next round reads. All others have no effect and are not simulated.
 type scrapes struct {
 	// planned are in the order of their time, of which done have happened.
 	planned []scrape
 	done    int
-	// reads are the times at which samples are read for the rounds that have a scrape before the next one.
+	// reads are the times at which samples are read.
 	reads []float64
 	// evaluations is the number of evaluations of the recording rules whose samples a round reads.
 	evaluations int
@@ -65,8 +65,8 @@ func (s *scrapes) next() float64 {
 	return s.planned[s.done].at
 }
 
-// planScrapes finds the scrapes of each pod that serves up to the next round that this or a later one reads. It is called when a round
-// begins to be awaited and when pods become ready.
+// planScrapes finds the scrapes to come of each pod that serves that the next round reads. It is called when a round begins to be
+// awaited and when pods become ready.
 func (r *run) planScrapes(now float64) {
 	if r.controller == nil {
 		return
@@ -80,7 +80,7 @@ func (r *run) planScrapes(now float64) {
 		}
 		for _, read := range s.reads {
 			at := lastBefore(read, p.scrape, r.settings.Metrics.Scrape)
-			if at >= now && at >= p.since && at <= r.round {
+			if at >= now && at >= p.since {
 				s.planned = append(s.planned, scrape{at, p})
 			}
 		}
@@ -89,15 +89,14 @@ func (r *run) planScrapes(now float64) {
 	s.planned = slices.Compact(s.planned)
 }
 
-// planReads finds the times at which samples are read for the next round, and for those after it that read samples from before it.
+// planReads finds the times at which samples are read for the next round: by the adapter, and by those evaluations of the rules whose
+// results the round depends on. Later rounds need no other scrape from before it: an evaluation after the round reads a later scrape, or
+// the last one before the round, as the adapter does.
 func (r *run) planReads() {
 	s := &r.scrapes
-	s.reads = s.reads[:0]
-	for round := r.round; round == r.round || round-s.reach < r.round; round += hpa.DefaultPeriod.Seconds() {
-		s.reads = append(s.reads, round)
-		for n := range s.evaluations {
-			s.reads = append(s.reads, r.evaluation(round, n))
-		}
+	s.reads = append(s.reads[:0], r.round)
+	for n := range s.evaluations {
+		s.reads = append(s.reads, r.evaluation(r.round, n))
 	}
 }
 
