@@ -105,7 +105,7 @@ func (e *Engine) Waiting() int { return e.waiting.len() }
 
 // CacheUsage returns the share of the KV cache in use.
 func (e *Engine) CacheUsage() float64 {
-	return e.cache.bytes(e.Running(), float64(e.cached)) / e.limits.CacheBytes
+	return e.cache.allocated(e.Running(), e.cached) / e.limits.CacheBytes
 }
 
 // Preemptions returns how often a request was preempted.
@@ -151,7 +151,7 @@ func (e *Engine) reused(r *Request) int {
 
 // fits reports whether the cache has room for more sequences and tokens. An empty cache has room for any request.
 func (e *Engine) fits(sequences, tokens int) bool {
-	return e.Running() == 0 || e.cache.bytes(e.Running()+sequences, float64(e.cached+tokens)) <= e.limits.CacheBytes
+	return e.Running() == 0 || e.cache.allocated(e.Running()+sequences, e.cached+tokens) <= e.limits.CacheBytes
 }
 
 // promptPass runs one pass in which prompts are computed.
@@ -248,7 +248,7 @@ func (e *Engine) trim() {
 // preempt puts the requests that were admitted last back to the front of the queue until the rest fits the cache. The first
 // one stays: it alone always fits.
 func (e *Engine) preempt() {
-	for e.Running() > 1 && e.cache.bytes(e.Running(), float64(e.cached)) > e.limits.CacheBytes {
+	for e.Running() > 1 && e.cache.allocated(e.Running(), e.cached) > e.limits.CacheBytes {
 		r := e.admitted[len(e.admitted)-1]
 		if r.decoding {
 			r.generated = r.Output - int(r.last-e.passes)
@@ -296,7 +296,7 @@ func (e *Engine) passesUntilFull(n int) int64 {
 	if perToken == 0 {
 		return math.MaxInt64
 	}
-	free := e.limits.CacheBytes - e.cache.bytes(n, float64(e.cached))
+	free := e.limits.CacheBytes - e.cache.allocated(n, e.cached)
 	return int64(max(0, free/(perToken*float64(n))))
 }
 
