@@ -36,6 +36,7 @@ func TestTheImageIsPulledOncePerNode(t *testing.T) {
 	s := settings(1)
 	s.Nodes.Replicas = 2
 	r := fleetOf(t, s)
+	assert.InDelta(t, 60+10+12+8, s.Start.Total(), 1e-9)
 	r.fleet.scale(0, 2)
 	assert.InDelta(t, 12+8, readyAt(r, 2), 1e-9, "the node is there and has the image")
 
@@ -48,7 +49,7 @@ func TestTheImageIsPulledOncePerNode(t *testing.T) {
 	r.until(170)
 	assert.Equal(t, starting, r.fleet.pods[2].phase)
 	assert.False(t, r.fleet.observed()[2].Pending, "its container loads the weights")
-	assert.InDelta(t, 100+60+10+12+8, readyAt(r, 4), 1e-9, "both wait for the same pull")
+	assert.InDelta(t, 100+s.Start.Total(), readyAt(r, 4), 1e-9, "both wait for the same pull")
 	assert.EqualValues(t, 4, r.fleet.statusReplicas())
 }
 

@@ -57,6 +57,9 @@ type Start struct {
 	Warmup float64
 }
 
+// Total returns the time from a pod that fits no node to a ready server.
+func (s Start) Total() float64 { return s.Node + s.Image + s.Weights + s.Warmup }
+
 // Nodes describes the pool of GPU nodes.
 type Nodes struct {
 	// Replicas is how many replicas a node holds.
