@@ -17,7 +17,7 @@ const RuleGroup = "vllm-signals"
 // valid (see Settings.Validate). Requests in flight and the unguarded GPU utilisation are recorded whichever signals
 // are on: dashboards show them.
 //
-// Every expression but the guard's (see guardScrapes) reads the newest sample (5 minutes back at most) instead of a window: a
+// Every expression but the guard's (see GuardScrapes) reads the newest sample (5 minutes back at most) instead of a window: a
 // DCGM exporter and kube-state-metrics are scraped more slowly than the rules run, and a window would add its own length to
 // the delay. A pod that disappears is marked stale at its next missed scrape, so nothing lingers for those 5 minutes.
 func Rules(s Settings, enabled []Signal) monitoringv1.PrometheusRuleSpec {
@@ -112,15 +112,15 @@ func percentExpr(matchers string) string {
 	return PercentOfGPUs(func(series string) string { return fmt.Sprintf("%s{%s}", series, matchers) })
 }
 
-// guardScrapes is the number of scrapes over which the guard averages requests in flight. Pods are scraped at different
+// GuardScrapes is the number of scrapes over which the guard averages requests in flight. Pods are scraped at different
 // moments, so that a request which ends on one and whose successor begins on the other can be counted on both: at 20 requests
 // on two pods both read 11 now and then, and a single reading added a replica. The average of five follows a step of the load
 // within five scrapes, 10 s by default; requests running and waiting are not averaged and follow at once.
-const guardScrapes = 5
+const GuardScrapes = 5
 
 // averageInFlightExpr returns the average of requests in flight over the last scrapes.
 func averageInFlightExpr(s Settings) string {
-	window := model.Duration(guardScrapes * s.Interval)
+	window := model.Duration(GuardScrapes * s.Interval)
 	if s.StandaloneRules {
 		return "(" + perPodSums(func(series string) string {
 			return fmt.Sprintf("avg_over_time(%s{%s}[%s])", series, inNamespace(LabelNamespace, s), window)

@@ -6,7 +6,9 @@
 //   - package replica: what a replica does with its requests, and how fast;
 //   - package hpa: the decisions of the HorizontalPodAutoscaler controller;
 //   - law.go: scaling laws that are not an autoscaler's;
-//   - pods.go: pods and nodes from their creation to their end;
+//   - clients.go: a closed loop of users, in place of a load whose arrivals are known;
+//   - pods.go and removal.go: pods from their creation to their end;
+//   - nodes.go: nodes, the node autoscaler, and reclaims of spot nodes;
 //   - metrics.go: what the controller reads of the replicas, and how old it is;
 //   - result.go: what is counted.
 //

@@ -6,11 +6,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/utils/ptr"
-
-	"vllm-autoscaling/ops/simulate/hpa"
 )
 
 // recorder asks for numbers of replicas in turn, the last one for good, and keeps what it was shown.
@@ -89,28 +84,4 @@ func TestInvalidLaws(t *testing.T) {
 	s.Law = &Law{Period: 1, New: func() (Decider, error) { return nil, errors.New("no target") }}
 	_, err = Run(s, steady(1, 0, 1, 1))
 	assert.ErrorContains(t, err, "no target")
-}
-
-// A metric of type External is the sum over the ready replicas, and a Deployment's status has no pods that are being deleted.
-func TestExternalMetrics(t *testing.T) {
-	s := scaled(1, 8)
-	s.Replicas = 3
-	s.Signals = s.Signals[:1]
-	s.Autoscaler.Metrics = []autoscalingv2.MetricSpec{{Type: autoscalingv2.ExternalMetricSourceType, External: &autoscalingv2.ExternalMetricSource{
-		Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: resource.NewQuantity(6, resource.DecimalSI)},
-	}}}
-	s.Autoscaler.Behavior = &autoscalingv2.HorizontalPodAutoscalerBehavior{
-		ScaleDown: &autoscalingv2.HPAScalingRules{StabilizationWindowSeconds: ptr.To[int32](0)},
-	}
-	r, err := newRun(&s)
-	require.NoError(t, err)
-	for i, p := range r.fleet.pods {
-		p.samples[0] = hpa.Sample{Milli: int64(4000 + 1000*i), Present: true}
-	}
-	r.fleet.remove(1, r.fleet.pods[2])
-	clear(r.fleet.pods[2].samples)
-	o := r.observe(2)
-	assert.EqualValues(t, 9000, o.Readings[0].TotalMilli)
-	assert.EqualValues(t, 2, o.StatusReplicas)
-	assert.EqualValues(t, 2, r.controller.Decide(o).Replicas, "9 requests / 6")
 }

@@ -13,7 +13,8 @@ type phase int
 
 const (
 	pending  phase = iota // No node has room.
-	starting              // On a node, not ready.
+	pulling               // On a node, without a container: the image is missing.
+	starting              // Its container runs, not ready.
 	ready                 // Gets requests.
 	draining              // Deleted, works on what it has.
 	gone
@@ -24,23 +25,15 @@ type pod struct {
 	phase  phase
 	node   *node
 	engine *replica.Engine
-	// since is when the pod came into its phase, until when it is looked at again.
-	since, until float64
-	// scrape is the phase of the scrapes of the pod within their interval.
-	scrape float64
-	// samples are what the autoscaler's next round reads, one for each signal.
-	samples []hpa.Sample
+	// created is when the pod was created, since when it came into its phase, until when it is looked at again.
+	created, since, until float64
+	// uid orders pods that nothing else distinguishes.
+	uid float64
+	// scrape is the phase of the scrapes of the pod within their interval, samples what the last ones read.
+	scrape  float64
+	samples []sample
 	// deadline is when a pod that is being deleted loses what it has not finished.
 	deadline float64
-}
-
-// node is a machine of the GPU pool.
-type node struct {
-	// billed is when it was asked for, usable when it accepts pods, and idle since when it has no pods.
-	billed, usable, idle float64
-	// joined reports whether it accepts pods already.
-	joined bool
-	pods   int
 }
 
 // fleet is the pods and nodes.
@@ -49,9 +42,11 @@ type fleet struct {
 	pods     []*pod // In the order of creation, without those that are gone.
 	nodes    []*node
 	ready    []*pod
-	// nodeSeconds are those of the nodes that are gone.
-	nodeSeconds float64
-	random      func() float64
+	// replicas is the number of pods that there should be.
+	replicas int
+	// nodeSeconds are those of the nodes that are gone, added is when a node was last asked for.
+	nodeSeconds, added float64
+	random             func() float64
 	// finished and lost receive the requests that end, and those that end with their pod.
 	finished, lost func(*replica.Request)
 }
@@ -59,9 +54,8 @@ type fleet struct {
 // add creates a pod.
 func (f *fleet) add(now float64) *pod {
 	p := &pod{
-		phase: pending, since: now, until: math.Inf(1), scrape: f.random() * f.settings.Metrics.Scrape,
-		engine:  replica.New(f.settings.Server.Profile, f.settings.Server.Limits, f.settings.Server.Cache),
-		samples: make([]hpa.Sample, len(f.settings.Signals)),
+		phase: pending, created: now, since: now, until: math.Inf(1), scrape: f.random() * f.settings.Metrics.Scrape, uid: f.random(),
+		engine: replica.New(f.settings.Server.Profile, f.settings.Server.Limits, f.settings.Server.Cache),
 	}
 	f.pods = append(f.pods, p)
 	return p
@@ -69,32 +63,18 @@ func (f *fleet) add(now float64) *pod {
 
 // scale creates and removes pods until the number of those that are not being deleted is the given one.
 func (f *fleet) scale(now float64, replicas int) {
+	f.replicas = replicas
 	live := f.live()
 	for range replicas - len(live) {
 		f.add(now)
 	}
 	if surplus := len(live) - replicas; surplus > 0 {
-		slices.SortStableFunc(live, removedFirst)
+		sortForRemoval(now, live)
 		for _, p := range live[:surplus] {
-			f.remove(now, p)
+			f.remove(now, p, f.settings.Drain)
 		}
 	}
 	f.place(now)
-}
-
-// removedFirst orders pods as the ReplicaSet controller removes them: those without a node, those that are not ready, and then
-// the youngest.
-func removedFirst(a, b *pod) int {
-	if a.phase != b.phase {
-		return int(a.phase) - int(b.phase)
-	}
-	switch {
-	case a.since > b.since:
-		return -1
-	case a.since < b.since:
-		return 1
-	}
-	return 0
 }
 
 // live returns the pods that are not being deleted.
@@ -105,13 +85,13 @@ func (f *fleet) live() []*pod {
 // drainCheck is how often a pod that is being deleted is asked whether it has finished, in seconds.
 const drainCheck = 1
 
-// remove deletes a pod. One that serves works on its requests for a while.
-func (f *fleet) remove(now float64, p *pod) {
+// remove deletes a pod. One that serves works on its requests for a while, the drain time.
+func (f *fleet) remove(now float64, p *pod, drain float64) {
 	if p.phase != ready {
 		f.end(now, p)
 		return
 	}
-	p.deadline = now + f.settings.Drain
+	p.deadline = now + drain
 	f.set(p, draining, now, now)
 }
 
@@ -158,59 +138,13 @@ func (f *fleet) set(p *pod, to phase, now, until float64) {
 	}
 }
 
-// place puts pending pods on nodes with room, and asks for nodes for the rest up to the pool's maximum.
-func (f *fleet) place(now float64) {
-	waiting := 0
-	for _, p := range f.pods {
-		if p.phase != pending {
-			continue
-		}
-		if n := f.room(); n != nil {
-			n.pods++
-			p.node = n
-			f.set(p, starting, now, now+f.settings.Start.Pod)
-			continue
-		}
-		waiting++
-	}
-	coming := 0
-	for _, n := range f.nodes {
-		if !n.joined {
-			coming += f.settings.Nodes.Replicas
-		}
-	}
-	for waiting > coming && len(f.nodes) < f.settings.Nodes.Max {
-		f.nodes = append(f.nodes, &node{billed: now, usable: now + f.settings.Start.Node, idle: now + f.settings.Start.Node})
-		coming += f.settings.Nodes.Replicas
-	}
-}
-
-// room returns a node that accepts one more pod, the fullest first, or nil.
-func (f *fleet) room() *node {
-	var best *node
-	for _, n := range f.nodes {
-		if n.joined && n.pods < f.settings.Nodes.Replicas && (best == nil || n.pods > best.pods) {
-			best = n
-		}
-	}
-	return best
-}
-
 // next returns the time of the next change of a pod or node that needs no decision.
 func (f *fleet) next() float64 {
 	at := math.Inf(1)
 	for _, p := range f.pods {
 		at = min(at, p.until)
 	}
-	for _, n := range f.nodes {
-		switch {
-		case !n.joined:
-			at = min(at, n.usable)
-		case n.pods == 0 && len(f.nodes) > f.settings.Nodes.Min:
-			at = min(at, n.idle+f.settings.Nodes.Idle)
-		}
-	}
-	return at
+	return min(at, f.nextOfNodes())
 }
 
 // turn makes the changes that are due: pods that become ready or end, nodes that become usable or are removed.
@@ -220,6 +154,8 @@ func (f *fleet) turn(now float64) {
 			continue
 		}
 		switch p.phase {
+		case pulling:
+			f.start(now, p)
 		case starting:
 			f.set(p, ready, now, math.Inf(1))
 			p.engine.Advance(now)
@@ -227,42 +163,41 @@ func (f *fleet) turn(now float64) {
 			f.drain(now, p)
 		}
 	}
-	for _, n := range f.nodes {
-		n.joined = n.joined || n.usable <= now
-	}
-	// Pods without a node come first: a node that just became free is of use to them.
-	f.place(now)
-	f.removeIdleNodes(now)
+	f.turnNodes(now)
 }
 
-// removeIdleNodes removes the nodes that had no pods for long enough, down to the pool's minimum.
-func (f *fleet) removeIdleNodes(now float64) {
-	surplus := len(f.nodes) - f.settings.Nodes.Min
-	f.nodes = slices.DeleteFunc(f.nodes, func(n *node) bool {
-		if surplus <= 0 || !n.joined || n.pods > 0 || n.idle+f.settings.Nodes.Idle > now {
-			return false
-		}
-		surplus--
-		f.nodeSeconds += now - n.billed
-		return true
-	})
+// start runs the container of a pod.
+func (f *fleet) start(now float64, p *pod) {
+	f.set(p, starting, now, now+f.settings.Start.Weights+f.settings.Start.Warmup)
 }
 
-// observed returns the pods as the autoscaler's controller sees them.
+// observed returns the pods as the autoscaler's controller sees them. A pod's phase is Pending until its first container has
+// started, that is while the image is pulled; while the server loads it is Running and has no metrics yet. For metrics of the types
+// Pods, Object and External the controller looks at no time of a pod: those of its start and of its readiness count for the CPU only
+// (groupPods in pkg/controller/podautoscaler/replica_calculator.go).
 func (f *fleet) observed() []hpa.Pod {
 	pods := make([]hpa.Pod, len(f.pods))
 	for i, p := range f.pods {
-		pods[i] = hpa.Pod{Pending: p.phase == pending, Ready: p.phase == ready, Ignored: p.phase == draining}
+		pods[i] = hpa.Pod{Pending: p.phase <= pulling, Ready: p.phase == ready, Ignored: p.phase == draining}
 	}
 	return pods
 }
 
+// statusReplicas returns the Deployment's status.replicas: the pods that are not being deleted, whether they are ready or not. The
+// ReplicaSet controller counts active pods, and one with a deletion timestamp is none (IsPodActive in
+// pkg/controller/controller_utils.go).
+func (f *fleet) statusReplicas() int32 { return int32(len(f.live())) }
+
 // begin creates ready replicas on nodes of their own before the load.
 func (f *fleet) begin(replicas int) {
+	f.replicas = replicas
 	size := max(f.settings.Nodes.Min, (replicas+f.settings.Nodes.Replicas-1)/f.settings.Nodes.Replicas)
 	for range size {
-		f.nodes = append(f.nodes, &node{joined: true})
+		n := f.node(0, 0)
+		n.joined, n.image = true, 0
+		f.nodes = append(f.nodes, n)
 	}
+	f.added = math.Inf(-1)
 	for range replicas {
 		f.add(0)
 	}
@@ -272,14 +207,8 @@ func (f *fleet) begin(replicas int) {
 	}
 }
 
-// nodeSecondsUntil returns the seconds of all nodes up to a time, the present one.
-func (f *fleet) nodeSecondsUntil(now float64) float64 {
-	total := f.nodeSeconds
-	for _, n := range f.nodes {
-		total += now - n.billed
-	}
-	return total
-}
+// serves reports whether the pod exports metrics: it works on requests, or did not get any yet.
+func (p *pod) serves() bool { return p.phase == ready || p.phase == draining }
 
 // inFlight returns the number of requests that a pod has not finished.
 func (p *pod) inFlight() int { return p.engine.Running() + p.engine.Waiting() }

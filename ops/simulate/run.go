@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -18,25 +19,24 @@ type Arrival struct {
 	Input, Output int
 }
 
-// Run replays a load, whose arrivals must be in the order of their time, against a deployment.
+// Run replays a load, whose arrivals must be in the order of their time, against a deployment. With Settings.Clients the load is nil.
 func Run(s Settings, load iter.Seq[Arrival]) (Result, error) {
 	if err := s.validate(); err != nil {
 		return Result{}, fmt.Errorf("simulation: %w", err)
+	}
+	if (load == nil) == (s.Clients == nil) {
+		return Result{}, errors.New("simulation: give either a load or clients")
 	}
 	r, err := newRun(&s)
 	if err != nil {
 		return Result{}, fmt.Errorf("simulation: %w", err)
 	}
-	last := 0.0
-	for a := range load {
-		if a.At < last {
-			return Result{}, fmt.Errorf("simulation: an arrival at %g s after one at %g s", a.At, last)
-		}
-		last = a.At
-		r.until(last)
-		r.arrive(a)
+	var last float64
+	if s.Clients != nil {
+		last = r.play()
+	} else if last, err = r.replay(load); err != nil {
+		return Result{}, fmt.Errorf("simulation: %w", err)
 	}
-	r.until(last)
 	r.result.close(last, r.fleet.nodeSecondsUntil(last), s.Nodes.GPUs)
 	r.finish(last)
 	return r.result, nil
@@ -52,11 +52,11 @@ type run struct {
 	// law decides in place of the controller, and ended are the requests that were answered since its last decision.
 	law   Decider
 	ended []*replica.Request
-	// round is when the controller or the law decides next, ruled the phase of the recording rules.
-	round, ruled float64
-	scrapes      scrapes
-	turn         int
-	result       Result
+	// now is the time of the last event, round when the controller or the law decides next, ruled the phase of the recording rules.
+	now, round, ruled float64
+	scrapes           scrapes
+	turn              int
+	result            Result
 }
 
 func newRun(s *Settings) (*run, error) {
@@ -73,6 +73,7 @@ func newRun(s *Settings) (*run, error) {
 		}
 		r.round = r.random.Float64() * hpa.DefaultPeriod.Seconds()
 		r.ruled = r.random.Float64() * s.Metrics.Rule
+		r.scrapes = newScrapes(s)
 	}
 	if s.Law != nil {
 		if err := r.useLaw(s.Law); err != nil {
@@ -85,42 +86,64 @@ func newRun(s *Settings) (*run, error) {
 	return r, nil
 }
 
+// replay sends the requests of a load and returns the time of the last one.
+func (r *run) replay(load iter.Seq[Arrival]) (float64, error) {
+	last := 0.0
+	for a := range load {
+		if a.At < last {
+			return 0, fmt.Errorf("an arrival at %g s after one at %g s", a.At, last)
+		}
+		last = a.At
+		r.until(last)
+		r.arrive(a)
+	}
+	r.until(last)
+	return last, nil
+}
+
 // until makes everything happen that is due before a time.
 func (r *run) until(to float64) {
-	for {
-		at := min(r.fleet.next(), r.scrapes.next(), r.round)
-		if at > to {
-			return
-		}
-		switch at {
-		case r.scrapes.next():
-			r.scrape()
-		case r.round:
-			if r.law != nil {
-				r.decideByLaw()
-			} else {
-				r.decide()
-			}
-		default:
-			r.fleet.turn(at)
-			r.planScrapes(at)
-		}
-		r.result.replicas(at, int(r.desired), len(r.fleet.ready))
+	for at := r.next(); at <= to; at = r.next() {
+		r.step(at)
 	}
 }
 
-// arrive sends a request to a ready replica. Without one it is refused, as by a Service without endpoints.
-func (r *run) arrive(a Arrival) {
+// next returns the time of the next event, arrivals and the passes of the replicas apart.
+func (r *run) next() float64 { return min(r.fleet.next(), r.scrapes.next(), r.round) }
+
+// step makes the next event happen, which is at a time.
+func (r *run) step(at float64) {
+	r.now = at
+	switch at {
+	case r.scrapes.next():
+		r.scrape()
+	case r.round:
+		if r.law != nil {
+			r.decideByLaw()
+		} else {
+			r.decide()
+		}
+	default:
+		r.fleet.turn(at)
+		r.planScrapes(at)
+	}
+	r.result.replicas(at, int(r.desired), len(r.fleet.ready))
+}
+
+// arrive sends a request to a ready replica and reports whether there is one. Without one it is refused, as by a Service without
+// endpoints.
+func (r *run) arrive(a Arrival) bool {
 	r.result.arrived(a.At)
 	p := r.route(a.At)
 	if p == nil {
 		r.result.Refused++
-		return
+		return false
 	}
 	p.engine.Submit(&replica.Request{Arrival: a.At, Input: max(1, a.Input), Output: max(1, a.Output)})
 	for _, done := range p.engine.Finished() {
 		r.fleet.finished(done)
 	}
+	return true
 }
 
 func (r *run) route(now float64) *pod {
@@ -148,29 +171,11 @@ func (r *run) route(now float64) *pod {
 // decide runs a round of the autoscaler's controller.
 func (r *run) decide() {
 	now := r.round
-	r.scale(now, r.controller.Decide(r.observe(now)).Replicas)
-	for _, p := range r.fleet.pods {
-		clear(p.samples)
-	}
+	r.scale(now, r.controller.Decide(&hpa.Observation{
+		Time: seconds(now), SpecReplicas: r.desired, StatusReplicas: r.fleet.statusReplicas(), Pods: r.fleet.observed(), Readings: r.readings(),
+	}).Replicas)
 	r.round = now + hpa.DefaultPeriod.Seconds()
 	r.planScrapes(now)
-}
-
-// observe returns what the autoscaler's controller reads. The value of a metric that is not of single pods is the sum over the
-// ready replicas.
-func (r *run) observe(now float64) *hpa.Observation {
-	readings := make([]hpa.Reading, len(r.settings.Signals))
-	for i := range readings {
-		for _, p := range r.fleet.pods {
-			readings[i].Pods = append(readings[i].Pods, p.samples[i])
-			readings[i].TotalMilli += p.samples[i].Milli
-		}
-	}
-	return &hpa.Observation{
-		// A Deployment's status does not count pods that are being deleted.
-		Time: seconds(now), SpecReplicas: r.desired, StatusReplicas: int32(len(r.fleet.live())),
-		Pods: r.fleet.observed(), Readings: readings,
-	}
 }
 
 // scale makes a decision take effect.

@@ -47,7 +47,7 @@ func settings(replicas int) Settings {
 			Profile: replica.Profile{Fixed: 0.001, Weights: 0.015, PerToken: 0.0001},
 			Limits:  replica.Limits{MaxNumSeqs: 8, BatchedTokens: 2048, CacheBytes: 1e9}, Cache: replica.Cache{FullBytes: 1000},
 		},
-		Start:     Start{Node: 60, Pod: 30},
+		Start:     Start{Node: 60, Image: 10, Weights: 12, Warmup: 8},
 		Nodes:     Nodes{Replicas: 1, Max: 10, GPUs: 2, Idle: 120},
 		Metrics:   Metrics{Scrape: 2, Rule: 2},
 		Drain:     60,

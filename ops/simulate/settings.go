@@ -13,7 +13,8 @@ import (
 type Settings struct {
 	// Replicas is the number of replicas at the beginning, all of them ready, and throughout where Autoscaler and Law are nil.
 	Replicas int
-	// Autoscaler is the HorizontalPodAutoscaler. The value of a metric of type External is the sum over the ready replicas.
+	// Autoscaler is the HorizontalPodAutoscaler. A metric of type Pods reads its signal of each replica, one of type Object or External
+	// the sum over these.
 	Autoscaler *autoscalingv2.HorizontalPodAutoscalerSpec
 	// Signals are the gauges that the metrics of Autoscaler read, one for each in its order.
 	Signals []Signal
@@ -33,7 +34,9 @@ type Settings struct {
 	Routing Routing
 	// Objective is what a request has to keep.
 	Objective Objective
-	// Seed draws what is random: routing, the phases of the scrapes and of the autoscaler.
+	// Clients are the load where Run is given none.
+	Clients *Clients
+	// Seed draws what is random: routing, the phases of the scrapes and of the autoscaler, reclaims of nodes, and Clients.
 	Seed uint64
 	// Series is the length of the intervals of Result.Series at the beginning of a load, which doubles as often as needed; 0
 	// records none.
@@ -47,13 +50,20 @@ type Server struct {
 	Cache   replica.Cache
 }
 
-// Start is how long the phases of a new replica take, in seconds.
+// Start is how long the phases of a new replica take, in seconds. They follow each other.
 type Start struct {
 	// Node is from a pod that fits no node to a node that accepts pods.
 	Node float64
-	// Pod is from a pod on a node to a ready server: image, weights, warm-up.
-	Pod float64
+	// Image is the pull of the server's image. A node that has the image already does not pull it again.
+	Image float64
+	// Weights is the download of the weights and their loading into the GPU. Replicas share no downloaded files.
+	Weights float64
+	// Warmup is the rest of the server's start until it is ready, such as compilation and the capture of CUDA graphs.
+	Warmup float64
 }
+
+// Total returns the time from a pod that fits no node to a ready server.
+func (s Start) Total() float64 { return s.Node + s.Image + s.Weights + s.Warmup }
 
 // Nodes describes the pool of GPU nodes.
 type Nodes struct {
@@ -63,8 +73,12 @@ type Nodes struct {
 	Min, Max int
 	// GPUs is the number of GPUs of a node, for GPU-hours.
 	GPUs int
-	// Idle is how long a node without pods stays, in seconds.
-	Idle float64
+	// Idle is how long a node without pods stays, in seconds, and AfterAdd how long no node is removed after one was asked for:
+	// cluster-autoscaler's --scale-down-unneeded-time and --scale-down-delay-after-add.
+	Idle, AfterAdd float64
+	// Reclaim is the mean time between two reclaims of a spot node by the cloud, in seconds, exponentially distributed; 0 for none.
+	// The cloud announces a reclaim; Notice is the time from then to the end of the node.
+	Reclaim, Notice float64
 }
 
 // Metrics is how the values that the autoscaler reads come about. Durations are in seconds.
@@ -79,6 +93,19 @@ type Signal struct {
 	Value func(*replica.Engine) float64
 	// Recorded reports whether a recording rule prepares it, which adds to its age.
 	Recorded bool
+	// Guard reduces the signal, which is Recorded then; nil for none.
+	Guard *Guard
+}
+
+// Guard reduces a signal in proportion while the mean of another gauge over some evaluations of the recording rule is below Full.
+type Guard struct {
+	// Value returns the other gauge.
+	Value func(*replica.Engine) float64
+	// Scrapes is the number of evaluations, which is that of scrapes where Metrics.Rule and Metrics.Scrape are equal. Of a replica
+	// that has not been ready for so long, the mean is that of the samples that there are.
+	Scrapes int
+	// Full is the mean from which the signal counts in full.
+	Full float64
 }
 
 // Routing chooses a replica for a request.
@@ -113,12 +140,24 @@ func (s *Settings) validate() error {
 	check(s.Metrics.Scrape > 0 && s.Metrics.Rule > 0, "the intervals of scrapes and rules are above 0")
 	check(s.Server.Limits.MaxNumSeqs >= 1 && s.Server.Limits.CacheBytes > 0, "a replica runs at least one request and has a cache")
 	check(s.Series >= 0, "the length of an interval of the series is not below 0")
+	start, nodes := s.Start, s.Nodes
+	check(min(start.Node, start.Image, start.Weights, start.Warmup) >= 0, "the phases of a start are not below 0")
+	check(min(nodes.Idle, nodes.AfterAdd, nodes.Reclaim, nodes.Notice) >= 0, "the times of nodes are not below 0")
+	check(s.Server.Limits.PrefixHits >= 0 && s.Server.Limits.PrefixHits <= 1, "the share of prefix hits is %g: 0 to 1", s.Server.Limits.PrefixHits)
+	if c := s.Clients; c != nil {
+		check(c.Users >= 1 && c.Think >= 0 && c.Length > 0 && c.Tokens != nil, "clients need users, a think time, a length and tokens")
+	}
 	if s.Autoscaler != nil {
 		check(len(s.Signals) == len(s.Autoscaler.Metrics), "%d signals for %d metrics of the autoscaler", len(s.Signals), len(s.Autoscaler.Metrics))
 	}
 	if s.Law != nil {
 		check(s.Autoscaler == nil, "the deployment has both a law and an autoscaler")
 		check(s.Law.Period > 0 && s.Law.New != nil, "a law has a period above 0 and a constructor")
+	}
+	for i, signal := range s.Signals {
+		if g := signal.Guard; g != nil {
+			check(signal.Recorded && g.Value != nil && g.Scrapes >= 1 && g.Full > 0, "signal %d: a guard needs a recorded signal, a gauge, scrapes and a threshold", i+1)
+		}
 	}
 	return errors.Join(problems...)
 }

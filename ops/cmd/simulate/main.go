@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		if err := compare.Record(ctx, candidates, chosen(candidates, settings), load); err != nil {
 			return err
 		}
-		if err := o.files.Write(reportOf(o, c, replayed, goal, candidates)); err != nil {
+		if err := o.files.Write(reportOf(o, c, settings.Start, replayed, goal, candidates)); err != nil {
 			return err
 		}
 	}

@@ -79,7 +79,7 @@ func TestReportFiles(t *testing.T) {
 	page, err := os.ReadFile("report.html")
 	require.NoError(t, err)
 	for _, text := range []string{
-		"a&lt;b&gt;.csv", "<th>configured</th>", "<th>static-best</th>", "g2-standard-4", "<td>17</td>", "<td>random</td>", "Over time", "3m0s, 2m0s",
+		"a&lt;b&gt;.csv", "<th>configured</th>", "<th>static-best</th>", "g2-standard-4", "<td>17</td>", "<td>random</td>", "Over time", "<td>3m0s, 2m",
 	} {
 		assert.Contains(t, string(page), text)
 	}
@@ -103,7 +103,7 @@ func TestErrors(t *testing.T) {
 		"an unknown part":     {[]string{"-objective", "p99=2s"}, `"p99" is not ttft, itl or ratio`},
 		"a bad ratio":         {[]string{"-objective", "ratio=99"}, "is not a share"},
 		"a bad routing":       {[]string{"-routing", "best"}, "is not random, round-robin or least"},
-		"a delay below 0":     {[]string{"-stack", "prod", "-trace", "trace.csv", "-pod-delay", "-1s"}, "not below 0"},
+		"a delay below 0":     {[]string{"-stack", "prod", "-trace", "trace.csv", "-image-delay", "-1s"}, "-image-delay: -1s is below 0"},
 		"no assignment":       {[]string{"-stack", "prod", "-trace", "trace.csv", "-set", "model"}, "-set \"model\" is not KEY=VALUE"},
 		"a refused value":     {[]string{"-stack", "prod", "-trace", "trace.csv", "-set", "autoscaling.maxReplicas=0"}, "autoscaling.maxReplicas"},
 		"no folder":           {[]string{"-stack", "prod", "-trace", "trace.csv", "-html", "none/report.html"}, "-html none/report.html: none is not a folder"},

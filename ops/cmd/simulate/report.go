@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"vllm-autoscaling/ops/simulate"
 	"vllm-autoscaling/ops/simulate/compare"
@@ -31,19 +32,19 @@ var trust = []string{
 	"docs/simulate.md describes each part of the model.",
 }
 
-func reportOf(o *options, c *config.Config, t *trace.Trace, goal objective, candidates []compare.Candidate) *report.Report {
+func reportOf(o *options, c *config.Config, start simulate.Start, t *trace.Trace, goal objective, candidates []compare.Candidate) *report.Report {
 	return &report.Report{
 		Title:      fmt.Sprintf("%s, %s", c.Stack, t),
 		Verdict:    compare.Verdict(candidates, goal.Ratio),
 		Objective:  report.Objective{Text: goal.String(), TTFT: goal.TTFT, Ratio: goal.Ratio},
 		Candidates: candidates,
-		Settings:   settingsOf(o, c),
+		Settings:   settingsOf(o, c, start),
 		Notes:      trust,
 	}
 }
 
 // settingsOf returns the settings that a result depends on most.
-func settingsOf(o *options, c *config.Config) []report.Row {
+func settingsOf(o *options, c *config.Config, start simulate.Start) []report.Row {
 	row := func(name, format string, args ...any) report.Row {
 		return report.Row{Name: name, Value: fmt.Sprintf(format, args...)}
 	}
@@ -57,7 +58,7 @@ func settingsOf(o *options, c *config.Config) []report.Row {
 		row("model.maxNumSeqs", "%d", c.Model.MaxNumSeqs),
 		row("replicas", "%d to %d", c.Autoscaling.MinReplicas, c.Autoscaling.MaxReplicas),
 		row("nodes", "%d to %d", pool.MinNodes, pool.MaxNodes),
-		row("start of a node, of a server on it", "%s, %s", o.deployment.Start.Node, o.deployment.Start.Pod),
+		row("start of a node, of a server on it", "%s, %s", seconds(start.Node), seconds(start.Total()-start.Node)),
 		row("routing", "%s", routingName(o.routing)),
 		row("seed", "%d", o.seed),
 	}
@@ -75,4 +76,8 @@ func routingName(r simulate.Routing) string {
 		}
 	}
 	return fmt.Sprint(int(r))
+}
+
+func seconds(s float64) time.Duration {
+	return time.Duration(s * float64(time.Second)).Round(time.Second)
 }

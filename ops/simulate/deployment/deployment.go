@@ -1,7 +1,6 @@
 package deployment
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"time"
@@ -24,37 +23,32 @@ import (
 type Options struct {
 	// Start is how long a new replica takes.
 	Start Start
+	// PrefixHits is the share of each prompt that prefix caching finds computed, 0 to 1.
+	PrefixHits float64
+	// SpotReclaim is the mean time after which the cloud takes a spot node back; 0 for never.
+	SpotReclaim time.Duration
 }
 
 // Defaults are the Options of a simulation that was told nothing.
-func Defaults() Options { return Options{Start: DefaultStart} }
+func Defaults() Options { return Options{} }
 
 // Register adds the flags of the options, with their present values as defaults.
 func (o *Options) Register(flags *flag.FlagSet) {
-	flags.DurationVar(&o.Start.Node, "node-delay", o.Start.Node, "from a pod that fits no node to a node that accepts it; an estimate until you measure it")
-	flags.DurationVar(&o.Start.Pod, "pod-delay", o.Start.Pod, "from a pod on a node to a server that is ready; an estimate until you measure it")
+	o.Start.register(flags)
+	flags.Float64Var(&o.PrefixHits, "prefix-hits", o.PrefixHits, "share of each prompt that prefix caching finds computed, 0 to 1")
+	flags.DurationVar(&o.SpotReclaim, "spot-reclaim", o.SpotReclaim, "mean time after which the cloud takes a spot node back, such as 12h; 0 for never")
 }
 
 // Check returns an error that names the flag with a bad value.
 func (o *Options) Check() error {
-	if o.Start.Node < 0 || o.Start.Pod < 0 {
-		return errors.New("-node-delay and -pod-delay are not below 0")
+	switch {
+	case !(o.PrefixHits >= 0 && o.PrefixHits <= 1): // NaN is refused too.
+		return fmt.Errorf("-prefix-hits %g is not a share from 0 to 1", o.PrefixHits)
+	case o.SpotReclaim < 0:
+		return fmt.Errorf("-spot-reclaim %s is below 0: give the mean time between two reclaims of a node, such as 12h", o.SpotReclaim)
 	}
 	return nil
 }
-
-// Start is how long a new replica takes. No cloud publishes such times, and they depend on the image and the model: the
-// defaults are estimates.
-type Start struct {
-	// Node is from a pod that fits no node to a node that accepts it, Pod from then to a server that is ready.
-	Node, Pod time.Duration
-}
-
-// DefaultStart is in the middle of what users of the three clouds report.
-var DefaultStart = Start{Node: 3 * time.Minute, Pod: 2 * time.Minute}
-
-// idle is how long the clouds' node autoscalers leave a node without pods.
-const idle = 10 * time.Minute
 
 // problem returns the error of a configuration that cannot be simulated.
 func problem(key string, value any, allowed, fix string) error {
@@ -63,7 +57,12 @@ func problem(key string, value any, allowed, fix string) error {
 
 // Of returns the settings of a stack's deployment, with minReplicas replicas at the beginning.
 func Of(c *config.Config, o Options) (simulate.Settings, error) {
-	server, err := serverOf(c)
+	server, weightBytes, err := serverOf(c)
+	if err != nil {
+		return simulate.Settings{}, err
+	}
+	server.Limits.PrefixHits = o.PrefixHits
+	nodes, err := nodesOf(c, o)
 	if err != nil {
 		return simulate.Settings{}, err
 	}
@@ -79,25 +78,26 @@ func Of(c *config.Config, o Options) (simulate.Settings, error) {
 		Autoscaler: autoscalerOf(c, enabled),
 		Signals:    gaugesOf(c, enabled),
 		Server:     server,
-		Start:      simulate.Start{Node: o.Start.Node.Seconds(), Pod: o.Start.Pod.Seconds()},
-		Nodes:      nodesOf(c),
+		Start:      startOf(c, o.Start, weightBytes),
+		Nodes:      nodes,
 		Metrics:    simulate.Metrics{Scrape: c.Monitoring.SignalInterval.Seconds(), Rule: c.Monitoring.SignalInterval.Seconds()},
 		Drain:      (c.VLLM.PreStop + c.VLLM.ShutdownTimeout).Seconds(),
 	}
 	return s, nil
 }
 
-func serverOf(c *config.Config) (simulate.Server, error) {
+// serverOf returns a replica and the size of its weights.
+func serverOf(c *config.Config) (simulate.Server, float64, error) {
 	fit, ok := c.Fit()
 	if !ok {
-		return simulate.Server{}, problem("model.id", c.Model.ID, "a model and a GPU whose sizes are known",
+		return simulate.Server{}, 0, problem("model.id", c.Model.ID, "a model and a GPU whose sizes are known",
 			"set model.size.weightsGiB and model.size.kvBytesPerToken, and nodePools.gpu.accelerator or gpu.memoryGiB")
 	}
 	accelerator := c.NodePools.GPU.Accelerator
 	weights := fit.Weights * sizing.GiB * float64(c.GPU.PerReplica)
 	profile, ok := Roofline(accelerator, weights, weights/bytesPerNumber, c.GPU.PerReplica)
 	if !ok {
-		return simulate.Server{}, problem("nodePools.gpu.accelerator", accelerator, "a GPU whose speed is known", "set it to the name of the GPU")
+		return simulate.Server{}, 0, problem("nodePools.gpu.accelerator", accelerator, "a GPU whose speed is known", "set it to the name of the GPU")
 	}
 	return simulate.Server{
 		Profile: profile,
@@ -105,7 +105,7 @@ func serverOf(c *config.Config) (simulate.Server, error) {
 			MaxNumSeqs: c.Model.MaxNumSeqs, BatchedTokens: c.BatchedTokens(), CacheBytes: fit.Cache * sizing.GiB * float64(c.GPU.PerReplica),
 		},
 		Cache: cacheOfConfig(c),
-	}, nil
+	}, weights, nil
 }
 
 // bytesPerNumber is the size of a number in the 16-bit types, which all models of the catalogue are served in.
@@ -146,13 +146,12 @@ const busy = signals.SimulatedBusyUtilization
 
 // gaugesOf returns what each signal reads of a replica.
 func gaugesOf(c *config.Config, enabled []signals.Signal) []simulate.Signal {
-	guard := c.Autoscaling.Signals.GPUUtilization.GuardRequests
 	byKey := map[signals.Key]simulate.Signal{
 		signals.KeyRequestsRunning: {Value: func(e *replica.Engine) float64 { return float64(e.Running()) }},
 		signals.KeyRequestsWaiting: {Value: func(e *replica.Engine) float64 { return float64(e.Waiting()) }},
 		signals.KeyKVCacheUsage:    {Recorded: true, Value: func(e *replica.Engine) float64 { return 100 * min(1, e.CacheUsage()) }},
-		signals.KeyGPUUtilization: {Recorded: true, Value: func(e *replica.Engine) float64 {
-			return busy * min(1, float64(e.Running()+e.Waiting())/guard)
+		signals.KeyGPUUtilization: {Recorded: true, Value: utilization, Guard: &simulate.Guard{
+			Value: inFlight, Scrapes: signals.GuardScrapes, Full: c.Autoscaling.Signals.GPUUtilization.GuardRequests,
 		}},
 	}
 	gauges := make([]simulate.Signal, len(enabled))
@@ -162,13 +161,12 @@ func gaugesOf(c *config.Config, enabled []signals.Signal) []simulate.Signal {
 	return gauges
 }
 
-// nodesOf returns the pool of GPU nodes. On a cluster whose nodes the stack does not create, each replica counts as a node of its
-// own, which is there already.
-func nodesOf(c *config.Config) simulate.Nodes {
-	perNode := c.ReplicasPerNode()
-	if perNode == 0 {
-		return simulate.Nodes{Replicas: 1, Max: c.Autoscaling.MaxReplicas, GPUs: c.GPU.PerReplica}
+// utilization returns what DCGM reports. Its own delay, of up to an interval, is left out.
+func utilization(e *replica.Engine) float64 {
+	if e.Running() == 0 {
+		return 0
 	}
-	pool := c.NodePools.GPU
-	return simulate.Nodes{Replicas: perNode, Min: pool.MinNodes, Max: pool.MaxNodes, GPUs: pool.GPUsPerNode, Idle: idle.Seconds()}
+	return busy
 }
+
+func inFlight(e *replica.Engine) float64 { return float64(e.Running() + e.Waiting()) }

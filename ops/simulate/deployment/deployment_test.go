@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/utils/ptr"
 
 	"vllm-autoscaling/ops/simulate"
 	"vllm-autoscaling/ops/simulate/replica"
@@ -64,10 +65,11 @@ func read(t *testing.T, more map[string]any) *config.Config {
 func TestOf(t *testing.T) {
 	s, err := Of(read(t, map[string]any{
 		"autoscaling": map[string]any{"minReplicas": 2, "maxReplicas": 4}, "model": map[string]any{"maxNumSeqs": 32},
-	}), Options{Start: Start{Node: time.Minute, Pod: 2 * time.Minute}})
+	}), Options{Start: Start{Node: ptr.To(time.Minute), Image: ptr.To(time.Duration(0)), Weights: ptr.To(2 * time.Second), Warmup: ptr.To(time.Second)}, PrefixHits: 0.5})
 	require.NoError(t, err)
 	assert.Equal(t, 2, s.Replicas)
-	assert.Equal(t, simulate.Start{Node: 60, Pod: 120}, s.Start)
+	assert.Equal(t, simulate.Start{Node: 60, Weights: 2, Warmup: 1}, s.Start)
+	assert.InDelta(t, 0.5, s.Server.Limits.PrefixHits, 1e-9)
 	assert.Equal(t, 1, s.Nodes.Replicas)
 	assert.Equal(t, 5, s.Nodes.Max)
 	assert.Equal(t, 32, s.Server.Limits.MaxNumSeqs)
@@ -101,6 +103,11 @@ func TestGauges(t *testing.T) {
 	got := values()
 	assert.Equal(t, []float64{4, 4, busy}, got[:3])
 	assert.Positive(t, got[3])
+
+	guard := s.Signals[2].Guard
+	assert.InDelta(t, 8, guard.Value(e), 1e-9)
+	assert.InDelta(t, 3, guard.Full, 1e-9, "three quarters of 4")
+	assert.Equal(t, 5, guard.Scrapes)
 }
 
 func TestWhatCannotBeSimulated(t *testing.T) {

@@ -75,7 +75,7 @@ func base() simulate.Settings {
 			Profile: replica.Profile{Fixed: 0.001, Weights: 0.015, PerToken: 0.0001},
 			Limits:  replica.Limits{MaxNumSeqs: 20, BatchedTokens: 2048, CacheBytes: 1e9}, Cache: replica.Cache{FullBytes: 1000},
 		},
-		Start: simulate.Start{Node: 30, Pod: 30}, Nodes: simulate.Nodes{Replicas: 1, Max: 8, GPUs: 1, Idle: 120},
+		Start: simulate.Start{Node: 30, Warmup: 30}, Nodes: simulate.Nodes{Replicas: 1, Max: 8, GPUs: 1, Idle: 120},
 		Metrics: simulate.Metrics{Scrape: 2, Rule: 2}, Drain: 60, Routing: simulate.LeastInFlight, Seed: 3,
 		Objective: simulate.Objective{FirstToken: 1},
 	}

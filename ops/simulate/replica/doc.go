@@ -6,6 +6,9 @@
 // the order of their arrival. A prompt that does not fit the rest is split. A request waits while MaxNumSeqs others run or
 // the KV cache is full. When the cache overflows, the request that was admitted last is preempted and computed again.
 //
+// Prefix caching is modelled by its rate: the same share of each prompt is found computed. Hits of real requests differ, and depend on
+// which replica they reach. The cache is allocated in blocks: each sequence takes half a block more than its tokens, the average.
+//
 // How long a pass takes is a Profile's: a fixed time, and then the longer of reading memory (the weights and the KV cache)
 // and of computing (each token of the pass).
 //

@@ -75,6 +75,21 @@ func (e *Engine) Advance(to float64) {
 	}
 }
 
+// NextEnd returns the time from which a request can end while no other arrives: the beginning of the next pass while prompts are
+// computed, and else the end of the pass that gives a request its last token, or that fills the cache. It is +Inf for an idle engine.
+func (e *Engine) NextEnd() float64 {
+	switch {
+	case len(e.prompts) > 0 || e.admissible():
+		return e.now
+	case len(e.decoding) > 0:
+		if most := e.decodable(); most > 0 {
+			return e.now + e.decodeTime(most)
+		}
+		return e.now
+	}
+	return math.Inf(1)
+}
+
 // Drain runs until every request has ended.
 func (e *Engine) Drain() {
 	for e.Running() > 0 || e.waiting.len() > 0 {
@@ -90,7 +105,7 @@ func (e *Engine) Waiting() int { return e.waiting.len() }
 
 // CacheUsage returns the share of the KV cache in use.
 func (e *Engine) CacheUsage() float64 {
-	return e.cache.bytes(e.Running(), float64(e.cached)) / e.limits.CacheBytes
+	return e.cache.allocated(e.Running(), e.cached) / e.limits.CacheBytes
 }
 
 // Preemptions returns how often a request was preempted.
@@ -119,13 +134,24 @@ func (e *Engine) admissible() bool {
 	if e.waiting.len() == 0 || e.Running() >= e.limits.MaxNumSeqs {
 		return false
 	}
-	left := e.limits.BatchedTokens - len(e.decoding)
-	return left > 0 && e.fits(1, min(left, e.waiting.first().context()))
+	return e.begins(e.waiting.first(), e.limits.BatchedTokens-len(e.decoding))
+}
+
+// begins reports whether a pass with room for a number of tokens can take a part of a prompt.
+func (e *Engine) begins(r *Request, left int) bool {
+	return left > 0 && e.fits(1, min(e.reused(r)+left, r.context()))
+}
+
+// reused returns the tokens of a context that prefix caching finds computed when the request is admitted: full blocks, and not the last
+// token, whose output is the next one.
+func (e *Engine) reused(r *Request) int {
+	hits := int(e.limits.PrefixHits * float64(r.Input))
+	return min(hits, r.context()-1) / BlockTokens * BlockTokens
 }
 
 // fits reports whether the cache has room for more sequences and tokens. An empty cache has room for any request.
 func (e *Engine) fits(sequences, tokens int) bool {
-	return e.Running() == 0 || e.cache.bytes(e.Running()+sequences, float64(e.cached+tokens)) <= e.limits.CacheBytes
+	return e.Running() == 0 || e.cache.allocated(e.Running()+sequences, e.cached+tokens) <= e.limits.CacheBytes
 }
 
 // promptPass runs one pass in which prompts are computed.
@@ -134,9 +160,10 @@ func (e *Engine) promptPass() {
 	for _, r := range e.prompts {
 		left -= e.compute(r, left)
 	}
-	for left > 0 && e.admissible() && e.fits(1, min(left, e.waiting.first().context())) {
+	for e.admissible() && e.begins(e.waiting.first(), left) {
 		r := e.waiting.pop()
-		r.running, r.computed = true, 0
+		r.running, r.computed = true, e.reused(r)
+		e.cached += r.computed
 		e.prompts = append(e.prompts, r)
 		e.admitted = append(e.admitted, r)
 		left -= e.compute(r, left)
@@ -221,7 +248,7 @@ func (e *Engine) trim() {
 // preempt puts the requests that were admitted last back to the front of the queue until the rest fits the cache. The first
 // one stays: it alone always fits.
 func (e *Engine) preempt() {
-	for e.Running() > 1 && e.cache.bytes(e.Running(), float64(e.cached)) > e.limits.CacheBytes {
+	for e.Running() > 1 && e.cache.allocated(e.Running(), e.cached) > e.limits.CacheBytes {
 		r := e.admitted[len(e.admitted)-1]
 		if r.decoding {
 			r.generated = r.Output - int(r.last-e.passes)
@@ -242,10 +269,7 @@ func (e *Engine) preempt() {
 // fills the cache.
 func (e *Engine) decode(to float64) {
 	n := len(e.decoding)
-	most := e.decoding[0].last - e.passes
-	if room := e.passesUntilFull(n); room < most {
-		most = room
-	}
+	most := e.decodable()
 	if most < 1 {
 		e.pass(n)
 		e.preempt()
@@ -258,6 +282,11 @@ func (e *Engine) decode(to float64) {
 	e.endDecoding()
 }
 
+// decodable returns the number of passes without prompts up to the first that ends a request or fills the cache.
+func (e *Engine) decodable() int64 {
+	return min(e.decoding[0].last-e.passes, e.passesUntilFull(len(e.decoding)))
+}
+
 // passesUntilFull returns how many passes fit the cache when each adds a token to n sequences.
 func (e *Engine) passesUntilFull(n int) int64 {
 	perToken := e.cache.FullBytes
@@ -267,7 +296,7 @@ func (e *Engine) passesUntilFull(n int) int64 {
 	if perToken == 0 {
 		return math.MaxInt64
 	}
-	free := e.limits.CacheBytes - e.cache.bytes(n, float64(e.cached))
+	free := e.limits.CacheBytes - e.cache.allocated(n, e.cached)
 	return int64(max(0, free/(perToken*float64(n))))
 }
 

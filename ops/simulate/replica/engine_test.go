@@ -66,7 +66,7 @@ func TestAFullCacheKeepsRequestsWaiting(t *testing.T) {
 	e.Advance(0.001)
 	assert.Equal(t, 2, e.Running())
 	assert.Equal(t, 2, e.Waiting())
-	assert.InDelta(t, 202.0/250, e.CacheUsage(), 1e-9)
+	assert.InDelta(t, (202.0+2*7.5)/250, e.CacheUsage(), 1e-9, "with half a block for each")
 	e.Drain()
 	assert.Len(t, e.Finished(), 4)
 	assert.Zero(t, e.Preemptions())

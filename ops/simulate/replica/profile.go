@@ -20,7 +20,13 @@ type Limits struct {
 	BatchedTokens int
 	// CacheBytes is the size of the KV cache over all GPUs of the replica.
 	CacheBytes float64
+	// PrefixHits is the share of each prompt, 0 to 1, that prefix caching finds computed. It saves computing, not room in the cache:
+	// no two requests share their blocks here.
+	PrefixHits float64
 }
+
+// BlockTokens is the number of tokens of a block of vLLM's KV cache on NVIDIA GPUs. Prefix caching finds full blocks only.
+const BlockTokens = 16
 
 // Cache is what a token takes in the KV cache over all layers and GPUs.
 type Cache struct {
@@ -38,6 +44,11 @@ func (c Cache) bytes(sequences int, tokens float64) float64 {
 		inWindow = min(tokens, float64(sequences*c.Window))
 	}
 	return c.FullBytes*tokens + c.SlidingBytes*inWindow
+}
+
+// allocated returns what vLLM allocates for sequences: full blocks. The last block of a sequence is half full on average.
+func (c Cache) allocated(sequences, tokens int) float64 {
+	return c.bytes(sequences, float64(tokens)+float64(sequences*(BlockTokens-1))/2)
 }
 
 // pass returns the time of a forward pass.
