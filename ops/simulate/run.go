@@ -53,13 +53,15 @@ type run struct {
 	round, ruled float64
 	scrapes      scrapes
 	turn         int
-	result       Result
+	// followed is the number of steps of the plan that are behind.
+	followed int
+	result   Result
 }
 
 func newRun(s *Settings) (*run, error) {
 	r := &run{settings: s, random: rand.New(rand.NewPCG(s.Seed, 1)), desired: int32(s.Replicas), round: math.Inf(1)}
 	r.fleet = fleet{settings: s, random: r.random.Float64, finished: r.result.finished, lost: r.result.lost}
-	r.result.objective = s.Objective
+	r.result.objective, r.result.missed = s.Objective, s.Missed
 	if s.Autoscaler != nil {
 		var err error
 		if r.controller, err = hpa.New(*s.Autoscaler, hpa.Options{}); err != nil {
@@ -67,6 +69,9 @@ func newRun(s *Settings) (*run, error) {
 		}
 		r.round = r.random.Float64() * hpa.DefaultPeriod.Seconds()
 		r.ruled = r.random.Float64() * s.Metrics.Rule
+	}
+	if len(s.Plan) > 0 {
+		r.controller, r.round = nil, r.nextStep()
 	}
 	r.fleet.begin(s.Replicas)
 	r.result.replicas(0, s.Replicas, s.Replicas)
@@ -85,7 +90,11 @@ func (r *run) until(to float64) {
 		case r.scrapes.next():
 			r.scrape()
 		case r.round:
-			r.decide()
+			if r.controller == nil {
+				r.follow()
+			} else {
+				r.decide()
+			}
 		default:
 			r.fleet.turn(at)
 			r.planScrapes(at)
@@ -99,7 +108,7 @@ func (r *run) arrive(a Arrival) {
 	r.result.Requests++
 	p := r.route(a.At)
 	if p == nil {
-		r.result.Refused++
+		r.result.refused(a.At)
 		return
 	}
 	p.engine.Submit(&replica.Request{Arrival: a.At, Input: max(1, a.Input), Output: max(1, a.Output)})

@@ -15,6 +15,8 @@ type Settings struct {
 	Replicas int
 	// Autoscaler is the HorizontalPodAutoscaler; its metrics are of type Pods.
 	Autoscaler *autoscalingv2.HorizontalPodAutoscalerSpec
+	// Plan is followed instead of Autoscaler where it has steps, in the order of their time.
+	Plan []Step
 	// Signals are the gauges that the metrics of Autoscaler read, one for each in its order.
 	Signals []Signal
 	// Server is what a replica does with its requests.
@@ -33,6 +35,8 @@ type Settings struct {
 	Objective Objective
 	// Seed draws what is random: routing, the phases of the scrapes and of the autoscaler.
 	Seed uint64
+	// Missed is called with the arrival of each request that does not keep the objective; nil for no call.
+	Missed func(arrival float64)
 }
 
 // Server is a replica's model of time and its limits.
@@ -110,5 +114,6 @@ func (s *Settings) validate() error {
 	if s.Autoscaler != nil {
 		check(len(s.Signals) == len(s.Autoscaler.Metrics), "%d signals for %d metrics of the autoscaler", len(s.Signals), len(s.Autoscaler.Metrics))
 	}
+	problems = append(problems, s.validatePlan()...)
 	return errors.Join(problems...)
 }
