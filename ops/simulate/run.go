@@ -90,7 +90,7 @@ func (r *run) until(to float64) {
 		case r.scrapes.next():
 			r.scrape()
 		case r.round:
-			if r.controller == nil {
+			if len(r.settings.Plan) > 0 {
 				r.follow()
 			} else {
 				r.decide()

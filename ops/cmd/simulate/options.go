@@ -23,6 +23,8 @@ type options struct {
 	deployment   deployment.Options
 	routing      simulate.Routing
 	seed         uint64
+	search       bool
+	candidates   int
 	json         bool
 }
 
@@ -51,6 +53,8 @@ func parse(args []string, output io.Writer) (*options, error) {
 		return nil
 	})
 	flags.Uint64Var(&o.seed, "seed", 1, "draws what is random")
+	flags.BoolVar(&o.search, "search", true, "look for the cheapest configuration that keeps the objective")
+	flags.IntVar(&o.candidates, "candidates", 200, "how many configurations the search runs")
 	flags.BoolVar(&o.json, "json", false, "print one JSON document")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
@@ -62,6 +66,9 @@ func parse(args []string, output io.Writer) (*options, error) {
 		return nil, fmt.Errorf("say which stack: make simulate STACK=gke TRACE=trace.csv")
 	case o.trace == "":
 		return nil, fmt.Errorf("say which trace: make simulate STACK=%s TRACE=trace.csv", o.stack)
+	}
+	if o.candidates < 1 {
+		return nil, fmt.Errorf("-candidates %d: want a number from 1 on; -search=false leaves the search out", o.candidates)
 	}
 	return o, o.deployment.Check()
 }
@@ -131,4 +138,16 @@ func (o objective) String() string {
 		parts = append(parts, fmt.Sprintf("%gs between tokens", o.ITL))
 	}
 	return fmt.Sprintf("%s for %.4g %% of the requests", strings.Join(parts, " and "), 100*o.Ratio)
+}
+
+// flag returns the objective as -objective is given.
+func (o objective) flag() string {
+	var parts []string
+	if o.TTFT > 0 {
+		parts = append(parts, fmt.Sprintf("ttft=%.3gs", o.TTFT))
+	}
+	if o.ITL > 0 {
+		parts = append(parts, fmt.Sprintf("itl=%.3gs", o.ITL))
+	}
+	return strings.Join(append(parts, fmt.Sprintf("ratio=%g", o.Ratio)), ",")
 }
