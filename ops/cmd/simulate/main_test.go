@@ -32,7 +32,9 @@ func inProject(t *testing.T) {
 	for i := range 2400 {
 		fmt.Fprintf(trace, "%g,500,100\n", float64(i)/2)
 	}
-	for name, content := range map[string]string{"Pulumi.yaml": "name: vllm-autoscaling\nruntime: go\n", "Pulumi.prod.yaml": stackFile, "trace.csv": trace.String()} {
+	for name, content := range map[string]string{
+		"Pulumi.yaml": "name: vllm-autoscaling\nruntime: go\n", "Pulumi.prod.yaml": stackFile, "trace.csv": trace.String(),
+	} {
 		require.NoError(t, os.WriteFile(name, []byte(content), 0o600))
 	}
 }
@@ -40,7 +42,8 @@ func inProject(t *testing.T) {
 func TestDocument(t *testing.T) {
 	inProject(t)
 	var out bytes.Buffer
-	require.NoError(t, run(context.Background(), []string{"-stack", "prod", "-trace", "trace.csv", "-json", "-objective", "ttft=1s,ratio=0.9", "-search=false"}, &out, io.Discard))
+	args := []string{"-stack", "prod", "-trace", "trace.csv", "-json", "-objective", "ttft=1s,ratio=0.9", "-search=false"}
+	require.NoError(t, run(context.Background(), args, &out, io.Discard))
 	var got document
 	require.NoError(t, json.Unmarshal(out.Bytes(), &got))
 	assert.Equal(t, schema, got.Schema)
@@ -90,7 +93,8 @@ func TestErrors(t *testing.T) {
 			[]string{"-stack", "prod", "-trace", "trace.csv", "-objective", "ttft=1ms"}, "The closest is about -objective ttft=0.0",
 		},
 		"an objective that nothing keeps": {
-			[]string{"-stack", "prod", "-trace", "trace.csv", "-speed", "1000", "-candidates", "20"}, "none of the 26 configurations that were tried keeps the objective",
+			[]string{"-stack", "prod", "-trace", "trace.csv", "-speed", "1000", "-candidates", "20"},
+			"none of the 26 configurations that were tried keeps the objective",
 		},
 		"no assignment":       {[]string{"-stack", "prod", "-trace", "trace.csv", "-set", "model"}, "-set \"model\" is not KEY=VALUE"},
 		"a refused value":     {[]string{"-stack", "prod", "-trace", "trace.csv", "-set", "autoscaling.maxReplicas=0"}, "autoscaling.maxReplicas"},

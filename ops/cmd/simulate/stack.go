@@ -92,6 +92,6 @@ func (s *stack) notes(further []string) []string {
 	if err != nil || !s.configured.Update().Surge || c.Update().Surge {
 		return nil
 	}
-	return []string{fmt.Sprintf("With autoscaling.maxReplicas %d the GPU pool has no room for an update's additional replica: an update stops a replica before it "+
-		"starts the next one. One more node in nodePools.gpu.maxNodes keeps all replicas.", c.Autoscaling.MaxReplicas)}
+	return []string{fmt.Sprintf("With autoscaling.maxReplicas %d the GPU pool has no room for an update's additional replica: an update stops a replica "+
+		"before it starts the next one. One more node in nodePools.gpu.maxNodes keeps all replicas.", c.Autoscaling.MaxReplicas)}
 }

@@ -162,9 +162,11 @@ func TestRecommendation(t *testing.T) {
 		"judged": {[]Candidate{configured, judged}, []string{
 			"seed 2          97.00 %  1.50", "the other half  94.00 %  -          misses the objective", "misses the objective on 1 of these 2",
 		}, nil},
-		"constant":    {[]Candidate{configured, constant}, []string{"This is a constant number of replicas, 1"}, nil},
-		"as it is":    {[]Candidate{configured, same}, []string{"the configuration as it is"}, []string{"pulumi config"}},
-		"none":        {[]Candidate{configured, best}, []string{"A constant number of replicas, 2, takes 2.00 GPU-hours instead of 3.00", "autoscaling.minReplicas 2"}, nil},
+		"constant": {[]Candidate{configured, constant}, []string{"This is a constant number of replicas, 1"}, nil},
+		"as it is": {[]Candidate{configured, same}, []string{"the configuration as it is"}, []string{"pulumi config"}},
+		"none": {[]Candidate{configured, best}, []string{
+			"A constant number of replicas, 2, takes 2.00 GPU-hours instead of 3.00", "autoscaling.minReplicas 2",
+		}, nil},
 		"none better": {[]Candidate{configured}, nil, []string{"pulumi config", "oracle"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -69,18 +69,18 @@ func writeRobustness(text *strings.Builder, robustness []Judgement) {
 	}
 	_, _ = fmt.Fprintln(text)
 	table := tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "  judged on\tmet\tGPU-hours\t")
+	_, _ = fmt.Fprintln(table, "  judged on\tmet\tGPU-hours")
 	missed := 0
 	for _, j := range robustness {
-		hours, mark := "-", ""
+		hours := "-"
 		if j.GPUHours > 0 {
 			hours = fmt.Sprintf("%.2f", j.GPUHours)
 		}
 		if !j.Met {
-			mark = "misses the objective"
+			hours += "\tmisses the objective"
 			missed++
 		}
-		_, _ = fmt.Fprintf(table, "  %s\t%.2f %%\t%s\t%s\n", j.On, 100*j.Attainment, hours, mark)
+		_, _ = fmt.Fprintf(table, "  %s\t%.2f %%\t%s\n", j.On, 100*j.Attainment, hours)
 	}
 	_ = table.Flush()
 	if missed > 0 {

@@ -14,7 +14,8 @@ func Verdict(candidates []Candidate, ratio float64) string {
 	switch {
 	case !found && !keeps:
 		closest := Closest(slices.DeleteFunc(slices.Clone(candidates), func(c Candidate) bool { return c.Name != NameConfigured && !static(&c) }))
-		return fmt.Sprintf("Neither the configuration nor a constant number of replicas keeps the objective for %.4g %% of the requests. The closest is %s with %.2f %%.",
+		return fmt.Sprintf("Neither the configuration nor a constant number of replicas keeps the objective for %.4g %% of the requests. "+
+			"The closest is %s with %.2f %%.",
 			100*ratio, closest.Name, 100*closest.Attainment)
 	case !found:
 		return "The configuration keeps the objective; no constant number of replicas does."
@@ -22,7 +23,8 @@ func Verdict(candidates []Candidate, ratio float64) string {
 		return fmt.Sprintf("The configuration misses the objective, and a constant number of replicas keeps it for less: %s with %.2f GPU-hours instead of %.2f.",
 			best.Name, best.GPUHours, configured.GPUHours)
 	case !keeps:
-		return fmt.Sprintf("The configuration misses the objective. The cheapest constant number of replicas that keeps it is %s, with %.2f GPU-hours instead of %.2f.",
+		return fmt.Sprintf("The configuration misses the objective. The cheapest constant number of replicas that keeps it is %s, "+
+			"with %.2f GPU-hours instead of %.2f.",
 			best.Name, best.GPUHours, configured.GPUHours)
 	case best.GPUHours == configured.GPUHours:
 		return fmt.Sprintf("The configuration keeps the objective, and so does %s for the same GPU-hours: nothing had to be scaled.", best.Name)
@@ -40,7 +42,7 @@ func Unreachable(closest *Candidate, ratio float64, tried int) error {
 	if len(closest.Set) > 0 {
 		with = " (" + strings.Join(closest.Set, " ") + ")"
 	}
-	return fmt.Errorf("none of the %d configurations that were tried keeps the objective for %.4g %% of the requests. The closest keeps it for %.2f %% with %.2f GPU-hours: "+
-		"%s%s. Give another objective with -objective, or the pool more nodes with -set nodePools.gpu.maxNodes=<n>; -search=false shows the table",
+	return fmt.Errorf("none of the %d configurations that were tried keeps the objective for %.4g %% of the requests. "+
+		"The closest keeps it for %.2f %% with %.2f GPU-hours: %s%s. Give another objective with -objective, or the pool more nodes with -set nodePools.gpu.maxNodes=<n>; -search=false shows the table",
 		tried, 100*ratio, 100*closest.Attainment, closest.GPUHours, closest.Name, with)
 }

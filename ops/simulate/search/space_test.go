@@ -97,7 +97,9 @@ func TestNeighbours(t *testing.T) {
 }
 
 func TestDurationText(t *testing.T) {
-	for want, d := range map[string]time.Duration{"0s": 0, "15s": 15 * time.Second, "5m": 5 * time.Minute, "1m30s": 90 * time.Second, "1h": time.Hour, "1h10m": 70 * time.Minute} {
+	for want, d := range map[string]time.Duration{
+		"0s": 0, "15s": 15 * time.Second, "5m": 5 * time.Minute, "1m30s": 90 * time.Second, "1h": time.Hour, "1h10m": 70 * time.Minute,
+	} {
 		assert.Equal(t, want, durationText(d))
 	}
 }
