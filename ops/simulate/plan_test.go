@@ -20,7 +20,7 @@ func TestAPlanIsFollowed(t *testing.T) {
 	}
 	assert.InDelta(t, 190, ready[3], 1e-9, "a node and a pod after the step")
 	assert.InDelta(t, 1000, ready[2], 1e-9)
-	assert.Equal(t, []Step{{0, 1}, {100, 3}, {1000, 2}}, got.Plan())
+	assert.Equal(t, []Step{{At: 0, Replicas: 1}, {At: 100, Replicas: 3}, {At: 1000, Replicas: 2}}, got.Plan())
 	assert.Equal(t, got.Requests-got.Met, missed)
 	// Two nodes are added at 100 s; the pod of one is removed at 1000 s, and the node when it has been idle for 120 s.
 	hours := (got.Hours*3600 + (got.Hours*3600 - 100) + (1000 + 120 - 100)) * 2 / 3600

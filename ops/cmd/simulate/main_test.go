@@ -90,7 +90,7 @@ func TestErrors(t *testing.T) {
 		"a delay below 0": {[]string{"-stack", "prod", "-trace", "trace.csv", "-pod-delay", "-1s"}, "not below 0"},
 		"no candidates":   {[]string{"-stack", "prod", "-trace", "trace.csv", "-candidates", "0"}, "-candidates 0: want a number from 1 on"},
 		"an objective that one idle replica misses": {
-			[]string{"-stack", "prod", "-trace", "trace.csv", "-objective", "ttft=1ms"}, "The closest is about -objective ttft=0.0",
+			[]string{"-stack", "prod", "-trace", "trace.csv", "-objective", "ttft=1ms"}, "The closest is about -objective ttft=2",
 		},
 		"an objective that nothing keeps": {
 			[]string{"-stack", "prod", "-trace", "trace.csv", "-speed", "1000", "-candidates", "20"},

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -140,14 +141,14 @@ func (o objective) String() string {
 	return fmt.Sprintf("%s for %.4g %% of the requests", strings.Join(parts, " and "), 100*o.Ratio)
 }
 
-// flag returns the objective as -objective is given.
+// flag returns the objective as -objective is given, in whole milliseconds and no less.
 func (o objective) flag() string {
 	var parts []string
 	if o.TTFT > 0 {
-		parts = append(parts, fmt.Sprintf("ttft=%.3gs", o.TTFT))
+		parts = append(parts, fmt.Sprintf("ttft=%gms", math.Ceil(1000*o.TTFT)))
 	}
 	if o.ITL > 0 {
-		parts = append(parts, fmt.Sprintf("itl=%.3gs", o.ITL))
+		parts = append(parts, fmt.Sprintf("itl=%gms", math.Ceil(1000*o.ITL)))
 	}
 	return strings.Join(append(parts, fmt.Sprintf("ratio=%g", o.Ratio)), ",")
 }

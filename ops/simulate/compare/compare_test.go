@@ -160,7 +160,7 @@ func TestRecommendation(t *testing.T) {
 			"\n  pulumi config set --path --stack prod vllm-autoscaling:autoscaling.scaleDown.period 30s\n", "recommended takes 1.50 times as many",
 		}, []string{"constant", "judged on"}},
 		"judged": {[]Candidate{configured, judged}, []string{
-			"seed 2          97.00 %  1.50", "the other half  94.00 %  -          misses the objective", "misses the objective on 1 of these 2",
+			"seed 2          97.00 %           1.50\n", "the other half  94.00 %, too few  -\n", "misses the objective on 1 of these 2",
 		}, nil},
 		"constant": {[]Candidate{configured, constant}, []string{"This is a constant number of replicas, 1"}, nil},
 		"as it is": {[]Candidate{configured, same}, []string{"the configuration as it is"}, []string{"pulumi config"}},

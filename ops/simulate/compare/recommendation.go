@@ -72,15 +72,15 @@ func writeRobustness(text *strings.Builder, robustness []Judgement) {
 	_, _ = fmt.Fprintln(table, "  judged on\tmet\tGPU-hours")
 	missed := 0
 	for _, j := range robustness {
-		hours := "-"
+		met, hours := fmt.Sprintf("%.2f %%", 100*j.Attainment), "-"
+		if !j.Met {
+			met += ", too few"
+			missed++
+		}
 		if j.GPUHours > 0 {
 			hours = fmt.Sprintf("%.2f", j.GPUHours)
 		}
-		if !j.Met {
-			hours += "\tmisses the objective"
-			missed++
-		}
-		_, _ = fmt.Fprintf(table, "  %s\t%.2f %%\t%s\n", j.On, 100*j.Attainment, hours)
+		_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\n", j.On, met, hours)
 	}
 	_ = table.Flush()
 	if missed > 0 {

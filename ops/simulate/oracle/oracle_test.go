@@ -135,12 +135,12 @@ func TestPlanOfWindows(t *testing.T) {
 		m.counts[0][busy] = 10
 	}
 	// Between the two busy times, three windows of a replica are cheaper than a cold start.
-	assert.Equal(t, []simulate.Step{{0, 1}, {360 - 90, 2}, {720, 1}}, m.plan(1000))
-	assert.Equal(t, []simulate.Step{{0, 1}}, m.plan(0.1), "a miss costs next to nothing")
+	assert.Equal(t, []simulate.Step{{At: 0, Replicas: 1}, {At: 360 - 90, Replicas: 2}, {At: 720, Replicas: 1}}, m.plan(1000))
+	assert.Equal(t, []simulate.Step{{At: 0, Replicas: 1}}, m.plan(0.1), "a miss costs next to nothing")
 	m.counts[0][0] = 10
 	assert.Equal(t, 2, m.plan(1000)[0].Replicas, "no replica can be added before the first window")
 
-	seconds, missed := m.estimate([]simulate.Step{{0, 1}, {270, 2}, {480, 1}})
+	seconds, missed := m.estimate([]simulate.Step{{At: 0, Replicas: 1}, {At: 270, Replicas: 2}, {At: 480, Replicas: 1}})
 	assert.InDelta(t, 1200+210+120, seconds, 61, "the second node, and the time until it is removed")
 	assert.InDelta(t, 20, missed, 1e-9, "the windows 0 and 11")
 }
