@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"vllm-autoscaling/ops/simulate"
 	"vllm-autoscaling/ops/simulate/compare"
@@ -37,11 +38,7 @@ func (e *evaluation) evaluate(ctx context.Context) (document, error) {
 	if _, ok := compare.Find(found.Candidates, compare.NameConfigured); !ok {
 		found.Candidates = nil
 	}
-	if best, ok := compare.StaticBest(found.Candidates, e.goal.Ratio); ok {
-		best.Name = compare.NameStaticBest
-		best.Set = e.stack.assignments([]string{fmt.Sprint("autoscaling.minReplicas=", best.Most), fmt.Sprint("autoscaling.maxReplicas=", best.Most)})
-		found.Candidates = append(found.Candidates, best)
-	}
+	e.addStaticBest(&found)
 	if err == nil && e.options.search {
 		err = e.search(ctx, replay, &found)
 	}
@@ -50,6 +47,21 @@ func (e *evaluation) evaluate(ctx context.Context) (document, error) {
 	}
 	found.Interrupted = ctx.Err() != nil
 	return found, err
+}
+
+// addStaticBest adds the cheapest constant number of replicas that keeps the objective after the last of them.
+func (e *evaluation) addStaticBest(found *document) {
+	best, ok := compare.StaticBest(found.Candidates, e.goal.Ratio)
+	if !ok {
+		return
+	}
+	best.Name = compare.NameStaticBest
+	best.Set = e.stack.assignments([]string{fmt.Sprint("autoscaling.minReplicas=", best.Most), fmt.Sprint("autoscaling.maxReplicas=", best.Most)})
+	at := slices.IndexFunc(found.Candidates, func(c compare.Candidate) bool { return strings.HasPrefix(c.Name, compare.NamePreset) })
+	if at < 0 {
+		at = len(found.Candidates)
+	}
+	found.Candidates = slices.Insert(found.Candidates, at, best)
 }
 
 // possible returns an error where too many requests miss the objective even alone on an idle replica: no autoscaling helps then.
