@@ -34,7 +34,7 @@ func (r *run) useLaw(law *Law) error {
 	if r.law, err = law.New(); err != nil {
 		return err
 	}
-	r.round = r.random.Float64() * law.Period
+	r.decide, r.round = r.decideByLaw, r.phase*law.Period
 	count := r.fleet.finished
 	r.fleet.finished = func(q *replica.Request) {
 		count(q)

@@ -28,6 +28,7 @@ type Result struct {
 	Series *Series
 
 	objective Objective
+	missed    func(arrival float64)
 	direction int32
 }
 
@@ -72,6 +73,8 @@ func (r *Result) finished(q *replica.Request) {
 	met := keeps(first, r.objective.FirstToken) && keeps(inter, r.objective.InterToken)
 	if met {
 		r.Met++
+	} else {
+		r.miss(q.Arrival)
 	}
 	if r.Series != nil {
 		interval := r.Series.at(q.Arrival)
@@ -82,9 +85,24 @@ func (r *Result) finished(q *replica.Request) {
 	}
 }
 
+// miss reports a request that does not keep the objective.
+func (r *Result) miss(arrival float64) {
+	if r.missed != nil {
+		r.missed(arrival)
+	}
+}
+
 func keeps(value, limit float64) bool { return limit == 0 || value <= limit }
 
-func (r *Result) lost(*replica.Request) { r.Lost++ }
+func (r *Result) lost(q *replica.Request) {
+	r.Lost++
+	r.miss(q.Arrival)
+}
+
+func (r *Result) refused(arrival float64) {
+	r.Refused++
+	r.miss(arrival)
+}
 
 // decided counts a change of the replicas.
 func (r *Result) decided(change int32) {

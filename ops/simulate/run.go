@@ -7,6 +7,8 @@ import (
 	"math"
 	"math/rand/v2"
 
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+
 	"vllm-autoscaling/ops/simulate/hpa"
 	"vllm-autoscaling/ops/simulate/replica"
 )
@@ -49,41 +51,62 @@ type run struct {
 	fleet      fleet
 	controller *hpa.Controller
 	desired    int32
+	// decide is the autoscaler's controller, the law or the plan, and round the time of its next decision.
+	decide func()
 	// law decides in place of the controller, and ended are the requests that were answered since its last decision.
 	law   Decider
 	ended []*replica.Request
-	// now is the time of the last event, round when the controller or the law decides next, ruled the phase of the recording rules.
-	now, round, ruled float64
-	scrapes           scrapes
-	turn              int
-	result            Result
+	// followed is the number of steps of the plan that are behind.
+	followed int
+	// now is the time of the last event, ruled the phase of the recording rules, and phase that of the decisions as a share of their
+	// period.
+	now, round, ruled, phase float64
+	scrapes                  scrapes
+	turn                     int
+	result                   Result
 }
 
 func newRun(s *Settings) (*run, error) {
 	r := &run{settings: s, random: rand.New(rand.NewPCG(s.Seed, 1)), desired: int32(s.Replicas), round: math.Inf(1)}
 	r.fleet = fleet{settings: s, random: r.random.Float64, finished: r.result.finished, lost: r.result.lost}
-	r.result.objective = s.Objective
+	r.result.objective, r.result.missed = s.Objective, s.Missed
 	if s.Series > 0 {
 		r.result.Series = &Series{Length: s.Series}
 	}
-	if s.Autoscaler != nil {
-		var err error
-		if r.controller, err = hpa.New(*s.Autoscaler, hpa.Options{}); err != nil {
-			return nil, err
-		}
-		r.round = r.random.Float64() * hpa.DefaultPeriod.Seconds()
-		r.ruled = r.random.Float64() * s.Metrics.Rule
-		r.scrapes = newScrapes(s)
-	}
-	if s.Law != nil {
-		if err := r.useLaw(s.Law); err != nil {
-			return nil, err
-		}
+	// Drawn for a plan, too: it then meets the same routing as the decisions that it repeats.
+	r.phase, r.ruled = r.random.Float64(), r.random.Float64()*s.Metrics.Rule
+	if err := r.useDecider(); err != nil {
+		return nil, err
 	}
 	r.fleet.begin(s.Replicas)
 	r.result.replicas(0, s.Replicas, s.Replicas)
 	r.planScrapes(0)
 	return r, nil
+}
+
+// useDecider chooses what decides: the plan, the law, the autoscaler's controller, or nothing.
+func (r *run) useDecider() error {
+	switch s := r.settings; {
+	case len(s.Plan) > 0:
+		r.decide, r.round = r.follow, r.nextStep()
+	case s.Law != nil:
+		return r.useLaw(s.Law)
+	case s.Autoscaler != nil:
+		return r.useController(s.Autoscaler)
+	}
+	return nil
+}
+
+// useController lets an autoscaler's controller decide.
+func (r *run) useController(autoscaler *autoscalingv2.HorizontalPodAutoscalerSpec) error {
+	controller, err := hpa.New(*autoscaler, hpa.Options{})
+	if err != nil {
+		return err
+	}
+	r.controller, r.decide = controller, r.decideByController
+	r.round = r.phase * hpa.DefaultPeriod.Seconds()
+	r.scrapes = newScrapes(r.settings)
+	return nil
 }
 
 // replay sends the requests of a load and returns the time of the last one.
@@ -118,11 +141,7 @@ func (r *run) step(at float64) {
 	case r.scrapes.next():
 		r.scrape()
 	case r.round:
-		if r.law != nil {
-			r.decideByLaw()
-		} else {
-			r.decide()
-		}
+		r.decide()
 	default:
 		r.fleet.turn(at)
 		r.planScrapes(at)
@@ -136,7 +155,7 @@ func (r *run) arrive(a Arrival) bool {
 	r.result.arrived(a.At)
 	p := r.route(a.At)
 	if p == nil {
-		r.result.Refused++
+		r.result.refused(a.At)
 		return false
 	}
 	p.engine.Submit(&replica.Request{Arrival: a.At, Input: max(1, a.Input), Output: max(1, a.Output)})
@@ -168,8 +187,8 @@ func (r *run) route(now float64) *pod {
 	return ready[r.random.IntN(len(ready))]
 }
 
-// decide runs a round of the autoscaler's controller.
-func (r *run) decide() {
+// decideByController runs a round of the autoscaler's controller.
+func (r *run) decideByController() {
 	now := r.round
 	r.scale(now, r.controller.Decide(&hpa.Observation{
 		Time: seconds(now), SpecReplicas: r.desired, StatusReplicas: r.fleet.statusReplicas(), Pods: r.fleet.observed(), Readings: r.readings(),

@@ -16,6 +16,8 @@ type Settings struct {
 	// Autoscaler is the HorizontalPodAutoscaler. A metric of type Pods reads its signal of each replica, one of type Object or External
 	// the sum over these.
 	Autoscaler *autoscalingv2.HorizontalPodAutoscalerSpec
+	// Plan is followed instead of Autoscaler where it has steps, in the order of their time.
+	Plan []Step
 	// Signals are the gauges that the metrics of Autoscaler read, one for each in its order.
 	Signals []Signal
 	// Law decides in place of an Autoscaler.
@@ -38,6 +40,8 @@ type Settings struct {
 	Clients *Clients
 	// Seed draws what is random: routing, the phases of the scrapes and of the autoscaler, reclaims of nodes, and Clients.
 	Seed uint64
+	// Missed is called with the arrival of each request that does not keep the objective; nil for no call.
+	Missed func(arrival float64)
 	// Series is the length of the intervals of Result.Series at the beginning of a load, which doubles as often as needed; 0
 	// records none.
 	Series float64
@@ -159,5 +163,6 @@ func (s *Settings) validate() error {
 			check(signal.Recorded && g.Value != nil && g.Scrapes >= 1 && g.Full > 0, "signal %d: a guard needs a recorded signal, a gauge, scrapes and a threshold", i+1)
 		}
 	}
+	problems = append(problems, s.validatePlan()...)
 	return errors.Join(problems...)
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,9 @@ type options struct {
 	deployment   deployment.Options
 	routing      simulate.Routing
 	seed         uint64
+	search       bool
+	candidates   int
+	presets      bool
 	json         bool
 	files        report.Files
 }
@@ -54,6 +58,9 @@ func parse(args []string, output io.Writer) (*options, error) {
 		return nil
 	})
 	flags.Uint64Var(&o.seed, "seed", 1, "draws what is random")
+	flags.BoolVar(&o.search, "search", true, "look for the cheapest configuration that keeps the objective")
+	flags.BoolVar(&o.presets, "presets", true, "compare with the scaling policies that other projects publish")
+	flags.IntVar(&o.candidates, "candidates", 200, "how many configurations the search runs")
 	flags.BoolVar(&o.json, "json", false, "print one JSON document")
 	o.files.Register(flags)
 	if err := flags.Parse(args); err != nil {
@@ -66,6 +73,9 @@ func parse(args []string, output io.Writer) (*options, error) {
 		return nil, fmt.Errorf("say which stack: make simulate STACK=gke TRACE=trace.csv")
 	case o.trace == "":
 		return nil, fmt.Errorf("say which trace: make simulate STACK=%s TRACE=trace.csv", o.stack)
+	}
+	if o.candidates < 1 {
+		return nil, fmt.Errorf("-candidates %d: want a number from 1 on; -search=false leaves the search out", o.candidates)
 	}
 	o.part.Seed = o.seed
 	return o, errors.Join(o.deployment.Check(), o.files.Check())
@@ -136,4 +146,16 @@ func (o objective) String() string {
 		parts = append(parts, fmt.Sprintf("%gs between tokens", o.ITL))
 	}
 	return fmt.Sprintf("%s for %.4g %% of the requests", strings.Join(parts, " and "), 100*o.Ratio)
+}
+
+// flag returns the objective as -objective is given, in whole milliseconds and no less.
+func (o objective) flag() string {
+	var parts []string
+	if o.TTFT > 0 {
+		parts = append(parts, fmt.Sprintf("ttft=%gms", math.Ceil(1000*o.TTFT)))
+	}
+	if o.ITL > 0 {
+		parts = append(parts, fmt.Sprintf("itl=%gms", math.Ceil(1000*o.ITL)))
+	}
+	return strings.Join(append(parts, fmt.Sprintf("ratio=%g", o.Ratio)), ",")
 }

@@ -1,45 +1,77 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"vllm-autoscaling/ops/simulate"
 	"vllm-autoscaling/ops/simulate/compare"
 	"vllm-autoscaling/ops/simulate/report"
-	"vllm-autoscaling/ops/trace"
 	"vllm-autoscaling/stacks/config"
 )
 
-// chosen returns the settings of the candidates that the report shows over time.
-func chosen(candidates []compare.Candidate, settings simulate.Settings) map[string]simulate.Settings {
-	shown := map[string]simulate.Settings{compare.NameConfigured: settings}
+// overTime returns the names of the candidates that the report shows over time: those with a role of their own, and of the policies
+// that others publish the cheapest that keeps the objective, or else the closest.
+func overTime(candidates []compare.Candidate, ratio float64) []string {
+	names := []string{compare.NameConfigured, compare.NameRecommended, compare.NameStaticBest, compare.NameOracle}
+	var presets []compare.Candidate
 	for _, c := range candidates {
-		if c.Name == compare.NameStaticBest {
-			static := settings
-			static.Autoscaler, static.Signals, static.Replicas = nil, nil, c.Most
-			shown[c.Name] = static
+		if strings.HasPrefix(c.Name, compare.NamePreset) {
+			presets = append(presets, c)
 		}
 	}
-	return shown
+	if len(presets) == 0 {
+		return names
+	}
+	return append(names, compare.Cheapest(presets, ratio).Name)
 }
 
-// trust is how far to trust the report, in short; docs/simulate.md has the whole of it.
-var trust = []string{
-	"Compare configurations with it, and do not promise its times: the speed of a replica is computed from the data sheet of the GPU, not measured.",
-	"The autoscaler decides as that of Kubernetes 1.34 does. How long nodes and servers take to start is an estimate until you measure it.",
-	"Prices are list prices on demand of the GPU nodes only.",
-	"docs/simulate.md describes each part of the model.",
+// trust returns how far to trust the report, in short; docs/simulate.md has the whole of it.
+func (e *evaluation) trust() []string {
+	speed := "Compare configurations with it, and do not promise its times: the speed of a replica is computed from the data sheet of the GPU, not measured."
+	if e.options.deployment.Profile != "" {
+		speed = "The speed of a replica is that of the measured profile " + e.options.deployment.Profile + "."
+	}
+	return []string{
+		speed,
+		"The autoscaler decides as that of Kubernetes 1.34 does. How long nodes and servers take to start is an estimate until you measure it.",
+		"Prices are list prices on demand of the GPU nodes only.",
+		"docs/simulate.md describes each part of the model.",
+	}
 }
 
-func reportOf(o *options, c *config.Config, start simulate.Start, t *trace.Trace, goal objective, candidates []compare.Candidate) *report.Report {
-	return &report.Report{
-		Title:      fmt.Sprintf("%s, %s", c.Stack, t),
-		Verdict:    compare.Verdict(candidates, goal.Ratio),
-		Objective:  report.Objective{Text: goal.String(), TTFT: goal.TTFT, Ratio: goal.Ratio},
-		Candidates: candidates,
-		Settings:   settingsOf(o, c, start),
-		Notes:      trust,
+// writeReport writes the files that were asked for.
+func (e *evaluation) writeReport(ctx context.Context, found *document) error {
+	if !e.options.files.Wanted() {
+		return nil
+	}
+	replay := &compare.Replay{Load: e.load}
+	if err := replay.Record(ctx, found.Candidates, overTime(found.Candidates, e.goal.Ratio)); err != nil {
+		return err
+	}
+	return e.options.files.Write(&report.Report{
+		Title:          fmt.Sprintf("%s, %s", found.Stack, found.Trace),
+		Verdict:        compare.Verdict(found.Candidates, e.goal.Ratio),
+		Objective:      report.Objective{Text: e.goal.String(), TTFT: e.goal.TTFT, Ratio: e.goal.Ratio},
+		Candidates:     found.Candidates,
+		Searched:       found.tried,
+		Settings:       settingsOf(e.options, e.stack.configured, found.Candidates[0].Settings.Start),
+		Notes:          append(slices.Clone(found.Notes), e.trust()...),
+		Recommendation: recommendationOf(found),
+	})
+}
+
+// recommendationOf returns the recommended candidate with the commands that make it so, nil without one.
+func recommendationOf(found *document) *report.Recommendation {
+	c, ok := compare.Find(found.Candidates, compare.NameRecommended)
+	if !ok {
+		return nil
+	}
+	return &report.Recommendation{
+		Text: compare.Recommended(&found.Candidates[0], &c), Commands: compare.Commands(found.Stack, c.Set), Checks: c.Robustness,
 	}
 }
 

@@ -1,11 +1,9 @@
 package compare
 
 import (
-	"context"
 	"fmt"
 	"iter"
-	"runtime"
-	"sync"
+	"strings"
 
 	"vllm-autoscaling/ops/simulate"
 )
@@ -42,6 +40,28 @@ type Candidate struct {
 	Lost     int `json:"lost"`
 	// Series is what became of it over time, where Record was asked for it; documents do not show it.
 	Series *Series `json:"-"`
+	// Set are the assignments KEY=VALUE that make the stack's configuration this one, where there is a configuration for it.
+	Set []string `json:"set,omitempty"`
+	// Robustness is what else the recommended configuration was judged on.
+	Robustness []Judgement `json:"robustness,omitempty"`
+	// Source and Note are those of a policy that others ship.
+	Source string `json:"source,omitempty"`
+	Note   string `json:"note,omitempty"`
+	// Settings are what was run, and Plan the replicas that were asked for.
+	Settings simulate.Settings `json:"-"`
+	Plan     []simulate.Step   `json:"-"`
+}
+
+// Keeps reports whether a share of the requests kept the objective.
+func (c *Candidate) Keeps(ratio float64) bool { return c.Attainment >= ratio }
+
+// Constant reports whether the number of replicas cannot change.
+func (c *Candidate) Constant() bool {
+	s := &c.Settings
+	if len(s.Plan) > 0 {
+		return false
+	}
+	return s.Autoscaler == nil || s.Autoscaler.MinReplicas != nil && *s.Autoscaler.MinReplicas == s.Autoscaler.MaxReplicas
 }
 
 // Quantiles are some quantiles of a duration, in seconds.
@@ -51,67 +71,85 @@ type Quantiles struct {
 	P99 float64 `json:"p99"`
 }
 
+// Judgement is what a configuration met on something other than the load and seed that it was chosen on.
+type Judgement struct {
+	// On describes it.
+	On string `json:"on"`
+	// Attainment is the share of the requests that kept the objective, and Met whether that was enough.
+	Attainment float64 `json:"attainment"`
+	Met        bool    `json:"met"`
+	// GPUHours are those of all nodes; 0 for a part of a load, whose nodes also serve the rest.
+	GPUHours float64 `json:"gpuHours,omitempty"`
+}
+
 // Load returns the load from its beginning, as often as it is called.
 type Load func() iter.Seq[simulate.Arrival]
 
-// Evaluate runs the deployment as it is and with each constant number of replicas up to the pool's maximum, in this order, on
-// all cores. The price is that of a GPU for one hour, 0 for unknown.
-func Evaluate(ctx context.Context, s simulate.Settings, load Load, price float64) ([]Candidate, error) {
-	candidates := []Candidate{{Name: NameConfigured}}
-	all := []simulate.Settings{s}
+// Deployment is what is run under a name.
+type Deployment struct {
+	Name     string
+	Settings simulate.Settings
+	// Source and Note are those of a policy that others ship.
+	Source, Note string
+}
+
+// Statics returns each constant number of replicas up to the pool's maximum, with the server of the settings.
+func Statics(s simulate.Settings) []Deployment {
+	var statics []Deployment
 	for n := 1; n <= s.Nodes.Max*s.Nodes.Replicas; n++ {
 		static := s
 		static.Autoscaler, static.Signals, static.Replicas = nil, nil, n
-		candidates, all = append(candidates, Candidate{Name: fmt.Sprint(NameStatic, n)}), append(all, static)
+		statics = append(statics, Deployment{Name: fmt.Sprint(NameStatic, n), Settings: static})
 	}
-	errs := make([]error, len(all))
-	next := make(chan int)
-	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			for i := range next {
-				errs[i] = candidates[i].run(all[i], load(), price)
-			}
-		})
-	}
-	for i := range all {
-		if ctx.Err() != nil {
-			break
-		}
-		next <- i
-	}
-	close(next)
-	workers.Wait()
-	if err := context.Cause(ctx); err != nil {
-		return nil, err
-	}
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
-	}
-	return candidates, nil
+	return statics
 }
 
-func (c *Candidate) run(s simulate.Settings, load iter.Seq[simulate.Arrival], price float64) error {
-	r, err := simulate.Run(s, load)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.Name, err)
-	}
-	c.Attainment, c.GPUHours, c.Cost, c.TurnsPerHour = r.Attainment(), r.GPUHours, r.GPUHours*price, r.TurnsPerHour()
-	c.Most, c.Requests, c.Refused, c.Lost = r.Most, r.Requests, r.Refused, r.Lost
-	if r.FirstToken.Count() > 0 {
-		c.TTFT = Quantiles{r.FirstToken.Quantile(0.5), r.FirstToken.Quantile(0.95), r.FirstToken.Quantile(0.99)}
-	}
-	return nil
-}
-
-// StaticBest returns the cheapest constant number of replicas that keeps the objective, and whether there is one.
-func StaticBest(candidates []Candidate, ratio float64) (Candidate, bool) {
+// Find returns the candidate of a name, and whether there is one.
+func Find(candidates []Candidate, name string) (Candidate, bool) {
 	for _, c := range candidates {
-		if c.Name != NameConfigured && c.Attainment >= ratio {
+		if c.Name == name {
 			return c, true
 		}
 	}
 	return Candidate{}, false
+}
+
+// Cheapest returns the cheapest candidate that keeps the objective, or else the closest one.
+func Cheapest(candidates []Candidate, ratio float64) Candidate {
+	best, found := Candidate{}, false
+	for _, c := range candidates {
+		if c.Keeps(ratio) && (!found || c.GPUHours < best.GPUHours) {
+			best, found = c, true
+		}
+	}
+	if !found {
+		return Closest(candidates)
+	}
+	return best
+}
+
+// StaticBest returns the cheapest constant number of replicas that keeps the objective, and whether there is one.
+func StaticBest(candidates []Candidate, ratio float64) (best Candidate, found bool) {
+	for _, c := range candidates {
+		if static(&c) && c.Keeps(ratio) && (!found || c.GPUHours < best.GPUHours) {
+			best, found = c, true
+		}
+	}
+	return best, found
+}
+
+// static reports whether a candidate is one of Statics.
+func static(c *Candidate) bool {
+	return strings.HasPrefix(c.Name, NameStatic) && c.Name != NameStaticBest
+}
+
+// Closest returns the candidate with the highest attainment, the cheaper of two with the same.
+func Closest(candidates []Candidate) Candidate {
+	closest := candidates[0]
+	for _, c := range candidates[1:] {
+		if c.Attainment > closest.Attainment || c.Attainment == closest.Attainment && c.GPUHours < closest.GPUHours {
+			closest = c
+		}
+	}
+	return closest
 }

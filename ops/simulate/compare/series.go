@@ -2,9 +2,7 @@ package compare
 
 import (
 	"context"
-	"fmt"
-	"runtime"
-	"sync"
+	"slices"
 
 	"vllm-autoscaling/ops/simulate"
 )
@@ -31,43 +29,24 @@ type Point struct {
 // resolution is the shortest interval of a Series, in seconds.
 const resolution = 1
 
-// Record runs the candidates whose settings are given, by name, once more and sets their Series. A run with the same settings and
-// load has the same result.
-func Record(ctx context.Context, candidates []Candidate, settings map[string]simulate.Settings, load Load) error {
-	errs := make([]error, len(candidates))
-	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
-	var runs sync.WaitGroup
-	for i := range candidates {
-		s, ok := settings[candidates[i].Name]
-		if !ok {
-			continue
+// Record runs the candidates of some names once more and sets their Series. A run with the same settings and load has the same result.
+func (r *Replay) Record(ctx context.Context, candidates []Candidate, names []string) error {
+	return Each(ctx, r.Workers, len(candidates), func(i int) error {
+		if !slices.Contains(names, candidates[i].Name) {
+			return nil
 		}
-		slots <- struct{}{}
-		if ctx.Err() != nil {
-			break
-		}
-		runs.Go(func() {
-			errs[i] = candidates[i].record(s, load)
-			<-slots
-		})
-	}
-	runs.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return context.Cause(ctx)
+		return r.record(ctx, &candidates[i])
+	})
 }
 
-func (c *Candidate) record(s simulate.Settings, load Load) error {
+func (r *Replay) record(ctx context.Context, c *Candidate) error {
+	s := c.Settings
 	s.Series = resolution
-	r, err := simulate.Run(s, load())
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.Name, err)
+	result, err := r.simulate(ctx, c.Name, s)
+	if err == nil {
+		c.Series = seriesOf(&result)
 	}
-	c.Series = seriesOf(&r)
-	return nil
+	return err
 }
 
 func seriesOf(r *simulate.Result) *Series {

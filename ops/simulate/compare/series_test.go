@@ -15,8 +15,9 @@ import (
 func TestRecord(t *testing.T) {
 	one, two := settings(), settings()
 	two.Replicas = 2
-	candidates := []Candidate{{Name: NameConfigured}, {Name: "static-1"}, {Name: NameStaticBest}}
-	require.NoError(t, Record(context.Background(), candidates, map[string]simulate.Settings{NameConfigured: one, NameStaticBest: two}, every))
+	replay := &Replay{Load: every}
+	candidates := []Candidate{{Name: NameConfigured, Settings: one}, {Name: "static-1", Settings: one}, {Name: NameStaticBest, Settings: two}}
+	require.NoError(t, replay.Record(context.Background(), candidates, []string{NameConfigured, NameStaticBest}))
 	assert.Nil(t, candidates[1].Series, "not asked for")
 	for i, replicas := range map[int]int{0: 1, 2: 2} {
 		got := candidates[i].Series
@@ -44,11 +45,13 @@ func TestRecord(t *testing.T) {
 func TestRecordReturnsErrors(t *testing.T) {
 	broken := settings()
 	broken.Replicas = 0
-	candidates := []Candidate{{Name: NameConfigured}}
-	assert.ErrorContains(t, Record(context.Background(), candidates, map[string]simulate.Settings{NameConfigured: broken}, every), "configured: ")
+	replay, names := &Replay{Load: every}, []string{NameConfigured}
+	candidates := []Candidate{{Name: NameConfigured, Settings: broken}}
+	assert.ErrorContains(t, replay.Record(context.Background(), candidates, names), "configured: ")
 	stop := errors.New("stop")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(stop)
-	assert.ErrorIs(t, Record(ctx, candidates, map[string]simulate.Settings{NameConfigured: settings()}, every), stop)
+	candidates[0].Settings = settings()
+	assert.ErrorIs(t, replay.Record(ctx, candidates, names), stop)
 	assert.Nil(t, candidates[0].Series)
 }

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// WriteTable writes the candidates as a table, and below it what follows for the configuration.
+// WriteTable writes the candidates as a table, and below it what follows for the configuration. Of the constant numbers of
+// replicas it shows a few around the best.
 func WriteTable(to io.Writer, candidates []Candidate, ratio float64) error {
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(table, "\tmet\tGPU-hours\tUSD\tTTFT p50\tp95\tp99\tmost\tturns/h\t")
-	for _, c := range candidates {
+	for _, c := range shown(candidates, ratio) {
 		_, _ = fmt.Fprintf(table, "%s\t%.2f %%\t%.2f\t%s\t%s\t%s\t%s\t%d\t%.1f\t\n",
 			c.Name, 100*c.Attainment, c.GPUHours, Money(c.Cost), Duration(c.TTFT.P50), Duration(c.TTFT.P95), Duration(c.TTFT.P99), c.Most, c.TurnsPerHour)
 	}
@@ -22,36 +23,33 @@ func WriteTable(to io.Writer, candidates []Candidate, ratio float64) error {
 	return err
 }
 
-// Verdict compares the configuration with the cheapest constant number of replicas that keeps the objective.
-func Verdict(candidates []Candidate, ratio float64) string {
-	configured := candidates[0]
+// shown leaves out constant numbers of replicas but for five around the cheapest that keeps the objective, or the largest.
+func shown(candidates []Candidate, ratio float64) []Candidate {
+	const most = 5
+	statics, at := 0, -1
 	best, found := StaticBest(candidates, ratio)
-	keeps := configured.Attainment >= ratio
-	switch {
-	case !found && !keeps:
-		closest := configured
-		for _, c := range candidates {
-			if c.Attainment > closest.Attainment {
-				closest = c
+	for _, c := range candidates {
+		if static(&c) {
+			if statics++; found && c.Name == best.Name {
+				at = statics
 			}
 		}
-		return fmt.Sprintf("Nothing here keeps the objective for %.4g %% of the requests. The closest is %s with %.2f %%.", 100*ratio, closest.Name, 100*closest.Attainment)
-	case !found:
-		return "The configuration keeps the objective; no constant number of replicas does."
-	case !keeps && best.GPUHours <= configured.GPUHours:
-		return fmt.Sprintf("The configuration misses the objective, and a constant number of replicas keeps it for less: %s with %.2f GPU-hours instead of %.2f.",
-			best.Name, best.GPUHours, configured.GPUHours)
-	case !keeps:
-		return fmt.Sprintf("The configuration misses the objective. The cheapest constant number of replicas that keeps it is %s, with %.2f GPU-hours instead of %.2f.",
-			best.Name, best.GPUHours, configured.GPUHours)
-	case best.GPUHours == configured.GPUHours:
-		return fmt.Sprintf("The configuration keeps the objective, and so does %s for the same GPU-hours: nothing had to be scaled.", best.Name)
-	case best.GPUHours < configured.GPUHours:
-		return fmt.Sprintf("The configuration keeps the objective, but a constant number of replicas does so for less: %s with %.2f GPU-hours instead of %.2f.",
-			best.Name, best.GPUHours, configured.GPUHours)
 	}
-	return fmt.Sprintf("The configuration keeps the objective with %.0f %% less GPU-hours than %s, the cheapest constant number of replicas that does.",
-		100*(1-configured.GPUHours/best.GPUHours), best.Name)
+	if at < 0 {
+		at = statics
+	}
+	first := max(1, min(at-most/2, statics-most+1))
+	var rows []Candidate
+	number := 0
+	for _, c := range candidates {
+		if static(&c) {
+			if number++; number < first || number >= first+most {
+				continue
+			}
+		}
+		rows = append(rows, c)
+	}
+	return rows
 }
 
 // Money writes a price in US dollars, "-" for unknown.

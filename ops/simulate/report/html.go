@@ -38,12 +38,12 @@ pre { background: #f4f4f4; padding: .75rem 1rem; overflow-x: auto }
 {{end}}</pre>
 {{- end}}
 {{- if .Checks}}
-<h2>The recommendation with other loads</h2>
+<h2>What else the recommendation was judged on</h2>
 <table>
-<tr><th>load</th><th>met</th><th>GPU-hours</th><th>objective</th></tr>
+<tr><th>judged on</th><th>met</th><th>GPU-hours</th><th>objective</th></tr>
 {{- range .Checks}}
-<tr><td>{{.Load}}</td><td class="number">{{percent .Attainment}}</td><td class="number">{{with .GPUHours}}{{hours .}}{{else}}-{{end}}</td>
-<td>{{if ge .Attainment $.Report.Objective.Ratio}}kept{{else}}missed{{end}}</td></tr>
+<tr><td>{{.On}}</td><td class="number">{{percent .Attainment}}</td><td class="number">{{with .GPUHours}}{{hours .}}{{else}}-{{end}}</td>
+<td>{{if .Met}}kept{{else}}missed{{end}}</td></tr>
 {{- end}}
 </table>
 {{- end}}

@@ -41,15 +41,7 @@ type Recommendation struct {
 	Text     string
 	Commands []string
 	// Checks are its results for other loads than the one that it was found with.
-	Checks []Check
-}
-
-// Check is the result of a configuration for another load.
-type Check struct {
-	// Load describes the load.
-	Load string
-	// GPUHours are 0 where they are not known.
-	Attainment, GPUHours float64
+	Checks []compare.Judgement
 }
 
 // role is what a candidate is in a picture.

@@ -39,7 +39,7 @@ func sample() *Report {
 		},
 		Recommendation: &Recommendation{
 			Text: "It keeps the objective for 46 % less.", Commands: []string{"pulumi config set --path vllm-autoscaling:model.maxNumSeqs 64", "echo '<&>'"},
-			Checks: []Check{{"another seed", 0.96, 1.71}, {"the half that was held out", 0.93, 0}},
+			Checks: []compare.Judgement{{"another seed", 0.96, 1.71}, {"the half that was held out", 0.93, 0}},
 		},
 	}
 	random := rand.New(rand.NewPCG(1, 1))

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"vllm-autoscaling/ops/project"
+	"vllm-autoscaling/ops/simulate"
+	"vllm-autoscaling/ops/simulate/deployment"
+	"vllm-autoscaling/ops/simulate/search"
+	"vllm-autoscaling/stacks/config"
+)
+
+// stack is the configuration of a stack, and what is tried instead of it.
+type stack struct {
+	options *options
+	// source is that of the stack's file with the assignments of -set, configured the configuration that it gives.
+	source     config.Source
+	configured *config.Config
+	// clients are the users of a closed loop, nil for a load whose arrivals are known.
+	clients *simulate.Clients
+}
+
+func readStack(o *options) (*stack, error) {
+	root, err := project.Root()
+	if err != nil {
+		return nil, err
+	}
+	s := &stack{options: o}
+	if s.source, err = project.StackSource(root, o.stack); err != nil {
+		return nil, err
+	}
+	if s.source, err = with(s.source, o.set); err != nil {
+		return nil, fmt.Errorf("-set %w", err)
+	}
+	s.configured, err = config.Read(s.source)
+	return s, err
+}
+
+// with returns a source with assignments KEY=VALUE.
+func with(source config.Source, assignments []string) (config.Source, error) {
+	source.Values = maps.Clone(source.Values)
+	for _, assignment := range assignments {
+		if err := project.Set(&source, assignment); err != nil {
+			return source, err
+		}
+	}
+	return source, nil
+}
+
+// read returns the configuration with further assignments.
+func (s *stack) read(assignments []string) (*config.Config, error) {
+	source, err := with(s.source, assignments)
+	if err != nil {
+		return nil, err
+	}
+	return config.Read(source)
+}
+
+// decode returns the deployment with further assignments.
+func (s *stack) decode(assignments []string) (search.Decoded, error) {
+	c, err := s.read(assignments)
+	if err != nil {
+		return search.Decoded{}, err
+	}
+	settings, err := deployment.Of(c, s.options.deployment)
+	if err != nil {
+		return search.Decoded{}, err
+	}
+	settings.Clients = s.clients
+	settings.Objective, settings.Seed, settings.Routing = s.options.objective.orOf(s.configured).limits(), s.options.seed, s.options.routing
+	return search.Decoded{Settings: settings, Values: search.ValuesOf(c)}, nil
+}
+
+// assignments returns what turns the stack's file into the configuration of further assignments: those of -set that they do not
+// replace, and as few of them as are needed.
+func (s *stack) assignments(further []string) []string {
+	further = search.Minimal(s.decode, further)
+	keys := map[string]bool{}
+	for _, assignment := range further {
+		key, _, _ := strings.Cut(assignment, "=")
+		keys[key] = true
+	}
+	all := slices.DeleteFunc(slices.Clone(s.options.set), func(assignment string) bool {
+		key, _, _ := strings.Cut(assignment, "=")
+		return keys[key]
+	})
+	return append(all, further...)
+}
+
+// notes returns what a recommended configuration changes besides.
+func (s *stack) notes(further []string) []string {
+	c, err := s.read(further)
+	if err != nil || !s.configured.Update().Surge || c.Update().Surge {
+		return nil
+	}
+	return []string{fmt.Sprintf("With autoscaling.maxReplicas %d the GPU pool has no room for an update's additional replica: an update stops a replica "+
+		"before it starts the next one. One more node in nodePools.gpu.maxNodes keeps all replicas.", c.Autoscaling.MaxReplicas)}
+}
