@@ -95,7 +95,7 @@ func serverOf(c *config.Config) (simulate.Server, error) {
 	}
 	accelerator := c.NodePools.GPU.Accelerator
 	weights := fit.Weights * sizing.GiB * float64(c.GPU.PerReplica)
-	profile, ok := Roofline(accelerator, weights, weights/bytesPerNumber, c.GPU.PerReplica)
+	profile, ok := Roofline(accelerator, sizeOf(c.Model.ID, weights), c.GPU.PerReplica)
 	if !ok {
 		return simulate.Server{}, problem("nodePools.gpu.accelerator", accelerator, "a GPU whose speed is known", "set it to the name of the GPU")
 	}
