@@ -52,6 +52,8 @@ type Options struct {
 	// MaxInFlight limits the requests in flight of any load; default 512. Requests above the limit are counted as
 	// dropped and not sent.
 	MaxInFlight int
+	// Seed makes the prompts differ from those of other runs, which a server may have in its prefix cache.
+	Seed uint64
 	// Transport of the requests; nil for one with as many connections as MaxInFlight.
 	Transport http.RoundTripper
 }

@@ -1,0 +1,151 @@
+package calibrate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"vllm-autoscaling/ops/simulate/replica"
+)
+
+// server answers as vLLM streams, at the times of a replica.Engine. In a bubble of testing/synctest its times are exact.
+type server struct {
+	// roundTrip is the network's time, request that of a request outside of forward passes.
+	roundTrip, request time.Duration
+	// noise is the share by which answers are off, at random.
+	noise float64
+	// others is what /metrics reports as running.
+	others int
+	// status is that of completions; 0 for 200.
+	status int
+
+	mu     sync.Mutex
+	engine *replica.Engine
+	start  time.Time
+	chance *rand.Rand
+}
+
+func newServer(profile replica.Profile, limits replica.Limits, cache replica.Cache) *server {
+	return &server{engine: replica.New(profile, limits, cache), start: time.Now(), chance: rand.New(rand.NewPCG(1, 1))}
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	time.Sleep(s.roundTrip)
+	switch r.URL.Path {
+	case "/health":
+	case "/metrics":
+		fmt.Fprintf(w, "# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{model_name=\"m\"} %d\n", s.others)
+	case "/v1/chat/completions":
+		s.complete(w, r)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// complete answers a request.
+func (s *server) complete(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Messages  []struct{ Content string }
+		MaxTokens int `json:"max_tokens"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if s.status != 0 {
+		http.Error(w, `{"error":{"message":"out of order"}}`, s.status)
+		return
+	}
+	time.Sleep(s.request)
+	w.Header().Set("Content-Type", "text/event-stream")
+	event := func(format string, args ...any) {
+		fmt.Fprintf(w, "data: "+format+"\n\n", args...)
+		w.(http.Flusher).Flush()
+	}
+	event(`{"choices":[{"delta":{"role":"assistant","content":""}}]}`)
+	input := 9 + strings.Count(body.Messages[0].Content, " ")
+	q := s.submit(input, body.MaxTokens)
+	s.wait(q, &q.FirstToken)
+	event(`{"choices":[{"delta":{"content":"a"}}]}`)
+	s.wait(q, &q.Finish)
+	for range body.MaxTokens - 1 {
+		event(`{"choices":[{"delta":{"content":"b"}}]}`)
+	}
+	event(`{"choices":[{"delta":{},"finish_reason":"length"}]}`)
+	event(`{"choices":[],"usage":{"prompt_tokens":%d,"completion_tokens":%d}}`, input, body.MaxTokens)
+	event("[DONE]")
+}
+
+func (s *server) submit(input, output int) *replica.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := &replica.Request{Arrival: time.Since(s.start).Seconds(), Input: input, Output: output}
+	s.engine.Submit(q)
+	return q
+}
+
+// wait sleeps until a time of a request, which the engine sets when the pass begins that ends then.
+func (s *server) wait(q *replica.Request, at *float64) {
+	for {
+		s.mu.Lock()
+		s.engine.Advance(time.Since(s.start).Seconds() + 1e-9)
+		until, off := *at, 1+s.noise*(2*s.chance.Float64()-1)
+		s.mu.Unlock()
+		if until > 0 {
+			from := q.Arrival
+			if at == &q.Finish {
+				from = q.FirstToken
+			}
+			time.Sleep(time.Until(s.start.Add(time.Duration((from + (until-from)*off) * float64(time.Second)))))
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// pipes is a network in memory.
+type pipes struct {
+	connections chan net.Conn
+	closed      chan struct{}
+	once        sync.Once
+}
+
+func newPipes() *pipes { return &pipes{connections: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case p.connections <- server:
+		return client, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Accept implements net.Listener.
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.connections:
+		return c, nil
+	case <-p.closed:
+		return nil, errors.New("closed")
+	}
+}
+
+// Close implements net.Listener.
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
