@@ -24,6 +24,8 @@ import (
 type Options struct {
 	// Start is how long a new replica takes.
 	Start Start
+	// Profile is the file of a measured profile; empty for the computed one.
+	Profile string
 }
 
 // Defaults are the Options of a simulation that was told nothing.
@@ -33,6 +35,7 @@ func Defaults() Options { return Options{Start: DefaultStart} }
 func (o *Options) Register(flags *flag.FlagSet) {
 	flags.DurationVar(&o.Start.Node, "node-delay", o.Start.Node, "from a pod that fits no node to a node that accepts it; an estimate until you measure it")
 	flags.DurationVar(&o.Start.Pod, "pod-delay", o.Start.Pod, "from a pod on a node to a server that is ready; an estimate until you measure it")
+	flags.StringVar(&o.Profile, "profile", o.Profile, "file of make profile with the measured speed of a replica (default: computed from data sheets)")
 }
 
 // Check returns an error that names the flag with a bad value.
@@ -63,7 +66,7 @@ func problem(key string, value any, allowed, fix string) error {
 
 // Of returns the settings of a stack's deployment, with minReplicas replicas at the beginning.
 func Of(c *config.Config, o Options) (simulate.Settings, error) {
-	server, err := serverOf(c)
+	server, err := serverOf(c, o.Profile)
 	if err != nil {
 		return simulate.Settings{}, err
 	}
@@ -87,25 +90,43 @@ func Of(c *config.Config, o Options) (simulate.Settings, error) {
 	return s, nil
 }
 
-func serverOf(c *config.Config) (simulate.Server, error) {
+// serverOf returns a replica with the profile of a file, or the computed one without a file.
+func serverOf(c *config.Config, file string) (simulate.Server, error) {
+	server, err := sizedServer(c)
+	if err != nil {
+		return simulate.Server{}, err
+	}
+	if file != "" {
+		server.Profile, err = measured(file, c)
+		return server, err
+	}
+	fit, _ := c.Fit()
+	accelerator := c.NodePools.GPU.Accelerator
+	profile, ok := Roofline(accelerator, sizeOf(c.Model.ID, allGPUs(c, fit.Weights)), c.GPU.PerReplica)
+	if !ok {
+		return simulate.Server{}, problem("nodePools.gpu.accelerator", accelerator, "a GPU whose speed is known",
+			"set it to the name of the GPU, or measure a replica with make profile")
+	}
+	server.Profile = profile
+	return server, nil
+}
+
+// sizedServer returns a replica without its profile.
+func sizedServer(c *config.Config) (simulate.Server, error) {
 	fit, ok := c.Fit()
 	if !ok {
 		return simulate.Server{}, problem("model.id", c.Model.ID, "a model and a GPU whose sizes are known",
 			"set model.size.weightsGiB and model.size.kvBytesPerToken, and nodePools.gpu.accelerator or gpu.memoryGiB")
 	}
-	accelerator := c.NodePools.GPU.Accelerator
-	weights := fit.Weights * sizing.GiB * float64(c.GPU.PerReplica)
-	profile, ok := Roofline(accelerator, sizeOf(c.Model.ID, weights), c.GPU.PerReplica)
-	if !ok {
-		return simulate.Server{}, problem("nodePools.gpu.accelerator", accelerator, "a GPU whose speed is known", "set it to the name of the GPU")
-	}
 	return simulate.Server{
-		Profile: profile,
-		Limits: replica.Limits{
-			MaxNumSeqs: c.Model.MaxNumSeqs, BatchedTokens: c.BatchedTokens(), CacheBytes: fit.Cache * sizing.GiB * float64(c.GPU.PerReplica),
-		},
-		Cache: cacheOfConfig(c),
+		Limits: replica.Limits{MaxNumSeqs: c.Model.MaxNumSeqs, BatchedTokens: c.BatchedTokens(), CacheBytes: allGPUs(c, fit.Cache)},
+		Cache:  cacheOfConfig(c),
 	}, nil
+}
+
+// allGPUs returns the bytes on all GPUs of a replica for what is known of one in GiB.
+func allGPUs(c *config.Config, gib float64) float64 {
+	return gib * sizing.GiB * float64(c.GPU.PerReplica)
 }
 
 // bytesPerNumber is the size of a number in the 16-bit types, which all models of the catalogue are served in.

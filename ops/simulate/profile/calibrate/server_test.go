@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -19,7 +20,7 @@ import (
 type server struct {
 	// roundTrip is the network's time, request that of a request outside of forward passes.
 	roundTrip, request time.Duration
-	// noise is the share by which answers are off, at random.
+	// noise is the share by which answers are off, at random but the same for a prompt.
 	noise float64
 	// others is what /metrics reports as running.
 	others int
@@ -29,11 +30,10 @@ type server struct {
 	mu     sync.Mutex
 	engine *replica.Engine
 	start  time.Time
-	chance *rand.Rand
 }
 
 func newServer(profile replica.Profile, limits replica.Limits, cache replica.Cache) *server {
-	return &server{engine: replica.New(profile, limits, cache), start: time.Now(), chance: rand.New(rand.NewPCG(1, 1))}
+	return &server{engine: replica.New(profile, limits, cache), start: time.Now()}
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -71,10 +71,14 @@ func (s *server) complete(w http.ResponseWriter, r *http.Request) {
 	}
 	event(`{"choices":[{"delta":{"role":"assistant","content":""}}]}`)
 	input := 9 + strings.Count(body.Messages[0].Content, " ")
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(body.Messages[0].Content))
+	chance := rand.New(rand.NewPCG(hash.Sum64(), 0))
+	off := func() float64 { return 1 + s.noise*(2*chance.Float64()-1) }
 	q := s.submit(input, body.MaxTokens)
-	s.wait(q, &q.FirstToken)
+	s.wait(q, &q.FirstToken, off())
 	event(`{"choices":[{"delta":{"content":"a"}}]}`)
-	s.wait(q, &q.Finish)
+	s.wait(q, &q.Finish, off())
 	for range body.MaxTokens - 1 {
 		event(`{"choices":[{"delta":{"content":"b"}}]}`)
 	}
@@ -91,12 +95,13 @@ func (s *server) submit(input, output int) *replica.Request {
 	return q
 }
 
-// wait sleeps until a time of a request, which the engine sets when the pass begins that ends then.
-func (s *server) wait(q *replica.Request, at *float64) {
+// wait sleeps until a time of a request, which the engine sets when the pass begins that ends then. The time since the arrival or the
+// first token is multiplied by off.
+func (s *server) wait(q *replica.Request, at *float64, off float64) {
 	for {
 		s.mu.Lock()
 		s.engine.Advance(time.Since(s.start).Seconds() + 1e-9)
-		until, off := *at, 1+s.noise*(2*s.chance.Float64()-1)
+		until := *at
 		s.mu.Unlock()
 		if until > 0 {
 			from := q.Arrival
