@@ -82,8 +82,11 @@ func TestErrors(t *testing.T) {
 		"a bad address": {[]string{"-stack", "prod", "-o", "p.json", "-url", "here"}, `-url "here" is not an address`},
 		"an argument":   {[]string{"-stack", "prod", "-o", "p.json", "x"}, `unexpected argument "x"`},
 		"another stack": {[]string{"-stack", "dev", "-o", "p.json"}, `stack "dev" has no file`},
-		"another model": {[]string{"-stack", "prod", "-o", "p.json", "-url", other}, "serves \"google/gemma-3-4b-it\", the stack's file has model.id google/gemma-3-1b-it"},
-		"too short":     {[]string{"-stack", "prod", "-o", "p.json", "-url", right, "-length", "1ns"}, "too few points for a fit"},
+		"another model": {
+			[]string{"-stack", "prod", "-o", "p.json", "-url", other},
+			`serves "google/gemma-3-4b-it", the stack's file has model.id google/gemma-3-1b-it`,
+		},
+		"too short": {[]string{"-stack", "prod", "-o", "p.json", "-url", right, "-length", "1ns"}, "too few points for a fit"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -103,7 +106,8 @@ func TestDescribe(t *testing.T) {
 	describe(&out, f)
 	for _, want := range []string{
 		"reading the weights                  12.50 ms", "computing 1000 tokens                35.00 ms", "reading a GB of the KV cache          4.00 ms",
-		"the network, taken off                1.20 ms", "their sum", "20.0 % on average, at most 50.0 % (first token, 1 x 512 tokens: measured 20.0 ms, predicted 30.0 ms)",
+		"the network, taken off                1.20 ms", "their sum",
+		"20.0 % on average, at most 50.0 % (first token, 1 x 512 tokens: measured 20.0 ms, predicted 30.0 ms)",
 		"warning: more than 15 % on average",
 	} {
 		assert.Contains(t, out.String(), want)

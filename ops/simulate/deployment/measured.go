@@ -26,8 +26,8 @@ func measured(path string, c *config.Config) (replica.Profile, error) {
 		{"number of GPUs per replica", fmt.Sprint(got.GPUsPerReplica), fmt.Sprint(want.GPUsPerReplica)},
 	} {
 		if field.got != field.want {
-			return replica.Profile{}, fmt.Errorf("-profile %s was measured with another %s: %q, the stack has %q; measure again with make profile, or leave the flag out",
-				path, field.name, field.got, field.want)
+			return replica.Profile{}, fmt.Errorf("-profile %s was measured with another %s: %q, the stack has %q; "+
+				"measure again with make profile, or leave the flag out", path, field.name, field.got, field.want)
 		}
 	}
 	return file.Constants.Profile(), nil

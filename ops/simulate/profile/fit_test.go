@@ -50,11 +50,18 @@ func TestFit(t *testing.T) {
 		off     float64 // Of the measured times.
 		within  float64 // Of the constants.
 	}{
-		"exact times":       {truth: truth, prompts: prompts, within: 0.001},
-		"times off by 2 %":  {truth: truth, prompts: prompts, off: 0.02, within: 0.2},
-		"a large GPU":       {truth: Constants{FixedSeconds: 0.003, WeightsSeconds: 0.02, SecondsPerCacheByte: 4e-13, SecondsPerToken: 110e-6, RequestSeconds: 0.01}, prompts: prompts, within: 0.02},
-		"no time besides":   {truth: Constants{WeightsSeconds: 0.01, SecondsPerCacheByte: 4e-12, SecondsPerToken: 40e-6}, prompts: prompts, within: 0.001},
-		"no time to a byte": {truth: Constants{FixedSeconds: 0.002, WeightsSeconds: 0.01, SecondsPerToken: 40e-6, RequestSeconds: 0.004}, prompts: prompts, within: 0.001},
+		"exact times":      {truth: truth, prompts: prompts, within: 0.001},
+		"times off by 2 %": {truth: truth, prompts: prompts, off: 0.02, within: 0.2},
+		"a larger model": {
+			truth: Constants{
+				FixedSeconds: 0.003, WeightsSeconds: 0.02, SecondsPerCacheByte: 4e-13, SecondsPerToken: 110e-6, RequestSeconds: 0.01,
+			}, prompts: prompts, within: 0.02,
+		},
+		"no time besides": {truth: Constants{WeightsSeconds: 0.01, SecondsPerCacheByte: 4e-12, SecondsPerToken: 40e-6}, prompts: prompts, within: 0.001},
+		"no time to a byte": {
+			truth:   Constants{FixedSeconds: 0.002, WeightsSeconds: 0.01, SecondsPerToken: 40e-6, RequestSeconds: 0.004},
+			prompts: prompts, within: 0.001,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fit, err := Of(measured(test.truth, test.prompts, test.off), limits, cache)
