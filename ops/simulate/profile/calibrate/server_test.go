@@ -20,8 +20,8 @@ import (
 type server struct {
 	// roundTrip is the network's time, request that of a request outside of forward passes.
 	roundTrip, request time.Duration
-	// noise is the share by which answers are off, at random but the same for a prompt.
-	noise float64
+	// jitter is by how much tokens are late at most, at random but the same for a prompt.
+	jitter time.Duration
 	// others is what /metrics reports as running.
 	others int
 	// status is that of completions; 0 for 200.
@@ -74,11 +74,11 @@ func (s *server) complete(w http.ResponseWriter, r *http.Request) {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(body.Messages[0].Content))
 	chance := rand.New(rand.NewPCG(hash.Sum64(), 0))
-	off := func() float64 { return 1 + s.noise*(2*chance.Float64()-1) }
+	late := func() time.Duration { return time.Duration(chance.Float64() * float64(s.jitter)) }
 	q := s.submit(input, body.MaxTokens)
-	s.wait(q, &q.FirstToken, off())
+	s.wait(&q.FirstToken, late())
 	event(`{"choices":[{"delta":{"content":"a"}}]}`)
-	s.wait(q, &q.Finish, off())
+	s.wait(&q.Finish, late())
 	for range body.MaxTokens - 1 {
 		event(`{"choices":[{"delta":{"content":"b"}}]}`)
 	}
@@ -95,20 +95,15 @@ func (s *server) submit(input, output int) *replica.Request {
 	return q
 }
 
-// wait sleeps until a time of a request, which the engine sets when the pass begins that ends then. The time since the arrival or the
-// first token is multiplied by off.
-func (s *server) wait(q *replica.Request, at *float64, off float64) {
+// wait sleeps until a time of a request, which the engine sets when the pass begins that ends then, and for a while.
+func (s *server) wait(at *float64, late time.Duration) {
 	for {
 		s.mu.Lock()
 		s.engine.Advance(time.Since(s.start).Seconds() + 1e-9)
 		until := *at
 		s.mu.Unlock()
 		if until > 0 {
-			from := q.Arrival
-			if at == &q.Finish {
-				from = q.FirstToken
-			}
-			time.Sleep(time.Until(s.start.Add(time.Duration((from + (until-from)*off) * float64(time.Second)))))
+			time.Sleep(time.Until(s.start.Add(time.Duration(until*float64(time.Second)))) + late)
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
