@@ -9,7 +9,7 @@ export GOFLAGS := -trimpath -buildvcs=false
 TESTED := go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.TestImports}} {{.XTestImports}}{{end}}' ./...
 IMPORTS_LAB := '[[ ]vllm-autoscaling/tests/lab(/tools)?[] ]'
 
-.PHONY: help demo load simulate preview preflight record-previews recover verify destroy test test-fast test-lab tools versions vet lint golden config-docs fuzz bench-build clean
+.PHONY: help demo load profile simulate preview preflight record-previews recover verify destroy test test-fast test-lab tools versions vet lint golden config-docs fuzz bench-build clean
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ demo: ## Deploy to a cluster of its own, apply load, watch it scale, destroy. ST
 load: ## Load a deployed stack's server and report: STACK=<stack> [LOAD_FLAGS="-ramp 0:20:5m"]; see docs/load.md.
 	@cd ops && go build -o ../bin/load ./cmd/load
 	@exec bin/load -stack "$(STACK)" $(LOAD_FLAGS)
+
+profile: ## Measure one ready replica of a deployed stack, for make simulate: STACK=gke PROFILE=profile.json [PROFILE_FLAGS="-length 2m"]; see docs/simulate.md.
+	@cd ops && go build -o ../bin/profile ./cmd/profile
+	@exec bin/profile -stack "$(STACK)" -o "$(PROFILE)" $(PROFILE_FLAGS)
 
 simulate: ## What a stack's configuration would cost on a trace, and which objective it would keep: STACK=gke TRACE=file; see docs/simulate.md.
 	@cd ops && go build -o ../bin/simulate ./cmd/simulate

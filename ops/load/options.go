@@ -36,7 +36,8 @@ type Options struct {
 	Changed <-chan struct{}
 	// Routing chooses one of the Targets for each request; default Random.
 	Routing Routing
-	// Seed draws what is random: Routing, and the times and sizes of a Shape.
+	// Seed draws what is random: Routing, the times and sizes of a Shape, and the prompts, which a server may have in its prefix cache
+	// from a run with the same seed.
 	Seed uint64
 	// Model is the name of the model to request.
 	Model string

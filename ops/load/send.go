@@ -50,7 +50,7 @@ func (g *Generator) send(parent context.Context, id int, target Target, moment t
 	ctx, cancel := context.WithDeadline(parent, moment.Add(g.options.Timeout))
 	defer cancel()
 	record.Sent = time.Since(g.started)
-	answer, err := g.client.ask(ctx, target, uint64(id), arrival)
+	answer, err := g.client.ask(ctx, target, g.options.Seed<<32+uint64(id), arrival)
 	record.Ended = time.Since(g.started)
 	if !answer.ended.IsZero() {
 		record.Ended = answer.ended.Sub(g.started)

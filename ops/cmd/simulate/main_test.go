@@ -54,7 +54,10 @@ func TestDocument(t *testing.T) {
 		assert.Equal(t, 2400, c.Requests, c.Name)
 		assert.Positive(t, c.Cost, c.Name)
 	}
-	assert.Equal(t, []string{"configured", "static-1", "static-2", "static-3", "static-4", "static-5", "static-best", "oracle"}, names)
+	assert.Equal(t, []string{"configured", "static-1", "static-2", "static-3", "static-4", "static-5", "static-best",
+		"preset-exercise", "preset-exercise-gpu", "preset-production-stack", "preset-accelerated-platforms", "preset-accelerated-platforms-running",
+		"preset-llm-d-in-flight", "preset-llm-d-slo-aware", "preset-kubeai", "preset-kserve", "preset-202218d", "oracle",
+	}, names)
 	assert.NotEmpty(t, got.Verdict)
 }
 
@@ -78,12 +81,14 @@ func TestReportFiles(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(context.Background(), []string{
 		"-stack", "prod", "-trace", "a<b>.csv", "-json", "-html", "report.html", "-png", "report.png", "-set", "model.maxNumSeqs=17",
-	}, &out))
+		"-candidates", "12",
+	}, &out, io.Discard))
 	require.NoError(t, json.Unmarshal(out.Bytes(), new(document)), "nothing but the document on standard output")
 	page, err := os.ReadFile("report.html")
 	require.NoError(t, err)
 	for _, text := range []string{
 		"a&lt;b&gt;.csv", "<th>configured</th>", "<th>static-best</th>", "g2-standard-4", "<td>17</td>", "<td>random</td>", "Over time", "<td>3m0s, 2m",
+		"<th>recommended</th>", "<th>oracle</th>", "<th>preset-kserve</th>", "pulumi config set --path --stack prod", "seed 2",
 	} {
 		assert.Contains(t, string(page), text)
 	}
@@ -114,7 +119,7 @@ func TestErrors(t *testing.T) {
 		},
 		"an objective that nothing keeps": {
 			[]string{"-stack", "prod", "-trace", "trace.csv", "-speed", "1000", "-candidates", "20"},
-			"none of the 26 configurations that were tried keeps the objective",
+			"none of the 36 configurations that were tried keeps the objective",
 		},
 		"no assignment":       {[]string{"-stack", "prod", "-trace", "trace.csv", "-set", "model"}, "-set \"model\" is not KEY=VALUE"},
 		"a refused value":     {[]string{"-stack", "prod", "-trace", "trace.csv", "-set", "autoscaling.maxReplicas=0"}, "autoscaling.maxReplicas"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,7 +16,7 @@ func TestSyntheticLoad(t *testing.T) {
 	inProject(t)
 	requests := func(args ...string) int {
 		var out bytes.Buffer
-		require.NoError(t, run(context.Background(), append([]string{"-stack", "prod", "-json"}, args...), &out))
+		require.NoError(t, run(context.Background(), append([]string{"-stack", "prod", "-json", "-search=false", "-presets=false"}, args...), &out, io.Discard))
 		var got document
 		require.NoError(t, json.Unmarshal(out.Bytes(), &got))
 		return got.Candidates[0].Requests
@@ -27,4 +28,23 @@ func TestSyntheticLoad(t *testing.T) {
 	assert.NotEqual(t, one, requests("-trace", load, "-seed", "2"))
 	assert.Equal(t, 2*one, requests("-trace", load, "-scale", "2"))
 	assert.InDelta(t, 600, requests("-trace", "trace.csv", "-scale", "0.25"), 100)
+}
+
+// Users of a closed loop wait for their answers, so that their requests depend on the replicas.
+func TestClosedLoop(t *testing.T) {
+	inProject(t)
+	requests := map[string]int{}
+	var out bytes.Buffer
+	args := []string{"-stack", "prod", "-json", "-candidates", "8", "-presets=false", "-trace", "closed:users=40,think=1s,length=10m,input=200,output=400"}
+	require.NoError(t, run(context.Background(), args, &out, io.Discard))
+	var got document
+	require.NoError(t, json.Unmarshal(out.Bytes(), &got))
+	assert.Contains(t, got.Trace, "closed:users=40")
+	for _, c := range got.Candidates {
+		requests[c.Name] = c.Requests
+	}
+	assert.Greater(t, requests["static-3"], requests["static-1"], "they wait less for more replicas")
+	assert.Contains(t, requests, "oracle")
+
+	assert.ErrorContains(t, run(context.Background(), append(args, "-speed", "2"), &out, io.Discard), "change users, think and length instead")
 }

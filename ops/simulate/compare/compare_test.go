@@ -155,15 +155,15 @@ func TestRecommendation(t *testing.T) {
 		want, not  []string
 	}{
 		"changed": {[]Candidate{configured, changed, best, {Name: NameOracle, Attainment: 0.95, GPUHours: 1}}, []string{
-			"with 1.50 GPU-hours instead of 3.00 and 96.00 % within",
+			"Recommended: 1.50 GPU-hours instead of 3.00, and 96.00 % within",
 			"\n  pulumi config set --path --stack prod vllm-autoscaling:model.maxNumSeqs 64\n",
 			"\n  pulumi config set --path --stack prod vllm-autoscaling:autoscaling.scaleDown.period 30s\n", "recommended takes 1.50 times as many",
 		}, []string{"constant", "judged on"}},
 		"judged": {[]Candidate{configured, judged}, []string{
 			"seed 2          97.00 %           1.50\n", "the other half  94.00 %, too few  -\n", "misses the objective on 1 of these 2",
 		}, nil},
-		"constant": {[]Candidate{configured, constant}, []string{"This is a constant number of replicas, 1"}, nil},
-		"as it is": {[]Candidate{configured, same}, []string{"the configuration as it is"}, []string{"pulumi config"}},
+		"constant": {[]Candidate{configured, constant}, []string{"It is a constant number of replicas, 1"}, nil},
+		"as it is": {[]Candidate{configured, same}, []string{"Recommended: The configuration as it is."}, []string{"pulumi config"}},
 		"none": {[]Candidate{configured, best}, []string{
 			"A constant number of replicas, 2, takes 2.00 GPU-hours instead of 3.00", "autoscaling.minReplicas 2",
 		}, nil},

@@ -27,6 +27,8 @@ type Options struct {
 	PrefixHits float64
 	// SpotReclaim is the mean time after which the cloud takes a spot node back; 0 for never.
 	SpotReclaim time.Duration
+	// Profile is the file of a measured profile; empty for the computed one.
+	Profile string
 }
 
 // Defaults are the Options of a simulation that was told nothing.
@@ -37,6 +39,7 @@ func (o *Options) Register(flags *flag.FlagSet) {
 	o.Start.register(flags)
 	flags.Float64Var(&o.PrefixHits, "prefix-hits", o.PrefixHits, "share of each prompt that prefix caching finds computed, 0 to 1")
 	flags.DurationVar(&o.SpotReclaim, "spot-reclaim", o.SpotReclaim, "mean time after which the cloud takes a spot node back, such as 12h; 0 for never")
+	flags.StringVar(&o.Profile, "profile", o.Profile, "file of make profile with the measured speed of a replica (default: computed from data sheets)")
 }
 
 // Check returns an error that names the flag with a bad value.
@@ -57,7 +60,7 @@ func problem(key string, value any, allowed, fix string) error {
 
 // Of returns the settings of a stack's deployment, with minReplicas replicas at the beginning.
 func Of(c *config.Config, o Options) (simulate.Settings, error) {
-	server, weightBytes, err := serverOf(c)
+	server, err := serverOf(c, o.Profile)
 	if err != nil {
 		return simulate.Settings{}, err
 	}
@@ -78,7 +81,7 @@ func Of(c *config.Config, o Options) (simulate.Settings, error) {
 		Autoscaler: autoscalerOf(c, enabled),
 		Signals:    gaugesOf(c, enabled),
 		Server:     server,
-		Start:      startOf(c, o.Start, weightBytes),
+		Start:      startOf(c, o.Start, weightsOf(c)),
 		Nodes:      nodes,
 		Metrics:    simulate.Metrics{Scrape: c.Monitoring.SignalInterval.Seconds(), Rule: c.Monitoring.SignalInterval.Seconds()},
 		Drain:      (c.VLLM.PreStop + c.VLLM.ShutdownTimeout).Seconds(),
@@ -86,26 +89,48 @@ func Of(c *config.Config, o Options) (simulate.Settings, error) {
 	return s, nil
 }
 
-// serverOf returns a replica and the size of its weights.
-func serverOf(c *config.Config) (simulate.Server, float64, error) {
-	fit, ok := c.Fit()
-	if !ok {
-		return simulate.Server{}, 0, problem("model.id", c.Model.ID, "a model and a GPU whose sizes are known",
-			"set model.size.weightsGiB and model.size.kvBytesPerToken, and nodePools.gpu.accelerator or gpu.memoryGiB")
+// serverOf returns a replica with the profile of a file, or the computed one without a file.
+func serverOf(c *config.Config, file string) (simulate.Server, error) {
+	server, err := sizedServer(c)
+	if err != nil {
+		return simulate.Server{}, err
+	}
+	if file != "" {
+		server.Profile, err = measured(file, c)
+		return server, err
 	}
 	accelerator := c.NodePools.GPU.Accelerator
-	weights := fit.Weights * sizing.GiB * float64(c.GPU.PerReplica)
-	profile, ok := Roofline(accelerator, weights, weights/bytesPerNumber, c.GPU.PerReplica)
+	profile, ok := Roofline(accelerator, sizeOf(c.Model.ID, weightsOf(c)), c.GPU.PerReplica)
 	if !ok {
-		return simulate.Server{}, 0, problem("nodePools.gpu.accelerator", accelerator, "a GPU whose speed is known", "set it to the name of the GPU")
+		return simulate.Server{}, problem("nodePools.gpu.accelerator", accelerator, "a GPU whose speed is known",
+			"set it to the name of the GPU, or measure a replica with make profile")
+	}
+	server.Profile = profile
+	return server, nil
+}
+
+// sizedServer returns a replica without its profile.
+func sizedServer(c *config.Config) (simulate.Server, error) {
+	fit, ok := c.Fit()
+	if !ok {
+		return simulate.Server{}, problem("model.id", c.Model.ID, "a model and a GPU whose sizes are known",
+			"set model.size.weightsGiB and model.size.kvBytesPerToken, and nodePools.gpu.accelerator or gpu.memoryGiB")
 	}
 	return simulate.Server{
-		Profile: profile,
-		Limits: replica.Limits{
-			MaxNumSeqs: c.Model.MaxNumSeqs, BatchedTokens: c.BatchedTokens(), CacheBytes: fit.Cache * sizing.GiB * float64(c.GPU.PerReplica),
-		},
-		Cache: cacheOfConfig(c),
-	}, weights, nil
+		Limits: replica.Limits{MaxNumSeqs: c.Model.MaxNumSeqs, BatchedTokens: c.BatchedTokens(), CacheBytes: allGPUs(c, fit.Cache)},
+		Cache:  cacheOfConfig(c),
+	}, nil
+}
+
+// weightsOf returns the bytes of the weights of a replica whose size is known.
+func weightsOf(c *config.Config) float64 {
+	fit, _ := c.Fit()
+	return allGPUs(c, fit.Weights)
+}
+
+// allGPUs returns the bytes on all GPUs of a replica for what is known of one in GiB.
+func allGPUs(c *config.Config, gib float64) float64 {
+	return gib * sizing.GiB * float64(c.GPU.PerReplica)
 }
 
 // bytesPerNumber is the size of a number in the 16-bit types, which all models of the catalogue are served in.

@@ -39,7 +39,9 @@ func sample() *Report {
 		},
 		Recommendation: &Recommendation{
 			Text: "It keeps the objective for 46 % less.", Commands: []string{"pulumi config set --path vllm-autoscaling:model.maxNumSeqs 64", "echo '<&>'"},
-			Checks: []compare.Judgement{{"another seed", 0.96, 1.71}, {"the half that was held out", 0.93, 0}},
+			Checks: []compare.Judgement{
+				{On: "another seed", Attainment: 0.96, Met: true, GPUHours: 1.71}, {On: "the half that was held out", Attainment: 0.93},
+			},
 		},
 	}
 	random := rand.New(rand.NewPCG(1, 1))
