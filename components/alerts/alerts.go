@@ -266,13 +266,13 @@ func queueAlerts(s Settings) []alert {
 
 // objectiveAlerts returns the alerts on the budget of the objective: two for each of its limits.
 func objectiveAlerts(s Settings) []alert {
-	const fast, slow = 2 * time.Minute, 15 * time.Minute
+	const afterFast, afterSlow = 2 * time.Minute, 15 * time.Minute
 	const whyFast, whySlow = "both windows of a pair have to be bad, which takes minutes by itself", "the windows are hours and days long: minutes do not matter"
 	late := fmt.Sprintf("{{ $value | humanizePercentage }} of the requests wait more than %s for their first token", s.TTFT)
-	slowly := fmt.Sprintf("{{ $value | humanizePercentage }} of the requests have more than %s between their tokens", s.InterToken)
+	slow := fmt.Sprintf("{{ $value | humanizePercentage }} of the requests have more than %s between their tokens", s.InterToken)
 	return []alert{
 		{
-			name: "VLLMTTFTBudgetBurningFast", severity: Critical, after: fast, why: whyFast,
+			name: "VLLMTTFTBudgetBurningFast", severity: Critical, after: afterFast, why: whyFast,
 			expr:    s.firstToken().burning(s, fastBurns),
 			summary: late,
 			description: fmt.Sprintf("The objective is %s of the requests within %s. At this rate a month's budget is gone in a few days at most. "+
@@ -280,7 +280,7 @@ func objectiveAlerts(s Settings) []alert {
 				"GPU.", percent(s.Ratio), s.TTFT),
 		},
 		{
-			name: "VLLMTTFTBudgetBurningSlow", severity: Warning, after: slow, why: whySlow,
+			name: "VLLMTTFTBudgetBurningSlow", severity: Warning, after: afterSlow, why: whySlow,
 			expr:    s.firstToken().burning(s, slowBurns),
 			summary: late,
 			description: fmt.Sprintf("The objective is %s of the requests within %s, and over days more were late than it allows. "+
@@ -288,18 +288,20 @@ func objectiveAlerts(s Settings) []alert {
 				"too slow).", percent(s.Ratio), s.TTFT),
 		},
 		{
-			name: "VLLMInterTokenBudgetBurningFast", severity: Critical, after: fast, why: whyFast,
+			name: "VLLMInterTokenBudgetBurningFast", severity: Critical, after: afterFast, why: whyFast,
 			expr:    s.interToken().burning(s, fastBurns),
-			summary: slowly,
-			description: fmt.Sprintf("The objective is %s of the requests with a mean of at most %s. At this rate a month's budget is gone in a few days at most. "+
+			summary: slow,
+			description: fmt.Sprintf("The objective is %s of the requests with at most %s between their tokens on average. "+
+				"At this rate a month's budget is gone in a few days at most. "+
 				"Look at the serving dashboard: many requests running on each replica mean large batches (lower the targets or model.maxNumSeqs), "+
 				"few mean long prompts beside them, preemptions or a slow GPU.", percent(s.Ratio), s.InterToken),
 		},
 		{
-			name: "VLLMInterTokenBudgetBurningSlow", severity: Warning, after: slow, why: whySlow,
+			name: "VLLMInterTokenBudgetBurningSlow", severity: Warning, after: afterSlow, why: whySlow,
 			expr:    s.interToken().burning(s, slowBurns),
-			summary: slowly,
-			description: fmt.Sprintf("The objective is %s of the requests with a mean of at most %s, and over days more were slower than it allows. "+
+			summary: slow,
+			description: fmt.Sprintf("The objective is %s of the requests with at most %s between their tokens on average, "+
+				"and over days more were slower than it allows. "+
 				"Look at which hours were slow: peaks (lower the targets, so that each replica runs fewer requests) or the whole day (lower "+
 				"model.maxNumSeqs, or take a faster GPU).", percent(s.Ratio), s.InterToken),
 		},
