@@ -18,8 +18,9 @@ const alertsType = "vllm-autoscaling:components:Alerts"
 func alertSettings(t *testing.T) alerts.Settings {
 	t.Helper()
 	return alerts.Settings{
-		Settings: telemetrySettings(t), TTFTObjective: 2500 * time.Millisecond, TTFTRatio: 0.95,
-		AtMaxFor: 15 * time.Minute, ColdStart: ColdStart(30 * time.Minute), ScrapeInterval: 15 * time.Second, MaxNumSeqs: 16,
+		Settings:  telemetrySettings(t),
+		Objective: alerts.Objective{TTFT: 2500 * time.Millisecond, InterToken: 100 * time.Millisecond, Ratio: 0.95},
+		AtMaxFor:  15 * time.Minute, ColdStart: ColdStart(30 * time.Minute), ScrapeInterval: 15 * time.Second, MaxNumSeqs: 16,
 		PrometheusStorage: 20 << 30, PrometheusVolume: (*KubePrometheusStack)(nil).Volumes(),
 	}
 }
@@ -53,7 +54,7 @@ func TestAlertsRefuse(t *testing.T) {
 	}{
 		"nothing":      {nil, "arguments are missing"},
 		"no namespace": {&AlertsArgs{Settings: alertSettings(t)}, "Namespace"},
-		"settings":     {&AlertsArgs{Namespace: "monitoring"}, "TTFTObjective"},
+		"settings":     {&AlertsArgs{Namespace: "monitoring"}, "TTFT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assertRefused(t, test.want, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {

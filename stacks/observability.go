@@ -79,8 +79,7 @@ func (d *deployment) alertSettings(observed telemetry.Settings) alerts.Settings 
 	storage, _ := resource.ParseQuantity(string(c.Monitoring.Storage))
 	return alerts.Settings{
 		Settings:          observed,
-		TTFTObjective:     c.Monitoring.Alerts.TTFTObjective,
-		TTFTRatio:         c.Monitoring.Alerts.TTFTRatio,
+		Objective:         alerts.Objective{TTFT: c.SLO.TTFT, InterToken: c.SLO.InterToken, Ratio: c.SLO.Ratio},
 		AtMaxFor:          c.Monitoring.Alerts.AtMaxFor,
 		ColdStart:         components.ColdStart(c.VLLM.StartupBudget),
 		ScrapeInterval:    c.Monitoring.ScrapeInterval,

@@ -83,7 +83,7 @@ func Rules(s Settings) (monitoringv1.PrometheusRuleSpec, error) {
 
 // everyAlert lists the alerts, in the order of the runbooks.
 func everyAlert(s Settings) []alert {
-	return slices.Concat(signalAlerts(s), autoscalerAlerts(s), servingAlerts(s), gpuAlerts(s), monitoringAlerts(s))
+	return slices.Concat(signalAlerts(s), autoscalerAlerts(s), queueAlerts(s), objectiveAlerts(s), serverAlerts(s), gpuAlerts(s), monitoringAlerts(s))
 }
 
 // DelayTable returns the delay of every alert and its reason, as a table in Markdown.
@@ -251,36 +251,65 @@ func autoscalerAlerts(s Settings) []alert {
 		})
 }
 
-func servingAlerts(s Settings) []alert {
+func queueAlerts(s Settings) []alert {
+	return []alert{{
+		name: "VLLMQueueGrowing", severity: Warning, after: 5 * time.Minute,
+		why: "the condition compares with ten minutes before; a replica on its way may still end it",
+		expr: fmt.Sprintf("%[1]s > 1.1 * (%[1]s offset 10m)\nand min_over_time(%[1]s[10m]) > 0\nand on (namespace) %[1]s > on (namespace) (%[2]d * max by "+
+			"(namespace) (%[3]s))",
+			s.Server(RecordRequestsWaiting), s.MaxNumSeqs, s.OfDeployment(telemetry.SeriesReadyReplicas)),
+		summary: "{{ $value }} requests wait, and the queue grows",
+		description: "More requests wait than the ready replicas run at a time, and more than ten minutes ago. Clients wait longer and longer. " +
+			"Look at the autoscaling dashboard: replicas on their way will help; at the maximum, or with pods Pending, they will not.",
+	}}
+}
+
+// objectiveAlerts returns the alerts on the budget of the objective: two for each of its limits.
+func objectiveAlerts(s Settings) []alert {
+	const afterFast, afterSlow = 2 * time.Minute, 15 * time.Minute
+	const whyFast, whySlow = "both windows of a pair have to be bad, which takes minutes by itself", "the windows are hours and days long: minutes do not matter"
+	late := fmt.Sprintf("{{ $value | humanizePercentage }} of the requests wait more than %s for their first token", s.TTFT)
+	slow := fmt.Sprintf("{{ $value | humanizePercentage }} of the requests have more than %s between their tokens", s.InterToken)
 	return []alert{
 		{
-			name: "VLLMQueueGrowing", severity: Warning, after: 5 * time.Minute,
-			why: "the condition compares with ten minutes before; a replica on its way may still end it",
-			expr: fmt.Sprintf("%[1]s > 1.1 * (%[1]s offset 10m)\nand min_over_time(%[1]s[10m]) > 0\nand on (namespace) %[1]s > on (namespace) (%[2]d * max by "+
-				"(namespace) (%[3]s))",
-				s.Server(RecordRequestsWaiting), s.MaxNumSeqs, s.OfDeployment(telemetry.SeriesReadyReplicas)),
-			summary: "{{ $value }} requests wait, and the queue grows",
-			description: "More requests wait than the ready replicas run at a time, and more than ten minutes ago. Clients wait longer and longer. " +
-				"Look at the autoscaling dashboard: replicas on their way will help; at the maximum, or with pods Pending, they will not.",
-		},
-		{
-			name: "VLLMTTFTBudgetBurningFast", severity: Critical, after: 2 * time.Minute,
-			why:     "both windows of a pair have to be bad, which takes minutes by itself",
-			expr:    burning(s, fastBurns),
-			summary: fmt.Sprintf("{{ $value | humanizePercentage }} of the requests wait more than %s for their first token", s.TTFTObjective),
+			name: "VLLMTTFTBudgetBurningFast", severity: Critical, after: afterFast, why: whyFast,
+			expr:    s.firstToken().burning(s, fastBurns),
+			summary: late,
 			description: fmt.Sprintf("The objective is %s of the requests within %s. At this rate a month's budget is gone in a few days at most. "+
 				"Look at the serving dashboard: waiting requests mean too few replicas, none waiting means long prompts or a slow "+
-				"GPU.", percent(s.TTFTRatio), s.TTFTObjective),
+				"GPU.", percent(s.Ratio), s.TTFT),
 		},
 		{
-			name: "VLLMTTFTBudgetBurningSlow", severity: Warning, after: 15 * time.Minute,
-			why:     "the windows are hours and days long: minutes do not matter",
-			expr:    burning(s, slowBurns),
-			summary: fmt.Sprintf("{{ $value | humanizePercentage }} of the requests wait more than %s for their first token", s.TTFTObjective),
+			name: "VLLMTTFTBudgetBurningSlow", severity: Warning, after: afterSlow, why: whySlow,
+			expr:    s.firstToken().burning(s, slowBurns),
+			summary: late,
 			description: fmt.Sprintf("The objective is %s of the requests within %s, and over days more were late than it allows. "+
 				"Look at which hours were slow: cold starts (raise autoscaling.minReplicas or lower the targets) or the whole day (the replicas are too few or "+
-				"too slow).", percent(s.TTFTRatio), s.TTFTObjective),
+				"too slow).", percent(s.Ratio), s.TTFT),
 		},
+		{
+			name: "VLLMInterTokenBudgetBurningFast", severity: Critical, after: afterFast, why: whyFast,
+			expr:    s.interToken().burning(s, fastBurns),
+			summary: slow,
+			description: fmt.Sprintf("The objective is %s of the requests with at most %s between their tokens on average. "+
+				"At this rate a month's budget is gone in a few days at most. "+
+				"Look at the serving dashboard: many requests running on each replica mean large batches (lower the targets or model.maxNumSeqs), "+
+				"few mean long prompts beside them, preemptions or a slow GPU.", percent(s.Ratio), s.InterToken),
+		},
+		{
+			name: "VLLMInterTokenBudgetBurningSlow", severity: Warning, after: afterSlow, why: whySlow,
+			expr:    s.interToken().burning(s, slowBurns),
+			summary: slow,
+			description: fmt.Sprintf("The objective is %s of the requests with at most %s between their tokens on average, "+
+				"and over days more were slower than it allows. "+
+				"Look at which hours were slow: peaks (lower the targets, so that each replica runs fewer requests) or the whole day (lower "+
+				"model.maxNumSeqs, or take a faster GPU).", percent(s.Ratio), s.InterToken),
+		},
+	}
+}
+
+func serverAlerts(s Settings) []alert {
+	return []alert{
 		{
 			name: "VLLMServerTargetDown", severity: Warning, after: time.Minute,
 			why: "a server that hangs is not ready after 15 s; a pod that stays ready longer is cut off from Prometheus",

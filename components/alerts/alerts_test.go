@@ -34,7 +34,7 @@ func settings(t *testing.T) Settings {
 			Adapter: "adapter", MetricsAPI: "v1beta1.custom.metrics.k8s.io", PrometheusJob: "prometheus", GPUJob: "dcgm-exporter", Signals: catalogue,
 			SignalInterval: 2 * time.Second,
 		},
-		TTFTObjective: 2500 * time.Millisecond, TTFTRatio: 0.95, AtMaxFor: 15 * time.Minute, ColdStart: time.Hour,
+		Objective: Objective{TTFT: 2500 * time.Millisecond, InterToken: 100 * time.Millisecond, Ratio: 0.95}, AtMaxFor: 15 * time.Minute, ColdStart: time.Hour,
 		ScrapeInterval: 15 * time.Second, MaxNumSeqs: 16, PrometheusStorage: 20 << 30, PrometheusVolume: "prometheus-.*",
 	}
 }
@@ -277,22 +277,43 @@ func TestBucket(t *testing.T) {
 }
 
 func TestObjectives(t *testing.T) {
-	objectives := TTFTObjectives()
-	assert.Contains(t, objectives, 100*time.Millisecond)
-	assert.Contains(t, objectives, 2500*time.Millisecond)
-	assert.NotContains(t, objectives, 2*time.Second)
-	for _, objective := range objectives {
+	for _, ttft := range TTFTBounds() {
 		s := settings(t)
-		s.TTFTObjective = objective
+		s.TTFT = ttft
 		assert.NoError(t, s.Validate())
 	}
+	for _, between := range InterTokenBounds() {
+		s := settings(t)
+		s.InterToken = between
+		assert.NoError(t, s.Validate())
+	}
+	assert.Subset(t, TTFTBounds(), []time.Duration{100 * time.Millisecond, 2500 * time.Millisecond})
+	assert.Subset(t, InterTokenBounds(), []time.Duration{10 * time.Millisecond, 25 * time.Millisecond, 100 * time.Millisecond, 80 * time.Second})
+}
+
+// Each limit of the objective is measured by its own histogram, at the bucket of that limit.
+func TestLimitsOfTheObjective(t *testing.T) {
+	s := settings(t)
+	s.TTFT, s.InterToken = 5*time.Second, 75*time.Millisecond
+	expressions := map[string]string{}
+	for _, rule := range rules(t, s) {
+		expressions[rule.Record+rule.Alert] = rule.Expr.String()
+	}
+	assert.Contains(t, expressions[RecordFirstTokensInTime], `vllm:time_to_first_token_seconds_bucket{namespace="serving",le=~"5(\\.0)?"}`)
+	assert.Contains(t, expressions[RecordFinishedInTime], `vllm:request_time_per_output_token_seconds_bucket{namespace="serving",le="0.075"}`)
+	assert.Contains(t, expressions["VLLMTTFTBudgetBurningFast"], RecordFirstTokensLate+":ratio1h")
+	assert.Contains(t, expressions["VLLMInterTokenBudgetBurningFast"], RecordFinishedSlow+":ratio1h")
+	assert.NotContains(t, expressions["VLLMInterTokenBudgetBurningFast"], "first_token")
 }
 
 func TestRefused(t *testing.T) {
 	for name, change := range map[string]func(*Settings){
-		"TTFTObjective 2s":     func(s *Settings) { s.TTFTObjective = 2 * time.Second },
-		"TTFTRatio 95":         func(s *Settings) { s.TTFTRatio = 95 },
-		"TTFTRatio 1":          func(s *Settings) { s.TTFTRatio = 1 },
+		"TTFT 2s":              func(s *Settings) { s.TTFT = 2 * time.Second },
+		"TTFT 10ms":            func(s *Settings) { s.TTFT = 10 * time.Millisecond },
+		"InterToken 80ms":      func(s *Settings) { s.InterToken = 80 * time.Millisecond },
+		"InterToken 0s":        func(s *Settings) { s.InterToken = 0 },
+		"Ratio 95":             func(s *Settings) { s.Ratio = 95 },
+		"Ratio 1":              func(s *Settings) { s.Ratio = 1 },
 		"AtMaxFor":             func(s *Settings) { s.AtMaxFor = time.Second },
 		"ColdStart":            func(s *Settings) { s.ColdStart = 0 },
 		"ScrapeInterval":       func(s *Settings) { s.ScrapeInterval = 0 },

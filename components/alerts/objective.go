@@ -3,6 +3,7 @@ package alerts
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,12 @@ const (
 	RecordFirstTokensInTime = "vllm:first_tokens_in_time:rate5m"
 	// RecordFirstTokensLate and a window, such as ":ratio1h", is the share of those beyond the objective.
 	RecordFirstTokensLate = "vllm:first_tokens_late"
+	// RecordFinished is the rate of finished requests over 5 minutes.
+	RecordFinished = "vllm:finished_requests:rate5m"
+	// RecordFinishedInTime is the rate of those with a mean time between tokens within the objective.
+	RecordFinishedInTime = "vllm:finished_requests_in_time:rate5m"
+	// RecordFinishedSlow and a window is the share of those beyond the objective.
+	RecordFinishedSlow = "vllm:finished_requests_slow"
 	// RecordLastXID is the last XID error of every GPU, labels node, gpu and UUID.
 	RecordLastXID = "gpu:last_xid:max"
 )
@@ -51,27 +58,54 @@ var (
 // slow request is an outage.
 const minRequests = 20
 
+// indicator is one limit of the objective with the series that measure it.
+type indicator struct {
+	// histogram is vLLM's, which has a bucket with the bound limit.
+	histogram string
+	limit     time.Duration
+	// total and inTime are the recorded rates of all requests and of those within the limit; slow is the recorded share beyond it,
+	// without the window.
+	total, inTime, slow string
+}
+
+// firstToken returns the indicator of the time to the first token.
+func (o Objective) firstToken() indicator {
+	return indicator{telemetry.SeriesTimeToFirstToken, o.TTFT, RecordFirstTokens, RecordFirstTokensInTime, RecordFirstTokensLate}
+}
+
+// interToken returns the indicator of the mean time between the tokens of a request.
+func (o Objective) interToken() indicator {
+	return indicator{telemetry.SeriesRequestTimePerOutputToken, o.InterToken, RecordFinished, RecordFinishedInTime, RecordFinishedSlow}
+}
+
 // recordingRules returns the rules whose series the alerts on the queue and on the objective read.
 func recordingRules(s Settings) []monitoringv1.Rule {
+	rules := []monitoringv1.Rule{
+		{Record: RecordRequestsWaiting, Expr: intstr.FromString(fmt.Sprintf(
+			"sum by (namespace) (max by (namespace, pod, engine, model_name) (%s))", s.Server(signals.SeriesRequestsWaiting)))},
+	}
+	if !s.SimulatedGPU {
+		rules = append(rules, monitoringv1.Rule{Record: RecordLastXID, Expr: intstr.FromString(telemetry.OnEveryGPU(telemetry.SeriesXID))})
+	}
+	return slices.Concat(rules, s.firstToken().rules(s), s.interToken().rules(s))
+}
+
+// rules returns the recording rules of the indicator.
+func (i indicator) rules(s Settings) []monitoringv1.Rule {
 	rate := func(series string, more ...string) string {
 		return fmt.Sprintf("sum by (namespace) (rate(%s[5m]))", s.Server(series, more...))
 	}
 	rules := []monitoringv1.Rule{
-		{Record: RecordRequestsWaiting, Expr: intstr.FromString(fmt.Sprintf(
-			"sum by (namespace) (max by (namespace, pod, engine, model_name) (%s))", s.Server(signals.SeriesRequestsWaiting)))},
-		{Record: RecordFirstTokens, Expr: intstr.FromString(rate(telemetry.SeriesTimeToFirstToken + "_count"))},
-		{Record: RecordFirstTokensInTime, Expr: intstr.FromString(rate(telemetry.SeriesTimeToFirstToken+"_bucket", bucket(s.TTFTObjective)))},
-	}
-	if !s.SimulatedGPU {
-		rules = append(rules, monitoringv1.Rule{Record: RecordLastXID, Expr: intstr.FromString(telemetry.OnEveryGPU(telemetry.SeriesXID))})
+		{Record: i.total, Expr: intstr.FromString(rate(i.histogram + "_count"))},
+		{Record: i.inTime, Expr: intstr.FromString(rate(i.histogram+"_bucket", bucket(i.limit)))},
 	}
 	for _, window := range windows() {
 		// The ratio of two averages over the same samples is that of the requests. Nothing is recorded without
 		// requests: 0/0 would be NaN.
 		rules = append(rules, monitoringv1.Rule{
-			Record: lateRatio(window),
+			Record: i.slowRatio(window),
 			Expr: intstr.FromString(fmt.Sprintf("clamp_min(1 - avg_over_time(%s[%s]) / (avg_over_time(%s[%s]) > 0), 0)",
-				s.Server(RecordFirstTokensInTime), promDuration(window), s.Server(RecordFirstTokens), promDuration(window))),
+				s.Server(i.inTime), promDuration(window), s.Server(i.total), promDuration(window))),
 		})
 	}
 	return rules
@@ -92,20 +126,20 @@ func windows() []time.Duration {
 	return all
 }
 
-// lateRatio returns the name of the recorded share over a window.
-func lateRatio(window time.Duration) string {
-	return RecordFirstTokensLate + ":ratio" + promDuration(window)
+// slowRatio returns the name of the recorded share over a window.
+func (i indicator) slowRatio(window time.Duration) string {
+	return i.slow + ":ratio" + promDuration(window)
 }
 
 // burning returns the condition of one alert: any of its pairs.
-func burning(s Settings, burns []burn) string {
+func (i indicator) burning(s Settings, burns []burn) string {
 	var pairs []string
 	for _, b := range burns {
-		limit := number(b.limit(s.TTFTRatio))
-		total := fmt.Sprintf("%s[%s]", s.Server(RecordFirstTokens), promDuration(b.long))
+		limit := number(b.limit(s.Ratio))
+		total := fmt.Sprintf("%s[%s]", s.Server(i.total), promDuration(b.long))
 		conditions := []string{
-			s.Server(lateRatio(b.long)) + " > " + limit,
-			s.Server(lateRatio(b.short)) + " > " + limit,
+			s.Server(i.slowRatio(b.long)) + " > " + limit,
+			s.Server(i.slowRatio(b.short)) + " > " + limit,
 			fmt.Sprintf("sum_over_time(%s) * %s >= %d", total, number(recordInterval.Seconds()), minRequests),
 		}
 		if b.long >= 24*time.Hour {

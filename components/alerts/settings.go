@@ -9,14 +9,20 @@ import (
 	"vllm-autoscaling/components/telemetry"
 )
 
+// Objective is the service level objective: Ratio of the requests are within TTFT, and Ratio of them within InterToken.
+type Objective struct {
+	// TTFT is the longest time to the first token: one of TTFTBounds.
+	TTFT time.Duration
+	// InterToken is the longest mean time between the tokens of a request: one of InterTokenBounds.
+	InterToken time.Duration
+	// Ratio is the share of the requests; MinRatio to MaxRatio.
+	Ratio float64
+}
+
 // Settings are what the alerts depend on.
 type Settings struct {
 	telemetry.Settings
-	// TTFTObjective is the time to the first token within which TTFTRatio of the requests must stay.
-	// One of TTFTObjectives: nothing is known of times between two buckets of vLLM's histogram.
-	TTFTObjective time.Duration
-	// TTFTRatio is the share of requests within the objective; 0.5 to 0.999.
-	TTFTRatio float64
+	Objective
 	// AtMaxFor is how long the autoscaler may be at its maximum; at least 1 minute.
 	AtMaxFor time.Duration
 	// ColdStart returns the longest time from a pod's creation until it serves: node, image and model; at
@@ -33,34 +39,42 @@ type Settings struct {
 	PrometheusVolume string
 }
 
-// TTFTObjectives returns the objectives that vLLM's histogram has a bucket for, from 100 ms on.
-func TTFTObjectives() []time.Duration {
-	var all []time.Duration
-	for _, seconds := range telemetry.TimeToFirstTokenBuckets() {
-		// Rounded, because 0.1 has no exact form.
-		if d := time.Duration(seconds*1000+0.5) * time.Millisecond; d >= 100*time.Millisecond {
-			all = append(all, d)
-		}
+// TTFTBounds returns the allowed values of Objective.TTFT: the bounds of the buckets of vLLM's histogram, from 100 ms on.
+func TTFTBounds() []time.Duration {
+	return slices.DeleteFunc(durations(telemetry.TimeToFirstTokenBuckets()), func(d time.Duration) bool { return d < 100*time.Millisecond })
+}
+
+// InterTokenBounds returns the allowed values of Objective.InterToken: the bounds of the buckets of vLLM's histogram.
+func InterTokenBounds() []time.Duration { return durations(telemetry.TimePerOutputTokenBuckets()) }
+
+// durations converts seconds, rounded to milliseconds because 0.1 has no exact form.
+func durations(seconds []float64) []time.Duration {
+	all := make([]time.Duration, 0, len(seconds))
+	for _, s := range seconds {
+		all = append(all, time.Duration(s*1000+0.5)*time.Millisecond)
 	}
 	return all
 }
 
-// The bounds of TTFTRatio: below, half of the requests may be slow and nothing is left to alert on;
+// The bounds of Objective.Ratio: below, half of the requests may be slow and nothing is left to alert on;
 // above, a few requests in a thousand decide.
 const (
-	MinTTFTRatio = 0.5
-	MaxTTFTRatio = 0.999
+	MinRatio = 0.5
+	MaxRatio = 0.999
 )
 
 // Validate reports every setting that would make an alert meaningless.
 func (s Settings) Validate() error {
 	problems := []error{s.Settings.Validate()}
 	add := func(format string, values ...any) { problems = append(problems, fmt.Errorf(format, values...)) }
-	if !slices.Contains(TTFTObjectives(), s.TTFTObjective) {
-		add("TTFTObjective %s is no bucket of vLLM's histogram (one of %v)", s.TTFTObjective, TTFTObjectives())
+	if !slices.Contains(TTFTBounds(), s.TTFT) {
+		add("TTFT %s is no bucket of vLLM's histogram (one of %v)", s.TTFT, TTFTBounds())
 	}
-	if !(s.TTFTRatio >= MinTTFTRatio && s.TTFTRatio <= MaxTTFTRatio) {
-		add("TTFTRatio %v is not possible (%v to %v: a share, not percent)", s.TTFTRatio, MinTTFTRatio, MaxTTFTRatio)
+	if !slices.Contains(InterTokenBounds(), s.InterToken) {
+		add("InterToken %s is no bucket of vLLM's histogram (one of %v)", s.InterToken, InterTokenBounds())
+	}
+	if !(s.Ratio >= MinRatio && s.Ratio <= MaxRatio) {
+		add("Ratio %v is not possible (%v to %v: a share, not percent)", s.Ratio, MinRatio, MaxRatio)
 	}
 	if s.AtMaxFor < time.Minute {
 		add("AtMaxFor %s is too short (at least 1m)", s.AtMaxFor)

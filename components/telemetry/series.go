@@ -12,6 +12,9 @@ const (
 	SeriesInterTokenLatency = "vllm:inter_token_latency_seconds"
 	// SeriesTimePerOutputToken is the name of SeriesInterTokenLatency before vLLM 0.11.
 	SeriesTimePerOutputToken = "vllm:time_per_output_token_seconds"
+	// SeriesRequestTimePerOutputToken is the histogram of the mean time between the tokens of a finished request, in seconds; its
+	// buckets are TimePerOutputTokenBuckets. A request with one token counts with 0. vLLM has it since 0.11.
+	SeriesRequestTimePerOutputToken = "vllm:request_time_per_output_token_seconds"
 	// SeriesRequestLatency is the histogram of whole requests, in seconds.
 	SeriesRequestLatency = "vllm:e2e_request_latency_seconds"
 	// SeriesQueueTime is the histogram of the time that requests wait for a place in a batch, in seconds.
@@ -89,4 +92,10 @@ func TimeToFirstTokenBuckets() []float64 {
 	return []float64{
 		0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560,
 	}
+}
+
+// TimePerOutputTokenBuckets are the upper bounds, in seconds, of vLLM's histogram of the mean time between the tokens of a request,
+// and of that between two tokens. Source: vllm/v1/metrics/loggers.py.
+func TimePerOutputTokenBuckets() []float64 {
+	return []float64{0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80}
 }

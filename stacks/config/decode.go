@@ -224,15 +224,20 @@ func (d *decoder) quote(key string) string {
 		d.source.Project, key)
 }
 
-// unknown adds a problem for a name that the object with this prefix does not have; known lists the names that it has.
+// unknown adds a problem for a name that the object with this prefix does not have, or has no more; known lists the names that it
+// has.
 func (d *decoder) unknown(prefix, name string, known []string) {
 	key := prefix + name
-	nearest := nearestKey(key)
+	replacement, renamed := moved[key]
+	nearest := choose(renamed, replacement, nearestKey(key))
 	problem := Problem{Key: d.source.Project + ":" + key, Allowed: "only keys that docs/configuration.md lists"}
-	if nearest == "" {
+	switch {
+	case renamed:
+		problem.Fix = fmt.Sprintf("the key is now %[1]s:%[2]s; remove this one, then: pulumi config set --path '%[1]s:%[2]s' <value>", d.source.Project, replacement)
+	case nearest == "":
 		problem.Fix = fmt.Sprintf("remove it; there is no such key, nor one of a similar name (%s%s)",
 			choose(prefix == "", "the top-level keys are ", strings.TrimSuffix(prefix, ".")+" has "), strings.Join(known, ", "))
-	} else {
+	default:
 		problem.Fix = "no such key; the nearest is " + d.source.Project + ":" + nearest
 	}
 	// `pulumi config set model.id x` without --path stores one name with a dot in it.
@@ -241,7 +246,7 @@ func (d *decoder) unknown(prefix, name string, known []string) {
 		problem.Fix = "remove it" + choose(prefix == "", ": pulumi config rm '"+problem.Key+"'", "")
 		if nearest != "" {
 			problem.Fix += fmt.Sprintf("; %s: pulumi config set --path %s'%s:%s' <value>",
-				choose(nearest == key, "as a path it is", "the nearest path is"), choose(d.secret, "--secret ", ""), d.source.Project, nearest)
+				choose(nearest == key || renamed, "as a path it is", "the nearest path is"), choose(d.secret, "--secret ", ""), d.source.Project, nearest)
 		}
 	}
 	// Several names with dots can stand for the same key.

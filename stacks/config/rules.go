@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -37,6 +38,7 @@ func (c *Config) check(r *report) {
 	}
 	c.checkGPU(r)
 	c.checkMetrics(r)
+	checkSLO(r, c.SLO)
 	checkMonitoring(r, c.Monitoring)
 	checkReplicas(r, c.Autoscaling)
 	c.checkRelist(r)
@@ -150,15 +152,26 @@ func checkMonitoring(r *report, m Monitoring) {
 	if m.Dashboards && !m.Grafana {
 		r.bad("monitoring.dashboards", m.Dashboards, "true only together with monitoring.grafana", r.set("monitoring.grafana", "true"))
 	}
-	// The rules also apply to disabled alerts, so that enabling them takes one key.
-	if objectives := alerts.TTFTObjectives(); !slices.Contains(objectives, m.Alerts.TTFTObjective) {
-		var allowed []string
-		for _, d := range objectives {
-			allowed = append(allowed, d.String())
-		}
-		r.bad("monitoring.alerts.ttftObjective", m.Alerts.TTFTObjective,
-			"a bucket of vLLM's histogram, between which nothing is known: "+oneOf(allowed), r.set("monitoring.alerts.ttftObjective", "2.5s"))
+}
+
+// checkSLO checks that vLLM counts the requests within the limits. It also applies without alerts, so that enabling them takes one
+// key.
+func checkSLO(r *report, s SLO) {
+	checkBound(r, "slo.ttft", s.TTFT, alerts.TTFTBounds())
+	checkBound(r, "slo.interToken", s.InterToken, alerts.InterTokenBounds())
+}
+
+// checkBound refuses a limit that is no bound of the buckets of a histogram, and proposes the nearest one.
+func checkBound(r *report, key string, limit time.Duration, bounds []time.Duration) {
+	if slices.Contains(bounds, limit) {
+		return
 	}
+	var allowed []string
+	for _, bound := range bounds {
+		allowed = append(allowed, bound.String())
+	}
+	nearest := slices.MinFunc(bounds, func(a, b time.Duration) int { return cmp.Compare((a - limit).Abs(), (b - limit).Abs()) })
+	r.bad(key, limit, "a bucket of vLLM's histogram, between which nothing is known: "+oneOf(allowed), r.set(key, nearest.String()))
 }
 
 func checkReplicas(r *report, a Autoscaling) {

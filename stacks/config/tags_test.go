@@ -215,17 +215,19 @@ func TestRefusedValuesAreOneProblem(t *testing.T) {
 
 // TestTagsAgreeWithTheProgram checks that values in tags equal those that the program computes with.
 func TestTagsAgreeWithTheProgram(t *testing.T) {
-	objectives := alerts.TTFTObjectives()
+	ttft, interToken := alerts.TTFTBounds(), alerts.InterTokenBounds()
 	for _, same := range []struct {
 		key, tag string
 		want     any
 	}{
 		{"vllm.preStop", "max", maxDrain},
 		{"vllm.shutdownTimeout", "max", maxDrain},
-		{"monitoring.alerts.ttftRatio", "min", alerts.MinTTFTRatio},
-		{"monitoring.alerts.ttftRatio", "max", alerts.MaxTTFTRatio},
-		{"monitoring.alerts.ttftObjective", "min", objectives[0]},
-		{"monitoring.alerts.ttftObjective", "max", objectives[len(objectives)-1]},
+		{"slo.ratio", "min", alerts.MinRatio},
+		{"slo.ratio", "max", alerts.MaxRatio},
+		{"slo.ttft", "min", ttft[0]},
+		{"slo.ttft", "max", ttft[len(ttft)-1]},
+		{"slo.interToken", "min", interToken[0]},
+		{"slo.interToken", "max", interToken[len(interToken)-1]},
 		{"autoscaling.signals.gpuUtilization.target", "below", 100 / (1 + hpaTolerance)},
 		{"cloud", "values", Clouds},
 		{"gpu.mode", "values", []string{GPUNvidia, GPUSimulated}},

@@ -41,6 +41,8 @@ type Config struct {
 	// Metrics is the pipeline from the server's metrics to the autoscaler: one of the stack's own, or Google's
 	// managed collection (docs/google-managed-prometheus.md).
 	Metrics string `key:"metrics" clouds:"$managedMetrics" values:"$metrics" default:"prometheus-operator" hint:"remove the key: prometheus-operator works everywhere"`
+	// SLO is the service level objective, which the alerts and `make simulate` measure against.
+	SLO SLO `key:"slo"`
 	// Monitoring is Prometheus and Grafana.
 	Monitoring Monitoring `key:"monitoring"`
 	// Autoscaling is the HorizontalPodAutoscaler and the adapter that feeds it.
@@ -204,6 +206,20 @@ type Toleration struct {
 	Effect string `key:"effect" example:"NoExecute"`
 }
 
+// SLO configures the service level objective. Its limits are bounds of the buckets of vLLM's histograms, because a histogram
+// counts the requests within a bound and says nothing of times between two.
+type SLO struct {
+	// TTFT is the time within which slo.ratio of the requests get their first token: 100ms, 250ms, 500ms, 750ms, 1s, 2.5s, 5s,
+	// 7.5s, 10s, 20s, 40s, 1m20s, 2m40s, 10m40s or 42m40s, the bounds at which vLLM counts them.
+	TTFT time.Duration `key:"ttft" min:"100ms" max:"42m40s" example:"5s" default:"2.5s" step:"1ms"`
+	// InterToken is the longest mean time between the tokens of a request that slo.ratio of the requests keep: 10ms, 25ms, 50ms,
+	// 75ms, 100ms, 150ms, 200ms, 300ms, 400ms, 500ms, 750ms, 1s, 2.5s, 5s, 7.5s, 10s, 20s, 40s or 1m20s, the bounds at which vLLM
+	// counts them. The default is ten tokens per second, which is faster than people read.
+	InterToken time.Duration `key:"interToken" min:"10ms" max:"1m20s" example:"50ms" default:"100ms" step:"1ms"`
+	// Ratio is the share of the requests, not percent, that keep slo.ttft, and the share that keep slo.interToken.
+	Ratio float64 `key:"ratio" min:"0.5" max:"0.999" default:"0.95" hint:"a share, not percent: for example 0.95"`
+}
+
 // Monitoring configures Prometheus and Grafana.
 type Monitoring struct {
 	// ScrapeInterval is the scrape interval of everything that is not a scaling signal.
@@ -238,20 +254,14 @@ type Monitoring struct {
 	// UpgradeCRDs brings the CRDs of the Prometheus Operator to the version of charts.kubePrometheusStack, whoever
 	// installed them. Where it is false, an up installs the missing ones only.
 	UpgradeCRDs bool `key:"upgradeCRDs" unset:"true where the stack creates the cluster, else false"`
-	// Alerts are the stack's alerts (docs/runbooks.md) and what they measure against.
+	// Alerts are the stack's alerts (docs/runbooks.md); their objective is that of slo.
 	Alerts Alerts `key:"alerts"`
 }
 
-// Alerts configures the stack's alerts and their objectives.
+// Alerts configures the stack's alerts; SLO is their objective.
 type Alerts struct {
 	// Enabled is false to leave the alerts out.
 	Enabled bool `key:"enabled" default:"true"`
-	// TTFTObjective is the time to the first token that monitoring.alerts.ttftRatio of the requests must keep: a bucket of
-	// vLLM's histogram (100ms, 250ms, 500ms, 750ms, 1s, 2.5s, 5s, 7.5s, 10s, 20s, 40s, 1m20s, 2m40s,
-	// 10m40s, 42m40s), because nothing is known of times between two.
-	TTFTObjective time.Duration `key:"ttftObjective" min:"100ms" max:"42m40s" example:"5s" default:"2.5s" step:"1ms"`
-	// TTFTRatio is the share of the requests, not percent, that must keep monitoring.alerts.ttftObjective.
-	TTFTRatio float64 `key:"ttftRatio" min:"0.5" max:"0.999" default:"0.95" hint:"a share, not percent: for example 0.95"`
 	// AtMaxFor is how long the HPA may stand at autoscaling.maxReplicas.
 	AtMaxFor time.Duration `key:"atMaxFor" min:"1m" max:"24h" default:"15m" hint:"longer than a usual peak"`
 }

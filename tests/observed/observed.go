@@ -22,15 +22,19 @@ type Query struct {
 	Where string
 	// Expr is PromQL without Grafana's variables.
 	Expr string
+	// Record is the series that a recording rule writes; "" for everything else.
+	Record string
 }
 
 // NotOnTheLab lists the series that the lab does not have, with the reason.
 var NotOnTheLab = map[string]string{
-	"vllm:num_preemptions_total":           "llm-d-inference-sim 0.10.2 never preempts and does not export it",
-	"DCGM_FI_DEV_GPU_UTIL_RATIO":           "the name from dcgm-exporter 4.9 on; the lab exports those of the pinned version",
-	"aggregator_unavailable_apiservice":    "the lab's chart stand-in does not scrape the API server; the real chart does",
-	"kubelet_volume_stats_available_bytes": "no kubelet runs in the lab",
-	"kubelet_volume_stats_capacity_bytes":  "no kubelet runs in the lab",
+	"vllm:num_preemptions_total":                        "llm-d-inference-sim 0.10.2 never preempts and does not export it",
+	"vllm:request_time_per_output_token_seconds_count":  "llm-d-inference-sim 0.10.2 does not export it",
+	"vllm:request_time_per_output_token_seconds_bucket": "llm-d-inference-sim 0.10.2 does not export it",
+	"DCGM_FI_DEV_GPU_UTIL_RATIO":                        "the name from dcgm-exporter 4.9 on; the lab exports those of the pinned version",
+	"aggregator_unavailable_apiservice":                 "the lab's chart stand-in does not scrape the API server; the real chart does",
+	"kubelet_volume_stats_available_bytes":              "no kubelet runs in the lab",
+	"kubelet_volume_stats_capacity_bytes":               "no kubelet runs in the lab",
 }
 
 // Dashboard returns every query of a dashboard in Grafana's JSON: those of panels, annotations and variables.
@@ -50,7 +54,9 @@ func Dashboard(text []byte) ([]Query, error) {
 		return nil, fmt.Errorf("dashboard: %w", err)
 	}
 	var all []Query
-	add := func(where, expr string) { all = append(all, Query{d.Title + ": " + where, concrete(expr)}) }
+	add := func(where, expr string) {
+		all = append(all, Query{Where: d.Title + ": " + where, Expr: concrete(expr)})
+	}
 	for _, panel := range d.Panels {
 		for _, target := range panel.Targets {
 			add(panel.Title, target.Expr)
@@ -86,10 +92,41 @@ func Rules(spec monitoringv1.PrometheusRuleSpec) []Query {
 	var all []Query
 	for _, group := range spec.Groups {
 		for _, rule := range group.Rules {
-			all = append(all, Query{"rule " + rule.Alert + rule.Record, rule.Expr.String()})
+			all = append(all, Query{Where: "rule " + rule.Alert + rule.Record, Expr: rule.Expr.String(), Record: rule.Record})
 		}
 	}
 	return all
+}
+
+// Missing returns the series that the lab does not have: those of NotOnTheLab, and those that the rules among the queries, in the
+// order of their evaluation, record from nothing else.
+func Missing(queries []Query) (map[string]bool, error) {
+	missing := map[string]bool{}
+	for name := range NotOnTheLab {
+		missing[name] = true
+	}
+	for _, q := range queries {
+		if q.Record == "" {
+			continue
+		}
+		if all, err := q.ReadsOnly(missing); err != nil {
+			return nil, err
+		} else if all {
+			missing[q.Record] = true
+		}
+	}
+	return missing, nil
+}
+
+// ReadsOnly reports whether a query reads no series but the given ones.
+func (q Query) ReadsOnly(series map[string]bool) (bool, error) {
+	selectors, err := q.Selectors()
+	for name := range selectors {
+		if !series[name] {
+			return false, err
+		}
+	}
+	return err == nil, err
 }
 
 // Selectors returns the series that an expression reads, each with its selectors without ranges and offsets.

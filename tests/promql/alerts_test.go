@@ -27,8 +27,9 @@ const gigabyte = 1_000_000_000
 func alertSettings(t *testing.T) alerts.Settings {
 	t.Helper()
 	return alerts.Settings{
-		Settings: observedSettings(t), TTFTObjective: 2500 * time.Millisecond, TTFTRatio: 0.95,
-		AtMaxFor: 15 * time.Minute, ColdStart: time.Hour, ScrapeInterval: time.Minute, MaxNumSeqs: 16,
+		Settings:  observedSettings(t),
+		Objective: alerts.Objective{TTFT: 2500 * time.Millisecond, InterToken: 100 * time.Millisecond, Ratio: 0.95},
+		AtMaxFor:  15 * time.Minute, ColdStart: time.Hour, ScrapeInterval: time.Minute, MaxNumSeqs: 16,
 		PrometheusStorage: 20 * gigabyte, PrometheusVolume: "prometheus-kps-prometheus-db-.*",
 	}
 }
@@ -138,6 +139,9 @@ func healthy() map[string]string {
 		series["kv cache "+short] = of("vllm:kv_cache_usage:max", pod(name), "30x400")
 		series["first tokens "+short] = of("vllm:time_to_first_token_seconds_count", engine, "0+60x400")
 		series["in time "+short] = of("vllm:time_to_first_token_seconds_bucket", engine+`,le="2.5"`, "0+59x400")
+		series["finished "+short] = of("vllm:request_time_per_output_token_seconds_count", engine, "0+60x400")
+		series["smooth "+short] = of("vllm:request_time_per_output_token_seconds_bucket", engine+`,le="0.1"`, "0+59x400")
+		series["in 75ms "+short] = of("vllm:request_time_per_output_token_seconds_bucket", engine+`,le="0.075"`, "0+30x400")
 		series["in 1s "+short] = of("vllm:time_to_first_token_seconds_bucket", engine+`,le="1.0"`, "0+30x400")
 	}
 	return series
@@ -179,13 +183,16 @@ func alertNames(now map[string][]*rules.Alert) []string {
 
 func TestHealthyStackIsSilent(t *testing.T) {
 	for name, samples := range map[string]map[string]string{
-		"steady":                        {},
-		"a scale-up and a cold start":   {"spec": "2x20 3x400", "desired": "2x20 3x400", "replicas": "2x20 3x400", "ready": "2x70 3x400"},
-		"a peak at the maximum":         {"spec": "2x20 4x10 2x400", "desired": "2x20 4x10 2x400", "ready": "2x25 4x5 2x400"},
-		"a burst that waits":            {"waiting a": "0x20 50 40 30 20 10 0x400", "waiting b": "0x20 50 40 30 20 10 0x400"},
-		"a queue that shrinks":          {"waiting a": "200-1x200 0x200"},
-		"no requests at all":            {"first tokens a": "5x400", "in time a": "5x400", "first tokens b": "5x400", "in time b": "5x400"},
-		"three late requests at night":  {"first tokens a": "0x30 1 2 3x400", "in time a": "0x400", "first tokens b": "0x400", "in time b": "0x400"},
+		"steady":                      {},
+		"a scale-up and a cold start": {"spec": "2x20 3x400", "desired": "2x20 3x400", "replicas": "2x20 3x400", "ready": "2x70 3x400"},
+		"a peak at the maximum":       {"spec": "2x20 4x10 2x400", "desired": "2x20 4x10 2x400", "ready": "2x25 4x5 2x400"},
+		"a burst that waits":          {"waiting a": "0x20 50 40 30 20 10 0x400", "waiting b": "0x20 50 40 30 20 10 0x400"},
+		"a queue that shrinks":        {"waiting a": "200-1x200 0x200"},
+		"no requests at all": {"first tokens a": "5x400", "in time a": "5x400", "first tokens b": "5x400", "in time b": "5x400",
+			"finished a": "5x400", "smooth a": "5x400", "finished b": "5x400", "smooth b": "5x400"},
+		"a server without times per request": {"finished a": "", "smooth a": "", "in 75ms a": "", "finished b": "", "smooth b": "", "in 75ms b": ""},
+		"three late requests at night": {"first tokens a": "0x30 1 2 3x400", "in time a": "0x400", "first tokens b": "0x400", "in time b": "0x400",
+			"finished a": "0x30 1 2 3x400", "smooth a": "0x400", "finished b": "0x400", "smooth b": "0x400"},
 		"a late burst of a few minutes": {"in time a": "0+59x100 5900x3 5900+59x290", "in time b": "0+59x100 5900x3 5900+59x290"},
 		"one scrape lost":               {"up a": "1x30 0 1x400", "running a": "3x30 _ 3x400"},
 		"a pod that starts is not scraped": {"up b": "0x40 1x400", "pod ready b": "0x40 1x400", "running b": "_x41 0x400", "waiting b": "_x41 0x400",
@@ -212,6 +219,7 @@ func starting() map[string]string {
 		"adapter": "_x2 0 2x400", "pod ready a": "0x400", "up a": "0x400", "running a": "", "waiting a": "", "gpu a": "", "kv cache a": "",
 		"first tokens a": "", "in time a": "", "in 1s a": "", "pod ready b": "", "up b": "", "running b": "", "waiting b": "", "gpu b": "", "kv cache b": "",
 		"first tokens b": "", "in time b": "", "in 1s b": "", "restarts b": "",
+		"finished a": "", "smooth a": "", "in 75ms a": "", "finished b": "", "smooth b": "", "in 75ms b": "",
 		"reading " + signals.MetricRequestsRunning: "", "reading " + signals.MetricRequestsWaiting: "", "reading " + signals.MetricGPUUtilization: "",
 		"reading " + signals.MetricKVCacheUsage: "",
 		"exporter up":                           "_x3 0x2 1x400",
@@ -289,6 +297,9 @@ func TestAlertsFire(t *testing.T) {
 		"a third late, for hours": {
 			map[string]string{"in time a": "0+59x30 1770+36x400", "in time b": "0+59x30 1770+36x400"},
 			[]string{"VLLMTTFTBudgetBurningFast"}, 60, 240, nil},
+		"many slow requests": {
+			map[string]string{"smooth a": "0+59x30 1770+10x400", "smooth b": "0+59x30 1770+10x400"},
+			[]string{"VLLMInterTokenBudgetBurningFast"}, 40, 110, map[string]string{"severity": "critical"}},
 		"a ready pod is not scraped": {
 			map[string]string{"up b": "1x30 0x400"}, []string{"VLLMServerTargetDown"}, 32, 33, map[string]string{"pod": podB}},
 		"a server that keeps ending": {
@@ -335,7 +346,8 @@ func scaledAway() map[string]string {
 		"spec": "2x30 0x400", "replicas": "2x30 0x400", "ready": "2x30 0x400", "desired": "2x30 0x400",
 		"active": "1x30 0x400", "active false": "0x30 1x400",
 	}
-	for _, series := range []string{"pod ready", "up", "running", "waiting", "gpu", "kv cache", "first tokens", "in time", "in 1s", "restarts"} {
+	for _, series := range []string{"pod ready", "up", "running", "waiting", "gpu", "kv cache", "first tokens", "in time", "in 1s", "finished",
+		"smooth", "in 75ms", "restarts"} {
 		for _, pod := range []string{"a", "b"} {
 			samples[series+" "+pod] = "1x30 stale"
 		}
@@ -359,9 +371,12 @@ func autoscalerGone() map[string]string {
 func TestSlowBurn(t *testing.T) {
 	const perDay = 24 * 60 * 2 // one sample for each 30 s
 	evaluate := func(t *testing.T, days int, inTime string) []string {
-		a := newAlerting(t, alertSettings(t), "load 30s\n"+
-			`  vllm:first_tokens:rate5m{namespace="vllm"} 1x`+fmt.Sprint(days*perDay)+"\n"+
-			`  vllm:first_tokens_in_time:rate5m{namespace="vllm"} `+inTime+"\n")
+		var load strings.Builder
+		load.WriteString("load 30s\n")
+		for total, within := range map[string]string{alerts.RecordFirstTokens: alerts.RecordFirstTokensInTime, alerts.RecordFinished: alerts.RecordFinishedInTime} {
+			fmt.Fprintf(&load, "  %s{namespace=\"vllm\"} 1x%d\n  %s{namespace=\"vllm\"} %s\n", total, days*perDay, within, inTime)
+		}
+		a := newAlerting(t, alertSettings(t), load.String())
 		var names []string
 		// The last half hour; the alert waits for 15 minutes.
 		for minute := days*24*60 - 30; minute <= days*24*60; minute++ {
@@ -382,16 +397,22 @@ func TestSlowBurn(t *testing.T) {
 	for name, tc := range map[string]struct {
 		days   int
 		inTime string
-		want   []string
+		fires  bool
 	}{
-		"4 % late are within the objective":  {3, "0.96x8640", nil},
-		"7 % late for three days":            {3, "0.93x8640", []string{"VLLMTTFTBudgetBurningSlow"}},
-		"20 % late for a day":                {2, "1x2880 0.8x2879", []string{"VLLMTTFTBudgetBurningSlow"}},
-		"what is over alerts nobody":         {3, "0.93x7200 1x1439", nil},
-		"7 % late on the first day are none": {1, "0.93x2880", nil},
-		"20 % late on the first day":         {1, "0.8x2880", []string{"VLLMTTFTBudgetBurningSlow"}},
+		"4 % late are within the objective":  {3, "0.96x8640", false},
+		"7 % late for three days":            {3, "0.93x8640", true},
+		"20 % late for a day":                {2, "1x2880 0.8x2879", true},
+		"what is over alerts nobody":         {3, "0.93x7200 1x1439", false},
+		"7 % late on the first day are none": {1, "0.93x2880", false},
+		"20 % late on the first day":         {1, "0.8x2880", true},
 	} {
-		t.Run(name, func(t *testing.T) { assert.ElementsMatch(t, tc.want, evaluate(t, tc.days, tc.inTime)) })
+		t.Run(name, func(t *testing.T) {
+			var want []string
+			if tc.fires {
+				want = []string{"VLLMTTFTBudgetBurningSlow", "VLLMInterTokenBudgetBurningSlow"}
+			}
+			assert.ElementsMatch(t, want, evaluate(t, tc.days, tc.inTime))
+		})
 	}
 }
 
@@ -404,7 +425,7 @@ func TestEveryAlertIsTested(t *testing.T) {
 	for _, group := range spec.Groups {
 		for _, rule := range group.Rules {
 			if rule.Alert != "" {
-				assert.Contains(t, string(text), `{"`+rule.Alert+`"}`, "no case in which it fires")
+				assert.Regexp(t, `\[\]string\{("VLLM[A-Za-z]+", )*"`+rule.Alert+`"[,}]`, string(text), "no case in which it fires")
 			}
 		}
 	}

@@ -47,7 +47,7 @@ func TestDocument(t *testing.T) {
 	var got document
 	require.NoError(t, json.Unmarshal(out.Bytes(), &got))
 	assert.Equal(t, schema, got.Schema)
-	assert.Equal(t, objective{TTFT: 1, Ratio: 0.9}, got.Objective)
+	assert.Equal(t, objective{TTFT: 1, ITL: 0.1, Ratio: 0.9}, got.Objective, "what is not given is the stack's")
 	var names []string
 	for _, c := range got.Candidates {
 		names = append(names, c.Name)
@@ -67,7 +67,7 @@ func TestTableAndAnotherConfiguration(t *testing.T) {
 	for _, set := range []string{"model.maxNumSeqs=16", "autoscaling.minReplicas=3"} {
 		var out bytes.Buffer
 		require.NoError(t, run(context.Background(), []string{"-stack", "prod", "-trace", "trace.csv", "-set", set, "-search=false"}, &out, io.Discard))
-		assert.Contains(t, out.String(), "the first token within 2.5s for 95 % of the requests", "the alerts' objective")
+		assert.Contains(t, out.String(), "the first token within 2.5s and 100ms between tokens for 95 % of the requests", "the stack's objective")
 		assert.Contains(t, out.String(), "static-best")
 		_, row, _ := strings.Cut(out.String(), "configured")
 		hours[set] = strings.Fields(row)[2]

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"vllm-autoscaling/ops/simulate"
+	"vllm-autoscaling/ops/simulate/compare"
 	"vllm-autoscaling/ops/simulate/deployment"
 	"vllm-autoscaling/ops/simulate/report"
 	"vllm-autoscaling/ops/trace"
@@ -47,7 +49,7 @@ func parse(args []string, output io.Writer) (*options, error) {
 		o.set = append(o.set, text)
 		return nil
 	})
-	flags.Func("objective", "what requests should keep, such as ttft=2s,itl=100ms,ratio=0.99 (default: the alerts' objective)", o.objective.parse)
+	flags.Func("objective", "what requests should keep, such as ttft=2s,itl=100ms,ratio=0.99 (default: the stack's slo keys)", o.objective.parse)
 	o.deployment.Register(flags)
 	flags.Func("routing", "how requests reach replicas: random, as by a Service, round-robin or least (default random)", func(text string) error {
 		routing, ok := routings[text]
@@ -122,15 +124,13 @@ func positiveSeconds(text string) (float64, error) {
 	return d.Seconds(), err
 }
 
-// orOf returns the objective with what is not given taken from the stack's alerts.
+// orOf returns the objective with each part that is not given taken from the stack's slo keys.
 func (o objective) orOf(c *config.Config) objective {
-	if o.TTFT == 0 && o.ITL == 0 {
-		o.TTFT = c.Monitoring.Alerts.TTFTObjective.Seconds()
+	return objective{
+		TTFT:  cmp.Or(o.TTFT, c.SLO.TTFT.Seconds()),
+		ITL:   cmp.Or(o.ITL, c.SLO.InterToken.Seconds()),
+		Ratio: cmp.Or(o.Ratio, c.SLO.Ratio),
 	}
-	if o.Ratio == 0 {
-		o.Ratio = c.Monitoring.Alerts.TTFTRatio
-	}
-	return o
 }
 
 func (o objective) limits() simulate.Objective {
@@ -140,10 +140,10 @@ func (o objective) limits() simulate.Objective {
 func (o objective) String() string {
 	var parts []string
 	if o.TTFT > 0 {
-		parts = append(parts, fmt.Sprintf("the first token within %gs", o.TTFT))
+		parts = append(parts, "the first token within "+compare.Duration(o.TTFT))
 	}
 	if o.ITL > 0 {
-		parts = append(parts, fmt.Sprintf("%gs between tokens", o.ITL))
+		parts = append(parts, compare.Duration(o.ITL)+" between tokens")
 	}
 	return fmt.Sprintf("%s for %.4g %% of the requests", strings.Join(parts, " and "), 100*o.Ratio)
 }

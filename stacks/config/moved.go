@@ -1,0 +1,8 @@
+package config
+
+// moved lists the keys of earlier versions that have another name now, with that name. They are refused, because a value under the
+// old name would have no effect.
+var moved = map[string]string{
+	"monitoring.alerts.ttftObjective": "slo.ttft",
+	"monitoring.alerts.ttftRatio":     "slo.ratio",
+}
