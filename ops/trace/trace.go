@@ -88,6 +88,9 @@ func (t *Trace) Err() error {
 	return nil
 }
 
+// Drawn reports whether the requests depend on Options.Seed: those of a synthetic load and of a scaled trace do.
+func (t *Trace) Drawn() bool { return t.format == synthetic || t.options.Scale != 1 }
+
 // Length returns the duration of the selected part at its speed.
 func (t *Trace) Length() time.Duration { return t.length }
 

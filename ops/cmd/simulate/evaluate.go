@@ -116,27 +116,33 @@ func (e *evaluation) possible(s simulate.Settings) error {
 		"The closest is about -objective %s; a faster GPU or a smaller model can do more", e.goal, 100*r.Attainment(), closest.flag())
 }
 
-// trials are the other seeds of the draws of a simulation that a recommendation is judged on.
-const trials = 3
+// trialSeeds is the number of other seeds that a recommendation is judged on.
+const trialSeeds = 3
 
-func (e *evaluation) trials() []search.Trial {
+// trials returns what a recommendation is judged on: other draws of the simulation and of what is drawn of the load, and the load
+// from its middle on.
+func (e *evaluation) trials() ([]search.Trial, error) {
 	var all []search.Trial
-	for i := range uint64(trials) {
+	for i := range uint64(trialSeeds) {
 		seed := e.options.seed + 1 + i
-		all = append(all, search.Trial{On: fmt.Sprint("seed ", seed), Seed: seed, Load: e.load})
+		load, err := e.traffic.redrawn(e.options, seed)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, search.Trial{On: fmt.Sprint("seed ", seed), Seed: seed, Load: load})
 	}
 	length, _ := e.load.Length()
 	if length == 0 {
-		return all
+		return all, nil
 	}
-	return append(all, search.Trial{On: "the load from its middle on", Seed: e.options.seed, Load: e.load.Shifted(length/2, length)})
+	return append(all, search.Trial{On: "the load from its middle on", Seed: e.options.seed, Load: e.load.Shifted(length/2, length)}), nil
 }
 
 func (e *evaluation) searchRuns() int {
 	if !e.options.search {
 		return 0
 	}
-	return search.Runs(e.options.candidates, trials+1)
+	return search.Runs(e.options.candidates, trialSeeds+1)
 }
 
 // search adds the recommended candidate after the configured one.
@@ -146,9 +152,13 @@ func (e *evaluation) search(ctx context.Context, replay *compare.Replay, found *
 	if best, ok := compare.Find(found.Candidates, compare.NameStaticBest); ok {
 		constant = best.Most
 	}
+	trials, err := e.trials()
+	if err != nil {
+		return err
+	}
 	outcome, err := search.Find(ctx, search.Input{
 		Decode: e.stack.decode, Replay: replay, Ratio: e.goal.Ratio, Constant: constant,
-		Candidates: e.options.candidates, Seed: e.options.seed, Trials: e.trials(), Progress: e.progress.best,
+		Candidates: e.options.candidates, Seed: e.options.seed, Trials: trials, Progress: e.progress.best,
 	})
 	found.Search = &searched{Candidates: len(outcome.Tried), Invalid: outcome.Invalid, Seed: e.options.seed, HeldOut: outcome.Halved}
 	found.tried = outcome.Tried

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -47,4 +48,18 @@ func TestClosedLoop(t *testing.T) {
 	assert.Contains(t, requests, "oracle")
 
 	assert.ErrorContains(t, run(context.Background(), append(args, "-speed", "2"), &out, io.Discard), "change users, think and length instead")
+}
+
+// The recommendation is judged on other draws of a load, where it is drawn.
+func TestRedrawn(t *testing.T) {
+	inProject(t)
+	for name, same := range map[string]bool{"poisson:rate=2,length=10m": false, "poisson:rate=2,length=10m,seed=5": true, "trace.csv": true} {
+		o, err := parse([]string{"-stack", "prod", "-trace", name}, io.Discard)
+		require.NoError(t, err)
+		drawn, err := openTraffic(o.trace, o.part)
+		require.NoError(t, err)
+		other, err := drawn.redrawn(o, 2)
+		require.NoError(t, err)
+		assert.Equal(t, same, slices.Equal(slices.Collect(drawn.load()()), slices.Collect(other())), name)
+	}
 }

@@ -24,6 +24,20 @@ func openTraffic(name string, part trace.Options) (traffic, error) {
 	return traffic{closed: &closed}, err
 }
 
+// redrawn returns the load of another seed, which is the same load where nothing of it is drawn.
+func (t traffic) redrawn(o *options, seed uint64) (compare.Load, error) {
+	if t.trace == nil || !t.trace.Drawn() {
+		return t.load(), nil
+	}
+	part := o.part
+	part.Seed = seed
+	other, err := openTraffic(o.trace, part)
+	if err != nil {
+		return nil, err
+	}
+	return other.load(), nil
+}
+
 // String describes the traffic.
 func (t traffic) String() string {
 	if t.closed != nil {

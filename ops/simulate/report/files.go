@@ -8,33 +8,37 @@ import (
 )
 
 // Files are where a report is written to; an empty name writes nothing.
-type Files struct{ HTML, PNG string }
+type Files struct{ HTML, PNG, Frontier string }
 
 // Register adds the flags.
 func (f *Files) Register(flags *flag.FlagSet) {
 	flags.StringVar(&f.HTML, "html", "", "write a page with the table, the charts and the settings to this file")
 	flags.StringVar(&f.PNG, "png", "", "write the charts to this file")
+	flags.StringVar(&f.Frontier, "frontier", "", "write the first of the charts alone to this file, as PNG")
 }
 
 // Wanted reports whether there is something to write.
-func (f *Files) Wanted() bool { return f.HTML != "" || f.PNG != "" }
+func (f *Files) Wanted() bool { return f.HTML != "" || f.PNG != "" || f.Frontier != "" }
 
 // Check returns an error that names the flag whose file cannot be written.
 func (f *Files) Check() error {
-	for name, path := range map[string]string{"-html": f.HTML, "-png": f.PNG} {
-		if path == "" {
+	seen := map[string]string{}
+	for _, file := range []struct{ flag, path string }{{"-html", f.HTML}, {"-png", f.PNG}, {"-frontier", f.Frontier}} {
+		if file.path == "" {
 			continue
 		}
-		folder := filepath.Dir(path)
+		folder := filepath.Dir(file.path)
 		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-			return fmt.Errorf("%s %s: %s is not a folder: create it first", name, path, folder)
+			return fmt.Errorf("%s %s: %s is not a folder: create it first", file.flag, file.path, folder)
 		}
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			return fmt.Errorf("%s %s is a folder: name a file", name, path)
+		if info, err := os.Stat(file.path); err == nil && info.IsDir() {
+			return fmt.Errorf("%s %s is a folder: name a file", file.flag, file.path)
 		}
-	}
-	if f.HTML != "" && filepath.Clean(f.HTML) == filepath.Clean(f.PNG) {
-		return fmt.Errorf("-html and -png are both %s: name two files", f.HTML)
+		clean := filepath.Clean(file.path)
+		if other, ok := seen[clean]; ok {
+			return fmt.Errorf("%s and %s are both %s: name two files", other, file.flag, file.path)
+		}
+		seen[clean] = file.flag
 	}
 	return nil
 }
@@ -44,7 +48,7 @@ func (f *Files) Write(r *Report) error {
 	for _, file := range []struct {
 		path    string
 		content func() ([]byte, error)
-	}{{f.HTML, r.HTML}, {f.PNG, r.PNG}} {
+	}{{f.HTML, r.HTML}, {f.PNG, r.PNG}, {f.Frontier, r.FrontierPNG}} {
 		if file.path == "" {
 			continue
 		}

@@ -91,7 +91,7 @@ line, no request was answered. All candidates have the same scales.</p>
 
 // HTML returns a single page that needs no other file and no network.
 func (r *Report) HTML() ([]byte, error) {
-	frontier, err := r.frontierPNG()
+	frontier, err := r.FrontierPNG()
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package report
 import (
 	"slices"
 
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
@@ -41,14 +42,15 @@ func (r *Report) PNG() ([]byte, error) {
 	})
 }
 
-// frontierPNG and timesPNG return the two parts, timesPNG nil without a series.
-func (r *Report) frontierPNG() ([]byte, error) {
+// FrontierPNG returns the frontier alone.
+func (r *Report) FrontierPNG() ([]byte, error) {
 	return figure.PNG(width, r.frontierPart(), resolution, func(c draw.Canvas) {
 		r.paintHead(c)
 		r.paintFrontier(c, below(c, headHeight, frontierHeight))
 	})
 }
 
+// timesPNG returns what is below the frontier, nil without a series.
 func (r *Report) timesPNG() ([]byte, error) {
 	t := r.newTimes()
 	if t == nil {
@@ -58,6 +60,14 @@ func (r *Report) timesPNG() ([]byte, error) {
 }
 
 func (r *Report) frontierPart() vg.Length { return headHeight + frontierHeight + axisHeight }
+
+// fitted returns a style with a smaller font where a text would be longer than the space for it.
+func fitted(style text.Style, line string, space vg.Length) text.Style {
+	if length := style.Width(line); length > space {
+		style.Font.Size *= space / length
+	}
+	return style
+}
 
 // below returns the area of data of a height that begins at a distance from the upper edge.
 func below(c draw.Canvas, distance, height vg.Length) vg.Rectangle {
@@ -70,7 +80,7 @@ func below(c draw.Canvas, distance, height vg.Length) vg.Rectangle {
 // paintHead writes the title, the objective and what the marks of the frontier are.
 func (r *Report) paintHead(c draw.Canvas) {
 	left := c.Min.X + margin
-	c.FillText(figure.Text(fontTitle, figure.Ink), vg.Point{X: left, Y: c.Max.Y - 0.28*vg.Inch}, r.Title)
+	c.FillText(fitted(figure.Text(fontTitle, figure.Ink), r.Title, width-2*margin), vg.Point{X: left, Y: c.Max.Y - 0.28*vg.Inch}, r.Title)
 	c.FillText(figure.Text(fontNormal, figure.Ink), vg.Point{X: left, Y: c.Max.Y - 0.48*vg.Inch},
 		"Requests that keep the objective: "+r.Objective.Text)
 	a := axes{canvas: draw.Canvas{Canvas: c.Canvas, Rectangle: below(c, headHeight, frontierHeight)}}
