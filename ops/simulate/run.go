@@ -46,6 +46,7 @@ func Run(s Settings, load iter.Seq[Arrival]) (Result, error) {
 type run struct {
 	settings   *Settings
 	random     *rand.Rand
+	routing    func(replicas int) int
 	fleet      fleet
 	controller *hpa.Controller
 	desired    int32
@@ -57,7 +58,7 @@ type run struct {
 }
 
 func newRun(s *Settings) (*run, error) {
-	r := &run{settings: s, random: rand.New(rand.NewPCG(s.Seed, 1)), desired: int32(s.Replicas), round: math.Inf(1)}
+	r := &run{settings: s, random: rand.New(rand.NewPCG(s.Seed, 1)), routing: NewRandomRouting(s.Seed), desired: int32(s.Replicas), round: math.Inf(1)}
 	r.fleet = fleet{settings: s, random: r.random.Float64, finished: r.result.finished, lost: r.result.lost}
 	r.result.objective = s.Objective
 	if s.Autoscaler != nil {
@@ -66,6 +67,9 @@ func newRun(s *Settings) (*run, error) {
 			return nil, err
 		}
 		r.round = r.random.Float64() * hpa.DefaultPeriod.Seconds()
+		if s.FirstRound > 0 {
+			r.round = s.FirstRound
+		}
 		r.ruled = r.random.Float64() * s.Metrics.Rule
 	}
 	r.fleet.begin(s.Replicas)
@@ -127,7 +131,7 @@ func (r *run) route(now float64) *pod {
 		}
 		return best
 	}
-	return ready[r.random.IntN(len(ready))]
+	return ready[r.routing(len(ready))]
 }
 
 // decide runs a round of the autoscaler's controller.

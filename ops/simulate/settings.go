@@ -33,6 +33,8 @@ type Settings struct {
 	Objective Objective
 	// Seed draws what is random: routing, the phases of the scrapes and of the autoscaler.
 	Seed uint64
+	// FirstRound is when the autoscaler decides first, within its period; 0 draws it.
+	FirstRound float64
 }
 
 // Server is a replica's model of time and its limits.
