@@ -22,16 +22,16 @@ func TestRandomRoutingIsEvenAndTheSameForTheSameSeed(t *testing.T) {
 	assert.Zero(t, one(1))
 }
 
-func TestTheFirstRoundCanBeGiven(t *testing.T) {
+func TestRoundsCanBeGiven(t *testing.T) {
 	s := scaled(1, 4)
-	s.FirstRound = 3.25
+	s.FirstRound, s.RoundTime = 3.25, 0.5
 	r, err := Run(s, steady(1, 0, 120, 12))
 	require.NoError(t, err)
 	changes := 0
 	for i, now := range r.Timeline[1:] {
 		if now.Wanted != r.Timeline[i].Wanted {
 			changes++
-			assert.InDelta(t, 3.25, math.Mod(now.At, 15), 1e-9)
+			assert.InDelta(t, 3.25, math.Mod(now.At, 15.5), 1e-9)
 		}
 	}
 	assert.Positive(t, changes)

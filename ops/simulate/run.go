@@ -154,7 +154,7 @@ func (r *run) decide() {
 	for _, p := range r.fleet.pods {
 		clear(p.samples)
 	}
-	r.round = now + hpa.DefaultPeriod.Seconds()
+	r.round = now + r.settings.RoundTime + hpa.DefaultPeriod.Seconds()
 	r.planScrapes(now)
 }
 

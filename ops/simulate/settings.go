@@ -35,6 +35,8 @@ type Settings struct {
 	Seed uint64
 	// FirstRound is when the autoscaler decides first, within its period; 0 draws it.
 	FirstRound float64
+	// RoundTime is how long a round of the autoscaler takes, in seconds: its period begins again when a round has ended.
+	RoundTime float64
 }
 
 // Server is a replica's model of time and its limits.

@@ -42,6 +42,7 @@ type Machine struct {
 
 // SimulateAll adds the simulations of a load to its comparison: the one with the lab's seed, and others with the seeds that follow.
 func SimulateAll(c *Comparison, s simulate.Settings, l *Load, seed uint64, others int) error {
+	s.RoundTime = c.roundTime()
 	aligned := s
 	aligned.Seed, aligned.FirstRound = seed, c.firstRound()
 	var err error
@@ -67,6 +68,20 @@ func (c *Comparison) firstRound() float64 {
 		return 0
 	}
 	return math.Mod(c.Rounds[0], hpa.DefaultPeriod.Seconds())
+}
+
+// roundTime returns the mean time of a round of the lab's autoscaler: what is between the rounds beyond its period. Longer gaps
+// have a round that changed nothing, shorter ones a second write in one round.
+func (c *Comparison) roundTime() float64 {
+	period := hpa.DefaultPeriod.Seconds()
+	sum, n := 0.0, 0
+	for i := 1; i < len(c.Rounds); i++ {
+		if gap := c.Rounds[i] - c.Rounds[i-1]; gap >= period && gap < 1.5*period {
+			sum += gap - period
+			n++
+		}
+	}
+	return sum / float64(max(1, n))
 }
 
 // span returns the least and the greatest value of the other simulations.

@@ -44,6 +44,14 @@ func TestRun(t *testing.T) {
 	}
 }
 
+func TestRoundsOfTheLab(t *testing.T) {
+	c := &Comparison{Rounds: []float64{47, 47.1, 62.2, 77.4, 107.6}}
+	assert.InDelta(t, 2, c.firstRound(), 1e-9)
+	assert.InDelta(t, 0.15, c.roundTime(), 1e-9)
+	none := &Comparison{}
+	assert.Zero(t, none.firstRound()+none.roundTime())
+}
+
 func TestProblems(t *testing.T) {
 	for name, test := range map[string]struct {
 		simulated Run
