@@ -48,6 +48,7 @@ func Run(s Settings, load iter.Seq[Arrival]) (Result, error) {
 type run struct {
 	settings   *Settings
 	random     *rand.Rand
+	routing    func(replicas int) int
 	fleet      fleet
 	controller *hpa.Controller
 	desired    int32
@@ -67,13 +68,13 @@ type run struct {
 }
 
 func newRun(s *Settings) (*run, error) {
-	r := &run{settings: s, random: rand.New(rand.NewPCG(s.Seed, 1)), desired: int32(s.Replicas), round: math.Inf(1)}
+	r := &run{settings: s, random: rand.New(rand.NewPCG(s.Seed, 1)), routing: NewRandomRouting(s.Seed), desired: int32(s.Replicas), round: math.Inf(1)}
 	r.fleet = fleet{settings: s, random: r.random.Float64, finished: r.result.finished, lost: r.result.lost}
 	r.result.objective, r.result.missed = s.Objective, s.Missed
 	if s.Series > 0 {
 		r.result.Series = &Series{Length: s.Series}
 	}
-	// Drawn for a plan, too: it then meets the same routing as the decisions that it repeats.
+	// Drawn for a plan, too: its pods then have the same phases as those of the decisions that it repeats.
 	r.phase, r.ruled = r.random.Float64(), r.random.Float64()*s.Metrics.Rule
 	if err := r.useDecider(); err != nil {
 		return nil, err
@@ -105,6 +106,9 @@ func (r *run) useController(autoscaler *autoscalingv2.HorizontalPodAutoscalerSpe
 	}
 	r.controller, r.decide = controller, r.decideByController
 	r.round = r.phase * hpa.DefaultPeriod.Seconds()
+	if first := r.settings.FirstRound; first > 0 {
+		r.round = first
+	}
 	r.scrapes = newScrapes(r.settings)
 	return nil
 }
@@ -184,7 +188,7 @@ func (r *run) route(now float64) *pod {
 		}
 		return best
 	}
-	return ready[r.random.IntN(len(ready))]
+	return ready[r.routing(len(ready))]
 }
 
 // decideByController runs a round of the autoscaler's controller.
@@ -193,7 +197,7 @@ func (r *run) decideByController() {
 	r.scale(now, r.controller.Decide(&hpa.Observation{
 		Time: seconds(now), SpecReplicas: r.desired, StatusReplicas: r.fleet.statusReplicas(), Pods: r.fleet.observed(), Readings: r.readings(),
 	}).Replicas)
-	r.round = now + hpa.DefaultPeriod.Seconds()
+	r.round = now + r.settings.RoundTime + hpa.DefaultPeriod.Seconds()
 	r.planScrapes(now)
 }
 

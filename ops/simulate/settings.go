@@ -45,6 +45,10 @@ type Settings struct {
 	// Series is the length of the intervals of Result.Series at the beginning of a load, which doubles as often as needed; 0
 	// records none.
 	Series float64
+	// FirstRound is when the autoscaler decides first, within its period; 0 draws it.
+	FirstRound float64
+	// RoundTime is how long a round of the autoscaler takes, in seconds: its period begins again when a round has ended.
+	RoundTime float64
 }
 
 // Server is a replica's model of time and its limits.

@@ -178,6 +178,16 @@ func TestNothingListensWhileTheModelLoads(t *testing.T) {
 	assert.False(t, isReady(t, client, "a"))
 }
 
+func TestAPodIsReadyWhenItsModelIsLoaded(t *testing.T) {
+	const delay = time.Second
+	began := time.Now()
+	r, client, _ := startRuntime(t, func(c *Config) { c.ModelLoadDelay = delay }, serverPod("a", "--model=m"))
+	eventuallyReady(t, client, "a")
+	assert.GreaterOrEqual(t, time.Since(began), delay)
+	code, _ := get(t, r.PodURL("vllm", "a", 8000)+"/metrics")
+	assert.Equal(t, 200, code)
+}
+
 func TestPodWithoutProgramIsReadyAtOnce(t *testing.T) {
 	pod := serverPod("grafana")
 	pod.Spec.Containers[0].Image = "docker.io/grafana/grafana:13.0.0"
