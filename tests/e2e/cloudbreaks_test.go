@@ -22,15 +22,16 @@ import (
 	"vllm-autoscaling/tests/lab/cloud"
 )
 
-// killPoints is the number of points at which `up` is killed, spread over the resources that it creates: two for each destroy.
-const killPoints = 10
+// killed is how often each cloud's stack is destroyed after `up` was killed, each time twice. What is in the cluster is the same on all
+// clouds: the clouds divide the points among them, spread over the resources that `up` creates.
+const killed = 3
 
 // small leaves out what makes no difference to a destroy.
 var small = map[string]any{"monitoring": map[string]any{"grafana": false}, "autoscaling": map[string]any{"adapterReplicas": 1}}
 
 // TestCloudBreaks destroys stacks after a failure.
 func TestCloudBreaks(t *testing.T) {
-	for _, c := range onClouds {
+	for number, c := range onClouds {
 		t.Run(c.stack, func(t *testing.T) {
 			t.Parallel()
 			l := startCloudLab(t)
@@ -38,15 +39,16 @@ func TestCloudBreaks(t *testing.T) {
 			var resources int
 			t.Run("destroy without the API server", func(t *testing.T) { resources = destroyWithoutAPIServer(t, l, c, stack) })
 			require.NotZero(t, resources)
-			for point := 0; point < killPoints; point += 2 {
+			for round := range killed {
 				// From the first resource in the cloud to the last object. What is adopted counts neither time.
-				first, more := 1+point*(resources-1)/killPoints, 1+(resources-1)/killPoints/2
+				point := round*len(onClouds) + number
+				first, more := 1+point*(resources-1)/(killed*len(onClouds)), 1+(resources-1)/20
 				t.Run(fmt.Sprintf("destroy after up was killed at %d of %d, and %d later", first, resources, more), func(t *testing.T) {
 					killUpAfter(t, stack, first)
 					recoverStack(t, l, stack)
 					killUpAfter(t, stack, more)
 					recoverStack(t, l, stack)
-					if point == killPoints/2-1 {
+					if round == killed/2 {
 						// The alternative.
 						require.NoError(t, stack.Up(testContext(t), "--skip-preview"))
 						require.NoError(t, stack.Preview(testContext(t), true))
