@@ -207,7 +207,7 @@ type Toleration struct {
 }
 
 // SLO configures the service level objective. Its limits are bounds of the buckets of vLLM's histograms, because a histogram
-// counts the requests within a bound and says nothing of times between two.
+// counts the requests within a bound but no times between two bounds.
 type SLO struct {
 	// TTFT is the time within which slo.ratio of the requests get their first token: 100ms, 250ms, 500ms, 750ms, 1s, 2.5s, 5s,
 	// 7.5s, 10s, 20s, 40s, 1m20s, 2m40s, 10m40s or 42m40s, the bounds at which vLLM counts them.

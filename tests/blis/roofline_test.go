@@ -46,7 +46,7 @@ type pass struct {
 	prompt            int // 0 for decoding.
 }
 
-// batch returns the pass as BLIS wants it.
+// batch returns the pass in BLIS' form.
 func (p pass) batch() []*sim.Request {
 	all := make([]*sim.Request, p.requests)
 	for i := range all {

@@ -43,6 +43,7 @@ func Unreachable(closest *Candidate, ratio float64, tried int) error {
 		with = " (" + strings.Join(closest.Set, " ") + ")"
 	}
 	return fmt.Errorf("none of the %d configurations that were tried keeps the objective for %.4g %% of the requests. "+
-		"The closest keeps it for %.2f %% with %.2f GPU-hours: %s%s. Give another objective with -objective, or the pool more nodes with -set nodePools.gpu.maxNodes=<n>; -search=false shows the table",
+		"The closest keeps it for %.2f %% with %.2f GPU-hours: %s%s. Give another objective with -objective, "+
+		"or the pool more nodes with -set nodePools.gpu.maxNodes=<n>; -search=false shows the table",
 		tried, 100*ratio, 100*closest.Attainment, closest.GPUHours, closest.Name, with)
 }

@@ -70,7 +70,10 @@ func read(t *testing.T, more map[string]any) *config.Config {
 func TestOf(t *testing.T) {
 	s, err := Of(read(t, map[string]any{
 		"autoscaling": map[string]any{"minReplicas": 2, "maxReplicas": 4}, "model": map[string]any{"maxNumSeqs": 32},
-	}), Options{Start: Start{Node: ptr.To(time.Minute), Image: ptr.To(time.Duration(0)), Weights: ptr.To(2 * time.Second), Warmup: ptr.To(time.Second)}, PrefixHits: 0.5})
+	}), Options{
+		Start:      Start{Node: ptr.To(time.Minute), Image: ptr.To(time.Duration(0)), Weights: ptr.To(2 * time.Second), Warmup: ptr.To(time.Second)},
+		PrefixHits: 0.5,
+	})
 	require.NoError(t, err)
 	assert.Equal(t, 2, s.Replicas)
 	assert.Equal(t, simulate.Start{Node: 60, Weights: 2, Warmup: 1}, s.Start)
