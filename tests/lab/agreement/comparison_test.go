@@ -57,10 +57,13 @@ func TestProblems(t *testing.T) {
 		simulated Run
 		want      []string
 	}{
-		"equal":     {step(40, 0.9), nil},
-		"cheaper":   {step(48, 0.9), []string{"replica-seconds differ by -7.3 %, more than 5 %"}},
-		"better":    {step(40, 0.94), []string{"attainment differs by +4.0 points, more than 3"}},
-		"too early": {Run{Seconds: 100, Attainment: 0.9, Replicas: []simulate.Replicas{{Wanted: 1}, {At: 10, Wanted: 2}, {At: 30, Wanted: 1}, {At: 66, Wanted: 4}}}, []string{"0 % of the decisions"}},
+		"equal":   {step(40, 0.9), nil},
+		"cheaper": {step(48, 0.9), []string{"replica-seconds differ by -7.3 %, more than 5 %"}},
+		"better":  {step(40, 0.94), []string{"attainment differs by +4.0 points, more than 3"}},
+		"too early": {
+			Run{Seconds: 100, Attainment: 0.9, Replicas: []simulate.Replicas{{Wanted: 1}, {At: 10, Wanted: 2}, {At: 30, Wanted: 1}, {At: 66, Wanted: 4}}},
+			[]string{"0 % of the decisions"},
+		},
 	} {
 		c := &Comparison{Load: "x", Requests: 10, Lab: step(40, 0.9), Simulated: test.simulated}
 		problems := c.Problems()
