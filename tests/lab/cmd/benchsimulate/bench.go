@@ -141,7 +141,8 @@ func (b *bench) settings() (simulate.Settings, error) {
 		return simulate.Settings{}, err
 	}
 	s.Server = b.server.Model()
-	s.Nodes.Idle = idleNode.Seconds()
+	// The lab removes an idle node soon after the pool has grown, too.
+	s.Nodes.Idle, s.Nodes.AfterAdd = idleNode.Seconds(), 0
 	s.Objective = simulate.Objective{FirstToken: b.objective.Seconds()}
 	return s, nil
 }
