@@ -243,8 +243,8 @@ func TestLengthOfAllRequests(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		target.out = &screen{out: &out}
-		target.warnOfLength(served{Context: 2000})
-		target.warnOfLength(served{})
+		target.warnOfLength(load.Model{Context: 2000})
+		target.warnOfLength(load.Model{})
 		assert.Equal(t, want, out.String())
 	}
 }

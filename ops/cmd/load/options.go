@@ -16,6 +16,7 @@ import (
 	"vllm-autoscaling/ops/project"
 	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/ops/trace"
+	"vllm-autoscaling/ops/verify"
 )
 
 // options are the parsed command line.
@@ -171,7 +172,7 @@ func (l *loadFlags) register(flags *flag.FlagSet) {
 func (o *options) registerRequests(flags *flag.FlagSet) {
 	flags.IntVar(&o.concurrency, "concurrency", 0, "requests kept in flight, for -for")
 	flags.StringVar(&o.model, "model", "", "model to request; default: the first that the server lists")
-	flags.StringVar(&o.apiKeyFrom, "api-key-env", "VLLM_API_KEY",
+	flags.StringVar(&o.apiKeyFrom, "api-key-env", verify.APIKeyVariable,
 		"environment variable with the API key; if it is not set, the stack's Secret is read")
 	flags.IntVar(&o.input, "input-tokens", 100, "approximate length of a prompt, unless a trace gives it")
 	flags.IntVar(&o.output, "output-tokens", 150, "exact length of an answer, unless a trace gives it")

@@ -3,17 +3,13 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -121,27 +117,14 @@ func gpusOf(d *appsv1.Deployment) int {
 	return sum
 }
 
-// findKey reads the API key from the Secret that the server itself uses.
-func (t *target) findKey(ctx context.Context, d *appsv1.Deployment) error {
+// findKey reads the API key that the server itself uses.
+func (t *target) findKey(ctx context.Context, d *appsv1.Deployment) (err error) {
 	if t.apiKey != "" {
 		return nil
 	}
-	var from *corev1.SecretKeySelector
-	for _, container := range d.Spec.Template.Spec.Containers {
-		for _, variable := range container.Env {
-			if variable.Name == "VLLM_API_KEY" && variable.ValueFrom != nil {
-				from = variable.ValueFrom.SecretKeyRef
-			}
-		}
+	if t.apiKey, err = verify.APIKey(ctx, t.client, d); err != nil {
+		return fmt.Errorf("%w (or put it into the environment variable %s)", err, t.apiKeyFrom)
 	}
-	if from == nil {
-		return nil
-	}
-	secret, err := t.client.CoreV1().Secrets(d.Namespace).Get(ctx, from.Name, metav1.GetOptions{})
-	if err != nil {
-		return fmt.Errorf("the server's API key: %w (or put it into the environment variable %s)", err, t.apiKeyFrom)
-	}
-	t.apiKey = string(secret.Data[from.Key])
 	return nil
 }
 
@@ -166,77 +149,38 @@ func (t *target) source(inFlight func() float64) report.Source {
 	return report.WithLive(report.HPASource(t.client, serving.Namespace, serving.HPA, inFlight), t.client, serving.Namespace, t.selector)
 }
 
-// served is a model that a server lists.
-type served struct {
-	ID string `json:"id"`
-	// Context is the most tokens of a request and its answer; 0 if the server does not tell.
-	Context int `json:"max_model_len"`
-}
-
 // findModel returns the model of the flag, or the first that the server lists.
-func (t *target) findModel(ctx context.Context) (served, error) {
+func (t *target) findModel(ctx context.Context) (load.Model, error) {
 	list, err := t.models(ctx)
 	if t.model == "" {
 		if err != nil {
-			return served{}, err
+			return load.Model{}, err
 		}
 		return list[0], nil
 	}
-	at := slices.IndexFunc(list, func(s served) bool { return s.ID == t.model })
+	at := slices.IndexFunc(list, func(s load.Model) bool { return s.ID == t.model })
 	switch {
 	case err != nil: // a gateway may not list its models
-		return served{ID: t.model}, nil
+		return load.Model{ID: t.model}, nil
 	case at < 0:
 		t.out.print("load: the server does not list model %q, its first is %q: requests may fail", t.model, list[0].ID)
-		return served{ID: t.model}, nil
+		return load.Model{ID: t.model}, nil
 	}
 	return list[at], nil
 }
 
 // models returns the models that the server lists, at least one.
-func (t *target) models(ctx context.Context) ([]served, error) {
+func (t *target) models(ctx context.Context) ([]load.Model, error) {
 	servers, err := t.targets(ctx)
 	if err != nil || len(servers) == 0 {
 		return nil, errors.Join(err, errors.New("no ready pod to read the model from"))
 	}
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, servers[0].URL+"/v1/models", nil)
-	if err != nil {
-		return nil, err
-	}
-	if t.apiKey != "" {
-		request.Header.Set("Authorization", "Bearer "+t.apiKey)
-	}
-	// Like the load itself: without a proxy of the environment and redirects, so that this is the server that will be loaded.
-	client := http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("read the model of %s: %w", servers[0].Name, err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	if err != nil {
-		return nil, fmt.Errorf("read the model of %s: %w", servers[0].Name, err)
-	}
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("read the model of %s: %s: %s", servers[0].Name, response.Status, load.ErrorMessage(body, t.apiKey))
-	}
-	var list struct {
-		Data []served `json:"data"`
-	}
-	if err := json.Unmarshal(body, &list); err != nil || len(list.Data) == 0 {
-		return nil, fmt.Errorf("read the model of %s: no model in %s", servers[0].Name, load.ErrorMessage(body, t.apiKey))
-	}
-	return list.Data, nil
+	return load.Models(ctx, servers[0], t.apiKey)
 }
 
 // warnOfLength prints how many requests of the load are longer than the model's context. Those of a closed loop are not drawn
 // in advance.
-func (t *target) warnOfLength(model served) {
+func (t *target) warnOfLength(model load.Model) {
 	if model.Context == 0 || t.closed != nil {
 		return
 	}

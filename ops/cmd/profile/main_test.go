@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/ops/simulate/profile"
+	"vllm-autoscaling/ops/verify"
 )
 
 const stack = `config:
@@ -69,7 +70,7 @@ func serve(t *testing.T, model string) (address string, completions *atomic.Int6
 
 func TestErrors(t *testing.T) {
 	inProject(t)
-	t.Setenv(apiKeyVariable, "secret")
+	t.Setenv(verify.APIKeyVariable, "secret")
 	right, completions := serve(t, "google/gemma-3-1b-it")
 	other, _ := serve(t, "google/gemma-3-4b-it")
 	for name, test := range map[string]struct {
@@ -122,7 +123,7 @@ func TestDescribe(t *testing.T) {
 // The port-forward and the times are tested in their packages; here the way of a file from a server to the disk.
 func TestFile(t *testing.T) {
 	inProject(t)
-	t.Setenv(apiKeyVariable, "secret")
+	t.Setenv(verify.APIKeyVariable, "secret")
 	address, _ := serve(t, "google/gemma-3-1b-it")
 	path := filepath.Join(t.TempDir(), "p.json")
 	var out bytes.Buffer

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vllm-autoscaling/ops/project"
+	"vllm-autoscaling/ops/verify"
 )
 
 // options are the parsed command line.
@@ -21,9 +22,6 @@ type options struct {
 	length time.Duration
 	apiKey string
 }
-
-// apiKeyVariable is the environment variable with the server's API key.
-const apiKeyVariable = "VLLM_API_KEY"
 
 // parse reads the command line.
 func parse(args []string, env func(string) string, out io.Writer) (options, error) {
@@ -50,7 +48,7 @@ func parse(args []string, env func(string) string, out io.Writer) (options, erro
 		return o, fmt.Errorf("-url %q is not an address such as http://localhost:8000", o.url)
 	}
 	o.url = strings.TrimSuffix(strings.TrimRight(o.url, "/"), "/v1")
-	o.apiKey = env(apiKeyVariable)
+	o.apiKey = env(verify.APIKeyVariable)
 	var err error
 	o.root, err = project.Root()
 	return o, err
