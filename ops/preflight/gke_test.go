@@ -112,13 +112,13 @@ func TestGKEAccountWithEverything(t *testing.T) {
 }
 
 func TestGKE(t *testing.T) {
-	replaced := func(old, new string) func(*testing.T) []plan.Step {
+	replaced := func(text, by string) func(*testing.T) []plan.Step {
 		return func(t *testing.T) []plan.Step {
 			steps := gkeSteps(t)
 			for i := range steps {
-				for typ, text := range map[string]string{gkeCluster: gkeClusterInputs, "cluster-gpu": gkeGPUInputs} {
+				for typ, all := range map[string]string{gkeCluster: gkeClusterInputs, "cluster-gpu": gkeGPUInputs} {
 					if steps[i].Type == typ || steps[i].Name == typ {
-						steps[i].New.Inputs = inputs(t, strings.ReplaceAll(text, old, new))
+						steps[i].New.Inputs = inputs(t, strings.ReplaceAll(all, text, by))
 					}
 				}
 			}

@@ -157,7 +157,7 @@ func (c *Client) do(request *http.Request) (*http.Response, error) {
 	}
 	ended, abandoned := make(chan result), make(chan struct{})
 	go func() {
-		response, err := c.http.Do(request) //nolint:bodyclose // The caller closes it, or the goroutine does.
+		response, err := c.http.Do(request)
 		select {
 		case ended <- result{response, err}:
 		case <-abandoned:

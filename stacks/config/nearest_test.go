@@ -9,7 +9,8 @@ import (
 func TestNearestKey(t *testing.T) {
 	for key, want := range map[string]string{
 		// Misspelt in its place.
-		"modle": "model", "mdel": "model", "autoscalling": "autoscaling", "model.idd": "model.id", "model.ID": "model.id", "gpu.mdoe": "gpu.mode",
+		"modle": "model", //nolint:misspell // The test is of misspelt names.
+		"mdel":  "model", "autoscalling": "autoscaling", "model.idd": "model.id", "model.ID": "model.id", "gpu.mdoe": "gpu.mode",
 		"autoscaling.maxReplica": "autoscaling.maxReplicas", "modell.maxmodellen": "model.maxModelLen", "vllm.modelcache": "vllm.modelCache",
 		"autoscaling.signals.gpuUtilisation.target": "autoscaling.signals.gpuUtilization.target",
 		"gpu.tolerations[2].efect":                  "gpu.tolerations[2].effect", "cluster.apiAccessCIDR": "cluster.apiAccessCidrs",

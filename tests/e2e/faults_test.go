@@ -231,7 +231,7 @@ func (f *faults) unreadyGoesFirst(t *testing.T) {
 	eventuallyNoError(t, 30*time.Second, func(ctx context.Context) error {
 		list, err := f.lab.Client().CoreV1().Pods(serving).List(ctx, metav1.ListOptions{LabelSelector: selector})
 		if err != nil || len(list.Items) != 1 {
-			return fmt.Errorf("%d pods, error %v", len(list.Items), err)
+			return fmt.Errorf("%d pods, error %v", len(list.Items), err) //nolint:errorlint // It may be nil.
 		}
 		require.NotEqual(t, sick.Name, list.Items[0].Name, "the pod that serves was removed")
 		return nil

@@ -134,7 +134,7 @@ func (o *neighbours) remove(t *testing.T) {
 	eventuallyNoError(t, time.Minute, func(ctx context.Context) error {
 		for _, name := range []string{foreign, watched} {
 			if _, err := client.Namespaces().Get(ctx, name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-				return fmt.Errorf("namespace %s is still there: %v", name, err)
+				return fmt.Errorf("namespace %s is still there: %v", name, err) //nolint:errorlint // It may be nil.
 			}
 		}
 		return nil

@@ -155,7 +155,7 @@ func (c *Cloud) aksProfiles(cluster *Resource, in object) []object {
 	}
 	var profiles []object
 	for _, name := range slices.Sorted(maps.Keys(own)) {
-		profile := object(maps.Clone(own[name]))
+		profile := maps.Clone(own[name])
 		profile["maxPods"] = 250.0 // Azure's default
 		if p := c.pools[cluster.ID+"/agentPools/"+name]; p != nil {
 			profile["count"] = float64(p.desired)

@@ -140,13 +140,13 @@ func (w *worker) undisturb(active *fault) bool {
 }
 
 // serve starts a proxy in front of an endpoint.
-func (f *fault) serve(fault Fault, port int, real endpoint) error {
+func (f *fault) serve(fault Fault, port int, behind endpoint) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	target := &url.URL{Scheme: "http", Host: real.address()}
-	if real.tls {
+	target := &url.URL{Scheme: "http", Host: behind.address()}
+	if behind.tls {
 		target.Scheme = "https"
 	}
 	quiet := log.New(io.Discard, "", 0)

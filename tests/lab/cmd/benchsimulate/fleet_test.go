@@ -76,6 +76,6 @@ func TestARequestWithoutAReadyPodFails(t *testing.T) {
 	f.begin(1)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://vllm/v1/chat/completions", strings.NewReader("{}"))
 	require.NoError(t, err)
-	_, err = f.RoundTrip(request)
+	_, err = f.RoundTrip(request) //nolint:bodyclose // There is no response.
 	assert.ErrorIs(t, err, errNoEndpoint)
 }
