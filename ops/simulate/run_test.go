@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // steady yields requests at a rate for some seconds, with exponential gaps.
@@ -44,8 +45,8 @@ func settings(replicas int) Settings {
 	return Settings{
 		Replicas: replicas,
 		Server: Server{
-			Profile: replica.Profile{Fixed: 0.001, Weights: 0.015, PerToken: 0.0001},
-			Limits:  replica.Limits{MaxNumSeqs: 8, BatchedTokens: 2048, CacheBytes: 1e9}, Cache: replica.Cache{FullBytes: 1000},
+			Profile: speed.Profile{Fixed: 0.001, Weights: 0.015, PerToken: 0.0001},
+			Limits:  replica.Limits{MaxNumSeqs: 8, BatchedTokens: 2048, CacheBytes: 1e9}, Cache: speed.Cache{FullBytes: 1000},
 		},
 		Start:     Start{Node: 60, Image: 10, Weights: 12, Warmup: 8},
 		Nodes:     Nodes{Replicas: 1, Max: 10, GPUs: 2, Idle: 120},

@@ -7,6 +7,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 
 	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // Settings describe a deployment. Durations are in seconds.
@@ -53,9 +54,9 @@ type Settings struct {
 
 // Server is a replica's model of time and its limits.
 type Server struct {
-	Profile replica.Profile
+	Profile speed.Profile
 	Limits  replica.Limits
-	Cache   replica.Cache
+	Cache   speed.Cache
 }
 
 // Start is how long the phases of a new replica take, in seconds. They follow each other.

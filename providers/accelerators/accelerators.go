@@ -22,6 +22,12 @@ type Accelerator struct {
 	UsableGiB float64
 	// ComputeCapability is CUDA's, times ten: 89 means 8.9 (https://developer.nvidia.com/cuda-gpus).
 	ComputeCapability int
+	// BandwidthGBs is the bandwidth of its memory, in 10^9 bytes per second.
+	BandwidthGBs float64
+	// ComputeTFLOPS is what its tensor cores compute with 16-bit numbers, without sparsity, in 10^12 operations per second.
+	ComputeTFLOPS float64
+	// LinkGBs is what it sends to other GPUs at most, in one direction, by NVLink or by PCIe without it, in 10^9 bytes per second.
+	LinkGBs float64
 }
 
 // Capability is the compute capability as people write it: 8.9.
@@ -32,20 +38,26 @@ func (a Accelerator) Capability() string {
 // accelerators, smallest memory first. GPUs older than the V100 are left out: vLLM does not run on
 // them. UsableGiB is the "total capacity" in out-of-memory messages of PyTorch that users published for
 // each GPU, the lowest of several; it differs by a few tenths between drivers.
+//
+// Bandwidth, compute and links are those of NVIDIA's data sheets "Tesla V100", "T4", "L4", "A10", "A100", "L40S", "H100" and "H200
+// Tensor Core GPU". A10G is made for AWS only; its numbers are those of the A10's data sheet, with the 70 tera-operations of the G5
+// instances' GPU instead of 125. The data sheets of L4, L40S, H100 and H200 state compute with sparsity: the half is here. They state
+// links as the sum of both directions: the half is here as well. Where a GPU comes in several forms, the one that the clouds have is
+// listed: SXM for V100, A100 and H100 80 GB, NVL for H100 94 GB. Azure's V100 have PCIe only.
 var accelerators = []Accelerator{
-	{"nvidia-v100", 16, 15.77, 70},
-	{"nvidia-t4", 16, 14.56, 75},
-	{"nvidia-l4", 24, 22.03, 89},
-	{"nvidia-a10g", 24, 22.03, 86},
-	{"nvidia-a10", 24, 22.03, 86},
-	{"nvidia-v100-32gb", 32, 31.73, 70},
-	{"nvidia-a100-40gb", 40, 39.25, 80},
-	{"nvidia-l40s", 48, 44.34, 89},
-	{"nvidia-a100-80gb", 80, 79.14, 80},
-	{"nvidia-h100-80gb", 80, 79.1, 90},
-	{"nvidia-h100-mega-80gb", 80, 79.1, 90},
-	{"nvidia-h100-94gb", 94, 93.02, 90},
-	{"nvidia-h200-141gb", 141, 139.7, 90},
+	{"nvidia-v100", 16, 15.77, 70, 900, 125, 150},
+	{"nvidia-t4", 16, 14.56, 75, 320, 65, 16},
+	{"nvidia-l4", 24, 22.03, 89, 300, 121, 32},
+	{"nvidia-a10g", 24, 22.03, 86, 600, 70, 32},
+	{"nvidia-a10", 24, 22.03, 86, 600, 125, 32},
+	{"nvidia-v100-32gb", 32, 31.73, 70, 900, 125, 150},
+	{"nvidia-a100-40gb", 40, 39.25, 80, 1555, 312, 300},
+	{"nvidia-l40s", 48, 44.34, 89, 864, 362, 32},
+	{"nvidia-a100-80gb", 80, 79.14, 80, 2039, 312, 300},
+	{"nvidia-h100-80gb", 80, 79.1, 90, 3350, 989, 450},
+	{"nvidia-h100-mega-80gb", 80, 79.1, 90, 3350, 989, 450},
+	{"nvidia-h100-94gb", 94, 93.02, 90, 3900, 835, 300},
+	{"nvidia-h200-141gb", 141, 139.7, 90, 4800, 989, 450},
 }
 
 // All lists every accelerator, smallest memory first.

@@ -10,8 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"vllm-autoscaling/ops/simulate/deployment"
-	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // llama is Llama 3.1 8B in 16 bits, as its config.json on Hugging Face has it.
@@ -60,7 +59,7 @@ func (p pass) batch() []*sim.Request {
 }
 
 // seconds returns how long the pass takes with our profile.
-func (p pass) seconds(profile replica.Profile) float64 {
+func (p pass) seconds(profile speed.Profile) float64 {
 	tokens, context := p.requests, p.requests*(p.context+1)
 	if p.prompt > 0 {
 		tokens, context = p.prompt, p.context+p.prompt
@@ -83,7 +82,7 @@ func TestStepTimesAreAlike(t *testing.T) {
 	}
 	for gpu, entry := range gpus {
 		t.Run(gpu, func(t *testing.T) {
-			profile, ok := deployment.Roofline(gpu, deployment.Size{WeightBytes: 2 * llamaParameters, Parameters: llamaParameters}, 1)
+			profile, ok := speed.Roofline(gpu, speed.Size{WeightBytes: 2 * llamaParameters, Parameters: llamaParameters}, 1)
 			require.True(t, ok)
 			roofline, model := models(t, gpu, entry)
 			table := &strings.Builder{}

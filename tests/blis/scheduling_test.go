@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 func TestMain(m *testing.M) {
@@ -27,8 +28,8 @@ const ticks = 1e6
 
 // profileModel makes BLIS' forward passes last as long as ours. It implements sim.LatencyModel.
 type profileModel struct {
-	profile replica.Profile
-	cache   replica.Cache
+	profile speed.Profile
+	cache   speed.Cache
 }
 
 func (m profileModel) StepTime(batch []*sim.Request) int64 {
@@ -79,7 +80,7 @@ func (o outcome) String() string {
 }
 
 // ours runs requests through package replica.
-func ours(requests []replica.Request, profile replica.Profile, limits replica.Limits, cache replica.Cache) outcome {
+func ours(requests []replica.Request, profile speed.Profile, limits replica.Limits, cache speed.Cache) outcome {
 	e := replica.New(profile, limits, cache)
 	for i := range requests {
 		e.Submit(&requests[i])
@@ -104,7 +105,7 @@ func ours(requests []replica.Request, profile replica.Profile, limits replica.Li
 const block = 16
 
 // theirs runs requests through BLIS.
-func theirs(t *testing.T, requests []replica.Request, profile replica.Profile, limits replica.Limits, cache replica.Cache) outcome {
+func theirs(t *testing.T, requests []replica.Request, profile speed.Profile, limits replica.Limits, cache speed.Cache) outcome {
 	t.Helper()
 	const horizon = 1 << 50
 	blocks := int64(limits.CacheBytes / cache.FullBytes / block)
@@ -140,12 +141,12 @@ func theirs(t *testing.T, requests []replica.Request, profile replica.Profile, l
 // TestBothScheduleAlike runs the same requests through both, with the same time for a forward pass.
 func TestBothScheduleAlike(t *testing.T) {
 	// An L4 with Gemma 3 1B, and an H100 with Llama 3.1 8B, roughly.
-	small := replica.Profile{Fixed: 0.003, Weights: 0.008, PerCacheByte: 4e-12, PerToken: 33e-6}
-	large := replica.Profile{Fixed: 0.003, Weights: 0.006, PerCacheByte: 4e-13, PerToken: 32e-6}
-	cache := replica.Cache{FullBytes: 131072}
+	small := speed.Profile{Fixed: 0.003, Weights: 0.008, PerCacheByte: 4e-12, PerToken: 33e-6}
+	large := speed.Profile{Fixed: 0.003, Weights: 0.006, PerCacheByte: 4e-13, PerToken: 32e-6}
+	cache := speed.Cache{FullBytes: 131072}
 	const ample = 400_000 * 131072.0
 	for name, test := range map[string]struct {
-		profile replica.Profile
+		profile speed.Profile
 		limits  replica.Limits
 		load    load
 		bound   float64 // Of the relative difference.

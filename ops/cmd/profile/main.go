@@ -22,6 +22,7 @@ import (
 	"vllm-autoscaling/ops/simulate/profile/calibrate"
 	"vllm-autoscaling/ops/simulate/replica"
 	"vllm-autoscaling/stacks/config"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 func main() {
@@ -85,7 +86,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 }
 
 // fileOf fits the constants and returns the file.
-func fileOf(c *config.Config, result calibrate.Result, limits replica.Limits, cache replica.Cache) (profile.File, error) {
+func fileOf(c *config.Config, result calibrate.Result, limits replica.Limits, cache speed.Cache) (profile.File, error) {
 	fit, err := profile.Of(result.Points, limits, cache)
 	if err != nil {
 		return profile.File{}, fmt.Errorf("%w (-length)", err)

@@ -18,13 +18,14 @@ import (
 
 	"vllm-autoscaling/ops/simulate"
 	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 func settings() simulate.Settings {
 	return simulate.Settings{
 		Replicas: 1,
 		Server: simulate.Server{
-			Profile: replica.Profile{Fixed: 0.01, Weights: 0.01}, Cache: replica.Cache{FullBytes: 1},
+			Profile: speed.Profile{Fixed: 0.01, Weights: 0.01}, Cache: speed.Cache{FullBytes: 1},
 			Limits: replica.Limits{MaxNumSeqs: 4, BatchedTokens: 2048, CacheBytes: 1e9},
 		},
 		Nodes:     simulate.Nodes{Replicas: 1, Max: 3, GPUs: 1},

@@ -15,7 +15,6 @@ import (
 	"vllm-autoscaling/ops/simulate/replica"
 	"vllm-autoscaling/providers"
 	"vllm-autoscaling/stacks/config"
-	"vllm-autoscaling/stacks/config/models"
 	"vllm-autoscaling/stacks/config/sizing"
 )
 
@@ -99,10 +98,9 @@ func serverOf(c *config.Config, file string) (simulate.Server, error) {
 		server.Profile, err = measured(file, c)
 		return server, err
 	}
-	accelerator := c.NodePools.GPU.Accelerator
-	profile, ok := Roofline(accelerator, sizeOf(c.Model.ID, weightsOf(c)), c.GPU.PerReplica)
+	profile, ok := c.Speed()
 	if !ok {
-		return simulate.Server{}, problem("nodePools.gpu.accelerator", accelerator, "a GPU whose speed is known",
+		return simulate.Server{}, problem("nodePools.gpu.accelerator", c.NodePools.GPU.Accelerator, "a GPU whose speed is known",
 			"set it to the name of the GPU, or measure a replica with make profile")
 	}
 	server.Profile = profile
@@ -118,7 +116,7 @@ func sizedServer(c *config.Config) (simulate.Server, error) {
 	}
 	return simulate.Server{
 		Limits: replica.Limits{MaxNumSeqs: c.Model.MaxNumSeqs, BatchedTokens: c.BatchedTokens(), CacheBytes: allGPUs(c, fit.Cache)},
-		Cache:  cacheOfConfig(c),
+		Cache:  c.TokenCache(),
 	}, nil
 }
 
@@ -131,18 +129,6 @@ func weightsOf(c *config.Config) float64 {
 // allGPUs returns the bytes on all GPUs of a replica for what is known of one in GiB.
 func allGPUs(c *config.Config, gib float64) float64 {
 	return gib * sizing.GiB * float64(c.GPU.PerReplica)
-}
-
-// bytesPerNumber is the size of a number in the 16-bit types, which all models of the catalogue are served in.
-const bytesPerNumber = 2
-
-// cacheOfConfig returns the KV cache of a token. Of a model of which only the size is known, every layer counts as one that
-// attends to all of the context.
-func cacheOfConfig(c *config.Config) replica.Cache {
-	if model, known := models.Find(c.Model.ID); known {
-		return cacheOf(model, bytesPerNumber)
-	}
-	return replica.Cache{FullBytes: float64(c.Model.Size.KVBytesPerToken)}
 }
 
 // autoscalerOf returns the autoscaler as package components registers it.

@@ -6,6 +6,7 @@ import (
 	"vllm-autoscaling/ops/simulate/profile"
 	"vllm-autoscaling/ops/simulate/replica"
 	"vllm-autoscaling/stacks/config"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // Subject returns what a measured profile of a replica of the stack is valid for.
@@ -14,10 +15,10 @@ func Subject(c *config.Config) profile.Subject {
 }
 
 // measured returns the profile of a file, or an error if it was measured on another replica than the stack's.
-func measured(path string, c *config.Config) (replica.Profile, error) {
+func measured(path string, c *config.Config) (speed.Profile, error) {
 	file, err := profile.Read(path)
 	if err != nil {
-		return replica.Profile{}, fmt.Errorf("-profile: %w", err)
+		return speed.Profile{}, fmt.Errorf("-profile: %w", err)
 	}
 	got, want := file.Subject, Subject(c)
 	for _, field := range []struct{ name, got, want string }{
@@ -26,7 +27,7 @@ func measured(path string, c *config.Config) (replica.Profile, error) {
 		{"number of GPUs per replica", fmt.Sprint(got.GPUsPerReplica), fmt.Sprint(want.GPUsPerReplica)},
 	} {
 		if field.got != field.want {
-			return replica.Profile{}, fmt.Errorf("-profile %s was measured with another %s: %q, the stack has %q; "+
+			return speed.Profile{}, fmt.Errorf("-profile %s was measured with another %s: %q, the stack has %q; "+
 				"measure again with make profile, or leave the flag out", path, field.name, field.got, field.want)
 		}
 	}
@@ -35,7 +36,7 @@ func measured(path string, c *config.Config) (replica.Profile, error) {
 
 // Limits returns the limits of a replica of the stack, and what a token takes in its KV cache. It returns an error for a model or GPU
 // whose size is not known.
-func Limits(c *config.Config) (replica.Limits, replica.Cache, error) {
+func Limits(c *config.Config) (replica.Limits, speed.Cache, error) {
 	server, err := sizedServer(c)
 	return server.Limits, server.Cache, err
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/ops/simulate/profile"
-	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // write writes a profile that was measured on a replica.
@@ -30,7 +30,7 @@ func TestMeasuredProfile(t *testing.T) {
 	options.Profile = write(t, profile.Subject{Model: "google/gemma-3-1b-it", Accelerator: "nvidia-l4", GPUsPerReplica: 1})
 	s, err := Of(c, options)
 	require.NoError(t, err)
-	assert.Equal(t, replica.Profile{Fixed: 0.002, Weights: 0.01, PerCacheByte: 4e-12, PerToken: 3e-5}, s.Server.Profile)
+	assert.Equal(t, speed.Profile{Fixed: 0.002, Weights: 0.01, PerCacheByte: 4e-12, PerToken: 3e-5}, s.Server.Profile)
 	assert.Equal(t, computed.Server.Limits, s.Server.Limits)
 	assert.Equal(t, computed.Server.Cache, s.Server.Cache)
 }

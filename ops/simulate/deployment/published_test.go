@@ -11,21 +11,22 @@ import (
 
 	"vllm-autoscaling/ops/simulate/replica"
 	"vllm-autoscaling/stacks/config/models"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // Models of published figures, in 16 bits unless said otherwise.
 var (
-	llama8B  = Size{WeightBytes: 16.06e9, Parameters: 8.03e9, Layers: 32, HiddenSize: 4096}
-	llama70B = Size{WeightBytes: 141.1e9, Parameters: 70.55e9, Layers: 80, HiddenSize: 8192}
-	gemma4B  = Size{WeightBytes: 8.6e9, Parameters: 4.3e9, Layers: 34, HiddenSize: 2560}
+	llama8B  = speed.Size{WeightBytes: 16.06e9, Parameters: 8.03e9, Layers: 32, HiddenSize: 4096}
+	llama70B = speed.Size{WeightBytes: 141.1e9, Parameters: 70.55e9, Layers: 80, HiddenSize: 8192}
+	gemma4B  = speed.Size{WeightBytes: 8.6e9, Parameters: 4.3e9, Layers: 34, HiddenSize: 2560}
 	// llama11B is what Llama 3.2 11B Vision reads for text: its linear layers in FP8, the output layer in 16 bits.
-	llama11B = Size{WeightBytes: 9.8e9, Parameters: 9.8e9, Layers: 40, HiddenSize: 4096}
+	llama11B = speed.Size{WeightBytes: 9.8e9, Parameters: 9.8e9, Layers: 40, HiddenSize: 4096}
 )
 
 // What a token takes in the KV cache: a key and a value of 8 heads of 128 numbers in each layer.
 var (
-	cache8B  = replica.Cache{FullBytes: 2 * 8 * 128 * 2 * 32}
-	cache70B = replica.Cache{FullBytes: 2 * 8 * 128 * 2 * 80}
+	cache8B  = speed.Cache{FullBytes: 2 * 8 * 128 * 2 * 32}
+	cache70B = speed.Cache{FullBytes: 2 * 8 * 128 * 2 * 80}
 )
 
 // measure is the statistic of a published figure. The requests of a batch are sent at once.
@@ -53,8 +54,8 @@ type published struct {
 	source, accelerator  string
 	gpus                 int
 	model                string
-	size                 Size
-	cache                replica.Cache
+	size                 speed.Size
+	cache                speed.Cache
 	batch, input, output int
 	measure              measure
 	name                 string
@@ -63,7 +64,7 @@ type published struct {
 
 func (p published) simulated(t *testing.T) float64 {
 	t.Helper()
-	profile, ok := Roofline(p.accelerator, p.size, p.gpus)
+	profile, ok := speed.Roofline(p.accelerator, p.size, p.gpus)
 	require.True(t, ok, p.accelerator)
 	e := replica.New(profile, replica.Limits{MaxNumSeqs: 256, BatchedTokens: 2048, CacheBytes: math.MaxInt64}, p.cache)
 	batch := make([]*replica.Request, p.batch)
@@ -79,7 +80,7 @@ func (p published) simulated(t *testing.T) float64 {
 func figures(t *testing.T) []published {
 	gemma, ok := models.Find("google/gemma-3-4b-it")
 	require.True(t, ok)
-	cache4B := cacheOf(gemma, bytesPerNumber)
+	cache4B := speed.CacheOf(gemma, speed.BytesPerNumber)
 	const (
 		// The latency tests of https://buildkite.com/vllm/performance-benchmark, 2024.
 		vllm = "vLLM CI"

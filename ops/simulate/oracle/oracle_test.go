@@ -17,6 +17,7 @@ import (
 	"vllm-autoscaling/ops/simulate"
 	"vllm-autoscaling/ops/simulate/compare"
 	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 const ratio = 0.95
@@ -26,8 +27,8 @@ func settings() simulate.Settings {
 	return simulate.Settings{
 		Replicas: 1,
 		Server: simulate.Server{
-			Profile: replica.Profile{Fixed: 0.001, Weights: 0.015, PerToken: 0.0001},
-			Limits:  replica.Limits{MaxNumSeqs: 8, BatchedTokens: 2048, CacheBytes: 1e9}, Cache: replica.Cache{FullBytes: 1000},
+			Profile: speed.Profile{Fixed: 0.001, Weights: 0.015, PerToken: 0.0001},
+			Limits:  replica.Limits{MaxNumSeqs: 8, BatchedTokens: 2048, CacheBytes: 1e9}, Cache: speed.Cache{FullBytes: 1000},
 		},
 		Autoscaler: &autoscalingv2.HorizontalPodAutoscalerSpec{
 			MinReplicas: ptr.To[int32](1), MaxReplicas: 6,

@@ -16,6 +16,7 @@ import (
 	"vllm-autoscaling/ops/simulate"
 	"vllm-autoscaling/ops/simulate/hpa"
 	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // The numbers are those of the source: a change of either is a change of the published policy.
@@ -72,8 +73,8 @@ func base() simulate.Settings {
 		},
 		Signals: []simulate.Signal{running.signal},
 		Server: simulate.Server{
-			Profile: replica.Profile{Fixed: 0.001, Weights: 0.015, PerToken: 0.0001},
-			Limits:  replica.Limits{MaxNumSeqs: 20, BatchedTokens: 2048, CacheBytes: 1e9}, Cache: replica.Cache{FullBytes: 1000},
+			Profile: speed.Profile{Fixed: 0.001, Weights: 0.015, PerToken: 0.0001},
+			Limits:  replica.Limits{MaxNumSeqs: 20, BatchedTokens: 2048, CacheBytes: 1e9}, Cache: speed.Cache{FullBytes: 1000},
 		},
 		Start: simulate.Start{Node: 30, Warmup: 30}, Nodes: simulate.Nodes{Replicas: 1, Max: 8, GPUs: 1, Idle: 120},
 		Metrics: simulate.Metrics{Scrape: 2, Rule: 2}, Drain: 60, Routing: simulate.LeastInFlight, Seed: 3,

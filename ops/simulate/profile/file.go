@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // Schema names the form of the file.
@@ -55,8 +55,8 @@ type Constants struct {
 }
 
 // Profile returns the constants of the forward passes.
-func (c Constants) Profile() replica.Profile {
-	return replica.Profile{Fixed: c.FixedSeconds, Weights: c.WeightsSeconds, PerCacheByte: c.SecondsPerCacheByte, PerToken: c.SecondsPerToken}
+func (c Constants) Profile() speed.Profile {
+	return speed.Profile{Fixed: c.FixedSeconds, Weights: c.WeightsSeconds, PerCacheByte: c.SecondsPerCacheByte, PerToken: c.SecondsPerToken}
 }
 
 // check returns an error for constants that are no times.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // Fit is the result of a fit and how good it is.
@@ -34,7 +35,7 @@ const (
 
 // Of returns the constants with which a replica needs the measured times, by least squares of the relative differences. It refuses
 // too few points.
-func Of(points []Point, limits replica.Limits, cache replica.Cache) (Fit, error) {
+func Of(points []Point, limits replica.Limits, cache speed.Cache) (Fit, error) {
 	if err := enough(points); err != nil {
 		return Fit{}, err
 	}

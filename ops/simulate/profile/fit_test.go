@@ -13,13 +13,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // Roughly Gemma 3 1B on an L4.
 var (
 	truth  = Constants{FixedSeconds: 0.004, WeightsSeconds: 0.0085, SecondsPerCacheByte: 4.2e-12, SecondsPerToken: 35e-6, RequestSeconds: 0.006}
 	limits = replica.Limits{MaxNumSeqs: 32, BatchedTokens: 2048, CacheBytes: 16e9}
-	cache  = replica.Cache{FullBytes: 4096, SlidingBytes: 22528, Window: 512}
+	cache  = speed.Cache{FullBytes: 4096, SlidingBytes: 22528, Window: 512}
 )
 
 // measured returns the points of a replica with the constants, each off by up to a share.

@@ -4,13 +4,14 @@ import (
 	"math"
 
 	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // problem is what is minimized.
 type problem struct {
 	points []Point
 	limits replica.Limits
-	cache  replica.Cache
+	cache  speed.Cache
 }
 
 // unknown is a constant that a fit may change.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // Quantity is what was measured.
@@ -41,7 +42,7 @@ func (p Point) String() string {
 func (p Point) difference() float64 { return p.PredictedSeconds/p.Seconds - 1 }
 
 // predict returns the time that a replica with the constants takes.
-func (p Point) predict(c Constants, limits replica.Limits, cache replica.Cache) float64 {
+func (p Point) predict(c Constants, limits replica.Limits, cache speed.Cache) float64 {
 	e := replica.New(c.Profile(), limits, cache)
 	requests := make([]replica.Request, p.Concurrency)
 	last := &requests[0]

@@ -3,6 +3,8 @@ package replica
 import (
 	"container/heap"
 	"math"
+
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // Request is a request and what became of it. Times are in seconds of the simulation.
@@ -30,9 +32,9 @@ func (r *Request) context() int { return r.Input + r.generated }
 
 // Engine is a replica's scheduler. It is not safe for concurrent use.
 type Engine struct {
-	profile Profile
+	profile speed.Profile
 	limits  Limits
-	cache   Cache
+	cache   speed.Cache
 
 	now    float64
 	passes int64
@@ -50,7 +52,7 @@ type Engine struct {
 }
 
 // New returns an idle Engine.
-func New(profile Profile, limits Limits, cache Cache) *Engine {
+func New(profile speed.Profile, limits Limits, cache speed.Cache) *Engine {
 	limits.BatchedTokens = max(limits.BatchedTokens, limits.MaxNumSeqs)
 	return &Engine{profile: profile, limits: limits, cache: cache}
 }
@@ -105,7 +107,7 @@ func (e *Engine) Waiting() int { return e.waiting.len() }
 
 // CacheUsage returns the share of the KV cache in use.
 func (e *Engine) CacheUsage() float64 {
-	return e.cache.allocated(e.Running(), e.cached) / e.limits.CacheBytes
+	return e.cache.Allocated(e.Running(), e.cached) / e.limits.CacheBytes
 }
 
 // Preemptions returns how often a request was preempted.
@@ -146,12 +148,12 @@ func (e *Engine) begins(r *Request, left int) bool {
 // token, whose output is the next one.
 func (e *Engine) reused(r *Request) int {
 	hits := int(e.limits.PrefixHits * float64(r.Input))
-	return min(hits, r.context()-1) / BlockTokens * BlockTokens
+	return min(hits, r.context()-1) / speed.BlockTokens * speed.BlockTokens
 }
 
 // fits reports whether the cache has room for more sequences and tokens. An empty cache has room for any request.
 func (e *Engine) fits(sequences, tokens int) bool {
-	return e.Running() == 0 || e.cache.allocated(e.Running()+sequences, e.cached+tokens) <= e.limits.CacheBytes
+	return e.Running() == 0 || e.cache.Allocated(e.Running()+sequences, e.cached+tokens) <= e.limits.CacheBytes
 }
 
 // promptPass runs one pass in which prompts are computed.
@@ -183,7 +185,7 @@ func (e *Engine) compute(r *Request, left int) int {
 
 // pass runs one pass: every decoding request gets a token.
 func (e *Engine) pass(tokens int) {
-	e.now += e.profile.pass(tokens, e.cache.bytes(e.Running(), float64(e.cached)))
+	e.now += e.profile.Pass(tokens, e.cache.Bytes(e.Running(), float64(e.cached)))
 	e.passes++
 	e.cached += len(e.decoding)
 	e.endDecoding()
@@ -248,7 +250,7 @@ func (e *Engine) trim() {
 // preempt puts the requests that were admitted last back to the front of the queue until the rest fits the cache. The first
 // one stays: it alone always fits.
 func (e *Engine) preempt() {
-	for e.Running() > 1 && e.cache.allocated(e.Running(), e.cached) > e.limits.CacheBytes {
+	for e.Running() > 1 && e.cache.Allocated(e.Running(), e.cached) > e.limits.CacheBytes {
 		r := e.admitted[len(e.admitted)-1]
 		if r.decoding {
 			r.generated = r.Output - int(r.last-e.passes)
@@ -296,7 +298,7 @@ func (e *Engine) passesUntilFull(n int) int64 {
 	if perToken == 0 {
 		return math.MaxInt64
 	}
-	free := e.limits.CacheBytes - e.cache.allocated(n, e.cached)
+	free := e.limits.CacheBytes - e.cache.Allocated(n, e.cached)
 	return int64(max(0, free/(perToken*float64(n))))
 }
 
@@ -305,8 +307,8 @@ func (e *Engine) passesUntilFull(n int) int64 {
 // takes longer than reading; with the mean of the first and the last pass the sum is exact between them.
 func (e *Engine) decodeTime(passes int64) float64 {
 	n := len(e.decoding)
-	first := e.profile.pass(n, e.cache.bytes(n, float64(e.cached)))
-	last := e.profile.pass(n, e.cache.bytes(n, float64(e.cached)+float64(n)*float64(passes-1)))
+	first := e.profile.Pass(n, e.cache.Bytes(n, float64(e.cached)))
+	last := e.profile.Pass(n, e.cache.Bytes(n, float64(e.cached)+float64(n)*float64(passes-1)))
 	return float64(passes) * (first + last) / 2
 }
 

@@ -7,13 +7,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // profile has round numbers: a pass takes 10 ms to read the weights and 1 ms besides, and computes 10 tokens in a ms.
-var profile = Profile{Fixed: 0.001, Weights: 0.010, PerCacheByte: 1e-9, PerToken: 0.0001}
+var profile = speed.Profile{Fixed: 0.001, Weights: 0.010, PerCacheByte: 1e-9, PerToken: 0.0001}
 
 // cache takes a byte for each token, so that the tests' caches are counted in tokens.
-var cache = Cache{FullBytes: 1}
+var cache = speed.Cache{FullBytes: 1}
 
 func limits(maxNumSeqs, batched int, cacheBytes float64) Limits {
 	return Limits{MaxNumSeqs: maxNumSeqs, BatchedTokens: batched, CacheBytes: cacheBytes}
@@ -103,13 +105,6 @@ func TestAbandon(t *testing.T) {
 	assert.Zero(t, e.CacheUsage())
 }
 
-func TestSlidingWindowsBoundTheCache(t *testing.T) {
-	c := Cache{FullBytes: 2, SlidingBytes: 3, Window: 100}
-	assert.InDelta(t, 5*80, c.bytes(1, 80), 1e-9)
-	assert.InDelta(t, 2*300+3*200, c.bytes(2, 300), 1e-9)
-	assert.InDelta(t, 5*300, Cache{FullBytes: 2, SlidingBytes: 3}.bytes(1, 300), 1e-9, "no window is no bound")
-}
-
 // TestJumpsAreManySmallSteps compares passes that are done at once with passes done one by one, on random loads.
 func TestJumpsAreManySmallSteps(t *testing.T) {
 	for seed := range uint64(300) {
@@ -155,7 +150,7 @@ func run(l Limits, load []Request, oneByOne bool) []Request {
 func BenchmarkDay(b *testing.B) {
 	for b.Loop() {
 		r := rand.New(rand.NewPCG(1, 2))
-		e := New(Profile{Fixed: 0.002, Weights: 0.008, PerCacheByte: 4e-12, PerToken: 0.00002}, limits(128, 2048, 8e9), Cache{FullBytes: 30000})
+		e := New(speed.Profile{Fixed: 0.002, Weights: 0.008, PerCacheByte: 4e-12, PerToken: 0.00002}, limits(128, 2048, 8e9), speed.Cache{FullBytes: 30000})
 		at := 0.0
 		for range 250000 {
 			at += r.ExpFloat64() * 86400 / 250000

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 func TestPrefixHitsAreNotComputed(t *testing.T) {
@@ -22,7 +24,7 @@ func TestPrefixHitsAreNotComputed(t *testing.T) {
 			l := limits(4, 4096, 1e6)
 			l.PrefixHits = test.hits
 			// Only computing takes time.
-			e := New(Profile{PerToken: 0.001}, l, cache)
+			e := New(speed.Profile{PerToken: 0.001}, l, cache)
 			r := &Request{Input: test.input, Output: 2}
 			e.Submit(r)
 			e.Advance(0.0001)

@@ -20,6 +20,7 @@ import (
 	"vllm-autoscaling/ops/simulate"
 	"vllm-autoscaling/ops/simulate/compare"
 	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 const ratio = 0.9
@@ -53,8 +54,8 @@ func decode(assignments []string) (Decoded, error) {
 	s := simulate.Settings{
 		Replicas: number(keyMinReplicas),
 		Server: simulate.Server{
-			Profile: replica.Profile{Fixed: 0.001, Weights: 0.015, PerToken: 0.0001},
-			Limits:  replica.Limits{MaxNumSeqs: number(keyMaxNumSeqs), BatchedTokens: 2048, CacheBytes: 1e9}, Cache: replica.Cache{FullBytes: 1000},
+			Profile: speed.Profile{Fixed: 0.001, Weights: 0.015, PerToken: 0.0001},
+			Limits:  replica.Limits{MaxNumSeqs: number(keyMaxNumSeqs), BatchedTokens: 2048, CacheBytes: 1e9}, Cache: speed.Cache{FullBytes: 1000},
 		},
 		Autoscaler: &autoscalingv2.HorizontalPodAutoscalerSpec{MinReplicas: ptr.To(int32(number(keyMinReplicas))), MaxReplicas: int32(number(keyMaxReplicas))},
 		Start:      simulate.Start{Node: 30, Warmup: 15},

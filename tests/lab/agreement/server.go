@@ -6,6 +6,7 @@ import (
 
 	"vllm-autoscaling/ops/simulate"
 	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 	"vllm-autoscaling/tests/lab/podruntime"
 )
 
@@ -42,7 +43,7 @@ func (s Server) Latency() podruntime.Latency {
 func (s Server) Model() simulate.Server {
 	perSequence := s.InterToken.Seconds() * (s.FactorUnderLoad - 1) / float64(s.MaxNumSeqs-1)
 	return simulate.Server{
-		Profile: replica.Profile{Fixed: s.InterToken.Seconds() - perSequence, PerToken: perSequence},
+		Profile: speed.Profile{Fixed: s.InterToken.Seconds() - perSequence, PerToken: perSequence},
 		// The server simulator has no KV cache: any number of tokens fits.
 		Limits: replica.Limits{MaxNumSeqs: s.MaxNumSeqs, BatchedTokens: s.MaxNumSeqs, CacheBytes: 1},
 	}

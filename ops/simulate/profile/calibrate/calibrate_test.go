@@ -12,13 +12,14 @@ import (
 	"vllm-autoscaling/ops/load"
 	"vllm-autoscaling/ops/simulate/profile"
 	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // Roughly Gemma 3 1B on an L4.
 var (
-	truth  = replica.Profile{Fixed: 0.004, Weights: 0.0085, PerCacheByte: 4.2e-12, PerToken: 35e-6}
+	truth  = speed.Profile{Fixed: 0.004, Weights: 0.0085, PerCacheByte: 4.2e-12, PerToken: 35e-6}
 	limits = replica.Limits{MaxNumSeqs: 32, BatchedTokens: 2048, CacheBytes: 16e9}
-	cache  = replica.Cache{FullBytes: 4096, SlidingBytes: 22528, Window: 512}
+	cache  = speed.Cache{FullBytes: 4096, SlidingBytes: 22528, Window: 512}
 )
 
 const maxModelLen = 8192

@@ -3,6 +3,7 @@ package calibrate
 import (
 	"vllm-autoscaling/ops/simulate/profile"
 	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 const (
@@ -20,7 +21,7 @@ var prompts = []int{16, 64, 256, 512, 1024, 1536, 2048, 4096, 8192}
 var batches = []int{1, 2, 4, 8, 16, 32, 64}
 
 // Plan returns the points to measure on a replica, in an order in which the first ones suffice for a coarse fit.
-func Plan(limits replica.Limits, cache replica.Cache, maxModelLen int) []profile.Point {
+func Plan(limits replica.Limits, cache speed.Cache, maxModelLen int) []profile.Point {
 	var first, between []profile.Point
 	for _, n := range prompts {
 		if n < maxModelLen {

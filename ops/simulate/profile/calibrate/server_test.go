@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"vllm-autoscaling/ops/simulate/replica"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 // server answers as vLLM streams, at the times of a replica.Engine. In a bubble of testing/synctest its times are exact.
@@ -32,7 +33,7 @@ type server struct {
 	start  time.Time
 }
 
-func newServer(profile replica.Profile, limits replica.Limits, cache replica.Cache) *server {
+func newServer(profile speed.Profile, limits replica.Limits, cache speed.Cache) *server {
 	return &server{engine: replica.New(profile, limits, cache), start: time.Now()}
 }
 
