@@ -284,12 +284,12 @@ func servedModel(c *config.Config) components.Model {
 // signalSettings returns the settings that the signals follow from.
 func signalSettings(c *config.Config) signals.Settings {
 	return signals.Settings{
-		Namespace:        c.Namespaces.Serving,
-		Targets:          c.Autoscaling.Signals.Targets(),
-		GPUGuardRequests: c.Autoscaling.Signals.GPUUtilization.GuardRequests,
-		Interval:         c.Monitoring.SignalInterval,
-		SimulateGPU:      c.GPU.Metrics == string(providers.Simulated),
-		MaxNumSeqs:       c.Model.MaxNumSeqs,
+		Namespace:          c.Namespaces.Serving,
+		Targets:            c.Autoscaling.Signals.Targets(),
+		GPUWaitingRequests: c.Autoscaling.Signals.GPUUtilization.WaitingRequests,
+		Interval:           c.Monitoring.SignalInterval,
+		SimulateGPU:        c.GPU.Metrics == string(providers.Simulated),
+		MaxNumSeqs:         c.Model.MaxNumSeqs,
 	}
 }
 

@@ -7,14 +7,17 @@ import (
 
 // The keys of the signals.
 const (
-	KeyRequestsRunning Key = "requestsRunning"
-	KeyRequestsWaiting Key = "requestsWaiting"
-	KeyGPUUtilization  Key = "gpuUtilization"
-	KeyKVCacheUsage    Key = "kvCacheUsage"
+	KeyRequestsInFlight Key = "requestsInFlight"
+	KeyRequestsRunning  Key = "requestsRunning"
+	KeyRequestsWaiting  Key = "requestsWaiting"
+	KeyGPUUtilization   Key = "gpuUtilization"
+	KeyKVCacheUsage     Key = "kvCacheUsage"
 )
 
 // Names under which the custom metrics API serves the signals to the autoscaler.
 const (
+	// MetricRequestsInFlight is the requests that one pod is executing or has queued.
+	MetricRequestsInFlight = "vllm_requests_in_flight"
 	// MetricRequestsRunning is the requests that one pod is executing.
 	MetricRequestsRunning = "vllm_requests_running"
 	// MetricRequestsWaiting is the requests that one pod has queued.
@@ -33,8 +36,9 @@ const (
 	runningShare = 0.75
 	// waitingTarget is in the middle of the 3 to 5 requests that Google's guide to autoscaling LLM servers begins with.
 	waitingTarget = 4
-	// gpuTarget leaves a fifth of the GPU for the time that the next replica needs to start.
-	gpuTarget = 80
+	// gpuTarget adds replicas when a GPU was busy and requests waited for it for more than half of the time. Of the targets that
+	// docs/policies.md compares, it is the highest that loses no requests.
+	gpuTarget = 50
 	// kvCacheTarget leaves a fifth of the cache. Every running request takes more of it with each token, so the cache
 	// goes on filling while the next replica starts, and at 100 % vLLM preempts requests and computes them again. With
 	// the HPA's tolerance replicas are added above 88 %.
@@ -45,6 +49,19 @@ const (
 func Catalogue() []Definition {
 	return []Definition{
 		{
+			Key:           KeyRequestsInFlight,
+			Name:          MetricRequestsInFlight,
+			Series:        RecordRequestsInFlight,
+			Query:         recordedQuery,
+			ServerSeries:  []string{SeriesRequestsRunning, SeriesRequestsWaiting},
+			Unit:          Requests,
+			Label:         "requests in flight",
+			Column:        "in flight",
+			Help:          "Requests that one pod is executing or has queued, over all its engines and models.",
+			Default:       true,
+			DefaultTarget: inFlightTarget,
+		},
+		{
 			Key:           KeyRequestsRunning,
 			Name:          MetricRequestsRunning,
 			Series:        SeriesRequestsRunning,
@@ -54,7 +71,6 @@ func Catalogue() []Definition {
 			Label:         "requests running",
 			Column:        "running",
 			Help:          "Requests that one pod is executing, over all its engines and models.",
-			Default:       true,
 			DefaultTarget: runningTarget,
 			Bound: func(maxNumSeqs int) Bound {
 				return Bound{
@@ -73,7 +89,6 @@ func Catalogue() []Definition {
 			Label:         "requests waiting",
 			Column:        "waiting",
 			Help:          "Requests that wait in one pod for a place in a batch, over all its engines and models.",
-			Default:       true,
 			DefaultTarget: constant(waitingTarget),
 		},
 		{
@@ -86,7 +101,7 @@ func Catalogue() []Definition {
 			Unit:          Percent,
 			Label:         "GPU, guarded",
 			Column:        "GPU %",
-			Help:          "Utilisation of the busiest GPU of one pod, reduced in proportion while the pod has few requests in flight.",
+			Help:          "Utilisation of the busiest GPU of one pod while requests wait for it, and 0 while none does.",
 			Default:       true,
 			DefaultTarget: constant(gpuTarget),
 			Bound:         percentBound("utilisation ends at %g percent"),
@@ -107,6 +122,20 @@ func Catalogue() []Definition {
 			Bound:         percentBound("KV-cache usage ends at %g percent"),
 		},
 	}
+}
+
+// spread is how many standard deviations of the requests of a replica the target of requests in flight stays below its batch.
+// A Service picks replicas at random, so that their requests differ by about the square root of their mean, and a batch that is
+// full for one replica makes requests wait while others have room. docs/policies.md compares 1, 2 and 3.
+const spread = 3
+
+// inFlightTarget is the default target of requests in flight: whole, except for a replica that works on one request only.
+func inFlightTarget(maxNumSeqs int) float64 {
+	batch := float64(maxNumSeqs)
+	if maxNumSeqs <= 1 {
+		return runningShare
+	}
+	return math.Max(1, math.Floor(math.Max(batch-spread*math.Sqrt(batch), batch/4)))
 }
 
 // runningTarget is the default target of requests running: whole, except for a replica that works on

@@ -50,15 +50,13 @@ func Rules(s Settings, enabled []Signal) monitoringv1.PrometheusRuleSpec {
 
 // inFlightExpr sums running and waiting requests per pod, each engine's gauge counted once however often it is scraped.
 func inFlightExpr(s Settings) string {
-	return perPodSums(func(series string) string { return fmt.Sprintf("%s{%s}", series, inNamespace(LabelNamespace, s)) })
+	matchers := inNamespace(LabelNamespace, s)
+	return perPodSum(fmt.Sprintf("%s{%s}", SeriesRequestsRunning, matchers)) + "\n+\n" + perPodSum(fmt.Sprintf("%s{%s}", SeriesRequestsWaiting, matchers))
 }
 
-// perPodSums adds up the requests running and waiting of each pod, as gauge returns them.
-func perPodSums(gauge func(series string) string) string {
-	sum := func(series string) string {
-		return fmt.Sprintf("sum by (%s) (max by (%s) (%s))", perPod, perEngine, gauge(series))
-	}
-	return sum(SeriesRequestsRunning) + "\n+\n" + sum(SeriesRequestsWaiting)
+// perPodSum adds up a gauge over the engines and models of each pod.
+func perPodSum(gauge string) string {
+	return fmt.Sprintf("sum by (%s) (max by (%s) (%s))", perPod, perEngine, gauge)
 }
 
 // utilizationExpr returns the percent of the busiest GPU of each pod that is ready and serves vLLM's series.
@@ -112,29 +110,24 @@ func percentExpr(matchers string) string {
 	return PercentOfGPUs(func(series string) string { return fmt.Sprintf("%s{%s}", series, matchers) })
 }
 
-// GuardScrapes is the number of scrapes over which the guard averages requests in flight. Pods are scraped at different
-// moments, so that a request which ends on one and whose successor begins on the other can be counted on both: at 20 requests
-// on two pods both read 11 now and then, and a single reading added a replica. The average of five follows a step of the load
-// within five scrapes, 10 s by default; requests running and waiting are not averaged and follow at once.
+// GuardScrapes is the number of scrapes over which the guard averages the requests waiting. A request that waits for one forward
+// pass is no sign of a full replica; one that waits at every second scrape is. The average of five follows a step of the load within
+// five scrapes, 10 s by default; the other signals are not averaged and follow at once.
 const GuardScrapes = 5
 
-// averageInFlightExpr returns the average of requests in flight over the last scrapes.
-func averageInFlightExpr(s Settings) string {
+// averageWaitingExpr returns the average number of requests waiting of each pod over the last scrapes.
+func averageWaitingExpr(s Settings) string {
 	window := model.Duration(GuardScrapes * s.Interval)
-	if s.StandaloneRules {
-		return "(" + perPodSums(func(series string) string {
-			return fmt.Sprintf("avg_over_time(%s{%s}[%s])", series, inNamespace(LabelNamespace, s), window)
-		}) + ")"
-	}
-	return fmt.Sprintf("avg_over_time(%s{%s}[%s])", RecordRequestsInFlight, inNamespace(LabelNamespace, s), window)
+	return perPodSum(fmt.Sprintf("avg_over_time(%s{%s}[%s])", SeriesRequestsWaiting, inNamespace(LabelNamespace, s), window))
 }
 
-// guardedExpr reduces the utilisation in proportion while fewer requests than the guard are in flight, because
-// DCGM counts the time with any kernel running: a single request being decoded reads near 100.
+// guardedExpr counts the utilisation of a pod only while requests wait for its GPU, because DCGM counts the time with any kernel
+// running: a single request being decoded reads near 100. Requests wait on a busy GPU when long prompts take all of its time, or
+// long contexts all of its memory, however few they are: that is what the number of requests does not show.
 // The last comparison drops NaN, which the adapter would serve as 0, an idle pod to the HPA.
 func guardedExpr(s Settings) string {
 	return fmt.Sprintf("(\n  %s\n  * on (%s)\n  clamp_max(%s / %s, 1)\n) >= 0",
-		resultOf(RecordGPUUtilization, utilizationExpr, s), perPod, averageInFlightExpr(s), number(s.GPUGuardRequests))
+		resultOf(RecordGPUUtilization, utilizationExpr, s), perPod, averageWaitingExpr(s), number(s.GPUWaitingRequests))
 }
 
 // simulatedGPUExpr reads as a real GPU does: near 100 as soon as anything runs, 0 when idle. Its labels

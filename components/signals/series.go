@@ -30,7 +30,7 @@ const (
 	// RecordGPUUtilization is the utilisation in percent of the busiest GPU of a ready pod, as DCGM reads it.
 	RecordGPUUtilization = "vllm:gpu_utilization:max"
 	// RecordGPUUtilizationGuarded is RecordGPUUtilization, reduced in proportion while
-	// fewer than Settings.GPUGuardRequests requests are in flight.
+	// fewer than Settings.GPUWaitingRequests requests wait.
 	RecordGPUUtilizationGuarded = "vllm:gpu_utilization:guarded"
 )
 

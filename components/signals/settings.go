@@ -19,9 +19,9 @@ type Settings struct {
 	// Targets are what each signal may average per pod, in its unit, before replicas are added. A signal without a
 	// target is off.
 	Targets map[Key]float64
-	// GPUGuardRequests is the number of requests in flight per pod from which GPU utilisation counts in full;
-	// below, it is reduced in proportion. Required with a target of KeyGPUUtilization, at most MaxNumSeqs.
-	GPUGuardRequests float64
+	// GPUWaitingRequests is the number of requests waiting per pod, on average over GuardScrapes, from which GPU utilisation counts in
+	// full; below, it is reduced in proportion. Above 0; required with a target of KeyGPUUtilization.
+	GPUWaitingRequests float64
 	// Interval is both the scrape interval and the rule interval of the signal path; at least one second.
 	Interval time.Duration
 	// SimulateGPU adds a rule that writes DCGM's series from the requests running, for clusters without a GPU.
@@ -51,13 +51,9 @@ func (s Settings) Validate() error {
 
 // checkGuard reports a guard with which the GPU signal would scale wrongly.
 func checkGuard(s Settings) error {
-	switch {
-	case !finite(s.GPUGuardRequests) || s.GPUGuardRequests <= 0:
-		return fmt.Errorf("GPUGuardRequests is %v: it must be above 0; utilisation reads near 100 percent with a single request, "+
-			"so without a guard one client would scale to the maximum", s.GPUGuardRequests)
-	case s.GPUGuardRequests > float64(s.MaxNumSeqs):
-		return fmt.Errorf("GPUGuardRequests is %v: above max-num-seqs (%d) utilisation would not even count in full on a server whose batch is full",
-			s.GPUGuardRequests, s.MaxNumSeqs)
+	if !finite(s.GPUWaitingRequests) || s.GPUWaitingRequests <= 0 {
+		return fmt.Errorf("GPUWaitingRequests is %v: it must be above 0; utilisation reads near 100 percent with a single request, "+
+			"so without a guard one client would scale to the maximum", s.GPUWaitingRequests)
 	}
 	return nil
 }

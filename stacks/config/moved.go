@@ -5,4 +5,6 @@ package config
 var moved = map[string]string{
 	"monitoring.alerts.ttftObjective": "slo.ttft",
 	"monitoring.alerts.ttftRatio":     "slo.ratio",
+	// The guard counted requests in flight, and counts requests waiting now.
+	"autoscaling.signals.gpuUtilization.guardRequests": "autoscaling.signals.gpuUtilization.waitingRequests",
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"math"
 
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/stacks/config/sizing"
@@ -16,6 +15,8 @@ const (
 
 // Signals configures the metrics of the HPA, which follows the one that requires the most replicas.
 type Signals struct {
+	// RequestsInFlight counts requests that a replica works on or has queued.
+	RequestsInFlight Signal `key:"requestsInFlight"`
 	// RequestsRunning counts requests that a replica works on.
 	RequestsRunning Signal `key:"requestsRunning"`
 	// RequestsWaiting counts requests queued in a replica.
@@ -42,10 +43,9 @@ type GPUSignal struct {
 	// Target is the average per replica. Utilisation ends at 100, and the HPA ignores a tenth above the
 	// target.
 	Target float64 `key:"target" unit:"percent" above:"0" below:"90.91" hint:"utilisation ends at 100; to switch the signal off, set its enabled to false"`
-	// GuardRequests is the number of requests in a replica, at most model.maxNumSeqs, below which its
-	// GPU utilisation is counted in part only, because a GPU reads near 100 % whenever anything is
-	// decoded. The default is the target of requests running.
-	GuardRequests float64 `key:"guardRequests" unit:"requests" min:"1" hint:"remove the key: the target of requests running suits"`
+	// WaitingRequests is the number of requests waiting in a replica, on average over a few scrapes, below which its GPU utilisation
+	// is counted in part only, and not at all while none waits: a GPU reads near 100 % whenever anything is decoded.
+	WaitingRequests float64 `key:"waitingRequests" unit:"requests" min:"0.1" max:"1000" default:"1" hint:"1 counts a GPU that always has a request waiting in full"`
 }
 
 // PercentSignal is a metric of the HPA that is a share.
@@ -65,10 +65,11 @@ type signal struct {
 // byKey returns the fields of each signal by its key in the catalogue.
 func (s *Signals) byKey() map[signals.Key]signal {
 	return map[signals.Key]signal{
-		signals.KeyRequestsRunning: {&s.RequestsRunning.Enabled, &s.RequestsRunning.Target},
-		signals.KeyRequestsWaiting: {&s.RequestsWaiting.Enabled, &s.RequestsWaiting.Target},
-		signals.KeyGPUUtilization:  {&s.GPUUtilization.Enabled, &s.GPUUtilization.Target},
-		signals.KeyKVCacheUsage:    {&s.KVCacheUsage.Enabled, &s.KVCacheUsage.Target},
+		signals.KeyRequestsInFlight: {&s.RequestsInFlight.Enabled, &s.RequestsInFlight.Target},
+		signals.KeyRequestsRunning:  {&s.RequestsRunning.Enabled, &s.RequestsRunning.Target},
+		signals.KeyRequestsWaiting:  {&s.RequestsWaiting.Enabled, &s.RequestsWaiting.Target},
+		signals.KeyGPUUtilization:   {&s.GPUUtilization.Enabled, &s.GPUUtilization.Target},
+		signals.KeyKVCacheUsage:     {&s.KVCacheUsage.Enabled, &s.KVCacheUsage.Target},
 	}
 }
 
@@ -92,15 +93,6 @@ func (c *Config) applySignalDefaults(given keySet) {
 		orDefault(given, key+".enabled", fields[definition.Key].enabled, definition.Default)
 		orDefault(given, key+".target", fields[definition.Key].target, definition.DefaultTarget(c.Model.MaxNumSeqs))
 	}
-	orDefault(given, signalKeys+"gpuUtilization.guardRequests", &s.GPUUtilization.GuardRequests,
-		guardRequests(s.RequestsRunning.Target, c.Model.MaxNumSeqs))
-}
-
-// guardRequests returns the default guard of the GPU signal. The utilization of a GPU is near 100 % during any decoding, so
-// the guard decides how many requests make a replica full for that signal. Below the target of requests running, it would add
-// GPUs long before the existing ones are used.
-func guardRequests(runningTarget float64, maxNumSeqs int) float64 {
-	return math.Max(1, math.Min(runningTarget, float64(maxNumSeqs)))
 }
 
 // checkSignals refuses targets that can never be exceeded: the HPA would never scale up.
@@ -118,10 +110,6 @@ func (c *Config) checkSignals(r *report) {
 		if target, on := targets[definition.Key]; on {
 			checkTarget(r, definition, target, c.Model.MaxNumSeqs)
 		}
-	}
-	if guard := s.GPUUtilization.GuardRequests; s.GPUUtilization.Enabled && guard > float64(c.Model.MaxNumSeqs) {
-		r.bad(signalKeys+"gpuUtilization.guardRequests", guard, fmt.Sprintf("1 to model.maxNumSeqs (%d)", c.Model.MaxNumSeqs),
-			"remove the key: the target of requests running suits; less adds GPUs before those that are there are full")
 	}
 }
 
@@ -150,13 +138,6 @@ func (c *Config) warnOfSignals(r *report) {
 				"decoded, and never more, so replicas grow by a factor of %.2f at a time however long the queue",
 				100/s.GPUUtilization.Target),
 			r.set(signalKeys+"requestsWaiting.enabled", "true"))
-	}
-	if s.GPUUtilization.Enabled && s.RequestsRunning.Enabled && s.GPUUtilization.GuardRequests > s.RequestsRunning.Target {
-		r.warn(signalKeys+"gpuUtilization.guardRequests", s.GPUUtilization.GuardRequests,
-			fmt.Sprintf("utilisation counts in full only from so many requests on, which is above requestsRunning.target (%g): by then the requests have "+
-				"scaled up, and the GPU signal decides nothing",
-				s.RequestsRunning.Target),
-			"lower it, or switch gpuUtilization off")
 	}
 	if s.RequestsWaiting.Enabled && s.RequestsWaiting.Target > float64(c.Model.MaxNumSeqs) {
 		r.warn(signalKeys+"requestsWaiting.target", s.RequestsWaiting.Target,

@@ -70,7 +70,7 @@ func Of(c *config.Config, o Options) (simulate.Settings, error) {
 	}
 	enabled, err := signals.Enabled(signals.Catalogue(), signals.Settings{
 		Namespace: c.Namespaces.Serving, Targets: c.Autoscaling.Signals.Targets(), MaxNumSeqs: c.Model.MaxNumSeqs,
-		GPUGuardRequests: c.Autoscaling.Signals.GPUUtilization.GuardRequests, Interval: c.Monitoring.SignalInterval,
+		GPUWaitingRequests: c.Autoscaling.Signals.GPUUtilization.WaitingRequests, Interval: c.Monitoring.SignalInterval,
 	})
 	if err != nil {
 		return simulate.Settings{}, fmt.Errorf("signals: %w", err)
@@ -158,11 +158,12 @@ const busy = signals.SimulatedBusyUtilization
 // gaugesOf returns what each signal reads of a replica.
 func gaugesOf(c *config.Config, enabled []signals.Signal) []simulate.Signal {
 	byKey := map[signals.Key]simulate.Signal{
-		signals.KeyRequestsRunning: {Value: func(e *replica.Engine) float64 { return float64(e.Running()) }},
-		signals.KeyRequestsWaiting: {Value: func(e *replica.Engine) float64 { return float64(e.Waiting()) }},
-		signals.KeyKVCacheUsage:    {Recorded: true, Value: func(e *replica.Engine) float64 { return 100 * min(1, e.CacheUsage()) }},
+		signals.KeyRequestsInFlight: {Recorded: true, Value: inFlight},
+		signals.KeyRequestsRunning:  {Value: func(e *replica.Engine) float64 { return float64(e.Running()) }},
+		signals.KeyRequestsWaiting:  {Value: waiting},
+		signals.KeyKVCacheUsage:     {Recorded: true, Value: func(e *replica.Engine) float64 { return 100 * min(1, e.CacheUsage()) }},
 		signals.KeyGPUUtilization: {Recorded: true, Value: utilization, Guard: &simulate.Guard{
-			Value: inFlight, Scrapes: signals.GuardScrapes, Full: c.Autoscaling.Signals.GPUUtilization.GuardRequests,
+			Value: waiting, Scrapes: signals.GuardScrapes, Full: c.Autoscaling.Signals.GPUUtilization.WaitingRequests,
 		}},
 	}
 	gauges := make([]simulate.Signal, len(enabled))
@@ -179,5 +180,7 @@ func utilization(e *replica.Engine) float64 {
 	}
 	return busy
 }
+
+func waiting(e *replica.Engine) float64 { return float64(e.Waiting()) }
 
 func inFlight(e *replica.Engine) float64 { return float64(e.Running() + e.Waiting()) }

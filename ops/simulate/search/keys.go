@@ -20,14 +20,15 @@ const (
 
 	enabled       = ".enabled"
 	target        = ".target"
-	guardRequests = ".guardRequests"
 	stabilization = "stabilization"
 	pods          = "pods"
 	period        = "period"
 )
 
 // signalKeys are the signals in the order of their dimensions.
-var signalKeys = []signals.Key{signals.KeyRequestsRunning, signals.KeyRequestsWaiting, signals.KeyGPUUtilization, signals.KeyKVCacheUsage}
+var signalKeys = []signals.Key{
+	signals.KeyRequestsInFlight, signals.KeyRequestsRunning, signals.KeyRequestsWaiting, signals.KeyGPUUtilization, signals.KeyKVCacheUsage,
+}
 
 // ValuesOf returns the values of the keys that a search sets, as they are in a configuration, given or by default. The target of a
 // signal that is off is left out.
@@ -51,9 +52,6 @@ func ValuesOf(c *config.Config) map[string]string {
 		if on {
 			values[keySignals+string(key)+target] = numberText(value)
 		}
-	}
-	if a.Signals.GPUUtilization.Enabled {
-		values[keySignals+string(signals.KeyGPUUtilization)+guardRequests] = numberText(a.Signals.GPUUtilization.GuardRequests)
 	}
 	return values
 }

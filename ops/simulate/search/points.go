@@ -49,7 +49,7 @@ func (s *space) sample(r *rand.Rand, n int) []point {
 func (s *space) level(dimension int, u float64) int {
 	const offShare = 0.4
 	levels := len(s.levels[dimension])
-	if dimension < dimRunning || dimension > dimKVCache {
+	if dimension < dimInFlight || dimension > dimKVCache {
 		return int(u * float64(levels))
 	}
 	if u < offShare {
@@ -87,7 +87,7 @@ func (s *space) neighbours(r *rand.Rand, p point) []point {
 		q[d] = s.configured[d]
 		add(q)
 	}
-	for d := dimRunning; d <= dimKVCache; d++ {
+	for d := dimInFlight; d <= dimKVCache; d++ {
 		q := p
 		if q[d] = 0; p[d] == 0 {
 			q[d] = len(s.levels[d]) / 2

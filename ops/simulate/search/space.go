@@ -15,7 +15,8 @@ const (
 	dimMaxNumSeqs = iota
 	dimMinReplicas
 	dimMaxReplicas
-	dimRunning // The first of the signals, in the order of signalKeys.
+	dimInFlight // The first of the signals, in the order of signalKeys.
+	dimRunning
 	dimWaiting
 	dimGPU
 	dimKVCache
@@ -34,7 +35,7 @@ const off = 0
 // point has an index into the levels of each dimension.
 type point [dimensions]int
 
-// space has the levels of each dimension in ascending order: numbers, and seconds. The target of requests running is a share of
+// space has the levels of each dimension in ascending order: numbers, and seconds. The targets of requests in flight and running are shares of
 // maxNumSeqs. The configured values are among them.
 type space struct {
 	levels     [dimensions][]float64
@@ -48,6 +49,7 @@ func newSpace(configured map[string]string, most int) (*space, error) {
 		dimMaxNumSeqs:        {4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256},
 		dimMinReplicas:       count(most),
 		dimMaxReplicas:       count(most),
+		dimInFlight:          {off, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5},
 		dimRunning:           {off, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9},
 		dimWaiting:           {off, 0.5, 1, 2, 3, 4, 6, 8, 12, 16, 32},
 		dimGPU:               {off, 30, 40, 50, 60, 70, 80, 90},
@@ -89,7 +91,7 @@ func coordinates(configured map[string]string) ([dimensions]float64, error) {
 		dimDownStabilization: keyScaleDown + stabilization, dimDownPods: keyScaleDown + pods, dimDownPeriod: keyScaleDown + period,
 	}
 	for i, key := range signalKeys {
-		keys[dimRunning+i] = keySignals + string(key) + target
+		keys[dimInFlight+i] = keySignals + string(key) + target
 	}
 	var values [dimensions]float64
 	for d, key := range keys {
@@ -107,6 +109,7 @@ func coordinates(configured map[string]string) ([dimensions]float64, error) {
 		}
 		values[d] = number
 	}
+	values[dimInFlight] /= values[dimMaxNumSeqs]
 	values[dimRunning] /= values[dimMaxNumSeqs]
 	return values, nil
 }
@@ -135,7 +138,7 @@ func (s *space) assignments(p point) []string {
 		return all
 	}
 	for i, key := range signalKeys {
-		all = append(all, s.signal(p, key, dimRunning+i)...)
+		all = append(all, s.signal(p, key, dimInFlight+i)...)
 	}
 	return append(all,
 		length(keyScaleUp+stabilization, dimUpStabilization), whole(keyScaleUp+pods, dimUpPods), length(keyScaleUp+period, dimUpPeriod),
@@ -149,30 +152,18 @@ func (s *space) signal(p point, key signals.Key, dimension int) []string {
 	if value == off {
 		return []string{prefix + enabled + "=false"}
 	}
-	if key == signals.KeyRequestsRunning {
-		value = s.running(p)
+	if dimension == dimInFlight || dimension == dimRunning {
+		value = s.requests(p, dimension)
 	}
-	all := []string{prefix + enabled + "=true", prefix + target + "=" + numberText(value)}
-	if key == signals.KeyGPUUtilization {
-		all = append(all, prefix+guardRequests+"="+numberText(s.guard(p)))
-	}
-	return all
+	return []string{prefix + enabled + "=true", prefix + target + "=" + numberText(value)}
 }
 
-// running returns the target of requests running: whole, except for replicas that work on one request only.
-func (s *space) running(p point) float64 {
-	exact := s.value(p, dimRunning) * s.value(p, dimMaxNumSeqs)
-	if p[dimMaxNumSeqs] == s.configured[dimMaxNumSeqs] && p[dimRunning] == s.configured[dimRunning] || exact < 1 {
+// requests returns the target of a signal whose levels are shares of maxNumSeqs: whole, except for replicas that work on one request
+// only.
+func (s *space) requests(p point, dimension int) float64 {
+	exact := s.value(p, dimension) * s.value(p, dimMaxNumSeqs)
+	if p[dimMaxNumSeqs] == s.configured[dimMaxNumSeqs] && p[dimension] == s.configured[dimension] || exact < 1 {
 		return exact
 	}
 	return math.Round(exact)
-}
-
-// guard returns the guard of the GPU signal: the target of requests running, as by default, or that target's default.
-func (s *space) guard(p point) float64 {
-	if s.value(p, dimRunning) != off {
-		return max(1, s.running(p))
-	}
-	const defaultShare = 0.75
-	return max(1, math.Floor(defaultShare*s.value(p, dimMaxNumSeqs)))
 }
