@@ -77,7 +77,18 @@ func (c *Config) batchedTokens() int {
 	for _, limit := range c.leastBatches() {
 		least = max(least, limit.tokens)
 	}
-	return sizing.EnoughBatchedTokens(c.defaultBatchedTokens(), least)
+	return sizing.EnoughBatchedTokens(c.objectiveTokens(), least)
+}
+
+// objectiveTokens returns vLLM's own number of tokens, or so much less that a full forward pass keeps slo.interToken: answers wait for
+// the prompts that are computed in the same pass.
+func (c *Config) objectiveTokens() int {
+	tokens := c.defaultBatchedTokens()
+	profile, known := c.Speed()
+	if !known || serverFlags(c.Model.ExtraArgs)["--performance-mode"] != "" {
+		return tokens
+	}
+	return sizing.ShortBatchedTokens(tokens, func(n int) bool { return profile.Pass(n, 0) <= c.SLO.InterToken.Seconds() })
 }
 
 // BatchedTokens returns how many tokens vLLM puts into one forward pass.
@@ -92,6 +103,9 @@ func (c *Config) MaxNumBatchedTokens() int {
 		if limit.tokens > surely {
 			return c.batchedTokens()
 		}
+	}
+	if tokens := c.batchedTokens(); tokens < c.defaultBatchedTokens() {
+		return tokens
 	}
 	return 0
 }

@@ -24,17 +24,19 @@ func TestMaxNumBatchedTokens(t *testing.T) {
 		set, sized int
 	}{
 		"text":                         {CloudGKE, gke(text, nil), 0, 2048},
-		"Gemma 3 with images":          {CloudGKE, gke(gemma3, nil), 0, 2048},
-		"few tokens in all requests":   {CloudGKE, gke(gemma3, keys{"model.maxModelLen": 128, "model.maxNumSeqs": 1}), 2048, 2048},
-		"Gemma 4 on an L4":             {CloudGKE, gke("google/gemma-4-E4B-it", nil), 4096, 4096},
-		"Gemma 4 on an A10":            {CloudAKS, onCloud(CloudAKS, keys{"model.id": gemma4, "nodePools.gpu.accelerator": "nvidia-a10"}), 4096, 4096},
-		"Gemma 4 on an A100 of 80 GiB": {CloudAKS, onCloud(CloudAKS, keys{"model.id": "google/gemma-4-31B-it"}), 4096, 4096},
-		"Gemma 4 on an H100":           {CloudGKE, gke("google/gemma-4-31B-it", keys{"nodePools.gpu.accelerator": "nvidia-h100-80gb", "nodePools.gpu.spot": true}), 8192, 8192},
-		"Gemma 4 on an unknown GPU":    {CloudLocal, nvidia(keys{"model.id": gemma4}), 4096, 4096},
-		"Gemma 4 without images":       {CloudGKE, gke(gemma4, extra("--language-model-only")), 0, 2048},
+		"Gemma 3 with images":          {CloudGKE, gke(gemma3, nil), 512, 512},
+		"few tokens in all requests":   {CloudGKE, gke(gemma3, keys{"model.maxModelLen": 128, "model.maxNumSeqs": 1}), 512, 512},
+		"Gemma 4 on an L4":             {CloudGKE, gke("google/gemma-4-E4B-it", nil), 2560, 2560},
+		"Gemma 4 on an A10":            {CloudAKS, onCloud(CloudAKS, keys{"model.id": gemma4, "nodePools.gpu.accelerator": "nvidia-a10"}), 2560, 2560},
+		"Gemma 4 on an A100 of 80 GiB": {CloudAKS, onCloud(CloudAKS, keys{"model.id": "google/gemma-4-31B-it"}), 2560, 2560},
+		"Gemma 4 on an H100":           {CloudGKE, gke("google/gemma-4-31B-it", keys{"nodePools.gpu.accelerator": "nvidia-h100-80gb", "nodePools.gpu.spot": true}), 2560, 2560},
+		"Gemma 4 on an unknown GPU":    {CloudLocal, nvidia(keys{"model.id": gemma4}), 2560, 2560},
+		"Gemma 4 without images":       {CloudGKE, gke(gemma4, extra("--language-model-only")), 512, 512},
 		"throughput":                   {CloudGKE, gke(text, extra("--performance-mode=throughput")), 0, 4096},
-		"more requests than tokens":    {CloudGKE, gke(text, keys{"model.maxModelLen": 256, "model.maxNumSeqs": 2100}), 4096, 4096},
+		"more requests than tokens":    {CloudGKE, gke(text, keys{"model.maxModelLen": 256, "model.maxNumSeqs": 2100}), 2560, 2560},
 		"whole prompts":                {CloudGKE, gke(text, extra("--no-enable-chunked-prefill")), 8192, 8192},
+		"answers at 1s per token":      {CloudGKE, gke(gemma3, keys{"slo.interToken": "1s"}), 0, 2048},
+		"text on a large GPU":          {CloudGKE, gke(text, keys{"nodePools.gpu.accelerator": "nvidia-h100-80gb", "nodePools.gpu.spot": true}), 0, 8192},
 		"the user's number":            {CloudGKE, gke(gemma4, extra("--max-num-batched-tokens=3K")), 3072, 3072},
 	} {
 		t.Run(name, func(t *testing.T) {
