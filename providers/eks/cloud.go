@@ -47,6 +47,7 @@ func Cloud() providers.Cloud {
 		MakesNodes:         true,
 		Versions:           true,
 		Machines:           machines,
+		Alternatives:       func(keys any) []string { return keys.(*Keys).AlternativeInstanceTypes },
 		DefaultAccelerator: "nvidia-l4",
 		SystemPool:         defaultSystemPool,
 		GPUPool:            defaultGPUPool,
