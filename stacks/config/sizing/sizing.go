@@ -121,12 +121,12 @@ func (f Fit) Starts() bool { return f.Cache >= f.Sequence }
 // FullLength returns how many requests of the longest context fit at a time: the "Maximum concurrency" in vLLM's log.
 func (f Fit) FullLength() float64 { return math.Max(0, f.Cache) / f.Sequence }
 
-// Typical returns how many requests of TypicalTokens fit at a time, during the prefill of one of the longest context.
+// Typical returns how many requests of TypicalTokens fit at a time.
 func (f Fit) Typical() int {
 	if !f.Starts() {
 		return 0
 	}
-	return 1 + int((f.Cache-f.Sequence)/f.typical)
+	return int(f.Cache / f.typical)
 }
 
 // LongestContext returns the longest context with which vLLM starts, rounded down to blocks and at most s.MaxModelLen; 0 if
