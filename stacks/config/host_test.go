@@ -23,6 +23,9 @@ func TestHostDefaults(t *testing.T) {
 	extra := func(args ...any) keys { return keys{"model.extraArgs": args} }
 	eight := keys{"nodePools.gpu.machineType": "g2-standard-8"}
 	unknown := keys{"nodePools.gpu.machineType": "g99.large", "nodePools.gpu.accelerator": "nvidia-l4", "nodePools.gpu.gpusPerNode": 1}
+	mixed := func(alternative string) keys {
+		return onCloud(CloudEKS, keys{"nodePools.gpu.machineType": "g6.4xlarge", "eks.alternativeInstanceTypes": []any{alternative}})
+	}
 	with := func(all ...keys) keys {
 		given := keys{}
 		for _, more := range all {
@@ -48,8 +51,8 @@ func TestHostDefaults(t *testing.T) {
 		"one of four GPUs":          {CloudGKE, gke(keys{"nodePools.gpu.machineType": "g2-standard-48"}), "6", "21Gi", "1Gi", 1},
 		"GPU nodes that are there":  {CloudGKE, attached(CloudGKE, keys{"model.id": "google/gemma-3-4b-it", "nodePools.gpu.create": false}), "2", "12Gi", "1Gi", 1},
 		"an unknown machine type":   {CloudEKS, onCloud(CloudEKS, unknown), "2", "10Gi", "1Gi", 0},
-		"a smaller alternative":     {CloudEKS, onCloud(CloudEKS, keys{"nodePools.gpu.machineType": "g6.4xlarge", "eks.alternativeInstanceTypes": []any{"g6.xlarge"}}), "2", "10Gi", "1Gi", 0},
-		"an unknown alternative":    {CloudEKS, onCloud(CloudEKS, keys{"nodePools.gpu.machineType": "g6.4xlarge", "eks.alternativeInstanceTypes": []any{"g99.large"}}), "2", "10Gi", "1Gi", 0},
+		"a smaller alternative":     {CloudEKS, mixed("g6.xlarge"), "2", "10Gi", "1Gi", 0},
+		"an unknown alternative":    {CloudEKS, mixed("g99.large"), "2", "10Gi", "1Gi", 0},
 		"a large model":             {CloudAKS, onCloud(CloudAKS, keys{"model.id": "google/gemma-3-27b-it"}), "6", "65Gi", "1Gi", 1},
 		"GPUs of one's own":         {CloudLocal, nvidia(keys{"gpu.perReplica": 2}), "2", "16Gi", "2Gi", 0},
 		"an unknown model":          {CloudLocal, nvidia(keys{"model.id": "a/b"}), "2", "10Gi", "1Gi", 0},

@@ -9,13 +9,13 @@ import (
 
 // The main memory of vLLM's processes, in GiB. docs/sizing.md lists the sources and what each of them is worth.
 const (
-	// serverGiB is the memory of the API server. An estimate: 3.1 GiB before the first request are reported, of one process of vLLM
-	// 0.8 (github.com/vllm-project/vllm/issues/15294).
+	// serverGiB is the memory of the API server. An estimate: one report begins with 3.1 GiB before the first request, of vLLM 0.8
+	// (github.com/vllm-project/vllm/issues/15294).
 	serverGiB = 3
 	// workerGiB is the memory of the process that runs a GPU. Reported: 3.0 GiB of anonymous memory in the kernel's log, of vLLM 0.29
 	// (github.com/vllm-project/vllm/issues/57469), and 4 GB of a whole server in 2024 (github.com/vllm-project/vllm/issues/3035).
 	workerGiB = 4
-	// engineGiB is the memory of the engine core. An estimate. With one GPU, it runs in the same process as the worker.
+	// engineGiB is the memory of the engine core. An estimate. With one GPU, it runs in the worker's process (vLLM's UniProcExecutor).
 	engineGiB = 2
 	// inputsGiB is the memory of the images of running and waiting requests: 300 of Gemma 3, each of 896 x 896 x 3 numbers of 4
 	// bytes. An estimate.
@@ -35,7 +35,7 @@ const (
 	// schedulerMiB is the ring through which the engine core sends work to all workers, 10 messages of 16 MiB, answerMiB the one
 	// through which each worker answers, 10 of 24 MiB, and tensorMiB that of the workers among themselves, 6 of 4 MiB: vLLM's source
 	// (vllm/v1/executor/multiproc_executor.py, vllm/distributed/device_communicators/shm_broadcast.py, parallel_state.py). The sum
-	// for four GPUs, 1.1 GiB, is also what was observed (github.com/Podwarden/vllm-warden).
+	// for four GPUs, 1.1 GiB, is also what was observed (github.com/Podwarden/vllm-warden, with vLLM 0.20).
 	schedulerMiB, answerMiB, tensorMiB = 160, 240, 24
 	// ncclMiB is what NVIDIA documents for NCCL in a container
 	// (https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/troubleshooting/runtime_and_mpi_issues.html).
