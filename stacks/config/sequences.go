@@ -49,10 +49,12 @@ func (c *Config) Batch() string {
 // reasonOfSequences returns why model.maxNumSeqs is what it is.
 func (c *Config) reasonOfSequences() string {
 	footprint, server, known := c.fit()
-	if c.givenMaxNumSeqs {
+	switch {
+	case c.givenMaxNumSeqs:
 		return "as the configuration asks for"
-	}
-	if !known {
+	case c.GPU.Mode != GPUNvidia:
+		return "the default without GPUs"
+	case !known:
 		return "because the memory of the GPU, or the model, is not known"
 	}
 	fit := sizing.Compute(footprint, server)

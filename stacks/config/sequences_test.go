@@ -17,7 +17,7 @@ func TestDefaultMaxNumSeqs(t *testing.T) {
 		want  int
 		line  []string
 	}{
-		"the simulator":             {CloudLocal, nil, 16, []string{"16 requests at a time", "is not known"}},
+		"the simulator":             {CloudLocal, nil, 16, []string{"16 requests at a time", "the default without GPUs"}},
 		"an unknown GPU":            {CloudLocal, nvidia(nil), 16, []string{"is not known"}},
 		"a GPU of a known size":     {CloudLocal, nvidia(keys{"gpu.memoryGiB": 24, "model.id": "google/gemma-3-4b-it"}), 64, []string{"KV cache", "of 1024 tokens"}},
 		"an unknown model":          {CloudGKE, gke(keys{"model.id": "a/b"}), 16, []string{"is not known"}},

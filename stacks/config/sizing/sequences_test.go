@@ -18,15 +18,15 @@ func TestSequences(t *testing.T) {
 		keeps              func(int) bool
 		want               int
 	}{
-		"the most that is chosen":        {"google/gemma-3-1b-it", "nvidia-l4", 1, always, MostSequences},
-		"the cache":                      {"google/gemma-3-4b-it", "nvidia-l4", 1, always, 64},
-		"the cache of two GPUs":          {"google/gemma-3-12b-it", "nvidia-l4", 2, always, 32},
-		"what is kept":                   {"google/gemma-3-1b-it", "nvidia-l4", 1, func(n int) bool { return n <= 41 }, 40},
-		"a few":                          {"google/gemma-3-1b-it", "nvidia-l4", 1, func(n int) bool { return n <= 5 }, 4},
-		"one":                            {"google/gemma-3-1b-it", "nvidia-l4", 1, func(n int) bool { return n == 1 }, 1},
-		"none is kept":                   {"google/gemma-3-1b-it", "nvidia-l4", 1, func(int) bool { return false }, 0},
-		"weights that do not fit":        {"google/gemma-3-27b-it", "nvidia-l4", 1, always, 0},
-		"a model that hardly fits":       {"google/gemma-4-31B-it", "nvidia-a100-80gb", 1, always, 8},
+		"the most that is chosen":  {"google/gemma-3-1b-it", "nvidia-l4", 1, always, MostSequences},
+		"the cache":                {"google/gemma-3-4b-it", "nvidia-l4", 1, always, 64},
+		"the cache of two GPUs":    {"google/gemma-3-12b-it", "nvidia-l4", 2, always, 32},
+		"what is kept":             {"google/gemma-3-1b-it", "nvidia-l4", 1, func(n int) bool { return n <= 41 }, 40},
+		"a few":                    {"google/gemma-3-1b-it", "nvidia-l4", 1, func(n int) bool { return n <= 5 }, 4},
+		"one":                      {"google/gemma-3-1b-it", "nvidia-l4", 1, func(n int) bool { return n == 1 }, 1},
+		"none is kept":             {"google/gemma-3-1b-it", "nvidia-l4", 1, func(int) bool { return false }, 0},
+		"weights that do not fit":  {"google/gemma-3-27b-it", "nvidia-l4", 1, always, 0},
+		"a model that hardly fits": {"google/gemma-4-31B-it", "nvidia-a100-80gb", 1, always, 8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := server(t, test.accelerator, func(s *Server) { s.GPUs = test.gpus })
