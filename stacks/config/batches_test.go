@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-
-	"vllm-autoscaling/stacks/config/sizing"
 )
 
 // TestMaxNumBatchedTokens checks which stacks set the number of tokens in a forward pass, and that the sizing rule has the same number.
@@ -45,47 +43,6 @@ func TestMaxNumBatchedTokens(t *testing.T) {
 			_, server, _ := c.fit()
 			assert.Equal(t, test.sized, server.BatchedTokens)
 		})
-	}
-}
-
-// TestDefaultMemory checks the default by model and number of GPUs, and that it leaves no machine type without room for its replicas.
-func TestDefaultMemory(t *testing.T) {
-	images := func(more keys) keys {
-		given := keys{"model.id": "google/gemma-3-4b-it"}
-		maps.Copy(given, more)
-		return onCloud(CloudGKE, given)
-	}
-	for name, test := range map[string]struct {
-		cloud string
-		given keys
-		want  Quantity
-		cache float64
-	}{
-		"text":                   {CloudGKE, onCloud(CloudGKE, nil), "10Gi", 0},
-		"images":                 {CloudGKE, images(nil), "12Gi", 1},
-		"images without a cache": {CloudGKE, images(keys{"model.extraArgs": []any{"--mm-processor-cache-gb=0"}}), "10Gi", 1},
-		"images, a larger cache": {CloudGKE, images(keys{
-			"model.extraArgs": []any{"--mm-processor-cache-gb", "4"}, "nodePools.gpu.machineType": "g2-standard-8",
-		}), "18Gi", 1},
-		"images excluded": {CloudGKE, images(keys{"model.extraArgs": []any{"--language-model-only"}}), "10Gi", 0},
-		"four GPUs":       {CloudGKE, images(keys{"gpu.perReplica": 4}), "24Gi", 1},
-		"the simulator":   {CloudLocal, keys{"model.id": "google/gemma-3-4b-it"}, "10Gi", 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := read(t, test.cloud, test.given)
-			assert.Equal(t, test.want, c.VLLM.Memory)
-			assert.InDelta(t, test.cache, c.ProcessorCacheGiB(), 0)
-		})
-	}
-	for _, cloud := range clouds {
-		for _, machine := range cloud.Machines.Machines {
-			for gpus := 1; gpus <= machine.GPUs; gpus *= 2 {
-				c := Config{GPU: GPU{Mode: GPUNvidia, PerReplica: gpus}, Model: Model{ID: "google/gemma-3-27b-it"}}
-				memory := c.defaultMemory().amount()
-				assert.LessOrEqual(t, machine.GPUs/gpus, sizing.LikelyRoom(cloud.Node, machine).Holds(2, memory.AsApproximateFloat64()/sizing.GiB),
-					"replicas with %d GPUs and %s on %s", gpus, c.defaultMemory(), machine.Type)
-			}
-		}
 	}
 }
 

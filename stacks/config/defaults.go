@@ -38,7 +38,7 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "vllm.image", &c.VLLM.Image, choose(simulated, imageSimulator, imageVLLM))
 	orDefault(given, "vllm.readyTimeout", &c.VLLM.ReadyTimeout, components.ColdStart(c.VLLM.StartupBudget))
 	orDefault(given, "vllm.modelCache", &c.VLLM.ModelCache, defaultModelCache(c.downloadGiB()))
-	orDefault(given, "vllm.memory", &c.VLLM.Memory, c.defaultMemory())
+	c.applyHostDefaults(given)
 
 	orDefault(given, "monitoring.signalInterval", &c.Monitoring.SignalInterval,
 		choose(c.ManagesMetrics(), components.ManagedMinInterval, 2*time.Second))

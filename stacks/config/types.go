@@ -133,13 +133,15 @@ type VLLM struct {
 	Image string `key:"image" example:"registry.example.com/vllm-openai:v0.20.0" format:"image"`
 	// Port serves the API and /metrics.
 	Port int `key:"port" min:"1024" max:"65535" default:"8000" hint:"the server runs without privileges; 8000 is usual"`
-	// CPU is what a replica requests.
-	CPU Quantity `key:"cpu" default:"2"`
-	// Memory is what a replica requests, and its limit. The default is 10Gi, 2Gi more for a model that reads
-	// images, and 4Gi more for each further GPU of a replica.
+	// CPU is what a replica requests, without a limit. The default follows from gpu.perReplica and the machine type: docs/sizing.md.
+	// Where the machine type is not known, it is 2.
+	CPU Quantity `key:"cpu" example:"4"`
+	// Memory is what a replica requests, and its limit. The default follows from the model, whether it reads images, gpu.perReplica,
+	// vllm.shm and the machine type: docs/sizing.md.
 	Memory Quantity `key:"memory" example:"12Gi"`
-	// Shm is the size of /dev/shm: less than vllm.memory, which it counts against.
-	Shm Quantity `key:"shm" example:"1Gi" default:"2Gi"`
+	// Shm is the size of /dev/shm: less than vllm.memory, which it counts against. The default follows from gpu.perReplica:
+	// docs/sizing.md.
+	Shm Quantity `key:"shm" example:"512Mi"`
 	// ModelCache is the most that downloaded weights may take on the node; no less than the files of a
 	// known model.
 	ModelCache Quantity `key:"modelCache" example:"30Gi"`
