@@ -16,7 +16,7 @@ var podSecurityChecks = sync.OnceValues(func() (policy.Evaluator, error) { retur
 // RestrictedViolations returns what the restricted Pod Security Standard forbids in the server's pod with the fields of a pod
 // template, and how to change it. The serving namespace enforces the standard.
 func RestrictedViolations(fields map[string]any) ([]string, error) {
-	own := outputs{}.plain((&VLLMArgs{Engine: EngineVLLM}).podTemplate()).(map[string]any)
+	own := outputs{}.plain((&VLLMArgs{Engine: EngineVLLM, CPU: "1", Memory: "1"}).podTemplate()).(map[string]any)
 	merged, err := mergePodTemplate(own, fields)
 	if err != nil {
 		return nil, err

@@ -1,11 +1,13 @@
 package components
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	appsv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apps/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -82,7 +84,34 @@ func mergePodTemplate(own, extra map[string]any) (map[string]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("merging vllm.podTemplate: %w", err)
 	}
+	ownFirst(map[string]any(merged), own)
 	return merged, nil
+}
+
+// ownFirst sorts the lists of a merged template so that the program's own items keep their places before the added ones, which
+// the merge puts first: a preview compares lists by index, and kubectl logs shows the first container.
+func ownFirst(merged, own any) {
+	switch merged := merged.(type) {
+	case map[string]any:
+		fields, _ := own.(map[string]any)
+		for name := range fields {
+			ownFirst(merged[name], fields[name])
+		}
+	case []any:
+		items, _ := own.([]any)
+		place := func(item any) int {
+			if i := counterpart(item, items); i >= 0 {
+				return i
+			}
+			return len(items)
+		}
+		slices.SortStableFunc(merged, func(a, b any) int { return cmp.Compare(place(a), place(b)) })
+		for _, item := range merged {
+			if i := counterpart(item, items); i >= 0 {
+				ownFirst(item, items[i])
+			}
+		}
+	}
 }
 
 // mergedPod returns the option that registers a Deployment with PodTemplate merged over its pod template. Pulumi's typed
@@ -122,18 +151,13 @@ func (o outputs) plain(input any) any {
 	value := reflect.ValueOf(input)
 	switch value.Kind() {
 	case reflect.Pointer:
-		if value.IsNil() {
-			return nil
-		}
 		return o.plain(value.Elem().Interface())
 	case reflect.Struct:
 		fields := map[string]any{}
 		for i := range value.NumField() {
-			name := value.Type().Field(i).Tag.Get("pulumi")
-			if name == "" || value.Field(i).IsZero() {
-				continue
+			if !value.Field(i).IsZero() {
+				fields[propertyOf(value.Type(), i)] = o.plain(value.Field(i).Interface())
 			}
-			fields[name] = o.plain(value.Field(i).Interface())
 		}
 		return fields
 	case reflect.Map:
@@ -159,6 +183,16 @@ func (o outputs) plain(input any) any {
 	}
 }
 
+// propertyOf returns the name of the property of a struct's field. The inputs of a resource itself have no tags; their fields are
+// called like their properties, with an upper-case letter first.
+func propertyOf(inputs reflect.Type, i int) string {
+	field := inputs.Field(i)
+	if name := field.Tag.Get("pulumi"); name != "" {
+		return name
+	}
+	return strings.ToLower(field.Name[:1]) + field.Name[1:]
+}
+
 // input returns a plain value as an input. With secret, every value is a secret that the program's own template does not have
 // at the same place.
 func (o outputs) input(value, own any, secret bool) pulumi.Input {
@@ -174,7 +208,11 @@ func (o outputs) input(value, own any, secret bool) pulumi.Input {
 		ours, _ := own.([]any)
 		inputs := pulumi.Array{}
 		for _, item := range value {
-			inputs = append(inputs, o.input(item, counterpart(item, ours), secret))
+			var over any
+			if i := counterpart(item, ours); i >= 0 {
+				over = ours[i]
+			}
+			inputs = append(inputs, o.input(item, over, secret))
 		}
 		return inputs
 	case string:
@@ -191,22 +229,16 @@ func (o outputs) input(value, own any, secret bool) pulumi.Input {
 // mergeKeys are the fields that tell the items of a pod's lists apart.
 var mergeKeys = []string{"mountPath", "name", "containerPort", "topologyKey"}
 
-// counterpart returns the item of a list that another item was merged over; nil for none.
-func counterpart(item any, of []any) any {
-	fields, isMap := item.(map[string]any)
-	for _, other := range of {
-		if reflect.DeepEqual(item, other) {
-			return other
-		}
+// counterpart returns the index of the item of a list that another item was merged over; -1 for none.
+func counterpart(item any, of []any) int {
+	fields, _ := item.(map[string]any)
+	return slices.IndexFunc(of, func(other any) bool {
 		otherFields, _ := other.(map[string]any)
 		for _, key := range mergeKeys {
-			if isMap && fields[key] != nil && otherFields[key] != nil {
-				if fields[key] == otherFields[key] {
-					return other
-				}
-				break
+			if fields[key] != nil && otherFields[key] != nil {
+				return fields[key] == otherFields[key]
 			}
 		}
-	}
-	return nil
+		return reflect.DeepEqual(item, other)
+	})
 }
