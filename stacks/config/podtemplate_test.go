@@ -1,6 +1,8 @@
 package config
 
 import (
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -183,4 +185,19 @@ spec:
 		}
 	}
 	assert.Equal(t, []string{".metadata.annotations.example.com/token", ".spec.containers[0].env[0].value", ".spec.containers[0].env[1].value"}, warned)
+}
+
+// TestPodTemplatesOfTheDocumentation checks that the stack files in docs/existing-clusters.md are accepted.
+func TestPodTemplatesOfTheDocumentation(t *testing.T) {
+	page, err := os.ReadFile("../../docs/existing-clusters.md")
+	require.NoError(t, err)
+	examples := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(page, -1)
+	require.Len(t, examples, 4)
+	for _, example := range examples {
+		var file struct{ Config map[string]any }
+		require.NoError(t, yaml.UnmarshalStrict(example[1], &file))
+		c, err := Read(source(t, CloudLocal, nvidia(file.Config)))
+		require.NoError(t, err, "%s", example[1])
+		assert.NotEmpty(t, c.VLLM.PodTemplate)
+	}
 }
