@@ -201,3 +201,19 @@ func TestPodTemplatesOfTheDocumentation(t *testing.T) {
 		assert.NotEmpty(t, c.VLLM.PodTemplate)
 	}
 }
+
+// TestSidecarsNeedRoom checks that the requests of sidecars count against the node, and that the default of vllm.memory leaves room.
+func TestSidecarsNeedRoom(t *testing.T) {
+	sidecar := func(memory string) keys {
+		return podTemplateOf(t, `spec: {initContainers: [{name: once, image: "a:1", resources: {requests: {memory: 90Gi}}, securityContext: &restricted
+    {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}],
+  containers: [{name: log, image: "log:1", securityContext: *restricted, resources: {limits: {memory: `+memory+`}}}]}`)
+	}
+	own, err := Read(source(t, CloudGKE, onCloud(CloudGKE, nil)))
+	require.NoError(t, err)
+	beside, err := Read(source(t, CloudGKE, onCloud(CloudGKE, sidecar("6Gi"))))
+	require.NoError(t, err)
+	assert.Less(t, beside.VLLM.Memory.gib(), own.VLLM.Memory.gib())
+	refused := problemsOf(t, source(t, CloudGKE, onCloud(CloudGKE, sidecar("60Gi"))))
+	assert.Contains(t, refused.Error(), "vllm.memory")
+}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -50,11 +49,7 @@ func (c *Config) checkPodTemplate(r *report) {
 	if len(c.VLLM.PodTemplate) == 0 {
 		return
 	}
-	content, err := json.Marshal(c.VLLM.PodTemplate)
-	var template corev1.PodTemplateSpec
-	if err == nil {
-		err = json.Unmarshal(content, &template)
-	}
+	template, err := c.VLLM.PodTemplate.typed()
 	if err != nil {
 		r.bad(podTemplateKey, "", "a part of a PodTemplateSpec", err.Error())
 		return
