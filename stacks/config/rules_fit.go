@@ -183,7 +183,7 @@ func (c *Config) warnOfCache(r *report, fit sizing.Fit) {
 		fit.Cache, fit.FullLength(), c.Model.MaxModelLen, typical)
 	if target := c.Autoscaling.Signals.RequestsRunning; target.Enabled && float64(typical) <= target.Target*(1+hpaTolerance) {
 		why += fmt.Sprintf(", and the requests running hardly exceed autoscaling.signals.requestsRunning.target (%g), "+
-			"so that only waiting requests and the GPU scale up", target.Target)
+			"so that only other signals scale up", target.Target)
 	}
 	r.warn("model.maxNumSeqs", c.Model.MaxNumSeqs, why,
 		fmt.Sprintf("lower it to %d, lower model.maxModelLen, or give a replica more GPU memory; fine if requests are much shorter", max(1, typical)))
