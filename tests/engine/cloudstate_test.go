@@ -153,7 +153,7 @@ func TestCloudOutputs(t *testing.T) {
 			"grafanaPortForward": double.login + " --namespace monitoring port-forward service/kps-grafana 3000:80",
 			"grafanaUser":        "admin",
 			"hpaName":            "vllm",
-			"metrics":            []any{"vllm_requests_running", "vllm_requests_waiting", "vllm_gpu_utilization"},
+			"metrics":            []any{"vllm_requests_in_flight", "vllm_gpu_utilization"},
 			"namespaces":         map[string]any{"monitoring": "monitoring", "serving": "vllm"},
 		}, plain)
 	})
