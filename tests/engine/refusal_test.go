@@ -92,4 +92,7 @@ func TestWarningsDoNotBlock(t *testing.T) {
 	quiet := newStack(t, "local", map[string]any{"vllm.clientNamespaces": []any{"vllm"}})
 	quiet.up()
 	assert.NotContains(t, quiet.said.String(), "warning", "where the clients are named the defaults warn of nothing")
+	for _, choice := range []string{"updates of the server are in place", "each replica runs up to 16 requests at a time", "autoscaling keeps 1 to 4 replicas"} {
+		assert.Equal(t, 1, strings.Count(quiet.said.String(), choice), "what the program chose, once: %s", quiet.said)
+	}
 }
