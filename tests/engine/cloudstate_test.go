@@ -142,7 +142,7 @@ func TestCloudOutputs(t *testing.T) {
 		plain := s.find("Stack", project+"-"+cloud).Outputs.Mappable()
 		delete(plain, "grafanaPassword")
 		delete(plain, "kubeconfig")
-		want := defaultPipeline()
+		want := defaultPipeline(208) // of 256 requests at a time
 		if double.managedGPUMetrics {
 			want.GPUMetrics = "managed"
 		}

@@ -22,8 +22,8 @@ func pipelineOf(t *testing.T, plain map[string]any) outputs.Pipeline {
 	return pipeline
 }
 
-// defaultPipeline is the output of a stack with the default names and signals.
-func defaultPipeline() outputs.Pipeline {
+// defaultPipeline is the output of a stack with the default names and signals, and a target of requests in flight.
+func defaultPipeline(inFlight float64) outputs.Pipeline {
 	return outputs.Pipeline{
 		Serving:      outputs.Serving{Namespace: "vllm", Deployment: "vllm", Service: "vllm", Port: 8000, HPA: "vllm"},
 		Metrics:      "prometheus-operator",
@@ -34,7 +34,7 @@ func defaultPipeline() outputs.Pipeline {
 		GPUMetrics:   "dcgm-chart",
 		GPUSeries:    []string{"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO", "DCGM_FI_PROF_GR_ENGINE_ACTIVE"},
 		Signals: []outputs.Signal{
-			{Name: "vllm_requests_in_flight", Series: "vllm:requests_in_flight:sum", Target: 4, Unit: "requests",
+			{Name: "vllm_requests_in_flight", Series: "vllm:requests_in_flight:sum", Target: inFlight, Unit: "requests",
 				Query: `max by (pod) (vllm:requests_in_flight:sum{namespace="vllm"})`},
 			{Name: "vllm_gpu_utilization", Series: "vllm:gpu_utilization:guarded", Target: 50, Unit: "percent",
 				Query: `max by (pod) (vllm:gpu_utilization:guarded{namespace="vllm"})`},
@@ -50,7 +50,7 @@ func TestPipelineOutputWithoutTheGPUSignal(t *testing.T) {
 	pipeline := pipelineOf(t, s.find("Stack", project+"-local").Outputs.Mappable())
 	assert.Equal(t, []string{"vllm:requests_in_flight:sum"}, pipeline.Rules, "others may be without a sample")
 	assert.Empty(t, pipeline.GPUSeries)
-	assert.Equal(t, defaultPipeline().Signals[:1], pipeline.Signals)
+	assert.Equal(t, defaultPipeline(4).Signals[:1], pipeline.Signals)
 }
 
 // Requests in flight are recorded without the signal too, for dashboards; requests running are read from the server itself.

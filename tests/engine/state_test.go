@@ -142,7 +142,7 @@ func TestStackOutputs(t *testing.T) {
 	outputs := s.find("Stack", project+"-local").Outputs
 	plain := outputs.Mappable()
 	delete(plain, "grafanaPassword")
-	want := defaultPipeline()
+	want := defaultPipeline(4) // of 16 requests at a time
 	want.Kubeconfig, want.Context, want.GPUMetrics = s.kubeconfig, "kind-test", "simulated"
 	want.Rules = append([]string{"DCGM_FI_DEV_GPU_UTIL"}, want.Rules...)
 	assert.Equal(t, want, pipelineOf(t, plain))
