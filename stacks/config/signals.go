@@ -16,26 +16,42 @@ const (
 
 // Signals configures the metrics of the HPA, which follows the one that requires the most replicas.
 type Signals struct {
-	// RequestsInFlight counts requests that a replica works on or has queued. It grows with the demand, however full the replicas are.
-	RequestsInFlight Signal `key:"requestsInFlight"`
-	// RequestsRunning counts requests that a replica works on, which are never more than model.maxNumSeqs.
-	RequestsRunning Signal `key:"requestsRunning"`
+	// RequestsInFlight counts requests that a replica works on or has queued.
+	RequestsInFlight InFlightSignal `key:"requestsInFlight"`
+	// RequestsRunning counts requests that a replica works on.
+	RequestsRunning RunningSignal `key:"requestsRunning"`
 	// RequestsWaiting counts requests queued in a replica.
-	RequestsWaiting Signal `key:"requestsWaiting"`
-	// GPUUtilization is the utilisation of a replica's GPU in percent, which counts while requests wait for it: a few long prompts can
-	// keep a GPU busy that has room for more requests.
+	RequestsWaiting WaitingSignal `key:"requestsWaiting"`
+	// GPUUtilization is in percent, and counts while requests wait.
 	GPUUtilization GPUSignal `key:"gpuUtilization"`
 	// KVCacheUsage is the share of the KV cache in use, in percent.
 	KVCacheUsage PercentSignal `key:"kvCacheUsage"`
 }
 
-// Signal is one metric of the HPA and its target, the average per replica.
-type Signal struct {
+// InFlightSignal is the metric of the HPA that grows with the demand, however full the replicas are.
+type InFlightSignal struct {
 	// Enabled is true where the HPA follows the signal; at least one has to be on.
 	Enabled bool `key:"enabled"`
-	// Target is the average per replica. For requests in flight, by default: model.maxNumSeqs less three times its square root, or a
-	// quarter of it if that is more, rounded down. For requests running: below model.maxNumSeqs / 1.1, by default 75 % of it, rounded
+	// Target is the average per replica of the requests that it works on or has queued. The default is model.maxNumSeqs less three
+	// times its square root, or a quarter of it if that is more, rounded down. With a target above model.maxNumSeqs, requests wait
+	// before replicas are added.
+	Target float64 `key:"target" unit:"requests" above:"0" hint:"to switch the signal off, set its enabled to false"`
+}
+
+// RunningSignal is the metric of the HPA that ends where a replica is full.
+type RunningSignal struct {
+	// Enabled is true where the HPA follows the signal; at least one has to be on.
+	Enabled bool `key:"enabled"`
+	// Target is the average per replica of the requests that it works on: below model.maxNumSeqs / 1.1, by default 75 % of it, rounded
 	// down.
+	Target float64 `key:"target" unit:"requests" above:"0" hint:"to switch the signal off, set its enabled to false"`
+}
+
+// WaitingSignal is the metric of the HPA that is 0 until a replica is full.
+type WaitingSignal struct {
+	// Enabled is true where the HPA follows the signal; at least one has to be on.
+	Enabled bool `key:"enabled"`
+	// Target is the average per replica of the requests that wait in it.
 	Target float64 `key:"target" unit:"requests" above:"0" hint:"to switch the signal off, set its enabled to false"`
 }
 
@@ -43,8 +59,8 @@ type Signal struct {
 type GPUSignal struct {
 	// Enabled is true where the HPA follows the signal; at least one has to be on.
 	Enabled bool `key:"enabled"`
-	// Target is the average per replica of the utilisation that counts. A GPU that is busy all the time, while requests wait for half
-	// of the time, has 50. Utilisation ends at 100, and the HPA ignores a tenth above the target.
+	// Target is the average per replica of its GPU's utilisation, which counts while requests wait: it is about 50 where a GPU is
+	// always busy and a request waits for half of the time. Utilisation ends at 100, and the HPA ignores a tenth above the target.
 	Target float64 `key:"target" unit:"percent" above:"0" below:"90.91" hint:"utilisation ends at 100; to switch the signal off, set its enabled to false"`
 	// WaitingRequests is the number of requests waiting in a replica, on average over five scrapes, from which its GPU utilisation
 	// counts in full. It counts in proportion below, and not at all while none waits: a GPU reads near 100 % whenever anything is
