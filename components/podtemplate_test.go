@@ -56,7 +56,8 @@ func TestPodTemplateIsMerged(t *testing.T) {
 			},
 		},
 		"volume": {
-			`spec: {volumes: [{name: weights, persistentVolumeClaim: {claimName: weights}}], containers: [{name: vllm, volumeMounts: [{name: weights, mountPath: /weights}]}]}`,
+			`spec: {volumes: [{name: weights, persistentVolumeClaim: {claimName: weights}}],
+  containers: [{name: vllm, volumeMounts: [{name: weights, mountPath: /weights}]}]}`,
 			func(pod *kcorev1.PodTemplateSpec) {
 				pod.Spec.Volumes = append(pod.Spec.Volumes, kcorev1.Volume{Name: "weights", VolumeSource: kcorev1.VolumeSource{
 					PersistentVolumeClaim: &kcorev1.PersistentVolumeClaimVolumeSource{ClaimName: "weights"}}})

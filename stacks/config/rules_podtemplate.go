@@ -206,7 +206,8 @@ func (p *podTemplateRules) checkResources(path string, resources corev1.Resource
 			"remove it, or set vllm.memory")
 	}
 	if limit, ok := resources.Limits[corev1.ResourceCPU]; ok && limit.Cmp(p.config.VLLM.CPU.amount()) < 0 && !p.anyRefused("vllm.cpu") {
-		p.bad(path+".resources.limits.cpu", limit.String(), fmt.Sprintf("at least vllm.cpu (%s), which is the request", p.config.VLLM.CPU), "raise it, or lower vllm.cpu")
+		p.bad(path+".resources.limits.cpu", limit.String(), fmt.Sprintf("at least vllm.cpu (%s), which is the request", p.config.VLLM.CPU),
+			"raise it, or lower vllm.cpu")
 	}
 	p.checkGPUs(path, resources)
 }
