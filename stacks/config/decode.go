@@ -120,7 +120,12 @@ func (d *decoder) value(key string, value any, field reflect.Value, tag reflect.
 			m, ok := v.(map[string]any)
 			return plainNumbers(m).(map[string]any), ok
 		})
+	case *PodTemplate:
+		d.podTemplate(key, value, target)
 	case *Chart:
+		target.secret = d.secret
+		d.object(key, value, field)
+	case *VLLM:
 		target.secret = d.secret
 		d.object(key, value, field)
 	default:

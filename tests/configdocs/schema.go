@@ -84,6 +84,7 @@ func Schema(keys []*Key) ([]byte, error) {
 			},
 		},
 	}
+	addPodTemplate(schema["definitions"].(object))
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
@@ -107,7 +108,7 @@ func topLevel(key *Key) object {
 	case Integer, Number:
 		value["anyOf"] = append(value["anyOf"].([]any), object{"type": "string", "pattern": `^[-+]?[0-9.]+([eE][-+]?[0-9]+)?$`})
 		return value
-	case List, Map, Objects, Any:
+	case List, Map, Objects, Any, PodTemplate:
 		value["anyOf"] = append(value["anyOf"].([]any), object{"type": "string", "pattern": `^[ \t\r\n]*[[{]`})
 		return value
 	case Object:
@@ -188,6 +189,8 @@ func forms(key *Key) []any {
 		return []any{object{"type": "array", "items": object{
 			"type": "object", "properties": propertiesOf(key.Keys), "additionalProperties": false,
 		}}}
+	case PodTemplate:
+		return []any{podTemplateForm}
 	default:
 		return []any{object{"type": "object"}}
 	}
