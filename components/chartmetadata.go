@@ -23,9 +23,7 @@ var (
 			// All objects and the pods.
 			"kube-state-metrics.customLabels",
 			"prometheus-node-exporter.commonLabels",
-			// All objects; the pods have a value of their own.
 			"grafana.extraLabels",
-			"grafana.podLabels",
 			"crds.upgradeJob.labels",
 			"crds.upgradeJob.podLabels",
 			"crds.upgradeJob.serviceAccount.labels",
@@ -36,7 +34,9 @@ var (
 			"alertmanager.alertmanagerSpec.podMetadata.annotations",
 			"prometheusOperator.annotations",
 			"prometheusOperator.podAnnotations",
+			// The Job before a release, and the one after it.
 			"prometheusOperator.admissionWebhooks.annotations",
+			"prometheusOperator.admissionWebhooks.patch.annotations",
 			"prometheusOperator.admissionWebhooks.patch.podAnnotations",
 			"defaultRules.annotations",
 			"kube-state-metrics.annotations",

@@ -27,7 +27,7 @@ var withoutMetadata = map[string]string{
 
 // releaseLabels are values of each release that hold the labels, as dotted paths; none where its chart has no value for them.
 var releaseLabels = map[string][]string{
-	"kps":                  {"commonLabels", "prometheus.prometheusSpec.podMetadata.labels", "grafana.podLabels"},
+	"kps":                  {"commonLabels", "prometheus.prometheusSpec.podMetadata.labels", "grafana.extraLabels"},
 	"prometheus-adapter":   {"customLabels"},
 	"dcgm-exporter":        {"podLabels", "serviceMonitor.additionalLabels"},
 	"nvidia-device-plugin": nil,

@@ -22,7 +22,7 @@ var owned = components.Metadata{
 // unlabelled are the objects whose chart has no value for their labels, by chart: of these kinds, and for "pods" the pods too.
 // docs/existing-clusters.md lists them.
 var unlabelled = map[string][]string{
-	"nvidia-device-plugin": {"ServiceAccount", "DaemonSet", "pods"},
+	"nvidia-device-plugin": {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "DaemonSet", "pods"},
 	"dcgm-exporter": {
 		"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ConfigMap", "DaemonSet", "Service",
 	},
@@ -33,7 +33,7 @@ var unlabelled = map[string][]string{
 var crdHooks = []string{"ClusterRole kps-crds-upgrade", "ClusterRoleBinding kps-crds-upgrade", "ConfigMap kps-crds-upgrade"}
 
 // unannotated are the workloads whose chart has no value for their annotations; their pods have them.
-var unannotated = []string{"DaemonSet nvidia-device-plugin", "DaemonSet dcgm-exporter"}
+var unannotated = []string{"DaemonSet nvidia-device-plugin", "DaemonSet nvidia-device-plugin-mps-control-daemon", "DaemonSet dcgm-exporter"}
 
 // workloads are the kinds that get the annotations. Few charts have a value for those of other kinds.
 var workloads = []string{"Deployment", "DaemonSet", "StatefulSet", "Job", "Prometheus", "Alertmanager"}
