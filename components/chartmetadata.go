@@ -64,9 +64,9 @@ var (
 		annotations: []string{"podAnnotations"},
 	}
 	clusterAutoscalerMetadata = metadataValues{
-		// All objects and the pods. podLabels would be in the Deployment's selector too.
+		// All objects and the pods. podLabels would be in the selector too, and the ServiceAccount's annotations are not quoted.
 		labels:      []string{"additionalLabels"},
-		annotations: []string{"deployment.annotations", "podAnnotations", "service.annotations", "rbac.serviceAccount.annotations"},
+		annotations: []string{"deployment.annotations", "podAnnotations", "service.annotations"},
 	}
 )
 
