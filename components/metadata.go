@@ -51,6 +51,8 @@ func (m Metadata) transform(args *pulumi.ResourceTransformationArgs) *pulumi.Res
 		if metadata, ok := props["metadata"].(metav1.ObjectMetaArgs); ok {
 			props["metadata"] = m.addTo(metadata, labels)
 		}
+	case pulumi.Map: // A Deployment with a merged pod template; or a Helm release, which has no metadata.
+		m.addToMap(props, labels)
 	default:
 		m.addToTyped(props, labels)
 	}
@@ -61,7 +63,7 @@ func (m Metadata) transform(args *pulumi.ResourceTransformationArgs) *pulumi.Res
 func (m Metadata) addToTyped(props pulumi.Input, labels map[string]string) {
 	pointer := reflect.ValueOf(props)
 	if pointer.Kind() != reflect.Pointer || pointer.Elem().Kind() != reflect.Struct {
-		return // The inputs of a Helm release.
+		return
 	}
 	field := pointer.Elem().FieldByName("Metadata")
 	if !field.IsValid() {
@@ -89,6 +91,32 @@ func (m Metadata) addToPods(deployment *appsv1.DeploymentArgs) {
 	template.Metadata = m.addTo(metadata, m.Labels)
 	spec.Template = template
 	deployment.Spec = spec
+}
+
+// addToMap adds the metadata to the inputs of an object, and to the template of its pods if it has one.
+func (m Metadata) addToMap(object pulumi.Map, labels map[string]string) {
+	if metadata, ok := object["metadata"].(pulumi.Map); ok {
+		addEntries(metadata, "labels", labels)
+		addEntries(metadata, "annotations", m.Annotations)
+	}
+	spec, _ := object["spec"].(pulumi.Map)
+	if template, ok := spec["template"].(pulumi.Map); ok {
+		m.addToMap(template, m.Labels)
+	}
+}
+
+// addEntries adds entries to a field of an object's metadata, which keeps its own values.
+func addEntries(metadata pulumi.Map, field string, more map[string]string) {
+	if len(more) == 0 {
+		return
+	}
+	all := pulumi.Map{}
+	for key, value := range more {
+		all[key] = pulumi.String(value)
+	}
+	own, _ := metadata[field].(pulumi.Map)
+	maps.Copy(all, own)
+	metadata[field] = all
 }
 
 // addTo returns an object's metadata with the labels and the annotations.

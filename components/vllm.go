@@ -156,6 +156,8 @@ type VLLMArgs struct {
 	GPU providers.GPUScheduling
 	// Env is further environment of the server, by variable; none that the program sets itself.
 	Env map[string]string
+	// PodTemplate is merged over the pod of the server.
+	PodTemplate PodTemplate
 	// ScrapeInterval of the server's metrics; at least 1 s.
 	ScrapeInterval time.Duration
 	// DependsOn lists what must exist first: the namespace.

@@ -70,6 +70,11 @@ func (a *VLLMArgs) validate() error {
 			add("environment variable %s=%q is set by the program: leave it out", variable, value)
 		}
 	}
+	for _, variable := range a.PodTemplate.serverVariables() {
+		if _, ok := a.Env[variable]; ok {
+			add("vllm.podTemplate sets the environment variable %s, without which the server does not find the driver of its GPUs here: leave it out", variable)
+		}
+	}
 	memory, memoryErr := resource.ParseQuantity(a.Memory)
 	shared, sharedErr := resource.ParseQuantity(a.SharedMemory)
 	if memoryErr == nil && sharedErr == nil && shared.Cmp(memory) >= 0 {

@@ -11,7 +11,24 @@ import (
 )
 
 func (a *VLLMArgs) newDeployment(ctx *pulumi.Context, c *VLLM, needs []pulumi.Resource) (*appsv1.Deployment, error) {
-	deployment, err := appsv1.NewDeployment(ctx, VLLMName, &appsv1.DeploymentArgs{
+	args, options := a.deployment(), childOptions(c, needs)
+	if len(a.PodTemplate.Fields) > 0 {
+		merged, err := a.mergedPod(args)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, merged)
+	}
+	deployment, err := appsv1.NewDeployment(ctx, VLLMName, args, options...)
+	if err != nil {
+		return nil, fmt.Errorf("registering Deployment %s/%s: %w", a.Namespace, VLLMName, err)
+	}
+	return deployment, nil
+}
+
+// deployment returns the Deployment with the program's own pod template.
+func (a *VLLMArgs) deployment() *appsv1.DeploymentArgs {
+	return &appsv1.DeploymentArgs{
 		// skipAwait: nothing may have to wait for the first GPU node. Rollout waits, after everything else.
 		Metadata: a.metadata(skipAwait()),
 		Spec: appsv1.DeploymentSpecArgs{
@@ -21,11 +38,7 @@ func (a *VLLMArgs) newDeployment(ctx *pulumi.Context, c *VLLM, needs []pulumi.Re
 			Strategy:                a.updateStrategy(),
 			Template:                a.podTemplate(),
 		},
-	}, childOptions(c, needs)...)
-	if err != nil {
-		return nil, fmt.Errorf("registering Deployment %s/%s: %w", a.Namespace, VLLMName, err)
 	}
-	return deployment, nil
 }
 
 // updateStrategy replaces one replica at a time, and keeps the others even when the next version never becomes ready.

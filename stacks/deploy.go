@@ -242,6 +242,7 @@ func (d *deployment) registerServer() (err error) {
 		PriorityClassName:   c.VLLM.PriorityClassName,
 		GPU:                 d.cluster.GPU,
 		Env:                 d.cluster.ServerEnv,
+		PodTemplate:         components.PodTemplate{Fields: c.VLLM.PodTemplate, Secret: c.VLLM.Secret()},
 		ScrapeInterval:      c.Monitoring.SignalInterval,
 		DependsOn:           append(slices.Clone(d.gpus), d.namespaces.ServingNamespace),
 		MonitoringCRDs:      d.pipeline.collected.Kinds,

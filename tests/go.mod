@@ -45,6 +45,7 @@ require (
 	k8s.io/component-helpers v0.34.1 // indirect
 	k8s.io/controller-manager v0.34.1 // indirect
 	k8s.io/metrics v0.34.2 // indirect
+	k8s.io/pod-security-admission v0.34.1 // indirect
 )
 
 require (

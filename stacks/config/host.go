@@ -43,7 +43,7 @@ func (c *Config) host() sizing.Host {
 	return host
 }
 
-// hostRoom returns the likely room for a replica on every kind of node that it may run on; the zero value where that is not known.
+// hostRoom returns the likely room for the server of a replica on every kind of node that it may run on; the zero value where that is not known.
 func (c *Config) hostRoom() sizing.Room {
 	if !c.createsGPUPool() {
 		return sizing.Room{}
@@ -61,7 +61,7 @@ func (c *Config) hostRoom() sizing.Room {
 		}
 		room = room.Least(sizing.PerReplica(cloud.Node, machine, c.GPU.PerReplica))
 	}
-	return room
+	return room.Without(c.VLLM.PodTemplate.sidecars())
 }
 
 // applyHostDefaults sets the CPUs and the main memory of a replica.

@@ -33,7 +33,8 @@ func (c *Config) replicasPerNode() (count int, bound string) {
 	if !known || !ok {
 		return count, ""
 	}
-	room := sizing.MostRoom(c.cloud().Node, machine)
+	room, sidecars := sizing.MostRoom(c.cloud().Node, machine), c.VLLM.PodTemplate.sidecars()
+	cpus, memoryGiB = cpus+sidecars.CPUs, memoryGiB+sidecars.MemoryGiB
 	if fitting := room.Holds(cpus, memoryGiB); fitting < count {
 		count, bound = fitting, choose(room.CPUs/cpus < room.MemoryGiB/memoryGiB, "vllm.cpu", "vllm.memory")
 	}
@@ -56,23 +57,26 @@ func (c *Config) validateNodeRoom(r *report) {
 	if !known || !ok {
 		return
 	}
-	most, likely := sizing.MostRoom(c.cloud().Node, machine), sizing.LikelyRoom(c.cloud().Node, machine)
-	// A replica does not spread over nodes.
-	replicas := float64(max(1, machine.GPUs/max(1, c.GPU.PerReplica)))
+	// The keys are the requests of the server; its sidecars need room as well.
+	sidecars := c.VLLM.PodTemplate.sidecars()
+	most := sizing.MostRoom(c.cloud().Node, machine).Without(sidecars)
+	likely := sizing.LikelyRoom(c.cloud().Node, machine).Without(sidecars)
+	// What is left for each server with as many replicas as the GPUs allow.
+	each := sizing.PerReplica(c.cloud().Node, machine, c.GPU.PerReplica).Without(sidecars)
 	for _, check := range []struct {
-		key                       string
-		value                     Quantity
-		wants, most, likely, size float64
-		unit, suffix, what        string
+		key                             string
+		value                           Quantity
+		wants, most, likely, each, size float64
+		unit, suffix, what              string
 	}{
-		{"vllm.cpu", c.VLLM.CPU, cpus, most.CPUs, likely.CPUs, float64(machine.CPUs), "", "", "CPUs"},
-		{"vllm.memory", c.VLLM.Memory, memoryGiB, most.MemoryGiB, likely.MemoryGiB, machine.MemoryGiB, " GiB", "Gi", "memory"},
+		{"vllm.cpu", c.VLLM.CPU, cpus, most.CPUs, likely.CPUs, each.CPUs, float64(machine.CPUs), "", "", "CPUs"},
+		{"vllm.memory", c.VLLM.Memory, memoryGiB, most.MemoryGiB, likely.MemoryGiB, each.MemoryGiB, machine.MemoryGiB, " GiB", "Gi", "memory"},
 	} {
 		if !r.given.has(check.key) && c.GPU.PerReplica > machine.GPUs {
 			continue // The default follows from the number of GPUs, which is refused already.
 		}
 		// The request that fits next to the other pods, for as many replicas as the GPUs allow.
-		fits := math.Max(1, math.Floor(check.likely/replicas))
+		fits := math.Max(1, math.Floor(check.each))
 		switch {
 		case check.wants > check.most:
 			var ways []way

@@ -14,6 +14,9 @@ import (
 // secretNames match names under which charts expect a credential itself, and not the name of a Secret.
 var secretNames = regexp.MustCompile(`(?i)(password|passwd|token|apikey|secretkey|privatekey)$`)
 
+// urlPassword matches a URL with a user and a password, such as that of a proxy.
+var urlPassword = regexp.MustCompile(`://[^/@\s:]+:[^/@\s]+@`)
+
 // checkPlainText refuses credentials in plain text under keys that are not for credentials: they could be read from the stack
 // file, the state and the cluster's objects.
 func checkPlainText(r *report) {
@@ -50,7 +53,7 @@ func (r *report) plainText(key, text string) {
 			Fix: fmt.Sprintf("remove it here; where the key is for credentials: pulumi config set --secret --path '%s:%s' (and replace it if the file was shared)",
 				r.source.Project, key),
 		})
-	case top == "charts" && text != "" && secretNames.MatchString(lastPart(key)):
+	case (top == "charts" || strings.HasPrefix(key, podTemplateKey+".")) && text != "" && secretNames.MatchString(lastPart(key)):
 		r.warn(key, "[hidden]", "it looks like a credential in plain text",
 			fmt.Sprintf("if it is one: pulumi config set --secret --path '%s:%s', or name a Secret of the cluster instead", r.source.Project, key))
 	}

@@ -10,6 +10,9 @@ import (
 	"vllm-autoscaling/providers"
 )
 
+// nvidiaGPU is the resource that NVIDIA's device plugin announces, a GPU each.
+const nvidiaGPU = "nvidia.com/gpu"
+
 // request returns the stack's request to its cloud. given reports whether the stack's file has a key.
 func (c *Config) request(given func(key string) bool) *providers.Request {
 	return &providers.Request{
@@ -52,7 +55,7 @@ func (c *Config) gpuPool() *providers.GPUPool {
 func (c *Config) gpuScheduling() providers.GPUScheduling {
 	scheduling := providers.GPUScheduling{NodeSelector: c.GPU.NodeSelector}
 	if c.GPU.Mode == GPUNvidia {
-		scheduling.ResourceName, scheduling.PerReplica = "nvidia.com/gpu", c.GPU.PerReplica
+		scheduling.ResourceName, scheduling.PerReplica = nvidiaGPU, c.GPU.PerReplica
 	}
 	for _, t := range c.GPU.Tolerations {
 		scheduling.Tolerations = append(scheduling.Tolerations, providers.Toleration(t))

@@ -37,6 +37,7 @@ func (c *Config) check(r *report) {
 	c.checkFit(r)
 	c.checkSecrets(r)
 	checkVLLM(r, c.VLLM)
+	c.checkPodTemplate(r)
 	if c.GPU.Mode == GPUNvidia && !r.anyRefused("gpu.mode") {
 		checkVersion(r, c.VLLM.Image, c.Model.ID)
 	}

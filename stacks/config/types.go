@@ -181,7 +181,17 @@ type VLLM struct {
 	NodeSelector map[string]string `key:"nodeSelector" example:"{pool: inference}" format:"labels"`
 	// PriorityClassName is an existing PriorityClass.
 	PriorityClassName string `key:"priorityClassName" unset:"the cluster's default" example:"inference" format:"subdomain"`
+	// PodTemplate is a part of a Kubernetes PodTemplateSpec that is merged over the server's pod (docs/existing-clusters.md): image
+	// pull secrets, environment, volumes, sidecars, labels and others. The server's container is called vllm. Where a value of
+	// vllm is encrypted, all of them stay secret.
+	PodTemplate PodTemplate `key:"podTemplate" example:"{spec: {imagePullSecrets: [{name: registry}]}}"`
+
+	// secret is true where the stack file encrypts anything below vllm.
+	secret bool `key:"-"`
 }
+
+// Secret reports whether the stack file encrypts anything below vllm.
+func (v VLLM) Secret() bool { return v.secret }
 
 // GPU configures the GPUs of a replica and the source of their metrics.
 type GPU struct {

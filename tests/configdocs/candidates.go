@@ -27,6 +27,11 @@ func Candidates(key *Key, cloud string) []any {
 		return append(values, []any{})
 	case Any:
 		return append(values, map[string]any{"a": map[string]any{"b": 1}})
+	case PodTemplate:
+		return append(values,
+			map[string]any{"metadata": map[string]any{"labels": map[string]any{"team": "ml"}}},
+			map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "vllm", "env": []any{map[string]any{"name": "A", "value": 1}}}}}},
+			map[string]any{"spec": map[string]any{"tolerations": []any{map[string]any{"tolerationSeconds": "x"}}}})
 	}
 	for _, text := range key.Values {
 		switch key.Kind {

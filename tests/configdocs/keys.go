@@ -33,6 +33,8 @@ const (
 	Objects  Kind = "list of objects"
 	// Any is an object with arbitrary keys, such as the values of a chart.
 	Any Kind = "object"
+	// PodTemplate is a part of Kubernetes' PodTemplateSpec.
+	PodTemplate Kind = "pod template"
 	// Object has Keys.
 	Object Kind = "keys"
 )
@@ -174,7 +176,7 @@ var kinds = map[reflect.Type]Kind{
 	reflect.TypeFor[string](): String, reflect.TypeFor[int](): Integer, reflect.TypeFor[float64](): Number,
 	reflect.TypeFor[bool](): Boolean, reflect.TypeFor[time.Duration](): Duration, reflect.TypeFor[config.Quantity](): Quantity,
 	reflect.TypeFor[config.Secret](): Secret, reflect.TypeFor[[]string](): List, reflect.TypeFor[map[string]string](): Map,
-	reflect.TypeFor[map[string]any](): Any,
+	reflect.TypeFor[map[string]any](): Any, reflect.TypeFor[config.PodTemplate](): PodTemplate,
 }
 
 func (l *loader) key(structure reflect.Type, field config.Field, parent *Key) (*Key, error) {

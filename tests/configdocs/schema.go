@@ -84,6 +84,7 @@ func Schema(keys []*Key) ([]byte, error) {
 			},
 		},
 	}
+	addPodTemplate(schema["definitions"].(object))
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
@@ -110,7 +111,7 @@ func topLevel(key *Key) object {
 	case Map:
 		value["anyOf"] = append(value["anyOf"].([]any), object{"type": "string", "pattern": `^[ \t\r\n]*[{]`})
 		return value
-	case List, Objects, Any:
+	case List, Objects, Any, PodTemplate:
 		value["anyOf"] = append(value["anyOf"].([]any), object{"type": "string", "pattern": `^[ \t\r\n]*[[{]`})
 		return value
 	case Object:
@@ -191,6 +192,8 @@ func forms(key *Key) []any {
 		return []any{object{"type": "array", "items": object{
 			"type": "object", "properties": propertiesOf(key.Keys), "additionalProperties": false,
 		}}}
+	case PodTemplate:
+		return []any{podTemplateForm}
 	default:
 		return []any{object{"type": "object"}}
 	}

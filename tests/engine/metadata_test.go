@@ -50,15 +50,20 @@ var monitorKinds = []string{"ServiceMonitor", "PodMonitor", "PrometheusRule", "P
 // them, and the next update changes nothing.
 func TestEveryObjectHasTheOwnersMetadata(t *testing.T) {
 	onGPU := map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": token, "apiKey": secret("key"), "monitoring.clientNamespaces": []any{"ingress"}}
+	template := podTemplate(t, `{metadata: {labels: {tier: gpu}, annotations: {example.com/mesh: "off"}}, spec: {runtimeClassName: nvidia}}`)
 	for name, test := range map[string]struct {
 		cloud string
 		keys  map[string]any
 		// kinds are some that the stack has to have: without them, the test would check too little.
 		kinds []string
 	}{
-		"local, simulated": {"local", nil, []string{"Namespace", "Deployment", "Service", "HorizontalPodAutoscaler", "PrometheusRule", "Release"}},
-		"local, on GPUs":   {"local", onGPU, []string{"Secret", "ConfigMap", "NetworkPolicy", "ServiceMonitor", "Role", "APIService", "PodDisruptionBudget"}},
-		"gke":              {"gke", nil, []string{"PodMonitor", "ServiceAccount"}},
+		"local, simulated":      {"local", nil, []string{"Namespace", "Deployment", "Service", "HorizontalPodAutoscaler", "PrometheusRule", "Release"}},
+		"local, on GPUs":        {"local", onGPU, []string{"Secret", "ConfigMap", "NetworkPolicy", "ServiceMonitor", "Role", "APIService", "PodDisruptionBudget"}},
+		"local, a pod template": {"local", map[string]any{"vllm.podTemplate": template}, []string{"Deployment"}},
+		"local, a secret pod template": {"local", map[string]any{
+			"vllm.podTemplate": template, "vllm.priorityClassName": secret("a-hidden-class"), "gpu.mode": "nvidia", "huggingFaceToken": token, "apiKey": token,
+		}, []string{"Deployment"}},
+		"gke": {"gke", nil, []string{"PodMonitor", "ServiceAccount"}},
 		"gke, metrics by Google": {"gke", map[string]any{"metrics": managed},
 			[]string{"PodMonitoring", "ClusterPodMonitoring", "ClusterRules", "ClusterRoleBinding", "Deployment"}},
 		"eks": {"eks", nil, []string{"Release"}},
@@ -99,6 +104,19 @@ func TestEveryObjectHasTheOwnersMetadata(t *testing.T) {
 			assert.Empty(t, s.up().changes())
 		})
 	}
+}
+
+// TestThePodTemplateWinsOverTheOwnersMetadata checks that the pod of the server has the label of its own template, where the stack's
+// is another.
+func TestThePodTemplateWinsOverTheOwnersMetadata(t *testing.T) {
+	s := newStack(t, "local", map[string]any{
+		"labels": ownedLabels, "vllm.podTemplate": podTemplate(t, `metadata: {labels: {cost-center: "serving"}}`),
+	})
+	s.up()
+	deployment := plain(s.find("Deployment", "vllm").Inputs)
+	pod, _ := below(deployment, "spec.template.metadata.labels.cost-center")
+	object, _ := below(deployment, "metadata.labels.cost-center")
+	assert.Equal(t, []any{"serving", "ml-4711"}, []any{pod, object})
 }
 
 // TestTheOwnersMetadataReplacesNothing checks that labels and annotations of a stack that is deployed are added and removed in place.

@@ -79,6 +79,11 @@ func (r Room) Least(other Room) Room {
 	return Room{CPUs: math.Min(r.CPUs, other.CPUs), MemoryGiB: math.Min(r.MemoryGiB, other.MemoryGiB)}
 }
 
+// Without returns what is left of the room beside pods or containers with the given requests.
+func (r Room) Without(requests Room) Room {
+	return Room{CPUs: r.CPUs - requests.CPUs, MemoryGiB: r.MemoryGiB - requests.MemoryGiB}
+}
+
 // SharedGiB returns the size of /dev/shm, in whole GiB.
 func (h Host) SharedGiB() int {
 	mib := float64(oneGPUMiB)
