@@ -25,6 +25,8 @@ type ClusterAutoscalerArgs struct {
 	Autoscaler providers.NodeAutoscaler
 	// Chart is cluster-autoscaler's version and repository. Required.
 	Chart helm.Chart
+	// Metadata of the chart's objects and pods.
+	Metadata Metadata
 	// Values of the chart, merged last over the program's own.
 	Values map[string]any
 	// DependsOn lists what must exist first: nodes for it to run on.
@@ -113,7 +115,7 @@ func clusterAutoscalerValues(a *ClusterAutoscalerArgs) map[string]any {
 	if version := a.Autoscaler.KubernetesVersion; version != nil {
 		values["image"] = map[string]any{"tag": version.ToStringOutput().ApplyT(clusterAutoscalerTag)}
 	}
-	return mergeValues(values, a.Values)
+	return mergeValues(mergeValues(values, a.Metadata.values(clusterAutoscalerMetadata)), a.Values)
 }
 
 func (a *ClusterAutoscalerArgs) validate() error {

@@ -67,6 +67,8 @@ type DCGMExporterArgs struct {
 	GPU providers.GPUScheduling
 	// ScrapeInterval of the GPU metrics; at least 1 s.
 	ScrapeInterval time.Duration
+	// Metadata of the chart's objects and pods.
+	Metadata Metadata
 	// Values of the chart, merged last over the program's own.
 	Values map[string]any
 	// DependsOn lists what must exist first: the namespace, and what installs the kinds ServiceMonitor
@@ -133,7 +135,7 @@ func dcgmExporterValues(a *DCGMExporterArgs) map[string]any {
 	interval := prometheusDuration(a.ScrapeInterval)
 	resources := resourceValues("100m", "512Mi", dcgmMemoryLimit)
 	resources["limits"].(map[string]any)["cpu"] = dcgmCPULimit
-	values := mergeValues(map[string]any{
+	values := mergeValues(mergeValues(map[string]any{
 		"nodeSelector": nodeSelectorValues(a.GPU.NodeSelector),
 		// The chart's own list tolerates control-plane nodes only.
 		"tolerations": tolerationValues(a.GPU.Tolerations),
@@ -151,7 +153,7 @@ func dcgmExporterValues(a *DCGMExporterArgs) map[string]any {
 			"honorLabels": false,
 		},
 		"customMetrics": dcgmMetricsCSV(),
-	}, a.Values)
+	}, a.Metadata.values(dcgmExporterMetadata)), a.Values)
 	// A running exporter does not get a changed list: the chart mounts the file by subPath, and has no checksum of it.
 	return mergeValues(map[string]any{"podAnnotations": map[string]any{"vllm-autoscaling/fields-checksum": checksum(values["customMetrics"])}}, values)
 }

@@ -36,6 +36,8 @@ type DevicePluginArgs struct {
 	// Capabilities are Linux capabilities that its container gets beside those of the chart, which are none; such as
 	// SYS_ADMIN.
 	Capabilities []string
+	// Metadata of the chart's objects and pods.
+	Metadata Metadata
 	// Values of the chart, merged last over the program's own.
 	Values map[string]any
 	// DependsOn lists what must exist first.
@@ -96,7 +98,7 @@ func devicePluginValues(a *DevicePluginArgs) map[string]any {
 			"capabilities": map[string]any{"drop": []any{"ALL"}, "add": anyValues(a.Capabilities)},
 		}
 	}
-	return mergeValues(values, a.Values)
+	return mergeValues(mergeValues(values, a.Metadata.values(devicePluginMetadata)), a.Values)
 }
 
 func (a *DevicePluginArgs) validate() error {

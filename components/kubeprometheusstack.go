@@ -90,6 +90,8 @@ type KubePrometheusStackArgs struct {
 	// GrafanaPassword of the user admin; nil generates one, which is kept from then on. A running
 	// Grafana uses a changed password after its pod has restarted.
 	GrafanaPassword pulumi.StringPtrInput
+	// Metadata of the chart's objects and pods.
+	Metadata Metadata
 	// Values are merged over everything above, last.
 	Values map[string]any
 	// DependsOn lists what must exist first: the namespace.

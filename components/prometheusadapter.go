@@ -45,6 +45,8 @@ type PrometheusAdapterArgs struct {
 	Replicas int
 	// Signals to serve, and nothing else. At least one.
 	Signals []signals.Signal
+	// Metadata of the chart's objects and pods.
+	Metadata Metadata
 	// Values of the chart, merged last over the program's own.
 	Values map[string]any
 	// DependsOn lists what must exist first: the namespace and Prometheus.
@@ -115,7 +117,7 @@ func NewPrometheusAdapter(ctx *pulumi.Context, name string, args *PrometheusAdap
 
 // prometheusAdapterValues returns the chart's values, with the user's merged last.
 func prometheusAdapterValues(a *PrometheusAdapterArgs, config []byte) map[string]any {
-	values := mergeValues(map[string]any{
+	values := mergeValues(mergeValues(map[string]any{
 		"replicas":              a.Replicas,
 		"listenPort":            a.ListenPort,
 		"metricsRelistInterval": prometheusDuration(a.RelistInterval),
@@ -154,7 +156,7 @@ func prometheusAdapterValues(a *PrometheusAdapterArgs, config []byte) map[string
 				instanceLabel: PrometheusAdapterRelease,
 			}},
 		}},
-	}, a.Values)
+	}, a.Metadata.values(prometheusAdapterMetadata)), a.Values)
 	// Not the chart's own values for a certificate, which would put the key into the release.
 	return mergeValues(values, map[string]any{
 		"extraArguments": withValues(values["extraArguments"], anyValues(certificateArguments())...),

@@ -52,6 +52,7 @@ func Deploy(ctx *pulumi.Context) error {
 	d := &deployment{ctx: ctx}
 	for _, step := range []func() error{
 		d.readConfiguration,
+		d.addMetadata,
 		d.registerCluster,
 		// What adds nodes is created before everything that runs on them, and deleted after it: nothing may wait for
 		// nodes that are never added, and pods that end leave nodes to remove.
@@ -119,6 +120,15 @@ func missingLogin(program, install string) string {
 		program, install)
 }
 
+// addMetadata adds the labels and annotations of the configuration to everything that is registered from here on.
+func (d *deployment) addMetadata() error { return components.AddMetadata(d.ctx, d.metadata()) }
+
+func (d *deployment) metadata() components.Metadata {
+	return components.Metadata{
+		Labels: d.config.Labels, Annotations: d.config.Annotations, MonitorLabels: d.config.Monitoring.MonitorLabels,
+	}
+}
+
 func (d *deployment) registerCluster() (err error) {
 	if d.cluster, err = d.config.NewCluster(d.ctx); err != nil {
 		return err
@@ -135,6 +145,7 @@ func (d *deployment) registerNodeAutoscaler() error {
 	autoscaler, err := components.NewClusterAutoscaler(d.ctx, "node-autoscaler", &components.ClusterAutoscalerArgs{
 		Autoscaler: *d.cluster.NodeAutoscaler,
 		Chart:      chart(d.config.Charts.ClusterAutoscaler, "cluster-autoscaler"),
+		Metadata:   d.metadata(),
 		Values:     releaseValues(d.config.Charts.ClusterAutoscaler),
 		DependsOn:  d.cluster.Ready,
 	}, d.inCluster)
@@ -155,6 +166,7 @@ func (d *deployment) registerDevicePlugin() error {
 		Chart:        chart(d.config.Charts.DevicePlugin, "nvidia-device-plugin"),
 		GPU:          d.cluster.GPU,
 		Capabilities: d.cluster.DevicePluginCapabilities,
+		Metadata:     d.metadata(),
 		Values:       releaseValues(d.config.Charts.DevicePlugin),
 		DependsOn:    d.nodes,
 	}, d.inCluster)

@@ -71,7 +71,7 @@ type decoder struct {
 
 // topLevel decodes a top-level value: a plain string, or JSON for everything that has structure.
 func (d *decoder) topLevel(name, raw string, field reflect.Value, tag reflect.StructTag) {
-	if raw == "" {
+	if raw == "" || raw == "{}" && field.Kind() == reflect.Map {
 		return // The project file's default of an optional key.
 	}
 	switch field.Interface().(type) {

@@ -38,7 +38,10 @@ var formats = map[string]format{
 		pattern: `^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`, allowed: "an RFC 1123 subdomain: lower-case letters, digits, '-' and '.'",
 		fix: "give the name as kubectl prints it", detail: subdomainDetail,
 	},
-	"labels": {allowed: "a label that a node can have", entry: labelDetail},
+	"labels":         {allowed: "a label that a node can have", entry: labelDetail},
+	"object-labels":  {allowed: "a label that every object of the stack can have", entry: unreservedLabel(components.ReservedLabel)},
+	"monitor-labels": {allowed: "a label that a monitor can have", entry: unreservedLabel(components.ReservedMonitorLabel)},
+	"annotations":    {allowed: "an annotation that every object of the stack can have", entry: annotationDetail},
 	"model": {
 		pattern: `^([A-Za-z0-9_.][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+|/[^ ]+)$`, allowed: `"organisation/name" as on Hugging Face, or an absolute path in the image`,
 		detail: spaceDetail,
@@ -77,6 +80,25 @@ func subdomainDetail(name string) string {
 
 func labelDetail(name, value string) string {
 	return strings.Join(append(validation.IsQualifiedName(name), validation.IsValidLabelValue(value)...), "; ")
+}
+
+// unreservedLabel returns the rule of labels that a stack's owner adds, for a function that returns why a key is reserved.
+func unreservedLabel(reserved func(key string) string) func(name, value string) string {
+	return func(name, value string) string {
+		if reason := reserved(name); reason != "" {
+			return "use another key: " + reason
+		}
+		return labelDetail(name, value)
+	}
+}
+
+// annotationDetail returns why an annotation cannot be added to every object, or "". Its value may be any text.
+func annotationDetail(name, _ string) string {
+	if reason := components.ReservedAnnotation(name); reason != "" {
+		return "use another key: " + reason
+	}
+	// Kubernetes ignores the case.
+	return strings.Join(validation.IsQualifiedName(strings.ToLower(name)), "; ")
 }
 
 func spaceDetail(text string) string {

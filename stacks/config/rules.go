@@ -18,6 +18,9 @@ const (
 	// maxDrain is the cluster autoscaler's --max-graceful-termination-sec: it kills a pod that needs
 	// longer when it removes a node.
 	maxDrain = 10 * time.Minute
+	// maxAnnotations is what the annotations of an object may have together, 256 KiB, less 4 KiB for those of the program, of the
+	// charts and of Kubernetes' controllers.
+	maxAnnotations = 252 << 10
 )
 
 // check checks the rules between keys and those that tags cannot express. It adds the problems, or the warnings if there are
@@ -27,6 +30,7 @@ func (c *Config) check(r *report) {
 	checkPlainText(r)
 	checkCloud(r, c.Cloud, c.Stack)
 	checkNamespaces(r, c.Namespaces)
+	checkAnnotations(r, c.Annotations)
 	checkModel(r, c.Model)
 	checkModelSize(r, c.Model)
 	c.checkBatchedTokens(r)
@@ -68,6 +72,18 @@ func checkCloud(r *report, cloud, stack string) {
 func checkNamespaces(r *report, n Namespaces) {
 	if n.Monitoring == n.Serving && !r.anyRefused("namespaces.monitoring") {
 		r.bad("namespaces.serving", n.Serving, "a name other than namespaces.monitoring", "give each of the two a name of its own")
+	}
+}
+
+// checkAnnotations checks the size of the annotations, names included.
+func checkAnnotations(r *report, annotations map[string]string) {
+	size := 0
+	for name, value := range annotations {
+		size += len(name) + len(value)
+	}
+	if size > maxAnnotations {
+		r.bad("annotations", fmt.Sprintf("%d bytes", size), fmt.Sprintf("at most %d bytes together, names included", maxAnnotations),
+			"shorten them: Kubernetes limits the annotations of an object")
 	}
 }
 

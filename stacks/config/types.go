@@ -49,6 +49,11 @@ type Config struct {
 	Autoscaling Autoscaling `key:"autoscaling"`
 	// Charts are the third-party Helm charts.
 	Charts Charts `key:"charts"`
+	// Labels are added to every Kubernetes object and pod of the stack, for cost allocation and admission policies
+	// (docs/existing-clusters.md). A change restarts the replicas.
+	Labels map[string]string `key:"labels" unset:"only the program's own" example:"{cost-center: ml-4711}" format:"object-labels"`
+	// Annotations are added to the same objects; together at most 252 KiB. A change restarts the replicas.
+	Annotations map[string]string `key:"annotations" unset:"only the program's own" example:"{example.com/owner: ml-platform}" format:"annotations"`
 	// Production marks a stack that people rely on: `make preview` then requires deletion protection too.
 	Production bool `key:"production"`
 	// Policy is what `make preview` holds the stack against.
@@ -266,6 +271,9 @@ type Monitoring struct {
 	// WatchNamespaces are further namespaces whose rules, monitors, probes, and scrape and Alertmanager configurations are
 	// used. Their series get the label namespace with the name of theirs.
 	WatchNamespaces []string `key:"watchNamespaces" unset:"those of the stack only" example:"[apps]" format:"label"`
+	// MonitorLabels are added to the stack's monitors and rules, beside labels, where another Prometheus selects them by a label such
+	// as release. The stack's own Prometheus selects them whatever labels they have.
+	MonitorLabels map[string]string `key:"monitorLabels" unset:"only those of labels" example:"{release: platform}" format:"monitor-labels"`
 	// UpgradeCRDs brings the CRDs of the Prometheus Operator to the version of charts.kubePrometheusStack, whoever
 	// installed them. Where it is false, an up installs the missing ones only.
 	UpgradeCRDs bool `key:"upgradeCRDs" unset:"true where the stack creates the cluster, else false"`

@@ -76,7 +76,7 @@ config:
       clients send What clients send What clients send ; set it with: pulumi config set --secret
       apiKey; see docs/configuration.md.
 `, string(content))
-	_, err = ProjectFile(folder, []*Key{{Name: "a", Kind: Map}})
+	_, err = ProjectFile(folder, []*Key{{Name: "a", Kind: List}})
 	require.ErrorContains(t, err, "no type for the key a")
 	_, err = ProjectFile(t.TempDir(), keys)
 	require.Error(t, err)

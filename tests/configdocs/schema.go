@@ -108,7 +108,10 @@ func topLevel(key *Key) object {
 	case Integer, Number:
 		value["anyOf"] = append(value["anyOf"].([]any), object{"type": "string", "pattern": `^[-+]?[0-9.]+([eE][-+]?[0-9]+)?$`})
 		return value
-	case List, Map, Objects, Any, PodTemplate:
+	case Map:
+		value["anyOf"] = append(value["anyOf"].([]any), object{"type": "string", "pattern": `^[ \t\r\n]*[{]`})
+		return value
+	case List, Objects, Any, PodTemplate:
 		value["anyOf"] = append(value["anyOf"].([]any), object{"type": "string", "pattern": `^[ \t\r\n]*[[{]`})
 		return value
 	case Object:
@@ -141,7 +144,7 @@ func schemaOf(key *Key) object {
 		return schema
 	}
 	schema["anyOf"] = append(forms(key), object{"type": "null"}, secure)
-	if !strings.Contains(key.Name, ".") && !key.MayBeEmpty {
+	if !strings.Contains(key.Name, ".") && (!key.MayBeEmpty || key.Kind == Map) {
 		schema["anyOf"] = append(schema["anyOf"].([]any), object{"const": ""})
 	}
 	return schema

@@ -59,8 +59,8 @@ var gpuTolerations = []providers.Toleration{
 	{Key: "spot", Operator: "Equal", Value: "yes", Effect: "NoSchedule"},
 }
 
-// runProgram registers what the program's components register for the five charts.
-func runProgram(t *testing.T) *recorder {
+// runProgram registers what the program's components register for the five charts, with metadata of the stack's owner.
+func runProgram(t *testing.T, metadata components.Metadata) *recorder {
 	t.Helper()
 	r := &recorder{releases: map[string]map[string]any{}}
 	of := func(name string) helm.Chart {
@@ -81,31 +81,32 @@ func runProgram(t *testing.T) *recorder {
 		}
 		if _, err := components.NewKubePrometheusStack(ctx, "monitoring", &components.KubePrometheusStackArgs{
 			Namespace: "monitoring", ServingNamespace: "vllm", Chart: of(KubePrometheusStack), ScrapeInterval: 15 * time.Second, EvaluationInterval: 15 * time.Second,
-			Retention: "7d", Storage: "20Gi", StorageClass: "fast", Grafana: true, CoreDNSScrapes: true, UpgradeCRDs: true,
+			Retention: "7d", Storage: "20Gi", StorageClass: "fast", Grafana: true, CoreDNSScrapes: true, UpgradeCRDs: true, Metadata: metadata,
 		}); err != nil {
 			return err
 		}
 		if _, err := components.NewDCGMExporter(ctx, "exporter", &components.DCGMExporterArgs{
 			Namespace: "monitoring", Metrics: providers.GPUMetrics{Source: providers.DCGMChart}, Chart: of("dcgm-exporter"),
-			GPU: gpu, ScrapeInterval: 2 * time.Second,
+			GPU: gpu, ScrapeInterval: 2 * time.Second, Metadata: metadata,
 		}); err != nil {
 			return err
 		}
 		if _, err := components.NewPrometheusAdapter(ctx, "adapter", &components.PrometheusAdapterArgs{
 			Namespace: "monitoring", Chart: of("prometheus-adapter"), PrometheusURL: components.PrometheusURL("monitoring"),
 			PrometheusPort: components.PrometheusPort, ListenPort: 10250, RelistInterval: 10 * time.Second, Replicas: 2, Signals: enabled,
+			Metadata: metadata,
 		}); err != nil {
 			return err
 		}
 		if _, err := components.NewDevicePlugin(ctx, "plugin", &components.DevicePluginArgs{
-			Namespace: "kube-system", Chart: of("nvidia-device-plugin"), GPU: gpu, Capabilities: []string{"SYS_ADMIN"},
+			Namespace: "kube-system", Chart: of("nvidia-device-plugin"), GPU: gpu, Capabilities: []string{"SYS_ADMIN"}, Metadata: metadata,
 		}); err != nil {
 			return err
 		}
 		_, err := components.NewClusterAutoscaler(ctx, "autoscaler", &components.ClusterAutoscalerArgs{
 			Autoscaler: providers.NodeAutoscaler{CloudProvider: "aws", ClusterName: "prod", Region: "eu-central-1",
 				Namespace: "kube-system", ServiceAccount: "scaler"},
-			Chart: of("cluster-autoscaler"),
+			Chart: of("cluster-autoscaler"), Metadata: metadata,
 		})
 		return err
 	}, pulumi.WithMocks("project", "stack", r)))
@@ -115,13 +116,19 @@ func runProgram(t *testing.T) *recorder {
 // ownObjects returns the objects that the program registers beside the releases.
 func ownObjects(t *testing.T) []*unstructured.Unstructured {
 	t.Helper()
-	return runProgram(t).own
+	return runProgram(t, components.Metadata{}).own
 }
 
 // programReleases returns the inputs of the five releases as the program's components register them, by chart.
 func programReleases(t *testing.T) map[string]map[string]any {
 	t.Helper()
-	r := runProgram(t)
+	return releasesWith(t, components.Metadata{})
+}
+
+// releasesWith returns the same with metadata of the stack's owner.
+func releasesWith(t *testing.T, metadata components.Metadata) map[string]map[string]any {
+	t.Helper()
+	r := runProgram(t, metadata)
 	byChart := map[string]map[string]any{}
 	for _, inputs := range r.releases {
 		byChart[inputs["chart"].(string)] = inputs

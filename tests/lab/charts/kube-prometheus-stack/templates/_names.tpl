@@ -71,4 +71,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: kube-state-metrics
 app.kubernetes.io/version: {{ trimPrefix "v" (index .Values "kube-state-metrics").image.tag | quote }}
 release: {{ .Release.Name }}
+{{- with (index .Values "kube-state-metrics").customLabels }}
+{{ tpl (toYaml .) $ }}
+{{- end }}
 {{- end -}}
