@@ -9,7 +9,7 @@ export GOFLAGS := -trimpath -buildvcs=false
 TESTED := go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.TestImports}} {{.XTestImports}}{{end}}' ./...
 IMPORTS_LAB := '[[ ]vllm-autoscaling/tests/lab(/tools)?[] ]'
 
-.PHONY: help demo load profile simulate preview preflight record-previews recover verify destroy test test-fast test-lab tools versions vet lint golden config-docs fuzz bench-build bench-simulate clean
+.PHONY: help demo load profile simulate preview preflight record-previews recover verify destroy test test-fast test-lab tools versions vet lint golden config-docs fuzz bench-build bench-simulate bench-policy clean
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,10 @@ bench-build: tools ## Measure cold build, rebuild and no-op preview against thei
 
 bench-simulate: tools ## Compare simulations with the lab: TRACES="file file@2" for traces, at twice their speed; BENCH_FLAGS="-length 4m -check".
 	cd tests && go run ./lab/cmd/benchsimulate $(addprefix -trace ,$(abspath $(TRACES))) $(BENCH_FLAGS)
+
+bench-policy: ## Compare the defaults with other policies on several machines and loads: TRACES="file file" for traces; BENCH_FLAGS="-seed 2"; see docs/policies.md.
+	@cd ops && go build -o ../bin/policies ./cmd/policies
+	@exec bin/policies $(addprefix -trace ,$(TRACES)) $(BENCH_FLAGS)
 
 clean: ## Remove what the targets above left in the tree.
 	rm -rf bin demo-report load-report

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,17 @@ func StackSource(folder, stack string) (config.Source, error) {
 	source, err := config.FileSource(Name, stack, content)
 	if err != nil {
 		return config.Source{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return source, nil
+}
+
+// With returns a source with assignments, which Set describes.
+func With(source config.Source, assignments []string) (config.Source, error) {
+	source.Values = maps.Clone(source.Values)
+	for _, assignment := range assignments {
+		if err := Set(&source, assignment); err != nil {
+			return source, err
+		}
 	}
 	return source, nil
 }

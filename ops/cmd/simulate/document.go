@@ -16,7 +16,7 @@ type document struct {
 	Schema     string              `json:"schema"`
 	Stack      string              `json:"stack"`
 	Trace      string              `json:"trace"`
-	Objective  objective           `json:"objective"`
+	Objective  compare.Objective   `json:"objective"`
 	Candidates []compare.Candidate `json:"candidates"`
 	Verdict    string              `json:"verdict"`
 	// Search is nil where there was none.

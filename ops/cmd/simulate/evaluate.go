@@ -17,7 +17,7 @@ import (
 type evaluation struct {
 	options  *options
 	stack    *stack
-	goal     objective
+	goal     compare.Objective
 	traffic  traffic
 	load     compare.Load
 	progress *progress
@@ -29,7 +29,7 @@ func newEvaluation(o *options, progress *progress) (*evaluation, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &evaluation{options: o, stack: stack, goal: o.objective.orOf(stack.configured), progress: progress}
+	e := &evaluation{options: o, stack: stack, goal: o.objective.Or(objectiveOf(stack.configured)), progress: progress}
 	if e.traffic, err = openTraffic(o.trace, o.part); err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (e *evaluation) possible(s simulate.Settings) error {
 	if err != nil || r.Attainment() >= e.goal.Ratio {
 		return err
 	}
-	closest := objective{Ratio: e.goal.Ratio}
+	closest := compare.Objective{Ratio: e.goal.Ratio}
 	if e.goal.TTFT > 0 {
 		closest.TTFT = r.FirstToken.Quantile(e.goal.Ratio)
 	}
@@ -113,7 +113,7 @@ func (e *evaluation) possible(s simulate.Settings) error {
 		closest.ITL = r.InterToken.Quantile(e.goal.Ratio)
 	}
 	return fmt.Errorf("no autoscaling can keep the objective, %s: even alone on an idle replica only %.2f %% of the requests do. "+
-		"The closest is about -objective %s; a faster GPU or a smaller model can do more", e.goal, 100*r.Attainment(), closest.flag())
+		"The closest is about -objective %s; a faster GPU or a smaller model can do more", e.goal, 100*r.Attainment(), closest.Flag())
 }
 
 // trialSeeds is the number of other seeds that a recommendation is judged on.

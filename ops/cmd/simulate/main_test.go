@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/ops/simulate/compare"
 )
 
 const stackFile = `config:
@@ -47,7 +49,7 @@ func TestDocument(t *testing.T) {
 	var got document
 	require.NoError(t, json.Unmarshal(out.Bytes(), &got))
 	assert.Equal(t, schema, got.Schema)
-	assert.Equal(t, objective{TTFT: 1, ITL: 0.1, Ratio: 0.9}, got.Objective, "what is not given is the stack's")
+	assert.Equal(t, compare.Objective{TTFT: 1, ITL: 0.1, Ratio: 0.9}, got.Objective, "what is not given is the stack's")
 	var names []string
 	for _, c := range got.Candidates {
 		names = append(names, c.Name)

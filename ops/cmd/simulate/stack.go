@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -32,27 +31,16 @@ func readStack(o *options) (*stack, error) {
 	if s.source, err = project.StackSource(root, o.stack); err != nil {
 		return nil, err
 	}
-	if s.source, err = with(s.source, o.set); err != nil {
+	if s.source, err = project.With(s.source, o.set); err != nil {
 		return nil, fmt.Errorf("-set %w", err)
 	}
 	s.configured, err = config.Read(s.source)
 	return s, err
 }
 
-// with returns a source with assignments KEY=VALUE.
-func with(source config.Source, assignments []string) (config.Source, error) {
-	source.Values = maps.Clone(source.Values)
-	for _, assignment := range assignments {
-		if err := project.Set(&source, assignment); err != nil {
-			return source, err
-		}
-	}
-	return source, nil
-}
-
 // read returns the configuration with further assignments.
 func (s *stack) read(assignments []string) (*config.Config, error) {
-	source, err := with(s.source, assignments)
+	source, err := project.With(s.source, assignments)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +58,7 @@ func (s *stack) decode(assignments []string) (search.Decoded, error) {
 		return search.Decoded{}, err
 	}
 	settings.Clients = s.clients
-	settings.Objective, settings.Seed, settings.Routing = s.options.objective.orOf(s.configured).limits(), s.options.seed, s.options.routing
+	settings.Objective, settings.Seed, settings.Routing = s.options.objective.Or(objectiveOf(s.configured)).Limits(), s.options.seed, s.options.routing
 	return search.Decoded{Settings: settings, Values: search.ValuesOf(c)}, nil
 }
 

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"iter"
-
 	"vllm-autoscaling/ops/simulate"
 	"vllm-autoscaling/ops/simulate/compare"
 	"vllm-autoscaling/ops/trace"
@@ -59,15 +57,7 @@ func (t traffic) load() compare.Load {
 	if t.trace == nil {
 		return nil
 	}
-	return func() iter.Seq[simulate.Arrival] {
-		return func(yield func(simulate.Arrival) bool) {
-			for r := range t.trace.Arrivals() {
-				if !yield(simulate.Arrival{At: r.At.Seconds(), Input: r.InputTokens, Output: r.OutputTokens}) {
-					return
-				}
-			}
-		}
-	}
+	return compare.LoadOf(t.trace)
 }
 
 // clients returns the users of a closed loop, or nil.

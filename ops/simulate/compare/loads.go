@@ -5,7 +5,21 @@ import (
 	"math"
 
 	"vllm-autoscaling/ops/simulate"
+	"vllm-autoscaling/ops/trace"
 )
+
+// LoadOf returns the requests of a trace.
+func LoadOf(t *trace.Trace) Load {
+	return func() iter.Seq[simulate.Arrival] {
+		return func(yield func(simulate.Arrival) bool) {
+			for r := range t.Arrivals() {
+				if !yield(simulate.Arrival{At: r.At.Seconds(), Input: r.InputTokens, Output: r.OutputTokens}) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // Length returns the time of the last arrival of a load in seconds, and the number of its arrivals; 0 for no load.
 func (l Load) Length() (seconds float64, arrivals int) {

@@ -54,7 +54,7 @@ func (f *Files) Write(r *Report) error {
 		}
 		content, err := file.content()
 		if err == nil {
-			err = replace(file.path, content)
+			err = WriteFile(file.path, content)
 		}
 		if err != nil {
 			return fmt.Errorf("report: %w", err)
@@ -63,8 +63,8 @@ func (f *Files) Write(r *Report) error {
 	return nil
 }
 
-// replace writes a file by renaming a complete one.
-func replace(path string, content []byte) error {
+// WriteFile writes a file by renaming a complete one.
+func WriteFile(path string, content []byte) error {
 	temporary, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err

@@ -70,7 +70,7 @@ func (r *Report) paintFrontier(c draw.Canvas, area vg.Rectangle) {
 	axis := figure.Text(fontSmall, figure.Ink)
 	axis.XAlign, axis.YAlign = text.XRight, text.YTop
 	c.FillText(axis, vg.Point{X: area.Max.X, Y: area.Min.Y - 16}, "GPU-hours")
-	f.objective()
+	f.objective(r.Objective.Ratio)
 	for _, s := range r.Searched {
 		if m.at(s.Attainment) >= low {
 			f.marker(s, searched)
@@ -106,12 +106,12 @@ func (r *Report) shown() (hours [2]float64, lowest float64) {
 }
 
 // objective draws the share of the requests that has to keep the objective.
-func (f frontier) objective() {
-	y := f.misses.at(f.report.Objective.Ratio)
+func (f frontier) objective(ratio float64) {
+	y := f.misses.at(ratio)
 	f.line(figure.Dashed(figure.Ink), []point{{f.x.low, y}, {f.x.high, y}})
 	style := figure.Text(fontSmall, figure.Ink)
 	style.XAlign, style.YAlign = text.XRight, text.YBottom
-	f.canvas.FillText(style, vg.Point{X: f.x.to - 3, Y: f.y.at(y) + 3}, fmt.Sprintf("objective: %.5g %%", 100*f.report.Objective.Ratio))
+	f.canvas.FillText(style, vg.Point{X: f.x.to - 3, Y: f.y.at(y) + 3}, fmt.Sprintf("objective: %.5g %%", 100*ratio))
 }
 
 // marker draws a candidate unless it is outside, and reports where.
@@ -164,8 +164,11 @@ func (f frontier) named(obstacles []vg.Rectangle) {
 		tags = append(tags, tag{text: label(&c), style: style, at: at, size: mark.size, optional: mark.optional})
 	}
 	slices.Reverse(tags)
-	within := f.canvas.Rectangle
-	labels := place(tags, obstacles, within)
+	f.labels(place(tags, obstacles, f.canvas.Rectangle))
+}
+
+// labels draws labels, and lines to those that are away from their markers.
+func (f frontier) labels(labels []placed) {
 	for _, p := range labels {
 		if p.away {
 			nearest := p.nearest()
