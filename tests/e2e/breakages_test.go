@@ -130,8 +130,8 @@ func foreignRule(t *testing.T, v *verifier) func() {
 	return func() { require.NoError(t, client.Delete(testContext(t), "bill", metav1.DeleteOptions{})) }
 }
 
-// adapterWithoutWaiting removes one rule from the adapter's file, which it reads when it starts.
-func adapterWithoutWaiting(t *testing.T, v *verifier) func() {
+// adapterWithoutInFlight removes one rule from the adapter's file, which it reads when it starts.
+func adapterWithoutInFlight(t *testing.T, v *verifier) func() {
 	t.Helper()
 	client := v.lab.Client().CoreV1().ConfigMaps(monitoring)
 	original, err := client.Get(testContext(t), components.PrometheusAdapterRules, metav1.GetOptions{})
@@ -145,8 +145,8 @@ func adapterWithoutWaiting(t *testing.T, v *verifier) func() {
 			metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=prometheus-adapter"}))
 	}
 	text := original.Data["config.yaml"]
-	require.Contains(t, text, "as: vllm_requests_waiting")
+	require.Contains(t, text, "as: vllm_requests_in_flight")
 	// Under another name, the rule has no effect.
-	set(strings.ReplaceAll(text, "as: vllm_requests_waiting", "as: another_name"))
+	set(strings.ReplaceAll(text, "as: vllm_requests_in_flight", "as: another_name"))
 	return func() { set(text) }
 }

@@ -161,7 +161,7 @@ var breakages = []breakage{
 		return v.patch(t, apiServices, "", metricsAPI,
 			`{"spec":{"service":{"name":"nobody"}}}`, `{"spec":{"service":{"name":"prometheus-adapter"}}}`)
 	}},
-	{"the adapter has no rule for a signal", "custom-metrics", "vllm_requests_waiting is not served", adapterWithoutWaiting},
+	{"the adapter has no rule for a signal", "custom-metrics", "vllm_requests_in_flight is not served", adapterWithoutInFlight},
 	{"the HPA is deleted", "hpa", "no HPA vllm/vllm", func(t *testing.T, v *verifier) func() {
 		return v.remove(t, hpas, serving, components.AutoscalerName)
 	}},
