@@ -58,7 +58,7 @@ func TestPipeline(t *testing.T) {
 	t.Run("requests in flight alone", func(t *testing.T) {
 		w.rest(t)
 		// The default target of a server of 16 requests is 4. No request waits, so that the busy GPUs count for nothing.
-		scalesUpAndDown(t, w, inFlight, 10, 3, 3)
+		scalesUpAndDown(t, w, scaling{signal: inFlight, load: 10, replicas: 3, hold: 2 * hpaPeriod, remains: 3})
 		removedPodsHaveNoSeries(t, w)
 	})
 	t.Run("dashboards and alerts find their series", func(t *testing.T) { everythingObservedExists(t, w) })
@@ -85,7 +85,7 @@ func TestPipeline(t *testing.T) {
 		eventuallyNoError(t, 2*time.Minute, func(ctx context.Context) error { return hpaReads(ctx, l, inFlight, waiting, gpu, kvCache) })
 		// 6 of 10 requests wait, of a target of 4.
 		l.SetGPUUtilization(constant(10))
-		scalesUpAndDown(t, w, waiting, 10, 2, 0)
+		scalesUpAndDown(t, w, scaling{signal: waiting, load: 10, replicas: 2})
 	})
 	t.Run("lost scrapes alert", func(t *testing.T) { lostScrapesAlert(t, l, inFlight, waiting, gpu, kvCache) })
 	t.Run("destroy leaves nothing even when the adapter is dead", func(t *testing.T) {
@@ -184,32 +184,45 @@ func hpaReads(ctx context.Context, l *lab.Lab, names ...string) error {
 	return nil
 }
 
-// scalesUpAndDown applies load and checks that one signal causes exactly so many replicas, the others none, and that one
-// replica is left when only a part of the load remains. Replicas that have just started have no values yet, and must not be taken
-// for full ones: the HPA never asks for more than the load needs.
-func scalesUpAndDown(t *testing.T, w *watch, signal string, concurrency, replicas, remains int) {
+// scaling is a step of load and what one signal makes of it.
+type scaling struct {
+	signal string
+	// load and remains are the requests in flight during the step and after it.
+	load, remains int
+	// replicas is what the signal asks for during the step.
+	replicas int
+	// hold is how long the load goes on with all replicas.
+	hold time.Duration
+}
+
+// scalesUpAndDown checks that one signal causes exactly so many replicas, the others none, and that one replica is left after the
+// step. Replicas that have just started have no values yet: the HPA must not take them for full ones and ask for more.
+func scalesUpAndDown(t *testing.T, w *watch, step scaling) {
 	t.Helper()
-	on := w.step(concurrency)
-	up := w.until(t, decision, fmt.Sprintf("scale-up to %d by %s", replicas, signal), func(s report.Sample) bool {
-		return s.Desired == replicas
+	on := w.step(step.load)
+	up := w.until(t, decision, fmt.Sprintf("scale-up to %d by %s", step.replicas, step.signal), func(s report.Sample) bool {
+		return s.Desired == step.replicas
 	})
 	var trigger bool
 	for _, s := range w.since(on) {
 		if s.Seconds > up.Seconds {
 			break
 		}
-		trigger = trigger || s.Signals[signal].Ratio() > 1+tolerance
-		assert.True(t, quiet(s, others(signal)...), "another signal is above its target: %s", s)
+		trigger = trigger || s.Signals[step.signal].Ratio() > 1+tolerance
+		assert.True(t, quiet(s, others(step.signal)...), "another signal is above its target: %s", s)
 	}
-	assert.True(t, trigger, "%s was never seen above its target: %s", signal, up)
-	w.until(t, decision, fmt.Sprintf("%d ready replicas", replicas), func(s report.Sample) bool { return s.Ready == replicas })
+	assert.True(t, trigger, "%s was never seen above its target: %s", step.signal, up)
+	w.until(t, decision, fmt.Sprintf("%d ready replicas", step.replicas), func(s report.Sample) bool { return s.Ready == step.replicas })
+	for _, s := range w.during(t, step.hold) {
+		assert.Equal(t, step.replicas, s.Desired, "the load is the same: %s", s)
+	}
 
-	off := w.step(remains)
+	off := w.step(step.remains)
 	w.until(t, 2*time.Minute, "back to one replica", func(s report.Sample) bool {
-		return s.Load == float64(remains) && s.Desired == 1 && s.Ready == 1 && s.Pods == 1
+		return s.Load == float64(step.remains) && s.Desired == 1 && s.Ready == 1 && s.Pods == 1
 	})
 	for _, s := range w.since(on) {
-		assert.LessOrEqual(t, s.Desired, replicas, "more than the signal asks for: %s", s)
+		assert.LessOrEqual(t, s.Desired, step.replicas, "more than the signal asks for: %s", s)
 		if s.Seconds < off {
 			assert.GreaterOrEqual(t, s.Desired, 1)
 		} else if s.Desired == 1 {
@@ -217,7 +230,8 @@ func scalesUpAndDown(t *testing.T, w *watch, signal string, concurrency, replica
 			break
 		}
 	}
-	t.Logf("%s: decision after %.1f s, down %.1f s after the step down", signal, up.Seconds-on, w.recorder.Samples()[len(w.recorder.Samples())-1].Seconds-off)
+	samples := w.recorder.Samples()
+	t.Logf("%s: decision after %.1f s, down %.1f s after the step", step.signal, up.Seconds-on, samples[len(samples)-1].Seconds-off)
 }
 
 // removedPodsHaveNoSeries checks that the gauges of removed pods end, although Prometheus returns the last value of a series for
