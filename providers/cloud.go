@@ -42,6 +42,9 @@ type Cloud struct {
 
 	// Machines are the machine types with GPUs.
 	Machines accelerators.Catalogue
+	// Alternatives lists the machine types that nodes of the GPU pool may have besides the pool's own, given the cloud's own keys as
+	// NewKeys returns them; nil for a cloud whose pools have one machine type.
+	Alternatives func(keys any) []string
 	// DefaultAccelerator is the GPU where neither it nor a machine type is given.
 	DefaultAccelerator string
 	// SystemPool has the defaults of the system pool.

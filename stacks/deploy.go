@@ -85,8 +85,10 @@ func (d *deployment) readConfiguration() (err error) {
 			return err
 		}
 	}
-	if err := d.ctx.Log.Info("updates of the server are "+d.config.Update().Text, &pulumi.LogArgs{}); err != nil {
-		return err
+	for _, choice := range []string{"updates of the server are " + d.config.Update().Text, d.config.Batch(), d.config.Scaling()} {
+		if err := d.ctx.Log.Info(choice, &pulumi.LogArgs{}); err != nil {
+			return err
+		}
 	}
 	if opened := d.config.Opened(); len(opened) > 0 {
 		message := "open to others beside the defaults of docs/security.md: " + strings.Join(opened, "; ")

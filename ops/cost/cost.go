@@ -21,6 +21,14 @@ const (
 // Overrides are prices by machine type, in US dollars for one hour; they take precedence over the table.
 type Overrides map[string]float64
 
+// Machine returns the price of a machine type of a cloud: the overriding one, or else that of the table; false if there is none.
+func (o Overrides) Machine(cloud, machineType string) (prices.Price, bool) {
+	if usd, ok := o[machineType]; ok {
+		return prices.Price{USDPerHour: usd}, true
+	}
+	return prices.Machine(cloud, machineType)
+}
+
 // Item is one kind of cost.
 type Item struct {
 	// What is the item, such as "GPU nodes".
@@ -208,11 +216,10 @@ func nodes(cloud, machineType string, r plan.Resource, low, high int, spot, gpu 
 	if gpu {
 		item.What = "GPU nodes"
 	}
-	if usd, ok := overrides[machineType]; ok {
-		item.Each, item.Spot = usd, false
-		return item
+	if _, own := overrides[machineType]; own {
+		item.Spot = false
 	}
-	price, ok := prices.Machine(cloud, machineType)
+	price, ok := overrides.Machine(cloud, machineType)
 	item.Unknown = !ok
 	item.Each, item.Region, item.Date, item.Source = price.USDPerHour, price.Region, price.Date, price.Source
 	return item

@@ -13,6 +13,7 @@ import (
 	"vllm-autoscaling/ops/policy"
 	"vllm-autoscaling/ops/preflight"
 	"vllm-autoscaling/ops/preview/plan"
+	"vllm-autoscaling/ops/rightgpu"
 )
 
 // Mode is the purpose of a preview.
@@ -80,6 +81,8 @@ type Report struct {
 	After  *cost.Estimate `json:"after,omitempty"`
 	// SpendCeiling is the stack's spend ceiling, 0 for none.
 	SpendCeiling float64 `json:"spendCeiling,omitempty"`
+	// RightGPU is a machine type that serves the stack's requests at a lower price; nil if none saves a fifth.
+	RightGPU *rightgpu.Hint `json:"rightGPU,omitempty"`
 	// Complete is false if unchanged resources are missing: policy and cost are then incomplete.
 	Complete bool `json:"complete"`
 	// Groups are the changes by component.
@@ -224,7 +227,7 @@ func weight(op string) int {
 	return slices.Index([]string{plan.OpReplace, plan.OpDelete, plan.OpUpdate, plan.OpCreate}, op)
 }
 
-// judge checks the policy and estimates the cost.
+// judge checks the policy, estimates the cost and looks for a cheaper machine type.
 func (r *Report) judge(p *plan.Plan, o Options) {
 	settings, err := policy.SettingsOf(p)
 	if err != nil {
@@ -246,6 +249,9 @@ func (r *Report) judge(p *plan.Plan, o Options) {
 	after := cost.Of(p.Planned(), prices)
 	if !after.Empty() || r.Before != nil {
 		r.After = &after
+	}
+	if r.Mode == Update {
+		r.RightGPU = rightgpu.Find(sourceOf(p), prices)
 	}
 	if r.Mode != Destroy && err == nil {
 		result := policy.Check(p.Planned(), settings)

@@ -47,6 +47,7 @@ func Cloud() providers.Cloud {
 		MakesNodes:         true,
 		Versions:           true,
 		Machines:           machines,
+		Alternatives:       alternatives,
 		DefaultAccelerator: "nvidia-l4",
 		SystemPool:         defaultSystemPool,
 		GPUPool:            defaultGPUPool,
@@ -60,6 +61,15 @@ func Cloud() providers.Cloud {
 		MaxName:    maxName,
 		ValidName:  func(r *providers.Request) bool { return validName(r.Name) },
 	}
+}
+
+// alternatives returns the further types of the GPU nodes that the cloud's own keys list.
+func alternatives(keys any) []string {
+	own, ok := keys.(*Keys)
+	if !ok {
+		return nil
+	}
+	return own.AlternativeInstanceTypes
 }
 
 // hiddenShare is what Karpenter assumes that the hypervisor takes of a machine's memory (vmMemoryOverheadPercent).

@@ -12,17 +12,7 @@ import (
 	"vllm-autoscaling/stacks/config/sizing"
 )
 
-const (
-	batchedTokensFlag  = "--max-num-batched-tokens"
-	processorCacheFlag = "--mm-processor-cache-gb"
-
-	// processorCacheGiB is the size of vLLM's cache of processed images, which is 4 GiB by default: too much for the machines with
-	// 16 GiB that carry the smallest GPUs.
-	processorCacheGiB = 1
-	// firstGPUGiB and furtherGPUGiB estimate the main memory of the server and its first worker, shared memory included, and of
-	// each further worker: vLLM runs one process per GPU.
-	firstGPUGiB, furtherGPUGiB = 10, 4
-)
+const batchedTokensFlag = "--max-num-batched-tokens"
 
 // noImages lists flags of vLLM that exclude images or limit them: whether an item of a request still needs a whole batch is then not known.
 var noImages = []string{"--language-model-only", "--limit-mm-per-prompt"}
@@ -77,7 +67,18 @@ func (c *Config) batchedTokens() int {
 	for _, limit := range c.leastBatches() {
 		least = max(least, limit.tokens)
 	}
-	return sizing.EnoughBatchedTokens(c.defaultBatchedTokens(), least)
+	return sizing.EnoughBatchedTokens(c.objectiveTokens(), least)
+}
+
+// objectiveTokens returns vLLM's own number of tokens, or so much less that a full forward pass keeps slo.interToken: answers wait for
+// the prompts that are computed in the same pass.
+func (c *Config) objectiveTokens() int {
+	tokens := c.defaultBatchedTokens()
+	profile, known := c.Speed()
+	if !known || serverFlags(c.Model.ExtraArgs)["--performance-mode"] != "" {
+		return tokens
+	}
+	return sizing.ShortBatchedTokens(tokens, func(n int) bool { return profile.Pass(n, 0) <= c.SLO.InterToken.Seconds() })
 }
 
 // BatchedTokens returns how many tokens vLLM puts into one forward pass.
@@ -93,30 +94,10 @@ func (c *Config) MaxNumBatchedTokens() int {
 			return c.batchedTokens()
 		}
 	}
+	if tokens := c.batchedTokens(); tokens < c.defaultBatchedTokens() {
+		return tokens
+	}
 	return 0
-}
-
-// ProcessorCacheGiB returns the size of vLLM's cache of processed images to set; 0 for a model without images.
-func (c *Config) ProcessorCacheGiB() float64 {
-	if _, ok := c.readsImages(); !ok {
-		return 0
-	}
-	return processorCacheGiB
-}
-
-// defaultMemory returns the main memory of a replica. The cache of images counts for both processes that may have one, the API
-// server and the engine.
-func (c *Config) defaultMemory() Quantity {
-	need := float64(firstGPUGiB)
-	if c.GPU.Mode == GPUNvidia {
-		need += furtherGPUGiB * float64(max(0, c.GPU.PerReplica-1))
-		cache := c.ProcessorCacheGiB()
-		if given, err := strconv.ParseFloat(serverFlags(c.Model.ExtraArgs)[processorCacheFlag], 64); err == nil && given >= 0 && cache > 0 {
-			cache = given
-		}
-		need += 2 * cache
-	}
-	return Quantity(fmt.Sprintf("%dGi", int(math.Ceil(need))))
 }
 
 // checkBatchedTokens refuses a number of tokens in a forward pass with which vLLM does not start.

@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-
-	"vllm-autoscaling/stacks/config/sizing"
 )
 
 // TestMaxNumBatchedTokens checks which stacks set the number of tokens in a forward pass, and that the sizing rule has the same number.
@@ -24,17 +22,19 @@ func TestMaxNumBatchedTokens(t *testing.T) {
 		set, sized int
 	}{
 		"text":                         {CloudGKE, gke(text, nil), 0, 2048},
-		"Gemma 3 with images":          {CloudGKE, gke(gemma3, nil), 0, 2048},
-		"few tokens in all requests":   {CloudGKE, gke(gemma3, keys{"model.maxModelLen": 128, "model.maxNumSeqs": 1}), 2048, 2048},
-		"Gemma 4 on an L4":             {CloudGKE, gke("google/gemma-4-E4B-it", nil), 4096, 4096},
-		"Gemma 4 on an A10":            {CloudAKS, onCloud(CloudAKS, keys{"model.id": gemma4, "nodePools.gpu.accelerator": "nvidia-a10"}), 4096, 4096},
-		"Gemma 4 on an A100 of 80 GiB": {CloudAKS, onCloud(CloudAKS, keys{"model.id": "google/gemma-4-31B-it"}), 4096, 4096},
-		"Gemma 4 on an H100":           {CloudGKE, gke("google/gemma-4-31B-it", keys{"nodePools.gpu.accelerator": "nvidia-h100-80gb", "nodePools.gpu.spot": true}), 8192, 8192},
-		"Gemma 4 on an unknown GPU":    {CloudLocal, nvidia(keys{"model.id": gemma4}), 4096, 4096},
-		"Gemma 4 without images":       {CloudGKE, gke(gemma4, extra("--language-model-only")), 0, 2048},
+		"Gemma 3 with images":          {CloudGKE, gke(gemma3, nil), 512, 512},
+		"few tokens in all requests":   {CloudGKE, gke(gemma3, keys{"model.maxModelLen": 128, "model.maxNumSeqs": 1}), 512, 512},
+		"Gemma 4 on an L4":             {CloudGKE, gke("google/gemma-4-E4B-it", nil), 2560, 2560},
+		"Gemma 4 on an A10":            {CloudAKS, onCloud(CloudAKS, keys{"model.id": gemma4, "nodePools.gpu.accelerator": "nvidia-a10"}), 2560, 2560},
+		"Gemma 4 on an A100 of 80 GiB": {CloudAKS, onCloud(CloudAKS, keys{"model.id": "google/gemma-4-31B-it"}), 2560, 2560},
+		"Gemma 4 on an H100":           {CloudGKE, gke("google/gemma-4-31B-it", keys{"nodePools.gpu.accelerator": "nvidia-h100-80gb", "nodePools.gpu.spot": true}), 2560, 2560},
+		"Gemma 4 on an unknown GPU":    {CloudLocal, nvidia(keys{"model.id": gemma4}), 2560, 2560},
+		"Gemma 4 without images":       {CloudGKE, gke(gemma4, extra("--language-model-only")), 512, 512},
 		"throughput":                   {CloudGKE, gke(text, extra("--performance-mode=throughput")), 0, 4096},
-		"more requests than tokens":    {CloudGKE, gke(text, keys{"model.maxModelLen": 256, "model.maxNumSeqs": 2100}), 4096, 4096},
+		"more requests than tokens":    {CloudGKE, gke(text, keys{"model.maxModelLen": 256, "model.maxNumSeqs": 2100}), 2560, 2560},
 		"whole prompts":                {CloudGKE, gke(text, extra("--no-enable-chunked-prefill")), 8192, 8192},
+		"answers at 1s per token":      {CloudGKE, gke(gemma3, keys{"slo.interToken": "1s"}), 0, 2048},
+		"text on a large GPU":          {CloudGKE, gke(text, keys{"nodePools.gpu.accelerator": "nvidia-h100-80gb", "nodePools.gpu.spot": true}), 0, 8192},
 		"the user's number":            {CloudGKE, gke(gemma4, extra("--max-num-batched-tokens=3K")), 3072, 3072},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -43,47 +43,6 @@ func TestMaxNumBatchedTokens(t *testing.T) {
 			_, server, _ := c.fit()
 			assert.Equal(t, test.sized, server.BatchedTokens)
 		})
-	}
-}
-
-// TestDefaultMemory checks the default by model and number of GPUs, and that it leaves no machine type without room for its replicas.
-func TestDefaultMemory(t *testing.T) {
-	images := func(more keys) keys {
-		given := keys{"model.id": "google/gemma-3-4b-it"}
-		maps.Copy(given, more)
-		return onCloud(CloudGKE, given)
-	}
-	for name, test := range map[string]struct {
-		cloud string
-		given keys
-		want  Quantity
-		cache float64
-	}{
-		"text":                   {CloudGKE, onCloud(CloudGKE, nil), "10Gi", 0},
-		"images":                 {CloudGKE, images(nil), "12Gi", 1},
-		"images without a cache": {CloudGKE, images(keys{"model.extraArgs": []any{"--mm-processor-cache-gb=0"}}), "10Gi", 1},
-		"images, a larger cache": {CloudGKE, images(keys{
-			"model.extraArgs": []any{"--mm-processor-cache-gb", "4"}, "nodePools.gpu.machineType": "g2-standard-8",
-		}), "18Gi", 1},
-		"images excluded": {CloudGKE, images(keys{"model.extraArgs": []any{"--language-model-only"}}), "10Gi", 0},
-		"four GPUs":       {CloudGKE, images(keys{"gpu.perReplica": 4}), "24Gi", 1},
-		"the simulator":   {CloudLocal, keys{"model.id": "google/gemma-3-4b-it"}, "10Gi", 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := read(t, test.cloud, test.given)
-			assert.Equal(t, test.want, c.VLLM.Memory)
-			assert.InDelta(t, test.cache, c.ProcessorCacheGiB(), 0)
-		})
-	}
-	for _, cloud := range clouds {
-		for _, machine := range cloud.Machines.Machines {
-			for gpus := 1; gpus <= machine.GPUs; gpus *= 2 {
-				c := Config{GPU: GPU{Mode: GPUNvidia, PerReplica: gpus}, Model: Model{ID: "google/gemma-3-27b-it"}}
-				memory := c.defaultMemory().amount()
-				assert.LessOrEqual(t, machine.GPUs/gpus, sizing.LikelyRoom(cloud.Node, machine).Holds(2, memory.AsApproximateFloat64()/sizing.GiB),
-					"replicas with %d GPUs and %s on %s", gpus, c.defaultMemory(), machine.Type)
-			}
-		}
 	}
 }
 

@@ -111,7 +111,7 @@ func TestDefaultsThatDependOnOtherKeys(t *testing.T) {
 		config, err := Read(source(t, "local", map[string]any{"model.maxNumSeqs": maxNumSeqs}))
 		require.NoError(t, err, "the default targets of maxNumSeqs %d must themselves be valid", maxNumSeqs)
 		assert.InDelta(t, want.running, config.Autoscaling.Signals.RequestsRunning.Target, 0, "maxNumSeqs %d", maxNumSeqs)
-		assert.InDelta(t, want.guard, config.Autoscaling.Signals.GPUUtilization.GuardRequests, 0, "maxNumSeqs %d", maxNumSeqs)
+		assert.InDelta(t, want.guard, config.Autoscaling.Signals.GPUUtilization.WaitingRequests, 0, "maxNumSeqs %d", maxNumSeqs)
 	}
 }
 

@@ -33,10 +33,12 @@ func (c *Config) applyDefaults(given keySet) {
 		orDefault(given, "gpu.tolerations", &c.GPU.Tolerations,
 			[]Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"}})
 	}
+	c.givenMaxNumSeqs = given.has("model.maxNumSeqs")
+	orDefault(given, "model.maxNumSeqs", &c.Model.MaxNumSeqs, c.defaultMaxNumSeqs())
 	orDefault(given, "vllm.image", &c.VLLM.Image, choose(simulated, imageSimulator, imageVLLM))
 	orDefault(given, "vllm.readyTimeout", &c.VLLM.ReadyTimeout, components.ColdStart(c.VLLM.StartupBudget))
 	orDefault(given, "vllm.modelCache", &c.VLLM.ModelCache, defaultModelCache(c.downloadGiB()))
-	orDefault(given, "vllm.memory", &c.VLLM.Memory, c.defaultMemory())
+	c.applyHostDefaults(given)
 
 	orDefault(given, "monitoring.signalInterval", &c.Monitoring.SignalInterval,
 		choose(c.ManagesMetrics(), components.ManagedMinInterval, 2*time.Second))
@@ -47,6 +49,7 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "monitoring.upgradeCRDs", &c.Monitoring.UpgradeCRDs, !c.ExistingCluster())
 
 	c.applySignalDefaults(given)
+	orDefault(given, "autoscaling.scaleDown.stabilization", &c.Autoscaling.ScaleDown.Stabilization, c.defaultStabilization())
 	// The first samples after a deployment wait for a relist. With less than two scrapes between relists, series would flap.
 	orDefault(given, "autoscaling.relistInterval", &c.Autoscaling.RelistInterval, max(10*time.Second, 2*c.Monitoring.SignalInterval))
 }

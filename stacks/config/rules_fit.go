@@ -178,15 +178,14 @@ func (c *Config) warnOfCache(r *report, fit sizing.Fit) {
 	if typical >= c.Model.MaxNumSeqs {
 		return
 	}
-	why := fmt.Sprintf("the KV cache of %.1f GiB holds %.1f requests of model.maxModelLen (%d) tokens, or about %d of half of it; "+
+	why := fmt.Sprintf("the KV cache of %.1f GiB holds about %d requests of %d tokens, or %.1f of model.maxModelLen (%d); "+
 		"more are paused and repeated, which costs throughput",
-		fit.Cache, fit.FullLength(), c.Model.MaxModelLen, typical)
-	if target := c.Autoscaling.Signals.RequestsRunning; target.Enabled && float64(typical) <= target.Target*(1+hpaTolerance) {
-		why += fmt.Sprintf(", and the requests running hardly exceed autoscaling.signals.requestsRunning.target (%g), "+
-			"so that only waiting requests and the GPU scale up", target.Target)
+		fit.Cache, typical, min(sizing.TypicalTokens, c.Model.MaxModelLen), fit.FullLength(), c.Model.MaxModelLen)
+	if target := c.Autoscaling.Signals.RequestsInFlight; target.Enabled && float64(typical) <= target.Target*(1+hpaTolerance) {
+		why += fmt.Sprintf(", and replicas are added only above autoscaling.signals.requestsInFlight.target (%g) requests in each", target.Target)
 	}
 	r.warn("model.maxNumSeqs", c.Model.MaxNumSeqs, why,
-		fmt.Sprintf("lower it to %d, lower model.maxModelLen, or give a replica more GPU memory; fine if requests are much shorter", max(1, typical)))
+		"remove the key, or give a replica more GPU memory; fine if requests are much shorter")
 }
 
 // warnUnchecked warns when it is not known whether the model fits.

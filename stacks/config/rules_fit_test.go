@@ -81,7 +81,7 @@ func TestRulesOfFit(t *testing.T) {
 		"batch smaller than a video of Gemma 4": {
 			CloudGKE, onCloud(CloudGKE, keys{"model.id": "google/gemma-4-E2B-it", "model.extraArgs": []any{"--enforce-eager", "--max-num-batched-tokens=2048"}}),
 			onCloud(CloudGKE, keys{"model.id": "google/gemma-4-E2B-it", "model.extraArgs": []any{"--max-num-batched-tokens", "2.5k"}}),
-			"model.extraArgs[1]", []string{"2496, the longest image or video", "raise it to 4096"},
+			"model.extraArgs[1]", []string{"2496, the longest image or video", "raise it to 2560"},
 		},
 		"batch smaller than an image of Gemma 3": {
 			CloudGKE, onCloud(CloudGKE, keys{"model.id": "google/gemma-3-4b-it", "model.extraArgs": []any{"--max_num_batched_tokens", "255"}}),
@@ -303,9 +303,9 @@ func TestWarnings(t *testing.T) {
 			"autoscaling.scaleUp.stabilization", []string{"high for all of it"},
 		},
 		"little cache": {
-			CloudGKE, onCloud(CloudGKE, keys{"model.maxModelLen": 32768, "model.maxNumSeqs": 256, "autoscaling.signals.requestsRunning.target": 200}),
-			onCloud(CloudGKE, keys{"model.maxModelLen": 2048, "model.maxNumSeqs": 64}),
-			"model.maxNumSeqs", []string{"requests of model.maxModelLen (32768)", "requestsRunning.target (200)", "lower it to "},
+			CloudGKE, onCloud(CloudGKE, keys{"model.maxModelLen": 32768, "model.maxNumSeqs": 256, "model.id": "google/gemma-3-4b-it"}),
+			onCloud(CloudGKE, keys{"model.maxModelLen": 32768, "model.id": "google/gemma-3-4b-it"}),
+			"model.maxNumSeqs", []string{"of model.maxModelLen (32768)", "requestsInFlight.target (208)", "remove the key"},
 		},
 		"nearly all of the GPU": {
 			CloudGKE, onCloud(CloudGKE, keys{"model.gpuMemoryUtilization": 0.99}), onCloud(CloudGKE, keys{"model.gpuMemoryUtilization": 0.95}),

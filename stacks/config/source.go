@@ -66,5 +66,12 @@ func sourceOf(ctx *pulumi.Context) Source {
 	return source
 }
 
+// Trial returns the source for readings whose error only matters as such: it has no proposals, which take most of the time of a
+// reading that fails.
+func (s Source) Trial() Source {
+	s.trial = true
+	return s
+}
+
 // isSecret reports whether a full key holds a secret.
 func (s Source) isSecret(full string) bool { return s.Secret != nil && s.Secret(full) }

@@ -2,19 +2,17 @@ package config
 
 import (
 	"vllm-autoscaling/stacks/config/models"
-	"vllm-autoscaling/stacks/config/sizing"
 	"vllm-autoscaling/stacks/config/speed"
 )
 
 // Speed returns how long the forward passes of a replica take, computed from data sheets. It reports whether the GPU and the model
 // are known.
 func (c *Config) Speed() (speed.Profile, bool) {
-	fit, ok := c.Fit()
-	if !ok {
+	footprint, known := c.Model.footprint()
+	if !known || c.GPU.Mode != GPUNvidia {
 		return speed.Profile{}, false
 	}
-	weights := fit.Weights * sizing.GiB * float64(c.GPU.PerReplica)
-	return speed.Roofline(c.NodePools.GPU.Accelerator, speed.SizeOf(c.Model.ID, weights), c.GPU.PerReplica)
+	return speed.Roofline(c.NodePools.GPU.Accelerator, speed.SizeOf(c.Model.ID, footprint.LoadedBytes()), c.GPU.PerReplica)
 }
 
 // TokenCache returns what a token takes in the KV cache of a replica. Of a model of which only the size is known, every layer counts

@@ -54,6 +54,8 @@ type Config struct {
 	// Policy is what `make preview` holds the stack against.
 	Policy Policy `key:"policy"`
 
+	// givenMaxNumSeqs reports whether model.maxNumSeqs was given.
+	givenMaxNumSeqs bool `key:"-"`
 	// warnings are sorted by key.
 	warnings []Warning `key:"-"`
 }
@@ -100,8 +102,9 @@ type Model struct {
 	Revision string `key:"revision" unset:"the newest" example:"main"`
 	// MaxModelLen is the longest context, at most the model's own.
 	MaxModelLen int `key:"maxModelLen" unit:"tokens" min:"1" default:"8192"`
-	// MaxNumSeqs is how many requests one replica works on at a time; the rest waits.
-	MaxNumSeqs int `key:"maxNumSeqs" unit:"requests" min:"1" example:"32" default:"16"`
+	// MaxNumSeqs is how many requests one replica works on at a time; the rest waits. The default is as many requests of 1024 tokens as
+	// fit the KV cache and keep slo.interToken, at most 256 (docs/sizing.md), and 16 where the GPU or the model is not known.
+	MaxNumSeqs int `key:"maxNumSeqs" unit:"requests" min:"1" example:"32"`
 	// GPUMemoryUtilization is the share of GPU memory that vLLM takes.
 	GPUMemoryUtilization float64 `key:"gpuMemoryUtilization" above:"0" max:"1" example:"0.85" default:"0.9" hint:"a share, not percent: for example 0.9"`
 	// DType is the type of weights and activations; not float16 or half with Gemma.
@@ -130,13 +133,15 @@ type VLLM struct {
 	Image string `key:"image" example:"registry.example.com/vllm-openai:v0.20.0" format:"image"`
 	// Port serves the API and /metrics.
 	Port int `key:"port" min:"1024" max:"65535" default:"8000" hint:"the server runs without privileges; 8000 is usual"`
-	// CPU is what a replica requests.
-	CPU Quantity `key:"cpu" default:"2"`
-	// Memory is what a replica requests, and its limit. The default is 10Gi, 2Gi more for a model that reads
-	// images, and 4Gi more for each further GPU of a replica.
+	// CPU is what a replica requests, without a limit. The default follows from gpu.perReplica and the machine type: docs/sizing.md.
+	// Where the machine type is not known, it is 2.
+	CPU Quantity `key:"cpu" example:"4"`
+	// Memory is what a replica requests, and its limit. The default follows from the model, whether it reads images, gpu.perReplica,
+	// vllm.shm and the machine type: docs/sizing.md.
 	Memory Quantity `key:"memory" example:"12Gi"`
-	// Shm is the size of /dev/shm: less than vllm.memory, which it counts against.
-	Shm Quantity `key:"shm" example:"1Gi" default:"2Gi"`
+	// Shm is the size of /dev/shm: less than vllm.memory, which it counts against. The default follows from gpu.perReplica:
+	// docs/sizing.md.
+	Shm Quantity `key:"shm" example:"512Mi"`
 	// ModelCache is the most that downloaded weights may take on the node; no less than the files of a
 	// known model.
 	ModelCache Quantity `key:"modelCache" example:"30Gi"`
@@ -292,8 +297,8 @@ type Autoscaling struct {
 
 // ScaleUp limits how fast replicas are added: the larger of Pods and Percent in each Period.
 type ScaleUp struct {
-	// Stabilization is how long the load has to be high.
-	Stabilization time.Duration `key:"stabilization" min:"0s" max:"1h" hint:"0s reacts at once"`
+	// Stabilization is how long the load has to be high. 30s leaves out peaks that are over before a replica could start.
+	Stabilization time.Duration `key:"stabilization" min:"0s" max:"1h" default:"30s" hint:"0s reacts at once"`
 	// Pods is how many replicas may be added in each period; the larger of pods and percent counts.
 	Pods int `key:"pods" unit:"replicas" min:"1" max:"1000" default:"4" hint:"4 suits"`
 	// Percent is the same in percent of the replicas.
@@ -305,8 +310,9 @@ type ScaleUp struct {
 // ScaleDown limits how fast replicas are removed: Pods in each Period, and only after the load has been low for all of
 // Stabilization.
 type ScaleDown struct {
-	// Stabilization is how long the load has to be low.
-	Stabilization time.Duration `key:"stabilization" min:"0s" max:"1h" default:"5m" hint:"5m outlasts a pause in the load"`
+	// Stabilization is how long the load has to be low. The default is 10m, or the estimated time that a new replica takes to start,
+	// where that is longer: a replica that is removed earlier may be asked for again before its successor is ready.
+	Stabilization time.Duration `key:"stabilization" min:"0s" max:"1h" example:"15m" hint:"10m outlasts a pause in the load"`
 	// Pods is how many replicas may be removed in each period.
 	Pods int `key:"pods" unit:"replicas" min:"1" max:"1000" default:"1" hint:"1 keeps warm replicas longest"`
 	// Period is the time that pods are counted in.

@@ -70,8 +70,7 @@ func TestRefusedBeforeAnythingIsRegistered(t *testing.T) {
 // Each warning is logged once for the stack, in a preview and in an up, and changes nothing.
 func TestWarningsDoNotBlock(t *testing.T) {
 	s := newStack(t, "local", map[string]any{
-		"autoscaling.signals.requestsRunning.enabled": false, "autoscaling.signals.requestsWaiting.enabled": false,
-		"autoscaling.relistInterval": "2s",
+		"autoscaling.signals.requestsInFlight.enabled": false, "autoscaling.relistInterval": "2s",
 	})
 	for _, dryRun := range []bool{true, false} {
 		done := s.run(engine.Update, dryRun)
@@ -90,4 +89,7 @@ func TestWarningsDoNotBlock(t *testing.T) {
 	quiet := newStack(t, "local", map[string]any{"vllm.clientNamespaces": []any{"vllm"}})
 	quiet.up()
 	assert.NotContains(t, quiet.said.String(), "warning", "where the clients are named the defaults warn of nothing")
+	for _, choice := range []string{"updates of the server are in place", "each replica runs up to 16 requests at a time", "autoscaling keeps 1 to 4 replicas"} {
+		assert.Equal(t, 1, strings.Count(quiet.said.String(), choice), "what the program chose, once: %s", quiet.said)
+	}
 }

@@ -44,6 +44,7 @@ var layers = []string{
 	"components",
 	"stacks/outputs",
 	"stacks/config/models",
+	"stacks/config/speed",
 	"stacks/config/sizing",
 	"stacks/config",
 	"stacks",
@@ -61,7 +62,7 @@ var siblings = [][]string{
 // withoutPulumi lists the folders of the program that must not import Pulumi, so that commands which import them
 // stay small.
 var withoutPulumi = []string{"providers/kubeclient", "components/signals", "components/telemetry", "components/rollout", "stacks/outputs",
-	"stacks/config/models", "stacks/config/sizing"}
+	"stacks/config/models", "stacks/config/speed", "stacks/config/sizing"}
 
 // dataTables are files above maxLines that hold tables of data only.
 var dataTables = []string{}

@@ -80,7 +80,7 @@ func Of(c *config.Config, o Options) (simulate.Settings, error) {
 		Autoscaler: autoscalerOf(c, enabled),
 		Signals:    gaugesOf(c, enabled),
 		Server:     server,
-		Start:      startOf(c, o.Start, weightsOf(c)),
+		Start:      startOf(c, o.Start),
 		Nodes:      nodes,
 		Metrics:    simulate.Metrics{Scrape: c.Monitoring.SignalInterval.Seconds(), Rule: c.Monitoring.SignalInterval.Seconds()},
 		Drain:      (c.VLLM.PreStop + c.VLLM.ShutdownTimeout).Seconds(),
@@ -118,12 +118,6 @@ func sizedServer(c *config.Config) (simulate.Server, error) {
 		Limits: replica.Limits{MaxNumSeqs: c.Model.MaxNumSeqs, BatchedTokens: c.BatchedTokens(), CacheBytes: allGPUs(c, fit.Cache)},
 		Cache:  c.TokenCache(),
 	}, nil
-}
-
-// weightsOf returns the bytes of the weights of a replica whose size is known.
-func weightsOf(c *config.Config) float64 {
-	fit, _ := c.Fit()
-	return allGPUs(c, fit.Weights)
 }
 
 // allGPUs returns the bytes on all GPUs of a replica for what is known of one in GiB.

@@ -3,7 +3,6 @@ package deployment
 import (
 	"flag"
 	"io"
-	"math"
 	"testing"
 	"time"
 
@@ -80,10 +79,11 @@ func TestEstimatesOfStarts(t *testing.T) {
 	assert.Zero(t, phases().Node, "the cluster's nodes are there")
 
 	// 27.4 GiB took 113 s and 74 s, and files in the image are not downloaded.
-	bytes := 27.4 * math.Pow(2, 30)
-	assert.InEpsilon(t, 187, startOf(c, Start{}, bytes).Weights, 0.02)
+	c.Model.Size.WeightsGiB, c.Model.Size.KVBytesPerToken = 27.4, 1
+	c.Model.ID = "microsoft/phi-4"
+	assert.InEpsilon(t, 187, phases().Weights, 0.02)
 	c.Model.ID = "/models/phi-4"
-	assert.InEpsilon(t, 74, startOf(c, Start{}, bytes).Weights, 0.02)
+	assert.InEpsilon(t, 74, phases().Weights, 0.02)
 }
 
 func TestIdleNodes(t *testing.T) {

@@ -17,11 +17,22 @@ func DefaultBatchedTokens(gpuGiB float64, a100 bool) int {
 	return BatchedTokens
 }
 
-// EnoughBatchedTokens returns the default, doubled until it is the least number with which vLLM starts, or more.
-func EnoughBatchedTokens(byDefault, least int) int {
-	enough := byDefault
-	for enough < least {
-		enough *= 2
+// FewestBatchedTokens is the fewest tokens of a forward pass that are chosen for the sake of the time between tokens: with fewer, a pass
+// takes about as long as reading the weights does, so that prompts take longer and answers gain nothing.
+const FewestBatchedTokens = 512
+
+// ShortBatchedTokens returns a number of tokens of a forward pass, halved until keeps returns true, but no fewer than FewestBatchedTokens.
+func ShortBatchedTokens(tokens int, keeps func(tokens int) bool) int {
+	for tokens > FewestBatchedTokens && !keeps(tokens) {
+		tokens /= 2
 	}
-	return enough
+	return tokens
+}
+
+// EnoughBatchedTokens returns a number of tokens, or the least number with which vLLM starts, rounded up, where that is more.
+func EnoughBatchedTokens(tokens, least int) int {
+	if tokens >= least {
+		return tokens
+	}
+	return blocks(least, FewestBatchedTokens) * FewestBatchedTokens
 }

@@ -97,6 +97,7 @@ func sizingTable(t *testing.T) string {
 	return text.String()
 }
 
+// cell returns the default of model.maxNumSeqs and, in parentheses, how many requests of 8192 tokens fit at a time.
 func cell(model models.Model, a accelerators.Accelerator) string {
 	if a.ComputeCapability < model.MinCapability {
 		return "no"
@@ -104,14 +105,15 @@ func cell(model models.Model, a accelerators.Accelerator) string {
 	for gpus := 1; gpus <= 8 && model.Heads%gpus == 0; gpus *= 2 {
 		s := serverFor(model, a)
 		s.GPUs = gpus
-		fit := Compute(Of(model, 2, 2), s)
-		if !fit.Starts() {
+		s.MaxNumSeqs = Sequences(Of(model, 2, 2), s, keepsInterToken(model, a, gpus))
+		if s.MaxNumSeqs == 0 {
 			continue
 		}
-		if gpus == 1 {
-			return fmt.Sprintf("%.0f", fit.FullLength())
+		text := fmt.Sprintf("%d (%.0f)", s.MaxNumSeqs, Compute(Of(model, 2, 2), s).FullLength())
+		if gpus > 1 {
+			text = fmt.Sprintf("%d GPUs: %s", gpus, text)
 		}
-		return fmt.Sprintf("%d GPUs: %.0f", gpus, fit.FullLength())
+		return text
 	}
 	return "no"
 }

@@ -34,8 +34,10 @@ const (
 
 	// blockTokens is the number of tokens in a block of the KV cache.
 	blockTokens = 16
-	// TypicalShare is the share of the longest context that a typical request takes.
-	TypicalShare = 0.5
+	// TypicalTokens is the context of a typical request, prompt and answer. Public traces have 294 (ServeGen m-mid), 1,366 (Azure 2023,
+	// conversations) and 2,075 tokens (Azure 2023, code) on average, the whole answer included, of which a request has half on average
+	// while it runs.
+	TypicalTokens = 1024
 )
 
 // Footprint is the memory that a model takes of the GPUs of a replica.
@@ -104,7 +106,7 @@ func Compute(f Footprint, s Server) Fit {
 		Weights:  f.weightsGiB * loadFactor / gpus,
 		Overhead: f.overhead(s),
 		Sequence: f.sequence(s.MaxModelLen, s.BatchedTokens, s.GPUs) / GiB,
-		typical:  f.sequence(int(math.Ceil(TypicalShare*float64(s.MaxModelLen))), 1, s.GPUs) / GiB,
+		typical:  f.sequence(min(TypicalTokens, s.MaxModelLen), 1, s.GPUs) / GiB,
 	}
 	fit.Cache = fit.Budget - fit.Weights - fit.Overhead
 	return fit
@@ -119,12 +121,12 @@ func (f Fit) Starts() bool { return f.Cache >= f.Sequence }
 // FullLength returns how many requests of the longest context fit at a time: the "Maximum concurrency" in vLLM's log.
 func (f Fit) FullLength() float64 { return math.Max(0, f.Cache) / f.Sequence }
 
-// Typical returns how many typical requests fit at a time, during the prefill of another one.
+// Typical returns how many requests of TypicalTokens fit at a time.
 func (f Fit) Typical() int {
 	if !f.Starts() {
 		return 0
 	}
-	return 1 + int((f.Cache-f.Sequence)/f.typical)
+	return int(f.Cache / f.typical)
 }
 
 // LongestContext returns the longest context with which vLLM starts, rounded down to blocks and at most s.MaxModelLen; 0 if
@@ -142,6 +144,9 @@ func LongestContext(f Footprint, s Server) int {
 	}
 	return low * blockTokens
 }
+
+// LoadedBytes returns the memory that the weights take of all GPUs of a replica together, in bytes.
+func (f Footprint) LoadedBytes() float64 { return f.weightsGiB * loadFactor * GiB }
 
 // overhead returns the memory of a forward pass on each GPU, besides weights and cache, in GiB.
 func (f Footprint) overhead(s Server) float64 {

@@ -10,6 +10,7 @@ import (
 
 	"vllm-autoscaling/providers/accelerators"
 	"vllm-autoscaling/stacks/config/models"
+	"vllm-autoscaling/stacks/config/speed"
 )
 
 func footprint(t *testing.T, id string) Footprint {
@@ -31,12 +32,27 @@ func server(t *testing.T, accelerator string, change func(*Server)) Server {
 	return s
 }
 
-// serverFor returns vLLM's settings as set by the program for a model.
+// interToken is the default of slo.interToken, in seconds.
+const interToken = 0.1
+
+// keepsInterToken returns whether a forward pass for so many answers of typical requests keeps interToken.
+func keepsInterToken(model models.Model, a accelerators.Accelerator, gpus int) func(int) bool {
+	profile, _ := speed.Roofline(a.Name, speed.SizeOf(model.IDs[0], Of(model, 2, 2).LoadedBytes()), gpus)
+	return func(n int) bool {
+		return n == 1 || profile.Pass(n, speed.CacheOf(model, 2).Bytes(n, float64(n*TypicalTokens))) <= interToken
+	}
+}
+
+// serverFor returns vLLM's settings as set by the program for a model on one GPU, with 16 requests.
 func serverFor(model models.Model, a accelerators.Accelerator) Server {
-	byDefault := DefaultBatchedTokens(a.UsableGiB, strings.Contains(a.Name, "a100"))
+	tokens := DefaultBatchedTokens(a.UsableGiB, strings.Contains(a.Name, "a100"))
+	if len(model.IDs) > 0 {
+		profile, _ := speed.Roofline(a.Name, speed.SizeOf(model.IDs[0], Of(model, 2, 2).LoadedBytes()), 1)
+		tokens = ShortBatchedTokens(tokens, func(n int) bool { return profile.Pass(n, 0) <= interToken })
+	}
 	return Server{
 		GPUGiB: a.UsableGiB, GPUs: 1, Utilization: 0.9, MaxModelLen: 8192, MaxNumSeqs: 16,
-		BatchedTokens: EnoughBatchedTokens(byDefault, model.MinBatchedTokens),
+		BatchedTokens: EnoughBatchedTokens(tokens, model.MinBatchedTokens),
 	}
 }
 
@@ -46,21 +62,21 @@ func TestBatchedTokens(t *testing.T) {
 		accelerator               string
 		byDefault, gemma3, gemma4 int
 	}{
-		{"nvidia-l4", 2048, 2048, 4096}, {"nvidia-l40s", 2048, 2048, 4096}, {"nvidia-a100-40gb", 2048, 2048, 4096},
+		{"nvidia-l4", 2048, 512, 2560}, {"nvidia-l40s", 2048, 512, 2560}, {"nvidia-a100-40gb", 2048, 512, 2560},
 		// A large GPU, but an A100: 0.20 refused to start there too (github.com/vllm-project/recipes/issues/441).
-		{"nvidia-a100-80gb", 2048, 2048, 4096},
-		{"nvidia-h100-80gb", 8192, 8192, 8192}, {"nvidia-h200-141gb", 8192, 8192, 8192},
+		{"nvidia-a100-80gb", 2048, 512, 2560},
+		{"nvidia-h100-80gb", 8192, 512, 2560}, {"nvidia-h200-141gb", 8192, 512, 2560},
 	} {
 		a, ok := accelerators.Find(test.accelerator)
 		require.True(t, ok)
 		assert.Equal(t, test.byDefault, serverFor(models.Model{}, a).BatchedTokens, test.accelerator)
-		for id, want := range map[string]int{"google/gemma-3-27b-it": test.gemma3, "google/gemma-4-31B-it": test.gemma4, "google/gemma-4-E2B-it": test.gemma4} {
+		for id, want := range map[string]int{"google/gemma-3-27b-it": test.gemma3, "google/gemma-4-31B-it": test.gemma4, "google/gemma-4-26B-A4B-it": test.gemma4} {
 			model, ok := models.Find(id)
 			require.True(t, ok)
 			assert.Equal(t, want, serverFor(model, a).BatchedTokens, "%s on %s", id, test.accelerator)
 		}
 	}
-	assert.Equal(t, 4096, EnoughBatchedTokens(2048, 2049))
+	assert.Equal(t, 2560, EnoughBatchedTokens(2048, 2049))
 	assert.Equal(t, 2048, EnoughBatchedTokens(2048, 2048))
 }
 

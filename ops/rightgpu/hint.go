@@ -1,0 +1,87 @@
+package rightgpu
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"vllm-autoscaling/ops/cost"
+	"vllm-autoscaling/stacks/config"
+)
+
+// saving is the least share of the price of a thousand requests that a hint saves. Less is within the error of the computed speeds.
+const saving = 0.2
+
+// Hint is a machine type that serves a stack's requests at a lower price than the configured one.
+type Hint struct {
+	Model string `json:"model"`
+	// TTFT and InterToken are the limits that Ratio of the requests keep.
+	TTFT       string  `json:"ttft"`
+	InterToken string  `json:"interToken"`
+	Ratio      float64 `json:"ratio"`
+	// InputTokens and OutputTokens are the size of a request.
+	InputTokens  int `json:"inputTokens"`
+	OutputTokens int `json:"outputTokens"`
+	// Configured is the stack's own machine type, Cheapest the other one.
+	Configured Offer `json:"configured"`
+	Cheapest   Offer `json:"cheapest"`
+	// Commands set the keys of the other one.
+	Commands []string `json:"commands"`
+}
+
+// Find returns the cheapest machine type of a stack's cloud if it saves a fifth or more of the price of a thousand requests; nil if none
+// does, the price or the speed of the configured one is not known, or the stack's cluster was there before.
+func Find(source config.Source, overrides cost.Overrides) *Hint {
+	c, ok := newComparison(source, overrides)
+	if !ok {
+		return nil
+	}
+	configured, known := c.offer(nil, math.Inf(1))
+	if !known {
+		return nil
+	}
+	limit := math.Inf(1)
+	if configured.RequestsPerSecond > 0 {
+		limit = (1 - saving) * configured.USDPerThousand
+	}
+	all := c.offers(limit)
+	if len(all) == 0 {
+		return nil
+	}
+	own, cheapest := c.configured, choose(all)
+	return &Hint{
+		Model: own.Model.ID, TTFT: own.SLO.TTFT.String(), InterToken: own.SLO.InterToken.String(), Ratio: own.SLO.Ratio,
+		InputTokens: c.request.input, OutputTokens: c.request.output, Configured: configured, Cheapest: cheapest, Commands: c.commands(cheapest),
+	}
+}
+
+// commands returns the commands of the Pulumi CLI that turn the stack's configuration into one for an offer, as few as are needed.
+func (c *comparison) commands(o Offer) []string {
+	needed := c.assignments(o.MachineType, o.GPUsPerReplica)
+	for _, assignment := range slices.Clone(needed) {
+		rest := slices.DeleteFunc(slices.Clone(needed), func(other string) bool { return other == assignment })
+		if same, ok := c.offer(rest, math.Inf(1)); ok && same == o {
+			needed = rest
+		}
+	}
+	var commands []string
+	for _, assignment := range needed {
+		key, value, _ := strings.Cut(assignment, "=")
+		path := fmt.Sprintf("--path --stack %s %s:%s", c.source.Stack, c.source.Project, key)
+		if value == "" {
+			commands = append(commands, "pulumi config rm "+path)
+			continue
+		}
+		commands = append(commands, fmt.Sprintf("pulumi config set %s %s", path, value))
+	}
+	return commands
+}
+
+// About formats a number in two digits, or as a whole number from 10 on: what is computed from data sheets is not more precise.
+func About(n float64) string {
+	if n >= 9.95 {
+		return fmt.Sprintf("%.0f", n)
+	}
+	return fmt.Sprintf("%#.2g", n)
+}
