@@ -68,9 +68,9 @@ func TestAutoscaler(t *testing.T) {
 		order = append(order, metric.Pods.Metric.Name)
 		targets[metric.Pods.Metric.Name] = metric.Pods.Target.AverageValue.String()
 	}
-	assert.Equal(t, []string{signals.MetricRequestsRunning, signals.MetricRequestsWaiting, signals.MetricGPUUtilization}, order)
+	assert.Equal(t, []string{signals.MetricRequestsInFlight, signals.MetricRequestsWaiting, signals.MetricGPUUtilization}, order)
 	assert.Equal(t, map[string]string{
-		signals.MetricRequestsRunning: "12", signals.MetricRequestsWaiting: "4", signals.MetricGPUUtilization: "80",
+		signals.MetricRequestsInFlight: "4", signals.MetricRequestsWaiting: "4", signals.MetricGPUUtilization: "50",
 	}, targets)
 
 	up, down := hpa.Spec.Behavior.ScaleUp, hpa.Spec.Behavior.ScaleDown
@@ -85,7 +85,7 @@ func TestAutoscaler(t *testing.T) {
 
 func TestAutoscalerTakesOnlyTheSignalsThatAreOn(t *testing.T) {
 	settings := signalSettings()
-	delete(settings.Targets, signals.KeyRequestsRunning)
+	delete(settings.Targets, signals.KeyRequestsInFlight)
 	settings.Targets[signals.KeyRequestsWaiting] = 2.5
 	args := autoscalerArgs(t)
 	args.Signals = enabled(t, settings)

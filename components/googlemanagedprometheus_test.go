@@ -82,7 +82,12 @@ func TestGoogleManagedPrometheus(t *testing.T) {
 		records = append(records, rule.Record)
 		assert.NotContains(t, rule.Expr, signals.SeriesPodReady, "GKE exports no readiness of pods")
 	}
-	assert.Contains(t, records, signals.RecordGPUUtilizationGuarded, "what the HPA asks for")
+	assert.Equal(t, []string{signals.RecordRequestsInFlight, signals.RecordGPUUtilization, signals.RecordGPUUtilizationGuarded}, records)
+	backend := StackdriverBackend{Adapter: &StackdriverAdapterArgs{Signals: args.Signals}}
+	asked := signals.Names(backend.Signals())
+	for _, series := range []string{signals.RecordRequestsInFlight, signals.RecordGPUUtilizationGuarded} {
+		assert.Contains(t, asked, signals.CloudMonitoringName(series), "the HPA asks for what a rule records")
+	}
 	for _, name := range r.names() {
 		assert.NotContains(t, name, "monitoring.coreos.com", "there is no Prometheus Operator")
 	}

@@ -16,8 +16,8 @@ const gpuRulesType = "vllm-autoscaling:components:GPURules"
 
 func signalSettings() signals.Settings {
 	return signals.Settings{
-		Namespace: "vllm", GPUGuardRequests: 3,
-		Targets:  map[signals.Key]float64{signals.KeyRequestsRunning: 12, signals.KeyRequestsWaiting: 4, signals.KeyGPUUtilization: 80},
+		Namespace: "vllm", GPUWaitingRequests: 1,
+		Targets:  map[signals.Key]float64{signals.KeyRequestsInFlight: 4, signals.KeyRequestsWaiting: 4, signals.KeyGPUUtilization: 50},
 		Interval: 2 * time.Second, MaxNumSeqs: 16,
 	}
 }

@@ -76,7 +76,7 @@ func TestPrometheusAdapter(t *testing.T) {
 	for _, rule := range config.Rules {
 		served = append(served, rule.Name.As)
 	}
-	assert.Equal(t, []string{signals.MetricRequestsRunning, signals.MetricRequestsWaiting, signals.MetricGPUUtilization}, served)
+	assert.Equal(t, []string{signals.MetricRequestsInFlight, signals.MetricRequestsWaiting, signals.MetricGPUUtilization}, served)
 }
 
 // The adapter reads its rules only when it starts.
@@ -94,7 +94,7 @@ func TestPrometheusAdapterRestartsWithItsRules(t *testing.T) {
 	assert.NotEmpty(t, before)
 	assert.Equal(t, before, checksum(settings))
 	// A target is the autoscaler's business; the adapter need not restart for it.
-	settings.Targets[signals.KeyRequestsRunning] = 10
+	settings.Targets[signals.KeyRequestsInFlight] = 10
 	assert.Equal(t, before, checksum(settings))
 	delete(settings.Targets, signals.KeyRequestsWaiting)
 	assert.NotEqual(t, before, checksum(settings))

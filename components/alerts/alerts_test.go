@@ -21,9 +21,10 @@ import (
 func settings(t *testing.T) Settings {
 	t.Helper()
 	catalogue, err := signals.Enabled(signals.Catalogue(), signals.Settings{
-		Namespace: "serving", GPUGuardRequests: 3,
+		Namespace: "serving", GPUWaitingRequests: 1,
 		Targets: map[signals.Key]float64{
-			signals.KeyRequestsRunning: 12, signals.KeyRequestsWaiting: 4, signals.KeyGPUUtilization: 80, signals.KeyKVCacheUsage: 80,
+			signals.KeyRequestsInFlight: 4, signals.KeyRequestsRunning: 12, signals.KeyRequestsWaiting: 4, signals.KeyGPUUtilization: 50,
+			signals.KeyKVCacheUsage: 80,
 		},
 		Interval: 2 * time.Second, MaxNumSeqs: 16,
 	})
@@ -225,9 +226,13 @@ func TestEverySignalIsWatched(t *testing.T) {
 			assert.True(t, watched[alert][signal.Name], "%s of %s", alert, signal.Name)
 		}
 	}
-	s.Signals = s.Signals[:1]
-	for _, rule := range rules(t, s) {
-		assert.NotContains(t, []string{signals.MetricRequestsWaiting, signals.MetricGPUUtilization}, rule.Labels["signal"])
+	for i, only := range s.Signals {
+		off := signals.Names(slices.Delete(slices.Clone(s.Signals), i, i+1))
+		one := s
+		one.Signals = []signals.Signal{only}
+		for _, rule := range rules(t, one) {
+			assert.NotContains(t, off, rule.Labels["signal"], "%s watches a signal that is off", rule.Alert)
+		}
 	}
 }
 

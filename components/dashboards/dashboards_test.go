@@ -23,9 +23,10 @@ import (
 func settings(t *testing.T) telemetry.Settings {
 	t.Helper()
 	catalogue, err := signals.Enabled(signals.Catalogue(), signals.Settings{
-		Namespace: "serving", GPUGuardRequests: 3,
+		Namespace: "serving", GPUWaitingRequests: 1,
 		Targets: map[signals.Key]float64{
-			signals.KeyRequestsRunning: 12, signals.KeyRequestsWaiting: 4, signals.KeyGPUUtilization: 80, signals.KeyKVCacheUsage: 80,
+			signals.KeyRequestsInFlight: 4, signals.KeyRequestsRunning: 12, signals.KeyRequestsWaiting: 4, signals.KeyGPUUtilization: 50,
+			signals.KeyKVCacheUsage: 80,
 		},
 		Interval: 2 * time.Second, MaxNumSeqs: 16,
 	})
@@ -189,7 +190,7 @@ func TestSignals(t *testing.T) {
 
 	s.Signals = s.Signals[1:2]
 	for _, p := range panels(all(t, s)["autoscaling"]) {
-		assert.NotContains(t, expressions(p), signals.MetricRequestsRunning, "a signal that is off")
+		assert.NotContains(t, expressions(p), signals.MetricRequestsInFlight, "a signal that is off")
 	}
 }
 

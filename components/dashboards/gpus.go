@@ -13,8 +13,9 @@ func gpus(s telemetry.Settings) page {
 				"how much room is left.",
 			queries: []query{{s.Server(signals.RecordGPUUtilization), "{{pod}}"}}},
 		{title: "Utilisation that the autoscaler sees", unit: unitPercent, width: half, high: 100,
-			description: "The same, reduced in proportion while a pod has few requests in flight. No data: the GPU signal is off.",
-			queries:     []query{{s.Server(signals.RecordGPUUtilizationGuarded), "{{pod}}"}}},
+			description: "The same while requests wait in the pod: in full from autoscaling.signals.gpuUtilization.waitingRequests of them on, " +
+				"in proportion below, 0 while none waits. No data: the GPU signal is off.",
+			queries: []query{{s.Server(signals.RecordGPUUtilizationGuarded), "{{pod}}"}}},
 	}
 	p := page{
 		name: "gpus", title: "vLLM: GPUs",

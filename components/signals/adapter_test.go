@@ -61,10 +61,11 @@ func TestNoSignalsMakeAnEmptyAdapterConfig(t *testing.T) {
 
 func TestPodQueryIsTheAdaptersQuery(t *testing.T) {
 	want := map[string]string{
-		MetricRequestsRunning: `sum by (pod) (max by (namespace, pod, engine, model_name) (vllm:num_requests_running{namespace="vllm"})) >= 0`,
-		MetricRequestsWaiting: `sum by (pod) (max by (namespace, pod, engine, model_name) (vllm:num_requests_waiting{namespace="vllm"})) >= 0`,
-		MetricGPUUtilization:  `max by (pod) (vllm:gpu_utilization:guarded{namespace="vllm"})`,
-		MetricKVCacheUsage:    `max by (pod) (vllm:kv_cache_usage:max{namespace="vllm"})`,
+		MetricRequestsInFlight: `max by (pod) (vllm:requests_in_flight:sum{namespace="vllm"})`,
+		MetricRequestsRunning:  `sum by (pod) (max by (namespace, pod, engine, model_name) (vllm:num_requests_running{namespace="vllm"})) >= 0`,
+		MetricRequestsWaiting:  `sum by (pod) (max by (namespace, pod, engine, model_name) (vllm:num_requests_waiting{namespace="vllm"})) >= 0`,
+		MetricGPUUtilization:   `max by (pod) (vllm:gpu_utilization:guarded{namespace="vllm"})`,
+		MetricKVCacheUsage:     `max by (pod) (vllm:kv_cache_usage:max{namespace="vllm"})`,
 	}
 	for _, s := range catalogue(t) {
 		query, err := s.PodQuery("vllm")

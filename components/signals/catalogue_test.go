@@ -2,6 +2,8 @@ package signals
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -9,17 +11,20 @@ import (
 )
 
 func TestEnabledListsTheSignalsThatAreOn(t *testing.T) {
+	const inFlight, running, waiting = "vllm_requests_in_flight", "vllm_requests_running", "vllm_requests_waiting"
+	const gpu, kvCache = "vllm_gpu_utilization", "vllm_kv_cache_usage"
 	for _, tc := range []struct {
 		name string
 		off  []Key
 		want []string
 	}{
-		{"all", nil, []string{"vllm_requests_running", "vllm_requests_waiting", "vllm_gpu_utilization", "vllm_kv_cache_usage"}},
-		{"no running", []Key{KeyRequestsRunning}, []string{"vllm_requests_waiting", "vllm_gpu_utilization", "vllm_kv_cache_usage"}},
-		{"no waiting", []Key{KeyRequestsWaiting}, []string{"vllm_requests_running", "vllm_gpu_utilization", "vllm_kv_cache_usage"}},
-		{"no GPU", []Key{KeyGPUUtilization}, []string{"vllm_requests_running", "vllm_requests_waiting", "vllm_kv_cache_usage"}},
-		{"no KV cache", []Key{KeyKVCacheUsage}, []string{"vllm_requests_running", "vllm_requests_waiting", "vllm_gpu_utilization"}},
-		{"KV cache alone", []Key{KeyRequestsRunning, KeyRequestsWaiting, KeyGPUUtilization}, []string{"vllm_kv_cache_usage"}},
+		{"all", nil, []string{inFlight, running, waiting, gpu, kvCache}},
+		{"no in flight", []Key{KeyRequestsInFlight}, []string{running, waiting, gpu, kvCache}},
+		{"no running", []Key{KeyRequestsRunning}, []string{inFlight, waiting, gpu, kvCache}},
+		{"no waiting", []Key{KeyRequestsWaiting}, []string{inFlight, running, gpu, kvCache}},
+		{"no GPU", []Key{KeyGPUUtilization}, []string{inFlight, running, waiting, kvCache}},
+		{"no KV cache", []Key{KeyKVCacheUsage}, []string{inFlight, running, waiting, gpu}},
+		{"KV cache alone", []Key{KeyRequestsInFlight, KeyRequestsRunning, KeyRequestsWaiting, KeyGPUUtilization}, []string{kvCache}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := Enabled(Catalogue(), without(good(), tc.off...))
@@ -41,7 +46,9 @@ func TestRowsOfTheCatalogue(t *testing.T) {
 		assert.NotEmpty(t, d.Label, d.Key)
 		assert.NotEmpty(t, d.Column, d.Key)
 		assert.Regexp(t, `^[A-Z].*\.$`, d.Help, d.Key)
-		assert.Equal(t, d.Unit == Percent, d.Expr != nil, "%s: Google's adapter adds up the series of a pod, which only a count survives", d.Key)
+		scraped := slices.Contains(d.ServerSeries, d.Series)
+		assert.True(t, scraped || strings.HasPrefix(d.Query, "max by (<<.GroupBy>>)"), "%s: a recorded series has one sample per pod", d.Key)
+		assert.False(t, scraped && d.Unit == Percent, "%s: Google's adapter adds up the samples of a pod, which only a count survives", d.Key)
 		for _, maxNumSeqs := range []int{1, 2, 16, 256} {
 			target := d.DefaultTarget(maxNumSeqs)
 			assert.GreaterOrEqual(t, target, SmallestTarget, d.Key)
@@ -62,15 +69,26 @@ func TestSignalsThatAreOnByDefault(t *testing.T) {
 			on[d.Key] = d.DefaultTarget(16)
 		}
 	}
-	assert.Equal(t, map[Key]float64{KeyRequestsRunning: 12, KeyRequestsWaiting: 4, KeyGPUUtilization: 80}, on)
+	assert.Equal(t, map[Key]float64{KeyRequestsInFlight: 4, KeyGPUUtilization: 50}, on)
+}
+
+func TestDefaultTargetOfRequestsInFlight(t *testing.T) {
+	for maxNumSeqs, want := range map[int]float64{
+		1: 0.75,          // a replica that works on its only request is full
+		2: 1, 4: 1, 8: 2, // a quarter of it
+		16: 4, 24: 9, 32: 15, 56: 33, 64: 40, 128: 94, 256: 208, // three standard deviations below it
+	} {
+		assert.InDelta(t, want, inFlightTarget(maxNumSeqs), 0, "%d", maxNumSeqs)
+	}
 }
 
 func TestServerSeriesAreTheRulesAndTheSignals(t *testing.T) {
 	all := catalogue(t)
 	assert.Equal(t, []string{SeriesRequestsRunning, SeriesRequestsWaiting, SeriesKVCacheUsage}, ServerSeries(all))
-	assert.Equal(t, []string{SeriesRequestsRunning, SeriesRequestsWaiting}, ServerSeries(all[2:3]), "the GPU's guard reads both")
+	require.Equal(t, KeyGPUUtilization, all[3].Key)
+	assert.Equal(t, []string{SeriesRequestsRunning, SeriesRequestsWaiting}, ServerSeries(all[3:4]), "the rules read both")
 	assert.True(t, ReadGPUs(all))
-	assert.False(t, ReadGPUs(all[:2]))
+	assert.False(t, ReadGPUs(all[:3]))
 }
 
 // A row more in the table is a signal more everywhere: no other file of this package names the signals.

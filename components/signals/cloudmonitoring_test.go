@@ -12,12 +12,14 @@ func TestForCloudMonitoring(t *testing.T) {
 	all := catalogue(t)
 	managed := ForCloudMonitoring(all)
 	assert.Equal(t, []string{
+		"prometheus.googleapis.com|vllm:requests_in_flight:sum|gauge",
 		"prometheus.googleapis.com|vllm:num_requests_running|gauge",
 		"prometheus.googleapis.com|vllm:num_requests_waiting|gauge",
 		"prometheus.googleapis.com|vllm:gpu_utilization:guarded|gauge",
 		"prometheus.googleapis.com|vllm:kv_cache_usage:max|gauge",
 	}, Names(managed))
-	assert.Equal(t, []string{MetricRequestsRunning, MetricRequestsWaiting, MetricGPUUtilization, MetricKVCacheUsage}, Names(all), "the catalogue stays as it is")
+	assert.Equal(t, []string{MetricRequestsInFlight, MetricRequestsRunning, MetricRequestsWaiting, MetricGPUUtilization, MetricKVCacheUsage}, Names(all),
+		"the catalogue stays as it is")
 	for i, signal := range managed {
 		assert.Equal(t, all[i].Target, signal.Target)
 		assert.Equal(t, all[i].Series, signal.Series)

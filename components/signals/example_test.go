@@ -12,7 +12,7 @@ import (
 func ExampleEnabled() {
 	settings := signals.Settings{
 		Namespace: "vllm", MaxNumSeqs: 16, Interval: 2 * time.Second,
-		Targets: map[signals.Key]float64{signals.KeyRequestsRunning: 12, signals.KeyKVCacheUsage: 80},
+		Targets: map[signals.Key]float64{signals.KeyRequestsInFlight: 4, signals.KeyKVCacheUsage: 80},
 	}
 	enabled, err := signals.Enabled(signals.Catalogue(), settings)
 	if err != nil {
@@ -23,6 +23,6 @@ func ExampleEnabled() {
 		fmt.Printf("%s: %s from %s, more than %g %s\n", signal.Key, signal.Name, signal.Series, signal.Target, signal.Unit)
 	}
 	// Output:
-	// requestsRunning: vllm_requests_running from vllm:num_requests_running, more than 12 requests
+	// requestsInFlight: vllm_requests_in_flight from vllm:requests_in_flight:sum, more than 4 requests
 	// kvCacheUsage: vllm_kv_cache_usage from vllm:kv_cache_usage:max, more than 80 percent
 }

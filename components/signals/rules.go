@@ -15,11 +15,12 @@ const RuleGroup = "vllm-signals"
 
 // Rules returns the recording rules of the signals that are on, as the spec of a PrometheusRule. The settings must be
 // valid (see Settings.Validate). Requests in flight and the unguarded GPU utilisation are recorded whichever signals
-// are on: dashboards show them.
+// are on, because dashboards show them; the signal of requests in flight adds no rule of its own.
 //
-// Every expression but the guard's (see GuardScrapes) reads the newest sample (5 minutes back at most) instead of a window: a
-// DCGM exporter and kube-state-metrics are scraped more slowly than the rules run, and a window would add its own length to
-// the delay. A pod that disappears is marked stale at its next missed scrape, so nothing lingers for those 5 minutes.
+// Every expression reads the newest sample (5 minutes back at most) instead of a window: a DCGM exporter and kube-state-metrics
+// are scraped more slowly than the rules run, and a window would add its own length to the delay. A pod that disappears is marked
+// stale at its next missed scrape, so nothing lingers for those 5 minutes. The exception is the guard of the GPU signal, which
+// averages the scraped requests waiting (see GuardScrapes); the utilisation that it is multiplied with ends with the pod.
 func Rules(s Settings, enabled []Signal) monitoringv1.PrometheusRuleSpec {
 	var rules []monitoringv1.Rule
 	if s.SimulateGPU {
@@ -48,10 +49,13 @@ func Rules(s Settings, enabled []Signal) monitoringv1.PrometheusRuleSpec {
 	}}}
 }
 
-// inFlightExpr sums running and waiting requests per pod, each engine's gauge counted once however often it is scraped.
+// inFlightExpr sums running and waiting requests per pod, each engine's gauge counted once however often it is scraped. The
+// comparison drops NaN, which an adapter would serve as 0, an idle pod to the HPA.
 func inFlightExpr(s Settings) string {
-	matchers := inNamespace(LabelNamespace, s)
-	return perPodSum(fmt.Sprintf("%s{%s}", SeriesRequestsRunning, matchers)) + "\n+\n" + perPodSum(fmt.Sprintf("%s{%s}", SeriesRequestsWaiting, matchers))
+	gauge := func(series string) string {
+		return perPodSum(fmt.Sprintf("%s{%s}", series, inNamespace(LabelNamespace, s)))
+	}
+	return gauge(SeriesRequestsRunning) + "\n+\n" + gauge(SeriesRequestsWaiting) + "\n>= 0"
 }
 
 // perPodSum adds up a gauge over the engines and models of each pod.
@@ -111,11 +115,12 @@ func percentExpr(matchers string) string {
 }
 
 // GuardScrapes is the number of scrapes over which the guard averages the requests waiting. A request that waits for one forward
-// pass is no sign of a full replica; one that waits at every second scrape is. The average of five follows a step of the load within
-// five scrapes, 10 s by default; the other signals are not averaged and follow at once.
+// pass, seen by a single scrape, is no sign of a full replica: it counts as a fifth of one. The average follows a step of the load
+// within five scrapes, 10 s by default; the other signals are not averaged and follow at once.
 const GuardScrapes = 5
 
-// averageWaitingExpr returns the average number of requests waiting of each pod over the last scrapes.
+// averageWaitingExpr returns the average number of requests waiting of each pod over the last scrapes. It reads the scraped gauge,
+// which keeps the samples of a pod that is gone for the length of the window.
 func averageWaitingExpr(s Settings) string {
 	window := model.Duration(GuardScrapes * s.Interval)
 	return perPodSum(fmt.Sprintf("avg_over_time(%s{%s}[%s])", SeriesRequestsWaiting, inNamespace(LabelNamespace, s), window))

@@ -42,6 +42,10 @@ func TestRulesRecord(t *testing.T) {
 			[]string{SeriesGPUUtil, RecordRequestsInFlight, RecordGPUUtilization, RecordGPUUtilizationGuarded, RecordKVCacheUsage}},
 		{"KV cache off", false, []Key{KeyKVCacheUsage}, []string{RecordRequestsInFlight, RecordGPUUtilization, RecordGPUUtilizationGuarded}},
 		{"GPU signal off, kept for dashboards", false, []Key{KeyGPUUtilization, KeyKVCacheUsage}, []string{RecordRequestsInFlight, RecordGPUUtilization}},
+		{"in flight off, kept for dashboards", false, []Key{KeyRequestsInFlight, KeyKVCacheUsage},
+			[]string{RecordRequestsInFlight, RecordGPUUtilization, RecordGPUUtilizationGuarded}},
+		{"in flight alone", false, []Key{KeyRequestsRunning, KeyRequestsWaiting, KeyGPUUtilization, KeyKVCacheUsage},
+			[]string{RecordRequestsInFlight, RecordGPUUtilization}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := without(good(), tc.off...)
@@ -59,6 +63,37 @@ func TestRulesReadOnlyWhatIsRecordedBeforeThem(t *testing.T) {
 	for i, reader := range spec.Groups[0].Rules {
 		for _, later := range spec.Groups[0].Rules[i:] {
 			assert.NotContains(t, reader.Expr.String(), later.Record+"{", "rule %d reads what is recorded at or after it", i)
+		}
+	}
+}
+
+// A series that is recorded twice in one evaluation fails the second rule; one that nothing records is served by no adapter.
+func TestEverySignalIsScrapedOrRecordedOnce(t *testing.T) {
+	for _, definition := range Catalogue() {
+		for _, standalone := range []bool{false, true} {
+			s := only(good(), definition.Key)
+			s.StandaloneRules = standalone
+			enabled, err := Enabled(Catalogue(), s)
+			require.NoError(t, err)
+			times := 0
+			for _, series := range append(recorded(Rules(s, enabled)), ServerSeries(enabled)...) {
+				if series == definition.Series {
+					times++
+				}
+			}
+			assert.Equal(t, 1, times, "%s, standalone %v", definition.Series, standalone)
+		}
+	}
+}
+
+// The guard averages the scraped gauge itself: an average of a recorded series would be later, and read another rule's result.
+func TestGuardReadsTheScrapedGauge(t *testing.T) {
+	for _, standalone := range []bool{false, true} {
+		for interval, window := range map[time.Duration]string{2 * time.Second: "10s", 5 * time.Second: "25s", 1500 * time.Millisecond: "7s500ms"} {
+			s := good()
+			s.StandaloneRules, s.Interval = standalone, interval
+			assert.Equal(t, 1, strings.Count(guardedExpr(s), "avg_over_time"), "standalone %v", standalone)
+			assert.Contains(t, guardedExpr(s), `avg_over_time(vllm:num_requests_waiting{namespace="vllm"}[`+window+`])`, "standalone %v", standalone)
 		}
 	}
 }
@@ -96,7 +131,7 @@ func TestEveryScrapedSeriesIsSelectedInTheServingNamespaceOnly(t *testing.T) {
 func TestGuardIsWrittenWithoutExponent(t *testing.T) {
 	for guard, want := range map[float64]string{3: "/ 3,", 2.5: "/ 2.5,", 0.0000001: "/ 0.0000001,"} {
 		s := good()
-		s.GPUGuardRequests = guard
+		s.GPUWaitingRequests = guard
 		assert.Contains(t, guardedExpr(s), want, fmt.Sprint(guard))
 	}
 }

@@ -25,12 +25,13 @@ const (
 
 // Series that the recording rules write; one sample per serving pod, labels namespace and pod only.
 const (
-	// RecordRequestsInFlight is running plus waiting requests of a pod, over all its engines and models.
+	// RecordRequestsInFlight is running plus waiting requests of a pod, over all its engines and models. The signal of that name
+	// reads it.
 	RecordRequestsInFlight = "vllm:requests_in_flight:sum"
 	// RecordGPUUtilization is the utilisation in percent of the busiest GPU of a ready pod, as DCGM reads it.
 	RecordGPUUtilization = "vllm:gpu_utilization:max"
 	// RecordGPUUtilizationGuarded is RecordGPUUtilization, reduced in proportion while
-	// fewer than Settings.GPUWaitingRequests requests wait.
+	// fewer than Settings.GPUWaitingRequests requests wait, and 0 while none does.
 	RecordGPUUtilizationGuarded = "vllm:gpu_utilization:guarded"
 )
 

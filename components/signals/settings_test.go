@@ -3,6 +3,7 @@ package signals
 import (
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,12 +15,21 @@ import (
 // good is a valid set of settings, with every signal on, that the tests change one field of.
 func good() Settings {
 	return Settings{
-		Namespace:        "vllm",
-		Targets:          map[Key]float64{KeyRequestsRunning: 12, KeyRequestsWaiting: 4, KeyGPUUtilization: 80, KeyKVCacheUsage: 80},
-		GPUGuardRequests: 3,
-		Interval:         2 * time.Second,
-		MaxNumSeqs:       16,
+		Namespace: "vllm",
+		Targets: map[Key]float64{
+			KeyRequestsInFlight: 4, KeyRequestsRunning: 12, KeyRequestsWaiting: 4, KeyGPUUtilization: 50, KeyKVCacheUsage: 80,
+		},
+		GPUWaitingRequests: 1,
+		Interval:           2 * time.Second,
+		MaxNumSeqs:         16,
 	}
+}
+
+// only leaves the given signals on.
+func only(s Settings, on ...Key) Settings {
+	s.Targets = maps.Clone(s.Targets)
+	maps.DeleteFunc(s.Targets, func(key Key, _ float64) bool { return !slices.Contains(on, key) })
+	return s
 }
 
 // without switches signals off.
@@ -46,25 +56,32 @@ func TestSettingsThatAreRefused(t *testing.T) {
 	}{
 		{"valid", func(*Settings) {}, nil},
 		{"simulated", func(s *Settings) { s.SimulateGPU = true }, nil},
+		{"in flight alone needs neither max-num-seqs nor a guard", func(s *Settings) {
+			*s = only(*s, KeyRequestsInFlight)
+			s.GPUWaitingRequests, s.MaxNumSeqs = 0, 0
+		}, nil},
+		{"in flight above the cap: the rest of them waits", func(s *Settings) { *s = with(*s, KeyRequestsInFlight, 20) }, nil},
 		{"running alone", func(s *Settings) {
-			*s = without(*s, KeyRequestsWaiting, KeyGPUUtilization, KeyKVCacheUsage)
-			s.GPUGuardRequests = 0
+			*s = only(*s, KeyRequestsRunning)
+			s.GPUWaitingRequests = 0
 		}, nil},
 		{"waiting alone needs no max-num-seqs", func(s *Settings) {
-			*s = without(*s, KeyRequestsRunning, KeyGPUUtilization, KeyKVCacheUsage)
+			*s = only(*s, KeyRequestsWaiting)
 			s.MaxNumSeqs = 0
 		}, nil},
 		{"running just within reach", func(s *Settings) { *s = with(*s, KeyRequestsRunning, 14.5) }, nil},
 		{"smallest target", func(s *Settings) { *s = with(*s, KeyRequestsWaiting, 0.001) }, nil},
-		{"guard equal to the cap", func(s *Settings) { s.GPUGuardRequests = 16 }, nil},
+		{"guard above the cap: requests that wait have none", func(s *Settings) { s.GPUWaitingRequests = 17 }, nil},
+		{"guard of less than one request", func(s *Settings) { s.GPUWaitingRequests = 0.2 }, nil},
 		{"guard is not looked at while the signal is off", func(s *Settings) {
 			*s = without(*s, KeyGPUUtilization)
-			s.GPUGuardRequests = -1
+			s.GPUWaitingRequests = -1
 		}, nil},
 
 		{"no namespace", func(s *Settings) { s.Namespace = "" }, []string{`Namespace ""`}},
 		{"namespace that would break a matcher", func(s *Settings) { s.Namespace = `x"} or up{a="` }, []string{"name of a namespace"}},
 		{"namespace too long", func(s *Settings) { s.Namespace = strings.Repeat("a", 64) }, []string{"at most 63"}},
+		{"negative in flight", func(s *Settings) { *s = with(*s, KeyRequestsInFlight, -4) }, []string{"requestsInFlight is -4: a target is a number above 0"}},
 		{"negative running", func(s *Settings) { *s = with(*s, KeyRequestsRunning, -1) }, []string{"requestsRunning is -1: a target is a number above 0"}},
 		{"negative waiting", func(s *Settings) { *s = with(*s, KeyRequestsWaiting, -0.5) }, []string{"requestsWaiting is -0.5"}},
 		{"negative GPU", func(s *Settings) { *s = with(*s, KeyGPUUtilization, -80) }, []string{"gpuUtilization is -80: a target is a number above 0"}},
@@ -75,13 +92,13 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		{"running at the cap", func(s *Settings) { *s = with(*s, KeyRequestsRunning, 16) }, []string{"14.55 or more"}},
 		{"running within the HPA's tolerance", func(s *Settings) { *s = with(*s, KeyRequestsRunning, 15) }, []string{"14.55 or more"}},
 		{"running above the cap", func(s *Settings) { *s = with(*s, KeyRequestsRunning, 20) }, []string{"model.maxNumSeqs (16)"}},
-		{"no cap", func(s *Settings) { s.MaxNumSeqs = 0 }, []string{"model.maxNumSeqs (0)", "max-num-seqs (0)"}},
+		{"no cap", func(s *Settings) { s.MaxNumSeqs = 0 }, []string{"model.maxNumSeqs (0)"}},
 		{"GPU at 100", func(s *Settings) { *s = with(*s, KeyGPUUtilization, 100) }, []string{"utilisation ends at 100 percent, so a target of 90.91 or more"}},
 		{"KV cache at 91", func(s *Settings) { *s = with(*s, KeyKVCacheUsage, 91) }, []string{"KV-cache usage ends at 100 percent, so a target of 90.91 or more"}},
-		{"no guard", func(s *Settings) { s.GPUGuardRequests = 0 }, []string{"GPUGuardRequests is 0: it must be above 0"}},
-		{"negative guard", func(s *Settings) { s.GPUGuardRequests = -3 }, []string{"GPUGuardRequests is -3"}},
-		{"NaN guard", func(s *Settings) { s.GPUGuardRequests = math.NaN() }, []string{"GPUGuardRequests is NaN"}},
-		{"guard above the cap", func(s *Settings) { s.GPUGuardRequests = 17 }, []string{"above max-num-seqs (16)"}},
+		{"no guard", func(s *Settings) { s.GPUWaitingRequests = 0 }, []string{"GPUWaitingRequests is 0: it must be above 0"}},
+		{"negative guard", func(s *Settings) { s.GPUWaitingRequests = -3 }, []string{"GPUWaitingRequests is -3"}},
+		{"NaN guard", func(s *Settings) { s.GPUWaitingRequests = math.NaN() }, []string{"GPUWaitingRequests is NaN"}},
+		{"infinite guard", func(s *Settings) { s.GPUWaitingRequests = math.Inf(1) }, []string{"GPUWaitingRequests is +Inf"}},
 		{"no interval", func(s *Settings) { s.Interval = 0 }, []string{"at least 1s"}},
 		{"interval too short", func(s *Settings) { s.Interval = 999 * time.Millisecond }, []string{"Interval is 999ms"}},
 		{"interval that Prometheus would cut", func(s *Settings) { s.Interval = 2*time.Second + time.Microsecond }, []string{"whole milliseconds"}},
@@ -89,7 +106,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		{"a signal that does not exist", func(s *Settings) { *s = with(*s, "tokens", 1) }, []string{`there is no signal "tokens"`}},
 		{"everything at once", func(s *Settings) {
 			*s = Settings{Namespace: "No_Good", MaxNumSeqs: 16, Targets: map[Key]float64{KeyRequestsRunning: 16, KeyRequestsWaiting: -1, KeyGPUUtilization: 120}}
-		}, []string{"No_Good", "requestsRunning is 16", "requestsWaiting is -1", "gpuUtilization is 120", "GPUGuardRequests is 0", "Interval is 0s"}},
+		}, []string{"No_Good", "requestsRunning is 16", "requestsWaiting is -1", "gpuUtilization is 120", "GPUWaitingRequests is 0", "Interval is 0s"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := good()

@@ -33,13 +33,13 @@ type Definition struct {
 	Key Key
 	// Name is the metric of the autoscaler in the custom metrics API.
 	Name string
-	// Series is the Prometheus series that the adapter serves under Name: scraped as it is, or written by Expr.
+	// Series is the Prometheus series that the adapter serves under Name: scraped as it is, or recorded.
 	Series string
 	// Query is the adapter's metricsQuery: a Go template with << >> that returns one sample per pod.
 	Query string
-	// Expr returns the expression of the recording rule that writes Series; nil where Series is scraped as it is.
-	// A backend without queries, such as Google's adapter, adds up all series of a pod, so that everything but a sum
-	// over the pod has to be recorded.
+	// Expr returns the expression of the recording rule that writes Series while the signal is on; nil where Series is scraped as
+	// it is, or where Rules records it whether the signal is on or not. A backend without queries, such as Google's adapter, adds
+	// up the samples of one series of a pod, so that everything but that sum has to be recorded.
 	Expr func(Settings) string
 	// ServerSeries are the series of the server that the signal reads, which every scrape has to keep.
 	ServerSeries []string

@@ -96,7 +96,7 @@ func TestDefaultsThatDependOnOtherKeys(t *testing.T) {
 	assert.Equal(t, "simulated", local.GPU.Metrics)
 	assert.Equal(t, imageSimulator, local.VLLM.Image)
 	assert.Empty(t, local.GPU.NodeSelector, "kind and minikube have no node with GPU labels")
-	assert.InDelta(t, 12, local.Autoscaling.Signals.RequestsRunning.Target, 0)
+	assert.InDelta(t, 4, local.Autoscaling.Signals.RequestsInFlight.Target, 0)
 
 	gpu, err := Read(source(t, "dev", nvidia(nil)))
 	require.NoError(t, err)
@@ -105,36 +105,36 @@ func TestDefaultsThatDependOnOtherKeys(t *testing.T) {
 	assert.Equal(t, map[string]string{"nvidia.com/gpu.present": "true"}, gpu.GPU.NodeSelector)
 	assert.Equal(t, []Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"}}, gpu.GPU.Tolerations)
 
-	for maxNumSeqs, want := range map[int]struct{ running, guard float64 }{
-		1: {0.75, 1}, 2: {1, 1}, 3: {2, 2}, 16: {12, 12}, 256: {192, 192},
+	for maxNumSeqs, want := range map[int]struct{ inFlight, running float64 }{
+		1: {0.75, 0.75}, 2: {1, 1}, 3: {1, 2}, 16: {4, 12}, 56: {33, 42}, 256: {208, 192},
 	} {
 		config, err := Read(source(t, "local", map[string]any{"model.maxNumSeqs": maxNumSeqs}))
 		require.NoError(t, err, "the default targets of maxNumSeqs %d must themselves be valid", maxNumSeqs)
+		assert.InDelta(t, want.inFlight, config.Autoscaling.Signals.RequestsInFlight.Target, 0, "maxNumSeqs %d", maxNumSeqs)
 		assert.InDelta(t, want.running, config.Autoscaling.Signals.RequestsRunning.Target, 0, "maxNumSeqs %d", maxNumSeqs)
-		assert.InDelta(t, want.guard, config.Autoscaling.Signals.GPUUtilization.WaitingRequests, 0, "maxNumSeqs %d", maxNumSeqs)
 	}
 }
 
 func TestGivenValuesWin(t *testing.T) {
 	config, err := Read(source(t, "local", map[string]any{
-		"gpu.tolerations":                             []any{map[string]any{"operator": "Exists"}},
-		"vllm.cpu":                                    4,
-		"vllm.startupBudget":                          "1h",
-		"vllm.clientNamespaces":                       []any{"apps"},
-		"model.gpuMemoryUtilization":                  "0.85",
-		"model.extraArgs":                             []any{"--enforce-eager"},
-		"monitoring.grafana":                          false,
-		"monitoring.grafanaPassword":                  hidden("grafana-pw"),
-		"autoscaling.signals.requestsWaiting.enabled": false,
-		"autoscaling.signals.gpuUtilization.target":   72.5,
-		"autoscaling.signals.requestsRunning":         map[string]any{},
-		"autoscaling.scaleUp":                         nil,
-		"autoscaling.scaleDown.stabilization":         "0s",
-		"charts.kubePrometheusStack.values":           map[string]any{"a": map[string]any{"b": 3, "c": 1.5, "d": []any{1}}},
-		"charts.dcgmExporter":                         map[string]any{"repository": "oci://registry.example.com/charts"},
-		"pulumi:disable-default-providers":            `["*"]`,
-		"kubernetes:suppressDeprecationWarnings":      "true",
-		"apiKey":                                      "",
+		"gpu.tolerations":                              []any{map[string]any{"operator": "Exists"}},
+		"vllm.cpu":                                     4,
+		"vllm.startupBudget":                           "1h",
+		"vllm.clientNamespaces":                        []any{"apps"},
+		"model.gpuMemoryUtilization":                   "0.85",
+		"model.extraArgs":                              []any{"--enforce-eager"},
+		"monitoring.grafana":                           false,
+		"monitoring.grafanaPassword":                   hidden("grafana-pw"),
+		"autoscaling.signals.requestsInFlight.enabled": false,
+		"autoscaling.signals.gpuUtilization.target":    72.5,
+		"autoscaling.signals.requestsRunning":          map[string]any{},
+		"autoscaling.scaleUp":                          nil,
+		"autoscaling.scaleDown.stabilization":          "0s",
+		"charts.kubePrometheusStack.values":            map[string]any{"a": map[string]any{"b": 3, "c": 1.5, "d": []any{1}}},
+		"charts.dcgmExporter":                          map[string]any{"repository": "oci://registry.example.com/charts"},
+		"pulumi:disable-default-providers":             `["*"]`,
+		"kubernetes:suppressDeprecationWarnings":       "true",
+		"apiKey":                                       "",
 	}))
 	require.NoError(t, err)
 	assert.Equal(t, []Toleration{{Operator: "Exists"}}, config.GPU.Tolerations)
@@ -145,7 +145,7 @@ func TestGivenValuesWin(t *testing.T) {
 	assert.Equal(t, []string{"--enforce-eager"}, config.Model.ExtraArgs)
 	assert.False(t, config.Monitoring.Grafana)
 	assert.Equal(t, NewSecret("grafana-pw"), config.Monitoring.GrafanaPassword)
-	assert.False(t, config.Autoscaling.Signals.RequestsWaiting.Enabled)
+	assert.False(t, config.Autoscaling.Signals.RequestsInFlight.Enabled)
 	assert.InDelta(t, 72.5, config.Autoscaling.Signals.GPUUtilization.Target, 0)
 	assert.Equal(t, 4, config.Autoscaling.ScaleUp.Pods)
 	assert.Zero(t, config.Autoscaling.ScaleDown.Stabilization, "a zero that was given is not replaced by the default")

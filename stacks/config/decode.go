@@ -229,11 +229,14 @@ func (d *decoder) quote(key string) string {
 func (d *decoder) unknown(prefix, name string, known []string) {
 	key := prefix + name
 	replacement, renamed := moved[key]
-	nearest := choose(renamed, replacement, nearestKey(key))
+	reason, gone := removed[key]
+	nearest := choose(renamed || gone, replacement, nearestKey(key))
 	problem := Problem{Key: d.source.Project + ":" + key, Allowed: "only keys that docs/configuration.md lists"}
 	switch {
 	case renamed:
 		problem.Fix = fmt.Sprintf("the key is now %[1]s:%[2]s; remove this one, then: pulumi config set --path '%[1]s:%[2]s' <value>", d.source.Project, replacement)
+	case gone:
+		problem.Fix = fmt.Sprintf("remove it: pulumi config rm --path '%s'; %s", problem.Key, reason)
 	case nearest == "":
 		problem.Fix = fmt.Sprintf("remove it; there is no such key, nor one of a similar name (%s%s)",
 			choose(prefix == "", "the top-level keys are ", strings.TrimSuffix(prefix, ".")+" has "), strings.Join(known, ", "))
@@ -244,6 +247,9 @@ func (d *decoder) unknown(prefix, name string, known []string) {
 	if strings.Contains(name, ".") {
 		problem.Allowed = "names without a dot: a dot leads from an object to a key in it"
 		problem.Fix = "remove it" + choose(prefix == "", ": pulumi config rm '"+problem.Key+"'", "")
+		if gone {
+			problem.Fix += "; " + reason
+		}
 		if nearest != "" {
 			problem.Fix += fmt.Sprintf("; %s: pulumi config set --path %s'%s:%s' <value>",
 				choose(nearest == key || renamed, "as a path it is", "the nearest path is"), choose(d.secret, "--secret ", ""), d.source.Project, nearest)

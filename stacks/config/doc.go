@@ -30,8 +30,8 @@
 // strictly converts each value and enforces the tags of its field (tags.go), which are the rules on single values. Then every
 // key that was not given is set to its default: that of its tag or one that depends on other keys (defaults.go). The provider
 // packages set the defaults of nodePools and of the cloud-specific objects. Last, the rules between keys are checked
-// (rules*.go). A key without such rules needs no code but its field. A key of an earlier version that has another name now (moved.go) is
-// refused like an unknown one, with its new name.
+// (rules*.go). A key without such rules needs no code but its field. A key of an earlier version that has another name now, or
+// whose values have no place any more (moved.go), is refused like an unknown one, with its new name or the reason.
 //
 // All problems are reported in one *Error; each Problem has a key, a value, the allowed values and a fix. A value that
 // the decoder refused is one problem: its field has the default, and other rules do not report it again. A valid setting that

@@ -27,6 +27,30 @@ func TestMovedKeys(t *testing.T) {
 	}
 }
 
+// TestRemovedKeys checks that a key whose values have no place any more is refused with one problem: the command that removes it, and
+// why. No command is proposed that sets another key to its value.
+func TestRemovedKeys(t *testing.T) {
+	require.NotEmpty(t, removed)
+	for _, old := range slices.Sorted(maps.Keys(removed)) {
+		t.Run(old, func(t *testing.T) {
+			assert.NotContains(t, Keys(), old)
+			assert.NotContains(t, moved, old)
+			refused := problemsOf(t, source(t, CloudLocal, map[string]any{old: 12}))
+			require.Len(t, refused.Problems, 1, "%v", refused)
+			p := refused.Problems[0]
+			assert.Equal(t, project+":"+old, p.Key)
+			assert.Equal(t, fmt.Sprintf("remove it: pulumi config rm --path '%s:%s'; %s", project, old, removed[old]), p.Fix)
+
+			refused = problemsOf(t, sourceOfLines(CloudLocal, project+":"+old+" 12"))
+			require.Len(t, refused.Problems, 1, "%v", refused)
+			assert.Equal(t, fmt.Sprintf("remove it: pulumi config rm '%s:%s'; %s", project, old, removed[old]), refused.Problems[0].Fix)
+		})
+	}
+	guard := removed["autoscaling.signals.gpuUtilization.guardRequests"]
+	assert.Contains(t, guard, "waitingRequests")
+	assert.Contains(t, guard, "default of "+tagsOf("autoscaling.signals.gpuUtilization.waitingRequests").Get("default"))
+}
+
 // TestMovedKeyWithADot checks the error for the name that `pulumi config set` without --path stores.
 func TestMovedKeyWithADot(t *testing.T) {
 	refused := problemsOf(t, sourceOfLines(CloudLocal, "vllm-autoscaling:monitoring.alerts.ttftRatio 0.9"))

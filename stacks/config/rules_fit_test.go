@@ -250,47 +250,46 @@ func problemsLeft(err error) []string {
 	return left
 }
 
-// TestWarnings checks each warning with a configuration that causes it and one that does not. Both are valid.
+// warningTest is a configuration that causes one warning, and one that causes none. Both are valid.
+type warningTest struct {
+	cloud      string
+	warns, not keys
+	// key is where the warning is reported, and says are parts of it.
+	key  string
+	says []string
+}
+
+func (w warningTest) run(t *testing.T) {
+	// On local, the configurations of the tests name no client.
+	for _, given := range []keys{w.warns, w.not} {
+		if !strings.HasPrefix(w.key, "vllm.client") {
+			given["vllm.clientNamespaces"] = []any{"apps"}
+		}
+	}
+	warnings := read(t, w.cloud, w.warns).Warnings()
+	require.Len(t, warnings, 1, "%v", warnings)
+	assert.Equal(t, project+":"+w.key, warnings[0].Key)
+	for _, says := range w.says {
+		assert.Contains(t, warnings[0].String(), says)
+	}
+	assert.NotContains(t, warnings[0].String(), "hunter2")
+	assert.Empty(t, read(t, w.cloud, w.not).Warnings())
+}
+
+// TestWarnings checks each warning, except for those of signals.
 func TestWarnings(t *testing.T) {
-	for name, test := range map[string]struct {
-		cloud      string
-		warns, not keys
-		key        string
-		says       []string
-	}{
-		"GPU alone": {
-			CloudLocal, keys{"autoscaling.signals.requestsRunning.enabled": false, "autoscaling.signals.requestsWaiting.enabled": false},
-			keys{"autoscaling.signals.requestsRunning.enabled": false}, "autoscaling.signals.gpuUtilization.enabled",
-			[]string{"near 100 percent", "factor of 1.25", "requestsWaiting.enabled' true"},
-		},
-		"KV cache alone": {
-			CloudLocal,
-			keys{
-				"autoscaling.signals.kvCacheUsage.enabled": true, "autoscaling.signals.gpuUtilization.enabled": false,
-				"autoscaling.signals.requestsRunning.enabled": false, "autoscaling.signals.requestsWaiting.enabled": false,
-			},
-			keys{"autoscaling.signals.kvCacheUsage.enabled": true, "autoscaling.signals.requestsRunning.enabled": false},
-			"autoscaling.signals.kvCacheUsage.enabled", []string{"never exceeds 100 percent", "factor of 1.25", "requestsWaiting.enabled' true"},
-		},
+	for name, test := range map[string]warningTest{
 		"KV cache that never fills": {
-			CloudGKE, onCloud(CloudGKE, keys{"autoscaling.signals.kvCacheUsage.enabled": true}),
+			CloudGKE, onCloud(CloudGKE, keys{"autoscaling.signals.kvCacheUsage.enabled": true, "model.maxNumSeqs": 16}),
 			onCloud(CloudGKE, keys{"autoscaling.signals.kvCacheUsage.enabled": true, "model.maxModelLen": 32768, "model.maxNumSeqs": 200}),
 			"autoscaling.signals.kvCacheUsage.target", []string{"percent of it at most", "switch kvCacheUsage off"},
-		},
-		"guard that never opens": {
-			CloudLocal, keys{"autoscaling.signals.gpuUtilization.guardRequests": 13}, keys{"autoscaling.signals.gpuUtilization.guardRequests": 12},
-			"autoscaling.signals.gpuUtilization.guardRequests", []string{"requestsRunning.target (12)"},
-		},
-		"long queue": {
-			CloudLocal, keys{"autoscaling.signals.requestsWaiting.target": 17}, keys{"autoscaling.signals.requestsWaiting.target": 16},
-			"autoscaling.signals.requestsWaiting.target", []string{"model.maxNumSeqs (16)"},
 		},
 		"relist": {
 			CloudLocal, keys{"autoscaling.relistInterval": "3s"}, keys{"autoscaling.relistInterval": "4s"}, "autoscaling.relistInterval", []string{"4s or more"},
 		},
 		"slow signals": {
 			CloudLocal, keys{"monitoring.signalInterval": "20s"}, keys{"monitoring.signalInterval": "15s"}, "monitoring.signalInterval",
-			[]string{"every 15s", "35s late"},
+			[]string{"every 15s", "55s late"},
 		},
 		"window shorter than a cold start": {
 			CloudGKE, onCloud(CloudGKE, keys{"autoscaling.scaleDown.stabilization": "2m"}), onCloud(CloudGKE,
@@ -359,22 +358,7 @@ func TestWarnings(t *testing.T) {
 			"charts.kubePrometheusStack.values.grafana.adminPassword", []string{"--secret --path"},
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			// On local, the configurations of this table name no client.
-			for _, given := range []keys{test.warns, test.not} {
-				if !strings.HasPrefix(test.key, "vllm.client") {
-					given["vllm.clientNamespaces"] = []any{"apps"}
-				}
-			}
-			warnings := read(t, test.cloud, test.warns).Warnings()
-			require.Len(t, warnings, 1, "%v", warnings)
-			assert.Equal(t, project+":"+test.key, warnings[0].Key)
-			for _, says := range test.says {
-				assert.Contains(t, warnings[0].String(), says)
-			}
-			assert.NotContains(t, warnings[0].String(), "hunter2")
-			assert.Empty(t, read(t, test.cloud, test.not).Warnings())
-		})
+		t.Run(name, test.run)
 	}
 }
 

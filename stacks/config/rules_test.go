@@ -12,6 +12,9 @@ import (
 func TestRules(t *testing.T) {
 	type keys = map[string]any
 	digest := "@sha256:" + strings.Repeat("ab", 32)
+	runs := func(target float64, maxNumSeqs int) keys {
+		return keys{"model.maxNumSeqs": maxNumSeqs, "autoscaling.signals.requestsRunning.enabled": true, "autoscaling.signals.requestsRunning.target": target}
+	}
 	for name, rule := range map[string]struct {
 		stack        string // "" means local
 		wrong, right keys
@@ -181,25 +184,23 @@ func TestRules(t *testing.T) {
 		"relist faster than scrapes": {wrong: keys{"autoscaling.relistInterval": "1s"}, right: keys{"autoscaling.relistInterval": "2s"},
 			key: "autoscaling.relistInterval", says: "monitoring.signalInterval"},
 		"no signal": {
-			wrong: keys{"autoscaling.signals.requestsRunning.enabled": false, "autoscaling.signals.requestsWaiting.enabled": false,
-				"autoscaling.signals.gpuUtilization.enabled": false},
-			right: keys{"autoscaling.signals.requestsRunning.enabled": false, "autoscaling.signals.requestsWaiting.enabled": false},
-			key:   "autoscaling.signals.requestsRunning.enabled", says: "at least one",
+			wrong: keys{"autoscaling.signals.requestsInFlight.enabled": false, "autoscaling.signals.gpuUtilization.enabled": false},
+			right: keys{"autoscaling.signals.requestsInFlight.enabled": false},
+			key:   "autoscaling.signals.requestsInFlight.enabled", says: "at least one",
 		},
-		"running target at the cap": {wrong: keys{"autoscaling.signals.requestsRunning.target": 16},
-			right: keys{"autoscaling.signals.requestsRunning.target": 14}, key: "autoscaling.signals.requestsRunning.target", says: "model.maxNumSeqs (16)"},
-		"running target in tolerance": {wrong: keys{"autoscaling.signals.requestsRunning.target": 15},
-			right: keys{"autoscaling.signals.requestsRunning.target": 15, "model.maxNumSeqs": 17}, key: "autoscaling.signals.requestsRunning.target",
+		"in-flight target zero": {wrong: keys{"autoscaling.signals.requestsInFlight.target": 0},
+			right: keys{"autoscaling.signals.requestsInFlight.target": 1000}, key: "autoscaling.signals.requestsInFlight.target", says: "enabled to false"},
+		"running target at the cap": {wrong: runs(16, 16), right: runs(14, 16), key: "autoscaling.signals.requestsRunning.target", says: "model.maxNumSeqs (16)"},
+		"running target in tolerance": {wrong: runs(15, 16), right: runs(15, 17), key: "autoscaling.signals.requestsRunning.target",
 			says: "below 14.55"},
-		"running target out of the cap": {wrong: keys{"model.maxNumSeqs": 8, "autoscaling.signals.requestsRunning.target": 12},
-			right: keys{"model.maxNumSeqs": 8}, key: "autoscaling.signals.requestsRunning.target", says: "set it to 6"},
-		"target of a signal that is off": {
-			wrong: keys{"autoscaling.signals.requestsRunning.target": 99},
-			right: keys{"autoscaling.signals.requestsRunning.target": 99, "autoscaling.signals.requestsRunning.enabled": false},
-			key:   "autoscaling.signals.requestsRunning.target", says: "never runs more",
+		"running target out of the cap": {wrong: runs(12, 8),
+			right: keys{"model.maxNumSeqs": 8, "autoscaling.signals.requestsRunning.enabled": true}, key: "autoscaling.signals.requestsRunning.target",
+			says: "set it to 6"},
+		"target of a signal that is off": {wrong: runs(99, 16), right: keys{"autoscaling.signals.requestsRunning.target": 99},
+			key: "autoscaling.signals.requestsRunning.target", says: "never runs more",
 		},
-		"running target zero": {wrong: keys{"autoscaling.signals.requestsRunning.target": 0},
-			right: keys{"autoscaling.signals.requestsRunning.target": 0.5}, key: "autoscaling.signals.requestsRunning.target", says: "enabled to false"},
+		"running target zero": {wrong: keys{"autoscaling.signals.requestsRunning.target": 0}, right: runs(0.5, 16),
+			key: "autoscaling.signals.requestsRunning.target", says: "enabled to false"},
 		"waiting target zero": {wrong: keys{"autoscaling.signals.requestsWaiting.target": 0},
 			right: keys{"autoscaling.signals.requestsWaiting.target": 1000}, key: "autoscaling.signals.requestsWaiting.target", says: "above 0"},
 		"GPU target 100": {wrong: keys{"autoscaling.signals.gpuUtilization.target": 100},
@@ -211,11 +212,12 @@ func TestRules(t *testing.T) {
 			right: keys{"autoscaling.signals.kvCacheUsage.enabled": true, "autoscaling.signals.kvCacheUsage.target": 90.9},
 			key:   "autoscaling.signals.kvCacheUsage.target", says: "below 90.91",
 		},
-		"guard off": {wrong: keys{"autoscaling.signals.gpuUtilization.guardRequests": 0},
-			right: keys{"autoscaling.signals.gpuUtilization.guardRequests": 1}, key: "autoscaling.signals.gpuUtilization.guardRequests", says: "1 or more requests"},
-		"guard above the cap": {wrong: keys{"autoscaling.signals.gpuUtilization.guardRequests": 17},
-			right: keys{"autoscaling.signals.gpuUtilization.guardRequests": 16}, key: "autoscaling.signals.gpuUtilization.guardRequests",
-			says: "1 to model.maxNumSeqs (16)"},
+		"guard off": {wrong: keys{"autoscaling.signals.gpuUtilization.waitingRequests": 0},
+			right: keys{"autoscaling.signals.gpuUtilization.waitingRequests": 0.1}, key: "autoscaling.signals.gpuUtilization.waitingRequests",
+			says: "0.1 to 1000 requests"},
+		"guard out of reach": {wrong: keys{"autoscaling.signals.gpuUtilization.waitingRequests": 1001},
+			right: keys{"autoscaling.signals.gpuUtilization.waitingRequests": 1000}, key: "autoscaling.signals.gpuUtilization.waitingRequests",
+			says: "0.1 to 1000 requests"},
 		"stabilization too long": {wrong: keys{"autoscaling.scaleDown.stabilization": "3601s"}, right: keys{"autoscaling.scaleDown.stabilization": "1h"},
 			key: "autoscaling.scaleDown.stabilization", says: "0s to 1h"},
 		"up stabilization": {wrong: keys{"autoscaling.scaleUp.stabilization": "-1s"}, right: keys{"autoscaling.scaleUp.stabilization": "30s"},

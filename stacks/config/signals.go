@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/stacks/config/sizing"
@@ -16,23 +17,41 @@ const (
 // Signals configures the metrics of the HPA, which follows the one that requires the most replicas.
 type Signals struct {
 	// RequestsInFlight counts requests that a replica works on or has queued.
-	RequestsInFlight Signal `key:"requestsInFlight"`
+	RequestsInFlight InFlightSignal `key:"requestsInFlight"`
 	// RequestsRunning counts requests that a replica works on.
-	RequestsRunning Signal `key:"requestsRunning"`
+	RequestsRunning RunningSignal `key:"requestsRunning"`
 	// RequestsWaiting counts requests queued in a replica.
-	RequestsWaiting Signal `key:"requestsWaiting"`
-	// GPUUtilization is in percent.
+	RequestsWaiting WaitingSignal `key:"requestsWaiting"`
+	// GPUUtilization is in percent, and counts while requests wait.
 	GPUUtilization GPUSignal `key:"gpuUtilization"`
 	// KVCacheUsage is the share of the KV cache in use, in percent.
 	KVCacheUsage PercentSignal `key:"kvCacheUsage"`
 }
 
-// Signal is one metric of the HPA and its target, the average per replica.
-type Signal struct {
+// InFlightSignal is the metric of the HPA that grows with the demand, however full the replicas are.
+type InFlightSignal struct {
 	// Enabled is true where the HPA follows the signal; at least one has to be on.
 	Enabled bool `key:"enabled"`
-	// Target is the average per replica. For requests running: below model.maxNumSeqs / 1.1, by default
-	// 75 % of it, rounded down.
+	// Target is the average per replica of the requests that it works on or has queued. The default is model.maxNumSeqs less three
+	// times its square root, or a quarter of it if that is more, rounded down. With a target above model.maxNumSeqs, requests wait
+	// before replicas are added.
+	Target float64 `key:"target" unit:"requests" above:"0" hint:"to switch the signal off, set its enabled to false"`
+}
+
+// RunningSignal is the metric of the HPA that ends where a replica is full.
+type RunningSignal struct {
+	// Enabled is true where the HPA follows the signal; at least one has to be on.
+	Enabled bool `key:"enabled"`
+	// Target is the average per replica of the requests that it works on: below model.maxNumSeqs / 1.1, by default 75 % of it, rounded
+	// down.
+	Target float64 `key:"target" unit:"requests" above:"0" hint:"to switch the signal off, set its enabled to false"`
+}
+
+// WaitingSignal is the metric of the HPA that is 0 until a replica is full.
+type WaitingSignal struct {
+	// Enabled is true where the HPA follows the signal; at least one has to be on.
+	Enabled bool `key:"enabled"`
+	// Target is the average per replica of the requests that wait in it.
 	Target float64 `key:"target" unit:"requests" above:"0" hint:"to switch the signal off, set its enabled to false"`
 }
 
@@ -40,11 +59,12 @@ type Signal struct {
 type GPUSignal struct {
 	// Enabled is true where the HPA follows the signal; at least one has to be on.
 	Enabled bool `key:"enabled"`
-	// Target is the average per replica. Utilisation ends at 100, and the HPA ignores a tenth above the
-	// target.
+	// Target is the average per replica of its GPU's utilisation, which counts while requests wait: it is about 50 where a GPU is
+	// always busy and a request waits for half of the time. Utilisation ends at 100, and the HPA ignores a tenth above the target.
 	Target float64 `key:"target" unit:"percent" above:"0" below:"90.91" hint:"utilisation ends at 100; to switch the signal off, set its enabled to false"`
-	// WaitingRequests is the number of requests waiting in a replica, on average over a few scrapes, below which its GPU utilisation
-	// is counted in part only, and not at all while none waits: a GPU reads near 100 % whenever anything is decoded.
+	// WaitingRequests is the number of requests waiting in a replica, on average over five scrapes, from which its GPU utilisation
+	// counts in full. It counts in proportion below, and not at all while none waits: a GPU reads near 100 % whenever anything is
+	// decoded.
 	WaitingRequests float64 `key:"waitingRequests" unit:"requests" min:"0.1" max:"1000" default:"1" hint:"1 counts a GPU that always has a request waiting in full"`
 }
 
@@ -100,8 +120,8 @@ func (c *Config) checkSignals(r *report) {
 	s := &c.Autoscaling.Signals
 	targets := s.Targets()
 	if len(targets) == 0 {
-		r.bad(signalKeys+"requestsRunning.enabled", false, "at least one signal enabled, or nothing ever scales",
-			r.set(signalKeys+"requestsRunning.enabled", "true"))
+		r.bad(signalKeys+"requestsInFlight.enabled", false, "at least one signal enabled, or nothing ever scales",
+			r.set(signalKeys+"requestsInFlight.enabled", "true"))
 	}
 	if r.anyRefused("model.maxNumSeqs") {
 		return
@@ -129,15 +149,27 @@ func checkTarget(r *report, definition signals.Definition, target float64, maxNu
 	}
 }
 
-// warnOfSignals warns of combinations of signals that do not work well together.
+// countRequests reports whether any of the signals that are on counts requests.
+func (s *Signals) countRequests() bool {
+	return s.RequestsInFlight.Enabled || s.RequestsRunning.Enabled || s.RequestsWaiting.Enabled
+}
+
+// warnOfSignals warns of targets without effect and of combinations of signals that do not work well together.
 func (c *Config) warnOfSignals(r *report) {
-	s := c.Autoscaling.Signals
-	if s.GPUUtilization.Enabled && !s.RequestsRunning.Enabled && !s.RequestsWaiting.Enabled {
+	s := &c.Autoscaling.Signals
+	s.warnOfUnusedTargets(r)
+	if s.GPUUtilization.Enabled && !s.countRequests() {
 		r.warn(signalKeys+"gpuUtilization.enabled", true,
-			fmt.Sprintf("without a request signal the autoscaler cannot tell a busy replica from a full one: a GPU reads near 100 percent whenever anything is "+
-				"decoded, and never more, so replicas grow by a factor of %.2f at a time however long the queue",
+			fmt.Sprintf("without a request signal no replica is added before requests wait, because utilisation counts only then; and it never exceeds 100 "+
+				"percent, so that replicas grow by a factor of %.2f at a time however long the queue",
 				100/s.GPUUtilization.Target),
-			r.set(signalKeys+"requestsWaiting.enabled", "true"))
+			r.set(signalKeys+"requestsInFlight.enabled", "true"))
+	}
+	if s.RequestsInFlight.Enabled && s.RequestsInFlight.Target > float64(c.Model.MaxNumSeqs) {
+		r.warn(signalKeys+"requestsInFlight.target", s.RequestsInFlight.Target,
+			fmt.Sprintf("a replica works on model.maxNumSeqs (%d) requests at a time: with a higher target, requests wait before replicas are added",
+				c.Model.MaxNumSeqs),
+			fmt.Sprintf("lower it to %d or less; fine if requests may wait", c.Model.MaxNumSeqs))
 	}
 	if s.RequestsWaiting.Enabled && s.RequestsWaiting.Target > float64(c.Model.MaxNumSeqs) {
 		r.warn(signalKeys+"requestsWaiting.target", s.RequestsWaiting.Target,
@@ -148,18 +180,34 @@ func (c *Config) warnOfSignals(r *report) {
 	c.warnOfKVCache(r)
 }
 
+// warnOfUnusedTargets warns of targets of signals that are off.
+func (s *Signals) warnOfUnusedTargets(r *report) {
+	fields := s.byKey()
+	for _, definition := range signals.Catalogue() {
+		key, signal := signalKeys+string(definition.Key), fields[definition.Key]
+		if *signal.enabled || !r.given.has(key+".target") {
+			continue
+		}
+		why := "the signal is off, so that its target has no effect"
+		if slices.Contains(replacedSignals, definition.Key) && !r.given.has(key+".enabled") {
+			why += "; requestsInFlight, which counts the requests running and waiting together, is on by default in its place"
+		}
+		r.warn(key+".target", *signal.target, why, "remove the key, or switch the signal on: "+r.set(key+".enabled", "true"))
+	}
+}
+
 // warnOfKVCache warns of a KV-cache signal that cannot serve its purpose.
 func (c *Config) warnOfKVCache(r *report) {
-	s := c.Autoscaling.Signals
+	s := &c.Autoscaling.Signals
 	if !s.KVCacheUsage.Enabled {
 		return
 	}
-	if !s.RequestsRunning.Enabled && !s.RequestsWaiting.Enabled {
+	if !s.countRequests() {
 		r.warn(signalKeys+"kvCacheUsage.enabled", true,
 			fmt.Sprintf("without a request signal a queue of requests adds no replica while the cache has room, and usage never exceeds 100 percent, so "+
 				"replicas grow by a factor of %.2f at a time however long the queue",
 				100/s.KVCacheUsage.Target),
-			r.set(signalKeys+"requestsWaiting.enabled", "true"))
+			r.set(signalKeys+"requestsInFlight.enabled", "true"))
 	}
 	footprint, server, ok := c.fit()
 	if !ok {
@@ -171,6 +219,6 @@ func (c *Config) warnOfKVCache(r *report) {
 			fmt.Sprintf("the KV cache of %.1f GiB holds %.1f requests of model.maxModelLen (%d) tokens, so model.maxNumSeqs (%d) of them use about %.0f "+
 				"percent of it at most, and the HPA ignores a tenth above the target: the signal decides nothing",
 				fit.Cache, fit.FullLength(), c.Model.MaxModelLen, c.Model.MaxNumSeqs, highest),
-			"raise model.maxNumSeqs, or switch kvCacheUsage off: the requests running scale up first")
+			"raise model.maxNumSeqs, or switch kvCacheUsage off: the requests scale up first")
 	}
 }

@@ -29,7 +29,8 @@ func (c *Config) warnOfScaling(r *report) {
 	}
 	if interval > hpaPeriod {
 		r.warn("monitoring.signalInterval", interval,
-			fmt.Sprintf("the HPA looks every %s, so it decides more than once on the same sample, and up to %s late", hpaPeriod, interval+hpaPeriod),
+			fmt.Sprintf("the HPA looks every %s, so it decides more than once on the same sample, and up to %s late", hpaPeriod,
+				2*interval+hpaPeriod),
 			fmt.Sprintf("set it to %s or less", hpaPeriod))
 	}
 	if start := c.shortestStart(); c.Autoscaling.ScaleDown.Stabilization < start {

@@ -91,7 +91,7 @@ func TestCloudLifecycle(t *testing.T) {
 }
 
 // TestCloudChangesOnlyWhatItMust checks the changes that one setting causes. Where a cloud cannot change a resource in
-// place, the preview shows the replacement, and the up does the same.
+// place, the preview shows the replacement, and the up does the same. A machine with more CPUs and memory changes what a replica requests.
 func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 	// inZones is a change of what an EKS pool has in each zone.
 	inZones := func(change string) []string {
@@ -115,7 +115,7 @@ func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 		"gke, access":          {"gke", "cluster.apiAccessCidrs", []any{"1.2.3.0/24"}, []string{"update Cluster cluster"}},
 		"gke, profile":         {"gke", "gke.autoscalingProfile", "BALANCED", []string{"update Cluster cluster"}},
 		"gke, spot":            {"gke", "nodePools.gpu.spot", true, []string{"replace NodePool cluster-gpu"}},
-		"gke, machine":         {"gke", "nodePools.gpu.machineType", "g2-standard-8", []string{"update NodePool cluster-gpu"}},
+		"gke, machine":         {"gke", "nodePools.gpu.machineType", "g2-standard-8", []string{"update NodePool cluster-gpu", "update Deployment vllm"}},
 		"gke, disk":            {"gke", "nodePools.gpu.diskGiB", 200, []string{"update NodePool cluster-gpu"}},
 		"gke, driver":          {"gke", "gke.gpuDriver", "LATEST", []string{"replace NodePool cluster-gpu"}},
 		"gke, taint":           {"gke", "gke.leaveGpuTaintToGke", true, []string{"update NodePool cluster-gpu"}},
@@ -136,7 +136,7 @@ func TestCloudChangesOnlyWhatItMust(t *testing.T) {
 			inZones("update NodeGroup cluster-gpu-*"), inZones("update Tag cluster-gpu-*-resources-ephemeral-storage"))},
 		"eks, idle time": {"eks", "eks.idleTime", "20m", inZones("update Tag cluster-gpu-*-autoscaling-options-scaledownunneededtime")},
 		"eks, spot":      {"eks", "nodePools.gpu.spot", true, replaced},
-		"eks, machine":   {"eks", "nodePools.gpu.machineType", "g6.2xlarge", replaced},
+		"eks, machine":   {"eks", "nodePools.gpu.machineType", "g6.2xlarge", append(slices.Clone(replaced), "update Deployment vllm")},
 		"eks, image": {"eks", "eks.amiType", "BOTTLEROCKET_x86_64_NVIDIA", append(slices.Clone(replaced), "update LaunchTemplate cluster-gpu",
 			"delete Release nvidia-device-plugin", "delete DevicePlugin device-plugin")},
 		"eks, node autoscaler": {"eks", "charts.clusterAutoscaler.values", map[string]any{"x": 1}, []string{"update Release cluster-autoscaler"}},

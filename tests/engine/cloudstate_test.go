@@ -142,7 +142,7 @@ func TestCloudOutputs(t *testing.T) {
 		plain := s.find("Stack", project+"-"+cloud).Outputs.Mappable()
 		delete(plain, "grafanaPassword")
 		delete(plain, "kubeconfig")
-		want := defaultPipeline()
+		want := defaultPipeline(208) // of 256 requests at a time
 		if double.managedGPUMetrics {
 			want.GPUMetrics = "managed"
 		}
@@ -153,7 +153,7 @@ func TestCloudOutputs(t *testing.T) {
 			"grafanaPortForward": double.login + " --namespace monitoring port-forward service/kps-grafana 3000:80",
 			"grafanaUser":        "admin",
 			"hpaName":            "vllm",
-			"metrics":            []any{"vllm_requests_running", "vllm_requests_waiting", "vllm_gpu_utilization"},
+			"metrics":            []any{"vllm_requests_in_flight", "vllm_gpu_utilization"},
 			"namespaces":         map[string]any{"monitoring": "monitoring", "serving": "vllm"},
 		}, plain)
 	})

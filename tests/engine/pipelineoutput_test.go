@@ -22,8 +22,8 @@ func pipelineOf(t *testing.T, plain map[string]any) outputs.Pipeline {
 	return pipeline
 }
 
-// defaultPipeline is the output of a stack with the default names and signals.
-func defaultPipeline() outputs.Pipeline {
+// defaultPipeline is the output of a stack with the default names and signals, and a target of requests in flight.
+func defaultPipeline(inFlight float64) outputs.Pipeline {
 	return outputs.Pipeline{
 		Serving:      outputs.Serving{Namespace: "vllm", Deployment: "vllm", Service: "vllm", Port: 8000, HPA: "vllm"},
 		Metrics:      "prometheus-operator",
@@ -34,11 +34,9 @@ func defaultPipeline() outputs.Pipeline {
 		GPUMetrics:   "dcgm-chart",
 		GPUSeries:    []string{"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO", "DCGM_FI_PROF_GR_ENGINE_ACTIVE"},
 		Signals: []outputs.Signal{
-			{Name: "vllm_requests_running", Series: "vllm:num_requests_running", Target: 12, Unit: "requests",
-				Query: `sum by (pod) (max by (namespace, pod, engine, model_name) (vllm:num_requests_running{namespace="vllm"})) >= 0`},
-			{Name: "vllm_requests_waiting", Series: "vllm:num_requests_waiting", Target: 4, Unit: "requests",
-				Query: `sum by (pod) (max by (namespace, pod, engine, model_name) (vllm:num_requests_waiting{namespace="vllm"})) >= 0`},
-			{Name: "vllm_gpu_utilization", Series: "vllm:gpu_utilization:guarded", Target: 80, Unit: "percent",
+			{Name: "vllm_requests_in_flight", Series: "vllm:requests_in_flight:sum", Target: inFlight, Unit: "requests",
+				Query: `max by (pod) (vllm:requests_in_flight:sum{namespace="vllm"})`},
+			{Name: "vllm_gpu_utilization", Series: "vllm:gpu_utilization:guarded", Target: 50, Unit: "percent",
 				Query: `max by (pod) (vllm:gpu_utilization:guarded{namespace="vllm"})`},
 		},
 		SignalInterval: "2s", ScrapeInterval: "15s",
@@ -52,7 +50,21 @@ func TestPipelineOutputWithoutTheGPUSignal(t *testing.T) {
 	pipeline := pipelineOf(t, s.find("Stack", project+"-local").Outputs.Mappable())
 	assert.Equal(t, []string{"vllm:requests_in_flight:sum"}, pipeline.Rules, "others may be without a sample")
 	assert.Empty(t, pipeline.GPUSeries)
-	assert.Len(t, pipeline.Signals, 2)
+	assert.Equal(t, defaultPipeline(4).Signals[:1], pipeline.Signals)
+}
+
+// Requests in flight are recorded without the signal too, for dashboards; requests running are read from the server itself.
+func TestPipelineOutputWithRequestsRunning(t *testing.T) {
+	s := newStack(t, "local", nil)
+	s.set("autoscaling.signals.requestsInFlight.enabled", false)
+	s.set("autoscaling.signals.requestsRunning.enabled", true)
+	s.up()
+	pipeline := pipelineOf(t, s.find("Stack", project+"-local").Outputs.Mappable())
+	assert.Equal(t, "vllm:requests_in_flight:sum", pipeline.Rules[1], "after the simulated GPUs")
+	assert.Equal(t, outputs.Signal{
+		Name: "vllm_requests_running", Series: "vllm:num_requests_running", Target: 12, Unit: "requests",
+		Query: `sum by (pod) (max by (namespace, pod, engine, model_name) (vllm:num_requests_running{namespace="vllm"})) >= 0`,
+	}, pipeline.Signals[0])
 }
 
 // A signal that is off by default is the same everywhere as soon as it is on.

@@ -89,9 +89,9 @@ func TestSwitchOfPipelines(t *testing.T) {
 		metric         string
 	}{
 		{operated, managed, "create Deployment custom-metrics-stackdriver-adapter", "delete Release prometheus-adapter",
-			"custom-metrics-stackdriver-adapter", "prometheus.googleapis.com|vllm:num_requests_running|gauge"},
+			"custom-metrics-stackdriver-adapter", "prometheus.googleapis.com|vllm:requests_in_flight:sum|gauge"},
 		{managed, operated, "create Release prometheus-adapter", "delete Deployment custom-metrics-stackdriver-adapter",
-			"prometheus-adapter", "vllm_requests_running"},
+			"prometheus-adapter", "vllm_requests_in_flight"},
 	} {
 		t.Run("to "+test.to, func(t *testing.T) {
 			fresh := newCloudStack(t, "gke", map[string]any{"metrics": test.to})

@@ -22,7 +22,10 @@ func TestRefusedBeforeAnythingIsRegistered(t *testing.T) {
 		"unknown key":               {keys: map[string]any{"mdel.id": "a/b"}, says: "the nearest is vllm-autoscaling:model"},
 		"unknown nested key":        {keys: map[string]any{"model.idd": "a/b"}, says: "the nearest is vllm-autoscaling:model.id"},
 		"wrong type":                {keys: map[string]any{"autoscaling.maxReplicas": "many"}, says: "a whole number"},
-		"target out of reach":       {keys: map[string]any{"autoscaling.signals.requestsRunning.target": 16}, says: "never runs more than"},
+		"target out of reach": {keys: map[string]any{
+			"autoscaling.signals.requestsRunning.enabled": true, "autoscaling.signals.requestsRunning.target": 16,
+		}, says: "never runs more than"},
+		"key of an earlier version": {keys: map[string]any{"autoscaling.signals.gpuUtilization.guardRequests": 12}, says: "requests waiting instead of"},
 		"model that does not fit": {keys: map[string]any{
 			"gpu.mode": "nvidia", "model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 24, "huggingFaceToken": secret("hf"),
 		}, says: "GPUs of 80, 94, 141 GiB"},

@@ -142,7 +142,7 @@ func TestStackOutputs(t *testing.T) {
 	outputs := s.find("Stack", project+"-local").Outputs
 	plain := outputs.Mappable()
 	delete(plain, "grafanaPassword")
-	want := defaultPipeline()
+	want := defaultPipeline(4) // of 16 requests at a time
 	want.Kubeconfig, want.Context, want.GPUMetrics = s.kubeconfig, "kind-test", "simulated"
 	want.Rules = append([]string{"DCGM_FI_DEV_GPU_UTIL"}, want.Rules...)
 	assert.Equal(t, want, pipelineOf(t, plain))
@@ -152,7 +152,7 @@ func TestStackOutputs(t *testing.T) {
 		"grafanaPortForward": "kubectl --kubeconfig " + s.kubeconfig + " --context kind-test --namespace monitoring port-forward service/kps-grafana 3000:80",
 		"grafanaUser":        "admin",
 		"hpaName":            "vllm",
-		"metrics":            []any{"vllm_requests_running", "vllm_requests_waiting", "vllm_gpu_utilization"},
+		"metrics":            []any{"vllm_requests_in_flight", "vllm_gpu_utilization"},
 		"namespaces":         map[string]any{"monitoring": "monitoring", "serving": "vllm"},
 	}, plain)
 	require.True(t, outputs["grafanaPassword"].IsSecret())

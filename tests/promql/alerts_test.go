@@ -135,6 +135,7 @@ func healthy() map[string]string {
 		series["restarts "+short] = of("kube_pod_container_status_restarts_total", pod(name)+`,container="vllm"`, "1x400")
 		series["running "+short] = of("vllm:num_requests_running", engine, "3x400")
 		series["waiting "+short] = of("vllm:num_requests_waiting", engine, "0x400")
+		series["in flight "+short] = of("vllm:requests_in_flight:sum", pod(name), "3x400")
 		series["gpu "+short] = of("vllm:gpu_utilization:guarded", pod(name), "60x400")
 		series["kv cache "+short] = of("vllm:kv_cache_usage:max", pod(name), "30x400")
 		series["first tokens "+short] = of("vllm:time_to_first_token_seconds_count", engine, "0+60x400")
@@ -194,9 +195,9 @@ func TestHealthyStackIsSilent(t *testing.T) {
 		"three late requests at night": {"first tokens a": "0x30 1 2 3x400", "in time a": "0x400", "first tokens b": "0x400", "in time b": "0x400",
 			"finished a": "0x30 1 2 3x400", "smooth a": "0x400", "finished b": "0x400", "smooth b": "0x400"},
 		"a late burst of a few minutes": {"in time a": "0+59x100 5900x3 5900+59x290", "in time b": "0+59x100 5900x3 5900+59x290"},
-		"one scrape lost":               {"up a": "1x30 0 1x400", "running a": "3x30 _ 3x400"},
+		"one scrape lost":               {"up a": "1x30 0 1x400", "running a": "3x30 _ 3x400", "in flight a": "3x30 _ 3x400"},
 		"a pod that starts is not scraped": {"up b": "0x40 1x400", "pod ready b": "0x40 1x400", "running b": "_x41 0x400", "waiting b": "_x41 0x400",
-			"gpu b": "_x41 0x400", "kv cache b": "_x41 0x400"},
+			"in flight b": "_x41 0x400", "gpu b": "_x41 0x400", "kv cache b": "_x41 0x400"},
 		"a restart now and then":    {"restarts a": "1x100 2x100 3x200"},
 		"the adapter is rolled out": {"adapter": "2x30 1x3 2x400"},
 		"a rule fails once":         {"rule failures": "0x30 1x400"},
@@ -211,18 +212,31 @@ func TestHealthyStackIsSilent(t *testing.T) {
 	}
 }
 
+// A signal that is off has no alert: nothing fires because its series are missing.
+func TestSignalsThatAreOffAlertNobody(t *testing.T) {
+	samples := map[string]string{"running a": "", "running b": "", "waiting a": "", "waiting b": "", "kv cache a": "", "kv cache b": ""}
+	for _, name := range []string{signals.MetricRequestsRunning, signals.MetricRequestsWaiting, signals.MetricKVCacheUsage} {
+		samples["target "+name], samples["reading "+name] = "", ""
+	}
+	s := alertSettings(t)
+	s.Signals = enabled(t, only(map[signals.Key]float64{signals.KeyRequestsInFlight: 4, signals.KeyGPUUtilization: 50}))
+	for minute, now := range newAlerting(t, s, block(change(healthy(), samples))).firing(40) {
+		require.Empty(t, alertNames(now), "at minute %d", minute)
+	}
+}
+
 // starting is a stack from its first minute on: the model loads, the server is not ready, the autoscaler has no metrics, no
 // request was ever served.
 func starting() map[string]string {
 	return change(healthy(), map[string]string{
 		"spec": "1x400", "replicas": "1x400", "ready": "0x400", "desired": "0x400", "active": "0x400", "active false": "1x400",
-		"adapter": "_x2 0 2x400", "pod ready a": "0x400", "up a": "0x400", "running a": "", "waiting a": "", "gpu a": "", "kv cache a": "",
-		"first tokens a": "", "in time a": "", "in 1s a": "", "pod ready b": "", "up b": "", "running b": "", "waiting b": "", "gpu b": "", "kv cache b": "",
-		"first tokens b": "", "in time b": "", "in 1s b": "", "restarts b": "",
+		"adapter": "_x2 0 2x400", "pod ready a": "0x400", "up a": "0x400", "running a": "", "waiting a": "", "in flight a": "", "gpu a": "", "kv cache a": "",
+		"first tokens a": "", "in time a": "", "in 1s a": "", "pod ready b": "", "up b": "", "running b": "", "waiting b": "", "in flight b": "", "gpu b": "",
+		"kv cache b": "", "first tokens b": "", "in time b": "", "in 1s b": "", "restarts b": "",
 		"finished a": "", "smooth a": "", "in 75ms a": "", "finished b": "", "smooth b": "", "in 75ms b": "",
 		"reading " + signals.MetricRequestsRunning: "", "reading " + signals.MetricRequestsWaiting: "", "reading " + signals.MetricGPUUtilization: "",
-		"reading " + signals.MetricKVCacheUsage: "",
-		"exporter up":                           "_x3 0x2 1x400",
+		"reading " + signals.MetricKVCacheUsage: "", "reading " + signals.MetricRequestsInFlight: "",
+		"exporter up": "_x3 0x2 1x400",
 	})
 }
 
@@ -254,6 +268,9 @@ func TestAlertsFire(t *testing.T) {
 		"no series of a signal": {
 			map[string]string{"running a": "3x30 stale", "running b": "3x30 stale"},
 			[]string{"VLLMSignalAbsent"}, 32, 33, map[string]string{"signal": signals.MetricRequestsRunning, "severity": "critical"}},
+		"no requests in flight": {
+			map[string]string{"in flight a": "3x30 stale", "in flight b": "3x30 stale"},
+			[]string{"VLLMSignalAbsent"}, 32, 33, map[string]string{"signal": signals.MetricRequestsInFlight, "severity": "critical"}},
 		"no GPU series": {
 			map[string]string{"gpu a": "3x30 stale", "gpu b": "3x30 stale"},
 			[]string{"VLLMSignalAbsent"}, 32, 33, map[string]string{"signal": signals.MetricGPUUtilization}},
@@ -346,7 +363,7 @@ func scaledAway() map[string]string {
 		"spec": "2x30 0x400", "replicas": "2x30 0x400", "ready": "2x30 0x400", "desired": "2x30 0x400",
 		"active": "1x30 0x400", "active false": "0x30 1x400",
 	}
-	for _, series := range []string{"pod ready", "up", "running", "waiting", "gpu", "kv cache", "first tokens", "in time", "in 1s", "finished",
+	for _, series := range []string{"pod ready", "up", "running", "waiting", "in flight", "gpu", "kv cache", "first tokens", "in time", "in 1s", "finished",
 		"smooth", "in 75ms", "restarts"} {
 		for _, pod := range []string{"a", "b"} {
 			samples[series+" "+pod] = "1x30 stale"

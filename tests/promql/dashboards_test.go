@@ -137,7 +137,7 @@ func TestDashboardQueriesAnswer(t *testing.T) {
 	require.InDelta(t, 0.235, value("vLLM: serving: Time to first token", 1)[""], 1e-6, "p95, nine tenths into its bucket")
 	requireValues(t, map[string]float64{"": 0.05}, value("vLLM: serving: Inter-token latency", 0), "p50 by the old name")
 	requireValues(t, map[string]float64{"": 6}, value("vLLM: serving: Running", 0), "the same gauge twice counts once")
-	requireValues(t, map[string]float64{"": 100}, value("vLLM: autoscaling: Age of the signals", 0), "the last sample is of 200 s")
+	requireValues(t, map[string]float64{"": 100}, value("vLLM: autoscaling: Age of the signals", 1), "of requests running: the last sample is of 200 s")
 	requireValues(t, map[string]float64{"vllm-a-b": 0.4, "vllm-c-d": 0.5}, value("vLLM: GPUs: Tensor cores active per pod", 0),
 		"both forms of labels, one namespace")
 	requireValues(t, map[string]float64{"n1": 60, "n2": 70}, value("vLLM: GPUs: Power", 0), "idle GPUs too")

@@ -5,9 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
-
 	"vllm-autoscaling/components/signals"
 )
 
@@ -56,9 +53,9 @@ func join(standard string, instead []string) string {
 	return "," + instead[0]
 }
 
-// serving returns the samples of a ready pod with that many requests running and none waiting.
-func serving(namespace, pod string, requests int) []string {
-	return []string{ready(namespace, pod, 1), running(namespace, pod, requests), waiting(namespace, pod, 0)}
+// serving returns the samples of a ready pod with requests running and that many waiting.
+func serving(namespace, pod string, queue int) []string {
+	return []string{ready(namespace, pod, 1), running(namespace, pod, 16), waiting(namespace, pod, queue)}
 }
 
 func with(base []string, more ...string) []string {
@@ -77,7 +74,7 @@ const instance = `gpu="0",UUID="GPU-0",GPU_I_PROFILE="3g.20gb",GPU_I_ID="2"`
 func TestGPUUtilisation(t *testing.T) {
 	none := map[string]float64{}
 	a := func(v float64) map[string]float64 { return map[string]float64{"vllm/a": v} }
-	busy := serving("vllm", "a", 3) // enough in flight for utilisation to count in full
+	busy := serving("vllm", "a", 2) // enough requests wait for utilisation to count in full
 
 	for _, tc := range []struct {
 		name    string
@@ -93,7 +90,7 @@ func TestGPUUtilisation(t *testing.T) {
 		{"both names of the field, same labels", with(busy, renamed(percent, "vllm", "a", 70), renamed(ratio, "vllm", "a", 0.7)), a(70), a(70)},
 		{"both names of the field, other labels", with(busy,
 			renamed(percent, "vllm", "a", 60), renamed(ratio, "vllm", "a", 0.75, `gpu="0",UUID="GPU-0",instance="10.0.0.2:9400"`)), a(75), a(75)},
-		{"one pod renamed, one honoured", with(with(busy, serving("vllm", "b", 3)...),
+		{"one pod renamed, one honoured", with(with(busy, serving("vllm", "b", 2)...),
 			renamed(percent, "vllm", "a", 90), honored(ratio, "vllm", "b", 0.25, `gpu="1",UUID="GPU-1"`)),
 			map[string]float64{"vllm/a": 90, "vllm/b": 25}, map[string]float64{"vllm/a": 90, "vllm/b": 25}},
 
@@ -119,7 +116,7 @@ func TestGPUUtilisation(t *testing.T) {
 		{"MIG with a blank utilisation", with(busy,
 			renamed(percent, "vllm", "a", "9223372036854775794", instance), renamed(engine, "vllm", "a", 0.93, instance)), a(93), a(93)},
 		{"MIG with a ratio of 0", with(busy, renamed(ratio, "vllm", "a", 0, instance), renamed(engine, "vllm", "a", 0.93, instance)), a(93), a(93)},
-		{"two pods on instances of one GPU", with(with(busy, serving("vllm", "b", 3)...),
+		{"two pods on instances of one GPU", with(with(busy, serving("vllm", "b", 2)...),
 			renamed(engine, "vllm", "a", 0.93, instance), renamed(engine, "vllm", "b", 0.25, `gpu="0",UUID="GPU-0",GPU_I_PROFILE="3g.20gb",GPU_I_ID="1"`)),
 			map[string]float64{"vllm/a": 93, "vllm/b": 25}, map[string]float64{"vllm/a": 93, "vllm/b": 25}},
 		{"an idle instance reads 0", with(busy, renamed(percent, "vllm", "a", 0, instance), renamed(engine, "vllm", "a", 0, instance)), a(0), a(0)},
@@ -133,13 +130,13 @@ func TestGPUUtilisation(t *testing.T) {
 		{"unheld GPU, labels honoured", with(busy, honored(percent, "vllm", "a", 50), honored(percent, "monitoring", "dcgm-1", 99)), a(50), a(50)},
 		{"unheld GPU, ready exporter in the serving namespace, labels honoured", with(busy,
 			honored(percent, "vllm", "a", 50), honored(percent, "vllm", "dcgm-1", 99), ready("vllm", "dcgm-1", 1)), a(50), a(50)},
-		{"exporter beside one server reports another server's GPU", with(with(busy, serving("vllm", "b", 3)...),
+		{"exporter beside one server reports another server's GPU", with(with(busy, serving("vllm", "b", 2)...),
 			`DCGM_FI_DEV_GPU_UTIL{namespace="vllm",pod="b",container="exporter",exported_namespace="vllm",exported_pod="a",gpu="0",UUID="GPU-0"} 60`), a(60), a(60)},
 
-		{"pod not ready", []string{ready("vllm", "a", 0), running("vllm", "a", 3), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 98)}, none, none},
-		{"readiness unknown", []string{running("vllm", "a", 3), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 98)}, none, none},
+		{"pod not ready", []string{ready("vllm", "a", 0), running("vllm", "a", 3), waiting("vllm", "a", 2), renamed(percent, "vllm", "a", 98)}, none, none},
+		{"readiness unknown", []string{running("vllm", "a", 3), waiting("vllm", "a", 2), renamed(percent, "vllm", "a", 98)}, none, none},
 		{"the false condition is not readiness", []string{ready("vllm", "a", 0), ready("vllm", "a", 1, `condition="false"`),
-			running("vllm", "a", 3), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 98)}, none, none},
+			running("vllm", "a", 3), waiting("vllm", "a", 2), renamed(percent, "vllm", "a", 98)}, none, none},
 		{"readiness reported twice", with(busy, ready("vllm", "a", 1, `condition="true",instance="second"`), renamed(percent, "vllm", "a", 98)), a(98), a(98)},
 		{"ready pod that serves no vLLM series", []string{ready("vllm", "a", 1), renamed(percent, "vllm", "a", 98)}, none, none},
 		{"no GPU series", busy, none, none},
@@ -148,25 +145,25 @@ func TestGPUUtilisation(t *testing.T) {
 			renamed(percent, "vllm", "a", 30), renamed(percent, "other", "a", 99, `gpu="1",UUID="GPU-1"`)), a(30), a(30)},
 		{"other namespace, labels honoured", with(with(busy, serving("other", "a", 16)...),
 			honored(percent, "vllm", "a", 30), honored(percent, "other", "a", 99, `gpu="1",UUID="GPU-1"`)), a(30), a(30)},
-		{"readiness of another namespace does not count", with([]string{ready("other", "a", 1), running("vllm", "a", 3), waiting("vllm", "a", 0)},
+		{"readiness of another namespace does not count", with([]string{ready("other", "a", 1), running("vllm", "a", 3), waiting("vllm", "a", 2)},
 			renamed(percent, "vllm", "a", 98)), none, none},
 		{"requests of another namespace do not lift the guard", with(with(serving("vllm", "a", 0), serving("other", "a", 16)...),
 			renamed(percent, "vllm", "a", 98)), a(98), a(0)},
 
-		{"guard: nothing in flight", with(serving("vllm", "a", 0), renamed(percent, "vllm", "a", 98)), a(98), a(0)},
-		{"guard: one in flight", with(serving("vllm", "a", 1), renamed(percent, "vllm", "a", 98)), a(98), a(98.0 / 3)},
-		{"guard: two in flight", with(serving("vllm", "a", 2), renamed(percent, "vllm", "a", 98)), a(98), a(98.0 * 2 / 3)},
-		{"guard: never raises above the reading", with(serving("vllm", "a", 16), renamed(percent, "vllm", "a", 98)), a(98), a(98)},
-		{"guard: waiting counts as in flight", []string{ready("vllm", "a", 1), running("vllm", "a", 1), waiting("vllm", "a", 1),
-			renamed(percent, "vllm", "a", 90)}, a(90), a(60)},
-		{"guard: engines and models of one pod add up", []string{ready("vllm", "a", 1),
-			running("vllm", "a", 1), running("vllm", "a", 1, `engine="1",model_name="gemma"`), running("vllm", "a", 1, `engine="0",model_name="lora"`),
-			waiting("vllm", "a", 0), waiting("vllm", "a", 0, `engine="1",model_name="gemma"`),
+		{"guard: idle", []string{ready("vllm", "a", 1), running("vllm", "a", 0), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 98)}, a(98), a(0)},
+		{"guard: nothing waits for a busy GPU", with(serving("vllm", "a", 0), renamed(percent, "vllm", "a", 98)), a(98), a(0)},
+		{"guard: one of two waits", with(serving("vllm", "a", 1), renamed(percent, "vllm", "a", 98)), a(98), a(49)},
+		{"guard: two wait", with(serving("vllm", "a", 2), renamed(percent, "vllm", "a", 98)), a(98), a(98)},
+		{"guard: never raises above the reading", with(serving("vllm", "a", 160), renamed(percent, "vllm", "a", 98)), a(98), a(98)},
+		{"guard: requests wait for a GPU that is half busy", with(serving("vllm", "a", 2), renamed(percent, "vllm", "a", 50)), a(50), a(50)},
+		{"guard: engines and models of one pod add up", []string{ready("vllm", "a", 1), running("vllm", "a", 1),
+			running("vllm", "a", 1, `engine="1",model_name="gemma"`), waiting("vllm", "a", 0),
+			waiting("vllm", "a", 1, `engine="1",model_name="gemma"`), waiting("vllm", "a", 1, `engine="0",model_name="lora"`),
 			renamed(percent, "vllm", "a", 90)}, a(90), a(90)},
 		{"guard: a server scraped twice counts once", []string{ready("vllm", "a", 1),
 			running("vllm", "a", 1), running("vllm", "a", 1, `engine="0",model_name="gemma",instance="second"`),
-			waiting("vllm", "a", 0), waiting("vllm", "a", 0, `engine="0",model_name="gemma",instance="second"`),
-			renamed(percent, "vllm", "a", 90)}, a(90), a(30)},
+			waiting("vllm", "a", 1), waiting("vllm", "a", 1, `engine="0",model_name="gemma",instance="second"`),
+			renamed(percent, "vllm", "a", 90)}, a(90), a(45)},
 		{"idle GPU of a serving pod reads 0", with(busy, renamed(percent, "vllm", "a", 0)), a(0), a(0)},
 
 		{"NaN reading", with(busy, renamed(percent, "vllm", "a", "NaN")), none, none},
@@ -176,7 +173,13 @@ func TestGPUUtilisation(t *testing.T) {
 		{"blank value of one GPU of two", with(busy, renamed(percent, "vllm", "a", "9223372036854775792"),
 			renamed(percent, "vllm", "a", 40, `gpu="1",UUID="GPU-1"`)), a(40), a(40)},
 		{"ratio that holds percents", with(busy, renamed(ratio, "vllm", "a", 98)), none, none},
-		{"NaN in flight", []string{ready("vllm", "a", 1), running("vllm", "a", "NaN"), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 98)}, a(98), none},
+		{"requests running are no number", []string{ready("vllm", "a", 1), running("vllm", "a", "NaN"), waiting("vllm", "a", 2),
+			renamed(percent, "vllm", "a", 98)}, none, none},
+		{"requests waiting are no number", []string{ready("vllm", "a", 1), running("vllm", "a", 16), waiting("vllm", "a", "NaN"),
+			renamed(percent, "vllm", "a", 98)}, none, none},
+		{"requests waiting of one engine of two are no number", []string{ready("vllm", "a", 1), running("vllm", "a", 16), waiting("vllm", "a", "NaN"),
+			running("vllm", "a", 16, `engine="1",model_name="gemma"`), waiting("vllm", "a", 2, `engine="1",model_name="gemma"`),
+			renamed(percent, "vllm", "a", 98)}, none, none},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := newPipeline(t, settings(), at0(tc.samples...))
@@ -194,20 +197,20 @@ func TestGPUUtilisation(t *testing.T) {
 	}
 }
 
-// One client must not scale a deployment with any GPU utilization; the guard prevents it.
-func TestOneRequestStaysBelowTheGPUTarget(t *testing.T) {
-	p := newPipeline(t, settings(), at0(with(serving("vllm", "a", 1), renamed(percent, "vllm", "a", 100))...))
-	p.evaluate(0)
-	got := p.served(signals.MetricGPUUtilization, "vllm", 0, "a")
-	require.Len(t, got, 1)
-	assert.Less(t, got["a"], settings().Targets[signals.KeyGPUUtilization])
+// No number of requests scales a deployment with any utilisation of its GPUs, as long as none waits; the guard prevents it.
+func TestWithoutAQueueTheGPUSignalIsZero(t *testing.T) {
+	for _, requests := range []int{1, 2, 15, 16} {
+		p := newPipeline(t, settings(), at0(ready("vllm", "a", 1), running("vllm", "a", requests), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 100)))
+		p.evaluate(0)
+		requireValues(t, map[string]float64{"a": 0}, p.served(signals.MetricGPUUtilization, "vllm", 0, "a"), fmt.Sprint(requests, " running"))
+	}
 }
 
 // With the signal off, the adapter must not serve it, although dashboards still use its series.
 func TestGPUSignalOff(t *testing.T) {
 	s := settings()
 	delete(s.Targets, signals.KeyGPUUtilization)
-	p := newPipeline(t, s, at0(with(serving("vllm", "a", 3), renamed(percent, "vllm", "a", 98))...))
+	p := newPipeline(t, s, at0(with(serving("vllm", "a", 2), renamed(percent, "vllm", "a", 98))...))
 	p.evaluate(0)
 	requireValues(t, map[string]float64{"vllm/a": 98}, p.recorded(signals.RecordGPUUtilization, 0), "unguarded")
 	requireValues(t, map[string]float64{}, p.recorded(signals.RecordGPUUtilizationGuarded, 0), "guarded")

@@ -29,17 +29,26 @@ import (
 	"vllm-autoscaling/components/signals"
 )
 
-// settings are valid, with every signal on; tests change a field of them.
+// settings are valid, with every signal on; tests change a field of them. The guard of two requests waiting shows parts of it in
+// a single sample.
 func settings() signals.Settings {
 	return signals.Settings{
 		Namespace: "vllm",
 		Targets: map[signals.Key]float64{
-			signals.KeyRequestsRunning: 12, signals.KeyRequestsWaiting: 4, signals.KeyGPUUtilization: 80, signals.KeyKVCacheUsage: 80,
+			signals.KeyRequestsInFlight: 4, signals.KeyRequestsRunning: 12, signals.KeyRequestsWaiting: 4, signals.KeyGPUUtilization: 50,
+			signals.KeyKVCacheUsage: 80,
 		},
-		GPUGuardRequests: 3,
-		Interval:         2 * time.Second,
-		MaxNumSeqs:       16,
+		GPUWaitingRequests: 2,
+		Interval:           2 * time.Second,
+		MaxNumSeqs:         16,
 	}
+}
+
+// only are the settings with the targets of some signals and no others.
+func only(targets map[signals.Key]float64) signals.Settings {
+	s := settings()
+	s.Targets = targets
+	return s
 }
 
 // enabled returns the signals that are on with settings.

@@ -13,7 +13,7 @@ func TestStandaloneRules(t *testing.T) {
 	s.StandaloneRules = true
 	none := map[string]float64{}
 	a := func(v float64) map[string]float64 { return map[string]float64{"vllm/a": v} }
-	busy := []string{running("vllm", "a", 3), waiting("vllm", "a", 0)}
+	busy := []string{running("vllm", "a", 16), waiting("vllm", "a", 2)}
 	for _, tc := range []struct {
 		name         string
 		samples      []string
@@ -26,7 +26,9 @@ func TestStandaloneRules(t *testing.T) {
 		{"MIG without utilisation", with(busy, renamed(engine, "vllm", "a", 0.93, instance)), a(93), a(93)},
 		{"MIG with utilisation 0", with(busy, renamed(percent, "vllm", "a", 0, instance), renamed(engine, "vllm", "a", 0.93, instance)), a(93), a(93)},
 		{"several GPUs", with(busy, renamed(percent, "vllm", "a", 40), renamed(percent, "vllm", "a", 90, `gpu="1",UUID="GPU-1"`)), a(90), a(90)},
-		{"one request", []string{running("vllm", "a", 1), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 99)}, a(99), a(33)},
+		{"one of two waits", []string{running("vllm", "a", 16), waiting("vllm", "a", 1), renamed(percent, "vllm", "a", 99)}, a(99), a(49.5)},
+		{"nothing waits", []string{running("vllm", "a", 16), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 99)}, a(99), a(0)},
+		{"no number", []string{running("vllm", "a", 16), waiting("vllm", "a", "NaN"), renamed(percent, "vllm", "a", 99)}, none, none},
 		{"idle", []string{running("vllm", "a", 0), waiting("vllm", "a", 0), renamed(percent, "vllm", "a", 99)}, a(99), a(0)},
 		{"a model that still loads serves no series", []string{renamed(percent, "vllm", "a", 98)}, none, none},
 		{"no percentage", with(busy, renamed(percent, "vllm", "a", 1e15)), none, none},

@@ -2,6 +2,7 @@ package promql
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,93 +15,95 @@ import (
 )
 
 // The simulated GPU from the scraped gauge to the HPA's value, tick by tick. A change appears at the next evaluation: the
-// whole chain of rules takes one interval. The guard averages the requests in flight of five scrapes.
+// whole chain of rules takes one interval. The guard averages the requests waiting of five scrapes.
 func TestSimulatedGPUOverTime(t *testing.T) {
-	s := settings()
-	s.SimulateGPU = true
-	p := newPipeline(t, s, "load 2s\n"+
-		"  "+ready("vllm", "a", "1x20")+"\n"+
-		"  "+running("vllm", "a", "0 1 3 16 0 0 2")+"\n"+
-		"  "+waiting("vllm", "a", "0 0 0 40 0 1 1")+"\n"+
-		// A second server that is not ready yet, and one in another deployment's namespace.
-		"  "+ready("vllm", "b", "0x20")+"\n"+
-		"  "+running("vllm", "b", "5x20")+"\n"+
-		"  "+waiting("vllm", "b", "5x20")+"\n"+
-		"  "+ready("other", "c", "1x20")+"\n"+
-		"  "+running("other", "c", "9x20")+"\n"+
-		"  "+waiting("other", "c", "9x20")+"\n")
-
-	const busy = signals.SimulatedBusyUtilization
-	for tick, want := range []struct{ max, guarded float64 }{
-		{0, 0},                 // idle
-		{busy, busy / 2.0 / 3}, // one request: the GPU reads busy, the guard counts half a request of three
-		{busy, busy * 4.0 / 9}, // one and three
-		{busy, busy},           // saturated: no more than in full
-		{0, 0},                 // idle again: nothing to multiply
-		{0, 0},                 // one waiting, none running
-		{busy, busy},           // 3, 56, 0, 1 and 3 in flight
-	} {
-		at := time.Duration(tick) * s.Interval
-		p.evaluate(at)
-		requireValues(t, map[string]float64{"vllm/a": want.max}, p.recorded(signals.RecordGPUUtilization, at), "unguarded at "+at.String())
-		requireValues(t, map[string]float64{"a": want.guarded}, p.served(signals.MetricGPUUtilization, "vllm", at, "a", "b", "c"), "served at "+at.String())
-	}
-}
-
-// At 20 steady requests on two pods both read 11 for a moment, because they are scraped at different times and a request that
-// moved is counted twice. The average of the pods is what the HPA compares: above 88 (the target of 80 and a tenth) it adds a
-// replica.
-func TestARequestThatMovesIsNotCountedTwice(t *testing.T) {
 	for name, standalone := range map[string]bool{"operator": false, "standalone": true} {
 		t.Run(name, func(t *testing.T) {
 			s := settings()
-			s.GPUGuardRequests, s.StandaloneRules = 12, standalone
+			s.SimulateGPU, s.StandaloneRules, s.GPUWaitingRequests = true, standalone, 1
 			p := newPipeline(t, s, "load 2s\n"+
-				"  "+ready("vllm", "a", "1x40")+"\n"+
-				"  "+ready("vllm", "b", "1x40")+"\n"+
-				// Once for one scrape, once for two.
-				"  "+running("vllm", "a", "10x9 11 10x9 11 11 10x20")+"\n"+
-				"  "+running("vllm", "b", "10x9 11 10x9 11 11 10x20")+"\n"+
-				"  "+waiting("vllm", "a", "0x40")+"\n"+
-				"  "+waiting("vllm", "b", "0x40")+"\n"+
-				"  "+renamed(percent, "vllm", "a", "99x40")+"\n"+
-				"  "+renamed(percent, "vllm", "b", "99x40", `gpu="1",UUID="GPU-1"`)+"\n")
-			limit := settings().Targets[signals.KeyGPUUtilization] * (1 + signals.HPATolerance)
-			require.Greater(t, 99*11.0/12, limit, "a single reading exceeds the target")
-			highest := 0.0
-			for tick := range 41 {
+				"  "+ready("vllm", "a", "1x20")+"\n"+
+				"  "+running("vllm", "a", "1 16 16 16 16 16 0 4 4 4 4")+"\n"+
+				"  "+waiting("vllm", "a", "0 0 1 1 2 4 0 0 0 0 0")+"\n"+
+				// A second server that serves no series yet, and one in another deployment's namespace.
+				"  "+ready("vllm", "b", "0x20")+"\n"+
+				"  "+ready("other", "c", "1x20")+"\n"+
+				"  "+running("other", "c", "9x20")+"\n"+
+				"  "+waiting("other", "c", "9x20")+"\n")
+
+			const busy = signals.SimulatedBusyUtilization
+			for tick, want := range []struct{ max, guarded float64 }{
+				{busy, 0}, {busy, 0}, // busy, and nothing waits
+				{busy, busy / 3.0}, {busy, busy / 2.0}, {busy, busy * 4.0 / 5}, // requests begin to wait: 1 of 3 samples, 2 of 4, 4 of 5
+				{busy, busy},               // more than one waits on average: no more than in full
+				{0, 0},                     // idle: nothing to multiply
+				{busy, busy}, {busy, busy}, // 7 and 6 waited at the last five scrapes
+				{busy, busy * 4.0 / 5},
+				{busy, 0},
+			} {
 				at := time.Duration(tick) * s.Interval
 				p.evaluate(at)
-				served := p.served(signals.MetricGPUUtilization, "vllm", at, "a", "b")
-				highest = max(highest, (served["a"]+served["b"])/2)
+				requireValues(t, map[string]float64{"vllm/a": want.max}, p.recorded(signals.RecordGPUUtilization, at), "unguarded at "+at.String())
+				requireValues(t, map[string]float64{"a": want.guarded}, p.served(signals.MetricGPUUtilization, "vllm", at, "a", "b", "c"), "served at "+at.String())
 			}
-			assert.InDelta(t, 99*10.4/12, highest, 1e-9, "two of five readings are 11")
-			assert.Less(t, highest, limit)
 		})
 	}
 }
 
-// What the average of the guard costs: the scrapes after a step of the load until the GPU signal exceeds the target. Requests
-// running follow at the first scrape, where the step exceeds their target.
-func TestDelayOfTheGuard(t *testing.T) {
-	for _, tc := range []struct {
-		from, to, scrapes int
-	}{
-		{10, 16, 1}, {10, 12, 2}, {8, 12, 4}, {0, 16, 4}, {0, 12, 5},
+// The GPU signal of a GPU that is busy all the time: 0 while nothing waits, in full while a request waits all the time, and in
+// proportion between. A request that waits now and then is far below the target of 50.
+func TestGPUSignalFollowsTheQueue(t *testing.T) {
+	for queue, want := range map[string][2]float64{ // the lowest and the highest value after five scrapes
+		"0x40":                     {0, 0},
+		"1x40":                     {98, 98},
+		"3x40":                     {98, 98},
+		"1 " + repeat("0 1", 20):   {98 * 2.0 / 5, 98 * 3.0 / 5}, // at every second scrape
+		repeat("1 0 0 0 0", 8):     {98 / 5.0, 98 / 5.0},         // at every fifth
+		repeat("0 0 0 0 20", 8):    {98, 98},                     // many at once
+		repeat("0x9 1", 4) + " 0":  {0, 98 / 5.0},                // once in a while
+		repeat("0x18 1 1", 2) + "": {0, 98 * 2.0 / 5},            // for two scrapes
 	} {
-		t.Run(fmt.Sprintf("%d to %d", tc.from, tc.to), func(t *testing.T) {
+		t.Run(queue, func(t *testing.T) {
 			s := settings()
-			s.GPUGuardRequests = 12
+			s.GPUWaitingRequests = 1
 			p := newPipeline(t, s, "load 2s\n"+
-				"  "+ready("vllm", "a", "1x20")+"\n"+
-				"  "+running("vllm", "a", fmt.Sprintf("%dx9 %dx10", tc.from, tc.to))+"\n"+
-				"  "+waiting("vllm", "a", "0x20")+"\n"+
-				"  "+renamed(percent, "vllm", "a", "99x20")+"\n")
-			for tick := range 20 {
+				"  "+ready("vllm", "a", "1x40")+"\n"+
+				"  "+running("vllm", "a", "16x40")+"\n"+
+				"  "+waiting("vllm", "a", queue)+"\n"+
+				"  "+renamed(percent, "vllm", "a", "98x40")+"\n")
+			lowest, highest := 100.0, 0.0
+			for tick := 4; tick < 40; tick++ {
 				at := time.Duration(tick) * s.Interval
 				p.evaluate(at)
-				above := p.served(signals.MetricGPUUtilization, "vllm", at, "a")["a"] > 88
-				require.Equal(t, tick >= 9+tc.scrapes, above, "at scrape %d after the step", tick-9)
+				served := p.served(signals.MetricGPUUtilization, "vllm", at, "a")
+				require.Contains(t, served, "a")
+				lowest, highest = min(lowest, served["a"]), max(highest, served["a"])
+			}
+			assert.InDelta(t, want[0], lowest, 1e-9, "lowest")
+			assert.InDelta(t, want[1], highest, 1e-9, "highest")
+		})
+	}
+}
+
+// What the average of the guard costs: the scrapes after requests begin to wait until the GPU signal exceeds the target and the
+// HPA's tolerance, and those after the queue has ended until it no longer does.
+func TestDelayOfTheGuard(t *testing.T) {
+	for _, tc := range []struct{ queue, above, below int }{{1, 3, 3}, {2, 2, 4}, {3, 1, 5}, {40, 1, 5}} {
+		t.Run(fmt.Sprint(tc.queue), func(t *testing.T) {
+			s := settings()
+			s.GPUWaitingRequests = 1
+			p := newPipeline(t, s, "load 2s\n"+
+				"  "+ready("vllm", "a", "1x30")+"\n"+
+				"  "+running("vllm", "a", "16x30")+"\n"+
+				"  "+waiting("vllm", "a", fmt.Sprintf("0x9 %dx9 0x10", tc.queue))+"\n"+
+				"  "+renamed(percent, "vllm", "a", "99x30")+"\n")
+			limit := s.Targets[signals.KeyGPUUtilization] * (1 + signals.HPATolerance)
+			const begins, ends = 10, 20
+			for tick := range 30 {
+				at := time.Duration(tick) * s.Interval
+				p.evaluate(at)
+				above := p.served(signals.MetricGPUUtilization, "vllm", at, "a")["a"] > limit
+				require.Equal(t, tick >= begins+tc.above-1 && tick < ends+tc.below-1, above, "at scrape %d", tick)
 			}
 		})
 	}
@@ -129,23 +132,33 @@ func TestSimulatedGPUSeriesLooksLikeDCGM(t *testing.T) {
 }
 
 // A deleted pod leaves every series at the evaluation after its last scrape: no series stays for the look-back of five
-// minutes, and no other pod is affected.
+// minutes, or for the window of the guard, and no other pod is affected.
 func TestPodThatDisappearsTakesItsSeriesAlong(t *testing.T) {
-	p := newPipeline(t, settings(), "load 2s\n"+
-		"  "+ready("vllm", "a", "1x10")+"\n"+
-		"  "+running("vllm", "a", "3x10")+"\n"+
-		"  "+waiting("vllm", "a", "0x10")+"\n"+
-		"  "+renamed(percent, "vllm", "a", "98x10")+"\n"+
-		"  "+ready("vllm", "b", "1x10")+"\n"+ // kube-state-metrics and DCGM are slower to notice
-		"  "+running("vllm", "b", "3 3 stale")+"\n"+
-		"  "+waiting("vllm", "b", "0 0 stale")+"\n"+
-		"  "+renamed(percent, "vllm", "b", "98x10", `gpu="1",UUID="GPU-1"`)+"\n")
-	for tick, want := range []map[string]float64{
-		{"a": 98, "b": 98}, {"a": 98, "b": 98}, {"a": 98}, {"a": 98},
-	} {
-		at := time.Duration(tick) * 2 * time.Second
-		p.evaluate(at)
-		requireValues(t, want, p.served(signals.MetricGPUUtilization, "vllm", at, "a", "b"), "GPU at "+at.String())
+	for name, standalone := range map[string]bool{"operator": false, "standalone": true} {
+		t.Run(name, func(t *testing.T) {
+			s := settings()
+			s.StandaloneRules = standalone
+			p := newPipeline(t, s, "load 2s\n"+
+				"  "+ready("vllm", "a", "1x10")+"\n"+
+				"  "+running("vllm", "a", "3x10")+"\n"+
+				"  "+waiting("vllm", "a", "2x10")+"\n"+
+				"  "+renamed(percent, "vllm", "a", "98x10")+"\n"+
+				"  "+ready("vllm", "b", "1x10")+"\n"+ // kube-state-metrics and DCGM are slower to notice
+				"  "+running("vllm", "b", "4 4 stale")+"\n"+
+				"  "+waiting("vllm", "b", "3 3 stale")+"\n"+
+				"  "+renamed(percent, "vllm", "b", "97x10", `gpu="1",UUID="GPU-1"`)+"\n")
+			for tick := range 6 {
+				at := time.Duration(tick) * s.Interval
+				p.evaluate(at)
+				inFlight, gpu := map[string]float64{"a": 5, "b": 7}, map[string]float64{"a": 98, "b": 97}
+				if tick >= 2 {
+					delete(inFlight, "b")
+					delete(gpu, "b")
+				}
+				requireValues(t, inFlight, p.served(signals.MetricRequestsInFlight, "vllm", at, "a", "b"), "in flight at "+at.String())
+				requireValues(t, gpu, p.served(signals.MetricGPUUtilization, "vllm", at, "a", "b"), "GPU at "+at.String())
+			}
+		})
 	}
 }
 
@@ -156,11 +169,16 @@ func TestSlowScrapesLeaveNoGaps(t *testing.T) {
 		"  "+renamed(percent, "vllm", "a", "50 90 70")+"\n\n"+
 		"load 2s\n"+
 		"  "+running("vllm", "a", "3x30")+"\n"+
-		"  "+waiting("vllm", "a", "0x30")+"\n")
+		"  "+waiting("vllm", "a", "2x30")+"\n")
 	for tick := range 31 {
 		at := time.Duration(tick) * 2 * time.Second
 		want := []float64{50, 90, 70}[at/(30*time.Second)]
 		p.evaluate(at)
 		requireValues(t, map[string]float64{"a": want}, p.served(signals.MetricGPUUtilization, "vllm", at, "a"), at.String())
 	}
+}
+
+// repeat returns samples that many times.
+func repeat(samples string, times int) string {
+	return strings.TrimSuffix(strings.Repeat(samples+" ", times), " ")
 }

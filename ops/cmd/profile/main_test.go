@@ -131,6 +131,6 @@ func TestFile(t *testing.T) {
 	f, err := profile.Read(path)
 	require.NoError(t, err)
 	assert.Equal(t, profile.Subject{Model: "google/gemma-3-1b-it", Accelerator: "nvidia-l4", GPUsPerReplica: 1}, f.Subject)
-	assert.Equal(t, 16, f.Server.MaxNumSeqs)
+	assert.Equal(t, 256, f.Server.MaxNumSeqs)
 	assert.Contains(t, out.String(), "make simulate STACK=prod SIM_FLAGS=\"-profile "+path+"\"")
 }

@@ -60,14 +60,17 @@ func TestOf(t *testing.T) {
 
 	assert.EqualValues(t, 4, s.Autoscaler.MaxReplicas)
 	require.Len(t, s.Autoscaler.Metrics, len(s.Signals))
-	assert.Equal(t, "24", s.Autoscaler.Metrics[0].Pods.Target.AverageValue.String(), "three quarters of 32")
-	assert.EqualValues(t, 300, *s.Autoscaler.Behavior.ScaleDown.StabilizationWindowSeconds)
+	assert.Equal(t, "15", s.Autoscaler.Metrics[0].Pods.Target.AverageValue.String(), "32 less three times its square root")
+	assert.EqualValues(t, 600, *s.Autoscaler.Behavior.ScaleDown.StabilizationWindowSeconds)
 }
 
-// The gauges are those of the signals: of a replica with eight requests, of which some may wait.
+// The gauges are those of the signals: of a replica with seven requests, of which three wait.
 func TestGauges(t *testing.T) {
 	s, err := Of(read(t, map[string]any{
-		"model": map[string]any{"maxNumSeqs": 4}, "autoscaling": map[string]any{"signals": map[string]any{"kvCacheUsage": map[string]any{"enabled": true}}},
+		"model": map[string]any{"maxNumSeqs": 4}, "autoscaling": map[string]any{"signals": map[string]any{
+			"requestsRunning": map[string]any{"enabled": true}, "requestsWaiting": map[string]any{"enabled": true},
+			"gpuUtilization": map[string]any{"waitingRequests": 2.5}, "kvCacheUsage": map[string]any{"enabled": true},
+		}},
 	}), Defaults())
 	require.NoError(t, err)
 	e := replica.New(s.Server.Profile, s.Server.Limits, s.Server.Cache)
@@ -77,18 +80,18 @@ func TestGauges(t *testing.T) {
 		}
 		return all
 	}
-	assert.Equal(t, []float64{0, 0, 0, 0}, values())
-	for range 8 {
+	assert.Equal(t, []float64{0, 0, 0, 0, 0}, values())
+	for range 7 {
 		e.Submit(&replica.Request{Input: 100, Output: 1000})
 	}
 	e.Advance(0.5)
 	got := values()
-	assert.Equal(t, []float64{4, 4, busy}, got[:3])
-	assert.Positive(t, got[3])
+	assert.Equal(t, []float64{7, 4, 3, busy}, got[:4])
+	assert.Positive(t, got[4])
 
-	guard := s.Signals[2].Guard
-	assert.InDelta(t, 8, guard.Value(e), 1e-9)
-	assert.InDelta(t, 3, guard.Full, 1e-9, "three quarters of 4")
+	guard := s.Signals[3].Guard
+	assert.InDelta(t, 3, guard.Value(e), 1e-9, "those that wait")
+	assert.InDelta(t, 2.5, guard.Full, 1e-9)
 	assert.Equal(t, 5, guard.Scrapes)
 }
 

@@ -29,8 +29,8 @@ const ratio = 0.9
 func defaults() map[string]string {
 	return map[string]string{
 		keyMaxNumSeqs: "8", keyMinReplicas: "2", keyMaxReplicas: "4",
-		keySignals + "requestsRunning.enabled": "true", keySignals + "requestsRunning.target": "6",
-		keySignals + "requestsWaiting.enabled": "true", keySignals + "requestsWaiting.target": "4",
+		keySignals + "requestsInFlight.enabled": "true", keySignals + "requestsInFlight.target": "6",
+		keySignals + "requestsRunning.enabled": "false", keySignals + "requestsWaiting.enabled": "true", keySignals + "requestsWaiting.target": "4",
 		keySignals + "gpuUtilization.enabled": "false", keySignals + "kvCacheUsage.enabled": "false",
 		keyScaleUp + stabilization: "0s", keyScaleUp + pods: "4", keyScaleUp + period: "15s",
 		keyScaleDown + stabilization: "5m", keyScaleDown + pods: "1", keyScaleDown + period: "1m",
@@ -64,10 +64,10 @@ func decode(assignments []string) (Decoded, error) {
 		Drain:      60, Objective: simulate.Objective{FirstToken: 2}, Seed: 1,
 	}
 	gauges := map[string]func(*replica.Engine) float64{
-		"requestsRunning": func(e *replica.Engine) float64 { return float64(e.Running()) },
-		"requestsWaiting": func(e *replica.Engine) float64 { return float64(e.Waiting()) },
+		"requestsInFlight": func(e *replica.Engine) float64 { return float64(e.Running() + e.Waiting()) },
+		"requestsWaiting":  func(e *replica.Engine) float64 { return float64(e.Waiting()) },
 	}
-	for _, name := range []string{"requestsRunning", "requestsWaiting"} {
+	for _, name := range []string{"requestsInFlight", "requestsWaiting"} {
 		if values[keySignals+name+enabled] != "true" {
 			delete(values, keySignals+name+target)
 			continue
@@ -103,7 +103,7 @@ func load() iter.Seq[simulate.Arrival] {
 
 func input(workers int) Input {
 	return Input{
-		Decode: decode, Replay: &compare.Replay{Load: load, Workers: workers}, Ratio: ratio, Candidates: 60, Seed: 1,
+		Decode: decode, Replay: &compare.Replay{Load: load, Workers: workers}, Ratio: ratio, Candidates: 60, Seed: 3,
 		Trials: []Trial{{On: "seed 2", Seed: 2, Load: load}, {On: "shifted", Seed: 1, Load: compare.Load(load).Shifted(900, 1800)}},
 	}
 }

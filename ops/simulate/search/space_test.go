@@ -2,6 +2,7 @@ package search
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,13 +24,13 @@ func TestTheConfiguredPoint(t *testing.T) {
 	assert.Equal(t, defaults(), d.Values)
 
 	odd := defaults()
-	odd[keyMaxNumSeqs], odd[keyScaleDown+stabilization], odd[keySignals+"requestsRunning.target"] = "11", "7m", "6.5"
+	odd[keyMaxNumSeqs], odd[keyScaleDown+stabilization], odd[keySignals+"requestsInFlight.target"] = "11", "7m", "6.5"
 	s, err = newSpace(odd, 5)
 	require.NoError(t, err)
 	assert.Equal(t, 11.0, s.value(s.configured, dimMaxNumSeqs))
 	assignments := s.assignments(s.configured)
 	assert.Contains(t, assignments, "autoscaling.scaleDown.stabilization=7m")
-	assert.Contains(t, assignments, "autoscaling.signals.requestsRunning.target=6.5")
+	assert.Contains(t, assignments, "autoscaling.signals.requestsInFlight.target=6.5")
 
 	odd[keyMaxReplicas] = "many"
 	_, err = newSpace(odd, 5)
@@ -40,16 +41,17 @@ func TestAssignments(t *testing.T) {
 	s := newTestSpace(t)
 	p := s.configured
 	p[dimMaxNumSeqs], p[dimGPU], p[dimWaiting] = s.nearest(dimMaxNumSeqs, 64), s.nearest(dimGPU, 50), off
+	p[dimInFlight], p[dimRunning] = s.nearest(dimInFlight, 1.25), s.nearest(dimRunning, 0.7)
 	assignments := s.assignments(p)
 	for _, want := range []string{
-		"model.maxNumSeqs=64", "autoscaling.signals.requestsRunning.target=48", "autoscaling.signals.requestsWaiting.enabled=false",
-		"autoscaling.signals.gpuUtilization.target=50", "autoscaling.signals.gpuUtilization.guardRequests=48",
+		"model.maxNumSeqs=64", "autoscaling.signals.requestsInFlight.enabled=true", "autoscaling.signals.requestsInFlight.target=80",
+		"autoscaling.signals.requestsRunning.target=45", "autoscaling.signals.requestsWaiting.enabled=false",
+		"autoscaling.signals.gpuUtilization.enabled=true", "autoscaling.signals.gpuUtilization.target=50",
 	} {
 		assert.Contains(t, assignments, want)
 	}
-	assert.NotContains(t, assignments, "autoscaling.signals.requestsWaiting.target=4")
-	p[dimRunning] = off
-	assert.Contains(t, s.assignments(p), "autoscaling.signals.gpuUtilization.guardRequests=48", "three quarters of 64")
+	assert.NotContains(t, strings.Join(assignments, " "), "requestsWaiting.target")
+	assert.NotContains(t, strings.Join(assignments, " "), "waitingRequests", "the search leaves the guard as it is")
 
 	p[dimMinReplicas], p[dimMaxReplicas] = 1, 1
 	assert.Equal(t, []string{"model.maxNumSeqs=64", "autoscaling.minReplicas=2", "autoscaling.maxReplicas=2"}, s.assignments(p))
@@ -68,7 +70,7 @@ func TestSample(t *testing.T) {
 			assert.LessOrEqual(t, p[dimMinReplicas], p[dimMaxReplicas])
 		}
 		assert.Len(t, drawn, len(s.levels[d]), "dimension %d", d)
-		if d >= dimRunning && d <= dimKVCache {
+		if d >= dimInFlight && d <= dimKVCache {
 			assert.InDelta(t, 0.4*n, drawn[0], 2, "dimension %d", d)
 		}
 	}
