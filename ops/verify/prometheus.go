@@ -275,8 +275,9 @@ func (w *walk) prometheusRules(ctx context.Context) (string, error) {
 			return "", &failure{
 				measured: fmt.Sprintf("rule %s has no sample for %s", name, shortened(without)),
 				expected: "a sample for each ready pod",
-				look: append([]string{"one of the series that it reads is missing: the GPU's, or kube_pod_status_ready, " +
-					"which comes up to one scrape of kube-state-metrics after the pod is ready",
+				look: append([]string{"one of the series that it reads is missing: the GPU's; kube_pod_status_ready, " +
+					"which comes up to one scrape of kube-state-metrics after the pod is ready; " +
+					fmt.Sprintf("or the server's, where it is not scraped every %s", p.SignalInterval),
 					fmt.Sprintf("query kube_pod_status_ready{namespace=%q,condition=\"true\"} in Prometheus", p.Serving.Namespace)}, look...),
 			}
 		}
