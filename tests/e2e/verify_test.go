@@ -154,8 +154,8 @@ var breakages = []breakage{
 		return v.remove(t, prometheusRules, monitoring, components.GPURulesName)
 	}},
 	{"another rule writes a signal", "rules", "vllm:num_requests_running is recorded by group bill of PrometheusRule monitoring-bill", foreignRule},
-	{"the scrape interval is 40 s", "rules", "rule vllm:gpu_utilization:guarded has no sample", func(t *testing.T, v *verifier) func() {
-		return v.endpoint(t, func(endpoint map[string]any) { endpoint["interval"] = "40s" })
+	{"the server is scraped every 20 s", "rules", "rule vllm:gpu_utilization:guarded has no sample", func(t *testing.T, v *verifier) func() {
+		return v.endpoint(t, func(endpoint map[string]any) { endpoint["interval"] = "20s" })
 	}},
 	{"the adapter is scaled to 0", "adapter", "MissingEndpoints", func(t *testing.T, v *verifier) func() {
 		return v.patch(t, deployments, monitoring, components.PrometheusAdapterRelease, `{"spec":{"replicas":0}}`, `{"spec":{"replicas":1}}`)
@@ -246,7 +246,7 @@ func verifyNamesTheBrokenStage(t *testing.T, l *lab.Lab, stack *deployment) {
 					assert.Equal(t, b.stage, stage.Needs)
 				}
 			}
-			if !strings.Contains(b.name, "40 s") { // where the ages go to and fro
+			if !strings.Contains(b.name, " every ") { // where the ages of the samples go to and fro
 				again, err := v.walk(testContext(t), v.access.Config)
 				require.NoError(t, err)
 				assert.Equal(t, b.stage, again.Failed, "not only for a moment")
