@@ -277,7 +277,8 @@ func (f *fake) prometheus(w http.ResponseWriter, req *http.Request) {
 		longest := ""
 		for part := range f.samples {
 			// The most specific part: a query of ages also names the series.
-			if strings.Contains(query, part) && (len(part) > len(longest) || part == "timestamp(") && longest != "timestamp(" {
+			ages, before := strings.HasPrefix(part, "timestamp("), strings.HasPrefix(longest, "timestamp(")
+			if strings.Contains(query, part) && (ages && !before || ages == before && len(part) > len(longest)) {
 				longest = part
 			}
 		}

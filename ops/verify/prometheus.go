@@ -275,8 +275,9 @@ func (w *walk) prometheusRules(ctx context.Context) (string, error) {
 			return "", &failure{
 				measured: fmt.Sprintf("rule %s has no sample for %s", name, shortened(without)),
 				expected: "a sample for each ready pod",
-				look: append([]string{"one of the series that it reads is missing: the GPU's, or kube_pod_status_ready, " +
-					"which comes up to one scrape of kube-state-metrics after the pod is ready",
+				look: append([]string{"one of the series that it reads is missing: the GPU's; kube_pod_status_ready, " +
+					"which comes up to one scrape of kube-state-metrics after the pod is ready; " +
+					fmt.Sprintf("or the server's, where it is not scraped every %s", p.SignalInterval),
 					fmt.Sprintf("query kube_pod_status_ready{namespace=%q,condition=\"true\"} in Prometheus", p.Serving.Namespace)}, look...),
 			}
 		}
@@ -288,20 +289,38 @@ func (w *walk) prometheusRules(ctx context.Context) (string, error) {
 // ones, and the delay of a busy Prometheus.
 func freshnessBound(interval time.Duration) time.Duration { return 3*interval + 10*time.Second }
 
+// aged is a series whose samples must be young, with its name in the report.
+type aged struct{ name, series string }
+
+// agedSeries returns the signals' series, and those of the server that rules read: the result of a rule is young however old the
+// samples are that it was computed from.
+func (w *walk) agedSeries() []aged {
+	var all []aged
+	for _, signal := range w.Pipeline.Signals {
+		all = append(all, aged{signal.Name, signal.Series})
+	}
+	for _, series := range w.Pipeline.ServerSeries {
+		if !slices.ContainsFunc(all, func(a aged) bool { return a.series == series }) {
+			all = append(all, aged{series, series})
+		}
+	}
+	return all
+}
+
 // prometheusFreshness checks the ages of the signals' samples in Prometheus.
 func (w *walk) prometheusFreshness(ctx context.Context, interval time.Duration) (string, error) {
 	bound := freshnessBound(interval)
 	var oldest float64
 	var old []string
-	for _, signal := range w.Pipeline.Signals {
+	for _, a := range w.agedSeries() {
 		// By Prometheus' clock, so that this machine's does not matter.
-		ages, err := w.byPod(ctx, fmt.Sprintf("time() - max by (pod) (timestamp(%s{namespace=%q}))", signal.Series, w.Pipeline.Serving.Namespace))
+		ages, err := w.byPod(ctx, fmt.Sprintf("time() - max by (pod) (timestamp(%s{namespace=%q}))", a.series, w.Pipeline.Serving.Namespace))
 		if err != nil {
 			return "", err
 		}
 		if without := w.without(ages); len(without) > 0 {
 			return "", &failure{
-				measured: fmt.Sprintf("%s has no sample any more for %s", signal.Series, shortened(without)),
+				measured: fmt.Sprintf("%s has no sample any more for %s", a.series, shortened(without)),
 				expected: "a sample at most " + bound.String() + " old", look: w.staleHints(),
 			}
 		}
@@ -309,10 +328,10 @@ func (w *walk) prometheusFreshness(ctx context.Context, interval time.Duration) 
 			age := slices.Max(ages[pod.Name])
 			oldest = max(oldest, age)
 			if age > bound.Seconds() {
-				old = append(old, fmt.Sprintf("%s of %s is %.0f s old", signal.Name, pod.Name, age))
+				old = append(old, fmt.Sprintf("%s of %s is %.0f s old", a.name, pod.Name, age))
 			}
 			for i := range w.values {
-				if w.values[i].Signal == signal.Name && w.values[i].Pod == pod.Name {
+				if w.values[i].Signal == a.name && w.values[i].Pod == pod.Name {
 					w.values[i].AgeSeconds = &age
 				}
 			}

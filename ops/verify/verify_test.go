@@ -191,6 +191,10 @@ func TestEachFailureNamesItsStageAndWhatToLookAt(t *testing.T) {
 
 		{"stale", "freshness", func(f *fake) { f.samples["timestamp("]["vllm-b"] = []float64{44} }, "vllm_requests_running of vllm-b is 44 s old",
 			"get servicemonitors"},
+		{"stale behind a rule", "freshness", func(f *fake) {
+			f.pipeline.Signals[0].Series = "vllm:requests_in_flight:sum"
+			f.samples["timestamp(vllm:num_requests_running{"] = map[string][]float64{"vllm-a": {1}, "vllm-b": {44}}
+		}, "vllm:num_requests_running of vllm-b is 44 s old", "get servicemonitors"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFake()

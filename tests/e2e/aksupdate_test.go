@@ -19,7 +19,7 @@ func TestAKSUpdates(t *testing.T) {
 	l := startCloudLab(t)
 	config := func(more ...map[string]any) map[string]any {
 		two := map[string]any{"autoscaling": map[string]any{"minReplicas": 2}, "aks": map[string]any{"gpuPoolName": "gpus"}}
-		return merged(append([]map[string]any{cloudLabConfig(l), quickDown, gpuNodes, small, two}, more...)...)
+		return merged(append([]map[string]any{cloudLabConfig(l), quick, gpuNodes, small, two}, more...)...)
 	}
 	stack := makeStack(t, l, "aks", config(), token)
 	ctx := testContext(t)

@@ -61,7 +61,7 @@ func TestBadInput(t *testing.T) {
 			says: []string{"autoscaling.maxReplicas", "many", "whole number"},
 		},
 		{
-			name: "target out of reach", config: object("autoscaling", object("signals", object("requestsRunning", object("target", 16)))),
+			name: "target out of reach", config: object("autoscaling", object("signals", object("requestsRunning", object("enabled", true, "target", 16)))),
 			says: []string{"requestsRunning.target", "16", "model.maxNumSeqs"},
 		},
 		{

@@ -79,16 +79,30 @@ func otherImage(t *testing.T, v *verifier) func() {
 	})
 }
 
-// slowScrapes causes samples that are too old. Depending on the intervals, the adapter could drop the metric before that,
+// slowRules causes samples that are too old. Depending on the intervals, the adapter could drop the metric before that,
 // because it lists metrics with a sample since the last listing; it is configured to keep them.
-func slowScrapes(t *testing.T, v *verifier) func() {
+func slowRules(t *testing.T, v *verifier) func() {
 	t.Helper()
 	restoreAdapter := v.template(t, monitoring, components.PrometheusAdapterRelease, func(pod *corev1.PodSpec) {
 		pod.Containers[0].Args = append(pod.Containers[0].Args, "--metrics-max-age=5m")
 	})
-	restoreScrapes := v.endpoint(t, func(endpoint map[string]any) { endpoint["interval"] = "40s" })
+	client := v.dynamic.Resource(prometheusRules).Namespace(monitoring)
+	set := func(interval any) (before any) {
+		object, err := client.Get(testContext(t), components.GPURulesName, metav1.GetOptions{})
+		require.NoError(t, err)
+		groups, found, err := unstructured.NestedSlice(object.Object, "spec", "groups")
+		require.NoError(t, err)
+		require.True(t, found)
+		group := groups[0].(map[string]any)
+		before, group["interval"] = group["interval"], interval
+		require.NoError(t, unstructured.SetNestedSlice(object.Object, groups, "spec", "groups"))
+		_, err = client.Update(testContext(t), object, metav1.UpdateOptions{})
+		require.NoError(t, err)
+		return before
+	}
+	before := set("40s")
 	return func() {
-		restoreScrapes()
+		set(before)
 		restoreAdapter()
 	}
 }
@@ -130,8 +144,8 @@ func foreignRule(t *testing.T, v *verifier) func() {
 	return func() { require.NoError(t, client.Delete(testContext(t), "bill", metav1.DeleteOptions{})) }
 }
 
-// adapterWithoutWaiting removes one rule from the adapter's file, which it reads when it starts.
-func adapterWithoutWaiting(t *testing.T, v *verifier) func() {
+// adapterWithoutInFlight removes one rule from the adapter's file, which it reads when it starts.
+func adapterWithoutInFlight(t *testing.T, v *verifier) func() {
 	t.Helper()
 	client := v.lab.Client().CoreV1().ConfigMaps(monitoring)
 	original, err := client.Get(testContext(t), components.PrometheusAdapterRules, metav1.GetOptions{})
@@ -145,8 +159,8 @@ func adapterWithoutWaiting(t *testing.T, v *verifier) func() {
 			metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=prometheus-adapter"}))
 	}
 	text := original.Data["config.yaml"]
-	require.Contains(t, text, "as: vllm_requests_waiting")
+	require.Contains(t, text, "as: vllm_requests_in_flight")
 	// Under another name, the rule has no effect.
-	set(strings.ReplaceAll(text, "as: vllm_requests_waiting", "as: another_name"))
+	set(strings.ReplaceAll(text, "as: vllm_requests_in_flight", "as: another_name"))
 	return func() { set(text) }
 }

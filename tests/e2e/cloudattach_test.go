@@ -290,7 +290,7 @@ func TestCloudAttach(t *testing.T) {
 func (a attachment) attachStack(t *testing.T, l *lab.Lab, name string, config ...map[string]any) *deployment {
 	t.Helper()
 	objects := append([]map[string]any{
-		{"cloud": a.stack, "pulumi:disable-default-providers": []string{"*"}}, quickDown, small, a.config,
+		{"cloud": a.stack, "pulumi:disable-default-providers": []string{"*"}}, quick, small, a.config,
 	}, config...)
 	return newCloudStack(t, l, name, objects...)
 }

@@ -35,7 +35,7 @@ func TestCloudBreaks(t *testing.T) {
 		t.Run(c.stack, func(t *testing.T) {
 			t.Parallel()
 			l := startCloudLab(t)
-			stack := newCloudStack(t, l, c.stack, quickDown, gpuNodes, small, c.config)
+			stack := newCloudStack(t, l, c.stack, quick, gpuNodes, small, c.config)
 			var resources int
 			t.Run("destroy without the API server", func(t *testing.T) { resources = destroyWithoutAPIServer(t, l, c, stack) })
 			require.NotZero(t, resources)
@@ -52,8 +52,8 @@ func TestCloudBreaks(t *testing.T) {
 						// The alternative.
 						require.NoError(t, stack.Up(testContext(t), "--skip-preview"))
 						require.NoError(t, stack.Preview(testContext(t), true))
-						killedUpgrade(t, l, stack, merged(cloudLabConfig(l), quickDown, gpuNodes, small, c.config))
-						require.NoError(t, stack.SetConfig(merged(cloudLabConfig(l), quickDown, gpuNodes, small, c.config)))
+						killedUpgrade(t, l, stack, merged(cloudLabConfig(l), quick, gpuNodes, small, c.config))
+						require.NoError(t, stack.SetConfig(merged(cloudLabConfig(l), quick, gpuNodes, small, c.config)))
 					}
 					cloudDestroyCleans(t, l, stack)
 				})
@@ -88,7 +88,7 @@ func destroyWithoutAPIServer(t *testing.T, l *lab.Lab, c onCloud, stack *deploym
 	t.Run("with the setting of the Kubernetes provider", func(t *testing.T) {
 		gone, err := l.Stack(ctx, lab.StackOptions{
 			Name: c.stack, ProjectDir: environment.root, Output: lines(t, "pulumi"), Env: []string{"PULUMI_K8S_DELETE_UNREACHABLE=true"},
-			Config: merged(cloudLabConfig(l), quickDown, gpuNodes, small, c.config), Secrets: token,
+			Config: merged(cloudLabConfig(l), quick, gpuNodes, small, c.config), Secrets: token,
 		})
 		require.NoError(t, err)
 		require.NoError(t, gone.Destroy(ctx, "--refresh", "--skip-preview"))

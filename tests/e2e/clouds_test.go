@@ -49,6 +49,9 @@ type onCloud struct {
 var gpuNodes = map[string]any{"nodePools": map[string]any{"gpu": map[string]any{"minNodes": 0, "maxNodes": 3}},
 	"autoscaling": map[string]any{"maxReplicas": 3}}
 
+// smallBatch is a server that 40 requests overload. That of the GPU's memory runs hundreds.
+var smallBatch = map[string]any{"model": map[string]any{"maxNumSeqs": 16}}
+
 var moreNodes = map[string]any{"nodePools": map[string]any{"gpu": map[string]any{"maxNodes": 5}}}
 
 var onClouds = []onCloud{
@@ -124,7 +127,7 @@ func TestClouds(t *testing.T) {
 		t.Run(c.stack, func(t *testing.T) {
 			t.Parallel()
 			l := startCloudLab(t)
-			config := []map[string]any{quickDown, gpuNodes, c.config}
+			config := []map[string]any{quick, gpuNodes, smallBatch, c.config}
 			stack := newCloudStack(t, l, c.stack, config...)
 
 			t.Run("first preview with the cluster unknown", func(t *testing.T) {

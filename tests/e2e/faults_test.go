@@ -30,8 +30,10 @@ const (
 	restartedWithin = 80*time.Second + 20*time.Second
 )
 
-// faultsStack keeps two replicas for longer than a hung server holds its clients, as the default of five minutes does.
-var faultsStack = merged(gpuStack, map[string]any{"autoscaling": map[string]any{"scaleDown": map[string]any{"stabilization": "2m"}}})
+// faultsStack needs two replicas for 20 requests, and keeps them for longer than a hung server holds its clients, as the default
+// of ten minutes does.
+var faultsStack = merged(gpuStack, signalConfig("requestsInFlight", "target", 12),
+	map[string]any{"autoscaling": map[string]any{"scaleDown": map[string]any{"stabilization": "2m"}}})
 
 // TestFaults deploys once and disturbs one of two servers under a steady load.
 func TestFaults(t *testing.T) {
@@ -167,7 +169,7 @@ func (f *faults) hungServer(t *testing.T) {
 
 	// Both serve, and the HPA has looked at both since.
 	f.until(t, decision, "2 ready replicas with the load on both", func(s report.Sample) bool {
-		reading := s.Signals[running]
+		reading := s.Signals[inFlight]
 		return s.Seconds > on+back.Seconds() && s.Ready == 2 && reading.Value != nil && *reading.Value > 8 && *reading.Value < 12
 	})
 	for _, s := range f.since(on) {

@@ -36,10 +36,11 @@ const (
 	modelID    = "google/gemma-3-1b-it"
 	apiPort    = 8000
 
-	running = signals.MetricRequestsRunning
-	waiting = signals.MetricRequestsWaiting
-	gpu     = signals.MetricGPUUtilization
-	kvCache = signals.MetricKVCacheUsage
+	inFlight = signals.MetricRequestsInFlight
+	running  = signals.MetricRequestsRunning
+	waiting  = signals.MetricRequestsWaiting
+	gpu      = signals.MetricGPUUtilization
+	kvCache  = signals.MetricKVCacheUsage
 
 	metricsAPI = components.MetricsAPIName
 
@@ -215,8 +216,9 @@ func labConfig(l *lab.Lab) map[string]any {
 	}
 }
 
-// quickDown shortens the delay of scale-down for a test. Scale-up and the targets stay.
-var quickDown = map[string]any{"autoscaling": map[string]any{
+// quick makes the HPA act at once on more load, and soon on less. The targets stay.
+var quick = map[string]any{"autoscaling": map[string]any{
+	"scaleUp":   map[string]any{"stabilization": "0s"},
 	"scaleDown": map[string]any{"stabilization": "10s", "pods": 4, "period": "15s"},
 }}
 

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/ops/report"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/orphan"
@@ -21,7 +22,7 @@ import (
 func TestSimulatedStack(t *testing.T) {
 	t.Parallel()
 	l := startLab(t, 0)
-	config := merged(labConfig(l), quickDown)
+	config := merged(labConfig(l), quick)
 	stack := makeStack(t, l, "local", config, nil)
 
 	// In the order of the deployment, so that each is reached after the one before.
@@ -59,25 +60,32 @@ func TestSimulatedStack(t *testing.T) {
 		}
 		loadCommand(t, l, stack, func(t *testing.T) {
 			w.until(t, decision, "four ready replicas", func(s report.Sample) bool { return s.Desired == 4 && s.Ready == 4 })
-			w.until(t, decision, "a GPU signal that follows the load", func(s report.Sample) bool {
-				value := s.Signals[gpu].Value
-				return value != nil && *value > 0
-			})
 		})
 		t.Run("load interrupted writes its report", func(t *testing.T) { loadInterrupted(t, w, stack) })
 
+		// 24 of the 40 requests that it began with waited on the only server.
+		counted, err := vector(testContext(t), l, "max(max_over_time("+signals.RecordGPUUtilizationGuarded+"[5m]))")
+		require.NoError(t, err)
+		require.Len(t, counted, 1)
+		assert.Greater(t, float64(counted[0].Value), 50.0, "the simulated GPU counts while requests wait")
+
 		// The utilization of a decoding GPU is near 100 % with any number of requests, which is no reason for another replica.
 		// The test starts at rest, because the simulated server completes canceled requests. The requests are so few that they
-		// need no second replica even when canceled ones are counted beside their successors.
+		// need no second replica.
 		w.rest(t)
-		w.step(5)
-		w.until(t, decision, "the HPA sees the busy GPU", func(s report.Sample) bool {
-			value := s.Signals[gpu].Value
-			return value != nil && *value > 35 // 98 % of 5 of the 12 requests that count in full
+		w.step(3)
+		w.until(t, decision, "the HPA sees the load", func(s report.Sample) bool {
+			value := s.Signals[inFlight].Value
+			return value != nil && *value > 0
 		})
 		for _, s := range w.during(t, 2*hpaPeriod) {
-			require.Equal(t, 1, s.Desired, "5 of 16 requests: %s", s)
+			require.Equal(t, 1, s.Desired, "3 of 16 requests: %s", s)
+			require.True(t, quiet(s, allSignals...), "none of 3 requests waits: %s", s)
 		}
+		busy, err := vector(testContext(t), l, "max("+signals.RecordGPUUtilization+")")
+		require.NoError(t, err)
+		require.Len(t, busy, 1)
+		assert.Greater(t, float64(busy[0].Value), 90.0, "the GPU is busy all the same")
 		w.step(0)
 	})
 	t.Run("verify names the broken stage", func(t *testing.T) { verifyNamesTheBrokenStage(t, l, stack) })

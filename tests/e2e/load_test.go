@@ -66,7 +66,8 @@ func (r *loading) wait(t *testing.T, limit time.Duration) (int, string, report.R
 
 // loadCommand applies load to the stack through port-forwards and compares the report with the servers' own counters.
 func loadCommand(t *testing.T, l *lab.Lab, stack *deployment, during func(t *testing.T)) {
-	// 12 a second of 3 s each: more than two servers of 16 can do, and four are not full. At random one of them might be.
+	// 12 a second of 3 s each: more than two servers of 16 can do, and four are not full. At random one of them might be. At the
+	// target of 4 in flight they ask for all four.
 	running := startLoad(t, stack, "-steps", "1:10s,12:1m15s", "-output-tokens", "150", "-routing", "least", "-slo-ttft", "30s", "-slo-ratio", "0.9")
 	during(t)
 	code, last, r := running.wait(t, 3*time.Minute)
@@ -134,8 +135,8 @@ func loadCommand(t *testing.T, l *lab.Lab, stack *deployment, during func(t *tes
 func loadInterrupted(t *testing.T, w *watch, stack *deployment) {
 	w.step(40)
 	w.until(t, decision, "four ready replicas", func(s report.Sample) bool { return s.Desired == 4 && s.Ready == 4 })
-	// Least: a few requests reach every server.
-	running := startLoad(t, stack, "-rate", "1", "-for", "10m", "-output-tokens", "300", "-routing", "least")
+	// Least: a few requests reach every server. Three are in flight, which is below the target of one.
+	running := startLoad(t, stack, "-rate", "1", "-for", "10m", "-output-tokens", "150", "-routing", "least")
 	deadline := time.After(time.Minute)
 	for !strings.Contains(running.printed.text(), "served") { // the first line of progress
 		select {
@@ -148,7 +149,7 @@ func loadInterrupted(t *testing.T, w *watch, stack *deployment) {
 	}
 	w.step(0)
 	w.until(t, 2*time.Minute, "back to one replica", func(s report.Sample) bool { return s.Desired == 1 && s.Ready == 1 })
-	w.during(t, 8*time.Second) // longer than a request of 6 s
+	w.during(t, 5*time.Second) // longer than a request of 3 s
 	require.NoError(t, running.command.Process.Signal(syscall.SIGINT))
 	code, last, r := running.wait(t, 20*time.Second)
 	assert.Equal(t, 130, code)

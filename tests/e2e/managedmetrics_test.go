@@ -32,7 +32,7 @@ var managedSignals = defaultSignals(func(d signals.Definition) string { return s
 func switchUnderLoad(t *testing.T, l *lab.Lab, stack *deployment, w *watch, config []map[string]any, pipeline, adapter string, names []string) {
 	t.Helper()
 	from := w.step(20)
-	// Requests alone require two replicas. The third is that of the GPU signal, which has the longest path in both pipelines.
+	// Requests in flight require two replicas. The third is that of the GPU signal, which has the longest path in both pipelines.
 	before := w.until(t, 2*decision, "three ready replicas", func(s report.Sample) bool { return s.Seconds > from && s.Desired == 3 && s.Ready == 3 })
 	require.NoError(t, stack.SetConfig(merged(append([]map[string]any{cloudLabConfig(l)},
 		append(slices.Clone(config), map[string]any{"metrics": pipeline})...)...)))
@@ -73,8 +73,8 @@ func TestManagedMetrics(t *testing.T) {
 	t.Parallel()
 	gke := onClouds[slices.IndexFunc(onClouds, func(c onCloud) bool { return c.stack == "gke" })]
 	l := startCloudLab(t)
-	// The guard is far below the target of requests running, so that the GPU signal alone requires a replica.
-	config := []map[string]any{quickDown, gpuNodes, gke.config, signalConfig("gpuUtilization", "guardRequests", 3)}
+	// On three servers of 4 requests, some of 20 wait on each, which is more than the target of requests in flight asks for.
+	config := []map[string]any{quick, gpuNodes, gke.config, {"model": map[string]any{"maxNumSeqs": 4}}, signalConfig("requestsInFlight", "target", 10)}
 	stack := newCloudStack(t, l, gke.stack, append(slices.Clone(config), map[string]any{"metrics": managedPipeline})...)
 	require.True(t, t.Run("up", func(t *testing.T) {
 		require.NoError(t, stack.Up(testContext(t)))

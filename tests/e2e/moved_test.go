@@ -28,11 +28,11 @@ func movesToAnotherAddress(t *testing.T, l *lab.Lab, stack *deployment) {
 	config := labConfig(l)
 	use := func(kubeconfig, contextName string) {
 		t.Helper()
-		require.NoError(t, stack.SetConfig(merged(config, quickDown,
+		require.NoError(t, stack.SetConfig(merged(config, quick,
 			map[string]any{"cluster": map[string]any{"kubeconfig": kubeconfig, "context": contextName}})))
 	}
 	// Other tests have left values of their own.
-	require.NoError(t, stack.SetConfig(merged(config, quickDown)))
+	require.NoError(t, stack.SetConfig(merged(config, quick)))
 	require.NoError(t, stack.Up(ctx, "--skip-preview"))
 	before := identities(ctx, t, l)
 
@@ -51,7 +51,7 @@ func movesToAnotherAddress(t *testing.T, l *lab.Lab, stack *deployment) {
 	require.NoError(t, stack.Refresh(ctx))
 
 	second.close()
-	require.NoError(t, stack.SetConfig(merged(config, quickDown)))
+	require.NoError(t, stack.SetConfig(merged(config, quick)))
 	require.NoError(t, stack.Up(ctx))
 	assert.Equal(t, before, identities(ctx, t, l), "nothing was created anew")
 }
@@ -61,11 +61,11 @@ func destroyFromAnotherAddress(t *testing.T, l *lab.Lab, stack *deployment) {
 	t.Helper()
 	ctx := testContext(t)
 	gone := forwardTo(t, l)
-	require.NoError(t, stack.SetConfig(merged(labConfig(l), quickDown,
+	require.NoError(t, stack.SetConfig(merged(labConfig(l), quick,
 		map[string]any{"cluster": map[string]any{"kubeconfig": gone.kubeconfig(t, l, "gone"), "context": "gone"}})))
 	require.NoError(t, stack.Up(ctx))
 	gone.close()
-	require.NoError(t, stack.SetConfig(merged(labConfig(l), quickDown)))
+	require.NoError(t, stack.SetConfig(merged(labConfig(l), quick)))
 	destroyLeavesNothing(t, l, stack, "--run-program")
 }
 

@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/networkpolicy"
 )
@@ -52,7 +53,8 @@ func newNeighbours(t *testing.T, l *lab.Lab) *neighbours {
 		// Many times the target, so that the HPA would go to its maximum.
 		o.create(t, namespace, "prometheusrules", fmt.Sprintf(`{"kind": "PrometheusRule", "spec": {"groups": [{
 			"name": "pretended-by-%s", "interval": "2s", "rules": [{
-				"record": "vllm:num_requests_running", "expr": "vector(1000)", "labels": {"namespace": %q, "pod": "pretended"}}]}]}}`, namespace, serving))
+				"record": %q, "expr": "vector(1000)", "labels": {"namespace": %q, "pod": "pretended"}}]}]}}`,
+			namespace, signals.RecordRequestsInFlight, serving))
 	}
 	o.created = time.Now()
 	return o
@@ -73,13 +75,13 @@ func (o *neighbours) areApart(t *testing.T) {
 
 	// The rule of the watched namespace shows that the operator has looked at rules since.
 	eventuallyNoError(t, 2*time.Minute, func(ctx context.Context) error {
-		samples, err := vector(ctx, o.lab, `vllm:num_requests_running{pod="pretended"}`)
+		samples, err := vector(ctx, o.lab, signals.RecordRequestsInFlight+`{pod="pretended"}`)
 		if err == nil && len(samples) == 0 {
 			err = fmt.Errorf("Prometheus does not read the rules of namespace %s", watched)
 		}
 		return err
 	})
-	samples, err := vector(ctx, o.lab, `vllm:num_requests_running{pod="pretended"}`)
+	samples, err := vector(ctx, o.lab, signals.RecordRequestsInFlight+`{pod="pretended"}`)
 	require.NoError(t, err)
 	for _, sample := range samples {
 		assert.Equal(t, watched, string(sample.Metric["namespace"]), "a rule wrote a signal of another namespace: %v", sample)

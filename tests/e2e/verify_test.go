@@ -154,6 +154,9 @@ var breakages = []breakage{
 		return v.remove(t, prometheusRules, monitoring, components.GPURulesName)
 	}},
 	{"another rule writes a signal", "rules", "vllm:num_requests_running is recorded by group bill of PrometheusRule monitoring-bill", foreignRule},
+	{"the server is scraped every 20 s", "rules", "rule vllm:gpu_utilization:guarded has no sample", func(t *testing.T, v *verifier) func() {
+		return v.endpoint(t, func(endpoint map[string]any) { endpoint["interval"] = "20s" })
+	}},
 	{"the adapter is scaled to 0", "adapter", "MissingEndpoints", func(t *testing.T, v *verifier) func() {
 		return v.patch(t, deployments, monitoring, components.PrometheusAdapterRelease, `{"spec":{"replicas":0}}`, `{"spec":{"replicas":1}}`)
 	}},
@@ -161,7 +164,7 @@ var breakages = []breakage{
 		return v.patch(t, apiServices, "", metricsAPI,
 			`{"spec":{"service":{"name":"nobody"}}}`, `{"spec":{"service":{"name":"prometheus-adapter"}}}`)
 	}},
-	{"the adapter has no rule for a signal", "custom-metrics", "vllm_requests_waiting is not served", adapterWithoutWaiting},
+	{"the adapter has no rule for a signal", "custom-metrics", "vllm_requests_in_flight is not served", adapterWithoutInFlight},
 	{"the HPA is deleted", "hpa", "no HPA vllm/vllm", func(t *testing.T, v *verifier) func() {
 		return v.remove(t, hpas, serving, components.AutoscalerName)
 	}},
@@ -177,7 +180,7 @@ var breakages = []breakage{
 		require.NoError(t, err)
 		return func() { require.NoError(t, client.Delete(testContext(t), "second", metav1.DeleteOptions{})) }
 	}},
-	{"the scrape interval is 40 s", "freshness", "s old", slowScrapes},
+	{"the rules run every 40 s", "freshness", "s old", slowRules},
 }
 
 // verifyNamesTheBrokenStage checks that every stage passes on a healthy stack, and that each breakage fails exactly its stage.
@@ -243,7 +246,7 @@ func verifyNamesTheBrokenStage(t *testing.T, l *lab.Lab, stack *deployment) {
 					assert.Equal(t, b.stage, stage.Needs)
 				}
 			}
-			if b.stage != "freshness" { // whose age goes to and fro with the scrapes
+			if !strings.Contains(b.name, " every ") { // where the ages of the samples go to and fro
 				again, err := v.walk(testContext(t), v.access.Config)
 				require.NoError(t, err)
 				assert.Equal(t, b.stage, again.Failed, "not only for a moment")

@@ -115,7 +115,10 @@ func (b *bench) deploy(ctx context.Context) error {
 			"nodePools": map[string]any{"gpu": map[string]any{"minNodes": 1, "maxNodes": b.maxReplicas + 1}},
 			"autoscaling": map[string]any{
 				"maxReplicas": b.maxReplicas,
-				"scaleDown":   map[string]any{"stabilization": "60s", "pods": 2, "period": "30s"},
+				// Three quarters of the batch, above which requests wait now and then. The default is so far below a small batch that
+				// the loads would keep the deployment at its maximum, where there is nothing to compare.
+				"signals":   map[string]any{"requestsInFlight": map[string]any{"target": max(1, b.server.MaxNumSeqs*3/4)}},
+				"scaleDown": map[string]any{"stabilization": "60s", "pods": 2, "period": "30s"},
 			},
 		},
 	})

@@ -108,20 +108,23 @@ func TestScreenPrintsWholeLines(t *testing.T) {
 	_, _ = fmt.Fprint(s, "half a ")
 	s.say("a line of its own")
 	_, _ = fmt.Fprint(s, "line\r\n\nrest")
-	value := 15.5
+	value := 5.5
 	s.heading()
 	s.change(report.Sample{Load: 40, Desired: 4, Ready: 1, Signals: map[string]report.Reading{
-		signals.MetricRequestsRunning: {Value: &value, Target: 12}, signals.MetricGPUUtilization: {Target: 80},
+		signals.MetricRequestsInFlight: {Value: &value, Target: 4},
 	}})
+	s.change(report.Sample{Signals: map[string]report.Reading{signals.MetricGPUUtilization: {Target: 50}}})
 	s.last("demo: ok")
 	lines := strings.Split(strings.TrimRight(out.String(), "\n"), "\n")
-	require.Len(t, lines, 6)
+	require.Len(t, lines, 7)
 	assert.Regexp(t, `^ +0\.\d s  a line of its own$`, lines[0])
 	assert.Regexp(t, `^ +0\.\d s     half a line$`, lines[1])
 	assert.Equal(t, len(lines[2]), len(lines[3]), "values stand below their heading")
-	assert.Regexp(t, `40 +15\.5/12 +off +\?/80 +4 +1$`, lines[3])
-	assert.Regexp(t, `rest$`, lines[4])
-	assert.Equal(t, "demo: ok", lines[5])
+	assert.Regexp(t, `in flight/target +GPU %/target +desired +ready$`, lines[2])
+	assert.Regexp(t, `40 +5\.5/4 +off +4 +1$`, lines[3])
+	assert.Regexp(t, ` 0 +off +\?/50 +\? +0$`, lines[4])
+	assert.Regexp(t, `rest$`, lines[5])
+	assert.Equal(t, "demo: ok", lines[6])
 }
 
 type brokenPipe struct{ writes int }
@@ -139,9 +142,9 @@ func TestScreenReportsALostTerminalOnce(t *testing.T) {
 
 func TestCauseNamesTheSignalsAboveTarget(t *testing.T) {
 	high, low := 24.0, 3.0
-	assert.Equal(t, "vllm_requests_waiting 24/4", cause(report.Sample{Signals: map[string]report.Reading{
-		signals.MetricRequestsRunning: {Value: &low, Target: 12},
-		signals.MetricRequestsWaiting: {Value: &high, Target: 4},
-		signals.MetricGPUUtilization:  {Target: 80},
+	assert.Equal(t, "vllm_requests_in_flight 24/4", cause(report.Sample{Signals: map[string]report.Reading{
+		signals.MetricRequestsRunning:  {Value: &low, Target: 12},
+		signals.MetricRequestsInFlight: {Value: &high, Target: 4},
+		signals.MetricGPUUtilization:   {Target: 50},
 	}}))
 }

@@ -25,8 +25,14 @@ const (
 	selector   = "app.kubernetes.io/name=vllm"
 	model      = "google/gemma-3-1b-it"
 	apiPort    = 8000
-	gpuNodes   = 4
-	replicas   = gpuNodes // what the step of load asks for: the HPA's maximum, one GPU each
+
+	// batch is what a server runs at once. Its default target of requests in flight is 4.
+	batch = 16
+	// inFlight is the step of load: it asks for all replicas, and is more than the first one runs at once, so that some requests
+	// wait and the GPU signal counts until the others are ready.
+	inFlight = 20
+	gpuNodes = 5
+	replicas = gpuNodes // what the step of load asks for: the HPA's maximum, one GPU each
 
 	// answerTokens makes a request last a few seconds, like that of a chat.
 	answerTokens = 200
@@ -167,7 +173,7 @@ func cleaned(err error) error {
 func (d *demo) config() map[string]any {
 	chart := map[string]any{"repository": d.lab.ChartRepository()}
 	charts := map[string]any{"kubePrometheusStack": chart, "prometheusAdapter": chart, "dcgmExporter": chart}
-	config := map[string]any{"model": map[string]any{"id": model}, "charts": charts}
+	config := map[string]any{"model": map[string]any{"id": model, "maxNumSeqs": batch}, "charts": charts}
 	if d.stackName() == localStack {
 		config["cluster"] = map[string]any{"kubeconfig": d.lab.Kubeconfig(), "context": d.lab.ContextName()}
 		config["gpu"] = map[string]any{"mode": "nvidia"}
@@ -180,11 +186,14 @@ func (d *demo) config() map[string]any {
 		// Users fill in their own address.
 		config["cluster"] = map[string]any{"apiAccessCidrs": []any{"1.2.3.4/32"}}
 		d.note("simulated cloud: nodes appear after seconds instead of minutes")
+		d.note("a server runs %d requests at once, so that a small load fills it; that of the GPU's memory runs hundreds", batch)
 	}
 	scaling := map[string]any{"maxReplicas": replicas}
 	if d.fast {
+		scaling["scaleUp"] = map[string]any{"stabilization": "0s"}
 		scaling["scaleDown"] = map[string]any{"stabilization": "30s", "pods": replicas, "period": "15s"}
-		d.note("--fast: scale-down waits 30 s instead of 300 s and may remove %d pods per 15 s instead of 1 per 60 s", replicas)
+		d.note("--fast: scale-up acts at once instead of after 30 s; scale-down waits 30 s instead of 10 minutes and may remove %d pods per 15 s "+
+			"instead of 1 per 60 s", replicas)
 	}
 	config["autoscaling"] = scaling
 	d.note("everything else as in production: kube-controller-manager's defaults (HPA every 15 s), signals scraped every 2 s")
@@ -318,7 +327,8 @@ func (d *demo) scaleDown(ctx context.Context, generator *load.Generator) error {
 	d.out.step("5/7 load off")
 	d.off = d.recorder.Mark("load off")
 	generator.Set(load.Shape{})
-	limit := 10 * time.Minute
+	// The default stabilisation is ten minutes, or longer on a cloud whose replicas start slowly.
+	limit := 30 * time.Minute
 	if d.fast {
 		limit = 3 * time.Minute
 	}

@@ -91,7 +91,7 @@ func shown() []signals.Definition {
 func (s *screen) columns(load string, readings []string, desired, ready string) {
 	line := fmt.Sprintf("%6s", load)
 	for _, reading := range readings {
-		line += fmt.Sprintf("  %14s", reading)
+		line += fmt.Sprintf("  %16s", reading)
 	}
 	s.say("%s  %8s  %6s", line, desired, ready)
 }
