@@ -144,7 +144,8 @@ type outputs map[string]pulumi.Output
 // plain returns inputs in the form of decoded JSON, with a text in place of each Output.
 func (o outputs) plain(input any) any {
 	if output, ok := input.(pulumi.Output); ok {
-		name := "output " + strconv.Itoa(len(o))
+		// Kubernetes has no text with this character, so that it stands for nothing of the owner's.
+		name := "\x00output " + strconv.Itoa(len(o))
 		o[name] = output
 		return name
 	}
