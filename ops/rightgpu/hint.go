@@ -45,7 +45,9 @@ func Find(source config.Source, overrides cost.Overrides) *Hint {
 	if configured.RequestsPerSecond > 0 {
 		limit = (1 - saving) * configured.USDPerThousand
 	}
-	all := c.offers(limit)
+	// A node that costs more than the whole configured pool is not what serves its load at a lower price.
+	most := float64(c.configured.NodePools.GPU.MaxNodes) * configured.USDPerHour
+	all := slices.DeleteFunc(c.offers(limit), func(o Offer) bool { return o.USDPerHour > most })
 	if len(all) == 0 {
 		return nil
 	}
