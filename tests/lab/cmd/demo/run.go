@@ -186,7 +186,7 @@ func (d *demo) config() map[string]any {
 		// Users fill in their own address.
 		config["cluster"] = map[string]any{"apiAccessCidrs": []any{"1.2.3.4/32"}}
 		d.note("simulated cloud: nodes appear after seconds instead of minutes")
-		d.note("a server runs %d requests at once, so that a small load fills it; that of the GPU's memory runs hundreds", batch)
+		d.note("a server runs %d requests at once, so that a small load fills it; by default it would be as many as fit the GPU's memory", batch)
 	}
 	scaling := map[string]any{"maxReplicas": replicas}
 	if d.fast {
