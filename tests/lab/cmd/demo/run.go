@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/ops/load"
 	"vllm-autoscaling/ops/portforward"
 	"vllm-autoscaling/ops/report"
@@ -249,7 +248,10 @@ func (d *demo) scale(ctx context.Context) error {
 	}()
 	defer d.record(ctx, generator)()
 
-	if _, err := d.wait(ctx, time.Minute, "one ready replica", func(s report.Sample) bool { return s.Ready == 1 }); err != nil {
+	// With a value of every signal, so that the step of load shows in all of them.
+	if _, err := d.wait(ctx, 2*time.Minute, "one ready replica with every signal", func(s report.Sample) bool {
+		return s.Ready == 1 && everySignal(s)
+	}); err != nil {
 		return err
 	}
 	if err := d.scaleUp(ctx, generator); err != nil {
@@ -354,17 +356,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
-}
-
-// cause returns the names of the signals above their target.
-func cause(s report.Sample) string {
-	var above []string
-	for _, signal := range signals.Catalogue() {
-		if reading := s.Signals[signal.Name]; reading.Ratio() > 1 {
-			above = append(above, signal.Name+" "+reading.String())
-		}
-	}
-	return strings.Join(above, ", ")
 }
 
 func (d *demo) wait(ctx context.Context, limit time.Duration, what string, condition func(report.Sample) bool) (report.Sample, error) {
