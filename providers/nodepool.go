@@ -32,6 +32,8 @@ type GPUPool struct {
 	Accelerator string
 	// GPUsPerNode is how many GPUs one machine carries.
 	GPUsPerNode int
+	// MemoryGiB is the memory of one GPU; 0 where it is not known.
+	MemoryGiB float64
 }
 
 // CheckMachine adds the problems of a pool whose accelerator and number of GPUs do not fit its machine type; known is
@@ -58,11 +60,23 @@ func (g *GPUPool) checkUnknown(p *Problems) {
 	if g.GPUsPerNode < 1 {
 		missing = append(missing, KeyGPUsPerNode)
 	}
-	if len(missing) > 0 {
-		p.Add(KeyGPUMachineType, g.MachineType, "a machine type that the program knows, or one that the file describes",
-			fmt.Sprintf("set %s to what it carries, and %s to the memory of one GPU, so that the program checks whether the model fits",
-				strings.Join(missing, " and "), KeyGPUMemory))
+	if g.MemoryGiB <= 0 {
+		missing = append(missing, KeyGPUMemory+" (the memory of one GPU)")
 	}
+	if len(missing) > 0 {
+		p.Add(KeyGPUMachineType, g.MachineType, fmt.Sprintf("a machine type that the program knows, or one that the file describes with %s, %s and %s",
+			KeyAccelerator, KeyGPUsPerNode, KeyGPUMemory), "set "+strings.Join(missing, ", "))
+	}
+}
+
+// PartOfGPU adds the problem of a machine type that carries a part of a GPU; whole is one with a whole GPU.
+func (p *Problems) PartOfGPU(key, machineType, whole string) {
+	p.Add(key, machineType, "one with whole GPUs; this one carries a part of a GPU, which vLLM cannot be given", "for example "+whole)
+}
+
+// OtherGPU adds the problem of a machine type with GPUs of AMD; nvidia is one with GPUs of NVIDIA.
+func (p *Problems) OtherGPU(key, machineType, nvidia string) {
+	p.Add(key, machineType, "one with GPUs of NVIDIA, for which the server's image is; this one carries GPUs of AMD", "for example "+nvidia)
 }
 
 // NodeAutoscaler describes the node autoscaler that a cluster needs where its cloud runs none.

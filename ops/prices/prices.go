@@ -27,9 +27,12 @@ type table struct {
 
 // Sources of machine prices. The numbers were read from tables that others generated from the clouds' price APIs,
 // SkyPilot's catalogue first; prices on which those tables differ are left out. G2 machines above the smallest are
-// computed from their parts, and fees come from public descriptions.
+// computed from their parts, and fees come from public descriptions. SkyPilot's catalogue lacks the machines with Blackwell: AWS' are in
+// Karpenter's table of 2026-07-20 (github.com/aws/karpenter-provider-aws 1d92708: pkg/providers/pricing/zz_generated.pricing_aws.go), the G4
+// machines in dstack's of 2025-10-22 (github.com/dstackai/dstack/pull/3213).
 const (
-	readOn = "2026-11-22"
+	readOn          = "2026-11-22"
+	blackwellReadOn = "2026-11-30"
 
 	awsRegion, gcpRegion, azureRegion = "us-east-1", "us-central1", "eastus"
 
@@ -54,6 +57,11 @@ var machines = map[string][]table{
 			"a2-ultragpu-1g": 5.06880, "a2-ultragpu-2g": 10.13760, "a2-ultragpu-4g": 20.27519, "a2-ultragpu-8g": 40.55038,
 			"a3-highgpu-1g": 11.0612, "a3-highgpu-2g": 22.1225, "a3-highgpu-4g": 44.245, "a3-highgpu-8g": 88.49,
 		},
+	}, {
+		region: gcpRegion, source: gcpSource, date: blackwellReadOn,
+		usd: map[string]float64{
+			"g4-standard-48": 4.5001, "g4-standard-96": 9.0002, "g4-standard-192": 18.0003, "g4-standard-384": 36.0006,
+		},
 	}},
 	config.CloudEKS: {{
 		region: awsRegion, source: awsSource, date: readOn,
@@ -69,6 +77,15 @@ var machines = map[string][]table{
 			"g6e.xlarge": 1.861, "g6e.2xlarge": 2.24208, "g6e.4xlarge": 3.00424, "g6e.8xlarge": 4.52856, "g6e.16xlarge": 7.57719,
 			"g6e.12xlarge": 10.49264, "g6e.24xlarge": 15.06559, "g6e.48xlarge": 30.13118,
 			"p4d.24xlarge": 21.957642,
+		},
+	}, {
+		region: awsRegion, source: awsSource, date: blackwellReadOn,
+		usd: map[string]float64{
+			"g7.2xlarge": 2.52, "g7.4xlarge": 3.04208, "g7.8xlarge": 4.08624, "g7.12xlarge": 7.12832, "g7.24xlarge": 14.25664,
+			"g7.48xlarge": 28.51328,
+			"g7e.2xlarge": 3.36312, "g7e.4xlarge": 3.99816, "g7e.8xlarge": 5.26824, "g7e.12xlarge": 8.28608, "g7e.24xlarge": 16.57216,
+			"g7e.48xlarge":     33.14432,
+			"p6-b200.48xlarge": 113.9328, "p6-b300.48xlarge": 142.416,
 		},
 	}},
 	config.CloudAKS: {{

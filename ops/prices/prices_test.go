@@ -13,10 +13,10 @@ import (
 	"vllm-autoscaling/stacks/config"
 )
 
-// unpriced are the machine types of the catalogue for which the sources differ. A new type must get a
+// unpriced are the machine types of the catalogue for which the sources differ, or that are not sold on demand. A new type must get a
 // price, or be listed here on purpose.
 var unpriced = map[string][]string{
-	config.CloudGKE: {"a3-megagpu-8g", "a3-ultragpu-8g"},
+	config.CloudGKE: {"a3-megagpu-8g", "a3-ultragpu-8g", "a4-highgpu-8g"},
 	config.CloudEKS: {"gr6.4xlarge", "gr6.8xlarge", "p4de.24xlarge", "p5.4xlarge", "p5.48xlarge", "p5en.48xlarge", "p5e.48xlarge"},
 	config.CloudAKS: {"Standard_NV36adms_A10_v5", "Standard_NV72ads_A10_v5", "Standard_NC40ads_H100_v5",
 		"Standard_NC80adis_H100_v5", "Standard_ND96isr_H200_v5"},

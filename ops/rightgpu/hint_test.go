@@ -48,7 +48,7 @@ func TestFind(t *testing.T) {
 		},
 		"a configured one that keeps the objective at no load": {
 			cloud: config.CloudEKS, keys: []string{"model.id=google/gemma-3-12b-it", "nodePools.gpu.machineType=g5.12xlarge", "gpu.perReplica=2", "slo.interToken=25ms"},
-			cheapest: "p4d.24xlarge", commands: []string{set + "nodePools.gpu.machineType p4d.24xlarge", set + "gpu.perReplica 4"},
+			cheapest: "p6-b200.48xlarge", commands: []string{set + "nodePools.gpu.machineType p6-b200.48xlarge", set + "gpu.perReplica 1"},
 		},
 		"a price of the stack": {
 			cloud: config.CloudEKS, keys: []string{"model.id=google/gemma-3-4b-it"}, overrides: cost.Overrides{"g6.xlarge": 0.30},

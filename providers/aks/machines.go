@@ -46,12 +46,13 @@ var (
 	vcpuForm = regexp.MustCompile(`^Standard_[A-Za-z]+([0-9]+)(?:-([0-9]+))?`)
 	// ordinalForm matches the old D and DS sizes, whose number only counts the sizes up.
 	ordinalForm = regexp.MustCompile(`^Standard_DS?[0-9]+(?:-[0-9]+)?(?:_v2)?(?:_Promo)?$`)
-	// armForm matches Ampere sizes, such as D4ps_v5: a p among the letters behind the vCPUs.
-	armForm = regexp.MustCompile(`^Standard_[A-Z]+[0-9]+(?:-[0-9]+)?[a-z]*p[a-z]*_`)
+	// armForm matches Ampere sizes, such as D4ps_v5: a p among the letters behind the vCPUs; and Grace, such as ND128isr_NDR_GB200_v6.
+	armForm = regexp.MustCompile(`^Standard_[A-Z]+[0-9]+(?:-[0-9]+)?(?:[a-z]*p[a-z]*_|.*_(?i:GB)[0-9]+_)`)
 	// retiredForm matches the sizes of series NCv3, which Azure retired in 2025.
 	retiredForm = regexp.MustCompile(`(?i)^Standard_NC(6|12|24|24r)s_v3$`)
-	// partOfGPUForm matches the sizes that carry a part of an A10.
-	partOfGPUForm = regexp.MustCompile(`(?i)^Standard_NV(6|12|18)ads_A10_v5$`)
+	// partOfGPUForm matches the sizes that carry a part of an A10 or of an RTX PRO 6000, amdForm those with GPUs of AMD.
+	partOfGPUForm = regexp.MustCompile(`(?i)^Standard_(NV(6|12|18)ads_A10_v5|NC(24|36|72)l?ds_xl_RTXPRO6000BSE_v6)$`)
+	amdForm       = regexp.MustCompile(`(?i)^Standard_(NV[0-9]+as_v4|N[A-Z]+[0-9]+[a-z]*_(V620|V710|MI[0-9]+X)_v[0-9]+)$`)
 )
 
 // vcpus returns the number of vCPUs in a size's name; 0 where the name does not have it.

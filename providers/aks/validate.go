@@ -256,8 +256,9 @@ func (a *Args) validateGPUPool(p *providers.Problems) {
 	validatePool(p, providers.KeyGPUPool, pool.NodePool, gpuBounds)
 	switch {
 	case partOfGPUForm.MatchString(pool.MachineType):
-		p.Add(providers.KeyGPUMachineType, pool.MachineType, "one with whole GPUs; this one carries a part of a GPU, which vLLM cannot be given",
-			"for example Standard_NV36ads_A10_v5")
+		p.PartOfGPU(providers.KeyGPUMachineType, pool.MachineType, "Standard_NV36ads_A10_v5")
+	case amdForm.MatchString(pool.MachineType):
+		p.OtherGPU(providers.KeyGPUMachineType, pool.MachineType, defaultGPUSize)
 	case retiredForm.MatchString(pool.MachineType):
 		p.Add(providers.KeyGPUMachineType, pool.MachineType, "a size that Azure still has: series NCv3, with V100, is retired", "for example "+defaultGPUSize)
 	default:

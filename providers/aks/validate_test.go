@@ -45,7 +45,7 @@ func TestValidateAccepts(t *testing.T) {
 
 func unknownSize() *providers.GPUPool {
 	return &providers.GPUPool{
-		NodePool: providers.NodePool{MachineType: "Standard_ND128isr_NDR_GB200_v6"}, Accelerator: "nvidia-gb200", GPUsPerNode: 4,
+		NodePool: providers.NodePool{MachineType: "Standard_ND99isr_X1_v9"}, Accelerator: "nvidia-x1", GPUsPerNode: 4, MemoryGiB: 400,
 	}
 }
 
@@ -110,6 +110,9 @@ func TestValidateRefuses(t *testing.T) {
 		"a zone's name":       {func(a *Args) { a.GPUPool.Zones = []string{"eastus-1"} }, gpu + ".zones[0]", "one of: 1, 2, 3"},
 		"a zone twice":        {func(a *Args) { a.GPUPool.Zones = []string{"1", "1"} }, gpu + ".zones[1]", "listed twice"},
 		"a part of a GPU":     {func(a *Args) { a.GPUPool.MachineType = "Standard_NV6ads_A10_v5" }, gpu + ".machineType", "carries a part of a GPU"},
+		"a quarter of a GPU":  {func(a *Args) { a.GPUPool.MachineType = "Standard_NC36lds_xl_RTXPRO6000BSE_v6" }, gpu + ".machineType", "carries a part of a GPU"},
+		"AMD":                 {func(a *Args) { a.GPUPool.MachineType = "Standard_ND96isr_MI300X_v5" }, gpu + ".machineType", "GPUs of AMD"},
+		"Grace":               {func(a *Args) { a.GPUPool.MachineType = "Standard_ND128isr_NDR_GB200_v6" }, gpu + ".machineType", "is an ARM machine"},
 		"a retired size":      {func(a *Args) { a.GPUPool.MachineType = "Standard_NC6s_v3" }, gpu + ".machineType", "is retired"},
 		"another accelerator": {func(a *Args) { a.GPUPool.Accelerator = "nvidia-l4" }, gpu + ".accelerator", "which carries nvidia-a100-80gb"},
 		"another number":      {func(a *Args) { a.GPUPool.GPUsPerNode = 2 }, gpu + ".gpusPerNode", "1, what"},

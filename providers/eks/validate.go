@@ -15,8 +15,8 @@ import (
 var (
 	clusterNameForm  = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9_-]*$`)
 	instanceTypeForm = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
-	// armForm matches Graviton families, such as m7g and g5g: a g right after the generation.
-	armForm = regexp.MustCompile(`^[a-z]+[0-9]+g`)
+	// armForm matches Graviton families, such as m7g and g5g: a g right after the generation; and Grace, such as p6e-gb200.
+	armForm = regexp.MustCompile(`^[a-z]+[0-9]+(g|[a-z]*-gb)`)
 )
 
 // addonNames are the EKS add-ons of a created cluster.
@@ -222,8 +222,7 @@ func (a *Args) validateGPUPool(p *providers.Problems) {
 	if len(a.GPUSubnetIDs) > 0 && a.createsVPC() {
 		p.Add("eks.gpuSubnetIds", a.GPUSubnetIDs, "none in a VPC that is yet to be created", "use "+providers.KeyGPUZones)
 	}
-	known, ok := machines.Find(pool.MachineType)
-	pool.CheckMachine(p, known, ok)
+	a.validateGPUMachine(p)
 	for i, alternative := range a.AlternativeInstanceTypes {
 		key := providers.Item("eks.alternativeInstanceTypes", i)
 		validateAlternative(p, key, pool.MachineType, alternative)
@@ -236,10 +235,39 @@ func (a *Args) validateGPUPool(p *providers.Problems) {
 	}
 }
 
+// validateGPUs refuses instance types that carry a part of a GPU or GPUs of AMD, and reports whether a type is neither.
+func validateGPUs(p *providers.Problems, key, name string) bool {
+	switch {
+	case partOfGPUForm.MatchString(name):
+		p.PartOfGPU(key, name, defaultGPUType)
+	case amdForm.MatchString(name):
+		p.OtherGPU(key, name, defaultGPUType)
+	default:
+		return true
+	}
+	return false
+}
+
+// validateGPUMachine checks what the instance type of the GPU pool carries, and that the nodes' image has a driver for it.
+func (a *Args) validateGPUMachine(p *providers.Problems) {
+	pool := a.GPUPool
+	if validateGPUs(p, providers.KeyGPUMachineType, pool.MachineType) {
+		known, ok := machines.Find(pool.MachineType)
+		pool.CheckMachine(p, known, ok)
+	}
+	_, date, dated := strings.Cut(a.ReleaseVersion, "-")
+	if a.AMIType == AL2023 && newDriverForm.MatchString(pool.MachineType) && dated && date < firstNewDriver {
+		p.Add("eks.releaseVersion", a.ReleaseVersion,
+			fmt.Sprintf("a release of %s or later, the first with a driver for the GPUs of %s", firstNewDriver, pool.MachineType),
+			"remove it to get the newest release")
+	}
+}
+
 // validateAlternative keeps a node that AWS chose from being too small for a model that was chosen
 // for the first type: cluster-autoscaler and everyone else plan with the first one only.
 func validateAlternative(p *providers.Problems, key, first, name string) {
 	validateInstanceType(p, key, name)
+	validateGPUs(p, key, name)
 	alternative, ok := machines.Find(name)
 	planned, plannedKnown := machines.Find(first)
 	switch {

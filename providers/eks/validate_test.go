@@ -22,7 +22,11 @@ func TestValidateAccepts(t *testing.T) {
 			a.Zones = []string{"eu-central-1a", "eu-central-1b", "eu-central-1c", "eu-central-1d"}
 		},
 		"a type that is not listed, with what it carries": func(a *Args) {
-			a.GPUPool.MachineType, a.GPUPool.Accelerator, a.GPUPool.GPUsPerNode = "g7e.2xlarge", "nvidia-rtx-pro-6000", 1
+			a.GPUPool.MachineType, a.GPUPool.Accelerator, a.GPUPool.GPUsPerNode = "g9.2xlarge", "nvidia-x1", 1
+			a.GPUPool.MemoryGiB = 96
+		},
+		"a driver for the newest GPUs": func(a *Args) {
+			a.GPUPool.MachineType, a.GPUPool.Accelerator, a.ReleaseVersion = "g7.2xlarge", "nvidia-rtx-pro-4500", "1.34.2-20260917"
 		},
 		"a fixed pool":                  func(a *Args) { a.GPUPool.MinNodes, a.GPUPool.MaxNodes = 6, 0 },
 		"no logs":                       func(a *Args) { a.ControlPlaneLogs = []string{} },
@@ -110,7 +114,15 @@ func TestValidateRefuses(t *testing.T) {
 			a.GPUPool.MachineType, a.GPUPool.Accelerator, a.GPUPool.GPUsPerNode = "g5g.xlarge", "x", 1
 		}, "nodePools.gpu.machineType", "ARM"},
 		"no GPU": {func(a *Args) { a.GPUPool.MachineType = "m6i.large" }, "nodePools.gpu.machineType",
-			"set nodePools.gpu.accelerator and nodePools.gpu.gpusPerNode"},
+			"set nodePools.gpu.accelerator, nodePools.gpu.gpusPerNode, gpu.memoryGiB"},
+		"a part of a GPU": {func(a *Args) { a.GPUPool.MachineType = "gr6f.4xlarge" }, "nodePools.gpu.machineType", "carries a part of a GPU"},
+		"AMD":             {func(a *Args) { a.GPUPool.MachineType = "g4ad.xlarge" }, "nodePools.gpu.machineType", "GPUs of AMD"},
+		"Grace": {func(a *Args) {
+			a.GPUPool.MachineType, a.GPUPool.Accelerator, a.GPUPool.GPUsPerNode = "p6e-gb200.36xlarge", "nvidia-gb200", 4
+		}, "nodePools.gpu.machineType", "ARM"},
+		"an image without the driver": {func(a *Args) {
+			a.GPUPool.MachineType, a.GPUPool.Accelerator, a.ReleaseVersion = "g7.2xlarge", "nvidia-rtx-pro-4500", "1.34.2-20260723"
+		}, "eks.releaseVersion", "20260917 or later"},
 		"another accelerator": {func(a *Args) { a.GPUPool.Accelerator = "nvidia-a10g" }, "nodePools.gpu.accelerator", "carries nvidia-l4"},
 		"another number":      {func(a *Args) { a.GPUPool.GPUsPerNode = 4 }, "nodePools.gpu.gpusPerNode", "1, what"},
 		"idle time":           {func(a *Args) { a.IdleTime = 1500 * time.Millisecond }, "eks.idleTime", "whole seconds"},
@@ -123,6 +135,7 @@ func TestValidateRefuses(t *testing.T) {
 		"too many GPUs":         {func(a *Args) { a.GPUsPerReplica = 2 }, "gpu.perReplica", "at most 1, the GPUs of one g6.xlarge"},
 		"a smaller alternative": {func(a *Args) { a.AlternativeInstanceTypes = []string{"g4dn.xlarge"} }, "eks.alternativeInstanceTypes[0]", "this one has 16 GiB"},
 		"more GPUs":             {func(a *Args) { a.AlternativeInstanceTypes = []string{"g6.12xlarge"} }, "eks.alternativeInstanceTypes[0]", "carries 4 GPUs"},
+		"a part as alternative": {func(a *Args) { a.AlternativeInstanceTypes = []string{"g6f.xlarge"} }, "eks.alternativeInstanceTypes[0]", "a part of a GPU"},
 		"an ARM alternative":    {func(a *Args) { a.AlternativeInstanceTypes = []string{"g5g.xlarge"} }, "eks.alternativeInstanceTypes[0]", "ARM"},
 		"itself, again":         {func(a *Args) { a.AlternativeInstanceTypes = []string{"g6.xlarge"} }, "eks.alternativeInstanceTypes[0]", "listed twice"},
 	} {

@@ -33,6 +33,11 @@ var machines = accelerators.Catalogue{
 		carrying("nvidia-h100-80gb", 8, size("a3-highgpu-8g", 208, 1872)),
 		carrying("nvidia-h100-mega-80gb", 8, size("a3-megagpu-8g", 208, 1872)),
 		carrying("nvidia-h200-141gb", 8, size("a3-ultragpu-8g", 224, 2952)),
+		carrying("nvidia-b200", 8, size("a4-highgpu-8g", 224, 3968)),
+		carrying("nvidia-rtx-pro-6000", 1, size("g4-standard-48", 48, 180)),
+		carrying("nvidia-rtx-pro-6000", 2, size("g4-standard-96", 96, 360)),
+		carrying("nvidia-rtx-pro-6000", 4, size("g4-standard-192", 192, 720)),
+		carrying("nvidia-rtx-pro-6000", 8, size("g4-standard-384", 384, 1440)),
 	),
 }
 
@@ -40,7 +45,7 @@ var machines = accelerators.Catalogue{
 // choose otherwise (https://cloud.google.com/compute/docs/accelerator-optimized-machines).
 var notOnDemand = map[string]string{
 	"a3-highgpu-1g": "a3-highgpu-8g", "a3-highgpu-2g": "a3-highgpu-8g", "a3-highgpu-4g": "a3-highgpu-8g",
-	"a3-ultragpu-8g": "another GPU",
+	"a3-ultragpu-8g": "another GPU", "a4-highgpu-8g": "another GPU",
 }
 
 // Types of disks.
@@ -60,6 +65,8 @@ var (
 var (
 	// armFamilies are the machine families with ARM processors, for which the images are not.
 	armFamilies = []string{"t2a-", "c4a-", "n4a-", "a4x-"}
+	// partOfGPUForm matches the machine types that carry a part of an RTX PRO 6000.
+	partOfGPUForm = regexp.MustCompile(`^g4-standard-(6|12|24)$`)
 	// gpuFamily matches the machine families that carry GPUs, those that the catalogue lacks included. To others a GPU is
 	// attached, and of them only N1 takes any.
 	gpuFamily = regexp.MustCompile(`^[ag][0-9]+[a-z]?-`)
@@ -113,6 +120,8 @@ var offered = []accelerator{
 	{name: "nvidia-h100-80gb", gke: "nvidia-h100-80gb"},
 	{name: "nvidia-h100-mega-80gb", gke: "nvidia-h100-mega-80gb"},
 	{name: "nvidia-h200-141gb", gke: "nvidia-h200-141gb"},
+	{name: "nvidia-b200", gke: "nvidia-b200"},
+	{name: "nvidia-rtx-pro-6000", gke: "nvidia-rtx-pro-6000"},
 	{name: "nvidia-t4", gke: "nvidia-tesla-t4", counts: []int{1, 2, 4}},
 	{name: "nvidia-v100", gke: "nvidia-tesla-v100", counts: []int{1, 2, 4, 8}},
 }

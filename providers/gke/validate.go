@@ -199,6 +199,8 @@ func (a *Args) validateAccelerator(p *providers.Problems) {
 	machine, known := machines.Find(pool.MachineType)
 	attached := !known && !gpuFamily.MatchString(pool.MachineType)
 	switch {
+	case partOfGPUForm.MatchString(pool.MachineType):
+		p.PartOfGPU(providers.KeyGPUMachineType, pool.MachineType, "g4-standard-48")
 	case pool.MachineType == "" && (offers || pool.Accelerator == ""): // A problem already.
 	case offers && !known && gpu.name != pool.Accelerator:
 		p.Add(providers.KeyAccelerator, pool.Accelerator, gpu.name+", the name that this GPU has on every cloud", "use that name")

@@ -58,7 +58,7 @@ func (c *Config) ColdStart() ColdStart {
 }
 
 // usualStabilization is the default of autoscaling.scaleDown.stabilization; docs/policies.md compares it with others.
-const usualStabilization = 10 * time.Minute
+const usualStabilization = 15 * time.Minute
 
 // defaultStabilization returns how long the load has to be low before a replica is removed: the usual time, or that of a cold start in
 // whole minutes where it is longer.

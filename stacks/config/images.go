@@ -11,7 +11,8 @@ import (
 
 // Pinned images. The image of the Stackdriver adapter is the default of its key instead.
 const (
-	// imageVLLM states its CUDA variant, because the plain tag's CUDA version changes with releases.
+	// imageVLLM states its CUDA variant, because the plain tag's CUDA version changes with releases. It has kernels for compute
+	// capabilities up to 12.0: Blackwell needs CUDA 12.8, and vLLM's Dockerfile lists 10.0 and 12.0 since 0.14 at the latest.
 	imageVLLM      = "vllm/vllm-openai:v0.20.0-cu129"
 	imageSimulator = "ghcr.io/llm-d/llm-d-inference-sim:v0.10.2"
 

@@ -39,7 +39,7 @@ func (c *Config) validateAccelerator(r *report, given keySet) {
 		}
 		fix := "use the name from the list, or remove the key: it follows from nodePools.gpu.machineType"
 		if !knownMachine {
-			fix = "use the name from the list, or for a GPU that it lacks set nodePools.gpu.machineType and nodePools.gpu.gpusPerNode too"
+			fix = "use the name from the list, or for a GPU that it lacks set nodePools.gpu.machineType, nodePools.gpu.gpusPerNode and gpu.memoryGiB too"
 		}
 		r.bad("nodePools.gpu.accelerator", pool.Accelerator, "a GPU that the program knows: "+strings.Join(names, ", "), fix)
 		return

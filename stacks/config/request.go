@@ -47,7 +47,7 @@ func (c *Config) gpuPool() *providers.GPUPool {
 		NodePool: providers.NodePool{
 			MachineType: p.MachineType, MinNodes: p.MinNodes, MaxNodes: p.MaxNodes, DiskGiB: p.DiskGiB, Zones: p.Zones, Spot: p.Spot,
 		},
-		Accelerator: p.Accelerator, GPUsPerNode: p.GPUsPerNode,
+		Accelerator: p.Accelerator, GPUsPerNode: p.GPUsPerNode, MemoryGiB: c.GPU.MemoryGiB,
 	}
 }
 

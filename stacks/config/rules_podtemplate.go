@@ -76,7 +76,7 @@ func (c *Config) checkPodTemplate(r *report) {
 		}
 	}
 	if len(r.problems) == p.found {
-		p.checkSecurity(template.Spec)
+		p.checkSecurity()
 	}
 	p.warnOfCredentials(template.Spec)
 }
@@ -237,7 +237,7 @@ func (p *podTemplateRules) checkSidecar(path string, container corev1.Container)
 
 // checkSecurity refuses what the namespace of the server does not admit: each volume and container by itself, so that the
 // problem has its key, and the rest of the pod.
-func (p *podTemplateRules) checkSecurity(spec corev1.PodSpec) {
+func (p *podTemplateRules) checkSecurity() {
 	fields, _ := p.config.VLLM.PodTemplate["spec"].(map[string]any)
 	rest := maps.Clone(fields)
 	type part struct {

@@ -328,9 +328,9 @@ type ScaleUp struct {
 // ScaleDown limits how fast replicas are removed: Pods in each Period, and only after the load has been low for all of
 // Stabilization.
 type ScaleDown struct {
-	// Stabilization is how long the load has to be low. The default is 10m, or the estimated time that a new replica takes to start,
+	// Stabilization is how long the load has to be low. The default is 15m, or the estimated time that a new replica takes to start,
 	// where that is longer: a replica that is removed earlier may be asked for again before its successor is ready.
-	Stabilization time.Duration `key:"stabilization" min:"0s" max:"1h" example:"15m" hint:"10m outlasts a pause in the load"`
+	Stabilization time.Duration `key:"stabilization" min:"0s" max:"1h" example:"20m" hint:"15m outlasts a pause in the load"`
 	// Pods is how many replicas may be removed in each period.
 	Pods int `key:"pods" unit:"replicas" min:"1" max:"1000" default:"1" hint:"1 keeps warm replicas longest"`
 	// Period is the time that pods are counted in.

@@ -28,7 +28,7 @@ func TestRefusedBeforeAnythingIsRegistered(t *testing.T) {
 		"key of an earlier version": {keys: map[string]any{"autoscaling.signals.gpuUtilization.guardRequests": 12}, says: "requests waiting instead of"},
 		"model that does not fit": {keys: map[string]any{
 			"gpu.mode": "nvidia", "model.id": "google/gemma-3-27b-it", "gpu.memoryGiB": 24, "huggingFaceToken": secret("hf"),
-		}, says: "GPUs of 80, 94, 141 GiB"},
+		}, says: "GPUs of 80, 94, 96, 141, 180, 270 GiB"},
 		"missing token": {keys: map[string]any{"gpu.mode": "nvidia"}, says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken"},
 		"token in plain text": {keys: map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": "hf_plain"},
 			says: "pulumi config set --secret vllm-autoscaling:huggingFaceToken"},

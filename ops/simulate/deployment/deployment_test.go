@@ -61,7 +61,7 @@ func TestOf(t *testing.T) {
 	assert.EqualValues(t, 4, s.Autoscaler.MaxReplicas)
 	require.Len(t, s.Autoscaler.Metrics, len(s.Signals))
 	assert.Equal(t, "15", s.Autoscaler.Metrics[0].Pods.Target.AverageValue.String(), "32 less three times its square root")
-	assert.EqualValues(t, 600, *s.Autoscaler.Behavior.ScaleDown.StabilizationWindowSeconds)
+	assert.EqualValues(t, 900, *s.Autoscaler.Behavior.ScaleDown.StabilizationWindowSeconds)
 }
 
 // The gauges are those of the signals: of a replica with seven requests, of which three wait.

@@ -174,17 +174,20 @@ var gpusByGKEMachine = map[string]struct {
 	"a2-ultragpu-1g": {"nvidia-a100-80gb", 1}, "a2-ultragpu-2g": {"nvidia-a100-80gb", 2},
 	"a3-highgpu-1g": {"nvidia-h100-80gb", 1}, "a3-highgpu-8g": {"nvidia-h100-80gb", 8},
 	"a3-megagpu-8g": {"nvidia-h100-mega-80gb", 8}, "a3-ultragpu-8g": {"nvidia-h200-141gb", 8},
+	"a4-highgpu-8g":  {"nvidia-b200", 8},
+	"g4-standard-48": {"nvidia-rtx-pro-6000", 1}, "g4-standard-96": {"nvidia-rtx-pro-6000", 2},
+	"g4-standard-192": {"nvidia-rtx-pro-6000", 4}, "g4-standard-384": {"nvidia-rtx-pro-6000", 8},
 }
 
 // localSSDs are the local SSDs that machines bring, by the beginning of the machine type.
 var localSSDs = map[string]float64{"a2-ultragpu": 1, "a3-highgpu": 16, "a3-megagpu": 16, "a3-ultragpu": 32}
 
 // reservedMachines are the machine types that Google does not offer on demand.
-var reservedMachines = []string{"a3-highgpu-1g", "a3-highgpu-2g", "a3-highgpu-4g", "a3-ultragpu-8g"}
+var reservedMachines = []string{"a3-highgpu-1g", "a3-highgpu-2g", "a3-highgpu-4g", "a3-ultragpu-8g", "a4-highgpu-8g"}
 
 var (
 	// hyperdiskOnly are the machine families without Persistent Disk, hyperdiskToo those that can have either as boot disk.
-	hyperdiskOnly = regexp.MustCompile(`^(n4|n4d|c4|c4d|a3-ultragpu|a4)-`)
+	hyperdiskOnly = regexp.MustCompile(`^(n4|n4d|c4|c4d|a3-ultragpu|a4|g4)-`)
 	hyperdiskToo  = regexp.MustCompile(`^(c3|c3d|a3-highgpu|a3-megagpu)-`)
 )
 

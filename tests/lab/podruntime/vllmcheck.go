@@ -22,7 +22,7 @@ func (g vllmGPU) large() bool {
 	return largeGPU.MatchString(g.name)
 }
 
-var largeGPU = regexp.MustCompile(`(?i)h100|h200|h20|b200|b300|gh200`)
+var largeGPU = regexp.MustCompile(`(?i)h100|h200|h20|b200|b300|gh200|rtx.pro.6000`)
 
 // old returns the compute capability of a GPU that has no bfloat16, "" for any other.
 func (g vllmGPU) old() string {
