@@ -191,8 +191,7 @@ func (d *demo) config() map[string]any {
 	if d.fast {
 		scaling["scaleUp"] = map[string]any{"stabilization": "0s"}
 		scaling["scaleDown"] = map[string]any{"stabilization": "30s", "pods": replicas, "period": "15s"}
-		d.note("--fast: scale-up acts at once instead of after 30 s; scale-down waits 30 s instead of 10 minutes and may remove %d pods per 15 s "+
-			"instead of 1 per 60 s", replicas)
+		d.note("--fast: scale-up acts at once, scale-down waits 30 s and may remove %d pods per 15 s, all sooner than by default", replicas)
 	}
 	config["autoscaling"] = scaling
 	d.note("everything else as in production: kube-controller-manager's defaults (HPA every 15 s), signals scraped every 2 s")
@@ -329,7 +328,7 @@ func (d *demo) scaleDown(ctx context.Context, generator *load.Generator) error {
 	d.out.step("5/7 load off")
 	d.off = d.recorder.Mark("load off")
 	generator.Set(load.Shape{})
-	// The default stabilisation is ten minutes, or longer on a cloud whose replicas start slowly.
+	// The default stabilization is longer than the time of a cold start.
 	limit := 30 * time.Minute
 	if d.fast {
 		limit = 3 * time.Minute
