@@ -49,7 +49,7 @@ type onCloud struct {
 var gpuNodes = map[string]any{"nodePools": map[string]any{"gpu": map[string]any{"minNodes": 0, "maxNodes": 3}},
 	"autoscaling": map[string]any{"maxReplicas": 3}}
 
-// smallBatch is a server that 40 requests overload. That of the GPU's memory runs hundreds.
+// smallBatch lets 40 requests overload a server. By default it would run hundreds at once, as many as fit the GPU's memory.
 var smallBatch = map[string]any{"model": map[string]any{"maxNumSeqs": 16}}
 
 var moreNodes = map[string]any{"nodePools": map[string]any{"gpu": map[string]any{"maxNodes": 5}}}

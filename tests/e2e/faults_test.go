@@ -31,7 +31,7 @@ const (
 )
 
 // faultsStack needs two replicas for 20 requests, and keeps them for longer than a hung server holds its clients, as the default
-// of ten minutes does.
+// does.
 var faultsStack = merged(gpuStack, signalConfig("requestsInFlight", "target", 12),
 	map[string]any{"autoscaling": map[string]any{"scaleDown": map[string]any{"stabilization": "2m"}}})
 

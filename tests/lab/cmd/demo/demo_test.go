@@ -127,6 +127,16 @@ func TestScreenPrintsWholeLines(t *testing.T) {
 	assert.Equal(t, "demo: ok", lines[6])
 }
 
+func TestEverySignal(t *testing.T) {
+	value := 0.0
+	read, unread := report.Reading{Value: &value, Target: 4}, report.Reading{Target: 50}
+	assert.True(t, everySignal(report.Sample{Signals: map[string]report.Reading{
+		signals.MetricRequestsInFlight: read, signals.MetricGPUUtilization: read}}))
+	assert.False(t, everySignal(report.Sample{Signals: map[string]report.Reading{
+		signals.MetricRequestsInFlight: read, signals.MetricGPUUtilization: unread}}))
+	assert.False(t, everySignal(report.Sample{}))
+}
+
 type brokenPipe struct{ writes int }
 
 func (b *brokenPipe) Write([]byte) (int, error) { b.writes++; return 0, syscall.EPIPE }

@@ -144,7 +144,7 @@ func parse(args []string, env func(string) string, out *screen) (options, error)
 	}
 	flags.StringVar(&o.stack, "stack", stack, "stack to deploy: "+strings.Join(demoStacks, ", ")+"; all but local run on a simulated cloud")
 	flags.BoolVar(&o.keep, "keep", env("KEEP") != "" && env("KEEP") != "0", "leave the deployment running until Ctrl-C and print how to use it")
-	flags.BoolVar(&o.fast, "fast", env("FAST") != "0", "shorten the windows of scaling; -fast=false keeps the program's defaults and takes about 20 minutes")
+	flags.BoolVar(&o.fast, "fast", env("FAST") != "0", "shorten the windows of scaling; -fast=false keeps the program's defaults and takes about 25 minutes")
 	flags.StringVar(&o.report, "report", "", "folder of the report; default demo-report in the project's folder")
 	flags.IntVar(&o.load, "load", inFlight, "chat completions kept in flight during the step of load")
 	if err := flags.Parse(args); err != nil {

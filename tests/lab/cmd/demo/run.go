@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/ops/load"
 	"vllm-autoscaling/ops/portforward"
 	"vllm-autoscaling/ops/report"
@@ -186,14 +185,13 @@ func (d *demo) config() map[string]any {
 		// Users fill in their own address.
 		config["cluster"] = map[string]any{"apiAccessCidrs": []any{"1.2.3.4/32"}}
 		d.note("simulated cloud: nodes appear after seconds instead of minutes")
-		d.note("a server runs %d requests at once, so that a small load fills it; that of the GPU's memory runs hundreds", batch)
+		d.note("a server runs %d requests at once, so that a small load fills it; by default it would be as many as fit the GPU's memory", batch)
 	}
 	scaling := map[string]any{"maxReplicas": replicas}
 	if d.fast {
 		scaling["scaleUp"] = map[string]any{"stabilization": "0s"}
 		scaling["scaleDown"] = map[string]any{"stabilization": "30s", "pods": replicas, "period": "15s"}
-		d.note("--fast: scale-up acts at once instead of after 30 s; scale-down waits 30 s instead of 10 minutes and may remove %d pods per 15 s "+
-			"instead of 1 per 60 s", replicas)
+		d.note("--fast: scale-up acts at once, scale-down waits 30 s and may remove %d pods per 15 s, all sooner than by default", replicas)
 	}
 	config["autoscaling"] = scaling
 	d.note("everything else as in production: kube-controller-manager's defaults (HPA every 15 s), signals scraped every 2 s")
@@ -249,7 +247,10 @@ func (d *demo) scale(ctx context.Context) error {
 	}()
 	defer d.record(ctx, generator)()
 
-	if _, err := d.wait(ctx, time.Minute, "one ready replica", func(s report.Sample) bool { return s.Ready == 1 }); err != nil {
+	// With a value of every signal, so that the step of load shows in all of them.
+	if _, err := d.wait(ctx, 2*time.Minute, "one ready replica with every signal", func(s report.Sample) bool {
+		return s.Ready == 1 && everySignal(s)
+	}); err != nil {
 		return err
 	}
 	if err := d.scaleUp(ctx, generator); err != nil {
@@ -327,7 +328,7 @@ func (d *demo) scaleDown(ctx context.Context, generator *load.Generator) error {
 	d.out.step("5/7 load off")
 	d.off = d.recorder.Mark("load off")
 	generator.Set(load.Shape{})
-	// The default stabilisation is ten minutes, or longer on a cloud whose replicas start slowly.
+	// The default stabilization is longer than the time of a cold start.
 	limit := 30 * time.Minute
 	if d.fast {
 		limit = 3 * time.Minute
@@ -354,17 +355,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
-}
-
-// cause returns the names of the signals above their target.
-func cause(s report.Sample) string {
-	var above []string
-	for _, signal := range signals.Catalogue() {
-		if reading := s.Signals[signal.Name]; reading.Ratio() > 1 {
-			above = append(above, signal.Name+" "+reading.String())
-		}
-	}
-	return strings.Join(above, ", ")
 }
 
 func (d *demo) wait(ctx context.Context, limit time.Duration, what string, condition func(report.Sample) bool) (report.Sample, error) {

@@ -3,12 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/ops/report"
 )
 
@@ -80,11 +78,6 @@ func (s *screen) line(text string) {
 		s.dead = true
 		s.failed(err)
 	}
-}
-
-// shown returns the default signals, which are those of the demo's stack.
-func shown() []signals.Definition {
-	return slices.DeleteFunc(signals.Catalogue(), func(d signals.Definition) bool { return !d.Default })
 }
 
 // columns prints one line of the live view.
