@@ -35,7 +35,7 @@ require (
 	golang.org/x/sys v0.47.0 // indirect
 	google.golang.org/grpc v1.82.1 // indirect
 	google.golang.org/protobuf v1.36.11 // indirect
-	k8s.io/component-base v0.34.1 // indirect
+	k8s.io/component-base v0.35.0 // indirect
 	k8s.io/pod-security-admission v0.34.1 // indirect
 )
 
@@ -189,3 +189,5 @@ require (
 )
 
 replace vllm-autoscaling => ../
+
+replace k8s.io/component-base => k8s.io/component-base v0.34.1
