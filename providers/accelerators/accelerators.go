@@ -44,7 +44,7 @@ func (a Accelerator) Capability() string {
 // Tensor Core GPU". A10G is made for AWS only; its numbers are those of the A10's data sheet, with the 70 tera-operations of the G5
 // instances' GPU instead of 125. The data sheets of L4, L40S, H100 and H200 state compute with sparsity: the half is here. They state
 // links as the sum of both directions: the half is here as well. Blackwell's numbers are those of the data sheets "HGX B200", "HGX B300",
-// "RTX PRO 6000 Blackwell Server Edition" and "RTX PRO 4500 Blackwell Server Edition". HGX' footnote says that compute with 16 bits is
+// "RTX PRO 6000 Blackwell Server Edition" and "RTX PRO 4500 Blackwell Server Edition". HGX' footnote states that compute with 16 bits is
 // with sparsity. The sheets of the RTX PRO have no such note, but the 406 tera-operations of the 4500 are eight times what it does in 32
 // bits, so they are with sparsity too; of the 6000 the product page rounds them to 1000, and twice its 234 in TF32 is here. Where a GPU comes in several forms, the one that the clouds have is
 // listed: SXM for V100, A100 and H100 80 GB, NVL for H100 94 GB. Azure's V100 have PCIe only.

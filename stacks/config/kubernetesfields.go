@@ -178,7 +178,7 @@ func (d *decoder) unknownField(key, name string, of reflect.Type, known []string
 
 var itemIndex = regexp.MustCompile(`\[[0-9]+\]`)
 
-// explained returns the field of a pod as kubectl explain takes it, of a key in the pod template.
+// explained returns the argument of kubectl explain for a key in the pod template.
 func explained(key string) string {
 	return "pod" + strings.TrimPrefix(itemIndex.ReplaceAllString(key, ""), "vllm.podTemplate")
 }
