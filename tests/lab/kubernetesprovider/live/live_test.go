@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"testing"
 	"time"
 
@@ -298,10 +299,9 @@ func testKilled(t *testing.T, c cluster) {
 	c.namespace(t, "killed")
 	urn := urnOf("helm.sh/v3:Release", "adapter")
 	inputs := func(never bool) map[string]any {
-		values := map[string]any{"rules": map[string]any{"default": false}}
-		if never {
-			values["podLabels"] = map[string]any{neverReady: "true"}
-		}
+		// A killed upgrade may have changed the Deployment or not. Helm takes back only what a revision has: a label that the
+		// pending one alone had would stay.
+		values := map[string]any{"rules": map[string]any{"default": false}, "podLabels": map[string]any{neverReady: strconv.FormatBool(never)}}
 		return release(repository, "prometheus-adapter", "killed", values)
 	}
 	// begin starts an operation that waits for pods and returns as soon as Helm has stored its revision.

@@ -31,7 +31,7 @@ import (
 	"vllm-autoscaling/tests/lab/tools"
 )
 
-// neverReady is the label of a pod that never becomes ready.
+// neverReady is the label of a pod that never becomes ready, with the value true.
 const neverReady = "test/never-ready"
 
 // cluster is a control plane with a goroutine that makes pods ready, instead of the pod runtime.
@@ -72,7 +72,7 @@ func startCluster(t *testing.T) cluster {
 func (c cluster) makePodsReady(ctx context.Context) {
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"true"}}}`, controlplane.ReadyAnnotation)
 	for ctx.Err() == nil {
-		pods, err := c.client.CoreV1().Pods("").List(ctx, metav1.ListOptions{LabelSelector: "!" + neverReady})
+		pods, err := c.client.CoreV1().Pods("").List(ctx, metav1.ListOptions{LabelSelector: neverReady + "!=true"})
 		if err == nil {
 			for _, pod := range pods.Items {
 				if pod.Annotations[controlplane.ReadyAnnotation] == "" {
