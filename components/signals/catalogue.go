@@ -37,7 +37,7 @@ const (
 	// waitingTarget is in the middle of the 3 to 5 requests that Google's guide to autoscaling LLM servers begins with.
 	waitingTarget = 4
 	// gpuTarget adds replicas when a GPU was busy and requests waited for it for more than half of the time. Of the targets that
-	// docs/policies.md compares, it is the highest that loses no requests.
+	// docs/policies.md compares, a lower one takes more GPU-hours, and with a higher one more loads lose requests.
 	gpuTarget = 50
 	// kvCacheTarget leaves a fifth of the cache. Every running request takes more of it with each token, so the cache
 	// goes on filling while the next replica starts, and at 100 % vLLM preempts requests and computes them again. With

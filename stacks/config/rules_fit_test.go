@@ -254,7 +254,7 @@ func problemsLeft(err error) []string {
 type warningTest struct {
 	cloud      string
 	warns, not keys
-	// key is where the warning is reported, and says are parts of it.
+	// key is the key of the warning, and says lists parts of its text.
 	key  string
 	says []string
 }
