@@ -17,8 +17,8 @@ const AlertsName = "vllm-alerts"
 type AlertsArgs struct {
 	// Namespace of the PrometheusRule: the monitoring namespace. Required.
 	Namespace string
-	// Settings of the alerts, from which they follow.
-	Settings alerts.Settings
+	// Servers are the settings of the alerts, from which they follow, for each server of the stack. At least one.
+	Servers []alerts.Settings
 	// DependsOn lists what must exist first: the namespace, and what installs the kind PrometheusRule.
 	DependsOn []pulumi.Resource
 }
@@ -43,7 +43,7 @@ func NewAlerts(ctx *pulumi.Context, name string, args *AlertsArgs, opts ...pulum
 	if err := validateNamespace("Namespace", args.Namespace); err != nil {
 		return nil, fmt.Errorf("alerts: %w", err)
 	}
-	spec, err := alerts.Rules(args.Settings)
+	spec, err := alerts.Rules(args.Servers...)
 	if err != nil {
 		return nil, err
 	}

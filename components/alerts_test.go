@@ -33,7 +33,7 @@ func TestAlerts(t *testing.T) {
 			return err
 		}
 		_, err = NewAlerts(ctx, "alerts", &AlertsArgs{
-			Namespace: "monitoring", Settings: settings, DependsOn: []pulumi.Resource{crds},
+			Namespace: "monitoring", Servers: []alerts.Settings{settings}, DependsOn: []pulumi.Resource{crds},
 		}, provider)
 		return err
 	})
@@ -53,8 +53,9 @@ func TestAlertsRefuse(t *testing.T) {
 		want string
 	}{
 		"nothing":      {nil, "arguments are missing"},
-		"no namespace": {&AlertsArgs{Settings: alertSettings(t)}, "Namespace"},
-		"settings":     {&AlertsArgs{Namespace: "monitoring"}, "TTFT"},
+		"no namespace": {&AlertsArgs{Servers: []alerts.Settings{alertSettings(t)}}, "Namespace"},
+		"no server":    {&AlertsArgs{Namespace: "monitoring"}, "no server"},
+		"settings":     {&AlertsArgs{Namespace: "monitoring", Servers: []alerts.Settings{{}}}, "TTFT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assertRefused(t, test.want, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {

@@ -13,9 +13,6 @@ import (
 	"vllm-autoscaling/components/signals"
 )
 
-// AutoscalerName is the name of the HorizontalPodAutoscaler.
-const AutoscalerName = VLLMName
-
 // The API server's bounds on a scaling rule.
 const (
 	maxStabilization = time.Hour
@@ -40,7 +37,7 @@ type ScalingRules struct {
 type AutoscalerArgs struct {
 	// Namespace of the Deployment. Required.
 	Namespace string
-	// DeploymentName is the Deployment to scale. It must have no other autoscaler: two of them
+	// DeploymentName is the Deployment to scale, and the name of the autoscaler. It must have no other autoscaler: two of them
 	// stop each other.
 	DeploymentName string
 	// MinReplicas is the number of replicas without load; at least 1.
@@ -56,7 +53,7 @@ type AutoscalerArgs struct {
 	DependsOn []pulumi.Resource
 }
 
-// Autoscaler is the one HorizontalPodAutoscaler of the server, over all signals.
+// Autoscaler is the one HorizontalPodAutoscaler of a server, over all signals.
 type Autoscaler struct {
 	pulumi.ResourceState
 
@@ -77,7 +74,7 @@ func NewAutoscaler(ctx *pulumi.Context, name string, args *AutoscalerArgs, opts 
 		return nil, fmt.Errorf("registering autoscaler: %w", err)
 	}
 	// Set after the registration, which clears the output fields.
-	c.Name = pulumi.String(AutoscalerName).ToStringOutput()
+	c.Name = pulumi.String(args.DeploymentName).ToStringOutput()
 
 	metrics := autoscalingv2.MetricSpecArray{}
 	for _, signal := range args.Signals {
@@ -92,9 +89,9 @@ func NewAutoscaler(ctx *pulumi.Context, name string, args *AutoscalerArgs, opts 
 			},
 		})
 	}
-	hpa, err := autoscalingv2.NewHorizontalPodAutoscaler(ctx, AutoscalerName, &autoscalingv2.HorizontalPodAutoscalerArgs{
+	hpa, err := autoscalingv2.NewHorizontalPodAutoscaler(ctx, args.DeploymentName, &autoscalingv2.HorizontalPodAutoscalerArgs{
 		Metadata: metav1.ObjectMetaArgs{
-			Name:      pulumi.String(AutoscalerName),
+			Name:      pulumi.String(args.DeploymentName),
 			Namespace: pulumi.String(args.Namespace),
 			Labels:    pulumi.ToStringMap(commonLabels()),
 		},
@@ -114,7 +111,7 @@ func NewAutoscaler(ctx *pulumi.Context, name string, args *AutoscalerArgs, opts 
 		},
 	}, childOptions(c, args.DependsOn)...)
 	if err != nil {
-		return nil, fmt.Errorf("registering HorizontalPodAutoscaler %s/%s: %w", args.Namespace, AutoscalerName, err)
+		return nil, fmt.Errorf("registering HorizontalPodAutoscaler %s/%s: %w", args.Namespace, args.DeploymentName, err)
 	}
 	c.HPA = hpa
 

@@ -49,7 +49,7 @@ func TestAutoscaler(t *testing.T) {
 	r := runAutoscaler(t, autoscalerArgs(t))
 	r.assertChildrenOf(t, autoscalerType)
 	assert.Equal(t, []string{hpaType + "::vllm"}, r.children(autoscalerType), "two autoscalers of one Deployment stop each other")
-	reg := r.get(t, hpaType, AutoscalerName)
+	reg := r.get(t, hpaType, VLLMName)
 	for _, name := range []string{"adapter", "deployment", "rules"} {
 		assert.True(t, reg.dependsOn(anchorType, name), "the autoscaler is the last to come and the first to go: %s", name)
 	}
@@ -89,7 +89,7 @@ func TestAutoscalerTakesOnlyTheSignalsThatAreOn(t *testing.T) {
 	settings.Targets[signals.KeyRequestsWaiting] = 2.5
 	args := autoscalerArgs(t)
 	args.Signals = enabled(t, settings)
-	hpa := decode[kautoscalingv2.HorizontalPodAutoscaler](t, runAutoscaler(t, args).get(t, hpaType, AutoscalerName))
+	hpa := decode[kautoscalingv2.HorizontalPodAutoscaler](t, runAutoscaler(t, args).get(t, hpaType, VLLMName))
 	require.Len(t, hpa.Spec.Metrics, 2)
 	assert.Equal(t, signals.MetricRequestsWaiting, hpa.Spec.Metrics[0].Pods.Metric.Name)
 	assert.Equal(t, "2500m", hpa.Spec.Metrics[0].Pods.Target.AverageValue.String())

@@ -11,13 +11,13 @@ import (
 // Backend turns signals into a number of replicas: it serves what a Collector has stored to an autoscaler, and registers
 // that autoscaler.
 type Backend interface {
-	// Signals returns the signals under the names that the backend serves.
-	Signals() []signals.Signal
+	// Served returns signals under the names that the backend serves.
+	Served(enabled []signals.Signal) []signals.Signal
 	// Names returns the names of what the backend registers.
 	Names() BackendNames
 	// Serve registers what serves the signals, and returns what has to exist before Scale and has to outlive it.
 	Serve(ctx *pulumi.Context, collected *Collection, opts ...pulumi.ResourceOption) ([]pulumi.Resource, error)
-	// Scale registers what sets the number of replicas of a Deployment. The backend fills in the signals.
+	// Scale registers what sets the number of replicas of a Deployment. The signals of args are those of the catalogue.
 	Scale(ctx *pulumi.Context, args *AutoscalerArgs, opts ...pulumi.ResourceOption) (*Autoscaler, error)
 }
 
@@ -28,20 +28,18 @@ type BackendNames struct {
 	Adapter string
 	// API is the APIService that the autoscaler reads metrics from.
 	API string
-	// Autoscaler is the HorizontalPodAutoscaler.
-	Autoscaler string
 }
 
 // hpaNames are the names of a backend that scales by an HPA on the custom metrics API.
 func hpaNames(adapter string) BackendNames {
-	return BackendNames{Adapter: adapter, API: MetricsAPIName, Autoscaler: AutoscalerName}
+	return BackendNames{Adapter: adapter, API: MetricsAPIName}
 }
 
-// scaleByHPA registers the HPA over the signals.
-func scaleByHPA(ctx *pulumi.Context, served []signals.Signal, args *AutoscalerArgs, opts []pulumi.ResourceOption) (*Autoscaler, error) {
-	withSignals := *args
-	withSignals.Signals = served
-	return NewAutoscaler(ctx, "autoscaler", &withSignals, opts...)
+// scaleByHPA registers an HPA over the signals that a backend serves.
+func scaleByHPA(ctx *pulumi.Context, backend Backend, args *AutoscalerArgs, opts []pulumi.ResourceOption) (*Autoscaler, error) {
+	served := *args
+	served.Signals = backend.Served(args.Signals)
+	return NewAutoscaler(ctx, ServerResource("autoscaler", args.DeploymentName), &served, opts...)
 }
 
 // claimMetricsAPI registers the custom metrics API for an adapter, once everything that answers it is there. It returns

@@ -18,8 +18,8 @@ type PrometheusAdapterBackend struct {
 	Namespaces []pulumi.Resource
 }
 
-// Signals implements Backend.
-func (b *PrometheusAdapterBackend) Signals() []signals.Signal { return b.Adapter.Signals }
+// Served implements Backend.
+func (b *PrometheusAdapterBackend) Served(enabled []signals.Signal) []signals.Signal { return enabled }
 
 // Names implements Backend.
 func (b *PrometheusAdapterBackend) Names() BackendNames { return hpaNames(PrometheusAdapterRelease) }
@@ -42,5 +42,5 @@ func (b *PrometheusAdapterBackend) Serve(ctx *pulumi.Context, collected *Collect
 
 // Scale implements Backend.
 func (b *PrometheusAdapterBackend) Scale(ctx *pulumi.Context, args *AutoscalerArgs, opts ...pulumi.ResourceOption) (*Autoscaler, error) {
-	return scaleByHPA(ctx, b.Signals(), args, opts)
+	return scaleByHPA(ctx, b, args, opts)
 }

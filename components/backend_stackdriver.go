@@ -17,9 +17,9 @@ type StackdriverBackend struct {
 	Namespaces []pulumi.Resource
 }
 
-// Signals implements Backend.
-func (b *StackdriverBackend) Signals() []signals.Signal {
-	return signals.ForCloudMonitoring(b.Adapter.Signals)
+// Served implements Backend.
+func (b *StackdriverBackend) Served(enabled []signals.Signal) []signals.Signal {
+	return signals.ForCloudMonitoring(enabled)
 }
 
 // Names implements Backend.
@@ -28,7 +28,7 @@ func (b *StackdriverBackend) Names() BackendNames { return hpaNames(StackdriverA
 // Serve implements Backend.
 func (b *StackdriverBackend) Serve(ctx *pulumi.Context, collected *Collection, opts ...pulumi.ResourceOption) ([]pulumi.Resource, error) {
 	args := *b.Adapter
-	args.Signals = b.Signals()
+	args.Signals = b.Served(args.Signals)
 	args.DependsOn = slices.Concat(args.DependsOn, b.Namespaces, collected.Kinds)
 	adapter, err := NewStackdriverAdapter(ctx, "stackdriver-adapter", &args, opts...)
 	if err != nil {
@@ -40,5 +40,5 @@ func (b *StackdriverBackend) Serve(ctx *pulumi.Context, collected *Collection, o
 
 // Scale implements Backend.
 func (b *StackdriverBackend) Scale(ctx *pulumi.Context, args *AutoscalerArgs, opts ...pulumi.ResourceOption) (*Autoscaler, error) {
-	return scaleByHPA(ctx, b.Signals(), args, opts)
+	return scaleByHPA(ctx, b, args, opts)
 }

@@ -22,8 +22,8 @@ const (
 type DashboardsArgs struct {
 	// Namespace of the ConfigMaps: the monitoring namespace. Required.
 	Namespace string
-	// Settings are what the dashboards query.
-	Settings telemetry.Settings
+	// Servers are what the dashboards query, for each server of the stack. At least one.
+	Servers []telemetry.Settings
 	// DependsOn lists what must exist first: the namespace.
 	DependsOn []pulumi.Resource
 }
@@ -48,7 +48,7 @@ func NewDashboards(ctx *pulumi.Context, name string, args *DashboardsArgs, opts 
 	if err := validateNamespace("Namespace", args.Namespace); err != nil {
 		return nil, fmt.Errorf("dashboards: %w", err)
 	}
-	all, err := dashboards.All(args.Settings)
+	all, err := dashboards.All(args.Servers...)
 	if err != nil {
 		return nil, err
 	}

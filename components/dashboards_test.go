@@ -17,7 +17,7 @@ const dashboardsType = "vllm-autoscaling:components:Dashboards"
 func telemetrySettings(t *testing.T) telemetry.Settings {
 	t.Helper()
 	return telemetry.Settings{
-		ServingNamespace: "vllm", MonitoringNamespace: "monitoring", Deployment: VLLMName, Autoscaler: AutoscalerName,
+		ServingNamespace: "vllm", MonitoringNamespace: "monitoring", Deployment: VLLMName, Autoscaler: VLLMName,
 		Adapter: PrometheusAdapterRelease, PrometheusJob: PrometheusService, MetricsAPI: MetricsAPIName, GPUJob: "dcgm-exporter",
 		Signals: enabled(t, signalSettings()), SignalInterval: signalSettings().Interval,
 	}
@@ -31,7 +31,7 @@ func TestDashboards(t *testing.T) {
 			return err
 		}
 		_, err = NewDashboards(ctx, "dashboards", &DashboardsArgs{
-			Namespace: "monitoring", Settings: settings, DependsOn: []pulumi.Resource{namespace},
+			Namespace: "monitoring", Servers: []telemetry.Settings{settings}, DependsOn: []pulumi.Resource{namespace},
 		}, provider)
 		return err
 	})
@@ -58,8 +58,9 @@ func TestDashboardsRefuse(t *testing.T) {
 		want string
 	}{
 		"nothing":      {nil, "arguments are missing"},
-		"no namespace": {&DashboardsArgs{Settings: telemetrySettings(t)}, "Namespace"},
-		"settings":     {&DashboardsArgs{Namespace: "monitoring"}, "ServingNamespace"},
+		"no namespace": {&DashboardsArgs{Servers: []telemetry.Settings{telemetrySettings(t)}}, "Namespace"},
+		"no server":    {&DashboardsArgs{Namespace: "monitoring"}, "no server"},
+		"settings":     {&DashboardsArgs{Namespace: "monitoring", Servers: []telemetry.Settings{{}}}, "ServingNamespace"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assertRefused(t, test.want, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {

@@ -83,8 +83,7 @@ func TestGoogleManagedPrometheus(t *testing.T) {
 		assert.NotContains(t, rule.Expr, signals.SeriesPodReady, "GKE exports no readiness of pods")
 	}
 	assert.Equal(t, []string{signals.RecordRequestsInFlight, signals.RecordGPUUtilization, signals.RecordGPUUtilizationGuarded}, records)
-	backend := StackdriverBackend{Adapter: &StackdriverAdapterArgs{Signals: args.Signals}}
-	asked := signals.Names(backend.Signals())
+	asked := signals.Names((&StackdriverBackend{}).Served(args.Signals))
 	for _, series := range []string{signals.RecordRequestsInFlight, signals.RecordGPUUtilizationGuarded} {
 		assert.Contains(t, asked, signals.CloudMonitoringName(series), "the HPA asks for what a rule records")
 	}
@@ -122,7 +121,7 @@ func TestManagedScraperCollectsEverySeriesOnce(t *testing.T) {
 	for name, interval := range map[string]string{"vllm": "5s", "vllm-server": "30s"} {
 		monitoring := decode[managedObject[managedMonitoringSpec]](t, r.get(t, podMonitoringType, name))
 		assert.Equal(t, "vllm", monitoring.Metadata.Namespace)
-		assert.Equal(t, vllmSelector(), monitoring.Spec.Selector.MatchLabels)
+		assert.Equal(t, vllmSelector(VLLMName), monitoring.Spec.Selector.MatchLabels)
 		assert.Contains(t, monitoring.Spec.TargetLabels.Metadata, "pod")
 		require.Len(t, monitoring.Spec.Endpoints, 1)
 		endpoint := monitoring.Spec.Endpoints[0]

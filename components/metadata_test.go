@@ -109,7 +109,7 @@ func TestReservedKeys(t *testing.T) {
 		assert.Equal(t, reserved.annotation, ReservedAnnotation(key) != "", "annotation %s", key)
 	}
 	// Every label that the program selects by or sets is reserved.
-	for _, labels := range []map[string]string{vllmSelector(), stackdriverSelector(), commonLabels(), {instanceLabel: ""}} {
+	for _, labels := range []map[string]string{vllmSelector(VLLMName), stackdriverSelector(), commonLabels(), {instanceLabel: ""}} {
 		for key := range labels {
 			assert.NotEmpty(t, ReservedLabel(key), key)
 		}

@@ -99,7 +99,7 @@ func runPipeline(t *testing.T, p pipelineUnderTest, enabled []signals.Signal) (*
 			return err
 		}
 		scaler := autoscalerArgs(t)
-		scaler.DependsOn = serving
+		scaler.DependsOn, scaler.Signals = serving, enabled
 		_, err = backend.Scale(ctx, scaler, provider)
 		return err
 	})
@@ -109,9 +109,10 @@ func runPipeline(t *testing.T, p pipelineUnderTest, enabled []signals.Signal) (*
 func TestPipelines(t *testing.T) {
 	for name, p := range pipelinesUnderTest() {
 		t.Run(name, func(t *testing.T) {
-			r, backend := runPipeline(t, p, enabled(t, signalSettings()))
+			on := enabled(t, signalSettings())
+			r, backend := runPipeline(t, p, on)
 			names := backend.Names()
-			hpa := r.get(t, "kubernetes:autoscaling/v2:HorizontalPodAutoscaler", names.Autoscaler)
+			hpa := r.get(t, "kubernetes:autoscaling/v2:HorizontalPodAutoscaler", VLLMName)
 			assert.True(t, hpa.dependsOn(p.rules[0], p.rules[1]), "no metric without the rules")
 			api := r.get(t, "kubernetes:apiregistration.k8s.io/v1:APIService", names.API)
 			assert.True(t, hpa.dependsOn(api.Type, api.Name))
@@ -120,7 +121,7 @@ func TestPipelines(t *testing.T) {
 			certificate := plain(r.get(t, secretType, names.Adapter+"-certificate"))
 			assert.Equal(t, path(t, certificate, "data", "tls.crt"), path(t, plain(api), "spec", "caBundle"))
 			assert.NotContains(t, path(t, plain(api), "spec"), "insecureSkipTLSVerify", "anybody could answer for the adapter")
-			assert.Equal(t, signals.Names(backend.Signals()), metricNames(t, hpa))
+			assert.Equal(t, signals.Names(backend.Served(on)), metricNames(t, hpa))
 		})
 	}
 	t.Run("the adapter of Prometheus needs one", func(t *testing.T) {
@@ -161,9 +162,9 @@ func TestARowMoreIsASignalMoreEverywhere(t *testing.T) {
 	for name, p := range pipelinesUnderTest() {
 		t.Run(name, func(t *testing.T) {
 			r, backend := runPipeline(t, p, extended)
-			served := backend.Signals()[len(extended)-1].Name
+			served := backend.Served(extended)[len(extended)-1].Name
 			assert.Contains(t, text(t, r.get(t, p.rules[0], p.rules[1])), `"record":"vllm:tokens_waiting:sum"`, "recording rules")
-			assert.Contains(t, metricNames(t, r.get(t, "kubernetes:autoscaling/v2:HorizontalPodAutoscaler", AutoscalerName)), served, "autoscaler")
+			assert.Contains(t, metricNames(t, r.get(t, "kubernetes:autoscaling/v2:HorizontalPodAutoscaler", VLLMName)), served, "autoscaler")
 			if name == "prometheus-operator" {
 				assert.Equal(t, added.Name, served)
 				assert.Contains(t, text(t, r.get(t, anchorType, PrometheusAdapterRules)), "as: vllm_tokens_waiting", "the adapter's configuration")

@@ -36,7 +36,7 @@ type OwnedNames struct {
 // PodNames returns the names in the server's pod that belong to the program.
 func PodNames() OwnedNames {
 	names := OwnedNames{
-		Labels:     slices.Sorted(maps.Keys(withLabels(vllmSelector()))),
+		Labels:     slices.Sorted(maps.Keys(withLabels(vllmSelector(VLLMName)))),
 		Variables:  slices.Clone(ownedVariables),
 		Volumes:    []string{requestGuardVolume},
 		MountPaths: []string{requestGuardDir},

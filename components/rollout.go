@@ -13,6 +13,8 @@ import (
 
 // RolloutArgs are the inputs of Rollout.
 type RolloutArgs struct {
+	// Name of the server, that of its Deployment. Required.
+	Name string
 	// Namespace of the server's Deployment. Required.
 	Namespace string
 	// Kubeconfig reaches the cluster from where the program runs. Required.
@@ -40,7 +42,7 @@ func NewRollout(ctx *pulumi.Context, name string, args *RolloutArgs, opts ...pul
 	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:Rollout", name, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering %q: %w", name, err)
 	}
-	deployment := args.Namespace + "/" + VLLMName
+	deployment := args.Namespace + "/" + args.Name
 	outputs := pulumi.Map{"deployment": pulumi.String(deployment)}
 	if !ctx.DryRun() && args.Timeout > 0 {
 		waited := pulumi.All(c.URN(), args.Kubeconfig).ApplyT(func(values []any) (string, error) {
@@ -62,12 +64,12 @@ func (a *RolloutArgs) wait(ctx *pulumi.Context, c *Rollout, kubeconfig string) e
 		return fmt.Errorf("waiting for the server: %w", err)
 	}
 	defer client.Close()
-	reader := rollout.Reader{Client: client, Namespace: a.Namespace, Deployment: VLLMName, Container: VLLMName}
+	reader := rollout.Reader{Client: client, Namespace: a.Namespace, Deployment: a.Name, Container: VLLMName}
 	return rollout.Wait{
 		Read:   reader.Read,
 		Report: func(text string) error { return ctx.Log.Info(text, &pulumi.LogArgs{Resource: c}) },
 		Limit:  a.Timeout,
-		Name:   "Deployment " + a.Namespace + "/" + VLLMName,
-		Look:   fmt.Sprintf("%s --namespace %s describe pods --selector app.kubernetes.io/name=%s", a.Kubectl, a.Namespace, VLLMName),
+		Name:   "Deployment " + a.Namespace + "/" + a.Name,
+		Look:   fmt.Sprintf("%s --namespace %s describe pods --selector app.kubernetes.io/name=%s", a.Kubectl, a.Namespace, a.Name),
 	}.Run(context.Background())
 }

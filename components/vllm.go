@@ -15,17 +15,27 @@ import (
 
 // The fixed names of the server's objects.
 const (
-	// VLLMName is the name of the Deployment, Service, ServiceAccount, PodDisruptionBudget,
-	// NetworkPolicy, and of what scrapes the server (a ServiceMonitor or PodMonitoring).
+	// VLLMName is the name of the server's container, and that of the server in a stack of one.
 	VLLMName = "vllm"
 	// VLLMPortName is the name of the container's and the Service's port, which serves the API,
 	// /health and /metrics.
 	VLLMPortName = "http"
-	// HuggingFaceSecret is the Secret with the Hugging Face token, key "token".
-	HuggingFaceSecret = "vllm-hf-token"
-	// APIKeySecret is the Secret with the key that clients of the API present, key "key".
-	APIKeySecret = "vllm-api-key"
 )
+
+// HuggingFaceSecret returns the name of the Secret with a server's Hugging Face token, key "token".
+func HuggingFaceSecret(server string) string { return server + "-hf-token" }
+
+// APIKeySecret returns the name of the Secret with the key that clients of a server's API present, key "key".
+func APIKeySecret(server string) string { return server + "-api-key" }
+
+// ServerResource returns the name in Pulumi's state of what a stack has once for each server: name for the server of a stack of one,
+// which a further server must not rename.
+func ServerResource(name, server string) string {
+	if server == VLLMName {
+		return name
+	}
+	return name + "-" + server
+}
 
 const (
 	huggingFaceKey = "token"
@@ -98,6 +108,9 @@ var DefaultSimulation = Simulation{
 
 // VLLMArgs are the inputs of VLLM.
 type VLLMArgs struct {
+	// Name of the server: that of its Deployment, Service, ServiceAccount, PodDisruptionBudget and NetworkPolicy, and of what scrapes
+	// it (a ServiceMonitor or PodMonitoring). Required.
+	Name string
 	// Namespace to serve in. Required.
 	Namespace string
 	// MonitoringNamespace is where the pods run that scrape the server, which is always allowed. Required.
@@ -184,18 +197,18 @@ type VLLM struct {
 	Monitor pulumi.Resource
 }
 
-// vllmSelector returns the labels that select the server's pods. They are part of the Deployment's
+// vllmSelector returns the labels that select a server's pods. They are part of the Deployment's
 // selector, which cannot be changed.
-func vllmSelector() map[string]string {
+func vllmSelector(server string) map[string]string {
 	return map[string]string{
-		nameLabel:                   VLLMName,
+		nameLabel:                   server,
 		"app.kubernetes.io/part-of": Project,
 	}
 }
 
-// VLLMURL returns the address of the API inside the cluster.
-func VLLMURL(namespace string, port int) string {
-	return fmt.Sprintf("http://%s.%s.svc:%d", VLLMName, namespace, port)
+// VLLMURL returns the address of a server's API inside the cluster.
+func VLLMURL(server, namespace string, port int) string {
+	return fmt.Sprintf("http://%s.%s.svc:%d", server, namespace, port)
 }
 
 // NewVLLM registers the server's objects, after every argument has been checked.
@@ -236,14 +249,14 @@ func NewVLLM(ctx *pulumi.Context, name string, args *VLLMArgs, opts ...pulumi.Re
 	}
 	monitorNeeds := append(append([]pulumi.Resource{}, args.DependsOn...), args.MonitoringCRDs...)
 	if c.Monitor, err = args.Scraper.scrapeServer(ctx, ScrapeTarget{
-		Namespace: args.Namespace, Name: VLLMName, Selector: vllmSelector(),
+		Namespace: args.Namespace, Name: args.Name, Selector: vllmSelector(args.Name),
 		Port: VLLMPortName, Path: signals.MetricsPath, Interval: args.ScrapeInterval,
 	}, childOptions(c, monitorNeeds)); err != nil {
 		return nil, err
 	}
 
-	c.URL = pulumi.String(VLLMURL(args.Namespace, args.Port)).ToStringOutput()
-	c.DeploymentName = pulumi.String(VLLMName).ToStringOutput()
+	c.URL = pulumi.String(VLLMURL(args.Name, args.Namespace, args.Port)).ToStringOutput()
+	c.DeploymentName = pulumi.String(args.Name).ToStringOutput()
 	if err := ctx.RegisterResourceOutputs(c, pulumi.Map{"url": c.URL, "deploymentName": c.DeploymentName}); err != nil {
 		return nil, fmt.Errorf("registering the outputs of vllm: %w", err)
 	}
@@ -253,9 +266,9 @@ func NewVLLM(ctx *pulumi.Context, name string, args *VLLMArgs, opts ...pulumi.Re
 // metadata of an object of the server.
 func (a *VLLMArgs) metadata(annotations pulumi.StringMap) metav1.ObjectMetaArgs {
 	metadata := metav1.ObjectMetaArgs{
-		Name:      pulumi.String(VLLMName),
+		Name:      pulumi.String(a.Name),
 		Namespace: pulumi.String(a.Namespace),
-		Labels:    pulumi.ToStringMap(withLabels(vllmSelector())),
+		Labels:    pulumi.ToStringMap(withLabels(vllmSelector(a.Name))),
 	}
 	// Set only when there is one: a nil map in the interface field would be sent as a value.
 	if len(annotations) > 0 {

@@ -31,6 +31,7 @@ const (
 
 func vllmArgs() *VLLMArgs {
 	return &VLLMArgs{
+		Name:                VLLMName,
 		Namespace:           "vllm",
 		MonitoringNamespace: "monitoring",
 		Scraper:             PrometheusScraper{},
@@ -128,8 +129,8 @@ func TestVLLMRegisters(t *testing.T) {
 	}
 	deployment := r.get(t, deploymentType, VLLMName)
 	assert.True(t, deployment.dependsOn(accountType, VLLMName))
-	assert.True(t, deployment.dependsOn(secretType, HuggingFaceSecret))
-	assert.True(t, deployment.dependsOn(secretType, APIKeySecret))
+	assert.True(t, deployment.dependsOn(secretType, HuggingFaceSecret(VLLMName)))
+	assert.True(t, deployment.dependsOn(secretType, APIKeySecret(VLLMName)))
 	assert.True(t, deployment.dependsOn(networkPolicyType, VLLMName), "no pod runs unguarded")
 }
 

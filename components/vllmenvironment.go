@@ -42,10 +42,10 @@ func (a *VLLMArgs) environment() corev1.EnvVarArray {
 		}})
 	}
 	if a.HuggingFaceToken != nil {
-		addSecret("HF_TOKEN", HuggingFaceSecret, huggingFaceKey)
+		addSecret("HF_TOKEN", HuggingFaceSecret(a.Name), huggingFaceKey)
 	}
 	if a.APIKey != nil {
-		addSecret("VLLM_API_KEY", APIKeySecret, apiKeyKey)
+		addSecret("VLLM_API_KEY", APIKeySecret(a.Name), apiKeyKey)
 	}
 	// Sorted, because another order would roll all replicas.
 	for _, name := range slices.Sorted(maps.Keys(a.Env)) {
@@ -87,7 +87,7 @@ func (a *VLLMArgs) volumes() corev1.VolumeArray {
 	if a.guardsRequests() {
 		volumes = append(volumes, corev1.VolumeArgs{
 			Name:      pulumi.String(requestGuardVolume),
-			ConfigMap: corev1.ConfigMapVolumeSourceArgs{Name: pulumi.String(RequestGuardConfigMap)},
+			ConfigMap: corev1.ConfigMapVolumeSourceArgs{Name: pulumi.String(requestGuardConfigMap(a.Name))},
 		})
 	}
 	return volumes

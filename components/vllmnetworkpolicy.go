@@ -23,17 +23,17 @@ var notPublic = []string{
 // newNetworkPolicy allows clients and the collector to reach the API's port, and the server to reach what it needs, and nothing
 // else. Probes and port-forwards come from the pod's own node, which no policy blocks.
 func (a *VLLMArgs) newNetworkPolicy(ctx *pulumi.Context, c *VLLM) (*networkingv1.NetworkPolicy, error) {
-	policy, err := networkingv1.NewNetworkPolicy(ctx, VLLMName, &networkingv1.NetworkPolicyArgs{
+	policy, err := networkingv1.NewNetworkPolicy(ctx, a.Name, &networkingv1.NetworkPolicyArgs{
 		Metadata: a.metadata(nil),
 		Spec: networkingv1.NetworkPolicySpecArgs{
-			PodSelector: metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector())},
+			PodSelector: metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector(a.Name))},
 			PolicyTypes: pulumi.ToStringArray([]string{"Ingress", "Egress"}),
 			Ingress:     a.ingress(),
 			Egress:      a.egress(),
 		},
 	}, childOptions(c, a.DependsOn)...)
 	if err != nil {
-		return nil, fmt.Errorf("registering NetworkPolicy %s/%s: %w", a.Namespace, VLLMName, err)
+		return nil, fmt.Errorf("registering NetworkPolicy %s/%s: %w", a.Namespace, a.Name, err)
 	}
 	return policy, nil
 }

@@ -46,7 +46,7 @@ func TestVLLMClients(t *testing.T) {
 			args := vllmArgs()
 			args.ClientNamespaces, args.ClientCIDRs = test.namespaces, test.cidrs
 			policy := vllmNetworkPolicy(t, args)
-			assert.Equal(t, vllmSelector(), policy.PodSelector.MatchLabels)
+			assert.Equal(t, vllmSelector(VLLMName), policy.PodSelector.MatchLabels)
 			assert.Equal(t, []knetworkingv1.PolicyType{knetworkingv1.PolicyTypeIngress, knetworkingv1.PolicyTypeEgress}, policy.PolicyTypes)
 			require.Len(t, policy.Ingress, 2)
 			assert.Equal(t, test.want, policy.Ingress[0].From)

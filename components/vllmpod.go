@@ -22,7 +22,7 @@ const (
 
 // podTemplate returns the pod of one replica. It satisfies the restricted Pod Security Standard.
 func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
-	metadata := metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(withLabels(vllmSelector()))}
+	metadata := metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(withLabels(vllmSelector(a.Name)))}
 	annotations := pulumi.StringMap{}
 	if checksum := a.secretsChecksum(); checksum != nil {
 		annotations["vllm-autoscaling/secrets-checksum"] = checksum
@@ -35,9 +35,9 @@ func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
 		metadata.Annotations = annotations
 	}
 	spec := corev1.PodSpecArgs{
-		ServiceAccountName:           pulumi.String(VLLMName),
+		ServiceAccountName:           pulumi.String(a.Name),
 		AutomountServiceAccountToken: pulumi.Bool(false),
-		// The Service is called vllm, so its link would set VLLM_PORT, which vLLM reads as its own.
+		// The link of a Service called vllm would set VLLM_PORT, which vLLM reads as its own.
 		EnableServiceLinks:            pulumi.Bool(false),
 		TerminationGracePeriodSeconds: pulumi.Int(wholeSeconds(DrainTime(a.PreStop, a.ShutdownTimeout))),
 		SecurityContext: corev1.PodSecurityContextArgs{
@@ -48,8 +48,8 @@ func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
 			SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
 		},
 		TopologySpreadConstraints: corev1.TopologySpreadConstraintArray{
-			spreadOver("topology.kubernetes.io/zone"),
-			spreadOver("kubernetes.io/hostname"),
+			a.spreadOver("topology.kubernetes.io/zone"),
+			a.spreadOver("kubernetes.io/hostname"),
 		},
 		Containers: corev1.ContainerArray{a.container()},
 		Volumes:    a.volumes(),
@@ -134,12 +134,12 @@ func healthProbe(period time.Duration, failures int) corev1.ProbeArgs {
 
 // spreadOver returns a preference to spread replicas over a topology. It never blocks one: a GPU in
 // the wrong zone is better than none.
-func spreadOver(topologyKey string) corev1.TopologySpreadConstraintArgs {
+func (a *VLLMArgs) spreadOver(topologyKey string) corev1.TopologySpreadConstraintArgs {
 	return corev1.TopologySpreadConstraintArgs{
 		MaxSkew:           pulumi.Int(1),
 		TopologyKey:       pulumi.String(topologyKey),
 		WhenUnsatisfiable: pulumi.String("ScheduleAnyway"),
-		LabelSelector:     metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector())},
+		LabelSelector:     metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector(a.Name))},
 	}
 }
 

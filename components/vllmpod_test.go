@@ -123,6 +123,6 @@ func TestVLLMSpreadNeverBlocks(t *testing.T) {
 	require.Len(t, constraints, 2)
 	for _, constraint := range constraints {
 		assert.Equal(t, kcorev1.ScheduleAnyway, constraint.WhenUnsatisfiable)
-		assert.Equal(t, vllmSelector(), constraint.LabelSelector.MatchLabels)
+		assert.Equal(t, vllmSelector(VLLMName), constraint.LabelSelector.MatchLabels)
 	}
 }

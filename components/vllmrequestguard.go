@@ -11,8 +11,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// RequestGuardConfigMap is the ConfigMap with the middleware that limits what clients reach of a server with an API key.
-const RequestGuardConfigMap = "vllm-request-guard"
+// requestGuardConfigMap returns the name of the ConfigMap with the middleware that limits what clients reach of a server with an API
+// key.
+func requestGuardConfigMap(server string) string { return server + "-request-guard" }
 
 const (
 	requestGuardFile   = "request_guard.py"
@@ -34,16 +35,17 @@ func (a *VLLMArgs) newRequestGuard(ctx *pulumi.Context, c *VLLM) (pulumi.Resourc
 	if !a.guardsRequests() {
 		return nil, nil
 	}
-	object, err := corev1.NewConfigMap(ctx, RequestGuardConfigMap, &corev1.ConfigMapArgs{
+	name := requestGuardConfigMap(a.Name)
+	object, err := corev1.NewConfigMap(ctx, name, &corev1.ConfigMapArgs{
 		Metadata: metav1.ObjectMetaArgs{
-			Name:      pulumi.String(RequestGuardConfigMap),
+			Name:      pulumi.String(name),
 			Namespace: pulumi.String(a.Namespace),
-			Labels:    pulumi.ToStringMap(withLabels(vllmSelector())),
+			Labels:    pulumi.ToStringMap(withLabels(vllmSelector(a.Name))),
 		},
 		Data: pulumi.StringMap{requestGuardFile: pulumi.String(requestGuard)},
 	}, childOptions(c, a.DependsOn)...)
 	if err != nil {
-		return nil, fmt.Errorf("registering ConfigMap %s/%s: %w", a.Namespace, RequestGuardConfigMap, err)
+		return nil, fmt.Errorf("registering ConfigMap %s/%s: %w", a.Namespace, name, err)
 	}
 	return object, nil
 }

@@ -29,10 +29,10 @@ func TestVLLMWithAKeyGuardsRequests(t *testing.T) {
 	args := vllmArgs()
 	args.APIKey = pulumi.String("key")
 	r := runVLLM(t, args)
-	guard := decode[kcorev1.ConfigMap](t, r.get(t, configMapType, RequestGuardConfigMap))
+	guard := decode[kcorev1.ConfigMap](t, r.get(t, configMapType, requestGuardConfigMap(VLLMName)))
 	assert.Equal(t, "vllm", guard.Namespace)
 	deployment := r.get(t, deploymentType, VLLMName)
-	assert.True(t, deployment.dependsOn(configMapType, RequestGuardConfigMap), "no server runs without it")
+	assert.True(t, deployment.dependsOn(configMapType, requestGuardConfigMap(VLLMName)), "no server runs without it")
 
 	template := decode[kappsv1.Deployment](t, deployment).Spec.Template
 	assert.Len(t, template.Annotations["vllm-autoscaling/request-guard-checksum"], 64)
@@ -71,7 +71,7 @@ func TestVLLMWithoutAKeyGuardsNothing(t *testing.T) {
 	simulated.APIKey = pulumi.String("key")
 	for name, args := range map[string]*VLLMArgs{"no key": vllmArgs(), "the simulator has no such flag": simulated} {
 		r := runVLLM(t, args)
-		assert.False(t, r.has(configMapType, RequestGuardConfigMap), name)
+		assert.False(t, r.has(configMapType, requestGuardConfigMap(VLLMName)), name)
 		template := decode[kappsv1.Deployment](t, r.get(t, deploymentType, VLLMName)).Spec.Template
 		assert.NotContains(t, strings.Join(template.Spec.Containers[0].Args, " "), "--middleware", name)
 		assert.NotContains(t, template.Annotations, "vllm-autoscaling/request-guard-checksum", name)

@@ -12,21 +12,21 @@ import (
 // newAccountAndSecrets registers the objects that a pod refers to, and returns them as dependencies of the
 // Deployment.
 func (a *VLLMArgs) newAccountAndSecrets(ctx *pulumi.Context, c *VLLM) ([]pulumi.Resource, error) {
-	account, err := corev1.NewServiceAccount(ctx, VLLMName, &corev1.ServiceAccountArgs{
+	account, err := corev1.NewServiceAccount(ctx, a.Name, &corev1.ServiceAccountArgs{
 		Metadata: a.metadata(nil),
 		// The server never calls the Kubernetes API.
 		AutomountServiceAccountToken: pulumi.Bool(false),
 	}, childOptions(c, a.DependsOn)...)
 	if err != nil {
-		return nil, fmt.Errorf("registering ServiceAccount %s/%s: %w", a.Namespace, VLLMName, err)
+		return nil, fmt.Errorf("registering ServiceAccount %s/%s: %w", a.Namespace, a.Name, err)
 	}
 	needs := append(append([]pulumi.Resource{}, a.DependsOn...), account)
 	for _, secret := range []struct {
 		name, key string
 		value     pulumi.StringPtrInput
 	}{
-		{HuggingFaceSecret, huggingFaceKey, a.HuggingFaceToken},
-		{APIKeySecret, apiKeyKey, a.APIKey},
+		{HuggingFaceSecret(a.Name), huggingFaceKey, a.HuggingFaceToken},
+		{APIKeySecret(a.Name), apiKeyKey, a.APIKey},
 	} {
 		if secret.value == nil {
 			continue

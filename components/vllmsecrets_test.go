@@ -15,8 +15,8 @@ func TestVLLMSecrets(t *testing.T) {
 	args.APIKey = pulumi.String("the key")
 	r := runVLLM(t, args)
 	for name, want := range map[string]struct{ key, value string }{
-		HuggingFaceSecret: {"token", "hf_secret"},
-		APIKeySecret:      {"key", "the key"},
+		HuggingFaceSecret(VLLMName): {"token", "hf_secret"},
+		APIKeySecret(VLLMName):      {"key", "the key"},
 	} {
 		assert.Equal(t, want.value, secretEntry(t, r.get(t, secretType, name), want.key))
 	}
@@ -52,8 +52,8 @@ func TestVLLMRollsWithItsSecrets(t *testing.T) {
 
 func TestVLLMWithoutSecrets(t *testing.T) {
 	r := runVLLM(t, vllmArgs())
-	assert.False(t, r.has(secretType, HuggingFaceSecret))
-	assert.False(t, r.has(secretType, APIKeySecret))
+	assert.False(t, r.has(secretType, HuggingFaceSecret(VLLMName)))
+	assert.False(t, r.has(secretType, APIKeySecret(VLLMName)))
 	for _, variable := range decode[kappsv1.Deployment](t, r.get(t, deploymentType, VLLMName)).Spec.Template.Spec.Containers[0].Env {
 		assert.Nil(t, variable.ValueFrom, variable.Name)
 	}

@@ -13,6 +13,7 @@ func (a *VLLMArgs) validate() error {
 		return errors.New("arguments are missing")
 	}
 	problems := []error{
+		validateNamespace("Name", a.Name),
 		validateNamespace("Namespace", a.Namespace),
 		validateNamespace("MonitoringNamespace", a.MonitoringNamespace),
 		validateImage(a.Image),

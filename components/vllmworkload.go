@@ -19,9 +19,9 @@ func (a *VLLMArgs) newDeployment(ctx *pulumi.Context, c *VLLM, needs []pulumi.Re
 		}
 		options = append(options, merged)
 	}
-	deployment, err := appsv1.NewDeployment(ctx, VLLMName, args, options...)
+	deployment, err := appsv1.NewDeployment(ctx, a.Name, args, options...)
 	if err != nil {
-		return nil, fmt.Errorf("registering Deployment %s/%s: %w", a.Namespace, VLLMName, err)
+		return nil, fmt.Errorf("registering Deployment %s/%s: %w", a.Namespace, a.Name, err)
 	}
 	return deployment, nil
 }
@@ -32,7 +32,7 @@ func (a *VLLMArgs) deployment() *appsv1.DeploymentArgs {
 		// skipAwait: nothing may have to wait for the first GPU node. Rollout waits, after everything else.
 		Metadata: a.metadata(skipAwait()),
 		Spec: appsv1.DeploymentSpecArgs{
-			Selector:                metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector())},
+			Selector:                metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector(a.Name))},
 			RevisionHistoryLimit:    pulumi.Int(3),
 			ProgressDeadlineSeconds: pulumi.Int(wholeSeconds(ColdStart(a.StartupBudget))),
 			Strategy:                a.updateStrategy(),
@@ -64,12 +64,12 @@ func skipAwait() pulumi.StringMap {
 }
 
 func (a *VLLMArgs) newService(ctx *pulumi.Context, c *VLLM) (*corev1.Service, error) {
-	service, err := corev1.NewService(ctx, VLLMName, &corev1.ServiceArgs{
+	service, err := corev1.NewService(ctx, a.Name, &corev1.ServiceArgs{
 		// skipAwait: the Service has no endpoint before the first model is loaded.
 		Metadata: a.metadata(skipAwait()),
 		Spec: corev1.ServiceSpecArgs{
 			Type:     pulumi.String("ClusterIP"),
-			Selector: pulumi.ToStringMap(vllmSelector()),
+			Selector: pulumi.ToStringMap(vllmSelector(a.Name)),
 			Ports: corev1.ServicePortArray{corev1.ServicePortArgs{
 				Name:       pulumi.String(VLLMPortName),
 				Port:       pulumi.Int(a.Port),
@@ -79,24 +79,24 @@ func (a *VLLMArgs) newService(ctx *pulumi.Context, c *VLLM) (*corev1.Service, er
 		},
 	}, childOptions(c, a.DependsOn)...)
 	if err != nil {
-		return nil, fmt.Errorf("registering Service %s/%s: %w", a.Namespace, VLLMName, err)
+		return nil, fmt.Errorf("registering Service %s/%s: %w", a.Namespace, a.Name, err)
 	}
 	return service, nil
 }
 
 func (a *VLLMArgs) newDisruptionBudget(ctx *pulumi.Context, c *VLLM) error {
-	_, err := policyv1.NewPodDisruptionBudget(ctx, VLLMName, &policyv1.PodDisruptionBudgetArgs{
+	_, err := policyv1.NewPodDisruptionBudget(ctx, a.Name, &policyv1.PodDisruptionBudgetArgs{
 		Metadata: a.metadata(nil),
 		Spec: policyv1.PodDisruptionBudgetSpecArgs{
 			// minAvailable 1 would make the node of a single replica impossible to drain.
 			MaxUnavailable: pulumi.Int(1),
-			Selector:       metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector())},
+			Selector:       metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector(a.Name))},
 			// A server that never became ready serves no requests and must not block a drain.
 			UnhealthyPodEvictionPolicy: pulumi.String("AlwaysAllow"),
 		},
 	}, childOptions(c, a.DependsOn)...)
 	if err != nil {
-		return fmt.Errorf("registering PodDisruptionBudget %s/%s: %w", a.Namespace, VLLMName, err)
+		return fmt.Errorf("registering PodDisruptionBudget %s/%s: %w", a.Namespace, a.Name, err)
 	}
 	return nil
 }

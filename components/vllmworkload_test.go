@@ -35,8 +35,8 @@ func TestVLLMRollout(t *testing.T) {
 	}
 	deployment := vllmDeployment(t, vllmArgs())
 	assert.GreaterOrEqual(t, int(*deployment.Spec.ProgressDeadlineSeconds), 30*60+15*60, "start-up budget, node and image")
-	assert.Equal(t, vllmSelector(), deployment.Spec.Selector.MatchLabels)
-	assert.Subset(t, deployment.Spec.Template.Labels, vllmSelector())
+	assert.Equal(t, vllmSelector(VLLMName), deployment.Spec.Selector.MatchLabels)
+	assert.Subset(t, deployment.Spec.Template.Labels, vllmSelector(VLLMName))
 	// Objects that depend on the Deployment, such as the HPA, must not wait for the first GPU node.
 	assert.Equal(t, "true", deployment.Annotations["pulumi.com/skipAwait"])
 	assert.NotContains(t, deployment.Spec.Template.Annotations, "pulumi.com/skipAwait")
@@ -44,7 +44,7 @@ func TestVLLMRollout(t *testing.T) {
 
 func TestVLLMService(t *testing.T) {
 	service := decode[kcorev1.Service](t, runVLLM(t, vllmArgs()).get(t, serviceType, VLLMName))
-	assert.Equal(t, vllmSelector(), service.Spec.Selector)
+	assert.Equal(t, vllmSelector(VLLMName), service.Spec.Selector)
 	require.Len(t, service.Spec.Ports, 1)
 	assert.Equal(t, VLLMPortName, service.Spec.Ports[0].Name)
 	assert.EqualValues(t, 8000, service.Spec.Ports[0].Port)
@@ -82,6 +82,6 @@ func TestVLLMDisruptionBudget(t *testing.T) {
 	budget := decode[kpolicyv1.PodDisruptionBudget](t, runVLLM(t, vllmArgs()).get(t, budgetType, VLLMName))
 	assert.Equal(t, 1, budget.Spec.MaxUnavailable.IntValue())
 	assert.Nil(t, budget.Spec.MinAvailable, "would make the node of a single replica impossible to drain")
-	assert.Equal(t, vllmSelector(), budget.Spec.Selector.MatchLabels)
+	assert.Equal(t, vllmSelector(VLLMName), budget.Spec.Selector.MatchLabels)
 	assert.Equal(t, kpolicyv1.AlwaysAllow, *budget.Spec.UnhealthyPodEvictionPolicy)
 }

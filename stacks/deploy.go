@@ -23,7 +23,9 @@ const devicePluginNamespace = "kube-system"
 type deployment struct {
 	ctx    *pulumi.Context
 	config *config.Config
-	// settings are what the signals follow from; enabled are the signals that are on.
+	// servers are what serves a model each, in the order of their names.
+	servers []*server
+	// settings are what the rules of the signals follow from; enabled are the signals that are on for any of the servers.
 	settings signals.Settings
 	enabled  []signals.Signal
 
@@ -38,9 +40,7 @@ type deployment struct {
 	// monitoring lists what must exist before pods in the monitoring namespace: the namespace and its policies.
 	monitoring []pulumi.Resource
 
-	pipeline   pipeline
-	server     *components.VLLM
-	autoscaler *components.Autoscaler
+	pipeline pipeline
 	// observability lists the dashboards and the alerts.
 	observability []pulumi.Resource
 }
@@ -61,11 +61,10 @@ func Deploy(ctx *pulumi.Context) error {
 		d.registerNamespaces,
 		d.registerMonitoringPolicies,
 		d.registerPipeline,
-		d.registerServer,
-		d.registerAutoscaler,
+		d.registerServers,
 		d.registerObservability,
 		d.export,
-		d.exportPipeline,
+		d.exportPipelines,
 		// Last: what was registered before is created, and exported, even if no replica becomes ready.
 		d.awaitRollout,
 	} {
@@ -86,8 +85,9 @@ func (d *deployment) readConfiguration() (err error) {
 			return err
 		}
 	}
-	for _, choice := range []string{"updates of the server are " + d.config.Update().Text, d.config.Batch(), d.config.Scaling()} {
-		if err := d.ctx.Log.Info(choice, &pulumi.LogArgs{}); err != nil {
+	d.addServers()
+	for _, s := range d.servers {
+		if err := s.logChoices(d.ctx); err != nil {
 			return err
 		}
 	}
@@ -102,9 +102,7 @@ func (d *deployment) readConfiguration() (err error) {
 			return err
 		}
 	}
-	d.settings = signalSettings(d.config)
-	d.enabled, err = signals.Enabled(signals.Catalogue(), d.settings)
-	return err
+	return d.addSignals()
 }
 
 // missingLogin returns a warning if the program that the kubeconfig calls is not on the PATH. Without one, an update would find
@@ -183,7 +181,7 @@ func (d *deployment) registerNamespaces() (err error) {
 		Serving:    d.config.Namespaces.Serving,
 		Restricted: !pipelines[d.config.Metrics].prometheus,
 		Kubectl:    d.cluster.Kubectl,
-		Drain:      components.DrainTime(d.config.VLLM.PreStop, d.config.VLLM.ShutdownTimeout),
+		Drain:      d.longestDrain(),
 		DependsOn:  d.nodes,
 	}
 	if d.config.ExistingCluster() {
@@ -210,102 +208,6 @@ func (d *deployment) registerMonitoringPolicies() error {
 	}
 	d.monitoring = append([]pulumi.Resource{d.namespaces.MonitoringNamespace}, policies.Policies...)
 	return nil
-}
-
-func (d *deployment) registerServer() (err error) {
-	c := d.config
-	d.server, err = components.NewVLLM(d.ctx, "vllm", &components.VLLMArgs{
-		Namespace:           c.Namespaces.Serving,
-		MonitoringNamespace: d.pipeline.collected.Namespace,
-		Scraper:             d.pipeline.collector,
-		Engine:              engine(c),
-		Image:               c.VLLM.Image,
-		Port:                c.VLLM.Port,
-		Model:               servedModel(c),
-		Simulation:          components.DefaultSimulation,
-		HuggingFaceToken:    c.HuggingFaceToken.Input(),
-		APIKey:              c.APIKey.Input(),
-		CPU:                 string(c.VLLM.CPU),
-		Memory:              string(c.VLLM.Memory),
-		SharedMemory:        string(c.VLLM.Shm),
-		ModelCache:          string(c.VLLM.ModelCache),
-		StartupBudget:       c.VLLM.StartupBudget,
-		PreStop:             c.VLLM.PreStop,
-		ShutdownTimeout:     c.VLLM.ShutdownTimeout,
-		Surge:               c.Update().Surge,
-		ClientNamespaces:    c.VLLM.ClientNamespaces,
-		ClientCIDRs:         c.VLLM.ClientCIDRs,
-		EgressNamespaces:    c.VLLM.EgressNamespaces,
-		EgressCIDRs:         c.VLLM.EgressCIDRs,
-		MediaDomains:        c.VLLM.MediaDomains,
-		NodeSelector:        c.VLLM.NodeSelector,
-		PriorityClassName:   c.VLLM.PriorityClassName,
-		GPU:                 d.cluster.GPU,
-		Env:                 d.cluster.ServerEnv,
-		PodTemplate:         components.PodTemplate{Fields: c.VLLM.PodTemplate, Secret: c.VLLM.Secret()},
-		ScrapeInterval:      c.Monitoring.SignalInterval,
-		DependsOn:           append(slices.Clone(d.gpus), d.namespaces.ServingNamespace),
-		MonitoringCRDs:      d.pipeline.collected.Kinds,
-	}, d.inCluster)
-	return err
-}
-
-func (d *deployment) registerAutoscaler() (err error) {
-	a := d.config.Autoscaling
-	d.autoscaler, err = d.pipeline.backend.Scale(d.ctx, &components.AutoscalerArgs{
-		Namespace:      d.config.Namespaces.Serving,
-		DeploymentName: components.VLLMName,
-		MinReplicas:    a.MinReplicas,
-		MaxReplicas:    a.MaxReplicas,
-		ScaleUp:        components.ScalingRules(a.ScaleUp),
-		ScaleDown: components.ScalingRules{
-			Stabilization: a.ScaleDown.Stabilization, Pods: a.ScaleDown.Pods, Period: a.ScaleDown.Period,
-		},
-		DependsOn: append([]pulumi.Resource{d.namespaces.ServingNamespace, d.server.Deployment}, d.pipeline.serving...),
-	}, d.inCluster)
-	return err
-}
-
-// awaitRollout makes an update end when the server is ready.
-func (d *deployment) awaitRollout() error {
-	_, err := components.NewRollout(d.ctx, "rollout", &components.RolloutArgs{
-		Namespace:  d.config.Namespaces.Serving,
-		Kubeconfig: d.cluster.ProviderKubeconfig(),
-		Kubectl:    d.cluster.Kubectl,
-		Timeout:    d.config.VLLM.ReadyTimeout,
-		DependsOn:  append([]pulumi.Resource{d.server, d.autoscaler}, d.observability...),
-	})
-	return err
-}
-
-// engine returns the server that the configuration chooses.
-func engine(c *config.Config) components.Engine {
-	if c.GPU.Mode == config.GPUSimulated {
-		return components.EngineSimulator
-	}
-	return components.EngineVLLM
-}
-
-// servedModel returns the model as the server's component describes it.
-func servedModel(c *config.Config) components.Model {
-	m := c.Model
-	return components.Model{
-		ID: m.ID, Revision: m.Revision, MaxModelLen: m.MaxModelLen, MaxNumSeqs: m.MaxNumSeqs,
-		GPUMemoryUtilization: m.GPUMemoryUtilization, DType: m.DType, ExtraArgs: m.ExtraArgs,
-		MaxNumBatchedTokens: c.MaxNumBatchedTokens(), ProcessorCacheGiB: c.ProcessorCacheGiB(),
-	}
-}
-
-// signalSettings returns the settings that the signals follow from.
-func signalSettings(c *config.Config) signals.Settings {
-	return signals.Settings{
-		Namespace:          c.Namespaces.Serving,
-		Targets:            c.Autoscaling.Signals.Targets(),
-		GPUWaitingRequests: c.Autoscaling.Signals.GPUUtilization.WaitingRequests,
-		Interval:           c.Monitoring.SignalInterval,
-		SimulateGPU:        c.GPU.Metrics == string(providers.Simulated),
-		MaxNumSeqs:         c.Model.MaxNumSeqs,
-	}
 }
 
 // chart returns a chart of the configuration with its name in the repository.

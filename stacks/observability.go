@@ -23,12 +23,17 @@ func (d *deployment) registerObservability() error {
 		return d.ctx.Log.Info(fmt.Sprintf("metrics %s: no dashboards and no alerts, which are Grafana's and the Prometheus Operator's; "+
 			"docs/google-managed-prometheus.md lists what to look at instead", d.config.Metrics), &pulumi.LogArgs{})
 	}
-	observed := d.telemetrySettings()
 	needs := []pulumi.Resource{d.namespaces.MonitoringNamespace, prometheus.Release}
+	var observed []telemetry.Settings
+	var alerting []alerts.Settings
+	for _, s := range d.servers {
+		settings := d.telemetrySettings(s)
+		observed, alerting = append(observed, settings), append(alerting, d.alertSettings(s, settings))
+	}
 	if monitoring.Dashboards {
 		dashboards, err := components.NewDashboards(d.ctx, "dashboards", &components.DashboardsArgs{
 			Namespace: d.config.Namespaces.Monitoring,
-			Settings:  observed,
+			Servers:   observed,
 			DependsOn: needs,
 		}, d.inCluster)
 		if err != nil {
@@ -37,21 +42,21 @@ func (d *deployment) registerObservability() error {
 		d.observability = append(d.observability, dashboards)
 	}
 	if monitoring.Alerts.Enabled {
-		alerting, err := components.NewAlerts(d.ctx, "alerts", &components.AlertsArgs{
+		rules, err := components.NewAlerts(d.ctx, "alerts", &components.AlertsArgs{
 			Namespace: d.config.Namespaces.Monitoring,
-			Settings:  d.alertSettings(observed),
+			Servers:   alerting,
 			DependsOn: needs,
 		}, d.inCluster)
 		if err != nil {
 			return err
 		}
-		d.observability = append(d.observability, alerting)
+		d.observability = append(d.observability, rules)
 	}
 	return nil
 }
 
-// telemetrySettings returns what dashboards and alerts may assume about the stack.
-func (d *deployment) telemetrySettings() telemetry.Settings {
+// telemetrySettings returns what dashboards and alerts may assume about a server.
+func (d *deployment) telemetrySettings(s *server) telemetry.Settings {
 	simulated, job := d.config.GPU.Metrics == string(providers.Simulated), components.GPUExporterJobs
 	if simulated {
 		job = ""
@@ -60,21 +65,33 @@ func (d *deployment) telemetrySettings() telemetry.Settings {
 	return telemetry.Settings{
 		ServingNamespace:    d.config.Namespaces.Serving,
 		MonitoringNamespace: d.config.Namespaces.Monitoring,
-		Deployment:          components.VLLMName,
-		Autoscaler:          backend.Autoscaler,
+		Deployment:          s.name(),
+		Others:              d.othersThan(s),
+		Autoscaler:          s.name(),
 		Adapter:             backend.Adapter,
 		MetricsAPI:          backend.API,
 		PrometheusJob:       d.pipeline.collected.Prometheus.Job(),
 		GPUJob:              job,
 		SimulatedGPU:        simulated,
-		Signals:             d.pipeline.backend.Signals(),
+		Signals:             d.pipeline.backend.Served(s.enabled),
 		SignalInterval:      d.config.Monitoring.SignalInterval,
 	}
 }
 
-// alertSettings returns what the alerts compare with.
-func (d *deployment) alertSettings(observed telemetry.Settings) alerts.Settings {
-	c := d.config
+// othersThan returns the names of the other servers.
+func (d *deployment) othersThan(s *server) []string {
+	var others []string
+	for _, other := range d.servers {
+		if other != s {
+			others = append(others, other.name())
+		}
+	}
+	return others
+}
+
+// alertSettings returns what the alerts on a server compare with.
+func (d *deployment) alertSettings(s *server, observed telemetry.Settings) alerts.Settings {
+	c := s.config
 	// Validated before; an absent volume is 0 bytes.
 	storage, _ := resource.ParseQuantity(string(c.Monitoring.Storage))
 	return alerts.Settings{

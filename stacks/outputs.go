@@ -24,37 +24,83 @@ func (d *deployment) export() error {
 	if d.cluster.Kubeconfig.OutputState != nil {
 		ctx.Export(outputs.KubeconfigKey, pulumi.ToSecret(d.cluster.Kubeconfig))
 	}
-	ctx.Export("apiUrl", d.server.URL)
-	ctx.Export("apiPortForward", pulumi.String(portForward(d.cluster, c.Namespaces.Serving, components.VLLMName, localAPIPort, c.VLLM.Port)))
+	d.exportServers()
 	if prometheus := d.pipeline.collected.Prometheus; prometheus != nil && c.Monitoring.Grafana {
 		ctx.Export("grafanaPortForward", pulumi.String(portForward(d.cluster, c.Namespaces.Monitoring,
 			components.GrafanaService, localGrafanaPort, components.GrafanaPort)))
 		ctx.Export("grafanaUser", pulumi.String(components.GrafanaAdminUser))
 		ctx.Export("grafanaPassword", prometheus.GrafanaPassword)
 	}
-	ctx.Export("hpaName", d.autoscaler.Name)
 	ctx.Export("namespaces", pulumi.StringMap{"monitoring": d.namespaces.Monitoring, "serving": d.namespaces.Serving})
-	ctx.Export("metrics", pulumi.ToStringArray(signals.Names(d.pipeline.backend.Signals())))
+	ctx.Export("metrics", pulumi.ToStringArray(signals.Names(d.pipeline.backend.Served(d.enabled))))
 	return nil
 }
 
-// exportPipeline exports where everything is, for programs that look at a deployed stack.
-func (d *deployment) exportPipeline() error {
-	c, backend := d.config, d.pipeline.backend.Names()
-	served, err := signalOutputs(d.pipeline.backend.Signals(), d.settings)
+// exportServers exports how to call each server: the outputs of the one server, or an object of them by the name of the server.
+func (d *deployment) exportServers() {
+	servers := pulumi.Map{}
+	for _, s := range d.servers {
+		c := s.config
+		entry := pulumi.Map{
+			"apiUrl":         s.vllm.URL,
+			"apiPortForward": pulumi.String(portForward(d.cluster, c.Namespaces.Serving, s.name(), localAPIPort, c.VLLM.Port)),
+			"hpaName":        s.autoscaler.Name,
+		}
+		if !c.OneOfSeveral() {
+			for key, value := range entry {
+				d.ctx.Export(key, value)
+			}
+			return
+		}
+		entry["model"] = pulumi.String(c.Model.ID)
+		servers[s.name()] = entry
+	}
+	d.ctx.Export("servers", servers)
+}
+
+// exportPipelines exports where everything is, for programs that look at a deployed stack: the pipeline of the one server, or an
+// object of them by the name of the server.
+func (d *deployment) exportPipelines() error {
+	pipelines := pulumi.Map{}
+	for _, s := range d.servers {
+		pipeline, err := d.pipelineOf(s)
+		if err != nil {
+			return err
+		}
+		plain, err := pipeline.Plain()
+		if err != nil {
+			return err
+		}
+		if !s.config.OneOfSeveral() {
+			d.ctx.Export(outputs.PipelineKey, pulumi.ToMap(plain))
+			return nil
+		}
+		pipelines[s.name()] = pulumi.ToMap(plain)
+	}
+	d.ctx.Export(outputs.PipelinesKey, pipelines)
+	return nil
+}
+
+// pipelineOf returns where the parts of the pipeline of a server are.
+func (d *deployment) pipelineOf(s *server) (outputs.Pipeline, error) {
+	c, pods := s.config, ""
+	if len(d.servers) > 1 {
+		pods = s.name()
+	}
+	served, err := signalOutputs(d.pipeline.backend.Served(s.enabled), signals.PodMatchers(c.Namespaces.Serving, pods))
 	if err != nil {
-		return err
+		return outputs.Pipeline{}, err
 	}
 	pipeline := outputs.Pipeline{
 		Serving: outputs.Serving{
-			Namespace: c.Namespaces.Serving, Deployment: components.VLLMName,
-			Service: components.VLLMName, Port: c.VLLM.Port, HPA: backend.Autoscaler,
+			Namespace: c.Namespaces.Serving, Deployment: s.name(),
+			Service: s.name(), Port: c.VLLM.Port, HPA: s.name(),
 		},
 		Metrics:        c.Metrics,
-		Adapter:        outputs.Workload{Namespace: c.Namespaces.Monitoring, Name: backend.Adapter},
+		Adapter:        outputs.Workload{Namespace: c.Namespaces.Monitoring, Name: d.pipeline.backend.Names().Adapter},
 		Signals:        served,
-		ServerSeries:   signals.ServerSeries(d.enabled),
-		Rules:          requiredRules(d.settings, d.enabled),
+		ServerSeries:   signals.ServerSeries(s.enabled),
+		Rules:          requiredRules(s.settings, s.enabled),
 		GPUMetrics:     string(d.cluster.GPUMetrics.Source),
 		GPUSeries:      []string{},
 		SignalInterval: c.Monitoring.SignalInterval.String(),
@@ -69,22 +115,17 @@ func (d *deployment) exportPipeline() error {
 	if d.cluster.Kubeconfig.OutputState == nil {
 		pipeline.Kubeconfig, pipeline.Context = c.Cluster.Kubeconfig, d.cluster.Name
 	}
-	if signals.ReadGPUs(d.enabled) {
+	if signals.ReadGPUs(s.enabled) {
 		pipeline.GPUSeries = signals.GPUSeries()
 	}
-	plain, err := pipeline.Plain()
-	if err != nil {
-		return err
-	}
-	d.ctx.Export(outputs.PipelineKey, pulumi.ToMap(plain))
-	return nil
+	return pipeline, nil
 }
 
-// signalOutputs returns the signals as the backend serves them.
-func signalOutputs(served []signals.Signal, settings signals.Settings) ([]outputs.Signal, error) {
+// signalOutputs returns the signals as the backend serves them for the pods that matchers select.
+func signalOutputs(served []signals.Signal, pods string) ([]outputs.Signal, error) {
 	var all []outputs.Signal
 	for _, signal := range served {
-		query, err := signal.PodQuery(settings.Namespace)
+		query, err := signal.PodQuery(pods)
 		if err != nil {
 			return nil, err
 		}

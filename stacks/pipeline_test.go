@@ -42,7 +42,7 @@ func TestSignalsInTheOutputs(t *testing.T) {
 	settings := signals.Settings{Namespace: "vllm", Interval: 2e9, MaxNumSeqs: 16, Targets: map[signals.Key]float64{added.Key: 1000}}
 	enabled, err := signals.Enabled(append(signals.Catalogue(), added), settings)
 	require.NoError(t, err)
-	served, err := signalOutputs(enabled, settings)
+	served, err := signalOutputs(enabled, signals.PodMatchers("vllm", ""))
 	require.NoError(t, err)
 	require.Len(t, served, 1)
 	assert.Equal(t, "vllm_tokens_waiting", served[0].Name)

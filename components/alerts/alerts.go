@@ -1,7 +1,9 @@
 package alerts
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +15,7 @@ import (
 	"vllm-autoscaling/components/telemetry"
 )
 
-// The groups of the rules.
+// The groups of the rules of a stack of one server.
 const (
 	RecordingGroup = "vllm-alerts-recording"
 	AlertGroup     = "vllm-alerts"
@@ -65,25 +67,65 @@ type alert struct {
 	summary, description string
 }
 
-// Rules returns the recording rules and the alerts as the spec of a PrometheusRule.
-func Rules(s Settings) (monitoringv1.PrometheusRuleSpec, error) {
-	if err := s.Validate(); err != nil {
-		return monitoringv1.PrometheusRuleSpec{}, fmt.Errorf("alerts: %w", err)
+// Rules returns the recording rules and the alerts as the spec of a PrometheusRule. Several servers of a stack have groups of their
+// own; the alerts on what they share are in a further one.
+func Rules(servers ...Settings) (monitoringv1.PrometheusRuleSpec, error) {
+	var spec monitoringv1.PrometheusRuleSpec
+	if len(servers) == 0 {
+		return spec, errors.New("alerts: no server to watch")
 	}
-	interval := monitoringv1.Duration(promDuration(recordInterval))
-	var rules []monitoringv1.Rule
-	for _, a := range everyAlert(s) {
-		rules = append(rules, a.rule())
+	for _, s := range servers {
+		if err := s.Validate(); err != nil {
+			return spec, fmt.Errorf("alerts: %w", err)
+		}
 	}
-	return monitoringv1.PrometheusRuleSpec{Groups: []monitoringv1.RuleGroup{
-		{Name: RecordingGroup, Interval: &interval, Rules: recordingRules(s)},
-		{Name: AlertGroup, Rules: rules},
-	}}, nil
+	if stack := servers[0]; len(servers) == 1 {
+		spec.Groups = groups("vllm", slices.Concat(serverRules(stack), gpuRules(stack)), everyAlert(stack))
+		return spec, nil
+	}
+	for _, s := range servers {
+		spec.Groups = append(spec.Groups, groups(s.Deployment, serverRules(s), serverAlerts(s))...)
+	}
+	spec.Groups = append(spec.Groups, groups("servers:shared", gpuRules(servers[0]), stackAlerts(servers[0]))...)
+	return spec, nil
 }
 
-// everyAlert lists the alerts, in the order of the runbooks.
+// groups returns the groups of recording rules and alerts with a prefix of their names; without rules, one group.
+func groups(prefix string, recording []monitoringv1.Rule, all []alert) []monitoringv1.RuleGroup {
+	interval := monitoringv1.Duration(promDuration(recordInterval))
+	var rules []monitoringv1.Rule
+	for _, a := range all {
+		rules = append(rules, a.rule())
+	}
+	alerting := monitoringv1.RuleGroup{Name: prefix + "-alerts", Rules: rules}
+	if len(recording) == 0 {
+		return []monitoringv1.RuleGroup{alerting}
+	}
+	return []monitoringv1.RuleGroup{{Name: prefix + "-alerts-recording", Interval: &interval, Rules: recording}, alerting}
+}
+
+// everyAlert lists the alerts of a stack of one server, in the order of the runbooks.
 func everyAlert(s Settings) []alert {
-	return slices.Concat(signalAlerts(s), autoscalerAlerts(s), queueAlerts(s), objectiveAlerts(s), serverAlerts(s), gpuAlerts(s), monitoringAlerts(s))
+	return slices.Concat(signalAlerts(s), adapterAlerts(s), autoscalerAlerts(s), queueAlerts(s), objectiveAlerts(s), podAlerts(s), gpuAlerts(s),
+		monitoringAlerts(s))
+}
+
+// serverAlerts lists the alerts on one of several servers.
+func serverAlerts(s Settings) []alert {
+	all := slices.Concat(signalAlerts(s), autoscalerAlerts(s), queueAlerts(s), objectiveAlerts(s), podAlerts(s))
+	for i := range all {
+		all[i].labels = maps.Clone(all[i].labels)
+		if all[i].labels == nil {
+			all[i].labels = map[string]string{}
+		}
+		maps.Copy(all[i].labels, s.ServerLabels())
+	}
+	return all
+}
+
+// stackAlerts lists the alerts on what the servers of a stack share.
+func stackAlerts(s Settings) []alert {
+	return slices.Concat(adapterAlerts(s), gpuAlerts(s), monitoringAlerts(s))
 }
 
 // DelayTable returns the delay of every alert and its reason, as a table in Markdown.
@@ -134,11 +176,10 @@ func serves(s Settings) string {
 	return fmt.Sprintf("on () (max(%s) > 0)", s.OfDeployment(telemetry.SeriesReadyReplicas))
 }
 
-// scales returns a condition, for any labels, that the autoscaler has something to do: a replica is ready, or all were
-// scaled away.
-func scales(s Settings) string {
-	return fmt.Sprintf("on () (max(%s) > 0 or max(%s) == 0)",
-		s.OfDeployment(telemetry.SeriesReadyReplicas), s.OfDeployment(telemetry.SeriesSpecReplicas))
+// scales returns a condition, for any labels, that an autoscaler has something to do: a replica is ready, or all were scaled away.
+// deployment selects a series of the Deployments.
+func scales(deployment func(series string) string) string {
+	return fmt.Sprintf("on () (max(%s) > 0 or max(%s) == 0)", deployment(telemetry.SeriesReadyReplicas), deployment(telemetry.SeriesSpecReplicas))
 }
 
 func signalAlerts(s Settings) []alert {
@@ -179,7 +220,8 @@ func signalAlerts(s Settings) []alert {
 	})
 }
 
-func autoscalerAlerts(s Settings) []alert {
+// adapterAlerts lists the alerts on what serves the signals to every autoscaler.
+func adapterAlerts(s Settings) []alert {
 	var all []alert
 	if s.Adapter != "" {
 		available := s.OfAdapter(telemetry.SeriesAvailable)
@@ -194,18 +236,22 @@ func autoscalerAlerts(s Settings) []alert {
 				"Look at the pods and the log of the Deployment " + s.Adapter + ": a configuration that it does not accept ends it at its start.",
 		})
 	}
+	return append(all, alert{
+		name: "VLLMCustomMetricsAPIUnavailable", severity: Critical, after: stopped,
+		why: "nothing scales; the API server tries the adapter again within half a minute",
+		expr: fmt.Sprintf("max by (name) (%s) == 1\nand %s",
+			telemetry.Select(telemetry.SeriesUnavailableAPI, telemetry.Equal("name", s.MetricsAPI)), scales(s.OfAnyDeployment)),
+		summary: "The custom metrics API does not answer",
+		description: "The API server cannot reach what serves " + s.MetricsAPI + ": the autoscaler gets no metric, and no namespace can be deleted. " +
+			"Look at the APIService's condition: it names the cause, mostly no endpoints or a port that a firewall closes.",
+	})
+}
+
+func autoscalerAlerts(s Settings) []alert {
 	hpa := []string{telemetry.Equal("condition", "ScalingActive"), telemetry.Equal("status", "true")}
-	return append(all,
-		alert{
-			name: "VLLMCustomMetricsAPIUnavailable", severity: Critical, after: stopped,
-			why: "nothing scales; the API server tries the adapter again within half a minute",
-			expr: fmt.Sprintf("max by (name) (%s) == 1\nand %s",
-				telemetry.Select(telemetry.SeriesUnavailableAPI, telemetry.Equal("name", s.MetricsAPI)), scales(s)),
-			summary: "The custom metrics API does not answer",
-			description: "The API server cannot reach what serves " + s.MetricsAPI + ": the autoscaler gets no metric, and no namespace can be deleted. " +
-				"Look at the APIService's condition: it names the cause, mostly no endpoints or a port that a firewall closes.",
-		},
-		alert{
+	ofServer := func(series string) string { return s.OfDeployment(series) }
+	return []alert{
+		{
 			name: "VLLMAutoscalerSwitchedOff", severity: Critical,
 			why: "somebody did it: it does not pass by itself",
 			expr: fmt.Sprintf("max by (namespace, deployment) (%s) == 0\nand on (namespace) max by (namespace) (%s) >= 1",
@@ -214,18 +260,18 @@ func autoscalerAlerts(s Settings) []alert {
 			description: "The autoscaler never leaves 0 by itself (ScalingDisabled), and every request is refused. " +
 				"kubectl scale deployment " + s.Deployment + " --replicas=1 switches it on again.",
 		},
-		alert{
+		{
 			name: "VLLMAutoscalerInactive", severity: Critical, after: stopped,
 			why: "nothing scales; a restart of Prometheus or the adapter is over within half a minute",
 			expr: fmt.Sprintf("(max by (%[1]s) (%[2]s) == 0\nor\nmax by (%[1]s) (max_over_time(%[3]s[%[4]s])) unless on (%[1]s) %[3]s)\nand %[5]s",
 				"namespace, horizontalpodautoscaler", s.HPA(telemetry.SeriesHPACondition, hpa...), s.HPA(telemetry.SeriesHPAMax),
-				promDuration(history), scales(s)),
+				promDuration(history), scales(ofServer)),
 			summary: "The autoscaler {{ $labels.horizontalpodautoscaler }} is not active",
 			description: "Its condition ScalingActive is not true, or it is gone: nothing changes the number of replicas. " +
 				"kubectl describe hpa names the reason: a metric that it cannot get, a second autoscaler of the same Deployment, or a Deployment " +
 				"that was scaled to 0.",
 		},
-		alert{
+		{
 			name: "VLLMAutoscalerAtMaximum", severity: Warning, after: s.AtMaxFor,
 			why: "`monitoring.alerts.atMaxFor`: a peak may reach the maximum",
 			expr: fmt.Sprintf("(max by (namespace, horizontalpodautoscaler) (%s)\n  >= max by (namespace, horizontalpodautoscaler) (%s))\n  > max by "+
@@ -236,7 +282,7 @@ func autoscalerAlerts(s Settings) []alert {
 				"and the quota); " +
 				"if not, a target may be set too low.",
 		},
-		alert{
+		{
 			name: "VLLMReplicasNotReady", severity: Critical,
 			why: "the condition covers a whole cold start: `vllm.startupBudget` and 30 minutes for node and image",
 			// For the whole time more were requested than were ever ready. A sample at its beginning proves that there
@@ -248,7 +294,8 @@ func autoscalerAlerts(s Settings) []alert {
 			description: fmt.Sprintf("For %s, longer than any cold start, at least {{ $value }} replicas were asked for and fewer were ready. "+
 				"Look at the pods: Pending means no GPU node (quota, stock, the node pool's maximum), not Ready means image or model (log of the "+
 				"container).", promDuration(s.ColdStart)),
-		})
+		},
+	}
 }
 
 func queueAlerts(s Settings) []alert {
@@ -257,7 +304,7 @@ func queueAlerts(s Settings) []alert {
 		why: "the condition compares with ten minutes before; a replica on its way may still end it",
 		expr: fmt.Sprintf("%[1]s > 1.1 * (%[1]s offset 10m)\nand min_over_time(%[1]s[10m]) > 0\nand on (namespace) %[1]s > on (namespace) (%[2]d * max by "+
 			"(namespace) (%[3]s))",
-			s.Server(RecordRequestsWaiting), s.MaxNumSeqs, s.OfDeployment(telemetry.SeriesReadyReplicas)),
+			s.Recorded(RecordRequestsWaiting), s.MaxNumSeqs, s.OfDeployment(telemetry.SeriesReadyReplicas)),
 		summary: "{{ $value }} requests wait, and the queue grows",
 		description: "More requests wait than the ready replicas run at a time, and more than ten minutes ago. Clients wait longer and longer. " +
 			"Look at the autoscaling dashboard: replicas on their way will help; at the maximum, or with pods Pending, they will not.",
@@ -308,7 +355,7 @@ func objectiveAlerts(s Settings) []alert {
 	}
 }
 
-func serverAlerts(s Settings) []alert {
+func podAlerts(s Settings) []alert {
 	return []alert{
 		{
 			name: "VLLMServerTargetDown", severity: Warning, after: time.Minute,
@@ -382,7 +429,7 @@ func monitoringAlerts(s Settings) []alert {
 	all := []alert{{
 		name: "VLLMKubeStateMetricsAbsent", severity: Critical, after: 5 * time.Minute,
 		why:     "most alerts are blind without it; a first `pulumi up` may create the Deployment minutes after the alerts",
-		expr:    fmt.Sprintf("absent(%s)", s.OfDeployment(telemetry.SeriesSpecReplicas)),
+		expr:    fmt.Sprintf("absent(%s)", s.OfAnyDeployment(telemetry.SeriesSpecReplicas)),
 		summary: "Nothing is known of the Deployment " + s.Deployment,
 		description: "kube-state-metrics has no series of it. Most other alerts and the GPU signal need these: until they are back, nothing else would alert. " +
 			"Look at the pod of kube-state-metrics and its target in Prometheus, and whether the Deployment exists.",

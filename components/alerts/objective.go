@@ -16,7 +16,8 @@ import (
 	"vllm-autoscaling/components/telemetry"
 )
 
-// Series that the recording rules write; label namespace only, if not said otherwise.
+// Series that the recording rules write; if not stated otherwise with the label namespace, and the label server where several serve
+// in it.
 const (
 	// RecordRequestsWaiting is the queue of the whole deployment.
 	RecordRequestsWaiting = "vllm:requests_waiting:sum"
@@ -78,16 +79,23 @@ func (o Objective) interToken() indicator {
 	return indicator{telemetry.SeriesRequestTimePerOutputToken, o.InterToken, RecordFinished, RecordFinishedInTime, RecordFinishedSlow}
 }
 
-// recordingRules returns the rules whose series the alerts on the queue and on the objective read.
-func recordingRules(s Settings) []monitoringv1.Rule {
-	rules := []monitoringv1.Rule{
-		{Record: RecordRequestsWaiting, Expr: intstr.FromString(fmt.Sprintf(
-			"sum by (namespace) (max by (namespace, pod, engine, model_name) (%s))", s.Server(signals.SeriesRequestsWaiting)))},
+// gpuRules returns the rules whose series the alerts on GPUs read.
+func gpuRules(s Settings) []monitoringv1.Rule {
+	if s.SimulatedGPU {
+		return nil
 	}
-	if !s.SimulatedGPU {
-		rules = append(rules, monitoringv1.Rule{Record: RecordLastXID, Expr: intstr.FromString(telemetry.OnEveryGPU(telemetry.SeriesXID))})
+	return []monitoringv1.Rule{{Record: RecordLastXID, Expr: intstr.FromString(telemetry.OnEveryGPU(telemetry.SeriesXID))}}
+}
+
+// serverRules returns the rules whose series the alerts on the queue and on the objective of a server read.
+func serverRules(s Settings) []monitoringv1.Rule {
+	waiting := monitoringv1.Rule{Record: RecordRequestsWaiting, Expr: intstr.FromString(fmt.Sprintf(
+		"sum by (namespace) (max by (namespace, pod, engine, model_name) (%s))", s.Server(signals.SeriesRequestsWaiting)))}
+	rules := slices.Concat([]monitoringv1.Rule{waiting}, s.firstToken().rules(s), s.interToken().rules(s))
+	for i := range rules {
+		rules[i].Labels = s.ServerLabels()
 	}
-	return slices.Concat(rules, s.firstToken().rules(s), s.interToken().rules(s))
+	return rules
 }
 
 // rules returns the recording rules of the indicator.
@@ -105,7 +113,7 @@ func (i indicator) rules(s Settings) []monitoringv1.Rule {
 		rules = append(rules, monitoringv1.Rule{
 			Record: i.slowRatio(window),
 			Expr: intstr.FromString(fmt.Sprintf("clamp_min(1 - avg_over_time(%s[%s]) / (avg_over_time(%s[%s]) > 0), 0)",
-				s.Server(i.inTime), promDuration(window), s.Server(i.total), promDuration(window))),
+				s.Recorded(i.inTime), promDuration(window), s.Recorded(i.total), promDuration(window))),
 		})
 	}
 	return rules
@@ -136,10 +144,10 @@ func (i indicator) burning(s Settings, burns []burn) string {
 	var pairs []string
 	for _, b := range burns {
 		limit := number(b.limit(s.Ratio))
-		total := fmt.Sprintf("%s[%s]", s.Server(i.total), promDuration(b.long))
+		total := fmt.Sprintf("%s[%s]", s.Recorded(i.total), promDuration(b.long))
 		conditions := []string{
-			s.Server(i.slowRatio(b.long)) + " > " + limit,
-			s.Server(i.slowRatio(b.short)) + " > " + limit,
+			s.Recorded(i.slowRatio(b.long)) + " > " + limit,
+			s.Recorded(i.slowRatio(b.short)) + " > " + limit,
 			fmt.Sprintf("sum_over_time(%s) * %s >= %d", total, number(recordInterval.Seconds()), minRequests),
 		}
 		if b.long >= 24*time.Hour {

@@ -1,7 +1,9 @@
 package dashboards
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
@@ -22,14 +24,22 @@ type Dashboard struct {
 	JSON []byte
 }
 
-// All builds the dashboards: serving, autoscaling and GPUs.
-func All(s telemetry.Settings) ([]Dashboard, error) {
-	if err := s.Validate(); err != nil {
-		return nil, fmt.Errorf("dashboards: %w", err)
+// All builds the dashboards: serving and autoscaling of each server, and one of all GPUs.
+func All(servers ...telemetry.Settings) ([]Dashboard, error) {
+	var pages []page
+	for _, s := range servers {
+		if err := s.Validate(); err != nil {
+			return nil, fmt.Errorf("dashboards: %w", err)
+		}
+		pages = append(pages, ofServer(serving(s), s), ofServer(autoscaling(s), s))
 	}
+	if len(servers) == 0 {
+		return nil, errors.New("dashboards: no server to show")
+	}
+	stack := servers[0]
+	stack.Others = nil
 	var all []Dashboard
-	for _, make := range []func(telemetry.Settings) page{serving, autoscaling, gpus} {
-		p := make(s)
+	for _, p := range append(pages, gpus(stack)) {
 		built, err := p.build()
 		if err != nil {
 			return nil, fmt.Errorf("dashboard %q: %w", p.title, err)
@@ -39,11 +49,31 @@ func All(s telemetry.Settings) ([]Dashboard, error) {
 	return all, nil
 }
 
+// ofServer returns a page under the name of its server, where the stack has others.
+func ofServer(p page, s telemetry.Settings) page {
+	if len(s.Others) > 0 {
+		p.name, p.title = p.name+"-"+s.Deployment, p.title+" of "+s.Deployment
+	}
+	return p
+}
+
+// maxUID is the longest identifier of a dashboard that Grafana stores.
+const maxUID = 40
+
+// uid returns the identifier of a page: fixed, so that links and bookmarks outlive the stack.
+func (p page) uid() string {
+	id := Tag + "-" + p.name
+	if len(id) <= maxUID {
+		return id
+	}
+	hash := fmt.Sprintf("-%x", sha256.Sum256([]byte(id)))[:9]
+	return id[:maxUID-len(hash)] + hash
+}
+
 // build turns a page into Grafana's model.
 func (p page) build() (Dashboard, error) {
 	b := dashboard.NewDashboardBuilder(p.title).
-		// Fixed, so that links and bookmarks outlive the stack; 40 characters at most.
-		Uid(Tag+"-"+p.name).
+		Uid(p.uid()).
 		Description(p.description).
 		Tags([]string{Tag}).
 		Timezone("browser").

@@ -24,21 +24,30 @@ var requestsQuery = fmt.Sprintf("sum by (%s) (max by (%s) (%s)) >= 0", filledGro
 // recordedQuery reads a recorded series, which has one sample per pod already.
 var recordedQuery = fmt.Sprintf("max by (%s) (%s)", filledGroupBy, filledSeries)
 
-// PodQuery returns Query as the adapter runs it for the pods of a namespace: PromQL with one sample for each
-// pod, in the label pod.
-func (s Signal) PodQuery(namespace string) (string, error) {
-	query := s.QueryBy(namespace, LabelPod)
+// PodQuery returns Query as the adapter runs it for the pods that matchers select, such as namespace="vllm": PromQL with one sample
+// for each pod, in the label pod.
+func (s Signal) PodQuery(matchers string) (string, error) {
+	query := s.QueryBy(matchers, LabelPod)
 	if strings.Contains(query, "<<") {
 		return "", fmt.Errorf("query of signal %s: %s has a placeholder that only the adapter can replace", s.Name, query)
 	}
 	return query, nil
 }
 
-// QueryBy returns Query as the adapter runs it for the pods of a namespace, grouped by labels.
-func (s Signal) QueryBy(namespace string, labels ...string) string {
+// PodMatchers returns the matchers of the pods of a namespace, and of one Deployment where it is given.
+func PodMatchers(namespace, deployment string) string {
+	matchers := fmt.Sprintf("%s=%q", LabelNamespace, namespace)
+	if deployment != "" {
+		matchers += fmt.Sprintf(",%s=~%q", LabelPod, PodsOf(deployment))
+	}
+	return matchers
+}
+
+// QueryBy returns Query as the adapter runs it for the pods that matchers select, grouped by labels.
+func (s Signal) QueryBy(matchers string, labels ...string) string {
 	return strings.NewReplacer(
 		"<<.Series>>", s.Series,
-		"<<.LabelMatchers>>", fmt.Sprintf("%s=%q", LabelNamespace, namespace),
+		"<<.LabelMatchers>>", matchers,
 		filledGroupBy, strings.Join(labels, ", "),
 	).Replace(s.Query)
 }

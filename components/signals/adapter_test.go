@@ -68,10 +68,10 @@ func TestPodQueryIsTheAdaptersQuery(t *testing.T) {
 		MetricKVCacheUsage:     `max by (pod) (vllm:kv_cache_usage:max{namespace="vllm"})`,
 	}
 	for _, s := range catalogue(t) {
-		query, err := s.PodQuery("vllm")
+		query, err := s.PodQuery(PodMatchers("vllm", ""))
 		require.NoError(t, err)
 		assert.Equal(t, want[s.Name], query)
 	}
-	_, err := Signal{Definition: Definition{Name: "x", Query: "<<.Nothing>>"}}.PodQuery("vllm")
+	_, err := Signal{Definition: Definition{Name: "x", Query: "<<.Nothing>>"}}.PodQuery(PodMatchers("vllm", ""))
 	assert.ErrorContains(t, err, "signal x")
 }

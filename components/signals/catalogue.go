@@ -97,6 +97,7 @@ func Catalogue() []Definition {
 			Series:        RecordGPUUtilizationGuarded,
 			Query:         recordedQuery,
 			Expr:          guardedExpr,
+			PerServer:     true,
 			GPU:           true,
 			Unit:          Percent,
 			Label:         "GPU, guarded",

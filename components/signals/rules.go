@@ -35,8 +35,11 @@ func Rules(s Settings, enabled []Signal) monitoringv1.PrometheusRuleSpec {
 		monitoringv1.Rule{Record: RecordGPUUtilization, Expr: intstr.FromString(utilizationExpr(s))},
 	)
 	for _, signal := range enabled {
-		if signal.Expr != nil {
-			rules = append(rules, monitoringv1.Rule{Record: signal.Series, Expr: intstr.FromString(signal.Expr(s))})
+		if signal.Expr == nil {
+			continue
+		}
+		for _, settings := range s.forRule(signal) {
+			rules = append(rules, monitoringv1.Rule{Record: signal.Series, Expr: intstr.FromString(signal.Expr(settings))})
 		}
 	}
 	interval := monitoringv1.Duration(model.Duration(s.Interval).String())
@@ -47,6 +50,20 @@ func Rules(s Settings, enabled []Signal) monitoringv1.PrometheusRuleSpec {
 		Interval: &interval,
 		Rules:    rules,
 	}}}
+}
+
+// forRule returns the settings of the rules that record a signal: one, or one for each server whose settings the signal depends on.
+func (s Settings) forRule(signal Signal) []Settings {
+	if !signal.PerServer || len(s.Servers) == 0 {
+		return []Settings{s}
+	}
+	var each []Settings
+	for _, server := range s.Servers {
+		of := s
+		of.pods, of.GPUWaitingRequests = PodsOf(server.Deployment), server.GPUWaitingRequests
+		each = append(each, of)
+	}
+	return each
 }
 
 // inFlightExpr sums running and waiting requests per pod, each engine's gauge counted once however often it is scraped. The
@@ -123,7 +140,11 @@ const GuardScrapes = 5
 // which keeps the samples of a pod that is gone for the length of the window.
 func averageWaitingExpr(s Settings) string {
 	window := model.Duration(GuardScrapes * s.Interval)
-	return perPodSum(fmt.Sprintf("avg_over_time(%s{%s}[%s])", SeriesRequestsWaiting, inNamespace(LabelNamespace, s), window))
+	matchers := inNamespace(LabelNamespace, s)
+	if s.pods != "" {
+		matchers += fmt.Sprintf(", %s=~%q", LabelPod, s.pods)
+	}
+	return perPodSum(fmt.Sprintf("avg_over_time(%s{%s}[%s])", SeriesRequestsWaiting, matchers, window))
 }
 
 // guardedExpr counts the utilisation of a pod only while requests wait for its GPU, because DCGM counts the time with any kernel

@@ -19,6 +19,8 @@ type Settings struct {
 	// Targets are what each signal may average per pod, in its unit, before replicas are added. A signal without a
 	// target is off.
 	Targets map[Key]float64
+	// pods is a regular expression of the pods that the guard is for; "" means all of the namespace.
+	pods string
 	// GPUWaitingRequests is the number of requests waiting per pod, on average over GuardScrapes, from which GPU utilisation counts in
 	// full; below, it is reduced in proportion. Above 0; required with a target of KeyGPUUtilization.
 	GPUWaitingRequests float64
@@ -28,10 +30,25 @@ type Settings struct {
 	SimulateGPU bool
 	// MaxNumSeqs is vLLM's --max-num-seqs: the most requests that one engine runs at a time.
 	MaxNumSeqs int
+	// Servers are the serving deployments of the namespace where their guards differ; empty where GPUWaitingRequests is the guard of
+	// all.
+	Servers []Server
 	// StandaloneRules is for places that export no readiness of pods and show what a rule has recorded
 	// only a while later: every rule then reads the series of the server and of the GPUs alone.
 	StandaloneRules bool
 }
+
+// Server is one of several serving deployments of a namespace.
+type Server struct {
+	// Deployment is its name, which its pods are named after.
+	Deployment string
+	// GPUWaitingRequests is as in Settings.
+	GPUWaitingRequests float64
+}
+
+// PodsOf returns a regular expression, to be anchored by its reader, of the names of a Deployment's pods, which are
+// <deployment>-<hash of the template>-<random>. No pod of another Deployment of the namespace matches it.
+func PodsOf(deployment string) string { return deployment + "-[a-z0-9]+-[a-z0-9]+" }
 
 // Validate reports what is wrong with the settings that all signals share. The targets are checked by Enabled.
 func (s Settings) Validate() error {

@@ -41,6 +41,8 @@ type Definition struct {
 	// it is, or where Rules records it whether the signal is on or not. A backend without queries, such as Google's adapter, adds
 	// up the samples of one series of a pod, so that everything but that sum has to be recorded.
 	Expr func(Settings) string
+	// PerServer is true where Expr depends on settings that differ between the serving deployments of a namespace.
+	PerServer bool
 	// ServerSeries are the series of the server that the signal reads, which every scrape has to keep.
 	ServerSeries []string
 	// GPU is true where the signal reads DCGM's utilisation.
@@ -142,6 +144,22 @@ func (d Definition) validateTarget(target float64, maxNumSeqs int) error {
 	}
 	bound := d.Bound(maxNumSeqs)
 	return fmt.Errorf("target of %s is %v: %s, so a target of %.4g or more could never be exceeded", d.Key, target, bound.Why(), bound.LowestUnreachable())
+}
+
+// Union returns the signals that any of several lists has, each once, in the order of the catalogue. Their targets are those of the
+// first list that has them.
+func Union(lists ...[]Signal) []Signal {
+	var union []Signal
+	for _, definition := range Catalogue() {
+		for _, list := range lists {
+			i := slices.IndexFunc(list, func(s Signal) bool { return s.Key == definition.Key })
+			if i >= 0 {
+				union = append(union, list[i])
+				break
+			}
+		}
+	}
+	return union
 }
 
 // Names lists the names of the autoscaler's metrics, in the order of the signals.

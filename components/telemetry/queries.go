@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"vllm-autoscaling/components/signals"
@@ -24,15 +25,42 @@ func Equal(label, value string) string { return fmt.Sprintf("%s=%q", label, valu
 // Matches returns the matcher label=~"pattern".
 func Matches(label, pattern string) string { return fmt.Sprintf("%s=~%q", label, pattern) }
 
+// LabelServer is the label of recorded series and alerts of one server of several, with the name of its Deployment.
+const LabelServer = "server"
+
+// ServerLabels returns the labels of what is recorded for the Deployment as a whole, and of its alerts: none where no other serves
+// in the namespace.
+func (s Settings) ServerLabels() map[string]string {
+	if len(s.Others) == 0 {
+		return nil
+	}
+	return map[string]string{LabelServer: s.Deployment}
+}
+
+// inNamespace selects a series of the serving namespace.
+func (s Settings) inNamespace(series string, more ...string) string {
+	return Select(series, append([]string{Equal(signals.LabelNamespace, s.ServingNamespace)}, more...)...)
+}
+
 // Server selects a series of the serving pods, whichever job scrapes them.
 func (s Settings) Server(series string, more ...string) string {
-	return Select(series, append([]string{Equal(signals.LabelNamespace, s.ServingNamespace)}, more...)...)
+	if len(s.Others) > 0 {
+		return s.ServingPods(series, more...)
+	}
+	return s.inNamespace(series, more...)
 }
 
 // ServingPods selects a series that has a pod in its labels, of the Deployment's pods only.
 func (s Settings) ServingPods(series string, more ...string) string {
-	// A Deployment's pods are <deployment>-<hash of the template>-<random>.
-	return s.Server(series, append([]string{Matches(signals.LabelPod, s.Deployment+"-[a-z0-9]+-[a-z0-9]+")}, more...)...)
+	return s.inNamespace(series, append([]string{Matches(signals.LabelPod, signals.PodsOf(s.Deployment))}, more...)...)
+}
+
+// Recorded selects a series that is recorded with ServerLabels.
+func (s Settings) Recorded(series string) string {
+	if len(s.Others) == 0 {
+		return s.inNamespace(series)
+	}
+	return s.inNamespace(series, Equal(LabelServer, s.Deployment))
 }
 
 // ReadyPods returns 1 for each serving pod that is ready, labels namespace and pod.
@@ -43,12 +71,22 @@ func (s Settings) ReadyPods() string {
 
 // HPA selects a series of the autoscaler.
 func (s Settings) HPA(series string, more ...string) string {
-	return s.Server(series, append([]string{Equal("horizontalpodautoscaler", s.Autoscaler)}, more...)...)
+	return s.inNamespace(series, append([]string{Equal("horizontalpodautoscaler", s.Autoscaler)}, more...)...)
 }
 
 // OfDeployment selects a series of the serving Deployment.
 func (s Settings) OfDeployment(series string, more ...string) string {
-	return s.Server(series, append([]string{Equal("deployment", s.Deployment)}, more...)...)
+	return s.inNamespace(series, append([]string{Equal("deployment", s.Deployment)}, more...)...)
+}
+
+// OfAnyDeployment selects a series of all serving Deployments of the namespace.
+func (s Settings) OfAnyDeployment(series string) string {
+	if len(s.Others) == 0 {
+		return s.OfDeployment(series)
+	}
+	all := append([]string{s.Deployment}, s.Others...)
+	slices.Sort(all)
+	return s.inNamespace(series, Matches("deployment", strings.Join(all, "|")))
 }
 
 // OfAdapter selects a series of the metrics adapter's Deployment.
@@ -56,9 +94,17 @@ func (s Settings) OfAdapter(series string) string {
 	return Select(series, Equal(signals.LabelNamespace, s.MonitoringNamespace), Equal("deployment", s.Adapter))
 }
 
+// podMatchers returns the matchers of the Deployment's pods: those of the namespace where no other serves in it.
+func (s Settings) podMatchers() string {
+	if len(s.Others) == 0 {
+		return signals.PodMatchers(s.ServingNamespace, "")
+	}
+	return signals.PodMatchers(s.ServingNamespace, s.Deployment)
+}
+
 // PerPod returns what the autoscaler reads of a signal: one value per pod, by the adapter's own query.
 func (s Settings) PerPod(signal signals.Signal) string {
-	return signal.QueryBy(s.ServingNamespace, signals.ServingLabels()...)
+	return signal.QueryBy(s.podMatchers(), signals.ServingLabels()...)
 }
 
 // OnServingGPUs returns a DCGM series of the GPUs of serving pods, labels pod, gpu and UUID.

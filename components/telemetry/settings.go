@@ -20,6 +20,8 @@ type Settings struct {
 	MonitoringNamespace string
 	// Deployment that serves; its pods are named after it. Required.
 	Deployment string
+	// Others are the further serving Deployments of the namespace, whose series are not those of Deployment.
+	Others []string
 	// Autoscaler is the name of the HorizontalPodAutoscaler. Required.
 	Autoscaler string
 	// Adapter is the Deployment that answers the custom metrics API; "" where the cluster itself does.

@@ -130,7 +130,6 @@ func (c *Config) applyCloudDefaults(given keySet) {
 		return
 	}
 	orDefault(given, "nodePools.gpu.minNodes", &pool.MinNodes, defaultGPUMin)
-	orDefault(given, "nodePools.gpu.maxNodes", &pool.MaxNodes, max(defaultGPUMax, pool.MinNodes))
 	if pool.Accelerator == "" && pool.MachineType == "" {
 		pool.Accelerator = c.cloud().DefaultAccelerator
 	}
@@ -146,6 +145,7 @@ func (c *Config) applyCloudDefaults(given keySet) {
 	if accelerator, ok := accelerators.Find(pool.Accelerator); ok {
 		orDefault(given, "gpu.memoryGiB", &c.GPU.MemoryGiB, accelerator.MemoryGiB)
 	}
+	orDefault(given, "nodePools.gpu.maxNodes", &pool.MaxNodes, max(defaultGPUMax, pool.MinNodes, c.nodesOfNeighbours()))
 }
 
 // defaultClusterName returns project and stack, or vllm and stack where that is longer than some cloud accepts: a stack keeps
@@ -181,12 +181,16 @@ func hashedName(prefix, unique, text string, longest int) string {
 	return prefix + strings.TrimRight(middle, "-") + suffix
 }
 
-// machinesWith lists the machine types of the stack's cloud that have enough GPUs of an accelerator for a replica, smallest
-// first.
+// machinesWith lists the machine types of the stack's cloud that have enough GPUs of an accelerator for a replica of each server on
+// the pool, smallest first.
 func (c *Config) machinesWith(accelerator string) []string {
+	gpus := c.GPU.PerReplica
+	for _, other := range c.neighbours {
+		gpus = max(gpus, other.GPU.PerReplica)
+	}
 	var types []string
 	for _, machine := range c.cloud().Machines.With(accelerator) {
-		if machine.GPUs >= c.GPU.PerReplica {
+		if machine.GPUs >= gpus {
 			types = append(types, machine.Type)
 		}
 	}

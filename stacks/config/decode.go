@@ -122,6 +122,8 @@ func (d *decoder) value(key string, value any, field reflect.Value, tag reflect.
 		})
 	case *PodTemplate:
 		d.podTemplate(key, value, target)
+	case *Servers:
+		d.servers(key, value, target)
 	case *Chart:
 		target.secret = d.secret
 		d.object(key, value, field)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 
@@ -20,6 +21,12 @@ type Source struct {
 	Secret func(key string) bool
 	// trial marks a source that is read only to check whether a change fixes a problem.
 	trial bool
+	// server is the name of the server that the source is of, in a stack of several; "" in any other.
+	server string
+	// neighbours are the configurations of the other servers that use the same GPU pool; ownPool is true where the server has one of
+	// its own.
+	neighbours []*Config
+	ownPool    bool
 }
 
 // Load reads the configuration of the running stack. Its error is a *Error and lists
@@ -40,12 +47,25 @@ func Read(source Source) (*Config, error) {
 
 // readAll is like Read but returns the report.
 func readAll(source Source) (*Config, *report) {
-	c := &Config{Project: source.Project, Stack: source.Stack, CloudKeys: newCloudKeys()}
+	c, r := decode(source)
+	switch {
+	case len(c.Servers) > 0:
+		c.readServers(r)
+	case !r.given.refused("servers"):
+		c.check(r)
+	}
+	return c, r
+}
+
+// decode returns the configuration of a source with its defaults, before the rules between keys are checked.
+func decode(source Source) (*Config, *report) {
+	c := &Config{
+		Project: source.Project, Stack: source.Stack, CloudKeys: newCloudKeys(),
+		Server: cmp.Or(source.server, DefaultServer), named: source.server != "", neighbours: source.neighbours, ownPool: source.ownPool,
+	}
 	given, problems := parse(source, c)
 	c.applyDefaults(given)
-	r := &report{source: source, given: given, problems: problems}
-	c.check(r)
-	return c, r
+	return c, &report{source: source, given: given, problems: problems}
 }
 
 // sourceOf returns the configuration of a Pulumi context. The SDK looks up single keys but does not list them, so the list,

@@ -17,6 +17,9 @@ type Config struct {
 	Project string `key:"-"`
 	// Stack is the stack's name; it is not a key.
 	Stack string `key:"-"`
+	// Server is the name of the server that Model, VLLM, GPU, SLO and Autoscaling are of, and of its objects; it is not a key. See
+	// ServerConfigs.
+	Server string `key:"-"`
 	// Cloud is where the stack runs. By default it is the cloud that the stack is named after.
 	Cloud string `key:"cloud" values:"$clouds" hint:"name the stack after its cloud, or set the key to one of them"`
 	// Cluster is the cluster to create or to use.
@@ -38,6 +41,9 @@ type Config struct {
 	VLLM VLLM `key:"vllm"`
 	// GPU is what a replica gets and where its metrics come from.
 	GPU GPU `key:"gpu"`
+	// Servers are several servers, by name (docs/several-models.md): each has the keys of model, vllm, gpu, autoscaling and slo that it
+	// sets itself, and for the others those of the stack, and the GPU nodes of nodePools.gpu or with nodePool its own.
+	Servers Servers `key:"servers" unset:"one server, called vllm" example:"{chat: {model: {id: google/gemma-3-4b-it}}, code: {autoscaling: {maxReplicas: 2}}}"`
 	// Metrics is the pipeline from the server's metrics to the autoscaler: one of the stack's own, or Google's
 	// managed collection (docs/google-managed-prometheus.md).
 	Metrics string `key:"metrics" clouds:"$managedMetrics" values:"$metrics" default:"prometheus-operator" hint:"remove the key: prometheus-operator works everywhere"`
@@ -63,6 +69,14 @@ type Config struct {
 	givenMaxNumSeqs bool `key:"-"`
 	// warnings are sorted by key.
 	warnings []Warning `key:"-"`
+	// servers are the configurations of Servers, in the order of their names.
+	servers []*Config `key:"-"`
+	// neighbours are the configurations of the other servers on the same GPU pool.
+	neighbours []*Config `key:"-"`
+	// named is true for the configuration of an entry of Servers.
+	named bool `key:"-"`
+	// ownPool is true for a server with a GPU pool of its own.
+	ownPool bool `key:"-"`
 }
 
 // Warnings returns the warnings about the configuration, sorted by key.

@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Values of vllm.updateStrategy.
 const (
@@ -17,13 +20,15 @@ type Update struct {
 	Text string
 }
 
-// poolRoom returns how many replicas the stack's GPU pool can hold; known is false where the stack creates none.
+// poolRoom returns how many replicas the stack's GPU pool can hold, beside the most of the other servers; known is false where the
+// stack creates none.
 func (c *Config) poolRoom() (replicas int, known bool) {
 	if !c.createsGPUPool() || c.GPU.PerReplica < 1 {
 		return 0, false
 	}
 	perNode, _ := c.replicasPerNode()
-	return perNode * c.NodePools.GPU.MaxNodes, true
+	free := float64(c.NodePools.GPU.MaxNodes) - c.nodesFor(c.neighbours)
+	return max(0, int(math.Floor(free*float64(perNode)+rounding))), true
 }
 
 // Update returns how an update replaces the replicas.

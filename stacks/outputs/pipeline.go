@@ -10,6 +10,10 @@ import (
 // PipelineKey is the name of the stack output with a Pipeline.
 const PipelineKey = "pipeline"
 
+// PipelinesKey is the name of the stack output with a Pipeline for each server, by its name, of a stack with the key servers; it has
+// no output PipelineKey.
+const PipelinesKey = "pipelines"
+
 // KubeconfigKey is the name of the stack output with the kubeconfig of a cloud's cluster, a secret.
 // A stack on an existing cluster has none; see Pipeline.Kubeconfig.
 const KubeconfigKey = "kubeconfig"

@@ -27,6 +27,8 @@ func Candidates(key *Key, cloud string) []any {
 		return append(values, []any{})
 	case Any:
 		return append(values, map[string]any{"a": map[string]any{"b": 1}})
+	case Servers:
+		return append(values, map[string]any{"vllm": nil, "chat": map[string]any{"autoscaling": map[string]any{"maxReplicas": 1}}})
 	case PodTemplate:
 		return append(values,
 			map[string]any{"metadata": map[string]any{"labels": map[string]any{"team": "ml"}}},

@@ -35,6 +35,8 @@ const (
 	Any Kind = "object"
 	// PodTemplate is a part of Kubernetes' PodTemplateSpec.
 	PodTemplate Kind = "pod template"
+	// Servers is an object of objects of other keys.
+	Servers Kind = "servers"
 	// Object has Keys.
 	Object Kind = "keys"
 )
@@ -177,6 +179,7 @@ var kinds = map[reflect.Type]Kind{
 	reflect.TypeFor[bool](): Boolean, reflect.TypeFor[time.Duration](): Duration, reflect.TypeFor[config.Quantity](): Quantity,
 	reflect.TypeFor[config.Secret](): Secret, reflect.TypeFor[[]string](): List, reflect.TypeFor[map[string]string](): Map,
 	reflect.TypeFor[map[string]any](): Any, reflect.TypeFor[config.PodTemplate](): PodTemplate,
+	reflect.TypeFor[config.Servers](): Servers,
 }
 
 func (l *loader) key(structure reflect.Type, field config.Field, parent *Key) (*Key, error) {

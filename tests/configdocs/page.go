@@ -171,7 +171,7 @@ func allowed(key *Key) string {
 		return "above 0"
 	case key.Kind == Boolean:
 		return "true, false"
-	case len(examples) > 0 && key.Kind != Any && key.Kind != PodTemplate:
+	case len(examples) > 0 && key.Kind != Any && key.Kind != PodTemplate && key.Kind != Servers:
 		return "such as `" + show(examples[0]) + "`"
 	}
 	return ""

@@ -85,6 +85,7 @@ func Schema(keys []*Key) ([]byte, error) {
 		},
 	}
 	addPodTemplate(schema["definitions"].(object))
+	addServer(schema["definitions"].(object), keys)
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
@@ -111,7 +112,7 @@ func topLevel(key *Key) object {
 	case Map:
 		value["anyOf"] = append(value["anyOf"].([]any), object{"type": "string", "pattern": `^[ \t\r\n]*[{]`})
 		return value
-	case List, Objects, Any, PodTemplate:
+	case List, Objects, Any, PodTemplate, Servers:
 		value["anyOf"] = append(value["anyOf"].([]any), object{"type": "string", "pattern": `^[ \t\r\n]*[[{]`})
 		return value
 	case Object:
@@ -194,6 +195,8 @@ func forms(key *Key) []any {
 		}}}
 	case PodTemplate:
 		return []any{podTemplateForm}
+	case Servers:
+		return []any{serversForm}
 	default:
 		return []any{object{"type": "object"}}
 	}

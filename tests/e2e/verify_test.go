@@ -166,7 +166,7 @@ var breakages = []breakage{
 	}},
 	{"the adapter has no rule for a signal", "custom-metrics", "vllm_requests_in_flight is not served", adapterWithoutInFlight},
 	{"the HPA is deleted", "hpa", "no HPA vllm/vllm", func(t *testing.T, v *verifier) func() {
-		return v.remove(t, hpas, serving, components.AutoscalerName)
+		return v.remove(t, hpas, serving, components.VLLMName)
 	}},
 	{"a second HPA scales the Deployment", "hpa", "2 HPAs scale Deployment vllm: second, vllm", func(t *testing.T, v *verifier) func() {
 		client := v.lab.Client().AutoscalingV2().HorizontalPodAutoscalers(serving)
