@@ -131,6 +131,9 @@ func (d *deployment) registerServer(s *server) (err error) {
 
 // gpuScheduling returns how a replica of a server gets its GPUs.
 func (d *deployment) gpuScheduling(c *config.Config) providers.GPUScheduling {
+	if c.Cloud == config.CloudLocal {
+		return c.GPUScheduling()
+	}
 	gpu := d.cluster.GPU
 	if gpu.ResourceName != "" {
 		gpu.PerReplica = c.GPU.PerReplica

@@ -22,7 +22,7 @@ func (c *Config) request(given func(key string) bool) *providers.Request {
 		SystemPool: c.systemPool(), GPUPool: c.gpuPool(), GPUsPerReplica: c.GPU.PerReplica,
 		StorageClass: c.Monitoring.StorageClass, MetricsReader: c.metricsReader(),
 		Local: providers.Local{
-			Kubeconfig: c.Cluster.Kubeconfig, Context: c.Cluster.Context, GPU: c.gpuScheduling(),
+			Kubeconfig: c.Cluster.Kubeconfig, Context: c.Cluster.Context, GPU: c.GPUScheduling(),
 			GPUMetrics:        providers.GPUMetrics{Source: providers.GPUMetricsSource(c.GPU.Metrics)},
 			AggregatedAPIPort: c.Autoscaling.AdapterPort,
 		},
@@ -51,8 +51,8 @@ func (c *Config) gpuPool() *providers.GPUPool {
 	}
 }
 
-// gpuScheduling returns how a replica gets its GPUs; a simulated one requests none.
-func (c *Config) gpuScheduling() providers.GPUScheduling {
+// GPUScheduling returns how a replica gets its GPUs in a cluster whose nodes the stack's file describes; a simulated one requests none.
+func (c *Config) GPUScheduling() providers.GPUScheduling {
 	scheduling := providers.GPUScheduling{NodeSelector: c.GPU.NodeSelector}
 	if c.GPU.Mode == GPUNvidia {
 		scheduling.ResourceName, scheduling.PerReplica = nvidiaGPU, c.GPU.PerReplica

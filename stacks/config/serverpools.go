@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"vllm-autoscaling/components/googlemanaged"
 )
 
 // rounding is more than the error of a sum of shares of nodes.
@@ -28,6 +30,7 @@ func (c *Config) OwnPool() bool { return c.ownPool }
 
 // readServers reads the configuration of each server, and reports its problems and warnings under the keys of the stack file.
 func (c *Config) readServers(r *report) {
+	c.checkServerNames(r)
 	var sources []serverSource
 	for _, name := range c.Servers.Names() {
 		sources = append(sources, r.source.forServer(name, c.Servers[name]))
@@ -63,6 +66,16 @@ func (c *Config) readServers(r *report) {
 	if len(r.problems) == 0 {
 		slices.SortStableFunc(r.warnings, func(a, b Warning) int { return strings.Compare(a.Key, b.Key) })
 		c.warnings = r.warnings
+	}
+}
+
+// checkServerNames refuses a server that is called like an object of another one.
+func (c *Config) checkServerNames(r *report) {
+	names := c.Servers.Names()
+	for _, name := range names {
+		if _, object := googlemanaged.ServerMonitorings(name); slices.Contains(names, object) {
+			r.bad("servers."+object, "", fmt.Sprintf("a name other than %s, which is that of an object of server %s", object, name), "give the server another name")
+		}
 	}
 }
 

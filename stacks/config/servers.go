@@ -194,8 +194,8 @@ func merged(base map[string]any, over any) any {
 	return result
 }
 
-// sectionReference matches the full keys of sections in a message.
-var sectionReference = regexp.MustCompile(`([A-Za-z][A-Za-z0-9-]*):(model|vllm|gpu|autoscaling|slo|nodePools\.gpu)\b(\.[A-Za-z]+)?`)
+// sectionReference matches the full keys of serverSections and mainPool in a message.
+var sectionReference = regexp.MustCompile(`[A-Za-z][A-Za-z0-9-]*:(` + strings.Join(serverSections, "|") + "|" + regexp.QuoteMeta(mainPool) + `)\b(\.[A-Za-z]+)*`)
 
 // place returns the full key of the stack file for a full key of the server's configuration: in the server's entry, unless the
 // stack's own value applies.

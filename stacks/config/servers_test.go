@@ -115,7 +115,8 @@ func TestProblemsOfServers(t *testing.T) {
 		{"a section of the stack", map[string]any{"servers.chat.monitoring.retention": "7d"}, map[string]string{"servers.chat.monitoring": "the other keys are the stack's"}},
 		{"a name", map[string]any{"servers.Chat.model.id": "x/y"}, map[string]string{"servers.Chat": "another name"}},
 		{"a long name", map[string]any{"servers.a-name-of-21-letters-x.model.id": "x/y"}, map[string]string{"servers.a-name-of-21-letters-x": "another name"}},
-		{"no object", map[string]any{"servers": []any{"chat"}}, map[string]string{"servers": ""}},
+		{"the name of another server's object", map[string]any{"servers.chat-server.model.maxModelLen": 2048},
+			map[string]string{"servers.chat-server": "another name"}},
 		{"a model that does not fit", map[string]any{"servers.chat.model.id": "google/gemma-3-27b-it"}, map[string]string{"servers.chat.model.id": ""}},
 		{"the same mistake of the stack in each", map[string]any{"vllm.preStop": "9m30s", "servers.chat.vllm.preStop": nil, "vllm.shutdownTimeout": "1m"},
 			map[string]string{"vllm.shutdownTimeout": ""}},
@@ -144,6 +145,12 @@ func TestProblemsOfServers(t *testing.T) {
 			assert.Len(t, refused.Problems, len(tc.want), "%s", refused)
 		})
 	}
+}
+
+func TestServersAreAnObject(t *testing.T) {
+	refused := problemsOf(t, source(t, CloudGKE, onCloud(CloudGKE, map[string]any{"servers": []any{"chat"}})))
+	require.Len(t, refused.Problems, 1, "nothing else is reported of a stack that is not understood")
+	assert.Equal(t, project+":servers", refused.Problems[0].Key)
 }
 
 func TestServersOfDifferentSizesAreWarnedOf(t *testing.T) {
