@@ -15,7 +15,7 @@ const AlertsName = "vllm-alerts"
 
 // AlertsArgs are the inputs of Alerts.
 type AlertsArgs struct {
-	// Namespace of the PrometheusRule: the monitoring namespace. Required.
+	// Namespace of the PrometheusRule: that of the signals' rules. Required.
 	Namespace string
 	// Settings of the alerts, from which they follow.
 	Settings alerts.Settings

@@ -15,8 +15,8 @@ import (
 // registerObservability adds dashboards and alerts, which are objects that only Grafana and the Prometheus Operator
 // read.
 func (d *deployment) registerObservability() error {
-	monitoring, prometheus := d.config.Monitoring, d.pipeline.collected.Prometheus
-	if prometheus == nil {
+	monitoring, collected := d.config.Monitoring, d.pipeline.collected
+	if collected.RulesNamespace == "" {
 		if !monitoring.Dashboards && !monitoring.Alerts.Enabled {
 			return nil
 		}
@@ -24,7 +24,10 @@ func (d *deployment) registerObservability() error {
 			"docs/google-managed-prometheus.md lists what to look at instead", d.config.Metrics), &pulumi.LogArgs{})
 	}
 	observed := d.telemetrySettings()
-	needs := []pulumi.Resource{d.namespaces.MonitoringNamespace, prometheus.Release}
+	needs := append([]pulumi.Resource{d.namespaces.MonitoringNamespace}, collected.Kinds...)
+	if collected.Prometheus == nil {
+		needs = append(needs, d.namespaces.ServingNamespace)
+	}
 	if monitoring.Dashboards {
 		dashboards, err := components.NewDashboards(d.ctx, "dashboards", &components.DashboardsArgs{
 			Namespace: d.config.Namespaces.Monitoring,
@@ -38,7 +41,7 @@ func (d *deployment) registerObservability() error {
 	}
 	if monitoring.Alerts.Enabled {
 		alerting, err := components.NewAlerts(d.ctx, "alerts", &components.AlertsArgs{
-			Namespace: d.config.Namespaces.Monitoring,
+			Namespace: collected.RulesNamespace,
 			Settings:  d.alertSettings(observed),
 			DependsOn: needs,
 		}, d.inCluster)
@@ -57,19 +60,23 @@ func (d *deployment) telemetrySettings() telemetry.Settings {
 		job = ""
 	}
 	backend := d.pipeline.backend.Names()
-	return telemetry.Settings{
+	settings := telemetry.Settings{
 		ServingNamespace:    d.config.Namespaces.Serving,
 		MonitoringNamespace: d.config.Namespaces.Monitoring,
 		Deployment:          components.VLLMName,
 		Autoscaler:          backend.Autoscaler,
 		Adapter:             backend.Adapter,
 		MetricsAPI:          backend.API,
-		PrometheusJob:       d.pipeline.collected.Prometheus.Job(),
 		GPUJob:              job,
 		SimulatedGPU:        simulated,
 		Signals:             d.pipeline.backend.Signals(),
 		SignalInterval:      d.config.Monitoring.SignalInterval,
 	}
+	// Of another Prometheus, neither its job nor its volume is known.
+	if own := d.pipeline.collected.Prometheus; own != nil {
+		settings.PrometheusJob = own.Job()
+	}
+	return settings
 }
 
 // alertSettings returns what the alerts compare with.
@@ -77,14 +84,16 @@ func (d *deployment) alertSettings(observed telemetry.Settings) alerts.Settings 
 	c := d.config
 	// Validated before; an absent volume is 0 bytes.
 	storage, _ := resource.ParseQuantity(string(c.Monitoring.Storage))
-	return alerts.Settings{
-		Settings:          observed,
-		Objective:         alerts.Objective{TTFT: c.SLO.TTFT, InterToken: c.SLO.InterToken, Ratio: c.SLO.Ratio},
-		AtMaxFor:          c.Monitoring.Alerts.AtMaxFor,
-		ColdStart:         components.ColdStart(c.VLLM.StartupBudget),
-		ScrapeInterval:    c.Monitoring.ScrapeInterval,
-		MaxNumSeqs:        c.Model.MaxNumSeqs,
-		PrometheusStorage: storage.Value(),
-		PrometheusVolume:  d.pipeline.collected.Prometheus.Volumes(),
+	settings := alerts.Settings{
+		Settings:       observed,
+		Objective:      alerts.Objective{TTFT: c.SLO.TTFT, InterToken: c.SLO.InterToken, Ratio: c.SLO.Ratio},
+		AtMaxFor:       c.Monitoring.Alerts.AtMaxFor,
+		ColdStart:      components.ColdStart(c.VLLM.StartupBudget),
+		ScrapeInterval: c.Monitoring.ScrapeInterval,
+		MaxNumSeqs:     c.Model.MaxNumSeqs,
 	}
+	if own := d.pipeline.collected.Prometheus; own != nil {
+		settings.PrometheusStorage, settings.PrometheusVolume = storage.Value(), own.Volumes()
+	}
+	return settings
 }

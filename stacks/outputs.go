@@ -35,7 +35,7 @@ func (d *deployment) export() error {
 	ctx.Export("hpaName", d.autoscaler.Name)
 	ctx.Export("namespaces", pulumi.StringMap{"monitoring": d.namespaces.Monitoring, "serving": d.namespaces.Serving})
 	ctx.Export("metrics", pulumi.ToStringArray(signals.Names(d.pipeline.backend.Signals())))
-	return nil
+	return d.exportAdapterRules()
 }
 
 // exportPipeline exports where everything is, for programs that look at a deployed stack.
@@ -59,6 +59,7 @@ func (d *deployment) exportPipeline() error {
 		GPUSeries:      []string{},
 		SignalInterval: c.Monitoring.SignalInterval.String(),
 		ScrapeInterval: c.Monitoring.ScrapeInterval.String(),
+		Existing:       d.existingOutput(),
 	}
 	if prometheus := d.pipeline.collected.Prometheus; prometheus != nil {
 		pipeline.Prometheus = outputs.Service{
