@@ -22,7 +22,7 @@ const (
 // Prometheus configures the Prometheus of the cluster's platform, for metrics existing (docs/existing-clusters.md). It is queried at
 // a Service or at a URL.
 type Prometheus struct {
-	// Namespace is that of the Prometheus that scrapes the server, and of monitoring.prometheus.service. Required with metrics
+	// Namespace is the namespace of the Prometheus that scrapes the server, and of monitoring.prometheus.service. Required with metrics
 	// existing. Its pods may reach the server.
 	Namespace string `key:"namespace" unset:"required with metrics existing" example:"observability" format:"label"`
 	// Service is the Service that answers queries, over HTTP and without a login.
