@@ -57,8 +57,8 @@ func (w *walk) existingTargets(ctx context.Context) (string, error) {
 	if len(down) > 0 {
 		return "", &failure{
 			measured: "the scrape fails for " + shortened(down), expected: "series up at 1 for each pod",
-			look: append([]string{fmt.Sprintf("does Prometheus run in namespace %s? The server's NetworkPolicy admits the pods of monitoring.prometheus.namespace only; "+
-				"its page /targets has the error", w.Pipeline.Existing.Namespace)}, look...),
+			look: append([]string{fmt.Sprintf("does Prometheus run in namespace %s? The server's NetworkPolicy admits the pods of "+
+				"monitoring.prometheus.namespace only; its page /targets has the error", w.Pipeline.Existing.Namespace)}, look...),
 		}
 	}
 	if err := w.storedSeries(ctx, look); err != nil {

@@ -115,7 +115,7 @@ func TestWhatIsMissingOnThePlatformsSide(t *testing.T) {
 		"a token that cannot be a header": {func(f *fake) {
 			f.pipeline.Existing.Secret, f.pipeline.Existing.SecretKeys = "login", []string{"token"}
 			f.collection[loginSecret] = map[string]any{"data": map[string][]byte{"token": []byte("abc\n")}}
-		}, "prometheus", "key token ends with a line break", "describe secret login"},
+		}, "prometheus", "key token has a line break", "describe secret login"},
 		"queries that are refused": {func(f *fake) { f.refusedQueries = http.StatusUnauthorized },
 			"prometheus", "does not answer queries", "monitoring.prometheus.secret"},
 		"a monitor that is not selected": {func(f *fake) { noTargets(f); prometheus(f, map[string]any{"serviceMonitorSelector": other}) },
@@ -235,5 +235,6 @@ func TestTheRulesOfAnotherStack(t *testing.T) {
 	require.True(t, report.Passed, text(t, report))
 
 	f.foreign = []map[string]any{theirs(`label_replace(vllm:num_requests_running{namespace="other"}, "namespace", "vllm", "", "")`)}
-	failsAt(t, f.run(t), "rules", "vllm:gpu_utilization:guarded is recorded by group vllm-signals of PrometheusRule other-vllm-signals", "get prometheusrules -A", Passed)
+	failsAt(t, f.run(t), "rules", "vllm:gpu_utilization:guarded is recorded by group vllm-signals of PrometheusRule other-vllm-signals",
+		"get prometheusrules -A", Passed)
 }

@@ -66,18 +66,20 @@ func (w *walk) foreignRules(groups []prometheusv1.RuleGroup) []string {
 
 // elsewhere reports whether a rule writes series of another namespace than the server's, as Prometheus makes every rule of a
 // watched namespace do, and as those of another stack on the same Prometheus do. Of a GPU's series, the pod that it serves is in
-// other labels, so the namespace tells nothing.
+// other labels, so that the label namespace tells nothing, and only what the rule reads does.
 func (w *walk) elsewhere(rule prometheusv1.RecordingRule) bool {
-	ours := w.Pipeline.Serving.Namespace
-	if namespace := string(rule.Labels[signals.LabelNamespace]); namespace != "" {
-		return namespace != ours && !slices.Contains(w.Pipeline.GPUSeries, rule.Name)
+	ours, written := w.Pipeline.Serving.Namespace, string(rule.Labels[signals.LabelNamespace])
+	switch {
+	case written == ours:
+		return false
+	case written != "" && !slices.Contains(w.Pipeline.GPUSeries, rule.Name):
+		return true
 	}
-	read := readNamespace.FindAllStringSubmatch(rule.Query, -1)
-	return len(read) > 0 && !strings.Contains(rule.Query, strconv.Quote(ours)) && !slices.Contains(w.Pipeline.GPUSeries, rule.Name)
+	return readNamespace.MatchString(rule.Query) && !strings.Contains(rule.Query, strconv.Quote(ours))
 }
 
 // readNamespace matches the namespace of which an expression reads series.
-var readNamespace = regexp.MustCompile(`\b(?:exported_)?namespace="([^"]+)"`)
+var readNamespace = regexp.MustCompile(`\bnamespace="[^"]+"`)
 
 // ruleFile matches the file that the operator makes of a PrometheusRule: its namespace, name and UID.
 var ruleFile = regexp.MustCompile(`^(.+)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.ya?ml$`)

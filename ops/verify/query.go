@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -22,7 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"vllm-autoscaling/components"
+	"vllm-autoscaling/components/prometheusaccess"
 )
 
 // queryTimeout bounds one query.
@@ -176,7 +177,7 @@ func (w *walk) login(ctx context.Context) (login, error) {
 	}
 	for key, value := range secret.Data {
 		// A kubeconfig may name the files of the others.
-		if slices.Contains(e.SecretKeys, key) || slices.Contains(e.SecretKeys, components.AccessKubeconfig) {
+		if slices.Contains(e.SecretKeys, key) || slices.Contains(e.SecretKeys, prometheusaccess.Kubeconfig) {
 			keys[key] = value
 		}
 	}
@@ -185,21 +186,9 @@ func (w *walk) login(ctx context.Context) (login, error) {
 
 // transport returns the connections to a host.
 func (l login) transport(host string) (http.RoundTripper, error) {
-	config := &rest.Config{Host: host, TLSClientConfig: rest.TLSClientConfig{CAData: l[components.AccessCA]}}
-	if kubeconfig := l[components.AccessKubeconfig]; kubeconfig != nil {
-		parsed, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
-		if err != nil {
-			return nil, errors.New("key kubeconfig is not a kubeconfig") // The parser's message may quote it.
-		}
-		if config, err = l.local(parsed); err != nil {
-			return nil, err
-		}
-	} else {
-		// The adapter sends it as it is, and an HTTP header with a line break is refused.
-		if bytes.ContainsAny(l[components.AccessToken], "\r\n") {
-			return nil, errors.New("key token ends with a line break, which the adapter would send: write it without one (printf, not echo)")
-		}
-		config.BearerToken = string(l[components.AccessToken])
+	config, err := l.config(host)
+	if err != nil {
+		return nil, err
 	}
 	if ca := config.CAData; len(ca) > 0 && !x509.NewCertPool().AppendCertsFromPEM(ca) {
 		return nil, errors.New("the certificate authority is no certificate in PEM")
@@ -210,34 +199,54 @@ func (l login) transport(host string) (http.RoundTripper, error) {
 	return rest.TransportFor(config)
 }
 
-// local returns a configuration that reads the files of the adapter's pods from the keys of the Secret.
-func (l login) local(c *rest.Config) (*rest.Config, error) {
+func (l login) config(host string) (*rest.Config, error) {
+	if kubeconfig := l[prometheusaccess.Kubeconfig]; kubeconfig != nil {
+		return l.fromKubeconfig(kubeconfig)
+	}
+	token := l[prometheusaccess.Token]
+	// The adapter sends it as it is, and an HTTP header with a line break is refused.
+	if bytes.ContainsAny(token, "\r\n") {
+		return nil, errors.New("key token has a line break, which the adapter would send: write it without one (printf, not echo)")
+	}
+	return &rest.Config{Host: host, BearerToken: string(token), TLSClientConfig: rest.TLSClientConfig{CAData: l[prometheusaccess.CA]}}, nil
+}
+
+// fromKubeconfig reads a kubeconfig whose files are those of the adapter's pods: the keys of the Secret.
+func (l login) fromKubeconfig(text []byte) (*rest.Config, error) {
+	// The parser's messages may quote the kubeconfig, so they are not returned.
+	unusable := errors.New("key kubeconfig is no kubeconfig with a current context")
+	parsed, err := clientcmd.Load(text)
+	if err != nil {
+		return nil, unusable
+	}
 	var missing []string
-	content := func(file string) []byte {
-		if file == "" {
+	read := func(file *string) []byte {
+		if *file == "" {
 			return nil
 		}
-		value, ok := l[path.Base(file)]
-		if !ok || path.Dir(file) != components.AccessPath {
-			missing = append(missing, file)
+		value, ok := l[path.Base(*file)]
+		if !ok || path.Dir(*file) != prometheusaccess.Folder {
+			missing = append(missing, *file)
 		}
+		*file = ""
 		return value
 	}
-	result := &rest.Config{Host: c.Host, BearerToken: c.BearerToken, Username: c.Username, Password: c.Password, TLSClientConfig: c.TLSClientConfig}
-	if token := content(c.BearerTokenFile); token != nil {
-		result.BearerToken = strings.TrimSpace(string(token))
+	for _, cluster := range parsed.Clusters {
+		cluster.CertificateAuthorityData = append(cluster.CertificateAuthorityData, read(&cluster.CertificateAuthority)...)
 	}
-	for file, data := range map[*string]*[]byte{
-		&result.CAFile: &result.CAData, &result.CertFile: &result.CertData, &result.KeyFile: &result.KeyData,
-	} {
-		if value := content(*file); value != nil {
-			*file, *data = "", value
-		}
+	for _, user := range parsed.AuthInfos {
+		user.ClientCertificateData = append(user.ClientCertificateData, read(&user.ClientCertificate)...)
+		user.ClientKeyData = append(user.ClientKeyData, read(&user.ClientKey)...)
+		user.Token = cmp.Or(strings.TrimSpace(string(read(&user.TokenFile))), user.Token)
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("its kubeconfig names %s, and the Secret's keys are files in %s", strings.Join(missing, ", "), components.AccessPath)
+		return nil, fmt.Errorf("its kubeconfig names %s, and the Secret's keys are files in %s", strings.Join(missing, ", "), prometheusaccess.Folder)
 	}
-	return result, nil
+	config, err := clientcmd.NewDefaultClientConfig(*parsed, nil).ClientConfig()
+	if err != nil {
+		return nil, unusable
+	}
+	return config, nil
 }
 
 // withHeaders sends headers with each request.
