@@ -73,8 +73,8 @@ func TestExistingPrometheus(t *testing.T) {
 		v := newVerifier(t, l, stack)
 		repair := v.patch(t, serviceMonitors, serving, components.VLLMName,
 			`{"metadata":{"labels":{"release":"another"}}}`, fmt.Sprintf(`{"metadata":{"labels":{"release":%q}}}`, platform))
-		v.until(t, 2*time.Minute, "targets", fmt.Sprintf("Prometheus %s/%s-prometheus does not select ServiceMonitor vllm/vllm: its serviceMonitorSelector is release=%s",
-			platform, platform, platform))
+		v.until(t, 2*time.Minute, "targets", fmt.Sprintf("Prometheus %[1]s/%[1]s-prometheus does not select ServiceMonitor vllm/vllm: "+
+			"its serviceMonitorSelector is release=%[1]s", platform))
 		repair()
 		v.until(t, 2*time.Minute, "", "")
 	})

@@ -21,6 +21,14 @@ func onPlatform(more map[string]any) map[string]any {
 	return keys
 }
 
+// atURL is the same with a URL in place of the Service.
+func atURL(more map[string]any) map[string]any {
+	keys := onPlatform(more)
+	delete(keys, "monitoring.prometheus.service")
+	keys["monitoring.prometheus.url"] = "https://first.example.com"
+	return keys
+}
+
 // TestExistingMetrics checks what a stack on the platform's Prometheus registers: on each cloud its monitors and rules, the GPU exporter
 // where the cloud has none, and the adapter, and nothing of a Prometheus of its own.
 func TestExistingMetrics(t *testing.T) {
@@ -39,11 +47,11 @@ func TestExistingMetrics(t *testing.T) {
 			[]string{"dcgm-exporter"}, "privileged"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &cloudStack{}
+			var s *stack
 			if test.cloud == "local" {
-				s.stack = newStack(t, test.cloud, onPlatform(test.keys))
+				s = newStack(t, test.cloud, onPlatform(test.keys))
 			} else {
-				s = newCloudStack(t, test.cloud, onPlatform(test.keys))
+				s = newCloudStack(t, test.cloud, onPlatform(test.keys)).stack
 			}
 			s.up()
 			assert.Empty(t, s.up().changes(), "a second up changes nothing")
