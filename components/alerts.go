@@ -15,7 +15,7 @@ const AlertsName = "vllm-alerts"
 
 // AlertsArgs are the inputs of Alerts.
 type AlertsArgs struct {
-	// Namespace of the PrometheusRule: the monitoring namespace. Required.
+	// Namespace of the PrometheusRule: that of the signals' rules. Required.
 	Namespace string
 	// Servers are the settings of the alerts, from which they follow, for each server of the stack. At least one.
 	Servers []alerts.Settings

@@ -9,8 +9,7 @@ import (
 	"vllm-autoscaling/components/signals"
 )
 
-// PrometheusAdapterBackend is the Backend of an HPA whose metrics prometheus-adapter serves from the Prometheus in the
-// cluster.
+// PrometheusAdapterBackend is the Backend of an HPA whose metrics prometheus-adapter serves from a Prometheus.
 type PrometheusAdapterBackend struct {
 	// Adapter is prometheus-adapter; its Prometheus is filled in. Required.
 	Adapter *PrometheusAdapterArgs
@@ -26,11 +25,11 @@ func (b *PrometheusAdapterBackend) Names() BackendNames { return hpaNames(Promet
 
 // Serve implements Backend.
 func (b *PrometheusAdapterBackend) Serve(ctx *pulumi.Context, collected *Collection, opts ...pulumi.ResourceOption) ([]pulumi.Resource, error) {
-	if collected.Prometheus == nil {
+	if collected.Endpoint == nil {
 		return nil, errors.New("prometheus-adapter: the collector has no Prometheus to read from")
 	}
 	args := *b.Adapter
-	args.PrometheusURL, args.PrometheusPort = PrometheusURL(collected.Namespace), PrometheusPort
+	args.Prometheus = *collected.Endpoint
 	args.DependsOn = slices.Concat(args.DependsOn, b.Namespaces, collected.Kinds)
 	adapter, err := NewPrometheusAdapter(ctx, "metrics-adapter", &args, opts...)
 	if err != nil {

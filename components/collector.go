@@ -29,9 +29,13 @@ type Collection struct {
 	Kinds []pulumi.Resource
 	// Recorded lists what has to exist before anything reads the signals, and has to outlive it.
 	Recorded []pulumi.Resource
-	// Prometheus is the Prometheus in the cluster that stores the series, with its operator, Grafana and Alertmanager;
-	// nil where the cloud stores them.
+	// Prometheus is the stack's own Prometheus, with its operator, Grafana and Alertmanager; nil where the cloud or the cluster's
+	// platform stores the series.
 	Prometheus *KubePrometheusStack
+	// Endpoint is where the series are queried; nil where the cloud stores them.
+	Endpoint *PrometheusEndpoint
+	// RulesNamespace is where the PrometheusRules of the stack are; "" where nothing evaluates any.
+	RulesNamespace string
 }
 
 // ScrapeTarget are the server's pods and where they serve their series.

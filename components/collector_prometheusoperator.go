@@ -44,6 +44,9 @@ func (p *PrometheusOperatorCollector) Collect(ctx *pulumi.Context, opts ...pulum
 		Kinds:      []pulumi.Resource{stack.Release},
 		Recorded:   []pulumi.Resource{recorded.Rule},
 		Prometheus: stack,
+		Endpoint:   &PrometheusEndpoint{URL: PrometheusURL(p.Stack.Namespace), Port: PrometheusPort},
+
+		RulesNamespace: p.Rules.Namespace,
 	}, nil
 }
 

@@ -14,7 +14,7 @@ const GPURulesName = signals.RuleGroup
 
 // GPURulesArgs are the inputs of GPURules.
 type GPURulesArgs struct {
-	// Namespace of the PrometheusRule: the monitoring namespace. Required.
+	// Namespace of the PrometheusRule: the monitoring namespace, or with the platform's Prometheus the serving namespace. Required.
 	Namespace string
 	// Settings of the signals, from which the rules follow.
 	Settings signals.Settings

@@ -17,19 +17,23 @@ const (
 	grafanaPodPort       = 3000
 	// servingPortName is the port of an adapter's API and of the operator's webhooks.
 	servingPortName = "https"
+	// dcgmPortName is the port of the GPU exporter's series.
+	dcgmPortName = "metrics"
 )
 
 // MonitoringPoliciesArgs are the inputs of MonitoringPolicies.
 type MonitoringPoliciesArgs struct {
 	// Namespace of the policies: the monitoring namespace. Required.
 	Namespace string
-	// Adapter is the name of the adapter of the custom metrics API, which its pods have as label app.kubernetes.io/name.
-	// Required.
+	// Adapter is the name of the adapter of the custom metrics API, which its pods have as label app.kubernetes.io/name; "" where
+	// none runs in the namespace.
 	Adapter string
 	// Prometheus is true where kube-prometheus-stack runs in the namespace.
 	Prometheus bool
 	// ClientNamespaces and ClientCIDRs may reach Grafana; AllNamespaces stands for every namespace.
 	ClientNamespaces, ClientCIDRs []string
+	// ScraperNamespace is the namespace of another Prometheus, whose pods scrape the GPU exporter in this one; "" for none.
+	ScraperNamespace string
 	// QueryNamespaces may query, and stop, Prometheus and Alertmanager, which ask for no password.
 	QueryNamespaces []string
 	// DependsOn lists what must exist first: the namespace.
@@ -127,7 +131,16 @@ func (a *MonitoringPoliciesArgs) policies() []monitoringPolicy {
 	adapter := map[string]string{nameLabel: a.Adapter}
 	// By port only, because the API server's address differs between clusters: it may be a node, an address outside of the
 	// cluster, or the pod of a proxy. The adapter authenticates it.
-	all := []monitoringPolicy{{name: "allow-to-" + a.Adapter, pods: adapter, ports: tcpPorts(pulumi.String(servingPortName))}}
+	var all []monitoringPolicy
+	if a.Adapter != "" {
+		all = append(all, monitoringPolicy{name: "allow-to-" + a.Adapter, pods: adapter, ports: tcpPorts(pulumi.String(servingPortName))})
+	}
+	if a.ScraperNamespace != "" {
+		all = append(all, monitoringPolicy{
+			name: "allow-to-" + DCGMExporterName, pods: map[string]string{nameLabel: DCGMExporterName}, ports: tcpPorts(pulumi.String(dcgmPortName)),
+			peers: namespacePeers([]string{a.ScraperNamespace}),
+		})
+	}
 	if !a.Prometheus {
 		return all
 	}
@@ -187,8 +200,8 @@ func (a *MonitoringPoliciesArgs) validate() error {
 		return errors.New("arguments are missing")
 	}
 	problems := []error{validateNamespace("Namespace", a.Namespace)}
-	if a.Adapter == "" {
-		problems = append(problems, errors.New("no adapter whose API the cluster reads"))
+	if a.ScraperNamespace != "" {
+		problems = append(problems, validateNamespace("ScraperNamespace", a.ScraperNamespace))
 	}
 	for _, namespace := range a.ClientNamespaces {
 		if namespace != AllNamespaces {

@@ -90,10 +90,21 @@ func TestMonitoringPoliciesWithoutPrometheus(t *testing.T) {
 	assert.Equal(t, stackdriverAdapterPort, adapter.Ingress[0].Ports[0].Port.StrVal)
 }
 
+// With the platform's Prometheus and adapter, the GPU exporter is all that runs there.
+func TestMonitoringPoliciesOfTheExporterAlone(t *testing.T) {
+	all := monitoringPolicies(t, &MonitoringPoliciesArgs{Namespace: "monitoring", ScraperNamespace: "observability"})
+	require.Len(t, all, 2)
+	exporter := all["allow-to-dcgm-exporter"]
+	assert.Equal(t, map[string]string{nameLabel: "dcgm-exporter"}, exporter.PodSelector.MatchLabels)
+	assert.Equal(t, []knetworkingv1.NetworkPolicyPeer{podsOf("observability")}, exporter.Ingress[0].From)
+	assert.Equal(t, "metrics", exporter.Ingress[0].Ports[0].Port.StrVal)
+	assert.Len(t, monitoringPolicies(t, &MonitoringPoliciesArgs{Namespace: "monitoring"}), 1, "where nothing runs, everything is refused")
+}
+
 func TestMonitoringPoliciesRefuse(t *testing.T) {
 	for want, change := range map[string]func(*MonitoringPoliciesArgs){
 		`Namespace ""`:              func(a *MonitoringPoliciesArgs) { a.Namespace = "" },
-		"no adapter":                func(a *MonitoringPoliciesArgs) { a.Adapter = "" },
+		`ScraperNamespace "*"`:      func(a *MonitoringPoliciesArgs) { a.ScraperNamespace = "*" },
 		`ClientNamespaces "team-*"`: func(a *MonitoringPoliciesArgs) { a.ClientNamespaces = []string{"team-*"} },
 		`QueryNamespaces "*"`:       func(a *MonitoringPoliciesArgs) { a.QueryNamespaces = []string{"*"} },
 		`ClientCIDRs "10.0.0.1"`:    func(a *MonitoringPoliciesArgs) { a.ClientCIDRs = []string{"10.0.0.1"} },

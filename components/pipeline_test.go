@@ -22,8 +22,10 @@ import (
 var (
 	_ Collector = (*PrometheusOperatorCollector)(nil)
 	_ Collector = (*GoogleManagedCollector)(nil)
+	_ Collector = (*ExistingPrometheusCollector)(nil)
 	_ Backend   = (*PrometheusAdapterBackend)(nil)
 	_ Backend   = (*StackdriverBackend)(nil)
+	_ Backend   = (*ExistingAdapterBackend)(nil)
 )
 
 // pipelineUnderTest is a collector and a backend with the signals that are on.
@@ -52,6 +54,8 @@ func pipelinesUnderTest() map[string]pipelineUnderTest {
 			},
 			rules: [2]string{"kubernetes:monitoring.coreos.com/v1:PrometheusRule", GPURulesName},
 		},
+		"existing":              existingPipeline(false),
+		"existing with adapter": existingPipeline(true),
 		"google-managed": {
 			collector: func(t *testing.T, enabled []signals.Signal) Collector {
 				t.Helper()
@@ -70,6 +74,30 @@ func pipelinesUnderTest() map[string]pipelineUnderTest {
 			},
 			rules: [2]string{clusterRulesType, googlemanaged.Rules},
 		},
+	}
+}
+
+// existingPipeline is the pipeline on the platform's Prometheus, and where adapter is set on its adapter too.
+func existingPipeline(adapter bool) pipelineUnderTest {
+	return pipelineUnderTest{
+		collector: func(t *testing.T, enabled []signals.Signal) Collector {
+			t.Helper()
+			return &ExistingPrometheusCollector{
+				Namespace: "observability", Endpoint: &PrometheusEndpoint{URL: "http://prometheus.observability.svc", Port: 9090},
+				Exporter: dcgmExporterArgs(providers.DCGMChart),
+				Rules:    &GPURulesArgs{Namespace: "vllm", Settings: signalSettings(), Signals: enabled},
+			}
+		},
+		backend: func(t *testing.T, enabled []signals.Signal, namespaces []pulumi.Resource) Backend {
+			t.Helper()
+			if adapter {
+				return &ExistingAdapterBackend{}
+			}
+			args := prometheusAdapterArgs(t)
+			args.Signals = enabled
+			return &PrometheusAdapterBackend{Adapter: args, Namespaces: namespaces}
+		},
+		rules: [2]string{"kubernetes:monitoring.coreos.com/v1:PrometheusRule", GPURulesName},
 	}
 }
 
@@ -114,6 +142,14 @@ func TestPipelines(t *testing.T) {
 			names := backend.Names()
 			hpa := r.get(t, "kubernetes:autoscaling/v2:HorizontalPodAutoscaler", VLLMName)
 			assert.True(t, hpa.dependsOn(p.rules[0], p.rules[1]), "no metric without the rules")
+			assert.Equal(t, signals.Names(backend.Served(on)), metricNames(t, hpa))
+			if names.Adapter == "" {
+				for _, reg := range r.registrations {
+					assert.NotContains(t, reg.Type, "APIService", "the platform's adapter has registered it")
+					assert.NotEqual(t, PrometheusAdapterRelease, reg.Name)
+				}
+				return
+			}
 			api := r.get(t, "kubernetes:apiregistration.k8s.io/v1:APIService", names.API)
 			assert.True(t, hpa.dependsOn(api.Type, api.Name))
 			assert.True(t, api.dependsOn(anchorType, "namespace"), "the APIService goes before the namespaces")
@@ -121,13 +157,20 @@ func TestPipelines(t *testing.T) {
 			certificate := plain(r.get(t, secretType, names.Adapter+"-certificate"))
 			assert.Equal(t, path(t, certificate, "data", "tls.crt"), path(t, plain(api), "spec", "caBundle"))
 			assert.NotContains(t, path(t, plain(api), "spec"), "insecureSkipTLSVerify", "anybody could answer for the adapter")
-			assert.Equal(t, signals.Names(backend.Served(on)), metricNames(t, hpa))
 		})
 	}
 	t.Run("the adapter of Prometheus needs one", func(t *testing.T) {
-		backend := pipelinesUnderTest()["prometheus-operator"].backend(t, enabled(t, signalSettings()), nil)
-		assertRefused(t, "has no Prometheus", func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
-			_, err := backend.Serve(ctx, &Collection{Namespace: googlemanaged.Namespace}, provider)
+		for _, name := range []string{"prometheus-operator", "existing with adapter"} {
+			backend := pipelinesUnderTest()[name].backend(t, enabled(t, signalSettings()), nil)
+			assertRefused(t, "has no Prometheus", func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
+				_, err := backend.Serve(ctx, &Collection{Namespace: googlemanaged.Namespace}, provider)
+				return err
+			})
+		}
+	})
+	t.Run("an existing Prometheus has to be known", func(t *testing.T) {
+		assertRefused(t, "endpoint of the existing Prometheus", func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
+			_, err := (&ExistingPrometheusCollector{Namespace: "observability"}).Collect(ctx, provider)
 			return err
 		})
 	})
@@ -165,8 +208,14 @@ func TestARowMoreIsASignalMoreEverywhere(t *testing.T) {
 			served := backend.Served(extended)[len(extended)-1].Name
 			assert.Contains(t, text(t, r.get(t, p.rules[0], p.rules[1])), `"record":"vllm:tokens_waiting:sum"`, "recording rules")
 			assert.Contains(t, metricNames(t, r.get(t, "kubernetes:autoscaling/v2:HorizontalPodAutoscaler", VLLMName)), served, "autoscaler")
-			if name == "prometheus-operator" {
+			if name != "google-managed" {
 				assert.Equal(t, added.Name, served)
+				if backend.Names().Adapter == "" {
+					rules, err := signals.AdapterConfigYAML(backend.Served(extended))
+					require.NoError(t, err)
+					assert.Contains(t, string(rules), "as: vllm_tokens_waiting", "the rules for the platform's adapter")
+					return
+				}
 				assert.Contains(t, text(t, r.get(t, anchorType, PrometheusAdapterRules)), "as: vllm_tokens_waiting", "the adapter's configuration")
 				return
 			}

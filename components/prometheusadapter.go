@@ -31,10 +31,8 @@ type PrometheusAdapterArgs struct {
 	Namespace string
 	// Chart is prometheus-adapter's version and repository. Required.
 	Chart helm.Chart
-	// PrometheusURL is Prometheus' address without a port, such as "http://kps-prometheus.monitoring.svc".
-	PrometheusURL string
-	// PrometheusPort is its port.
-	PrometheusPort int
+	// Prometheus is where the series are queried. Required.
+	Prometheus PrometheusEndpoint
 	// ListenPort is the port of the API in the pod, which the control plane must be able to reach;
 	// 1024 to 65535.
 	ListenPort int
@@ -117,14 +115,15 @@ func NewPrometheusAdapter(ctx *pulumi.Context, name string, args *PrometheusAdap
 
 // prometheusAdapterValues returns the chart's values, with the user's merged last.
 func prometheusAdapterValues(a *PrometheusAdapterArgs, config []byte) map[string]any {
+	prometheus := map[string]any{"url": a.Prometheus.URL, "port": a.Prometheus.Port}
+	if a.Prometheus.Path != "" {
+		prometheus["path"] = a.Prometheus.Path
+	}
 	values := mergeValues(mergeValues(map[string]any{
 		"replicas":              a.Replicas,
 		"listenPort":            a.ListenPort,
 		"metricsRelistInterval": prometheusDuration(a.RelistInterval),
-		"prometheus": map[string]any{
-			"url":  a.PrometheusURL,
-			"port": a.PrometheusPort,
-		},
+		"prometheus":            prometheus,
 		"rules": map[string]any{
 			// The default rules serve every series of the cluster and query all of them at each relist.
 			"default": false,
@@ -159,13 +158,13 @@ func prometheusAdapterValues(a *PrometheusAdapterArgs, config []byte) map[string
 	}, a.Metadata.values(prometheusAdapterMetadata)), a.Values)
 	// Not the chart's own values for a certificate, which would put the key into the release.
 	return mergeValues(values, map[string]any{
-		"extraArguments": withValues(values["extraArguments"], anyValues(certificateArguments())...),
-		"extraVolumes": withValues(values["extraVolumes"], map[string]any{
+		"extraArguments": withValues(values["extraArguments"], append(anyValues(certificateArguments()), a.Prometheus.arguments()...)...),
+		"extraVolumes": withValues(values["extraVolumes"], append([]any{map[string]any{
 			"name": certificateVolume, "secret": map[string]any{"secretName": certificateSecret(PrometheusAdapterRelease)},
-		}),
-		"extraVolumeMounts": withValues(values["extraVolumeMounts"], map[string]any{
+		}}, a.Prometheus.volumes()...)...),
+		"extraVolumeMounts": withValues(values["extraVolumeMounts"], append([]any{map[string]any{
 			"name": certificateVolume, "mountPath": certificatePath, "readOnly": true,
-		}),
+		}}, a.Prometheus.mounts()...)...),
 	})
 }
 
@@ -177,13 +176,14 @@ func (a *PrometheusAdapterArgs) validate() error {
 		validateNamespace("Namespace", a.Namespace),
 		validateInterval("RelistInterval", a.RelistInterval),
 		validateAdapter(a.ListenPort, a.Replicas, a.Signals),
+		a.Prometheus.validate(),
 	}
 	add := func(format string, values ...any) { problems = append(problems, fmt.Errorf(format, values...)) }
-	if address, err := url.Parse(a.PrometheusURL); err != nil || address.Host == "" || address.Port() != "" {
-		add("prometheus URL %q is not an address without a port (such as http://kps-prometheus.monitoring.svc)", a.PrometheusURL)
+	if address, err := url.Parse(a.Prometheus.URL); err != nil || address.Host == "" || address.Port() != "" {
+		add("prometheus URL %q is not an address without a port (such as http://kps-prometheus.monitoring.svc)", a.Prometheus.URL)
 	}
-	if a.PrometheusPort < 1 || a.PrometheusPort > 65535 {
-		add("prometheus port %d is not a port (1 to 65535)", a.PrometheusPort)
+	if a.Prometheus.Port < 1 || a.Prometheus.Port > 65535 {
+		add("prometheus port %d is not a port (1 to 65535)", a.Prometheus.Port)
 	}
 	return errors.Join(problems...)
 }

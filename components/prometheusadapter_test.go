@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"vllm-autoscaling/components/helm"
+	"vllm-autoscaling/components/prometheusaccess"
 	"vllm-autoscaling/components/signals"
 )
 
@@ -20,8 +21,7 @@ func prometheusAdapterArgs(t *testing.T) *PrometheusAdapterArgs {
 	return &PrometheusAdapterArgs{
 		Namespace:      "monitoring",
 		Chart:          helm.Chart{Name: "prometheus-adapter", Version: "5.3.0", Repository: "https://prometheus-community.github.io/helm-charts"},
-		PrometheusURL:  PrometheusURL("monitoring"),
-		PrometheusPort: PrometheusPort,
+		Prometheus:     PrometheusEndpoint{URL: PrometheusURL("monitoring"), Port: PrometheusPort},
 		ListenPort:     10250,
 		RelistInterval: 30 * time.Second,
 		Replicas:       2,
@@ -136,9 +136,17 @@ func TestPrometheusAdapterRefuses(t *testing.T) {
 		want   string
 	}{
 		"no namespace":       {func(a *PrometheusAdapterArgs) { a.Namespace = "" }, "Namespace"},
-		"no Prometheus":      {func(a *PrometheusAdapterArgs) { a.PrometheusURL = "" }, `prometheus URL ""`},
-		"a URL with a port":  {func(a *PrometheusAdapterArgs) { a.PrometheusURL += ":9090" }, "without a port"},
-		"no port":            {func(a *PrometheusAdapterArgs) { a.PrometheusPort = 0 }, "prometheus port 0"},
+		"no Prometheus":      {func(a *PrometheusAdapterArgs) { a.Prometheus.URL = "" }, `prometheus URL ""`},
+		"a URL with a port":  {func(a *PrometheusAdapterArgs) { a.Prometheus.URL += ":9090" }, "without a port"},
+		"keys and no Secret": {func(a *PrometheusAdapterArgs) { a.Prometheus.SecretKeys = []string{prometheusaccess.Token} }, "both or neither"},
+		"an unknown key": {func(a *PrometheusAdapterArgs) {
+			a.Prometheus.Secret, a.Prometheus.SecretKeys = "login", []string{"password"}
+		}, `key "password" of the Secret has no use`},
+		"two logins": {func(a *PrometheusAdapterArgs) {
+			a.Prometheus.Secret, a.Prometheus.SecretKeys = "login", []string{prometheusaccess.Kubeconfig, prometheusaccess.Token}
+		}, "a kubeconfig beside other keys"},
+		"a relative path":    {func(a *PrometheusAdapterArgs) { a.Prometheus.Path = "prometheus" }, "does not begin with a slash"},
+		"no port":            {func(a *PrometheusAdapterArgs) { a.Prometheus.Port = 0 }, "prometheus port 0"},
 		"a privileged port":  {func(a *PrometheusAdapterArgs) { a.ListenPort = 443 }, "listen port 443"},
 		"no relist interval": {func(a *PrometheusAdapterArgs) { a.RelistInterval = 0 }, "RelistInterval 0s"},
 		"no replicas":        {func(a *PrometheusAdapterArgs) { a.Replicas = 0 }, "replicas 0"},
@@ -159,4 +167,36 @@ func TestPrometheusAdapterRefuses(t *testing.T) {
 			return err
 		})
 	})
+}
+
+// The arguments are those of prometheus-adapter 0.12, and the Secret's keys are files in its pods.
+func TestPrometheusAdapterWithALogin(t *testing.T) {
+	values := func(access PrometheusAccess) map[string]any {
+		args := prometheusAdapterArgs(t)
+		args.Prometheus = PrometheusEndpoint{URL: "https://prometheus.example.com", Port: 443, PrometheusAccess: access}
+		r := run(t, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
+			_, err := NewPrometheusAdapter(ctx, "prometheus-adapter", args, provider)
+			return err
+		})
+		return plain(r.get(t, releaseType, "prometheus-adapter"))["values"].(map[string]any)
+	}
+	with := values(PrometheusAccess{
+		Path: "/prometheus", Headers: map[string]string{"X-Scope-OrgID": "team-a", "X-Other": "b=c"}, Secret: "login",
+		SecretKeys: []string{prometheusaccess.CA, prometheusaccess.Token},
+	})
+	assert.Equal(t, "/prometheus", path(t, with, "prometheus", "path"))
+	assert.Subset(t, with["extraArguments"], []any{
+		"--prometheus-header=X-Other=b=c", "--prometheus-header=X-Scope-OrgID=team-a",
+		"--prometheus-ca-file=/etc/prometheus-access/ca.crt", "--prometheus-token-file=/etc/prometheus-access/token",
+	})
+	assert.Contains(t, with["extraVolumes"], map[string]any{"name": "prometheus-access", "secret": map[string]any{"secretName": "login"}})
+	assert.Contains(t, with["extraVolumeMounts"], map[string]any{"name": "prometheus-access", "mountPath": "/etc/prometheus-access", "readOnly": true})
+	assert.Len(t, with["extraVolumes"], 2, "beside that of the certificate")
+
+	with = values(PrometheusAccess{Secret: "login", SecretKeys: []string{prometheusaccess.Kubeconfig}})
+	assert.Contains(t, with["extraArguments"], "--prometheus-auth-config=/etc/prometheus-access/kubeconfig")
+	assert.NotContains(t, with["prometheus"], "path")
+
+	without := values(PrometheusAccess{})
+	assert.Len(t, without["extraVolumes"], 1)
 }

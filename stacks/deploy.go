@@ -179,7 +179,7 @@ func (d *deployment) registerNamespaces() (err error) {
 	args := &components.NamespacesArgs{
 		Monitoring: d.config.Namespaces.Monitoring,
 		Serving:    d.config.Namespaces.Serving,
-		Restricted: !pipelines[d.config.Metrics].prometheus,
+		Restricted: d.restrictsMonitoring(),
 		Kubectl:    d.cluster.Kubectl,
 		Drain:      d.longestDrain(),
 		DependsOn:  d.nodes,
@@ -191,15 +191,22 @@ func (d *deployment) registerNamespaces() (err error) {
 	return err
 }
 
+// restrictsMonitoring reports whether nothing in the monitoring namespace needs privileges: neither the node exporter of
+// kube-prometheus-stack nor, with the platform's Prometheus, a GPU exporter runs there.
+func (d *deployment) restrictsMonitoring() bool {
+	return !pipelines[d.config.Metrics].prometheus && d.scraperNamespace() == ""
+}
+
 // registerMonitoringPolicies limits who reaches the pods in the monitoring namespace.
 func (d *deployment) registerMonitoringPolicies() error {
 	parts, m := pipelines[d.config.Metrics], d.config.Monitoring
 	policies, err := components.NewMonitoringPolicies(d.ctx, "monitoring-policies", &components.MonitoringPoliciesArgs{
 		Namespace:        d.config.Namespaces.Monitoring,
-		Adapter:          parts.adapter,
+		Adapter:          parts.adapter(d.config),
 		Prometheus:       parts.prometheus,
 		ClientNamespaces: m.ClientNamespaces,
 		ClientCIDRs:      m.ClientCIDRs,
+		ScraperNamespace: d.scraperNamespace(),
 		QueryNamespaces:  m.QueryNamespaces,
 		DependsOn:        []pulumi.Resource{d.namespaces.MonitoringNamespace},
 	}, d.inCluster)

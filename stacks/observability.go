@@ -15,15 +15,18 @@ import (
 // registerObservability adds dashboards and alerts, which are objects that only Grafana and the Prometheus Operator
 // read.
 func (d *deployment) registerObservability() error {
-	monitoring, prometheus := d.config.Monitoring, d.pipeline.collected.Prometheus
-	if prometheus == nil {
+	monitoring, collected := d.config.Monitoring, d.pipeline.collected
+	if collected.RulesNamespace == "" {
 		if !monitoring.Dashboards && !monitoring.Alerts.Enabled {
 			return nil
 		}
 		return d.ctx.Log.Info(fmt.Sprintf("metrics %s: no dashboards and no alerts, which are Grafana's and the Prometheus Operator's; "+
 			"docs/google-managed-prometheus.md lists what to look at instead", d.config.Metrics), &pulumi.LogArgs{})
 	}
-	needs := []pulumi.Resource{d.namespaces.MonitoringNamespace, prometheus.Release}
+	needs := append([]pulumi.Resource{d.namespaces.MonitoringNamespace}, collected.Kinds...)
+	if collected.Prometheus == nil {
+		needs = append(needs, d.namespaces.ServingNamespace)
+	}
 	var observed []telemetry.Settings
 	var alerting []alerts.Settings
 	for _, s := range d.servers {
@@ -43,7 +46,7 @@ func (d *deployment) registerObservability() error {
 	}
 	if monitoring.Alerts.Enabled {
 		rules, err := components.NewAlerts(d.ctx, "alerts", &components.AlertsArgs{
-			Namespace: d.config.Namespaces.Monitoring,
+			Namespace: collected.RulesNamespace,
 			Servers:   alerting,
 			DependsOn: needs,
 		}, d.inCluster)
@@ -62,7 +65,7 @@ func (d *deployment) telemetrySettings(s *server) telemetry.Settings {
 		job = ""
 	}
 	backend := d.pipeline.backend.Names()
-	return telemetry.Settings{
+	settings := telemetry.Settings{
 		ServingNamespace:    d.config.Namespaces.Serving,
 		MonitoringNamespace: d.config.Namespaces.Monitoring,
 		Deployment:          s.name(),
@@ -70,12 +73,16 @@ func (d *deployment) telemetrySettings(s *server) telemetry.Settings {
 		Autoscaler:          s.name(),
 		Adapter:             backend.Adapter,
 		MetricsAPI:          backend.API,
-		PrometheusJob:       d.pipeline.collected.Prometheus.Job(),
 		GPUJob:              job,
 		SimulatedGPU:        simulated,
 		Signals:             d.pipeline.backend.Served(s.enabled),
 		SignalInterval:      d.config.Monitoring.SignalInterval,
 	}
+	// Of another Prometheus, neither its job nor its volume is known.
+	if own := d.pipeline.collected.Prometheus; own != nil {
+		settings.PrometheusJob = own.Job()
+	}
+	return settings
 }
 
 // othersThan returns the names of the other servers.
@@ -94,14 +101,16 @@ func (d *deployment) alertSettings(s *server, observed telemetry.Settings) alert
 	c := s.config
 	// Validated before; an absent volume is 0 bytes.
 	storage, _ := resource.ParseQuantity(string(c.Monitoring.Storage))
-	return alerts.Settings{
-		Settings:          observed,
-		Objective:         alerts.Objective{TTFT: c.SLO.TTFT, InterToken: c.SLO.InterToken, Ratio: c.SLO.Ratio},
-		AtMaxFor:          c.Monitoring.Alerts.AtMaxFor,
-		ColdStart:         components.ColdStart(c.VLLM.StartupBudget),
-		ScrapeInterval:    c.Monitoring.ScrapeInterval,
-		MaxNumSeqs:        c.Model.MaxNumSeqs,
-		PrometheusStorage: storage.Value(),
-		PrometheusVolume:  d.pipeline.collected.Prometheus.Volumes(),
+	settings := alerts.Settings{
+		Settings:       observed,
+		Objective:      alerts.Objective{TTFT: c.SLO.TTFT, InterToken: c.SLO.InterToken, Ratio: c.SLO.Ratio},
+		AtMaxFor:       c.Monitoring.Alerts.AtMaxFor,
+		ColdStart:      components.ColdStart(c.VLLM.StartupBudget),
+		ScrapeInterval: c.Monitoring.ScrapeInterval,
+		MaxNumSeqs:     c.Model.MaxNumSeqs,
 	}
+	if own := d.pipeline.collected.Prometheus; own != nil {
+		settings.PrometheusStorage, settings.PrometheusVolume = storage.Value(), own.Volumes()
+	}
+	return settings
 }

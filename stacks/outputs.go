@@ -33,7 +33,7 @@ func (d *deployment) export() error {
 	}
 	ctx.Export("namespaces", pulumi.StringMap{"monitoring": d.namespaces.Monitoring, "serving": d.namespaces.Serving})
 	ctx.Export("metrics", pulumi.ToStringArray(signals.Names(d.pipeline.backend.Served(d.enabled))))
-	return nil
+	return d.exportAdapterRules()
 }
 
 // exportServers exports how to call each server: the outputs of the one server, or an object of them by the name of the server.
@@ -105,6 +105,7 @@ func (d *deployment) pipelineOf(s *server) (outputs.Pipeline, error) {
 		GPUSeries:      []string{},
 		SignalInterval: c.Monitoring.SignalInterval.String(),
 		ScrapeInterval: c.Monitoring.ScrapeInterval.String(),
+		Existing:       d.existingOutput(),
 	}
 	if prometheus := d.pipeline.collected.Prometheus; prometheus != nil {
 		pipeline.Prometheus = outputs.Service{

@@ -25,8 +25,8 @@ type pipeline struct {
 type pipelineParts struct {
 	collector func(*deployment) (components.Collector, error)
 	backend   func(*deployment) components.Backend
-	// adapter is the name of the adapter of the custom metrics API.
-	adapter string
+	// adapter returns the name of the stack's adapter of the custom metrics API; "" for none.
+	adapter func(*config.Config) string
 	// prometheus is true where kube-prometheus-stack runs in the monitoring namespace. Its node exporter reads the files and
 	// the network of its host.
 	prometheus bool
@@ -35,9 +35,14 @@ type pipelineParts struct {
 // pipelines has a row for each value of the key metrics.
 var pipelines = map[string]pipelineParts{
 	config.MetricsPrometheusOperator: {
-		collector: prometheusOperator, backend: prometheusAdapter, adapter: components.PrometheusAdapterRelease, prometheus: true,
+		collector: prometheusOperator, backend: prometheusAdapter, adapter: always(components.PrometheusAdapterRelease), prometheus: true,
 	},
-	config.MetricsGoogleManaged: {collector: googleManaged, backend: stackdriverAdapter, adapter: components.StackdriverAdapterName},
+	config.MetricsGoogleManaged: {collector: googleManaged, backend: stackdriverAdapter, adapter: always(components.StackdriverAdapterName)},
+	config.MetricsExisting:      {collector: existingPrometheus, backend: existingBackend, adapter: existingAdapter},
+}
+
+func always(name string) func(*config.Config) string {
+	return func(*config.Config) string { return name }
 }
 
 // registerPipeline registers the pipeline that the configuration chooses, up to the metrics API.
@@ -80,16 +85,7 @@ func prometheusOperator(d *deployment) (components.Collector, error) {
 			Values:              releaseValues(c.Charts.KubePrometheusStack),
 			DependsOn:           d.monitoring,
 		},
-		Exporter: &components.DCGMExporterArgs{
-			Namespace:      c.Namespaces.Monitoring,
-			Metrics:        d.cluster.GPUMetrics,
-			Chart:          chart(c.Charts.DCGMExporter, "dcgm-exporter"),
-			GPU:            d.cluster.GPU,
-			ScrapeInterval: c.Monitoring.SignalInterval,
-			Metadata:       d.metadata(),
-			Values:         releaseValues(c.Charts.DCGMExporter),
-			DependsOn:      slices.Concat(d.gpus, d.monitoring),
-		},
+		Exporter: d.gpuExporter(),
 		Rules: &components.GPURulesArgs{
 			Namespace: c.Namespaces.Monitoring,
 			Settings:  d.settings,
@@ -99,7 +95,22 @@ func prometheusOperator(d *deployment) (components.Collector, error) {
 	}, nil
 }
 
-// prometheusAdapter returns the backend on the Prometheus in the cluster.
+// gpuExporter returns the arguments of the GPU exporter.
+func (d *deployment) gpuExporter() *components.DCGMExporterArgs {
+	c := d.config
+	return &components.DCGMExporterArgs{
+		Namespace:      c.Namespaces.Monitoring,
+		Metrics:        d.cluster.GPUMetrics,
+		Chart:          chart(c.Charts.DCGMExporter, "dcgm-exporter"),
+		GPU:            d.cluster.GPU,
+		ScrapeInterval: c.Monitoring.SignalInterval,
+		Metadata:       d.metadata(),
+		Values:         releaseValues(c.Charts.DCGMExporter),
+		DependsOn:      slices.Concat(d.gpus, d.monitoring),
+	}
+}
+
+// prometheusAdapter returns the backend on a Prometheus that the collector names.
 func prometheusAdapter(d *deployment) components.Backend {
 	c := d.config
 	return &components.PrometheusAdapterBackend{

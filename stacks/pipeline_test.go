@@ -28,7 +28,10 @@ func TestEveryPipelineHasARow(t *testing.T) {
 		assert.NotNil(t, parts.collector, value)
 		require.NotNil(t, parts.backend, value)
 		d := &deployment{config: &config.Config{}, cluster: &providers.Cluster{ManagedMetrics: &providers.ManagedMetrics{}}, namespaces: &components.Namespaces{}}
-		assert.Equal(t, parts.backend(d).Names().Adapter, parts.adapter, "%s: the policies admit the API server to this one", value)
+		for _, adapter := range []string{config.AdapterOwn, config.AdapterExisting} {
+			d.config.Autoscaling.Adapter = adapter
+			assert.Equal(t, parts.backend(d).Names().Adapter, parts.adapter(d.config), "%s: the policies admit the API server to this one", value)
+		}
 	}
 }
 

@@ -203,5 +203,6 @@ func signalSettings(c *config.Config) signals.Settings {
 		Interval:           c.Monitoring.SignalInterval,
 		SimulateGPU:        c.GPU.Metrics == string(providers.Simulated),
 		MaxNumSeqs:         c.Model.MaxNumSeqs,
+		OptionalReadiness:  c.ExistingMetrics(),
 	}
 }

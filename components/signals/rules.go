@@ -93,8 +93,11 @@ func utilizationExpr(s Settings) string {
 	// A pod that still loads its model keeps a GPU busy but cannot serve. vLLM exports no series before the
 	// model is loaded, so that the last condition alone is enough except for the moments around readiness.
 	ready := fmt.Sprintf("and on (%s) (%s{%s, %s=\"true\"} == 1)\n", perPod, SeriesPodReady, inNamespace(LabelNamespace, s), LabelCondition)
-	if s.StandaloneRules {
+	switch {
+	case s.StandaloneRules:
 		ready = ""
+	case s.OptionalReadiness:
+		ready = fmt.Sprintf("unless on (%s) (%s{%s, %s=\"true\"} == 0)\n", perPod, SeriesPodReady, inNamespace(LabelNamespace, s), LabelCondition)
 	}
 	return fmt.Sprintf("max by (%s) (\n  %s\n  or\n  %s\n)\n", perPod,
 		copyLabel(copyLabel(exported, LabelExportedNamespace, LabelNamespace), LabelExportedPod, LabelPod), honored) +

@@ -36,6 +36,8 @@ type Settings struct {
 	// StandaloneRules is for places that export no readiness of pods and show what a rule has recorded
 	// only a while later: every rule then reads the series of the server and of the GPUs alone.
 	StandaloneRules bool
+	// OptionalReadiness is for places that may have no readiness of pods: a pod of unknown readiness counts as ready.
+	OptionalReadiness bool
 }
 
 // Server is one of several serving deployments of a namespace.

@@ -33,7 +33,7 @@ func (w *walk) adapter(ctx context.Context) (string, error) {
 	if err := json.Unmarshal(raw, &list); err != nil {
 		return "", fmt.Errorf("APIServices: %w", err)
 	}
-	var ours string
+	ours, server := "", a.Namespace+"/"+a.Name
 	var foreign error
 	for i := range list.Items {
 		service := &list.Items[i]
@@ -49,7 +49,10 @@ func (w *walk) adapter(ctx context.Context) (string, error) {
 			w.warn(fmt.Sprintf("%s is not available: %s: until it is, no namespace can be deleted, and `pulumi destroy` waits. "+
 				"Bring back what serves it; if nothing does any more: %s delete apiservice %s", describeAPI(service), why, w.Kubectl, service.Name))
 		case service.Spec.Group != customMetricsGroup:
-		case servedBy(service) != a.Namespace+"/"+a.Name:
+		case a.Name == "":
+			// That of the platform, whichever it is.
+			ours, server = service.Name, servedBy(service)
+		case servedBy(service) != server:
 			foreign = &failure{
 				measured: fmt.Sprintf("APIService %s leads to %s", service.Name, servedBy(service)),
 				expected: fmt.Sprintf("%s/%s: a cluster has one custom metrics API, and another program has registered it", a.Namespace, a.Name),
@@ -65,10 +68,18 @@ func (w *walk) adapter(ctx context.Context) (string, error) {
 	if ours == "" {
 		return "", &failure{
 			measured: "no APIService of group " + customMetricsGroup, expected: "the adapter's, which serves the HPA",
-			look: []string{"$ pulumi up --refresh --stack " + w.Stack},
+			look: w.noAPIHints(),
 		}
 	}
-	return fmt.Sprintf("%s available, served by %s/%s", ours, a.Namespace, a.Name), nil
+	return fmt.Sprintf("%s available, served by %s", ours, server), nil
+}
+
+// noAPIHints returns what to do where no adapter is registered.
+func (w *walk) noAPIHints() []string {
+	if w.Pipeline.Adapter.Name == "" {
+		return w.pipeline.adapterHints(w)
+	}
+	return []string{"$ pulumi up --refresh --stack " + w.Stack}
 }
 
 // metricValues is the part of a MetricValueList that is read here.
@@ -199,10 +210,18 @@ func (w *walk) agree(signal, query string, values map[string]float64, before, af
 	return &failure{
 		measured: fmt.Sprintf("%s differs: %s", signal, shortened(different)),
 		expected: "the adapter's value is Prometheus'",
-		look: []string{
-			"does the adapter query this Prometheus, with the stack's rules? In Prometheus: " + query,
-			w.kubectl(w.Pipeline.Adapter.Namespace, "get configmap %s -o yaml", w.Pipeline.Adapter.Name),
-			w.kubectl(w.Pipeline.Adapter.Namespace, "get deployment %s -o jsonpath='{.spec.template.spec.containers[0].args}'", w.Pipeline.Adapter.Name),
-		},
+		look:     append([]string{"does the adapter query this Prometheus, with the stack's rules? In Prometheus: " + query}, w.comparisonHints()...),
+	}
+}
+
+// comparisonHints returns the commands that show the adapter's rules and where it queries.
+func (w *walk) comparisonHints() []string {
+	a := w.Pipeline.Adapter
+	if a.Name == "" {
+		return w.pipeline.metricHints(w)
+	}
+	return []string{
+		w.kubectl(a.Namespace, "get configmap %s -o yaml", a.Name),
+		w.kubectl(a.Namespace, "get deployment %s -o jsonpath='{.spec.template.spec.containers[0].args}'", a.Name),
 	}
 }

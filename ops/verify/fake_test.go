@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -39,19 +40,23 @@ type fake struct {
 	labels     map[string]map[string]string    // more labels of the samples, by the same part of the query
 	jobs       map[string]map[string]int       // series of other jobs, by series, then by job
 	rules      []prometheusv1.RecordingRule
-	foreign    []map[string]any  // other groups of rules
-	logs       map[string]string // by pod and container
-	logQueries []string          // what was asked of the logs
-	onRules    func()            // before the rules or targets are listed; nil for nothing
-	onTargets  func()
-	apis       []apiregistrationv1.APIService
-	metrics    map[string]map[string]string // by signal, then by pod
-	hpas       []autoscalingv2.HorizontalPodAutoscaler
-	forbidden  string // a path that is answered with 403
-	reachError error
-	collection map[string]map[string]any  // objects of the managed collection, by path
-	stamps     func(pod string) time.Time // of the custom metrics API's values; nil for none
-	clock      func() time.Time           // the API server's; nil for this machine's
+	rulesFile  string           // of the stack's own group; "" is ownRules
+	foreign    []map[string]any // other groups of rules
+	noRulesAPI bool             // rules are not listed, as by some queriers
+	// refusedQueries is the status of every query; 0 answers them.
+	refusedQueries int
+	logs           map[string]string // by pod and container
+	logQueries     []string          // what was asked of the logs
+	onRules        func()            // before the rules or targets are listed; nil for nothing
+	onTargets      func()
+	apis           []apiregistrationv1.APIService
+	metrics        map[string]map[string]string // by signal, then by pod
+	hpas           []autoscalingv2.HorizontalPodAutoscaler
+	forbidden      string // a path that is answered with 403
+	reachError     error
+	collection     map[string]map[string]any  // objects of the managed collection, by path
+	stamps         func(pod string) time.Time // of the custom metrics API's values; nil for none
+	clock          func() time.Time           // the API server's; nil for this machine's
 
 	pipeline outputs.Pipeline
 }
@@ -165,7 +170,7 @@ func (f *fake) run(t *testing.T) *Report {
 			if f.reachError != nil {
 				return "", nil, f.reachError
 			}
-			if namespace == "monitoring" {
+			if namespace != "vllm" {
 				return strings.TrimPrefix(prometheus.URL, "http://"), func() {}, nil
 			}
 			page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, f.pages[pod]) }))
@@ -242,6 +247,14 @@ func (f *fake) prometheus(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]any{"status": "success", "data": data})
 	}
+	switch {
+	case f.refusedQueries != 0:
+		http.Error(w, "no", f.refusedQueries)
+		return
+	case f.noRulesAPI && req.URL.Path == "/api/v1/rules":
+		http.NotFound(w, req)
+		return
+	}
 	switch req.URL.Path {
 	case "/api/v1/status/buildinfo":
 		answer(map[string]string{"version": "3.13.3"})
@@ -258,7 +271,7 @@ func (f *fake) prometheus(w http.ResponseWriter, req *http.Request) {
 		for _, r := range f.rules {
 			rules = append(rules, map[string]any{"name": r.Name, "type": "recording", "health": r.Health, "lastError": r.LastError, "query": "1"})
 		}
-		groups := []any{map[string]any{"name": "vllm-signals", "file": ownRules, "rules": rules}}
+		groups := []any{map[string]any{"name": "vllm-signals", "file": cmp.Or(f.rulesFile, ownRules), "rules": rules}}
 		for _, group := range f.foreign {
 			groups = append(groups, group)
 		}

@@ -236,8 +236,8 @@ func seenOnly(taken ...string) error {
 	return &notVisible{storedByGoogle + "; its operator has accepted " + strings.Join(taken, ", ")}
 }
 
-// managedCustomMetrics reads each signal as the HPA does; there is nothing to compare the values with.
-func (w *walk) managedCustomMetrics(ctx context.Context) (string, error) {
+// readMetrics reads each signal as the HPA does, where there is nothing to compare the values with.
+func (w *walk) readMetrics(ctx context.Context) (string, error) {
 	var shown []string
 	for _, signal := range w.Pipeline.Signals {
 		values, err := w.served(ctx, signal.Name)

@@ -137,12 +137,16 @@ func (w *walk) noGPUs(r *gpuReadings, without []string) error {
 // exporterHints returns where to look at the exporter of the GPUs.
 func (w *walk) exporterHints() []string {
 	p := w.Pipeline
+	namespace := p.Prometheus.Namespace
+	if p.Existing != nil {
+		namespace = p.Adapter.Namespace
+	}
 	return []string{
 		map[string]string{
-			"dcgm-chart": w.kubectl(p.Prometheus.Namespace, "get pods -l app.kubernetes.io/name=dcgm-exporter -o wide"),
+			"dcgm-chart": w.kubectl(namespace, "get pods -l app.kubernetes.io/name=dcgm-exporter -o wide"),
 			"managed":    "$ " + w.Kubectl + " get daemonsets -A | grep -i dcgm",
 		}[p.GPUMetrics],
 		"is the exporter's pod on each GPU node ready, and does it map GPUs to pods (DCGM_EXPORTER_KUBERNETES)?",
-		w.kubectl(p.Prometheus.Namespace, "get servicemonitors,podmonitors"),
+		w.kubectl(namespace, "get servicemonitors,podmonitors"),
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 
 	prometheusv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 
@@ -20,7 +22,7 @@ func (w *walk) origins(ctx context.Context, groups []prometheusv1.RuleGroup) err
 		return &failure{
 			measured: shortened(foreign),
 			expected: fmt.Sprintf("no rule but the stack's own, PrometheusRule %s/%s, records them: what they return decides the number of replicas",
-				w.Pipeline.Prometheus.Namespace, signals.RuleGroup),
+				w.rulesNamespace(), signals.RuleGroup),
 			look: []string{
 				"find out who created it, and delete it; then look at who may create PrometheusRules in the namespaces that Prometheus selects",
 				"$ " + w.Kubectl + " get prometheusrules -A",
@@ -63,11 +65,21 @@ func (w *walk) foreignRules(groups []prometheusv1.RuleGroup) []string {
 }
 
 // elsewhere reports whether a rule writes series of another namespace than the server's, as Prometheus makes every rule of a
-// watched namespace do. Of a GPU's series, the pod that it serves is in other labels, so the namespace tells nothing.
+// watched namespace do, and as those of another stack on the same Prometheus do. Of a GPU's series, the pod that it serves is in
+// other labels, so that the label namespace tells nothing, and only what the rule reads does.
 func (w *walk) elsewhere(rule prometheusv1.RecordingRule) bool {
-	namespace := string(rule.Labels[signals.LabelNamespace])
-	return namespace != "" && namespace != w.Pipeline.Serving.Namespace && !slices.Contains(w.Pipeline.GPUSeries, rule.Name)
+	ours, written := w.Pipeline.Serving.Namespace, string(rule.Labels[signals.LabelNamespace])
+	switch {
+	case written == ours:
+		return false
+	case written != "" && !slices.Contains(w.Pipeline.GPUSeries, rule.Name):
+		return true
+	}
+	return readNamespace.MatchString(rule.Query) && !strings.Contains(rule.Query, strconv.Quote(ours))
 }
+
+// readNamespace matches the namespace of which an expression reads series.
+var readNamespace = regexp.MustCompile(`\bnamespace="[^"]+"`)
 
 // ruleFile matches the file that the operator makes of a PrometheusRule: its namespace, name and UID.
 var ruleFile = regexp.MustCompile(`^(.+)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.ya?ml$`)
@@ -79,7 +91,7 @@ func (w *walk) own(group prometheusv1.RuleGroup) bool {
 	}
 	match := ruleFile.FindStringSubmatch(path.Base(group.File))
 	// A Prometheus that another operator runs has other files.
-	return match == nil || match[1] == w.Pipeline.Prometheus.Namespace+"-"+signals.RuleGroup
+	return match == nil || match[1] == w.rulesNamespace()+"-"+signals.RuleGroup
 }
 
 // originOf describes a group by the PrometheusRule that it comes from, as far as its file tells.

@@ -10,6 +10,7 @@ import (
 const (
 	prometheusOperator = "prometheus-operator"
 	googleManaged      = "google-managed"
+	existing           = "existing"
 )
 
 // pipeline is everything that depends on who collects and stores the series, and on which adapter serves them.
@@ -36,9 +37,15 @@ var pipelines = map[string]pipeline{
 	},
 	googleManaged: {
 		prometheus: (*walk).managedPrometheus, targets: (*walk).managedTargets, gpus: (*walk).managedGPUs,
-		rules: (*walk).managedRules, customMetrics: (*walk).managedCustomMetrics, freshness: (*walk).managedFreshness,
+		rules: (*walk).managedRules, customMetrics: (*walk).readMetrics, freshness: (*walk).managedFreshness,
 		adapterHints: (*walk).managedAdapterHints, metricHints: (*walk).managedMetricHints,
 		unserved: "Cloud Monitoring has no such metric yet, or refuses the adapter",
+	},
+	existing: {
+		prometheus: (*walk).connectExisting, targets: queried((*walk).existingTargets), gpus: queried((*walk).prometheusGPUs),
+		rules: queried((*walk).existingRules), customMetrics: (*walk).existingMetrics, freshness: (*walk).existingFreshness,
+		adapterHints: (*walk).existingAdapterHints, metricHints: (*walk).existingMetricHints,
+		unserved: "the adapter has no rule for it, or has not listed the series yet: it reads its rules at startup only, and lists series once per relist",
 	},
 }
 

@@ -33,7 +33,7 @@ func TestEveryPipelineHasARow(t *testing.T) {
 }
 
 func TestPipelineOf(t *testing.T) {
-	for _, metrics := range []string{"", prometheusOperator, googleManaged} {
+	for _, metrics := range []string{"", prometheusOperator, googleManaged, existing} {
 		row, err := pipelineOf(metrics)
 		require.NoError(t, err, metrics)
 		assert.NotNil(t, row.customMetrics, metrics)

@@ -200,89 +200,22 @@ func (w *walk) prometheusTargets(ctx context.Context) (string, error) {
 	case len(broken) > 0:
 		return "", &failure{measured: "target of pod " + strings.Join(broken, "; "), expected: "every target up, without an error of its last scrape", look: look}
 	}
-	for _, series := range w.Pipeline.ServerSeries {
-		stored, err := w.byPod(ctx, fmt.Sprintf("%s{namespace=%q}", series, s.Namespace))
-		if err != nil {
-			return "", err
-		}
-		if without := w.without(stored); len(without) > 0 {
-			return "", &failure{
-				measured: fmt.Sprintf("the targets are up, but %s is not stored for %s", series, shortened(without)),
-				expected: "a sample for each pod",
-				look:     append([]string{"is the series dropped by a metricRelabeling of the ServiceMonitor, or by a sample limit?"}, look...),
-			}
-		}
-		if odd := oddGauges(series, stored); len(odd) > 0 {
-			return "", &failure{
-				measured: shortened(odd), expected: "a number that is not negative, and a share of at most 1 for the KV cache: others are dropped",
-				look: append([]string{"what does the server return itself in /metrics? Delete a pod whose gauge stays like that"}, look...),
-			}
-		}
+	if err := w.storedSeries(ctx, look); err != nil {
+		return "", err
 	}
 	return fmt.Sprintf("%d/%d up, slowest scrape %.0f ms", len(w.pods), len(w.pods), slowest*1000), nil
 }
 
 // prometheusRules checks the recording rules.
 func (w *walk) prometheusRules(ctx context.Context) (string, error) {
-	p := w.Pipeline
 	loaded, err := w.prom.Rules(ctx)
 	if err != nil {
 		return "", fmt.Errorf("rules of Prometheus: %w", err)
 	}
-	if err := w.origins(ctx, loaded.Groups); err != nil {
+	if err := w.loadedRules(ctx, loaded.Groups); err != nil {
 		return "", err
 	}
-	byName := map[string][]prometheusv1.RecordingRule{}
-	for _, group := range loaded.Groups {
-		for _, rule := range group.Rules {
-			if recording, ok := rule.(prometheusv1.RecordingRule); ok {
-				byName[recording.Name] = append(byName[recording.Name], recording)
-			}
-		}
-	}
-	look := []string{
-		w.kubectl(p.Prometheus.Namespace, "get prometheusrules --show-labels"),
-		w.kubectl(p.Prometheus.Namespace, "port-forward service/%s 9090:%d", p.Prometheus.Name, p.Prometheus.Port) + ", then http://localhost:9090/rules",
-	}
-	var missing []string
-	for _, name := range p.Rules {
-		if len(byName[name]) == 0 {
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) > 0 {
-		return "", &failure{
-			measured: fmt.Sprintf("Prometheus has %d of %s loaded, not %s", len(p.Rules)-len(missing), plural(len(p.Rules), "rule"), strings.Join(missing, ", ")),
-			expected: "each of them: a PrometheusRule that Prometheus selects", look: look,
-		}
-	}
-	for _, name := range p.Rules {
-		for _, rule := range byName[name] {
-			if rule.Health != prometheusv1.RuleHealthGood {
-				return "", &failure{
-					measured: fmt.Sprintf("rule %s is %s: %s", name, rule.Health, rule.LastError), expected: "health ok", look: look,
-				}
-			}
-		}
-	}
-	for _, name := range p.Rules {
-		samples, err := w.byPod(ctx, fmt.Sprintf(`%s{exported_namespace=%q} or %s{namespace=%q,exported_pod=""}`,
-			name, p.Serving.Namespace, name, p.Serving.Namespace))
-		if err != nil {
-			return "", err
-		}
-		if without := w.without(samples); len(without) > 0 {
-			return "", &failure{
-				measured: fmt.Sprintf("rule %s has no sample for %s", name, shortened(without)),
-				expected: "a sample for each ready pod",
-				look: append([]string{"one of the series that it reads is missing: the GPU's; kube_pod_status_ready, " +
-					"which comes up to one scrape of kube-state-metrics after the pod is ready; " +
-					fmt.Sprintf("or the server's, where it is not scraped every %s", p.SignalInterval),
-					fmt.Sprintf("query kube_pod_status_ready{namespace=%q,condition=\"true\"} in Prometheus", p.Serving.Namespace)}, look...),
-			}
-		}
-	}
-	return fmt.Sprintf("%d/%d loaded, healthy, with a sample for %s", len(p.Rules), len(p.Rules), plural(len(w.pods), "pod")), nil
+	return w.recordedSamples(ctx)
 }
 
 // freshnessBound is the maximum age of a signal's sample: one interval until the next scrape or evaluation, two missed
@@ -351,7 +284,7 @@ func (w *walk) staleHints() []string {
 	return []string{
 		"are the intervals of the ServiceMonitor and the PrometheusRule still the stack's, and does Prometheus keep up (CPU, storage)?",
 		w.kubectl(p.Serving.Namespace, "get servicemonitors -o jsonpath='{.items[*].spec.endpoints[*].interval}'"),
-		w.kubectl(p.Prometheus.Namespace, "get prometheusrules -o jsonpath='{.items[*].spec.groups[*].interval}'"),
+		w.kubectl(w.rulesNamespace(), "get prometheusrules -o jsonpath='{.items[*].spec.groups[*].interval}'"),
 		"$ pulumi preview --refresh --stack " + w.Stack,
 	}
 }

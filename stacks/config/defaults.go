@@ -43,7 +43,8 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "monitoring.signalInterval", &c.Monitoring.SignalInterval,
 		choose(c.ManagesMetrics(), components.ManagedMinInterval, 2*time.Second))
 	// A cloud's nodes are replaced; the metrics in an emptyDir would be lost with them.
-	orDefault(given, "monitoring.storage", &c.Monitoring.Storage, choose(noGPU, Quantity(""), "20Gi"))
+	orDefault(given, "monitoring.storage", &c.Monitoring.Storage, choose(noGPU || c.ExistingMetrics(), Quantity(""), "20Gi"))
+	orDefault(given, "monitoring.grafana", &c.Monitoring.Grafana, !c.ExistingMetrics())
 	orDefault(given, "monitoring.dashboards", &c.Monitoring.Dashboards, c.Monitoring.Grafana)
 	// In a cluster that was there before, others may use the same CRDs.
 	orDefault(given, "monitoring.upgradeCRDs", &c.Monitoring.UpgradeCRDs, !c.ExistingCluster())

@@ -116,7 +116,7 @@ func words(tag, word string) string {
 		for _, cloud := range clouds {
 			pipelines = append(pipelines, cloud.ManagedMetrics...)
 		}
-		return strings.Join(pipelines, " ")
+		return strings.Join(append(pipelines, MetricsExisting), " ")
 	}
 	var perCloud []string
 	for _, cloud := range clouds {

@@ -42,6 +42,11 @@ var formats = map[string]format{
 	"object-labels":  {allowed: "a label that every object of the stack can have", entry: unreservedLabel(components.ReservedLabel)},
 	"monitor-labels": {allowed: "a label that a monitor can have", entry: unreservedLabel(components.ReservedMonitorLabel)},
 	"annotations":    {allowed: "an annotation that every object of the stack can have", entry: annotationDetail},
+	"headers":        {allowed: "an HTTP header that is no secret", entry: headerDetail},
+	"query-url": {
+		pattern: `^https?://[^ ]+$`, allowed: "an http:// or https:// URL of Prometheus' HTTP API",
+		fix: "for example http://thanos-query.thanos.svc:9090", detail: queryURLDetail,
+	},
 	"model": {
 		pattern: `^([A-Za-z0-9_.][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+|/[^ ]+)$`, allowed: `"organisation/name" as on Hugging Face, or an absolute path in the image`,
 		detail: spaceDetail,

@@ -18,8 +18,9 @@ func (c *Config) Opened() []string {
 	add("vllm.clientCidrs", c.VLLM.ClientCIDRs)
 	add("vllm.egressNamespaces", c.VLLM.EgressNamespaces)
 	add("vllm.egressCidrs", c.VLLM.EgressCIDRs)
-	if !c.ManagesMetrics() {
-		m := c.Monitoring
+	if m := c.Monitoring; c.ExistingMetrics() {
+		add("monitoring.prometheus.namespace", []string{m.Prometheus.Namespace})
+	} else if !c.ManagesMetrics() {
 		add("monitoring.clientNamespaces", m.ClientNamespaces)
 		add("monitoring.clientCidrs", m.ClientCIDRs)
 		add("monitoring.queryNamespaces", m.QueryNamespaces)

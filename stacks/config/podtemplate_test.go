@@ -220,21 +220,26 @@ spec:
 	assert.Equal(t, []string{".metadata.annotations.example.com/token", ".spec.containers[0].env[0].value", ".spec.containers[0].env[1].value"}, warned)
 }
 
-// TestPodTemplatesOfTheDocumentation checks that the stack files in docs/existing-clusters.md are accepted.
-func TestPodTemplatesOfTheDocumentation(t *testing.T) {
+// TestStackFilesOfExistingClusters checks that the stack files in docs/existing-clusters.md are accepted.
+func TestStackFilesOfExistingClusters(t *testing.T) {
 	page, err := os.ReadFile("../../docs/existing-clusters.md")
 	require.NoError(t, err)
 	examples := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(page, -1)
-	require.Len(t, examples, 5)
+	podTemplates, existing := 0, 0
 	for _, example := range examples {
 		var file struct{ Config map[string]any }
 		require.NoError(t, yaml.UnmarshalStrict(example[1], &file))
 		c, err := Read(source(t, CloudLocal, nvidia(file.Config)))
 		require.NoError(t, err, "%s", example[1])
-		if len(c.Labels) == 0 {
-			assert.NotEmpty(t, c.VLLM.PodTemplate)
+		if len(c.VLLM.PodTemplate) > 0 {
+			podTemplates++
+		}
+		if c.ExistingMetrics() {
+			existing++
 		}
 	}
+	assert.Equal(t, 4, podTemplates)
+	assert.Equal(t, 4, existing)
 }
 
 // TestSidecarsNeedRoom checks that the requests of sidecars count against the node, and that the default of vllm.memory leaves room.

@@ -44,7 +44,7 @@ func (c *Config) check(r *report) {
 	c.checkGPU(r)
 	c.checkMetrics(r)
 	checkSLO(r, c.SLO)
-	checkMonitoring(r, c.Monitoring)
+	checkMonitoring(r, c.Monitoring, c.ExistingMetrics())
 	checkReplicas(r, c.Autoscaling)
 	c.checkRelist(r)
 	c.checkSignals(r)
@@ -160,13 +160,13 @@ func checkClientNamespaces(r *report, key string, namespaces []string) {
 	}
 }
 
-func checkMonitoring(r *report, m Monitoring) {
+func checkMonitoring(r *report, m Monitoring, existing bool) {
 	checkClientNamespaces(r, "monitoring.clientNamespaces", m.ClientNamespaces)
 	if m.Storage == "" && m.StorageClass != "" {
 		r.bad("monitoring.storageClass", m.StorageClass, "a class only together with monitoring.storage",
 			r.set("monitoring.storage", "20Gi"))
 	}
-	if m.Dashboards && !m.Grafana {
+	if m.Dashboards && !m.Grafana && !existing {
 		r.bad("monitoring.dashboards", m.Dashboards, "true only together with monitoring.grafana", r.set("monitoring.grafana", "true"))
 	}
 }
@@ -199,10 +199,10 @@ func checkReplicas(r *report, a Autoscaling) {
 }
 
 // checkRelist checks that the adapter finds each series between two relists. Google's adapter does not relist: with it, the
-// key has no effect and is not checked, so that the metrics pipeline can be switched back.
+// key has no effect and is not checked, so that the metrics pipeline can be switched back. The platform's adapter has its own.
 func (c *Config) checkRelist(r *report) {
 	relist, interval := c.Autoscaling.RelistInterval, c.Monitoring.SignalInterval
-	if !c.ManagesMetrics() && relist < interval && !r.anyRefused("monitoring.signalInterval") {
+	if c.ownPrometheusAdapter() && relist < interval && !r.anyRefused("monitoring.signalInterval") {
 		r.bad("autoscaling.relistInterval", relist,
 			fmt.Sprintf("at least monitoring.signalInterval (%s): the adapter forgets series without a sample since", interval),
 			"raise it, or lower monitoring.signalInterval")

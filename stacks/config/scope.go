@@ -108,7 +108,5 @@ var outsideFixes = map[string]string{
 	"gpu.nodeSelector":          "remove the key: it follows from the GPU pool; vllm.nodeSelector narrows it",
 	"gpu.tolerations":           "remove the key: they follow from the GPU pool",
 	"gpu.metrics":               "remove the key: the cloud decides who exports GPU metrics",
-	"metrics": "remove the key: Google's collectors, and the workload identity by which its adapter reads Cloud Monitoring, " +
-		"are parts of GKE clusters; everywhere else the stack runs a Prometheus of its own",
-	"autoscaling.adapterPort": "remove the key: every cloud's control plane reaches 10250",
+	"autoscaling.adapterPort":   "remove the key: every cloud's control plane reaches 10250",
 }

@@ -32,6 +32,7 @@ var serverSections = []string{"model", "vllm", "gpu", "autoscaling", "slo"}
 var stackKeys = map[string]string{
 	"gpu.mode":                    "all servers of a stack are vLLM, or its simulator",
 	"gpu.metrics":                 "the GPU metrics of all servers have one source",
+	"autoscaling.adapter":         adapterShared,
 	"autoscaling.adapterReplicas": adapterShared,
 	"autoscaling.adapterImage":    adapterShared,
 	"autoscaling.adapterPort":     adapterShared,

@@ -36,7 +36,7 @@ var unfit = map[string]any{
 	"namespaces": "team-*", "network": "10.0.0.1/8", "host": "*.example.com",
 	"label": "No", "namespace": "kube-public", "subdomain": "a..b", "labels": keys{"a b": "c"},
 	"object-labels": keys{"app": "c"}, "monitor-labels": keys{"k8s.io/a": "c"}, "annotations": keys{"a b": "c"}, "model": "gemma", "image": "vllm/vllm-openai:latest",
-	"version": "4.x", "repository": "prometheus-community", "prometheus-duration": "0d",
+	"version": "4.x", "repository": "prometheus-community", "prometheus-duration": "0d", "query-url": "https://a.example.com?b=c", "headers": map[string]any{"a b": "c"},
 }
 
 // outside returns a value that breaks each rule of a key's tags, by tag.
@@ -233,7 +233,7 @@ func TestTagsAgreeWithTheProgram(t *testing.T) {
 		{"cloud", "values", Clouds},
 		{"gpu.mode", "values", []string{GPUNvidia, GPUSimulated}},
 		{"gpu.metrics", "values", []string{string(providers.DCGMChart), string(providers.Simulated)}},
-		{"metrics", "values", []string{MetricsPrometheusOperator, MetricsGoogleManaged}},
+		{"metrics", "values", []string{MetricsPrometheusOperator, MetricsGoogleManaged, MetricsExisting}},
 	} {
 		text := tagsOf(same.key).Get(same.tag)
 		switch want := same.want.(type) {

@@ -44,9 +44,9 @@ type Config struct {
 	// Servers are several servers, by name (docs/several-models.md): each has the keys of model, vllm, gpu, autoscaling and slo that it
 	// sets itself, and for the others those of the stack, and the GPU nodes of nodePools.gpu or with nodePool its own.
 	Servers Servers `key:"servers" unset:"one server, called vllm" example:"{chat: {model: {id: google/gemma-3-4b-it}}, code: {autoscaling: {maxReplicas: 2}}}"`
-	// Metrics is the pipeline from the server's metrics to the autoscaler: one of the stack's own, or Google's
-	// managed collection (docs/google-managed-prometheus.md).
-	Metrics string `key:"metrics" clouds:"$managedMetrics" values:"$metrics" default:"prometheus-operator" hint:"remove the key: prometheus-operator works everywhere"`
+	// Metrics is the pipeline from the server's metrics to the autoscaler: one of the stack's own, Google's managed collection on GKE
+	// (docs/google-managed-prometheus.md), or the existing Prometheus of the cluster's platform (docs/existing-clusters.md).
+	Metrics string `key:"metrics" values:"$metrics" default:"prometheus-operator" hint:"remove the key: prometheus-operator works everywhere"`
 	// SLO is the service level objective, which the alerts and `make simulate` measure against.
 	SLO SLO `key:"slo"`
 	// Monitoring is Prometheus and Grafana.
@@ -256,6 +256,8 @@ type SLO struct {
 
 // Monitoring configures Prometheus and Grafana.
 type Monitoring struct {
+	// Prometheus is the Prometheus of the cluster's platform; only with metrics existing.
+	Prometheus Prometheus `key:"prometheus"`
 	// ScrapeInterval is the scrape interval of everything that is not a scaling signal.
 	ScrapeInterval time.Duration `key:"scrapeInterval" min:"1s" max:"2m30s" default:"15s" hint:"a series is gone 5m after its last sample"`
 	// EvaluationInterval is the rule interval of everything that is not a scaling signal.
@@ -268,12 +270,13 @@ type Monitoring struct {
 	Storage Quantity `key:"storage" unset:"an emptyDir" example:"30Gi"`
 	// StorageClass is the class of that volume; only with monitoring.storage.
 	StorageClass string `key:"storageClass" unset:"the cluster's default" example:"standard" format:"subdomain"`
-	// Grafana is false to leave Grafana out.
+	// Grafana is false to leave Grafana out. With metrics existing there is none.
 	Grafana bool `key:"grafana" default:"true"`
 	// GrafanaPassword is the password of Grafana's admin.
 	GrafanaPassword Secret `key:"grafanaPassword" unset:"generated once, then kept"`
-	// Dashboards gives Grafana the stack's dashboards (docs/operations.md); only with monitoring.grafana.
-	Dashboards bool `key:"dashboards" unset:"the same as monitoring.grafana"`
+	// Dashboards gives Grafana the stack's dashboards (docs/operations.md); only with monitoring.grafana, or with metrics existing for
+	// the platform's Grafana.
+	Dashboards bool `key:"dashboards" unset:"the same as monitoring.grafana; false with metrics existing"`
 	// ClientNamespaces are the namespaces whose pods, such as an ingress controller's, may reach Grafana; ["*"] is every one.
 	// kubectl port-forward needs no entry.
 	ClientNamespaces []string `key:"clientNamespaces" unset:"none may" example:"[ingress-nginx]" format:"namespaces"`
@@ -316,6 +319,9 @@ type Autoscaling struct {
 	ScaleUp ScaleUp `key:"scaleUp"`
 	// ScaleDown limits how fast replicas are removed.
 	ScaleDown ScaleDown `key:"scaleDown"`
+	// Adapter is own for a prometheus-adapter of the stack, or existing for the one that serves the custom metrics API of the cluster
+	// already; only with metrics existing.
+	Adapter string `key:"adapter" values:"own existing" default:"own"`
 	// AdapterReplicas is the number of pods of the metrics adapter.
 	AdapterReplicas int `key:"adapterReplicas" unit:"pods" min:"1" max:"10" default:"2" hint:"2 survive the loss of a node"`
 	// AdapterImage is the Custom Metrics Stackdriver Adapter of metrics google-managed, with a version tag or digest.

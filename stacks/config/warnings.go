@@ -22,7 +22,7 @@ const (
 func (c *Config) warnOfScaling(r *report) {
 	interval, relist := c.Monitoring.SignalInterval, c.Autoscaling.RelistInterval
 	c.warnOfSignals(r)
-	if !c.ManagesMetrics() && relist < 2*interval {
+	if c.ownPrometheusAdapter() && relist < 2*interval {
 		r.warn("autoscaling.relistInterval", relist,
 			fmt.Sprintf("less than two of monitoring.signalInterval (%s): one late scrape, and the adapter forgets the metric until the next relist", interval),
 			fmt.Sprintf("set it to %s or more", 2*interval))

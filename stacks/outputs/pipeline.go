@@ -28,12 +28,16 @@ type Pipeline struct {
 	Context    string `json:"context"`
 	// Serving is the server.
 	Serving Serving `json:"serving"`
-	// Metrics is the pipeline from the server's metrics to the HPA: "prometheus-operator" or "google-managed".
+	// Metrics is the pipeline from the server's metrics to the HPA: "prometheus-operator", "google-managed" or
+	// "existing".
 	Metrics string `json:"metrics"`
-	// Prometheus is the Service of Prometheus; its name is "" where the cloud stores the metrics and the
-	// cluster has no Prometheus.
+	// Prometheus is the Service of the stack's own Prometheus; its name is "" where the cloud or the cluster's platform stores the
+	// metrics.
 	Prometheus Service `json:"prometheus"`
-	// Adapter is the Deployment that serves the custom metrics API.
+	// Existing is the Prometheus of the cluster's platform; nil where the metrics are elsewhere.
+	Existing *Existing `json:"existing,omitempty"`
+	// Adapter is the Deployment that serves the custom metrics API; its name is "" where that is not part of the stack. Its
+	// namespace is that of everything of the stack that monitors.
 	Adapter Workload `json:"adapter"`
 	// Signals are what the HPA scales on, in its order.
 	Signals []Signal `json:"signals"`
@@ -69,6 +73,20 @@ type Service struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	Port      int    `json:"port"`
+}
+
+// Existing is a Prometheus that is not part of the stack.
+type Existing struct {
+	// Namespace is that of the Prometheus that scrapes the server.
+	Namespace string `json:"namespace"`
+	// URL is where queries are answered, without /api/v1. Headers are sent with each.
+	URL     string            `json:"url"`
+	Headers map[string]string `json:"headers,omitempty"`
+	// Secret is a Secret in the namespace of Pipeline.Adapter that authenticates queries, with the keys SecretKeys; "" for none.
+	Secret     string   `json:"secret,omitempty"`
+	SecretKeys []string `json:"secretKeys,omitempty"`
+	// RulesNamespace is the namespace of the stack's PrometheusRules.
+	RulesNamespace string `json:"rulesNamespace"`
 }
 
 // Workload is a Deployment.

@@ -39,6 +39,11 @@ func TestGoldenPreviews(t *testing.T) {
 	for name, keys := range map[string]map[string]any{
 		"local-simulated": {},
 		"local-nvidia":    {"gpu.mode": "nvidia", "huggingFaceToken": secret("hf_token")},
+		"local-existing-metrics": {
+			"gpu.mode": "nvidia", "huggingFaceToken": secret("hf_token"), "metrics": existingMetrics,
+			"monitoring.prometheus.namespace": "observability", "monitoring.prometheus.service": "prometheus-operated",
+			"monitoring.monitorLabels": map[string]any{"release": "platform"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStack(t, "local", keys)

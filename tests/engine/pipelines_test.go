@@ -14,7 +14,9 @@ import (
 const (
 	operated = "prometheus-operator"
 	managed  = "google-managed"
-	apiName  = "v1beta1.custom.metrics.k8s.io"
+
+	existingMetrics = "existing"
+	apiName         = "v1beta1.custom.metrics.k8s.io"
 )
 
 // TestManagedGoldenPreviews compares previews with testdata: the first one with the managed pipeline, and the switch in both

@@ -92,8 +92,10 @@ func runProgram(t *testing.T, metadata components.Metadata) *recorder {
 			return err
 		}
 		if _, err := components.NewPrometheusAdapter(ctx, "adapter", &components.PrometheusAdapterArgs{
-			Namespace: "monitoring", Chart: of("prometheus-adapter"), PrometheusURL: components.PrometheusURL("monitoring"),
-			PrometheusPort: components.PrometheusPort, ListenPort: 10250, RelistInterval: 10 * time.Second, Replicas: 2, Signals: enabled,
+			Namespace: "monitoring", Chart: of("prometheus-adapter"), Prometheus: components.PrometheusEndpoint{
+				URL: components.PrometheusURL("monitoring"), Port: components.PrometheusPort,
+			},
+			ListenPort: 10250, RelistInterval: 10 * time.Second, Replicas: 2, Signals: enabled,
 			Metadata: metadata,
 		}); err != nil {
 			return err
