@@ -62,6 +62,7 @@ func Deploy(ctx *pulumi.Context) error {
 		d.registerMonitoringPolicies,
 		d.registerPipeline,
 		d.registerServer,
+		d.registerExpose,
 		d.registerAutoscaler,
 		d.registerObservability,
 		d.export,
@@ -214,6 +215,7 @@ func (d *deployment) registerMonitoringPolicies() error {
 
 func (d *deployment) registerServer() (err error) {
 	c := d.config
+	clientNamespaces, clientCIDRs := c.ServerClients()
 	d.server, err = components.NewVLLM(d.ctx, "vllm", &components.VLLMArgs{
 		Namespace:           c.Namespaces.Serving,
 		MonitoringNamespace: d.pipeline.collected.Namespace,
@@ -233,8 +235,8 @@ func (d *deployment) registerServer() (err error) {
 		PreStop:             c.VLLM.PreStop,
 		ShutdownTimeout:     c.VLLM.ShutdownTimeout,
 		Surge:               c.Update().Surge,
-		ClientNamespaces:    c.VLLM.ClientNamespaces,
-		ClientCIDRs:         c.VLLM.ClientCIDRs,
+		ClientNamespaces:    clientNamespaces,
+		ClientCIDRs:         clientCIDRs,
 		EgressNamespaces:    c.VLLM.EgressNamespaces,
 		EgressCIDRs:         c.VLLM.EgressCIDRs,
 		MediaDomains:        c.VLLM.MediaDomains,

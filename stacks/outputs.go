@@ -25,6 +25,9 @@ func (d *deployment) export() error {
 		ctx.Export(outputs.KubeconfigKey, pulumi.ToSecret(d.cluster.Kubeconfig))
 	}
 	ctx.Export("apiUrl", d.server.URL)
+	if c.Exposed() {
+		ctx.Export("gatewayUrl", pulumi.String(c.GatewayURL()))
+	}
 	ctx.Export("apiPortForward", pulumi.String(portForward(d.cluster, c.Namespaces.Serving, components.VLLMName, localAPIPort, c.VLLM.Port)))
 	if prometheus := d.pipeline.collected.Prometheus; prometheus != nil && c.Monitoring.Grafana {
 		ctx.Export("grafanaPortForward", pulumi.String(portForward(d.cluster, c.Namespaces.Monitoring,
@@ -50,6 +53,7 @@ func (d *deployment) exportPipeline() error {
 			Namespace: c.Namespaces.Serving, Deployment: components.VLLMName,
 			Service: components.VLLMName, Port: c.VLLM.Port, HPA: backend.Autoscaler,
 		},
+		Gateway:        gatewayOutput(c, components.VLLMName),
 		Metrics:        c.Metrics,
 		Adapter:        outputs.Workload{Namespace: c.Namespaces.Monitoring, Name: backend.Adapter},
 		Signals:        served,

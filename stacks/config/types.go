@@ -36,6 +36,8 @@ type Config struct {
 	APIKey Secret `key:"apiKey" unset:"nothing is asked for"`
 	// VLLM is how the server runs.
 	VLLM VLLM `key:"vllm"`
+	// Expose is the way in for clients outside the cluster.
+	Expose Expose `key:"expose"`
 	// GPU is what a replica gets and where its metrics come from.
 	GPU GPU `key:"gpu"`
 	// Metrics is the pipeline from the server's metrics to the autoscaler: one of the stack's own, or Google's
