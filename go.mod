@@ -18,6 +18,7 @@ require (
 	k8s.io/apimachinery v0.34.1
 	k8s.io/client-go v0.34.1
 	k8s.io/pod-security-admission v0.34.1
+	sigs.k8s.io/gateway-api v1.4.1
 	sigs.k8s.io/prometheus-adapter v0.12.0
 	sigs.k8s.io/yaml v1.6.0
 )

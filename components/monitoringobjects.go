@@ -48,15 +48,29 @@ func newMonitoringObject(ctx *pulumi.Context, kind, namespace, name string, spec
 func newCustomObject(ctx *pulumi.Context, apiVersion, kind, namespace, name string, spec any,
 	opts []pulumi.ResourceOption,
 ) (*apiextensions.CustomResource, error) {
+	return newAnnotatedObject(ctx, apiVersion, kind, namespace, name, nil, spec, opts)
+}
+
+// newAnnotatedObject is newCustomObject with annotations.
+func newAnnotatedObject(ctx *pulumi.Context, apiVersion, kind, namespace, name string, annotations map[string]string, spec any,
+	opts []pulumi.ResourceOption,
+) (*apiextensions.CustomResource, error) {
 	fields, err := untyped(spec)
 	if err != nil {
 		return nil, fmt.Errorf("converting the spec of %s %s: %w", kind, strings.TrimPrefix(namespace+"/"+name, "/"), err)
 	}
-	return newUntypedObject(ctx, apiVersion, kind, namespace, name, fields, opts)
+	return newAnnotatedUntyped(ctx, apiVersion, kind, namespace, name, annotations, fields, opts)
 }
 
 // newUntypedObject registers an object whose spec is fields, which may contain Outputs.
 func newUntypedObject(ctx *pulumi.Context, apiVersion, kind, namespace, name string, fields map[string]any,
+	opts []pulumi.ResourceOption,
+) (*apiextensions.CustomResource, error) {
+	return newAnnotatedUntyped(ctx, apiVersion, kind, namespace, name, nil, fields, opts)
+}
+
+// newAnnotatedUntyped is newUntypedObject with annotations.
+func newAnnotatedUntyped(ctx *pulumi.Context, apiVersion, kind, namespace, name string, annotations map[string]string, fields map[string]any,
 	opts []pulumi.ResourceOption,
 ) (*apiextensions.CustomResource, error) {
 	metadata := metav1.ObjectMetaArgs{
@@ -65,6 +79,9 @@ func newUntypedObject(ctx *pulumi.Context, apiVersion, kind, namespace, name str
 	}
 	if namespace != "" {
 		metadata.Namespace = pulumi.String(namespace)
+	}
+	if len(annotations) > 0 {
+		metadata.Annotations = pulumi.ToStringMap(annotations)
 	}
 	object, err := apiextensions.NewCustomResource(ctx, name, &apiextensions.CustomResourceArgs{
 		ApiVersion:  pulumi.String(apiVersion),

@@ -58,6 +58,8 @@ type Cloud struct {
 	Required map[string]any
 	// Node describes what a node's pods can use of its machine.
 	Node NodeRoom
+	// Gateways describes the way in for clients that the cloud offers.
+	Gateways Gateways
 	// SpotNotice is how long a pod on a spot machine has left when the cloud takes the machine back.
 	SpotNotice time.Duration
 }

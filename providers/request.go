@@ -37,6 +37,9 @@ type Request struct {
 	GPUsPerReplica int
 	// StorageClass is the class of Prometheus' volume; "" means the cluster's default class.
 	StorageClass string
+	// GatewayAPI reports whether the cluster has to serve the Gateway API with the cloud's own controller. Only where a cluster is
+	// created.
+	GatewayAPI bool
 	// MetricsReader is a ServiceAccount of the cluster that reads the metrics which the cloud collects and stores; nil
 	// for none. Only where Cloud.ManagedMetrics is set.
 	MetricsReader *ServiceAccount

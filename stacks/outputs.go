@@ -46,6 +46,9 @@ func (d *deployment) exportServers() {
 			"apiPortForward": pulumi.String(portForward(d.cluster, c.Namespaces.Serving, s.name(), localAPIPort, c.VLLM.Port)),
 			"hpaName":        s.autoscaler.Name,
 		}
+		if c.Exposed() {
+			entry["gatewayUrl"] = pulumi.String(c.GatewayURL())
+		}
 		if !c.OneOfSeveral() {
 			for key, value := range entry {
 				d.ctx.Export(key, value)
@@ -96,6 +99,7 @@ func (d *deployment) pipelineOf(s *server) (outputs.Pipeline, error) {
 			Namespace: c.Namespaces.Serving, Deployment: s.name(),
 			Service: s.name(), Port: c.VLLM.Port, HPA: s.name(),
 		},
+		Gateway:        gatewayOutput(c, s.name()),
 		Metrics:        c.Metrics,
 		Adapter:        outputs.Workload{Namespace: c.Namespaces.Monitoring, Name: d.pipeline.backend.Names().Adapter},
 		Signals:        served,

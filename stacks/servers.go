@@ -80,11 +80,10 @@ func (d *deployment) longestDrain() time.Duration {
 // registerServers registers each server with its autoscaler.
 func (d *deployment) registerServers() error {
 	for _, s := range d.servers {
-		if err := d.registerServer(s); err != nil {
-			return fmt.Errorf("server %s: %w", s.name(), err)
-		}
-		if err := d.registerAutoscaler(s); err != nil {
-			return fmt.Errorf("server %s: %w", s.name(), err)
+		for _, step := range []func(*server) error{d.registerServer, d.registerExpose, d.registerAutoscaler} {
+			if err := step(s); err != nil {
+				return fmt.Errorf("server %s: %w", s.name(), err)
+			}
 		}
 	}
 	return nil
@@ -92,6 +91,7 @@ func (d *deployment) registerServers() error {
 
 func (d *deployment) registerServer(s *server) (err error) {
 	c := s.config
+	clientNamespaces, clientCIDRs := c.ServerClients()
 	s.vllm, err = components.NewVLLM(d.ctx, s.name(), &components.VLLMArgs{
 		Name:                s.name(),
 		Namespace:           c.Namespaces.Serving,
@@ -112,8 +112,8 @@ func (d *deployment) registerServer(s *server) (err error) {
 		PreStop:             c.VLLM.PreStop,
 		ShutdownTimeout:     c.VLLM.ShutdownTimeout,
 		Surge:               c.Update().Surge,
-		ClientNamespaces:    c.VLLM.ClientNamespaces,
-		ClientCIDRs:         c.VLLM.ClientCIDRs,
+		ClientNamespaces:    clientNamespaces,
+		ClientCIDRs:         clientCIDRs,
 		EgressNamespaces:    c.VLLM.EgressNamespaces,
 		EgressCIDRs:         c.VLLM.EgressCIDRs,
 		MediaDomains:        c.VLLM.MediaDomains,

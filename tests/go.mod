@@ -46,6 +46,7 @@ require (
 	k8s.io/controller-manager v0.34.1 // indirect
 	k8s.io/metrics v0.34.2 // indirect
 	k8s.io/pod-security-admission v0.34.1 // indirect
+	sigs.k8s.io/gateway-api v1.4.1 // indirect
 )
 
 require (

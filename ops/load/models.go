@@ -17,9 +17,26 @@ type Model struct {
 	Context int `json:"max_model_len"`
 }
 
+// StatusError is the error of an answer with another status than 200.
+type StatusError struct {
+	// Code is the status, Text the status in words and the message of the answer.
+	Code int
+	Text string
+}
+
+func (e *StatusError) Error() string { return e.Text }
+
 // Models returns the models that a server lists, at least one. Like a load it uses no proxy of the environment and follows no
 // redirect, so that it is the server that will be loaded.
 func Models(ctx context.Context, target Target, apiKey string) ([]Model, error) {
+	return ModelsWith(ctx, &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, target, apiKey)
+}
+
+// ModelsWith is Models with a client, which must not follow redirects.
+func ModelsWith(ctx context.Context, client *http.Client, target Target, apiKey string) ([]Model, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.URL+"/v1/models", nil)
@@ -28,10 +45,6 @@ func Models(ctx context.Context, target Target, apiKey string) ([]Model, error) 
 	}
 	if apiKey != "" {
 		request.Header.Set("Authorization", "Bearer "+apiKey)
-	}
-	client := http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	response, err := client.Do(request)
 	if err != nil {
@@ -43,7 +56,8 @@ func Models(ctx context.Context, target Target, apiKey string) ([]Model, error) 
 		return nil, fmt.Errorf("read the model of %s: %w", target.Name, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("read the model of %s: %s: %s", target.Name, response.Status, ErrorMessage(body, apiKey))
+		return nil, fmt.Errorf("read the model of %s: %w", target.Name,
+			&StatusError{Code: response.StatusCode, Text: response.Status + ": " + ErrorMessage(body, apiKey)})
 	}
 	var list struct {
 		Data []Model `json:"data"`

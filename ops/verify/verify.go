@@ -167,7 +167,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 
 	report := &Report{Stack: o.Stack, Passed: true, Values: []Value{}}
 	began := time.Now()
-	for _, stage := range Stages() {
+	for _, stage := range stagesOf(w.Pipeline) {
 		if !report.Passed {
 			report.Stages = append(report.Stages, Result{Stage: stage.Key, Status: Skipped, Needs: report.Failed})
 			continue

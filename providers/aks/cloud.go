@@ -64,6 +64,7 @@ func Cloud() providers.Cloud {
 		},
 		Required:   map[string]any{"aks.location": "eastus"},
 		Node:       providers.NodeRoom{Reserved: reserved, HiddenShare: hiddenShare},
+		Gateways:   gateways,
 		SpotNotice: spotNotice,
 		MaxName:    maxName,
 		ValidName:  func(r *providers.Request) bool { return argsOf(r).validNames() },

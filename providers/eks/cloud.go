@@ -57,6 +57,7 @@ func Cloud() providers.Cloud {
 		},
 		Required:   map[string]any{"eks.region": "us-east-1", "eks.zones": []any{"us-east-1a", "us-east-1b"}},
 		Node:       providers.NodeRoom{Reserved: reserved, HiddenShare: hiddenShare},
+		Gateways:   gateways,
 		SpotNotice: spotNotice,
 		MaxName:    maxName,
 		ValidName:  func(r *providers.Request) bool { return validName(r.Name) },

@@ -47,6 +47,7 @@ func Cloud() providers.Cloud {
 		},
 		Required:   map[string]any{"gke.project": "my-project", "gke.location": "us-central1-a"},
 		Node:       providers.NodeRoom{Reserved: reserved, HiddenShare: hiddenShare},
+		Gateways:   gateways,
 		SpotNotice: spotNotice,
 		MaxName:    maxName,
 		ValidName:  func(r *providers.Request) bool { return validName(r.Name) },

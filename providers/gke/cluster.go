@@ -85,6 +85,7 @@ func (b *builder) newCluster(at *placement, identity *nodeIdentity) (*container.
 		ResourceLabels:     a.clusterLabels(),
 		// Bills then show namespaces, at no cost of its own.
 		CostManagementConfig: container.ClusterCostManagementConfigArgs{Enabled: pulumi.Bool(true)},
+		GatewayApiConfig:     a.gatewayAPI(),
 	}, b.options(
 		// Nodes that start before they may write logs and pull images have to be repaired.
 		pulumi.DependsOn(slices.Concat(identity.Grants, at.Egress)),

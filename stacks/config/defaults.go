@@ -39,6 +39,7 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "vllm.readyTimeout", &c.VLLM.ReadyTimeout, components.ColdStart(c.VLLM.StartupBudget))
 	orDefault(given, "vllm.modelCache", &c.VLLM.ModelCache, defaultModelCache(c.downloadGiB()))
 	c.applyHostDefaults(given)
+	c.applyExposeDefaults(given)
 
 	orDefault(given, "monitoring.signalInterval", &c.Monitoring.SignalInterval,
 		choose(c.ManagesMetrics(), components.ManagedMinInterval, 2*time.Second))

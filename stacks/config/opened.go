@@ -16,6 +16,11 @@ func (c *Config) Opened() []string {
 	// The serving namespace is open anyway.
 	add("vllm.clientNamespaces", slices.DeleteFunc(slices.Clone(c.VLLM.ClientNamespaces), func(n string) bool { return n == c.Namespaces.Serving }))
 	add("vllm.clientCidrs", c.VLLM.ClientCIDRs)
+	if c.Exposed() {
+		add("expose.hostname", []string{c.Expose.Hostname})
+		namespaces, cidrs, _ := c.gatewaySources()
+		add("expose, to the gateway's data plane", slices.DeleteFunc(slices.Concat(namespaces, cidrs), func(n string) bool { return n == c.Namespaces.Serving }))
+	}
 	add("vllm.egressNamespaces", c.VLLM.EgressNamespaces)
 	add("vllm.egressCidrs", c.VLLM.EgressCIDRs)
 	if m := c.Monitoring; c.ExistingMetrics() {

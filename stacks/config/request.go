@@ -21,6 +21,7 @@ func (c *Config) request(given func(key string) bool) *providers.Request {
 		APIAccessCIDRs: c.Cluster.APIAccessCIDRs, DeletionProtection: c.Cluster.DeletionProtection,
 		SystemPool: c.systemPool(), GPUPool: c.gpuPool(), GPUsPerReplica: c.GPU.PerReplica,
 		StorageClass: c.Monitoring.StorageClass, MetricsReader: c.metricsReader(),
+		GatewayAPI: c.Exposed() && c.Expose.DataPlane != string(providers.GatewayPods),
 		Local: providers.Local{
 			Kubeconfig: c.Cluster.Kubeconfig, Context: c.Cluster.Context, GPU: c.GPUScheduling(),
 			GPUMetrics:        providers.GPUMetrics{Source: providers.GPUMetricsSource(c.GPU.Metrics)},

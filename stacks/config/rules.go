@@ -37,6 +37,7 @@ func (c *Config) check(r *report) {
 	c.checkFit(r)
 	c.checkSecrets(r)
 	checkVLLM(r, c.VLLM)
+	c.checkExpose(r)
 	c.checkPodTemplate(r)
 	if c.GPU.Mode == GPUNvidia && !r.anyRefused("gpu.mode") {
 		checkVersion(r, c.VLLM.Image, c.Model.ID)
@@ -57,6 +58,7 @@ func (c *Config) check(r *report) {
 		c.warnOfScaling(r)
 		c.warnOfStarts(r)
 		c.warnOfAccess(r)
+		c.warnOfExpose(r)
 		slices.SortStableFunc(r.warnings, func(a, b Warning) int { return strings.Compare(a.Key, b.Key) })
 		c.warnings = r.warnings
 	}

@@ -62,6 +62,7 @@ func (c *Config) readServers(r *report) {
 			}
 		}
 	}
+	c.checkHostnames(r)
 	c.sharePool(r)
 	if len(r.problems) == 0 {
 		slices.SortStableFunc(r.warnings, func(a, b Warning) int { return strings.Compare(a.Key, b.Key) })
@@ -75,6 +76,23 @@ func (c *Config) checkServerNames(r *report) {
 	for _, name := range names {
 		if _, object := googlemanaged.ServerMonitorings(name); slices.Contains(names, object) {
 			r.bad("servers."+object, "", fmt.Sprintf("a name other than %s, which is that of an object of server %s", object, name), "give the server another name")
+		}
+	}
+}
+
+// checkHostnames refuses a host name that two servers have: clients could reach only one of them by it.
+func (c *Config) checkHostnames(r *report) {
+	first := map[string]string{}
+	for _, server := range c.servers {
+		host := server.Expose.Hostname
+		other, taken := first[host]
+		switch {
+		case host == "":
+		case taken:
+			r.bad("servers."+server.Server+".expose.hostname", host, "a name that no other server of the stack has; "+other+" has this one",
+				"give each server a host name of its own")
+		default:
+			first[host] = server.Server
 		}
 	}
 }

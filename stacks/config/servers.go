@@ -26,7 +26,7 @@ const (
 
 // serverSections are the objects that a server may have beside serverPool: it has the keys that it sets itself, and for the others
 // those of the stack.
-var serverSections = []string{"model", "vllm", "gpu", "autoscaling", "slo"}
+var serverSections = []string{"model", "vllm", "gpu", "autoscaling", "slo", "expose"}
 
 // stackKeys are the keys in these sections that all servers of a stack share, with the reason.
 var stackKeys = map[string]string{

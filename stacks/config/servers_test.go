@@ -117,6 +117,8 @@ func TestProblemsOfServers(t *testing.T) {
 		{"a long name", map[string]any{"servers.a-name-of-21-letters-x.model.id": "x/y"}, map[string]string{"servers.a-name-of-21-letters-x": "another name"}},
 		{"the name of another server's object", map[string]any{"servers.chat-server.model.maxModelLen": 2048},
 			map[string]string{"servers.chat-server": "another name"}},
+		{"one host name for both", map[string]any{"expose.hostname": "llm.example.com", "expose.tls.secret": "tls", "apiKey": hidden("key")},
+			map[string]string{"servers.code.expose.hostname": "a host name of its own"}},
 		{"a model that does not fit", map[string]any{"servers.chat.model.id": "google/gemma-3-27b-it"}, map[string]string{"servers.chat.model.id": ""}},
 		{"the same mistake of the stack in each", map[string]any{"vllm.preStop": "9m30s", "servers.chat.vllm.preStop": nil, "vllm.shutdownTimeout": "1m"},
 			map[string]string{"vllm.shutdownTimeout": ""}},

@@ -39,10 +39,12 @@ type Config struct {
 	APIKey Secret `key:"apiKey" unset:"nothing is asked for"`
 	// VLLM is how the server runs.
 	VLLM VLLM `key:"vllm"`
+	// Expose is the way in for clients outside the cluster.
+	Expose Expose `key:"expose"`
 	// GPU is what a replica gets and where its metrics come from.
 	GPU GPU `key:"gpu"`
-	// Servers are several servers, by name (docs/several-models.md): each has the keys of model, vllm, gpu, autoscaling and slo that it
-	// sets itself, and for the others those of the stack, and the GPU nodes of nodePools.gpu or with nodePool its own.
+	// Servers are several servers, by name (docs/several-models.md): each has the keys of model, vllm, gpu, autoscaling, slo and
+	// expose that it sets itself, and for the others those of the stack, and the GPU nodes of nodePools.gpu or with nodePool its own.
 	Servers Servers `key:"servers" unset:"one server, called vllm" example:"{chat: {model: {id: google/gemma-3-4b-it}}, code: {autoscaling: {maxReplicas: 2}}}"`
 	// Metrics is the pipeline from the server's metrics to the autoscaler: one of the stack's own, Google's managed collection on GKE
 	// (docs/google-managed-prometheus.md), or the existing Prometheus of the cluster's platform (docs/existing-clusters.md).

@@ -70,7 +70,7 @@ func (c *Config) warnOfStarts(r *report) {
 // warnOfAccess warns of a server that no client reaches, or that everybody does.
 func (c *Config) warnOfAccess(r *report) {
 	v := c.VLLM
-	if len(v.ClientNamespaces) == 0 && len(v.ClientCIDRs) == 0 {
+	if len(v.ClientNamespaces) == 0 && len(v.ClientCIDRs) == 0 && !c.Exposed() {
 		r.warn("vllm.clientNamespaces", "",
 			fmt.Sprintf("no client is named, so only pods of namespace %s may call the API, where the cluster enforces network policies", c.Namespaces.Serving),
 			fmt.Sprintf(`name the namespaces of your clients ("*" is every one), or %s if these suffice; `+

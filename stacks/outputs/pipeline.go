@@ -28,6 +28,8 @@ type Pipeline struct {
 	Context    string `json:"context"`
 	// Serving is the server.
 	Serving Serving `json:"serving"`
+	// Gateway is the way in for clients outside the cluster; nil where there is none.
+	Gateway *Gateway `json:"gateway,omitempty"`
 	// Metrics is the pipeline from the server's metrics to the HPA: "prometheus-operator", "google-managed" or
 	// "existing".
 	Metrics string `json:"metrics"`
@@ -66,6 +68,24 @@ type Serving struct {
 	// Port of the API and of /metrics, in the pods and the Service.
 	Port int    `json:"port"`
 	HPA  string `json:"hpa"`
+}
+
+// Gateway is the Gateway of a server and its route.
+type Gateway struct {
+	// URL is the address by which clients reach the API, without a path.
+	URL string `json:"url"`
+	// Namespace and Name are those of the Gateway, Class is its GatewayClass; "" where it is not known.
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Class     string `json:"class"`
+	// Route is the HTTPRoute, in the namespace of the server.
+	Route string `json:"route"`
+	// DataPlane is what carries the requests to the pods: "pods", "google-load-balancer" or "aws-load-balancer".
+	DataPlane string `json:"dataPlane"`
+	// Internal reports whether the load balancer is reached from the cloud's network only.
+	Internal bool `json:"internal"`
+	// Auth is who authenticates the clients: "apiKey" or "gateway".
+	Auth string `json:"auth"`
 }
 
 // Service is a Service with one port.

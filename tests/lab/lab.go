@@ -17,6 +17,7 @@ import (
 	"vllm-autoscaling/tests/lab/chartrepository"
 	"vllm-autoscaling/tests/lab/cloud"
 	"vllm-autoscaling/tests/lab/controlplane"
+	"vllm-autoscaling/tests/lab/gateway"
 	"vllm-autoscaling/tests/lab/podruntime"
 	"vllm-autoscaling/tests/lab/process"
 	"vllm-autoscaling/tests/lab/tools"
@@ -61,8 +62,9 @@ type Lab struct {
 	runtime      *podruntime.Runtime
 	charts       string
 	stopCharts   context.CancelFunc
-	clouds       *cloud.Cloud    // nil for none
-	initial      map[Object]bool // what was in the cluster at the start
+	clouds       *cloud.Cloud     // nil for none
+	gateway      *gateway.Gateway // nil for none
+	initial      map[Object]bool  // what was in the cluster at the start
 
 	mu       sync.Mutex
 	gpuNodes int
@@ -161,6 +163,15 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if err := l.rememberInitial(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(l.log, "lab: ready, charts at %s, kubeconfig %s\n", l.charts, l.Kubeconfig())
+	return nil
+}
+
+// rememberInitial makes the objects of the cluster those that no stack has left behind.
+func (l *Lab) rememberInitial(ctx context.Context) error {
 	objects, err := l.objects(ctx)
 	if err != nil {
 		return err
@@ -169,8 +180,21 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 	for _, object := range objects {
 		l.initial[object] = true
 	}
-	fmt.Fprintf(l.log, "lab: ready, charts at %s, kubeconfig %s\n", l.charts, l.Kubeconfig())
 	return nil
+}
+
+// StartGateway makes the cluster serve the Gateway API: with its CRDs, the GatewayClass gateway.Class, and a data plane that listens on
+// a port of 127.0.0.1. It is called before the first stack; Stop ends it.
+func (l *Lab) StartGateway(ctx context.Context) (*gateway.Gateway, error) {
+	started, err := gateway.Start(ctx, gateway.Options{
+		Config: l.Config(), Kubeconfig: l.Kubeconfig(), Program: l.programs.Path(tools.Traefik), Resolver: l.runtime,
+		Dir: filepath.Join(l.dir, "gateway"), Log: l.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("lab: %w", err)
+	}
+	l.gateway = started
+	return started, l.rememberInitial(ctx)
 }
 
 // startClouds starts the simulated clouds on the control plane.
@@ -223,6 +247,9 @@ func (l *Lab) Stop() error {
 		default:
 			errs = append(errs, command.Kill())
 		}
+	}
+	if l.gateway != nil {
+		errs = append(errs, l.gateway.Stop())
 	}
 	if l.clouds != nil {
 		errs = append(errs, l.clouds.Stop())

@@ -24,6 +24,7 @@ type options struct {
 	root  string // the Pulumi project's folder
 	stack string
 	url   string
+	via   via
 
 	schedule    load.Schedule // nil for a closed load
 	concurrency int
@@ -72,6 +73,9 @@ func (o options) routedBy() string {
 	if o.url != "" {
 		return "by the address"
 	}
+	if o.via == viaGateway {
+		return "by the gateway"
+	}
 	return string(o.routing)
 }
 
@@ -119,6 +123,8 @@ func parse(args []string, env func(string) string, out io.Writer) (options, erro
 	flags.StringVar(&o.stack, "stack", env("STACK"), "stack whose server is loaded, and whose autoscaler is watched")
 	flags.StringVar(&o.url, "url", "",
 		"address to load instead of every ready pod, such as http://localhost:8000; without -stack nothing else is watched")
+	flags.TextVar(&o.via, "via", viaPods,
+		"way to the servers of the stack: pods, through a port-forward to each, or gateway, as clients outside the cluster (expose.hostname)")
 	l.register(flags)
 	flags.Uint64Var(&o.seed, "seed", 1, "draws what is random: -poisson, -scale, synthetic loads, -routing")
 	flags.TextVar(&o.routing, "routing", load.Random, "how a request's pod is chosen: random, as a Service does, round-robin, or least (fewest in flight)")
@@ -185,6 +191,9 @@ func (o *options) registerRequests(flags *flag.FlagSet) {
 func (o *options) checkTarget() error {
 	if o.stack == "" && o.url == "" {
 		return errors.New("nothing to load: name a stack (make load STACK=<stack>) or an address (-url)")
+	}
+	if o.via == viaGateway && (o.stack == "" || o.url != "") {
+		return errors.New("-via gateway is the way to the servers of a stack: give -stack, and no -url")
 	}
 	if o.url == "" {
 		return nil

@@ -71,6 +71,9 @@ func (t *target) generator(ctx context.Context, model string) (*load.Generator, 
 		TokenBound: t.tokenBound, Stream: true, Timeout: t.timeout, MaxInFlight: t.maxInFlight,
 		Routing: t.routing, Seed: t.seed,
 	}
+	if t.transport != nil {
+		options.Transport = t.transport
+	}
 	if t.forwards != nil {
 		options.Changed = t.forwards.Changed()
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -32,8 +33,10 @@ type target struct {
 	gpus     int // of one replica
 	signals  []report.Signal
 
-	// forwards to the pods; nil with -url.
+	// forwards to the pods; nil with -url and -via gateway.
 	forwards *portforward.Forwards
+	// transport to the gateway; nil without -via gateway.
+	transport *http.Transport
 }
 
 // find reads the stack's outputs and prints what will be loaded, before any request is sent.
@@ -69,13 +72,18 @@ func find(ctx context.Context, o options, out *screen) (*target, error) {
 		return nil, err
 	}
 	way := "through a port-forward to each"
-	if o.url != "" {
+	switch {
+	case o.url != "":
 		way = "at " + o.url + ", as given"
+	case o.via == viaGateway:
+		if way, err = t.findGateway(ctx); err != nil {
+			return nil, fmt.Errorf("stack %s: %w", o.stack, err)
+		}
 	}
 	out.print("load: target: stack %s, cluster %s, namespace %s, deployment %s, %d of %d pods ready, %s",
 		o.stack, t.access.Config.Host, serving.Namespace, serving.Deployment,
 		deployment.Status.ReadyReplicas, deployment.Status.Replicas, way)
-	if o.url == "" {
+	if o.url == "" && o.via == viaPods {
 		t.forwards, err = portforward.Follow(ctx, portforward.Options{
 			Config: t.access.Config, Namespace: serving.Namespace, Selector: t.selector, Port: serving.Port, Log: out.note,
 		})
@@ -130,6 +138,9 @@ func (t *target) findKey(ctx context.Context, d *appsv1.Deployment) (err error) 
 
 // targets returns the servers that are ready now.
 func (t *target) targets(context.Context) ([]load.Target, error) {
+	if t.transport != nil {
+		return []load.Target{{Name: t.access.Pipeline.Gateway.URL, URL: t.access.Pipeline.Gateway.URL}}, nil
+	}
 	if t.forwards == nil {
 		return []load.Target{{Name: t.url, URL: t.url}}, nil
 	}
@@ -174,6 +185,13 @@ func (t *target) models(ctx context.Context) ([]load.Model, error) {
 	servers, err := t.targets(ctx)
 	if err != nil || len(servers) == 0 {
 		return nil, errors.Join(err, errors.New("no ready pod to read the model from"))
+	}
+	if t.transport != nil {
+		client := &http.Client{
+			Transport:     t.transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+		return load.ModelsWith(ctx, client, servers[0], t.apiKey)
 	}
 	return load.Models(ctx, servers[0], t.apiKey)
 }

@@ -1,11 +1,7 @@
 package chartrepository
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
-	"os/exec"
 	"path/filepath"
 
 	"vllm-autoscaling/tests/lab/tools"
@@ -24,19 +20,9 @@ func OperatorCRDs(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", operatorModule)
-	cmd.Dir = filepath.Join(root, "lab", "tools", "prometheus-operator")
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("finding the module of the Prometheus Operator's CRDs: %w: %s%s", err, stderr.Bytes(), stdout.Bytes())
+	folder, err := tools.DownloadedModule(ctx, filepath.Join(root, "lab", "tools", "prometheus-operator"), operatorModule)
+	if err != nil {
+		return "", err
 	}
-	var module struct{ Dir, Error string }
-	if err := json.Unmarshal(stdout.Bytes(), &module); err != nil {
-		return "", fmt.Errorf("finding the module of the Prometheus Operator's CRDs: %w", err)
-	}
-	if module.Dir == "" {
-		return "", fmt.Errorf("finding the module of the Prometheus Operator's CRDs: go mod download names no folder: %s", module.Error)
-	}
-	return filepath.Join(module.Dir, filepath.FromSlash(crdFolder)), nil
+	return filepath.Join(folder, filepath.FromSlash(crdFolder)), nil
 }

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// Build builds the named programs that are missing from the cache below os.UserCacheDir, all of Names(true) without
+// Build builds the named programs that are missing from the cache below os.UserCacheDir, All of them without
 // names, and returns where they are. Two runs at once build one after the other. Progress goes to log: what is to be built and
 // about how long that takes, then one line for each build; one line when there is nothing to build.
 //
@@ -79,7 +79,7 @@ func (b *builder) build(ctx context.Context, programs []Program, names []string)
 		return Tools{}, fmt.Errorf("tools: Go is needed to build the lab's programs: %w", err)
 	}
 	if len(names) == 0 {
-		names = Names(true)
+		names = All()
 	}
 	result := Tools{paths: map[string]string{}}
 	missing, err := b.find(ctx, &result, names, goVersion)

@@ -22,6 +22,8 @@ const (
 	// StackdriverAdapter stands for Google's Custom Metrics Stackdriver Adapter; its source is in module upstream.
 	StackdriverAdapter = "stackdriver-adapter"
 	InferenceSim       = "llm-d-inference-sim"
+	// Traefik serves the Gateway API. Only tests run it.
+	Traefik            = "traefik"
 	Pulumi             = "pulumi"
 	PulumiLanguageGo   = "pulumi-language-go"
 	KubernetesProvider = "pulumi-resource-kubernetes"
@@ -94,6 +96,9 @@ func Catalogue() []Tool {
 		// Its module needs Google's fork of Prometheus.
 		{Name: ManagedOperator, Module: "github.com/GoogleCloudPlatform/prometheus-engine", Folder: "managed-prometheus-operator",
 			Package: "github.com/GoogleCloudPlatform/prometheus-engine/cmd/operator", Seconds: 240},
+		// Its module needs forks of two others, and other versions than upstream's of some.
+		{Name: Traefik, Module: "github.com/traefik/traefik/v3", Folder: "traefik", Package: "github.com/traefik/traefik/v3/cmd/traefik",
+			Edits: traefikEdits, Seconds: 120},
 		{Name: StackdriverAdapter, Module: "sigs.k8s.io/custom-metrics-apiserver", Folder: upstream, Package: "./stackdriver-adapter", Seconds: 8},
 	}
 }
@@ -120,11 +125,14 @@ func prometheusRelease(module string) string {
 // googlePrograms run only where Google collects the metrics.
 var googlePrograms = []string{ManagedOperator, StackdriverAdapter}
 
+// All lists every program: those of Names, and those that only tests run.
+func All() []string { return append(Names(true), Traefik) }
+
 // Names lists the programs that the lab runs for a stack; googleManaged reports whether its metrics are collected by Google.
 func Names(googleManaged bool) []string {
 	var names []string
 	for _, tool := range Catalogue() {
-		if googleManaged || !slices.Contains(googlePrograms, tool.Name) {
+		if tool.Name != Traefik && (googleManaged || !slices.Contains(googlePrograms, tool.Name)) {
 			names = append(names, tool.Name)
 		}
 	}

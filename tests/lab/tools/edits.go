@@ -61,6 +61,42 @@ var pulumiEdits = []Edit{
 	{File: "operations/resources.go", Old: `return (AWS|GCP)OperationsProvider\(.*\)`, New: `return nil, nil`},
 }
 
+// traefikEdits leave out the providers of other platforms than Kubernetes, DNS challenges and plugins: a third of what is compiled.
+var traefikEdits = []Edit{
+	{File: "pkg/provider/acme/provider.go", Old: `\t"github\.com/go-acme/lego/v4/providers/dns"\n`},
+	{File: "pkg/provider/acme/provider.go", Old: `provider, err = dns\.NewDNSChallengeProviderByName\(.*\)`, New: `err = errors.New("left out")`},
+	{File: "pkg/config/static/static_config.go",
+		Old: `\t"github\.com/traefik/traefik/v3/pkg/provider/(docker|ecs|consulcatalog|nomad|kubernetes/knative|kv/\w+)"\n`},
+	{File: "pkg/config/static/static_config.go", Old: `\t` + traefikProviders + ` +\*.*\n`},
+	{File: "pkg/config/static/static_config.go", Old: `(?s)\tif c\.Providers\.(Docker|Swarm) != nil \{\n.*?\n\t\}\n`},
+	{File: "pkg/config/static/static_config.go", Old: `(?s)\tif c\.Providers != nil && c\.Providers\.Knative != nil \{\n.*?\n\t\}\n`},
+	{File: "pkg/provider/aggregator/aggregator.go", Old: `(?s)\tif conf\.` + traefikProviders + ` != nil \{\n.*?\n\t\}\n`},
+	{File: "pkg/plugins/middlewareyaegi.go"},
+	{File: "pkg/plugins/middlewarewasm.go"},
+	{File: "pkg/plugins/wasip.go"},
+	{File: "pkg/plugins/wasip_mock.go"},
+	{File: "pkg/plugins/providers.go", Old: `(?s)^.*$`, New: `package plugins
+
+import (
+	"errors"
+
+	"github.com/traefik/traefik/v3/pkg/provider"
+)
+
+type providerBuilder struct{}
+
+func (b Builder) BuildProvider(string, map[string]any) (provider.Provider, error) {
+	return nil, errors.New("left out")
+}
+`},
+	{File: "pkg/plugins/builder.go", Old: `(?s)\n\tctx := context\.Background\(\)\n.*?\treturn pb, nil\n`, New: "\n\treturn &Builder{}, nil\n"},
+	{File: "pkg/plugins/builder.go", Old: `(?s)\nfunc newMiddlewareBuilder.*$`},
+	{File: "pkg/plugins/builder.go", Old: `\t("errors"|"path/filepath"|"github\.com/rs/zerolog/log")\n`},
+}
+
+// traefikProviders matches the fields of the providers that traefikEdits leave out.
+const traefikProviders = `(Docker|Swarm|Knative|ConsulCatalog|Nomad|Ecs|Consul|Etcd|ZooKeeper|Redis)`
+
 // editModule copies the module in folder source to folder target, without its tests, and edits the copy.
 func editModule(edits []Edit, source, target string) error {
 	err := filepath.WalkDir(source, func(path string, entry fs.DirEntry, err error) error {

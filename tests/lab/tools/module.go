@@ -1,10 +1,12 @@
 package tools
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"golang.org/x/mod/modfile"
@@ -54,6 +56,26 @@ func ModuleFolder(ctx context.Context, name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("tools: no program %q", name)
+}
+
+// DownloadedModule returns the folder of a module in the version that the go.mod of a folder requires. The go command downloads it
+// when it is not there.
+func DownloadedModule(ctx context.Context, folder, module string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
+	cmd.Dir = folder
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("finding module %s: %w: %s%s", module, err, stderr.Bytes(), stdout.Bytes())
+	}
+	var downloaded struct{ Dir, Error string }
+	if err := json.Unmarshal(stdout.Bytes(), &downloaded); err != nil {
+		return "", fmt.Errorf("finding module %s: %w", module, err)
+	}
+	if downloaded.Dir == "" {
+		return "", fmt.Errorf("finding module %s: go mod download names no folder: %s", module, downloaded.Error)
+	}
+	return downloaded.Dir, nil
 }
 
 // moduleFolder returns the folder of the source of the tool's module.

@@ -18,7 +18,8 @@ func TestForStack(t *testing.T) {
 	}
 	assert.NotContains(t, Names(false), ManagedOperator)
 	assert.NotContains(t, Names(false), StackdriverAdapter)
-	assert.Len(t, Names(true), len(Catalogue())+2)
+	assert.Len(t, All(), len(Catalogue())+2)
+	assert.Len(t, Names(true), len(All())-1, "no stack needs a Gateway API data plane of the lab")
 	assert.Len(t, Names(false), len(Names(true))-2)
 
 	file := filepath.Join(t.TempDir(), "Pulumi.gke.yaml")
