@@ -102,7 +102,7 @@ func (d *deployment) gpuExporter() *components.DCGMExporterArgs {
 		Namespace:      c.Namespaces.Monitoring,
 		Metrics:        d.cluster.GPUMetrics,
 		Chart:          chart(c.Charts.DCGMExporter, "dcgm-exporter"),
-		GPU:            d.cluster.GPU,
+		Nodes:          d.cluster.GPUNodes(),
 		ScrapeInterval: c.Monitoring.SignalInterval,
 		Metadata:       d.metadata(),
 		Values:         releaseValues(c.Charts.DCGMExporter),
