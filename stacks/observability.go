@@ -107,7 +107,7 @@ func (d *deployment) alertSettings(s *server, observed telemetry.Settings) alert
 		AtMaxFor:       c.Monitoring.Alerts.AtMaxFor,
 		ColdStart:      components.ColdStart(c.VLLM.StartupBudget),
 		ScrapeInterval: c.Monitoring.ScrapeInterval,
-		MaxNumSeqs:     c.Model.MaxNumSeqs,
+		MaxNumSeqs:     c.ReplicaSequences(),
 	}
 	if own := d.pipeline.collected.Prometheus; own != nil {
 		settings.PrometheusStorage, settings.PrometheusVolume = storage.Value(), own.Volumes()

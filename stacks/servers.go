@@ -134,6 +134,9 @@ func (d *deployment) gpuScheduling(c *config.Config) providers.GPUScheduling {
 	if c.Cloud == config.CloudLocal {
 		return c.GPUScheduling()
 	}
+	if c.OwnPool() {
+		return d.cluster.OwnGPU[c.Server]
+	}
 	gpu := d.cluster.GPU
 	if gpu.ResourceName != "" {
 		gpu.PerReplica = c.GPU.PerReplica
@@ -191,6 +194,8 @@ func servedModel(c *config.Config) components.Model {
 		ID: m.ID, Revision: m.Revision, MaxModelLen: m.MaxModelLen, MaxNumSeqs: m.MaxNumSeqs,
 		GPUMemoryUtilization: m.GPUMemoryUtilization, DType: m.DType, ExtraArgs: m.ExtraArgs,
 		MaxNumBatchedTokens: c.MaxNumBatchedTokens(), ProcessorCacheGiB: c.ProcessorCacheGiB(),
+		Quantization: m.Quantization, KVCacheDType: m.KVCacheDType, Parallel: components.Parallel(m.Parallel),
+		LoRA: components.LoRA(m.LoRA),
 	}
 }
 
@@ -202,7 +207,7 @@ func signalSettings(c *config.Config) signals.Settings {
 		GPUWaitingRequests: c.Autoscaling.Signals.GPUUtilization.WaitingRequests,
 		Interval:           c.Monitoring.SignalInterval,
 		SimulateGPU:        c.GPU.Metrics == string(providers.Simulated),
-		MaxNumSeqs:         c.Model.MaxNumSeqs,
+		MaxNumSeqs:         c.ReplicaSequences(),
 		OptionalReadiness:  c.ExistingMetrics(),
 	}
 }

@@ -28,7 +28,7 @@ type Settings struct {
 	Interval time.Duration
 	// SimulateGPU adds a rule that writes DCGM's series from the requests running, for clusters without a GPU.
 	SimulateGPU bool
-	// MaxNumSeqs is vLLM's --max-num-seqs: the most requests that one engine runs at a time.
+	// MaxNumSeqs is the most requests that a replica runs at a time: vLLM's --max-num-seqs times its engines.
 	MaxNumSeqs int
 	// Servers are the serving deployments of the namespace where their guards differ; empty where GPUWaitingRequests is the guard of
 	// all.
