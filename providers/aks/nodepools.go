@@ -43,7 +43,7 @@ func (a *Args) systemPool(nodes int) containerservice.ManagedClusterAgentPoolPro
 func (a *Args) gpuPoolName(plane *controlPlane) string {
 	pool := a.GPUPool
 	fixed := fmt.Sprint(strings.ToLower(pool.MachineType), pool.DiskGiB, slices.Sorted(slices.Values(pool.Zones)), pool.Spot, a.EncryptionAtHost,
-		strings.ToLower(plane.subnet), strings.ToLower(plane.podSubnet))
+		strings.ToLower(plane.subnet), strings.ToLower(plane.podSubnet)) + a.capacityDigest()
 	return fmt.Sprintf("%s%x", a.GPUPoolName, sha256.Sum256([]byte(fixed)))[:len(a.GPUPoolName)+digestLength]
 }
 
@@ -104,12 +104,14 @@ func (a *Args) gpuPoolArgs(plane *controlPlane) *containerservice.AgentPoolArgs 
 		PodSubnetID:            optional(plane.podSubnet),
 		ScaleSetPriority:       pulumi.String("Regular"),
 		Tags:                   a.tags(),
+
+		CapacityReservationGroupID: optional(a.CapacityReservationGroupID),
 	}
 	if pool.Spot {
 		args.ScaleSetPriority = pulumi.String("Spot")
 		args.ScaleSetEvictionPolicy = pulumi.String("Delete")
-		// Up to the price on demand: evicted for want of machines, never for the price.
-		args.SpotMaxPrice = pulumi.Float64(-1)
+		// By default up to the price on demand: evicted for want of machines, never for the price.
+		args.SpotMaxPrice = pulumi.Float64(a.spotPrice())
 		// AKS adds both by itself and shows them; left out here, they would be a change to undo.
 		labels[spotKey] = pulumi.String(spotValue)
 		taints = append(taints, pulumi.String(spotKey+"="+spotValue+":NoSchedule"))

@@ -246,6 +246,7 @@ func validatePool(p *providers.Problems, key string, pool providers.NodePool, bo
 
 func (a *Args) validateGPUPool(p *providers.Problems) {
 	a.RequireGPUPool(p)
+	a.validateCapacity(p)
 	pool := a.GPUPool
 	if pool == nil {
 		return
@@ -256,7 +257,7 @@ func (a *Args) validateGPUPool(p *providers.Problems) {
 	validatePool(p, providers.KeyGPUPool, pool.NodePool, gpuBounds)
 	switch {
 	case partOfGPUForm.MatchString(pool.MachineType):
-		p.PartOfGPU(providers.KeyGPUMachineType, pool.MachineType, "Standard_NV36ads_A10_v5")
+		p.PartOfGPU(providers.KeyGPUMachineType, pool.MachineType, machines, "Standard_NV36ads_A10_v5")
 	case amdForm.MatchString(pool.MachineType):
 		p.OtherGPU(providers.KeyGPUMachineType, pool.MachineType, defaultGPUSize)
 	case retiredForm.MatchString(pool.MachineType):

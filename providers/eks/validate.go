@@ -203,6 +203,7 @@ func validateInstanceType(p *providers.Problems, key, name string) {
 
 func (a *Args) validateGPUPool(p *providers.Problems) {
 	a.RequireGPUPool(p)
+	a.validateCapacity(p)
 	pool := a.GPUPool
 	if pool == nil {
 		return
@@ -239,7 +240,7 @@ func (a *Args) validateGPUPool(p *providers.Problems) {
 func validateGPUs(p *providers.Problems, key, name string) bool {
 	switch {
 	case partOfGPUForm.MatchString(name):
-		p.PartOfGPU(key, name, defaultGPUType)
+		p.PartOfGPU(key, name, machines, defaultGPUType)
 	case amdForm.MatchString(name):
 		p.OtherGPU(key, name, defaultGPUType)
 	default:

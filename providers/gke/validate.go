@@ -138,6 +138,7 @@ func (a *Args) validatePool(p *providers.Problems, key string, pool providers.No
 
 func (a *Args) validateGPU(p *providers.Problems) {
 	a.RequireGPUPool(p)
+	a.validateReservation(p)
 	pool := a.GPUPool
 	if pool == nil {
 		return
@@ -168,9 +169,9 @@ func (a *Args) validateGPU(p *providers.Problems) {
 // validateMachine adds the problems of a machine type that cannot be had as requested, or not with the disk.
 func (a *Args) validateMachine(p *providers.Problems) {
 	pool := a.GPUPool
-	if otherwise, ok := notOnDemand[pool.MachineType]; ok && !pool.Spot {
-		p.Add(providers.KeyGPUMachineType, pool.MachineType, "a machine type that Google offers on demand; this one is sold as spot machines or by reservation, "+
-			"and reservations are not supported here", "set "+providers.KeyGPUSpot+" to true, or choose "+otherwise)
+	if otherwise, ok := notOnDemand[pool.MachineType]; ok && !pool.Spot && a.Reservation == "" {
+		p.Add(providers.KeyGPUMachineType, pool.MachineType, "a machine type that Google offers on demand; this one is sold as spot machines or by reservation",
+			"name your reservation in gke.reservation, set "+providers.KeyGPUSpot+" to true, or choose "+otherwise)
 	}
 	if !startsFrom(pool.MachineType, a.GPUDiskType) {
 		p.Add("gke.gpuDiskType", a.GPUDiskType, "a disk type that "+pool.MachineType+" can start from", "remove the key to get "+diskTypeOf(pool.MachineType))
@@ -198,9 +199,10 @@ func (a *Args) validateAccelerator(p *providers.Problems) {
 	gpu, offers := findAccelerator(pool.Accelerator)
 	machine, known := machines.Find(pool.MachineType)
 	attached := !known && !gpuFamily.MatchString(pool.MachineType)
+	_, part := machines.FindPart(pool.MachineType)
 	switch {
-	case partOfGPUForm.MatchString(pool.MachineType):
-		p.PartOfGPU(providers.KeyGPUMachineType, pool.MachineType, "g4-standard-48")
+	case part:
+		p.PartOfGPU(providers.KeyGPUMachineType, pool.MachineType, machines, "g4-standard-48")
 	case pool.MachineType == "" && (offers || pool.Accelerator == ""): // A problem already.
 	case offers && !known && gpu.name != pool.Accelerator:
 		p.Add(providers.KeyAccelerator, pool.Accelerator, gpu.name+", the name that this GPU has on every cloud", "use that name")
