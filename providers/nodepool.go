@@ -82,9 +82,15 @@ func (g *GPUPool) checkUnknown(p *Problems) {
 	}
 }
 
-// PartOfGPU adds the problem of a machine type that carries a part of a GPU; whole is one with a whole GPU.
-func (p *Problems) PartOfGPU(key, machineType, whole string) {
-	p.Add(key, machineType, "one with whole GPUs; this one carries a part of a GPU, which vLLM cannot be given", "for example "+whole)
+// PartOfGPU adds the problem of a machine type that carries a part of a GPU, if the catalogue has the type described; whole is one
+// with a whole GPU.
+func (p *Problems) PartOfGPU(key, machineType string, machines accelerators.Catalogue, whole string) {
+	carries := "a part of a GPU"
+	if part, ok := machines.FindPart(machineType); ok {
+		carries = fmt.Sprintf("a part of a GPU (%s)", part)
+	}
+	p.Add(key, machineType, fmt.Sprintf("one with whole GPUs; this one carries %s, a virtual GPU that takes NVIDIA's vGPU driver, and the sizes, speeds and "+
+		"GPU signals here are those of whole GPUs", carries), "for example "+whole)
 }
 
 // OtherGPU adds the problem of a machine type with GPUs of AMD; nvidia is one with GPUs of NVIDIA.

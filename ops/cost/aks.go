@@ -55,5 +55,6 @@ func aksPool(r plan.Resource, at string, overrides Overrides) Item {
 	}
 	item := nodes(config.CloudAKS, r.Text(at+"vmSize"), r, int(low), int(high), r.Text(at+"scaleSetPriority") == "Spot", false, overrides)
 	item.own = ownPool(r, at+"nodeLabels")
+	item.Reserved = r.Text(at+"capacityReservationGroupID") != ""
 	return item
 }

@@ -47,6 +47,10 @@ type Item struct {
 	Limit int `json:"limit"`
 	// Spot reports whether Each is the on-demand price, which a spot machine never exceeds.
 	Spot bool `json:"spot,omitempty"`
+	// Reserved reports whether the machines come from a reservation, Prepaid whether from a Capacity Block for ML. A reservation costs as
+	// much as machines on demand whether they run or not; a block is paid in advance.
+	Reserved bool `json:"reserved,omitempty"`
+	Prepaid  bool `json:"prepaid,omitempty"`
 	// Unknown reports whether there is no price.
 	Unknown bool `json:"unknown,omitempty"`
 	// Region and Date are where and when the price was read; "" for an override.
@@ -88,7 +92,7 @@ func Of(resources []plan.Resource, overrides Overrides) Estimate {
 		e.MinReplicas, e.MaxReplicas = e.MinReplicas+s.low, e.MaxReplicas+s.high
 	}
 	for _, r := range resources {
-		for _, item := range items(r, overrides) {
+		for _, item := range items(withTemplate(r, resources), overrides) {
 			e.add(item)
 		}
 	}

@@ -32,6 +32,7 @@ func gkePool(r plan.Resource, overrides Overrides) Item {
 	machineType := r.Text("nodeConfig.machineType")
 	attached := len(r.List("nodeConfig.guestAccelerators")) > 0
 	item := nodes(config.CloudGKE, machineType, r, int(low), int(high), r.Bool("nodeConfig.spot"), attached, overrides)
+	item.Reserved = r.Text("nodeConfig.reservationAffinity.consumeReservationType") == "SPECIFIC_RESERVATION"
 	if _, carries := findMachine(config.CloudGKE, machineType); attached && !carries {
 		// GPUs attached to an N1 machine have a price of their own.
 		_, overridden := overrides[machineType]

@@ -92,7 +92,8 @@ func aksQuestions(p *plan.Plan) (*question, []question) {
 	if len(a.pools) == 0 {
 		return nil, nil
 	}
-	questions := []question{{"machine-types", a.sizes}, {"vcpu-quota", a.quotas}, {"features", a.features}}
+	questions := []question{{"machine-types", a.sizes}, {"vcpu-quota", a.quotas}, {"features", a.features},
+		{"reservations", a.reservations}}
 	if len(a.clusters) > 0 {
 		questions = append(questions, question{"services", a.providers}, question{"kubernetes-version", a.version},
 			question{"names-exist", a.namesExist}, question{"names-free", a.namesFree}, question{"kubeconfig-program", a.login})

@@ -142,6 +142,9 @@ func (a *aksPlan) quotas(ctx context.Context, c *cli) []Check {
 		needs[quota].add(one, all, grown)
 	}
 	for _, pool := range a.pools {
+		if pool.text("capacityReservationGroupID") != "" {
+			continue // The reservation has taken the quota already.
+		}
 		size, ok, err := a.find(ctx, c, location, pool.text("vmSize"))
 		if err != nil {
 			return []Check{unknown("vCPUs of the pools' machine sizes", err)}

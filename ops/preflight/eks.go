@@ -45,6 +45,8 @@ type eksPlan struct {
 	clusters, pools           []planned
 	logs, vpcs, addresses     []planned
 	subnets, access, template []planned
+	// templates are the launch templates after the update.
+	templates []plan.Resource
 	// gpuZones are the zones of the GPU pool, where the stack names them.
 	gpuZones []string
 }
@@ -65,10 +67,15 @@ func eksQuestions(p *plan.Plan) (*question, []question) {
 	e.pools = slices.DeleteFunc(e.pools, func(r planned) bool {
 		return r.op == plan.OpUpdate && (r.old == nil || count(r.Resource, "scalingConfig.maxSize") <= count(*r.old, "scalingConfig.maxSize"))
 	})
+	for _, r := range p.Planned() {
+		if r.Type == eksLaunchTemplate {
+			e.templates = append(e.templates, r)
+		}
+	}
 	if len(e.clusters)+len(e.pools) == 0 || e.region == "" {
 		return nil, nil
 	}
-	questions := []question{{"machine-types", e.instanceTypes}, {"gpu-quota", e.vcpuQuotas}, {"disk-key", e.diskKey}}
+	questions := []question{{"machine-types", e.instanceTypes}, {"gpu-quota", e.vcpuQuotas}, {"disk-key", e.diskKey}, {"reservations", e.reservations}}
 	if len(e.clusters) > 0 {
 		questions = append(questions,
 			question{"kubernetes-version", e.version}, question{"zones", e.zones}, question{"names-exist", e.namesExist},

@@ -109,7 +109,10 @@ func (e *eksPlan) usage(ctx context.Context, c *cli, q awsQuota) (float64, error
 func (e *eksPlan) cpus(ctx context.Context, c *cli) (map[string]int, error) {
 	var names []string
 	for _, pool := range e.pools {
-		names = append(names, knownList(pool.Resource, "instanceTypes")...)
+		names = append(names, e.machineTypes(pool)...)
+	}
+	if len(names) == 0 {
+		return nil, nil
 	}
 	var answer struct {
 		InstanceTypes []struct {
@@ -140,6 +143,9 @@ func (e *eksPlan) vcpuQuotas(ctx context.Context, c *cli) []Check {
 	var checks []Check
 	needs := map[awsQuota]*need{}
 	for _, pool := range e.pools {
+		if e.fromReservation(pool) {
+			continue
+		}
 		spot := pool.Text("capacityType") == "SPOT"
 		largest := map[awsQuota]int{}
 		for _, machineType := range knownList(pool.Resource, "instanceTypes") {
@@ -219,7 +225,7 @@ func (e *eksPlan) instanceTypes(ctx context.Context, c *cli) []Check {
 	var checks []Check
 	for _, pool := range e.pools {
 		zones, err := e.zonesOf(ctx, c, pool)
-		for _, machineType := range knownList(pool.Resource, "instanceTypes") {
+		for _, machineType := range e.machineTypes(pool) {
 			asked := fmt.Sprintf("%s in %s", machineType, strings.Join(zones, ", "))
 			if len(zones) == 0 {
 				asked = fmt.Sprintf("%s in %s", machineType, e.region)

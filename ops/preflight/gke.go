@@ -64,7 +64,8 @@ func gkeQuestions(p *plan.Plan) (*question, []question) {
 	for _, r := range slices.Concat(g.clusters, g.pools) {
 		g.location = known(r.Resource, "location")
 	}
-	questions := []question{{"services", g.services}, {"machine-types", g.machineTypes}, {"gpu-quota", g.gpuQuota}, {"cpu-quota", g.cpuQuota}}
+	questions := []question{{"services", g.services}, {"machine-types", g.machineTypes}, {"gpu-quota", g.gpuQuota}, {"cpu-quota", g.cpuQuota},
+		{"reservations", g.reservations}}
 	if len(g.clusters) > 0 {
 		questions = append(questions,
 			question{"billing", g.billing}, question{"kubernetes-version", g.version},

@@ -95,7 +95,7 @@ func (g *gkePlan) gpuQuota(ctx context.Context, c *cli) []Check {
 	onDemand := false
 	for _, pool := range g.pools {
 		accelerator, each := gkeGPU(pool)
-		if accelerator == "" {
+		if accelerator == "" || g.ownReservation(pool) {
 			continue
 		}
 		first, most := gkeNodes(pool)
@@ -259,8 +259,8 @@ func (g *gkePlan) cpuQuota(ctx context.Context, c *cli) []Check {
 	for _, pool := range g.pools {
 		machineType := known(pool.Resource, "nodeConfig.machineType")
 		i := slices.IndexFunc(machines, func(m gkeMachine) bool { return m.Name == machineType })
-		if i < 0 {
-			continue // The machine type is reported on its own.
+		if i < 0 || g.ownReservation(pool) {
+			continue // A machine type that there is not is reported on its own.
 		}
 		first, most := gkeNodes(pool)
 		cpus := machines[i].GuestCPUs

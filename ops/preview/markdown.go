@@ -265,7 +265,7 @@ func count(item cost.Item, n int) string {
 // priceNote returns where the prices come from and what they leave out.
 func priceNote(e cost.Estimate) string {
 	var regions, dates []string
-	spot, own := false, false
+	spot, own, reserved, prepaid := false, false, false, false
 	for _, item := range e.Items {
 		if item.Region != "" && item.Region != "every region" && !slices.Contains(regions, item.Region) {
 			regions = append(regions, item.Region)
@@ -273,7 +273,7 @@ func priceNote(e cost.Estimate) string {
 		if item.Date != "" && !slices.Contains(dates, item.Date) {
 			dates = append(dates, item.Date)
 		}
-		spot = spot || item.Spot
+		spot, reserved, prepaid = spot || item.Spot, reserved || item.Reserved, prepaid || item.Prepaid
 		own = own || item.Kind != "" && item.Region == "" && !item.Unknown
 	}
 	slices.Sort(dates)
@@ -286,6 +286,12 @@ func priceNote(e cost.Estimate) string {
 	}
 	if spot {
 		note += "Spot machines are counted at the price on demand, which they never exceed. "
+	}
+	if reserved {
+		note += "Reserved machines cost the same whether they run or not: the size of the reservation is billed, from its beginning to its end. "
+	}
+	if prepaid {
+		note += "A Capacity Block is paid in advance, at its own price; its machines are counted at the price on demand. "
 	}
 	if !e.Known() {
 		note += fmt.Sprintf("No price is known for %s: state it in `policy.prices`. ", strings.Join(e.Unknown, ", "))

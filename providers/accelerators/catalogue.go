@@ -2,6 +2,7 @@ package accelerators
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -19,12 +20,40 @@ type Machine struct {
 	MemoryGiB float64
 }
 
-// Catalogue is the machine types of one cloud that carry GPUs. Types that carry a part of a GPU are left out, and so are
+// Part is a machine type that carries a part of a GPU: a virtual GPU, with its part of the memory.
+type Part struct {
+	// Type is the cloud's name of the machine type, Accelerator the name of the GPU.
+	Type, Accelerator string
+	// Of is how many such parts a GPU is divided into: 6 for a sixth.
+	Of int
+	// MemoryGiB is the memory of the part.
+	MemoryGiB float64
+}
+
+// String describes the part: 1/6 of nvidia-a10, with 4 GiB.
+func (p Part) String() string {
+	return fmt.Sprintf("1/%d of %s, with %g GiB", p.Of, p.Accelerator, p.MemoryGiB)
+}
+
+// FindPart returns the part that a machine type carries; false for a type that carries whole GPUs or is not known.
+func (c Catalogue) FindPart(machineType string) (Part, bool) {
+	i := slices.IndexFunc(c.Parts, func(p Part) bool {
+		return p.Type == machineType || c.FoldCase && strings.EqualFold(p.Type, machineType)
+	})
+	if i < 0 {
+		return Part{}, false
+	}
+	return c.Parts[i], true
+}
+
+// Catalogue is the machine types of one cloud that carry GPUs. Machines has no types that carry a part of a GPU and no
 // ARM machines: the server gets whole GPUs, and its image is for x86_64.
 type Catalogue struct {
 	// Machines are grouped by accelerator; of each accelerator those with the fewest GPUs come first, and the smaller
 	// machine first among those with as many.
 	Machines []Machine
+	// Parts are the machine types that carry a part of a GPU, as far as they are known. They are refused.
+	Parts []Part
 	// FoldCase reports whether the cloud does not tell upper from lower case in the names of machine types.
 	FoldCase bool
 }

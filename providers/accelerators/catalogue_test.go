@@ -37,6 +37,15 @@ func TestCatalogue(t *testing.T) {
 		names = append(names, accelerator.Name)
 	}
 	assert.Equal(t, []string{"nvidia-l4", "nvidia-a100-80gb"}, names, "smallest memory first")
+	catalogue.Parts = []Part{{Type: "half", Accelerator: "nvidia-l4", Of: 2, MemoryGiB: 12}}
+	part, ok := catalogue.FindPart("Half")
+	require.True(t, ok)
+	assert.Equal(t, "1/2 of nvidia-l4, with 12 GiB", part.String())
+	_, ok = catalogue.Find("half")
+	assert.False(t, ok, "a part is no machine with a GPU")
+	catalogue.FoldCase = false
+	_, ok = catalogue.FindPart("Half")
+	assert.False(t, ok)
 	_, ok = Catalogue{}.Find("small")
 	assert.False(t, ok)
 }

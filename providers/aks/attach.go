@@ -66,6 +66,7 @@ func (a *Args) checkExisting(found *containerservice.LookupManagedClusterResult,
 		p.Add("its local accounts are disabled, so that there is no administrator certificate: set aks.entra, or run `%s`",
 			command("update --enable-local-accounts"))
 	}
+	a.checkReservationIdentity(&p, found)
 	if a.GPUPool == nil {
 		a.findGPUPools(&p, found.AgentPoolProfiles, plane)
 	}
@@ -75,7 +76,7 @@ func (a *Args) checkExisting(found *containerservice.LookupManagedClusterResult,
 // findGPUPools finds the pools that vLLM could run on, by the label that device plugin, exporter and
 // vLLM select, and tolerates what keeps others off them.
 func (a *Args) findGPUPools(p *providers.Lacks, pools []containerservice.ManagedClusterAgentPoolProfileResponse, plane *controlPlane) {
-	var usable, unlabelled, small []string
+	var usable, unlabelled, small, parts []string
 	for _, pool := range pools {
 		if pool.NodeLabels[providers.PoolLabel] != "" {
 			continue // A server's own, of this stack or another one.
@@ -86,6 +87,8 @@ func (a *Args) findGPUPools(p *providers.Lacks, pools []containerservice.Managed
 		case !labelled && known:
 			unlabelled = append(unlabelled, pool.Name)
 		case !labelled:
+		case a.divided(pool) != "":
+			parts = append(parts, pool.Name+" ("+a.divided(pool)+")")
 		case known && size.GPUs < a.GPUsPerReplica:
 			small = append(small, fmt.Sprintf("%s (%d)", pool.Name, size.GPUs))
 		default:
@@ -95,6 +98,9 @@ func (a *Args) findGPUPools(p *providers.Lacks, pools []containerservice.Managed
 	}
 	switch {
 	case len(usable) > 0:
+	case len(parts) > 0:
+		p.Add("the GPUs of its pool %s are no whole ones for a replica: use a pool with whole GPUs, or set nodePools.gpu to have one created",
+			strings.Join(parts, ", "))
 	case len(small) > 0:
 		p.Add("its GPU pools have fewer GPUs to a node than gpu.perReplica %d: %s", a.GPUsPerReplica, strings.Join(small, ", "))
 	case len(unlabelled) > 0:
@@ -104,6 +110,18 @@ func (a *Args) findGPUPools(p *providers.Lacks, pools []containerservice.Managed
 	default:
 		p.Add("it has no GPU pool with the label %s=true: set nodePools.gpu to have one created", gpuLabel)
 	}
+}
+
+// divided returns how a pool divides its GPUs, where a replica cannot use them; "" where it can. An instance of a partitioned GPU is a
+// GPU of its own to a replica, with its part of the memory, but vLLM cannot join several of them.
+func (a *Args) divided(pool containerservice.ManagedClusterAgentPoolProfileResponse) string {
+	if part, ok := machines.FindPart(value(pool.VmSize)); ok {
+		return part.String()
+	}
+	if profile := value(pool.GpuInstanceProfile); profile != "" && a.GPUsPerReplica > 1 {
+		return fmt.Sprintf("instances of profile %s, of which a replica can use one", profile)
+	}
+	return ""
 }
 
 // tolerate adds what tolerates the taints of a pool (key=value:Effect), once each.

@@ -47,6 +47,11 @@ type Keys struct {
 	EncryptionAtHost bool `key:"encryptionAtHost"`
 	// GPUPoolName is the beginning of the GPU pool's name. Four digits follow, which stand for what replaces the pool.
 	GPUPoolName string `key:"gpuPoolName" pattern:"^[a-z][a-z0-9]{0,7}$" default:"vllm" example:"gpus" allowed:"1 to 8 lower-case letters and digits, a letter first"`
+	// CapacityReservationGroupID is the resource id of a capacity reservation group that the GPU nodes come from; needs
+	// aks.userAssignedIdentityId.
+	CapacityReservationGroupID string `key:"capacityReservationGroupId" unset:"none" example:"/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/capacityReservationGroups/c"`
+	// SpotMaxPrice is the highest price of a spot GPU node, in US dollars; Azure evicts it when the price is higher.
+	SpotMaxPrice float64 `key:"spotMaxPrice" unit:"USD per hour" above:"0" unset:"the price on demand, so that no node is evicted for its price" example:"1.5"`
 	// IdleTime is how long a node without work is kept, in whole minutes.
 	IdleTime time.Duration `key:"idleTime" when:"create" min:"1m" default:"10m" example:"20m" step:"1m"`
 	// DevicePluginInstalled is true where the cluster has NVIDIA's device plugin.

@@ -31,6 +31,12 @@ var machines = accelerators.Catalogue{
 		carrying("nvidia-h100-94gb", 2, size("Standard_NC80adis_H100_v5", 80, 640)),
 		carrying("nvidia-h200-141gb", 8, size("Standard_ND96isr_H200_v5", 96, 1850)),
 	),
+	// https://learn.microsoft.com/azure/virtual-machines/sizes/gpu-accelerated/nvadsa10v5-series
+	Parts: []accelerators.Part{
+		{Type: "Standard_NV6ads_A10_v5", Accelerator: "nvidia-a10", Of: 6, MemoryGiB: 4},
+		{Type: "Standard_NV12ads_A10_v5", Accelerator: "nvidia-a10", Of: 3, MemoryGiB: 8},
+		{Type: "Standard_NV18ads_A10_v5", Accelerator: "nvidia-a10", Of: 2, MemoryGiB: 12},
+	},
 }
 
 // size and carrying are short for their names in package accelerators.

@@ -54,6 +54,7 @@ func (a *Args) gpuPoolName(plane *controlPlane, pool *providers.ServingPool) str
 	fixed := fmt.Sprint(strings.ToLower(pool.MachineType), pool.DiskGiB, slices.Sorted(slices.Values(pool.Zones)), pool.Spot, a.EncryptionAtHost,
 		strings.ToLower(plane.subnet), strings.ToLower(plane.podSubnet))
 	if !pool.Own() {
+		fixed += a.capacityDigest()
 		return fmt.Sprintf("%s%x", a.GPUPoolName, sha256.Sum256([]byte(fixed)))[:len(a.GPUPoolName)+digestLength]
 	}
 	server := strings.ReplaceAll(pool.Name, "-", "")
@@ -133,12 +134,14 @@ func (a *Args) gpuPoolArgs(plane *controlPlane, pool *providers.ServingPool) *co
 		PodSubnetID:            optional(plane.podSubnet),
 		ScaleSetPriority:       pulumi.String("Regular"),
 		Tags:                   a.tags(),
+
+		CapacityReservationGroupID: a.reservationGroup(pool),
 	}
 	if pool.Spot {
 		args.ScaleSetPriority = pulumi.String("Spot")
 		args.ScaleSetEvictionPolicy = pulumi.String("Delete")
-		// Up to the price on demand: evicted for want of machines, never for the price.
-		args.SpotMaxPrice = pulumi.Float64(-1)
+		// By default up to the price on demand: evicted for want of machines, never for the price.
+		args.SpotMaxPrice = pulumi.Float64(a.spotPrice(pool))
 		// AKS adds both by itself and shows them; left out here, they would be a change to undo.
 		labels[spotKey] = pulumi.String(spotValue)
 		taints = append(taints, pulumi.String(spotKey+"="+spotValue+":NoSchedule"))

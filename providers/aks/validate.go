@@ -248,6 +248,7 @@ func validatePool(p *providers.Problems, key string, pool providers.NodePool, bo
 func (a *Args) validateGPUPools(p *providers.Problems) {
 	a.RequireGPUPool(p)
 	a.CheckOwnPools(p)
+	a.validateCapacity(p)
 	if a.GPUPool != nil && !a.Attaches() && a.GPUPoolName == systemPoolName {
 		p.Add("aks.gpuPoolName", a.GPUPoolName, "another name than the system pool's", "for example "+defaultGPUPoolName)
 	}
@@ -261,7 +262,7 @@ func validateGPUPool(p *providers.Problems, pool *providers.ServingPool) {
 	key := pool.PoolKey(providers.KeyMachineType)
 	switch {
 	case partOfGPUForm.MatchString(pool.MachineType):
-		p.PartOfGPU(key, pool.MachineType, "Standard_NV36ads_A10_v5")
+		p.PartOfGPU(key, pool.MachineType, machines, "Standard_NV36ads_A10_v5")
 	case amdForm.MatchString(pool.MachineType):
 		p.OtherGPU(key, pool.MachineType, defaultGPUSize)
 	case retiredForm.MatchString(pool.MachineType):

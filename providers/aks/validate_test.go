@@ -109,7 +109,7 @@ func TestValidateRefuses(t *testing.T) {
 		"max under min":       {func(a *Args) { a.GPUPool.MinNodes, a.GPUPool.MaxNodes = 3, 2 }, gpu + ".maxNodes", "3 to 1000"},
 		"a zone's name":       {func(a *Args) { a.GPUPool.Zones = []string{"eastus-1"} }, gpu + ".zones[0]", "one of: 1, 2, 3"},
 		"a zone twice":        {func(a *Args) { a.GPUPool.Zones = []string{"1", "1"} }, gpu + ".zones[1]", "listed twice"},
-		"a part of a GPU":     {func(a *Args) { a.GPUPool.MachineType = "Standard_NV6ads_A10_v5" }, gpu + ".machineType", "carries a part of a GPU"},
+		"a part of a GPU":     {func(a *Args) { a.GPUPool.MachineType = "Standard_NV6ads_A10_v5" }, gpu + ".machineType", "(1/6 of nvidia-a10, with 4 GiB)"},
 		"a quarter of a GPU":  {func(a *Args) { a.GPUPool.MachineType = "Standard_NC36lds_xl_RTXPRO6000BSE_v6" }, gpu + ".machineType", "carries a part of a GPU"},
 		"AMD":                 {func(a *Args) { a.GPUPool.MachineType = "Standard_ND96isr_MI300X_v5" }, gpu + ".machineType", "GPUs of AMD"},
 		"Grace":               {func(a *Args) { a.GPUPool.MachineType = "Standard_ND128isr_NDR_GB200_v6" }, gpu + ".machineType", "is an ARM machine"},

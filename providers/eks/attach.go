@@ -176,6 +176,11 @@ func missingForGPU(group *eks.LookupNodeGroupResult) string {
 	if !strings.Contains(group.AmiType, "NVIDIA") && !strings.HasSuffix(group.AmiType, "_GPU") && group.AmiType != "CUSTOM" {
 		return fmt.Sprintf("has image %s without NVIDIA's driver", group.AmiType)
 	}
+	for _, name := range group.InstanceTypes {
+		if partOfGPUForm.MatchString(name) {
+			return fmt.Sprintf("has the instance type %s, which carries a part of a GPU", name)
+		}
+	}
 	if group.Labels[gpuLabel] != "true" {
 		return fmt.Sprintf("lacks the label %s=true", gpuLabel)
 	}

@@ -49,6 +49,11 @@ type Keys struct {
 	// AlternativeInstanceTypes are further types for the GPU nodes besides nodePools.gpu.machineType,
 	// with as many GPUs of no less memory.
 	AlternativeInstanceTypes []string `key:"alternativeInstanceTypes" example:"[g5.xlarge]"`
+	// CapacityReservation is an On-Demand Capacity Reservation that the GPU nodes come from: its id, or the ARN of a resource group of
+	// several. With an id, nodes come from it or not at all.
+	CapacityReservation string `key:"capacityReservation" unset:"none" pattern:"^(cr-[0-9a-f]+|arn:aws[a-z-]*:resource-groups:[a-z0-9-]+:[0-9]{12}:group/[A-Za-z0-9_.-]+)$" example:"cr-0123456789abcdef0" allowed:"the id of a Capacity Reservation (cr-...), or the ARN of a resource group of them (arn:aws:resource-groups:<region>:<account>:group/<name>)" hint:"run 'aws ec2 describe-capacity-reservations' to see yours"`
+	// CapacityBlock is the id of a Capacity Block for ML that the GPU nodes come from. Without nodes outside of its time.
+	CapacityBlock string `key:"capacityBlock" unset:"none" pattern:"^cr-[0-9a-f]+$" example:"cr-0123456789abcdef1" allowed:"the id of a Capacity Block: cr-..." hint:"run 'aws ec2 describe-capacity-reservations --filters Name=reservation-type,Values=capacity-block' to see yours"`
 	// IdleTime is how long a node without a GPU pod is kept.
 	IdleTime time.Duration `key:"idleTime" default:"10m" min:"0s" example:"20m"`
 	// NodeSecurityGroupIDs are security groups that the GPU nodes get besides the cluster's own: those of the other nodes,

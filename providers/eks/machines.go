@@ -53,10 +53,18 @@ var machines = accelerators.Catalogue{
 		carrying("nvidia-b200", 8, size("p6-b200.48xlarge", 192, 2048)),
 		carrying("nvidia-b300", 8, size("p6-b300.48xlarge", 192, 4096)),
 	),
+	// https://aws.amazon.com/ec2/instance-types/g6/
+	Parts: []accelerators.Part{
+		{Type: "g6f.large", Accelerator: "nvidia-l4", Of: 8, MemoryGiB: 3},
+		{Type: "g6f.xlarge", Accelerator: "nvidia-l4", Of: 8, MemoryGiB: 3},
+		{Type: "g6f.2xlarge", Accelerator: "nvidia-l4", Of: 4, MemoryGiB: 6},
+		{Type: "g6f.4xlarge", Accelerator: "nvidia-l4", Of: 2, MemoryGiB: 12},
+		{Type: "gr6f.4xlarge", Accelerator: "nvidia-l4", Of: 2, MemoryGiB: 12},
+	},
 }
 
 var (
-	// partOfGPUForm matches the instance types that carry a part of an L4, amdForm those with GPUs of AMD.
+	// partOfGPUForm matches the families that carry a part of an L4, in sizes that the catalogue may lack; amdForm those with GPUs of AMD.
 	partOfGPUForm = regexp.MustCompile(`^gr?6f\.`)
 	amdForm       = regexp.MustCompile(`^g4ad\.`)
 	// newDriverForm matches the families whose GPUs need NVIDIA's driver 595, which node images have from firstNewDriver on

@@ -36,6 +36,7 @@ type nodePool struct {
 	taints         eks.NodeGroupTaintArray
 	throughput     int
 	securityGroups []string
+	capacity       capacity
 
 	role     *role
 	template *ec2.LaunchTemplate
@@ -47,6 +48,7 @@ func (b *builder) newSystemPool(plane *controlPlane) (*eks.NodeGroup, error) {
 	pool := b.args.SystemPool
 	nodes, err := b.newPool(nodePool{
 		suffix: "system", pool: pool, instanceTypes: []string{pool.MachineType}, ami: amiSystem, releaseVersion: b.args.SystemReleaseVersion,
+		capacity: capacity{spot: pool.Spot},
 	})
 	if err != nil {
 		return nil, err
@@ -94,6 +96,12 @@ func (b *builder) newGPUPools(plane *controlPlane) ([]pulumi.Resource, error) {
 // newGPUPool registers the node groups for models, one in each zone, and the tags by which they grow from zero. A group over
 // several zones would be rebalanced: Auto Scaling then ends nodes that serve, without regard to PodDisruptionBudgets.
 func (b *builder) newGPUPool(plane *controlPlane, pool *providers.ServingPool, subnets []nodeSubnet) ([]pulumi.Resource, error) {
+	zones := zonesOf(subnets)
+	if !pool.Own() {
+		if err := b.args.checkOneZone(zones); err != nil {
+			return nil, err
+		}
+	}
 	p, err := b.newPool(nodePool{
 		suffix:         pool.Suffix(),
 		pool:           pool.NodePool,
@@ -104,12 +112,12 @@ func (b *builder) newGPUPool(plane *controlPlane, pool *providers.ServingPool, s
 		taints:         nodeTaints(b.args.gpuTaints(pool)),
 		throughput:     gpuDiskThroughput,
 		securityGroups: plane.nodeSecurityGroups,
+		capacity:       b.args.gpuCapacity(pool),
 	})
 	if err != nil {
 		return nil, err
 	}
 	var all []pulumi.Resource
-	zones := zonesOf(subnets)
 	for i, zone := range zones {
 		suffix := p.suffix + "-" + b.args.zoneLetter(zone)
 		inZone := slices.DeleteFunc(slices.Clone(subnets), func(s nodeSubnet) bool { return s.zone != zone })
@@ -178,10 +186,6 @@ func (b *builder) newPool(p nodePool) (*nodePool, error) {
 
 // newNodeGroup registers a managed node group of a pool, which starts with its least number of nodes.
 func (b *builder) newNodeGroup(plane *controlPlane, p *nodePool, suffix string, subnets []nodeSubnet, minNodes int) (*eks.NodeGroup, error) {
-	capacity := "ON_DEMAND"
-	if p.pool.Spot {
-		capacity = "SPOT"
-	}
 	args := &eks.NodeGroupArgs{
 		ClusterName: plane.name,
 		// A prefix, because a group is replaced, new one first, when its machine type, image, zones or
@@ -190,8 +194,8 @@ func (b *builder) newNodeGroup(plane *controlPlane, p *nodePool, suffix string, 
 		NodeRoleArn:         p.role.Arn,
 		SubnetIds:           subnetIDs(subnets),
 		AmiType:             pulumi.String(p.ami),
-		CapacityType:        pulumi.String(capacity),
-		InstanceTypes:       pulumi.ToStringArray(p.instanceTypes),
+		CapacityType:        pulumi.String(p.capacity.kind()),
+		InstanceTypes:       p.capacity.groupTypes(p.instanceTypes),
 		Labels:              pulumi.ToStringMap(p.labels),
 		Taints:              p.taints,
 		LaunchTemplate: eks.NodeGroupLaunchTemplateArgs{
@@ -235,7 +239,7 @@ func whenCreated(group *eks.NodeGroup, value func(resources []eks.NodeGroupResou
 	}).(pulumi.StringOutput)
 }
 
-// newLaunchTemplate registers what a node group has no setting for: disk and metadata service.
+// newLaunchTemplate registers what a node group has no setting for: disk, metadata service and reservation.
 func (b *builder) newLaunchTemplate(p nodePool) (*ec2.LaunchTemplate, error) {
 	tags := pulumi.ToStringMap(b.args.Tags)
 	maps.Copy(tags, b.nameTag(p.suffix))
@@ -257,6 +261,7 @@ func (b *builder) newLaunchTemplate(p nodePool) (*ec2.LaunchTemplate, error) {
 		TagSpecifications:    tagged,
 		Tags:                 b.nameTag(p.suffix),
 	}
+	p.capacity.addTo(args, p.instanceTypes[0])
 	// Without any, EKS gives nodes the cluster's.
 	if len(p.securityGroups) > 0 {
 		args.VpcSecurityGroupIds = pulumi.ToStringArray(p.securityGroups)

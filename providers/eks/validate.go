@@ -205,6 +205,7 @@ func validateInstanceType(p *providers.Problems, key, name string) {
 func (a *Args) validateGPUPools(p *providers.Problems) {
 	a.RequireGPUPool(p)
 	a.CheckOwnPools(p)
+	a.validateCapacity(p)
 	if !a.CreatesGPUPools() {
 		return
 	}
@@ -251,7 +252,7 @@ func (a *Args) validateAlternatives(p *providers.Problems, first string) {
 func validateGPUs(p *providers.Problems, key, name string) bool {
 	switch {
 	case partOfGPUForm.MatchString(name):
-		p.PartOfGPU(key, name, defaultGPUType)
+		p.PartOfGPU(key, name, machines, defaultGPUType)
 	case amdForm.MatchString(name):
 		p.OtherGPU(key, name, defaultGPUType)
 	default:

@@ -115,7 +115,7 @@ func TestValidateRefuses(t *testing.T) {
 		}, "nodePools.gpu.machineType", "ARM"},
 		"no GPU": {func(a *Args) { a.GPUPool.MachineType = "m6i.large" }, "nodePools.gpu.machineType",
 			"set nodePools.gpu.accelerator, nodePools.gpu.gpusPerNode, gpu.memoryGiB"},
-		"a part of a GPU": {func(a *Args) { a.GPUPool.MachineType = "gr6f.4xlarge" }, "nodePools.gpu.machineType", "carries a part of a GPU"},
+		"a part of a GPU": {func(a *Args) { a.GPUPool.MachineType = "gr6f.4xlarge" }, "nodePools.gpu.machineType", "(1/2 of nvidia-l4, with 12 GiB)"},
 		"AMD":             {func(a *Args) { a.GPUPool.MachineType = "g4ad.xlarge" }, "nodePools.gpu.machineType", "GPUs of AMD"},
 		"Grace": {func(a *Args) {
 			a.GPUPool.MachineType, a.GPUPool.Accelerator, a.GPUPool.GPUsPerNode = "p6e-gb200.36xlarge", "nvidia-gb200", 4

@@ -115,13 +115,17 @@ func managedCollection(config container.GetClusterMonitoringConfig) bool {
 
 // chooseExistingGPU finds the GPU nodes that the cluster already has.
 func (a *Args) chooseExistingGPU(p *providers.Lacks, pools []container.GetClusterNodePool, out *attached) {
-	usable, driverless := map[string][]container.GetClusterNodePool{}, []string{}
+	usable, driverless, parts := map[string][]container.GetClusterNodePool{}, []string{}, []string{}
 	for _, pool := range pools {
 		if len(pool.NodeConfigs) == 0 || len(pool.NodeConfigs[0].GuestAccelerators) == 0 || isOwn(pool) {
 			continue
 		}
 		gpu := pool.NodeConfigs[0].GuestAccelerators[0]
 		if a.ExistingAccelerator != "" && gpu.Type != a.ExistingAccelerator || gpu.Count < a.GPUsPerReplica {
+			continue
+		}
+		if how := a.divided(gpu); how != "" {
+			parts = append(parts, pool.Name+" ("+how+")")
 			continue
 		}
 		if !hasManagedDriver(gpu) {
@@ -145,6 +149,9 @@ func (a *Args) chooseExistingGPU(p *providers.Lacks, pools []container.GetCluste
 		p.Add("GKE does not manage the GPU driver of its node pool %s, without which it exports no GPU metrics: "+
 			"recreate the pool with `--accelerator=type=TYPE,count=COUNT,gpu-driver-version=default`, or set nodePools.gpu to have one created",
 			strings.Join(driverless, ", "))
+	case len(parts) > 0:
+		p.Add("the GPUs of its node pool %s are no whole ones for a replica: use a pool with whole GPUs, or set nodePools.gpu to have one created",
+			strings.Join(parts, ", "))
 	default:
 		p.Add("it has no node pool with %s: set nodePools.gpu to have one created", kind)
 	}
@@ -153,6 +160,21 @@ func (a *Args) chooseExistingGPU(p *providers.Lacks, pools []container.GetCluste
 // isOwn reports whether a pool is one server's own, of this stack or another one.
 func isOwn(pool container.GetClusterNodePool) bool {
 	return slices.ContainsFunc(pool.NodeConfigs[0].Taints, func(t container.GetClusterNodePoolNodeConfigTaint) bool { return t.Key == providers.PoolLabel })
+}
+
+// divided returns how a pool divides its GPUs, where a replica cannot use them; "" where it can. An instance of a partitioned GPU is a
+// GPU of its own to a replica, with its part of the memory, but vLLM cannot join several of them. Containers that share a GPU
+// share its memory, of which vLLM takes all that it is given.
+func (a *Args) divided(gpu container.GetClusterNodePoolNodeConfigGuestAccelerator) string {
+	for _, sharing := range gpu.GpuSharingConfigs {
+		if sharing.MaxSharedClientsPerGpu > 1 {
+			return fmt.Sprintf("%d containers share a GPU", sharing.MaxSharedClientsPerGpu)
+		}
+	}
+	if gpu.GpuPartitionSize != "" && a.GPUsPerReplica > 1 {
+		return fmt.Sprintf("partitions of %s, of which a replica can use one", gpu.GpuPartitionSize)
+	}
+	return ""
 }
 
 // hasManagedDriver reports whether GKE installs the driver of a pool's GPUs.

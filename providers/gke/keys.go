@@ -41,6 +41,13 @@ type Keys struct {
 	GPUDiskType string `key:"gpuDiskType" values:"pd-balanced pd-ssd pd-standard hyperdisk-balanced" unset:"hyperdisk-balanced where the machine has no other, else pd-balanced" example:"pd-ssd"`
 	// GPUDriver is the version of NVIDIA's driver that GKE installs.
 	GPUDriver string `key:"gpuDriver" values:"DEFAULT LATEST" default:"DEFAULT"`
+	// Reservation is a reservation of Compute Engine that the GPU nodes come from, and from nowhere else. It has to be a specific one
+	// (specificReservationRequired), in each zone of the pool.
+	Reservation string `key:"reservation" unset:"none" pattern:"^(projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/reservations/)?[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" example:"inference" allowed:"a reservation's name, or projects/P/reservations/NAME for one that project P shares" hint:"run 'gcloud compute reservations list' to see yours"`
+	// FlexStart has to be false: the provider's version has no setting for flex-start machines.
+	FlexStart bool `key:"flexStart" values:"false" hint:"use nodePools.gpu.spot, or a reservation with gke.reservation: the version of Pulumi's provider that this program uses has no setting for flex-start machines (docs/gke.md)"`
+	// QueuedProvisioning has to be false: nodes of such a pool come for ProvisioningRequests only, which no HorizontalPodAutoscaler makes.
+	QueuedProvisioning bool `key:"queuedProvisioning" values:"false" hint:"use nodePools.gpu.spot, or a reservation with gke.reservation: a pool with queued provisioning gets nodes for ProvisioningRequests of batch jobs only, and pending replicas of a Deployment would never get one (docs/gke.md)"`
 	// LeaveGPUTaintToGKE is true where GKE refuses the declared taint as a duplicate.
 	LeaveGPUTaintToGKE bool `key:"leaveGpuTaintToGke"`
 	// ExistingAccelerator is GKE's name of the GPUs to use, with nodePools.gpu.create false.

@@ -39,6 +39,11 @@ var machines = accelerators.Catalogue{
 		carrying("nvidia-rtx-pro-6000", 4, size("g4-standard-192", 192, 720)),
 		carrying("nvidia-rtx-pro-6000", 8, size("g4-standard-384", 384, 1440)),
 	),
+	Parts: []accelerators.Part{
+		{Type: "g4-standard-6", Accelerator: "nvidia-rtx-pro-6000", Of: 8, MemoryGiB: 12},
+		{Type: "g4-standard-12", Accelerator: "nvidia-rtx-pro-6000", Of: 4, MemoryGiB: 24},
+		{Type: "g4-standard-24", Accelerator: "nvidia-rtx-pro-6000", Of: 2, MemoryGiB: 48},
+	},
 }
 
 // notOnDemand are the machine types that Google offers only as spot machines, with flex-start or in a reservation, with what to
@@ -65,8 +70,6 @@ var (
 var (
 	// armFamilies are the machine families with ARM processors, for which the images are not.
 	armFamilies = []string{"t2a-", "c4a-", "n4a-", "a4x-"}
-	// partOfGPUForm matches the machine types that carry a part of an RTX PRO 6000.
-	partOfGPUForm = regexp.MustCompile(`^g4-standard-(6|12|24)$`)
 	// gpuFamily matches the machine families that carry GPUs, those that the catalogue lacks included. To others a GPU is
 	// attached, and of them only N1 takes any.
 	gpuFamily = regexp.MustCompile(`^[ag][0-9]+[a-z]?-`)

@@ -30,6 +30,7 @@ type poolSettings struct {
 	labels       pulumi.StringMap
 	taints       container.NodePoolNodeConfigTaintArray
 	accelerators container.NodePoolNodeConfigGuestAcceleratorArray
+	reservation  container.NodePoolNodeConfigReservationAffinityPtrInput
 	upgrade      container.NodePoolUpgradeSettingsPtrInput
 	dependsOn    []pulumi.Resource
 }
@@ -85,6 +86,7 @@ func (b *builder) newGPUPool(cluster pulumi.StringInput, identity *nodeIdentity,
 				GpuDriverVersion: pulumi.String(a.GPUDriver),
 			},
 		}},
+		reservation: a.reservationAffinity(pool),
 		// Without a surge node an upgrade needs no GPU beyond the quota that the pool already has.
 		upgrade: container.NodePoolUpgradeSettingsArgs{
 			Strategy: pulumi.String("SURGE"), MaxSurge: pulumi.Int(0), MaxUnavailable: pulumi.Int(1),
@@ -160,9 +162,10 @@ func (b *builder) newNodePool(name string, cluster pulumi.StringInput, identity 
 		ShieldedInstanceConfig: container.NodePoolNodeConfigShieldedInstanceConfigArgs{
 			EnableSecureBoot: pulumi.Bool(true), EnableIntegrityMonitoring: pulumi.Bool(true),
 		},
-		Gvnic:             container.NodePoolNodeConfigGvnicArgs{Enabled: pulumi.Bool(true)},
-		Taints:            s.taints,
-		GuestAccelerators: s.accelerators,
+		Gvnic:               container.NodePoolNodeConfigGvnicArgs{Enabled: pulumi.Bool(true)},
+		Taints:              s.taints,
+		GuestAccelerators:   s.accelerators,
+		ReservationAffinity: s.reservation,
 	}
 	if s.streaming {
 		config.GcfsConfig = container.NodePoolNodeConfigGcfsConfigArgs{Enabled: pulumi.Bool(true)}

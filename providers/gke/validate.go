@@ -140,6 +140,7 @@ func (a *Args) validatePool(p *providers.Problems, key string, pool providers.No
 func (a *Args) validateGPU(p *providers.Problems) {
 	a.RequireGPUPool(p)
 	a.CheckOwnPools(p)
+	a.validateReservation(p)
 	if a.GPUPool != nil && a.ExistingAccelerator != "" {
 		p.Add("gke.existingAccelerator", a.ExistingAccelerator,
 			"only with "+providers.KeyCreateGPUPool+" false: it chooses among GPU nodes that a cluster already has",
@@ -167,10 +168,10 @@ func (a *Args) validateGPUPool(p *providers.Problems, pool *providers.ServingPoo
 
 // validateMachine adds the problems of a machine type that cannot be had as requested, or not with the disk.
 func (a *Args) validateMachine(p *providers.Problems, pool *providers.ServingPool) {
-	if otherwise, ok := notOnDemand[pool.MachineType]; ok && !pool.Spot {
+	if otherwise, ok := notOnDemand[pool.MachineType]; ok && !pool.Spot && (a.Reservation == "" || pool.Own()) {
 		p.Add(pool.PoolKey(providers.KeyMachineType), pool.MachineType,
-			"a machine type that Google offers on demand; this one is sold as spot machines or by reservation, and reservations are not supported here",
-			"set "+pool.PoolKey(providers.KeySpot)+" to true, or choose "+otherwise)
+			"a machine type that Google offers on demand; this one is sold as spot machines or by reservation",
+			"name your reservation in gke.reservation, set "+pool.PoolKey(providers.KeySpot)+" to true, or choose "+otherwise)
 	}
 	if disk := a.gpuDiskType(pool); !startsFrom(pool.MachineType, disk) {
 		p.Add("gke.gpuDiskType", disk, "a disk type that "+pool.MachineType+" can start from", "remove the key to get "+diskTypeOf(pool.MachineType))
@@ -197,9 +198,10 @@ func validateAccelerator(p *providers.Problems, pool *providers.GPUPool) {
 	gpu, offers := findAccelerator(pool.Accelerator)
 	machine, known := machines.Find(pool.MachineType)
 	attached := !known && !gpuFamily.MatchString(pool.MachineType)
+	_, part := machines.FindPart(pool.MachineType)
 	switch {
-	case partOfGPUForm.MatchString(pool.MachineType):
-		p.PartOfGPU(pool.PoolKey(providers.KeyMachineType), pool.MachineType, "g4-standard-48")
+	case part:
+		p.PartOfGPU(pool.PoolKey(providers.KeyMachineType), pool.MachineType, machines, "g4-standard-48")
 	case pool.MachineType == "" && (offers || pool.Accelerator == ""): // A problem already.
 	case offers && !known && gpu.name != pool.Accelerator:
 		p.Add(pool.PoolKey(providers.KeyAccelerator), pool.Accelerator, gpu.name+", the name that this GPU has on every cloud", "use that name")

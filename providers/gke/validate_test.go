@@ -82,11 +82,11 @@ func TestValidateRefuses(t *testing.T) {
 		"number of the machine": {func(a *Args) { a.GPUPool.GPUsPerNode = 2 }, "nodePools.gpu.gpusPerNode", "1, what g2-standard-8 carries"},
 		"replica too large":     {func(a *Args) { a.GPUsPerReplica = 2 }, "gpu.perReplica", "at most 1"},
 		"a part of a GPU": {func(a *Args) { a.GPUPool.MachineType, a.GPUPool.Accelerator = "g4-standard-12", "nvidia-rtx-pro-6000" },
-			"nodePools.gpu.machineType", "carries a part of a GPU"},
+			"nodePools.gpu.machineType", "carries a part of a GPU (1/4 of nvidia-rtx-pro-6000, with 24 GiB)"},
 		"B200 on demand": {func(a *Args) { a.GPUPool.MachineType, a.GPUPool.Accelerator = "a4-highgpu-8g", "nvidia-b200" },
 			"nodePools.gpu.machineType", "sold as spot machines"},
 		"part of an H100 machine": {func(a *Args) { a.GPUPool.MachineType, a.GPUPool.Accelerator = "a3-highgpu-1g", "nvidia-h100-80gb" },
-			"nodePools.gpu.machineType", "fix: set nodePools.gpu.spot to true, or choose a3-highgpu-8g"},
+			"nodePools.gpu.machineType", "fix: name your reservation in gke.reservation, set nodePools.gpu.spot to true, or choose a3-highgpu-8g"},
 		"H200 on demand": {func(a *Args) { a.GPUPool.MachineType, a.GPUPool.Accelerator = "a3-ultragpu-8g", "nvidia-h200-141gb" },
 			"nodePools.gpu.machineType", "offers on demand"},
 		"Persistent Disk of an H200": {func(a *Args) {

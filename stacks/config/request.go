@@ -19,7 +19,7 @@ func (c *Config) request(given func(key string) bool) *providers.Request {
 		Namespace: c.Project, Given: given, CloudKeys: c.CloudKeys[c.Cloud],
 		Name: c.Cluster.Name, Existing: c.Cluster.Existing, KubernetesVersion: c.Cluster.KubernetesVersion,
 		APIAccessCIDRs: c.Cluster.APIAccessCIDRs, DeletionProtection: c.Cluster.DeletionProtection,
-		SystemPool: c.systemPool(), GPUPool: c.gpuPool(), GPUsPerReplica: c.GPU.PerReplica,
+		SystemPool: c.systemPool(), GPUPool: c.gpuPool(), OwnPools: c.ownPools(), GPUsPerReplica: c.GPU.PerReplica,
 		StorageClass: c.Monitoring.StorageClass, MetricsReader: c.metricsReader(),
 		GatewayAPI: c.Exposed() && c.Expose.DataPlane != string(providers.GatewayPods),
 		Local: providers.Local{
@@ -50,6 +50,18 @@ func (c *Config) gpuPool() *providers.GPUPool {
 		},
 		Accelerator: p.Accelerator, GPUsPerNode: p.GPUsPerNode, MemoryGiB: c.GPU.MemoryGiB,
 	}
+}
+
+// ownPools returns the pools of the servers that have one of their own.
+func (c *Config) ownPools() []providers.ServingPool {
+	var pools []providers.ServingPool
+	for _, server := range c.servers {
+		if pool := server.gpuPool(); server.ownPool && pool != nil {
+			pool.Key, pool.GPUKey = "servers."+server.Server+"."+serverPool, "servers."+server.Server+".gpu"
+			pools = append(pools, providers.ServingPool{GPUPool: *pool, Name: server.Server, GPUsPerReplica: server.GPU.PerReplica})
+		}
+	}
+	return pools
 }
 
 // GPUScheduling returns how a replica gets its GPUs in a cluster whose nodes the stack's file describes; a simulated one requests none.

@@ -44,6 +44,18 @@ var awsAnswers = answers{
 		zone := map[string]any{"ZoneName": name, "ZoneId": "lab-" + name, "State": "available", "ZoneType": "availability-zone"}
 		return map[string]any{"AvailabilityZones": []any{zone}}, nil
 	},
+	"ec2 describe-capacity-reservations": func(c *Cloud, q question) (any, error) {
+		id := q.flag("--capacity-reservation-ids")
+		r, ok := c.reservations[id]
+		if !ok {
+			return nil, fmt.Errorf("an error occurred (InvalidCapacityReservationId.NotFound) when calling the DescribeCapacityReservations operation: "+
+				"The capacity reservation '%s' does not exist", id)
+		}
+		return map[string]any{"CapacityReservations": []any{map[string]any{
+			"CapacityReservationId": id, "State": "active", "ReservationType": choice(r.Block, "capacity-block", "default"), "InstanceType": r.MachineType,
+			"AvailabilityZone": r.Zone, "TotalInstanceCount": r.Machines, "AvailableInstanceCount": r.Machines,
+		}}}, nil
+	},
 	"ec2 get-ebs-default-kms-key-id": func(*Cloud, question) (any, error) { return map[string]any{"KmsKeyId": "alias/aws/ebs"}, nil },
 	"ec2 describe-vpcs": func(c *Cloud, _ question) (any, error) {
 		return map[string]any{"Vpcs": c.names(AWSVpc, "id", "VpcId")}, nil

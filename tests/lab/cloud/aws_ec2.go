@@ -200,5 +200,6 @@ func validateTemplate(in object) []string {
 			wrong = append(wrong, fmt.Sprintf("throughput %d is more than the %d that the volume's I/O operations allow", device.number("ebs.throughput"), most))
 		}
 	}
-	return slices.Concat(wrong, oneOf(in, "metadataOptions.httpTokens", "optional", "required"), oneOf(in, "metadataOptions.httpEndpoint", "enabled", "disabled"))
+	return slices.Concat(wrong, validateReservation(in), oneOf(in, "metadataOptions.httpTokens", "optional", "required"),
+		oneOf(in, "metadataOptions.httpEndpoint", "enabled", "disabled"))
 }

@@ -213,7 +213,10 @@ func gpusByEC2Type(instanceType string) int {
 		return 1
 	case "p3":
 		return map[string]int{"2xlarge": 1, "8xlarge": 4, "16xlarge": 8}[size]
-	case "p4d", "p4de", "p5", "p5e", "p5en":
+	case "p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300":
+		if size == "4xlarge" {
+			return 1
+		}
 		return 8
 	}
 	return 0
@@ -226,10 +229,10 @@ func eksPool(c *Cloud, r *Resource) (*pool, error) {
 	if cluster == nil {
 		return nil, errors.New("api error ResourceNotFoundException: No cluster found for name: " + in.text("clusterName"))
 	}
-	instanceType := "t3.medium"
-	if types := in.texts("instanceTypes"); len(types) > 0 {
-		instanceType = types[0]
+	if err := c.checkNodeGroupCapacity(in); err != nil {
+		return nil, err
 	}
+	instanceType := c.instanceTypeOf(in)
 	p := &pool{
 		id: r.ID, cluster: cluster.ID, double: c.doubleOf(r.Token), name: named(r, "nodeGroupName"), machineType: instanceType, asg: named(r, "asg"),
 		machine:    fmt.Sprint(in.at("launchTemplate")),

@@ -59,6 +59,15 @@ var azureAnswers = answers{
 		}
 		return map[string]any{"name": q.flag("--name"), "location": object(cluster.Inputs).text("location")}, nil
 	},
+	"capacity reservation list": func(c *Cloud, q question) (any, error) {
+		r, ok := c.reservations[q.flag("--capacity-reservation-group")]
+		if !ok {
+			return nil, errors.New("(ResourceNotFound) The Resource 'Microsoft.Compute/capacityReservationGroups/" + q.flag("--capacity-reservation-group") +
+				"' was not found.")
+		}
+		return []any{map[string]any{"name": "reservation", "sku": map[string]any{"name": r.MachineType, "capacity": r.Machines}, "zones": []string{r.Zone},
+			"virtualMachinesAssociated": nil}}, nil
+	},
 	"group exists": func(c *Cloud, q question) (any, error) {
 		return c.hasName(AzureResourceGroup, "resourceGroupName", q.flag("--name")), nil
 	},

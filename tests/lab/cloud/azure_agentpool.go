@@ -12,7 +12,7 @@ func aksAgentPoolKind() *kind {
 	return &kind{
 		token: AKSAgentPool, name: "agentPoolName", slow: true, replace: []string{"resourceGroupName", "resourceName", "agentPoolName"},
 		fixed: []string{"vmSize", "osDiskSizeGB", "osDiskType", "availabilityZones", "vnetSubnetID", "scaleSetPriority", "scaleSetEvictionPolicy",
-			"spotMaxPrice", "enableEncryptionAtHost", "osType", "podSubnetID"},
+			"spotMaxPrice", "capacityReservationGroupID", "enableEncryptionAtHost", "osType", "podSubnetID"},
 		computed: []string{"name", "provisioningState", "powerState", "currentOrchestratorVersion", "nodeImageVersion", "eTag"},
 		references: []reference{
 			azureGroupReference,
@@ -86,6 +86,9 @@ func aksPool(c *Cloud, prefix string, cluster *Resource, in object) (*pool, erro
 	if !aksPoolName.MatchString(name) {
 		return nil, azureError("InvalidParameter", fmt.Sprintf("The value of parameter agentPoolProfile.name is invalid: "+
 			"%q must be 1 to 12 lower-case letters and digits, a letter first", name))
+	}
+	if err := checkAKSCapacity(cluster, in); err != nil {
+		return nil, err
 	}
 	p := &pool{
 		id: prefix + name, cluster: cluster.ID, double: c.doubleOf(cluster.Token), name: name, machineType: in.text("vmSize"),

@@ -82,6 +82,8 @@ type Cloud struct {
 	gkeCapacity GKECapacity
 	// quotas are the numbers of vCPUs that AWS allows, by the families of instance types; see LimitVCPUs.
 	quotas map[string]int
+	// reservations are those of the account; see Reserve.
+	reservations map[string]Reservation
 	// lateLogs are the log groups of deleted clusters to which EKS has not written its last lines yet.
 	lateLogs map[string]bool
 	// incidents are errors that no cloud would report; see Incidents.

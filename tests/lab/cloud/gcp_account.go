@@ -3,6 +3,7 @@ package cloud
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -42,6 +43,16 @@ var gcpAnswers = answers{
 	},
 	"compute accelerator-types list": func(_ *Cloud, q question) (any, error) {
 		return gcpInZones(q, func(string) map[string]any { return map[string]any{"maximumCardsPerInstance": 8} })
+	},
+	"compute reservations describe": func(c *Cloud, q question) (any, error) {
+		r, ok := c.reservations[q.operand()]
+		if !ok || r.Zone != q.flag("--zone") {
+			return nil, fmt.Errorf("(gcloud.compute.reservations.describe) Could not fetch resource:\n - The resource 'projects/%s/zones/%s/reservations/%s' "+
+				"was not found", q.flag("--project"), q.flag("--zone"), q.operand())
+		}
+		return map[string]any{"name": q.operand(), "status": "READY", "specificReservationRequired": true, "specificReservation": map[string]any{
+			"count": strconv.Itoa(r.Machines), "inUseCount": "0", "instanceProperties": map[string]any{"machineType": r.MachineType},
+		}}, nil
 	},
 	"compute networks list": func(c *Cloud, _ question) (any, error) { return c.names(gcpNetwork, "name", "name"), nil },
 	"compute networks describe": func(_ *Cloud, q question) (any, error) {

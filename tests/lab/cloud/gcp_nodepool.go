@@ -213,6 +213,9 @@ func gkePool(c *Cloud, r *Resource) (*pool, error) {
 			return nil, err
 		}
 	}
+	if err := checkGKEReservation(config); err != nil {
+		return nil, err
+	}
 	if slices.Contains(reservedMachines, machineType) && !config.flag("spot") && !config.has("reservationAffinity") {
 		return nil, fmt.Errorf("googleapi: Error 400: machine type %s is not available on demand", machineType)
 	}
