@@ -36,13 +36,24 @@ func (w *walk) existingTargets(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// Of a monitor that is not selected any more, Prometheus returns the last samples for five minutes.
+	ages, err := w.byPod(ctx, fmt.Sprintf("time() - max by (pod) (timestamp(up{namespace=%q}))", s.Namespace))
+	if err != nil {
+		return "", err
+	}
+	bound := freshnessBound(w.signalInterval())
+	for pod, age := range ages {
+		if slices.Max(age) > bound.Seconds() {
+			delete(up, pod)
+		}
+	}
 	look := append(w.selectionHints("servicemonitors"),
 		w.kubectl(s.Namespace, "describe service %s", s.Service),
 		w.kubectl(s.Namespace, "describe networkpolicies"))
 	if without := w.without(up); len(without) > 0 {
 		missing := w.unselected(ctx, serviceMonitors, s.Namespace, s.Deployment)
 		return "", &failure{
-			measured: joined(fmt.Sprintf("series up is not there for %d of %s: %s", len(without), plural(len(w.pods), "pod"), shortened(without)), missing),
+			measured: joined(fmt.Sprintf("no scrape of the last %s for %d of %s: %s", bound, len(without), plural(len(w.pods), "pod"), shortened(without)), missing),
 			expected: "one target for each pod: the Prometheus of namespace " + w.Pipeline.Existing.Namespace + " selects the stack's ServiceMonitor and may " +
 				"list the endpoints of namespace " + s.Namespace,
 			look: look,
@@ -65,6 +76,12 @@ func (w *walk) existingTargets(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%d/%d up", len(w.pods), len(w.pods)), nil
+}
+
+// signalInterval returns how often the server is scraped; the stage freshness reports a value that is none.
+func (w *walk) signalInterval() time.Duration {
+	interval, _ := time.ParseDuration(w.Pipeline.SignalInterval)
+	return interval
 }
 
 // existingRules checks the recording rules on the platform's Prometheus or ruler.
