@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -42,6 +43,7 @@ type fake struct {
 	foreign    []map[string]any  // other groups of rules
 	logs       map[string]string // by pod and container
 	logQueries []string          // what was asked of the logs
+	queries    []string          // what was asked of Prometheus
 	onRules    func()            // before the rules or targets are listed; nil for nothing
 	onTargets  func()
 	apis       []apiregistrationv1.APIService
@@ -256,7 +258,7 @@ func (f *fake) prometheus(w http.ResponseWriter, req *http.Request) {
 		}
 		var rules []map[string]any
 		for _, r := range f.rules {
-			rules = append(rules, map[string]any{"name": r.Name, "type": "recording", "health": r.Health, "lastError": r.LastError, "query": "1"})
+			rules = append(rules, map[string]any{"name": r.Name, "type": "recording", "health": r.Health, "lastError": r.LastError, "query": cmp.Or(r.Query, "1")})
 		}
 		groups := []any{map[string]any{"name": "vllm-signals", "file": ownRules, "rules": rules}}
 		for _, group := range f.foreign {
@@ -265,6 +267,7 @@ func (f *fake) prometheus(w http.ResponseWriter, req *http.Request) {
 		answer(map[string]any{"groups": groups})
 	case "/api/v1/query":
 		query := req.FormValue("query")
+		f.queries = append(f.queries, query)
 		result := []any{}
 		if jobs, ok := strings.CutPrefix(query, "count by (job) ("); ok {
 			series, _, _ := strings.Cut(jobs, "{")
