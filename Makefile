@@ -4,6 +4,9 @@
 export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 
+# SERVER is the server that load, profile, simulate and verify are for, in a stack of several.
+SERVER_FLAG = $(if $(SERVER),-server "$(SERVER)")
+
 # The tests of the module tests that need the lab: those that import it, or the package that builds its programs.
 # TESTED lists each package that has tests, with what its tests import.
 TESTED := go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.TestImports}} {{.XTestImports}}{{end}}' ./...
@@ -18,17 +21,17 @@ demo: ## Deploy to a cluster of its own, apply load, watch it scale, destroy. ST
 	cd tests && go run ./lab/cmd/buildtools -demo ../bin/demo -stack $(or $(STACK),local)
 	@exec bin/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
-load: ## Load a deployed stack's server and report: STACK=<stack> [LOAD_FLAGS="-ramp 0:20:5m"]; see docs/load.md.
+load: ## Load a deployed stack's server and report: STACK=<stack> [SERVER=name] [LOAD_FLAGS="-ramp 0:20:5m"]; see docs/load.md.
 	@cd ops && go build -o ../bin/load ./cmd/load
-	@exec bin/load -stack "$(STACK)" $(LOAD_FLAGS)
+	@exec bin/load -stack "$(STACK)" $(SERVER_FLAG) $(LOAD_FLAGS)
 
 profile: ## Measure one ready replica of a deployed stack, for make simulate: STACK=gke PROFILE=profile.json [PROFILE_FLAGS="-length 2m"]; see docs/simulate.md.
 	@cd ops && go build -o ../bin/profile ./cmd/profile
-	@exec bin/profile -stack "$(STACK)" -o "$(PROFILE)" $(PROFILE_FLAGS)
+	@exec bin/profile -stack "$(STACK)" $(SERVER_FLAG) -o "$(PROFILE)" $(PROFILE_FLAGS)
 
 simulate: ## What a stack's configuration would cost on a trace, and which objective it would keep: STACK=gke TRACE=file; see docs/simulate.md.
 	@cd ops && go build -o ../bin/simulate ./cmd/simulate
-	@exec bin/simulate -stack "$(STACK)" -trace "$(TRACE)" $(SIM_FLAGS)
+	@exec bin/simulate -stack "$(STACK)" $(SERVER_FLAG) -trace "$(TRACE)" $(SIM_FLAGS)
 
 preview: ## What a change of a stack would do, with policy and cost: STACK=gke. PREVIEW_FLAGS="--format markdown".
 	@cd ops && go build -o ../bin/preview ./cmd/preview
@@ -42,9 +45,9 @@ recover: ## What a killed command has left of a stack, and mend it when told: ST
 	@cd ops && go build -o ../bin/recover ./cmd/recover
 	@exec bin/recover --stack "$(STACK)" $(RECOVER_FLAGS)
 
-verify: ## Walk a deployed stack's path from the API server to the HPA: STACK=name, VERIFY_FLAGS="--wait 15m --json".
+verify: ## Walk a deployed stack's path from the API server to the HPA: STACK=name [SERVER=name], VERIFY_FLAGS="--wait 15m --json".
 	cd ops && go build -o ../bin/verify ./cmd/verify
-	@exec bin/verify --stack "$(STACK)" $(VERIFY_FLAGS)
+	@exec bin/verify --stack "$(STACK)" $(SERVER_FLAG) $(VERIFY_FLAGS)
 
 destroy: ## Destroy a stack, and name what keeps Kubernetes from deleting its namespaces: STACK=name, DESTROY_FLAGS="--look" only names it.
 	@cd ops && go build -o ../bin/destroy ./cmd/destroy

@@ -1,7 +1,6 @@
 package cost
 
 import (
-	"fmt"
 	"slices"
 
 	"vllm-autoscaling/ops/preview/plan"

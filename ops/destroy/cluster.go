@@ -28,10 +28,11 @@ func openCluster(ctx context.Context, projectDir, stack string) (*cluster, error
 	if err != nil {
 		return nil, err
 	}
-	access, err := verify.ParseOutputs(text, projectDir)
+	servers, err := verify.ParseServers(text, projectDir)
 	if err != nil {
 		return nil, err
 	}
+	access := servers[0] // All are in one cluster and in the same namespaces.
 	client, err := kubeclient.NewForConfig(access.Config)
 	if err != nil {
 		return nil, err

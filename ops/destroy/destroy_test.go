@@ -150,6 +150,27 @@ func TestDestroyWithNothingInTheWay(t *testing.T) {
 	assert.Empty(t, s.stderr.String(), "the stack's own APIService is deleted first")
 }
 
+// Several servers are in the same namespaces of one cluster.
+func TestClusterOfSeveralServers(t *testing.T) {
+	s := newStackOn(t, "", "")
+	content, err := os.ReadFile(filepath.Join(s.folder, "outputs"))
+	require.NoError(t, err)
+	var all map[string]any
+	require.NoError(t, json.Unmarshal(content, &all))
+	all[outputs.PipelinesKey] = map[string]any{"chat": all[outputs.PipelineKey], "code": all[outputs.PipelineKey]}
+	all["servers"] = map[string]any{"chat": map[string]any{"apiPortForward": all["apiPortForward"]}}
+	delete(all, outputs.PipelineKey)
+	delete(all, "apiPortForward")
+	content, err = json.Marshal(all)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(s.folder, "outputs"), content, 0o600))
+	c, err := openCluster(t.Context(), s.folder, "gke")
+	require.NoError(t, err)
+	assert.Equal(t, "vllm", c.serving)
+	assert.Equal(t, "monitoring", c.monitoring)
+	assert.Equal(t, "kubectl --context c", c.kubectl)
+}
+
 func TestDestroyFails(t *testing.T) {
 	s := newStackOn(t, "", "exit 3")
 	require.ErrorContains(t, s.Run(t.Context()), "pulumi destroy: exit status 3")

@@ -47,6 +47,7 @@ type fake struct {
 	refusedQueries int
 	logs           map[string]string // by pod and container
 	logQueries     []string          // what was asked of the logs
+	queries        []string          // what was asked of Prometheus
 	onRules        func()            // before the rules or targets are listed; nil for nothing
 	onTargets      func()
 	apis           []apiregistrationv1.APIService
@@ -269,7 +270,7 @@ func (f *fake) prometheus(w http.ResponseWriter, req *http.Request) {
 		}
 		var rules []map[string]any
 		for _, r := range f.rules {
-			rules = append(rules, map[string]any{"name": r.Name, "type": "recording", "health": r.Health, "lastError": r.LastError, "query": "1"})
+			rules = append(rules, map[string]any{"name": r.Name, "type": "recording", "health": r.Health, "lastError": r.LastError, "query": cmp.Or(r.Query, "1")})
 		}
 		groups := []any{map[string]any{"name": "vllm-signals", "file": cmp.Or(f.rulesFile, ownRules), "rules": rules}}
 		for _, group := range f.foreign {
@@ -278,6 +279,7 @@ func (f *fake) prometheus(w http.ResponseWriter, req *http.Request) {
 		answer(map[string]any{"groups": groups})
 	case "/api/v1/query":
 		query := req.FormValue("query")
+		f.queries = append(f.queries, query)
 		result := []any{}
 		if jobs, ok := strings.CutPrefix(query, "count by (job) ("); ok {
 			series, _, _ := strings.Cut(jobs, "{")

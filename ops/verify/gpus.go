@@ -85,7 +85,9 @@ func (w *walk) gpuReadings(ctx context.Context) (*gpuReadings, error) {
 			return nil, err
 		}
 		for _, sample := range samples {
-			r.read(field, sample, won)
+			if !w.neighbours.has(podOf(sample)) {
+				r.read(field, sample, won)
+			}
 		}
 	}
 	for _, field := range signals.GPUFields() {

@@ -55,7 +55,8 @@ func (w *walk) foreignRules(groups []prometheusv1.RuleGroup) []string {
 	for _, group := range groups {
 		for _, rule := range group.Rules {
 			recording, ok := rule.(prometheusv1.RecordingRule)
-			if !ok || !slices.Contains(read, recording.Name) || w.own(group) && slices.Contains(p.Rules, recording.Name) || w.elsewhere(recording) {
+			if !ok || !slices.Contains(read, recording.Name) || w.own(group) && slices.Contains(p.Rules, recording.Name) ||
+				w.elsewhere(recording) || w.ofNeighbour(recording) {
 				continue
 			}
 			foreign = append(foreign, fmt.Sprintf("%s is recorded by %s", recording.Name, originOf(group)))
@@ -111,7 +112,7 @@ func (w *walk) foreignSeries(ctx context.Context) ([]string, error) {
 	p := w.Pipeline
 	var foreign []string
 	find := func(series, matcher string) error {
-		query := fmt.Sprintf("count by (job) (%s{namespace=%q,%s})", series, p.Serving.Namespace, matcher)
+		query := fmt.Sprintf("count by (job) (%s{%s,%s})", series, w.ownPods(), matcher)
 		samples, err := w.samples(ctx, query)
 		for _, sample := range samples {
 			job := fmt.Sprintf("job %q", string(sample.Metric["job"]))

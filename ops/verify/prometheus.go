@@ -302,7 +302,7 @@ func (w *walk) samples(ctx context.Context, query string) (model.Vector, error) 
 	return vector, nil
 }
 
-// byPod runs an instant query and returns its samples by pod.
+// byPod runs an instant query and returns its samples by pod, without those of other servers' pods.
 func (w *walk) byPod(ctx context.Context, query string) (map[string][]float64, error) {
 	samples, err := w.samples(ctx, query)
 	if err != nil {
@@ -310,7 +310,9 @@ func (w *walk) byPod(ctx context.Context, query string) (map[string][]float64, e
 	}
 	found := map[string][]float64{}
 	for _, sample := range samples {
-		found[podOf(sample)] = append(found[podOf(sample)], float64(sample.Value))
+		if pod := podOf(sample); !w.neighbours.has(pod) {
+			found[pod] = append(found[pod], float64(sample.Value))
+		}
 	}
 	return found, nil
 }

@@ -16,7 +16,7 @@ func (w *walk) loadedRules(ctx context.Context, groups []prometheusv1.RuleGroup)
 	byName := map[string][]prometheusv1.RecordingRule{}
 	for _, group := range groups {
 		for _, rule := range group.Rules {
-			if recording, ok := rule.(prometheusv1.RecordingRule); ok && !w.elsewhere(recording) {
+			if recording, ok := rule.(prometheusv1.RecordingRule); ok && !w.elsewhere(recording) && !w.ofNeighbour(recording) {
 				byName[recording.Name] = append(byName[recording.Name], recording)
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"vllm-autoscaling/ops/server"
 	"vllm-autoscaling/stacks/outputs"
 )
 
@@ -36,6 +37,8 @@ func StackOutputs(ctx context.Context, projectDir, stack string) ([]byte, error)
 
 // Access is the access to a stack's cluster, from its outputs.
 type Access struct {
+	// Server is the name of the server that the access is for, in a stack with the key servers; "" in any other.
+	Server   string
 	Pipeline outputs.Pipeline
 	// Config is the connection to the API server.
 	Config *rest.Config
@@ -43,9 +46,26 @@ type Access struct {
 	Kubectl string
 }
 
-// ParseOutputs parses the result of StackOutputs. Relative paths in it are relative to the project's folder. Its
-// errors do not quote the outputs.
-func ParseOutputs(text []byte, projectDir string) (*Access, error) {
+// ParseOutputs parses the result of StackOutputs for one server of the stack, which a stack of one need not name. Relative paths in
+// it are relative to the project's folder. Its errors do not quote the outputs.
+func ParseOutputs(text []byte, projectDir, name string) (*Access, error) {
+	all, err := ParseServers(text, projectDir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, a := range all {
+		names = append(names, a.Pipeline.Serving.Deployment)
+	}
+	i, err := server.Choose(names, name)
+	if err != nil {
+		return nil, err
+	}
+	return all[i], nil
+}
+
+// ParseServers is like ParseOutputs, for each server of the stack in the order of their names; there is at least one.
+func ParseServers(text []byte, projectDir string) ([]*Access, error) {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(text, &all); err != nil {
 		return nil, errors.New("the outputs are not a JSON object: `pulumi stack output --json --show-secrets` writes one")
@@ -53,28 +73,21 @@ func ParseOutputs(text []byte, projectDir string) (*Access, error) {
 	if len(all) == 0 {
 		return nil, errors.New("the stack has no outputs: run `pulumi up` first")
 	}
-	raw, ok := all[outputs.PipelineKey]
-	if !ok {
-		return nil, fmt.Errorf("the stack has no output %q: run `pulumi up` with this version of the program", outputs.PipelineKey)
-	}
-	a := &Access{Kubectl: "kubectl"}
-	if err := json.Unmarshal(raw, &a.Pipeline); err != nil {
-		return nil, fmt.Errorf("output %q: %w", outputs.PipelineKey, err)
-	}
-	var portForward string
-	if err := json.Unmarshal(all["apiPortForward"], &portForward); err == nil {
-		a.Kubectl = kubectlOf(portForward)
-	}
-	var err error
-	if secret, ok := all[outputs.KubeconfigKey]; ok {
-		a.Config, err = fromKubeconfig(secret)
-	} else {
-		a.Config, err = fromFile(a.Pipeline.Kubeconfig, a.Pipeline.Context, projectDir)
-	}
+	servers, err := serversOf(all)
 	if err != nil {
 		return nil, err
 	}
-	return a, nil
+	for _, a := range servers {
+		if secret, ok := all[outputs.KubeconfigKey]; ok {
+			a.Config, err = fromKubeconfig(secret)
+		} else {
+			a.Config, err = fromFile(a.Pipeline.Kubeconfig, a.Pipeline.Context, projectDir)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return servers, nil
 }
 
 // kubectlOf extracts the kubectl command from a command such as "LOGIN && kubectl --context c --namespace n ...".

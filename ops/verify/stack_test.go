@@ -35,7 +35,7 @@ func TestOutputsOfACloud(t *testing.T) {
 	access, err := ParseOutputs(outputsWith(t, map[string]any{
 		"kubeconfig":     kubeconfig,
 		"apiPortForward": "gcloud container clusters get-credentials c && kubectl --context gke_c --namespace vllm port-forward service/vllm 8000:8000",
-	}), ".")
+	}), ".", "")
 	require.NoError(t, err)
 	assert.Equal(t, "https://10.0.0.1", access.Config.Host)
 	require.NotNil(t, access.Config.ExecProvider)
@@ -50,20 +50,20 @@ func TestOutputsOfAnExistingCluster(t *testing.T) {
 	pipeline := newFake().pipeline
 	pipeline.Kubeconfig, pipeline.Context = "config", "c"
 	text := outputsWith(t, map[string]any{outputs.PipelineKey: pipeline})
-	access, err := ParseOutputs(text, project)
+	access, err := ParseOutputs(text, project, "")
 	require.NoError(t, err)
 	assert.Equal(t, "https://10.0.0.1", access.Config.Host)
 
-	_, err = ParseOutputs(text, t.TempDir())
+	_, err = ParseOutputs(text, t.TempDir(), "")
 	assert.ErrorContains(t, err, "where the stack was deployed from")
 	pipeline.Context = "other"
-	_, err = ParseOutputs(outputsWith(t, map[string]any{outputs.PipelineKey: pipeline}), project)
+	_, err = ParseOutputs(outputsWith(t, map[string]any{outputs.PipelineKey: pipeline}), project, "")
 	assert.ErrorContains(t, err, `no usable context "other"`)
 
 	// Nothing in the configuration: the user's own.
 	t.Setenv("KUBECONFIG", filepath.Join(project, "config"))
 	pipeline.Kubeconfig, pipeline.Context = "", "c"
-	access, err = ParseOutputs(outputsWith(t, map[string]any{outputs.PipelineKey: pipeline}), project)
+	access, err = ParseOutputs(outputsWith(t, map[string]any{outputs.PipelineKey: pipeline}), project, "")
 	require.NoError(t, err)
 	assert.Equal(t, "https://10.0.0.1", access.Config.Host)
 }
@@ -75,13 +75,13 @@ func TestOutputsThatCannotBeUsed(t *testing.T) {
 		"older program": {`{"apiUrl":"http://vllm"}`, `no output "pipeline"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := ParseOutputs([]byte(test.text), ".")
+			_, err := ParseOutputs([]byte(test.text), ".", "")
 			require.ErrorContains(t, err, test.want)
 			assert.NotContains(t, err.Error(), "hunter2")
 		})
 	}
 	for _, bad := range []any{"[secret]", "token: hunter2\n\t- x", "users: [{user: {token: hunter2}}]", map[string]any{"token": "hunter2"}} {
-		_, err := ParseOutputs(outputsWith(t, map[string]any{"kubeconfig": bad}), ".")
+		_, err := ParseOutputs(outputsWith(t, map[string]any{"kubeconfig": bad}), ".", "")
 		require.ErrorContains(t, err, "--show-secrets", bad)
 		assert.NotContains(t, err.Error(), "hunter2", "what cannot be read may be a secret")
 	}

@@ -14,14 +14,25 @@ const (
 	plain = "\x1b[0m"
 )
 
+// painted returns a text in a terminal colour, if colours are enabled.
+func painted(enabled bool, code, text string) string {
+	if !enabled {
+		return text
+	}
+	return code + text + plain
+}
+
+// named returns the name of a stack after a space; "" without a name.
+func named(stack string) string {
+	if stack == "" {
+		return ""
+	}
+	return " " + stack
+}
+
 // Text writes the report for people, one line for each stage; colour enables terminal colours.
 func (r *Report) Text(to io.Writer, colour bool) error {
-	paint := func(code, text string) string {
-		if !colour {
-			return text
-		}
-		return code + text + plain
-	}
+	paint := func(code, text string) string { return painted(colour, code, text) }
 	var out strings.Builder
 	unseen := 0
 	for i, stage := range r.Stages {
@@ -54,9 +65,9 @@ func (r *Report) Text(to io.Writer, colour bool) error {
 			fmt.Fprintf(&out, "           warning:  %s\n", warning)
 		}
 	}
-	name := r.Stack
-	if name != "" {
-		name = " " + name
+	name := named(r.Stack)
+	if r.Server != "" {
+		name += ", server " + r.Server
 	}
 	if r.Passed {
 		stages := plural(len(r.Stages), "stage")

@@ -23,6 +23,8 @@ type Reach func(ctx context.Context, namespace, pod string, port int) (address s
 type Options struct {
 	// Stack is the stack's name, for the report.
 	Stack string
+	// Server is the name of the server, for the report; "" in a stack of one.
+	Server string
 	// Pipeline has the names of the stack's objects.
 	Pipeline outputs.Pipeline
 	// Config is the connection to the API server.
@@ -51,6 +53,8 @@ const (
 // Report is the result of one run.
 type Report struct {
 	Stack string `json:"stack"`
+	// Server is the name of the server in a stack with the key servers; "" in any other.
+	Server string `json:"server,omitempty"`
 	// Passed reports whether no stage failed: each passed or was not visible.
 	Passed bool `json:"passed"`
 	// Failed is the key of the stage that failed; "" for none.
@@ -126,6 +130,8 @@ func Stages() []Stage {
 type walk struct {
 	Options
 	pipeline pipeline
+	// neighbours are the pods of other servers.
+	neighbours neighbours
 
 	client  kubernetes.Interface
 	pods    []corev1.Pod // ready and not terminating
@@ -165,7 +171,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, w.Timeout, fmt.Errorf("no answer within %s", w.Timeout))
 	defer cancel()
 
-	report := &Report{Stack: o.Stack, Passed: true, Values: []Value{}}
+	report := &Report{Stack: o.Stack, Server: o.Server, Passed: true, Values: []Value{}}
 	began := time.Now()
 	for _, stage := range stagesOf(w.Pipeline) {
 		if !report.Passed {
@@ -201,6 +207,10 @@ func newWalk(o Options) (*walk, error) {
 	if err != nil {
 		return nil, err
 	}
+	neighbours, err := neighboursOf(o.Pipeline.Serving)
+	if err != nil {
+		return nil, err
+	}
 	if o.Kubectl == "" {
 		o.Kubectl = "kubectl"
 	}
@@ -222,7 +232,7 @@ func newWalk(o Options) (*walk, error) {
 			return forward.Address, forward.Close, nil
 		}
 	}
-	w := &walk{Options: o, pipeline: row, ages: map[string]map[string]time.Duration{}}
+	w := &walk{Options: o, pipeline: row, neighbours: neighbours, ages: map[string]map[string]time.Duration{}}
 	// A copy, because port-forwards upgrade their connections and must not be wrapped.
 	wrapped := rest.CopyConfig(config)
 	wrapped.Wrap(func(next http.RoundTripper) http.RoundTripper { return dated{next, w} })

@@ -57,7 +57,7 @@ func newVerifier(t *testing.T, l *lab.Lab, stack *deployment) *verifier {
 	v := &verifier{lab: l, stack: stack}
 	v.outputs, err = json.Marshal(all)
 	require.NoError(t, err)
-	v.access, err = verify.ParseOutputs(v.outputs, environment.root)
+	v.access, err = verify.ParseOutputs(v.outputs, environment.root, "")
 	require.NoError(t, err)
 	v.dynamic, err = dynamic.NewForConfig(l.Config())
 	require.NoError(t, err)

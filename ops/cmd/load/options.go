@@ -23,8 +23,10 @@ import (
 type options struct {
 	root  string // the Pulumi project's folder
 	stack string
-	url   string
-	via   via
+	// server is the name of one of several servers.
+	server string
+	url    string
+	via    via
 
 	schedule    load.Schedule // nil for a closed load
 	concurrency int
@@ -121,6 +123,7 @@ func parse(args []string, env func(string) string, out io.Writer) (options, erro
 	flags.SetOutput(out)
 	flags.Usage = func() { fmt.Fprint(out, usage); flags.PrintDefaults() }
 	flags.StringVar(&o.stack, "stack", env("STACK"), "stack whose server is loaded, and whose autoscaler is watched")
+	flags.StringVar(&o.server, "server", "", "server to load, in a stack of several")
 	flags.StringVar(&o.url, "url", "",
 		"address to load instead of every ready pod, such as http://localhost:8000; without -stack nothing else is watched")
 	flags.TextVar(&o.via, "via", viaPods,
@@ -194,6 +197,9 @@ func (o *options) checkTarget() error {
 	}
 	if o.via == viaGateway && (o.stack == "" || o.url != "") {
 		return errors.New("-via gateway is the way to the servers of a stack: give -stack, and no -url")
+	}
+	if o.server != "" && o.stack == "" {
+		return errors.New("-server names a server of a stack: give -stack, too")
 	}
 	if o.url == "" {
 		return nil

@@ -173,10 +173,13 @@ func judge(r *report.Report, stats load.Stats, err error) (string, error) {
 
 // name returns the stack or the address, for the title.
 func (t *target) name() string {
-	if t.access != nil {
-		return "stack " + t.stack
+	switch {
+	case t.access == nil:
+		return t.url
+	case t.access.Server != "":
+		return "stack " + t.stack + ", server " + t.access.Server
 	}
-	return t.url
+	return "stack " + t.stack
 }
 
 // apply applies the load for its duration.

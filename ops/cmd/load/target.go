@@ -50,7 +50,7 @@ func find(ctx context.Context, o options, out *screen) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.access, err = verify.ParseOutputs(text, o.root); err != nil {
+	if t.access, err = verify.ParseOutputs(text, o.root, o.server); err != nil {
 		return nil, fmt.Errorf("stack %s: %w", o.stack, err)
 	}
 	// One client reads the HPA, the Deployment, the pods and each signal every second.

@@ -47,9 +47,13 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c, err := config.Read(source)
+	whole, err := config.Read(source)
 	if err != nil {
 		return err
+	}
+	c, err := project.Server(whole, o.serverName)
+	if err != nil {
+		return fmt.Errorf("stack %s: %w", o.stack, err)
 	}
 	limits, cache, err := deployment.Limits(c)
 	if err != nil {
@@ -81,7 +85,11 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	describe(stdout, file)
-	fmt.Fprintf(stdout, "profile: written to %s; use it with make simulate STACK=%s SIM_FLAGS=\"-profile %s\"\n", o.file, o.stack, o.file)
+	target := o.stack
+	if o.serverName != "" {
+		target += " SERVER=" + o.serverName
+	}
+	fmt.Fprintf(stdout, "profile: written to %s; use it with make simulate STACK=%s SIM_FLAGS=\"-profile %s\"\n", o.file, target, o.file)
 	return nil
 }
 

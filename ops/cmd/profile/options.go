@@ -15,12 +15,13 @@ import (
 
 // options are the parsed command line.
 type options struct {
-	root   string // The Pulumi project's folder.
-	stack  string
-	file   string
-	url    string
-	length time.Duration
-	apiKey string
+	root       string // The Pulumi project's folder.
+	stack      string
+	serverName string // One of several servers.
+	file       string
+	url        string
+	length     time.Duration
+	apiKey     string
 }
 
 // parse reads the command line.
@@ -29,6 +30,7 @@ func parse(args []string, env func(string) string, out io.Writer) (options, erro
 	flags := flag.NewFlagSet("profile", flag.ContinueOnError)
 	flags.SetOutput(out)
 	flags.StringVar(&o.stack, "stack", "", "the deployed stack of which a replica is measured")
+	flags.StringVar(&o.serverName, "server", "", "the server of which a replica is measured, in a stack of several")
 	flags.StringVar(&o.file, "o", "", "the file to write")
 	flags.StringVar(&o.url, "url", "", "address of the replica, such as http://localhost:8000, instead of a port-forward to a ready pod")
 	flags.DurationVar(&o.length, "length", 3*time.Minute, "how long to measure; every point is repeated until then")

@@ -27,7 +27,7 @@ func (o options) server(ctx context.Context, out io.Writer) (s server, stop func
 	if err != nil {
 		return server{}, nil, err
 	}
-	access, err := verify.ParseOutputs(text, o.root)
+	access, err := verify.ParseOutputs(text, o.root, o.serverName)
 	if err != nil {
 		return server{}, nil, fmt.Errorf("stack %s: %w", o.stack, err)
 	}

@@ -13,8 +13,10 @@ const schema = "vllm-autoscaling/simulation/v1"
 
 // document is what is known at the end, and the document that -json prints.
 type document struct {
-	Schema     string              `json:"schema"`
-	Stack      string              `json:"stack"`
+	Schema string `json:"schema"`
+	Stack  string `json:"stack"`
+	// Server is the name of the server in a stack with the key servers; "" in any other.
+	Server     string              `json:"server,omitempty"`
 	Trace      string              `json:"trace"`
 	Objective  compare.Objective   `json:"objective"`
 	Candidates []compare.Candidate `json:"candidates"`
@@ -48,11 +50,19 @@ func (d *document) write(to io.Writer, asJSON bool) error {
 	return d.text(to)
 }
 
+// subject names what was simulated.
+func (d *document) subject() string {
+	if d.Server == "" {
+		return d.Stack
+	}
+	return d.Stack + ", server " + d.Server
+}
+
 func (d *document) text(to io.Writer) error {
 	if d.Interrupted {
 		_, _ = fmt.Fprint(to, "Interrupted: this is what is known so far.\n\n")
 	}
-	_, _ = fmt.Fprintf(to, "%s, %s, objective: %s\n\n", d.Stack, d.Trace, d.Objective)
+	_, _ = fmt.Fprintf(to, "%s, %s, objective: %s\n\n", d.subject(), d.Trace, d.Objective)
 	if err := compare.WriteTable(to, d.Candidates, d.Objective.Ratio); err != nil {
 		return err
 	}

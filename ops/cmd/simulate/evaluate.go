@@ -43,6 +43,10 @@ func newEvaluation(o *options, progress *progress) (*evaluation, error) {
 // evaluate runs the configuration and what it is compared with. When the context ends, it returns what is known and the cause.
 func (e *evaluation) evaluate(ctx context.Context) (document, error) {
 	found := document{Schema: schema, Stack: e.stack.configured.Stack, Trace: e.traffic.String(), Objective: e.goal}
+	if alone := e.stack.alone(); alone != "" {
+		found.Server = e.stack.configured.Server
+		found.Notes = append(found.Notes, alone)
+	}
 	configured, err := e.stack.decode(nil)
 	if err != nil {
 		return found, err

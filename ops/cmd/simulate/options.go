@@ -17,17 +17,19 @@ import (
 // options are the flags.
 type options struct {
 	stack, trace string
-	part         trace.Options
-	set          []string
-	objective    compare.Objective
-	deployment   deployment.Options
-	routing      simulate.Routing
-	seed         uint64
-	search       bool
-	candidates   int
-	presets      bool
-	json         bool
-	files        report.Files
+	// server is the name of one of several servers.
+	server     string
+	part       trace.Options
+	set        []string
+	objective  compare.Objective
+	deployment deployment.Options
+	routing    simulate.Routing
+	seed       uint64
+	search     bool
+	candidates int
+	presets    bool
+	json       bool
+	files      report.Files
 }
 
 // routings are the values of -routing.
@@ -38,6 +40,7 @@ func parse(args []string, output io.Writer) (*options, error) {
 	flags := flag.NewFlagSet("simulate", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.StringVar(&o.stack, "stack", "", "the stack whose configuration is simulated")
+	flags.StringVar(&o.server, "server", "", "the server that is simulated, in a stack of several")
 	flags.StringVar(&o.trace, "trace", "", "the trace to replay, or a synthetic load such as poisson:rate=4; see docs/load.md")
 	o.part.Register(flags)
 	flags.Func("set", "KEY=VALUE to simulate instead of the stack's own, such as model.maxNumSeqs=64; repeatable", func(text string) error {

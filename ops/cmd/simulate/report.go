@@ -53,7 +53,7 @@ func (e *evaluation) writeReport(ctx context.Context, found *document) error {
 		return err
 	}
 	return e.options.files.Write(&report.Report{
-		Title:          fmt.Sprintf("%s, %s", found.Stack, found.Trace),
+		Title:          fmt.Sprintf("%s, %s", found.subject(), found.Trace),
 		Verdict:        compare.Verdict(found.Candidates, e.goal.Ratio),
 		Objective:      report.Objective{Text: e.goal.String(), TTFT: e.goal.TTFT, Ratio: e.goal.Ratio},
 		Candidates:     found.Candidates,

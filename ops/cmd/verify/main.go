@@ -39,8 +39,10 @@ func main() {
 
 type options struct {
 	stack, outputs, project string
-	json                    bool
-	timeout, wait           time.Duration
+	// server is the name of one of several servers; "" for all of them.
+	server        string
+	json          bool
+	timeout, wait time.Duration
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
@@ -50,6 +52,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.StringVar(&o.stack, "stack", "", "the Pulumi stack; its outputs are read with `pulumi`, which must be on the PATH")
 	flags.StringVar(&o.outputs, "outputs", "", "a `file` with the output of `pulumi stack output --json --show-secrets`, instead of calling pulumi; - is stdin")
 	flags.StringVar(&o.project, "project", ".", "the `folder` of Pulumi.yaml")
+	flags.StringVar(&o.server, "server", "", "the server to verify, in a stack of several; default: all, one after the other")
 	flags.BoolVar(&o.json, "json", false, "write the report as JSON")
 	flags.DurationVar(&o.timeout, "timeout", time.Minute, "limit for one run over all stages")
 	flags.DurationVar(&o.wait, "wait", 0, "repeat until all stages pass, for this long at most")
@@ -82,7 +85,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "verify:", err)
 		return exitNotRun
 	}
-	report, err := o.verify(ctx, stderr)
+	reports, err := o.verify(ctx, stderr)
 	if err != nil && ctx.Err() != nil { // replaces what a killed CLI or a broken connection reports
 		err = errors.New("interrupted")
 	}
@@ -90,31 +93,56 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "verify:", err)
 		return exitNotRun
 	}
-	if err := o.write(report, stdout); err != nil {
+	if err := o.write(reports, stdout); err != nil {
 		fmt.Fprintln(stderr, "verify:", err)
 		return exitNotRun
 	}
-	if !report.Passed {
+	if !reports.Passed {
 		return exitFailed
 	}
 	return exitPassed
 }
 
-// verify repeats the check until all stages pass or the deadline is reached.
-func (o *options) verify(ctx context.Context, progress io.Writer) (*verify.Report, error) {
+// verify checks the servers one after the other. All have the same deadline.
+func (o *options) verify(ctx context.Context, progress io.Writer) (*verify.Reports, error) {
 	text, err := o.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	access, err := verify.ParseOutputs(text, o.project)
+	servers, err := o.servers(text)
 	if err != nil {
 		return nil, err
 	}
 	deadline := time.Now().Add(o.wait)
-	said := ""
+	var reports []*verify.Report
+	for _, access := range servers {
+		report, err := o.verifyServer(ctx, access, deadline, progress)
+		if err != nil {
+			return nil, err
+		}
+		reports = append(reports, report)
+	}
+	return verify.NewReports(o.stack, reports), nil
+}
+
+// servers returns the named server of the stack, or all of them.
+func (o *options) servers(text []byte) ([]*verify.Access, error) {
+	if o.server == "" {
+		return verify.ParseServers(text, o.project)
+	}
+	access, err := verify.ParseOutputs(text, o.project, o.server)
+	return []*verify.Access{access}, err
+}
+
+// verifyServer repeats the check of a server until all stages pass or the deadline is reached.
+func (o *options) verifyServer(ctx context.Context, access *verify.Access, deadline time.Time, progress io.Writer) (*verify.Report, error) {
+	waiting, said := "waiting at", ""
+	if access.Server != "" {
+		waiting = "server " + access.Server + ": " + waiting
+	}
 	for {
 		report, err := verify.Run(ctx, verify.Options{
-			Stack: o.stack, Pipeline: access.Pipeline, Config: access.Config, Kubectl: access.Kubectl, Timeout: o.timeout,
+			Stack: o.stack, Server: access.Server, Pipeline: access.Pipeline, Config: access.Config, Kubectl: access.Kubectl, Timeout: o.timeout,
 		})
 		if err != nil {
 			return nil, err
@@ -126,7 +154,7 @@ func (o *options) verify(ctx context.Context, progress io.Writer) (*verify.Repor
 			return report, nil
 		}
 		for _, stage := range report.Stages {
-			if line := fmt.Sprintf("waiting at %s: %s", stage.Stage, stage.Measured); stage.Status == verify.Failed && line != said {
+			if line := fmt.Sprintf("%s %s: %s", waiting, stage.Stage, stage.Measured); stage.Status == verify.Failed && line != said {
 				fmt.Fprintln(progress, line)
 				said = line
 			}
@@ -150,13 +178,22 @@ func (o *options) read(ctx context.Context) ([]byte, error) {
 	}
 }
 
-func (o *options) write(report *verify.Report, to io.Writer) error {
+// printed is what is known at the end: the report of the only server, or those of all.
+type printed interface {
+	Text(to io.Writer, colour bool) error
+}
+
+func (o *options) write(reports *verify.Reports, to io.Writer) error {
+	var what printed = reports
+	if len(reports.Servers) == 1 {
+		what = reports.Servers[0]
+	}
 	if o.json {
 		encoder := json.NewEncoder(to)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(report)
+		return encoder.Encode(what)
 	}
 	file, ok := to.(*os.File)
 	colour := ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(file.Fd()))
-	return report.Text(to, colour)
+	return what.Text(to, colour)
 }

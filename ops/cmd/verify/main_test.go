@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +11,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"vllm-autoscaling/ops/verify"
+	"vllm-autoscaling/stacks/outputs"
 )
 
 // pulumi puts a program of that name on the PATH that prints text and ends with code.
@@ -76,6 +80,63 @@ EOT`)
 			assert.Contains(t, stderr, "waiting at api: ")
 		}
 	}
+}
+
+// several prints the outputs of a stack with two servers on a cluster where nothing listens.
+func several(t *testing.T) {
+	t.Helper()
+	kubeconfig := `apiVersion: v1
+kind: Config
+current-context: c
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+users: [{name: u, user: {token: hunter2}}]
+`
+	pipelines := map[string]outputs.Pipeline{}
+	for name, other := range map[string]string{"chat": "code", "code": "chat"} {
+		pipelines[name] = outputs.Pipeline{
+			Serving: outputs.Serving{Namespace: "vllm", Deployment: name, Others: []string{other}}, Signals: []outputs.Signal{{Name: "vllm_requests_running"}},
+		}
+	}
+	text, err := json.Marshal(map[string]any{outputs.KubeconfigKey: kubeconfig, outputs.PipelinesKey: pipelines})
+	require.NoError(t, err)
+	pulumi(t, "cat <<'EOT'\n"+string(text)+"\nEOT\n")
+}
+
+func TestSeveralServers(t *testing.T) {
+	several(t)
+	for name, test := range map[string]struct {
+		args           []string
+		code           int
+		stdout, stderr string
+	}{
+		"all of them": {args: []string{"--stack", "gke"}, code: exitFailed, stdout: "verify gke: FAILED for chat, code, 2 servers\n"},
+		"all as JSON": {args: []string{"--stack", "gke", "--json"}, code: exitFailed, stdout: `"server": "code"`},
+		"one of them": {args: []string{"--stack", "gke", "-server", "code"}, code: exitFailed, stdout: "verify gke, server code: FAILED at api"},
+		"an unknown one": {args: []string{"--stack", "gke", "--server", "docs"}, code: exitNotRun,
+			stderr: `verify: the stack has no server "docs": it has chat, code`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := call(t, test.args...)
+			assert.Equal(t, test.code, code, stderr)
+			assert.Contains(t, stdout, test.stdout)
+			assert.Contains(t, stderr, test.stderr)
+			assert.NotContains(t, stdout+stderr, "hunter2")
+		})
+	}
+	_, stdout, _ := call(t, "--stack", "gke", "--json")
+	var reports verify.Reports
+	require.NoError(t, json.Unmarshal([]byte(stdout), &reports), stdout)
+	assert.False(t, reports.Passed)
+	require.Len(t, reports.Servers, 2)
+	assert.Equal(t, "api", reports.Servers[1].Failed)
+
+	_, stdout, _ = call(t, "--stack", "gke", "--json", "--server", "chat")
+	var report verify.Report
+	require.NoError(t, json.Unmarshal([]byte(stdout), &report), stdout)
+	assert.Equal(t, "chat", report.Server)
+	_, _, stderr := call(t, "--stack", "gke", "--wait", "6s")
+	assert.Contains(t, stderr, "server chat: waiting at api: ")
 }
 
 // Ctrl-C also stops the CLI, whose error is then not the reason.
