@@ -83,7 +83,13 @@ func Rules(s Settings) (monitoringv1.PrometheusRuleSpec, error) {
 
 // everyAlert lists the alerts, in the order of the runbooks.
 func everyAlert(s Settings) []alert {
-	return slices.Concat(signalAlerts(s), autoscalerAlerts(s), queueAlerts(s), objectiveAlerts(s), serverAlerts(s), gpuAlerts(s), monitoringAlerts(s))
+	all := slices.Concat(signalAlerts(s), autoscalerAlerts(s), queueAlerts(s), objectiveAlerts(s), serverAlerts(s), gpuAlerts(s), monitoringAlerts(s))
+	if !s.NoStateMetrics {
+		return all
+	}
+	return slices.DeleteFunc(all, func(a alert) bool {
+		return slices.ContainsFunc(telemetry.StateMetricsSeries(), func(series string) bool { return strings.Contains(a.expr, series) })
+	})
 }
 
 // DelayTable returns the delay of every alert and its reason, as a table in Markdown.

@@ -76,7 +76,7 @@ func utilizationExpr(s Settings) string {
 	// A pod that still loads its model keeps a GPU busy but cannot serve. vLLM exports no series before the
 	// model is loaded, so that the last condition alone is enough except for the moments around readiness.
 	ready := fmt.Sprintf("and on (%s) (%s{%s, %s=\"true\"} == 1)\n", perPod, SeriesPodReady, inNamespace(LabelNamespace, s), LabelCondition)
-	if s.StandaloneRules {
+	if s.StandaloneRules || s.NoPodReadiness {
 		ready = ""
 	}
 	return fmt.Sprintf("max by (%s) (\n  %s\n  or\n  %s\n)\n", perPod,

@@ -31,6 +31,8 @@ type Settings struct {
 	// StandaloneRules is for places that export no readiness of pods and show what a rule has recorded
 	// only a while later: every rule then reads the series of the server and of the GPUs alone.
 	StandaloneRules bool
+	// NoPodReadiness is for a Prometheus without the series of kube-state-metrics: a pod counts from its first samples on.
+	NoPodReadiness bool
 }
 
 // Validate reports what is wrong with the settings that all signals share. The targets are checked by Enabled.
