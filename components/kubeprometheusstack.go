@@ -85,6 +85,15 @@ type KubePrometheusStackArgs struct {
 	// UpgradeCRDs brings the operator's CRDs to the chart's version before each install and upgrade, whoever installed
 	// them. Without it, Helm installs the missing ones only.
 	UpgradeCRDs bool
+	// NoNodeExporter leaves the node exporter out, where the nodes have one: two need the same port of a node.
+	NoNodeExporter bool
+	// NoStateMetrics leaves kube-state-metrics out.
+	NoStateMetrics bool
+	// SharedStateMetrics is a kube-state-metrics of the cluster that Prometheus scrapes in place of the chart's; nil for none.
+	SharedStateMetrics *StateMetricsTarget
+	// SharedOperator leaves Prometheus and Alertmanager to an operator of the cluster, whose owner installs the CRDs. It has to
+	// watch Namespace and ServingNamespace.
+	SharedOperator bool
 	// Grafana installs Grafana with the chart's dashboards.
 	Grafana bool
 	// GrafanaPassword of the user admin; nil generates one, which is kept from then on. A running
@@ -138,11 +147,15 @@ func NewKubePrometheusStack(ctx *pulumi.Context, name string, args *KubePromethe
 
 	c.PrometheusURL = pulumi.String(fmt.Sprintf("%s:%d", PrometheusURL(args.Namespace), PrometheusPort)).ToStringOutput()
 	c.GrafanaPassword = pulumi.String("").ToStringOutput()
-	kubelets, err := newKubeletService(ctx, c, args)
-	if err != nil {
-		return nil, err
+	var releaseNeeds []pulumi.Resource
+	if !args.SharedOperator {
+		kubelets, err := newKubeletService(ctx, c, args)
+		if err != nil {
+			return nil, err
+		}
+		releaseNeeds = append(releaseNeeds, kubelets)
 	}
-	releaseNeeds := append([]pulumi.Resource{kubelets}, args.DependsOn...)
+	releaseNeeds = append(releaseNeeds, args.DependsOn...)
 	if args.Grafana {
 		admin, err := newGrafanaAdmin(ctx, c, args)
 		if err != nil {
@@ -169,6 +182,11 @@ func NewKubePrometheusStack(ctx *pulumi.Context, name string, args *KubePromethe
 		return nil, err
 	}
 	c.Release = release
+	if args.SharedStateMetrics != nil {
+		if err := newStateMetricsMonitor(ctx, c, args); err != nil {
+			return nil, err
+		}
+	}
 
 	if err := ctx.RegisterResourceOutputs(c, pulumi.Map{
 		"prometheusURL":   c.PrometheusURL,
@@ -216,6 +234,9 @@ func (a *KubePrometheusStackArgs) validate() error {
 	}
 	if a.Storage != "" {
 		problems = append(problems, validateQuantity("Storage", a.Storage))
+	}
+	if a.SharedStateMetrics != nil {
+		problems = append(problems, a.SharedStateMetrics.validate())
 	}
 	for _, namespace := range a.WatchNamespaces {
 		problems = append(problems, validateNamespace("WatchNamespaces", namespace))

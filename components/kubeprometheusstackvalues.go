@@ -2,7 +2,7 @@ package components
 
 // kubePrometheusStackValues returns the chart's values, with the user's merged last.
 func kubePrometheusStackValues(a *KubePrometheusStackArgs) map[string]any {
-	return managedHere(a, mergeValues(mergeValues(map[string]any{
+	return managedHere(a, mergeValues(mergeValues(mergeValues(map[string]any{
 		"fullnameOverride": KubePrometheusStackRelease,
 		"prometheus": map[string]any{
 			"prometheusSpec": prometheusSpecValues(a),
@@ -52,7 +52,7 @@ func kubePrometheusStackValues(a *KubePrometheusStackArgs) map[string]any {
 				"kubeProxy":              a.ControlPlaneScrapes,
 			},
 		},
-	}, a.Metadata.values(kubePrometheusStackMetadata)), a.Values))
+	}, a.Metadata.values(kubePrometheusStackMetadata)), sharedValues(a)), a.Values))
 }
 
 // stateCollectors are the kinds that kube-state-metrics reads, which the chart's ClusterRole follows: the chart's own list

@@ -46,6 +46,10 @@ func (m Metadata) transform(args *pulumi.ResourceTransformationArgs) *pulumi.Res
 		return nil
 	}
 	labels := m.labelsOf(args.Type)
+	if args.Name == SharedStateMetricsMonitor {
+		// It scrapes what the platform's Prometheus scrapes already, as those of kube-prometheus-stack.
+		labels = m.Labels
+	}
 	switch props := args.Props.(type) {
 	case kubernetes.UntypedArgs: // A custom resource.
 		if metadata, ok := props["metadata"].(metav1.ObjectMetaArgs); ok {

@@ -10,6 +10,7 @@ import (
 	"vllm-autoscaling/components/alerts"
 	"vllm-autoscaling/components/telemetry"
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/stacks/config"
 )
 
 // registerObservability adds dashboards and alerts, which are objects that only Grafana and the Prometheus Operator
@@ -108,6 +109,7 @@ func (d *deployment) alertSettings(s *server, observed telemetry.Settings) alert
 		ColdStart:      components.ColdStart(c.VLLM.StartupBudget),
 		ScrapeInterval: c.Monitoring.ScrapeInterval,
 		MaxNumSeqs:     c.ReplicaSequences(),
+		NoStateMetrics: c.Monitoring.KubeStateMetrics == config.StateMetricsNone,
 	}
 	if own := d.pipeline.collected.Prometheus; own != nil {
 		settings.PrometheusStorage, settings.PrometheusVolume = storage.Value(), own.Volumes()

@@ -209,5 +209,6 @@ func signalSettings(c *config.Config) signals.Settings {
 		SimulateGPU:        c.GPU.Metrics == string(providers.Simulated),
 		MaxNumSeqs:         c.ReplicaSequences(),
 		OptionalReadiness:  c.ExistingMetrics(),
+		NoPodReadiness:     c.Monitoring.KubeStateMetrics == config.StateMetricsNone,
 	}
 }

@@ -106,13 +106,13 @@ func groups(prefix string, recording []monitoringv1.Rule, all []alert) []monitor
 
 // everyAlert lists the alerts of a stack of one server, in the order of the runbooks.
 func everyAlert(s Settings) []alert {
-	return slices.Concat(signalAlerts(s), adapterAlerts(s), autoscalerAlerts(s), queueAlerts(s), objectiveAlerts(s), podAlerts(s), gpuAlerts(s),
-		monitoringAlerts(s))
+	return seen(s, slices.Concat(signalAlerts(s), adapterAlerts(s), autoscalerAlerts(s), queueAlerts(s), objectiveAlerts(s), podAlerts(s), gpuAlerts(s),
+		monitoringAlerts(s)))
 }
 
 // serverAlerts lists the alerts on one of several servers.
 func serverAlerts(s Settings) []alert {
-	all := slices.Concat(signalAlerts(s), autoscalerAlerts(s), queueAlerts(s), objectiveAlerts(s), podAlerts(s))
+	all := seen(s, slices.Concat(signalAlerts(s), autoscalerAlerts(s), queueAlerts(s), objectiveAlerts(s), podAlerts(s)))
 	for i := range all {
 		all[i].labels = maps.Clone(all[i].labels)
 		if all[i].labels == nil {
@@ -125,7 +125,17 @@ func serverAlerts(s Settings) []alert {
 
 // stackAlerts lists the alerts on what the servers of a stack share.
 func stackAlerts(s Settings) []alert {
-	return slices.Concat(adapterAlerts(s), gpuAlerts(s), monitoringAlerts(s))
+	return seen(s, slices.Concat(adapterAlerts(s), gpuAlerts(s), monitoringAlerts(s)))
+}
+
+// seen leaves out the alerts that read series of kube-state-metrics where there is none.
+func seen(s Settings, all []alert) []alert {
+	if !s.NoStateMetrics {
+		return all
+	}
+	return slices.DeleteFunc(all, func(a alert) bool {
+		return slices.ContainsFunc(telemetry.StateMetricsSeries(), func(series string) bool { return strings.Contains(a.expr, series) })
+	})
 }
 
 // DelayTable returns the delay of every alert and its reason, as a table in Markdown.

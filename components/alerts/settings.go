@@ -37,6 +37,9 @@ type Settings struct {
 	// PrometheusVolume is a regular expression of the names of its claims; required with
 	// PrometheusStorage.
 	PrometheusVolume string
+	// NoStateMetrics is true where Prometheus has no series of kube-state-metrics. The alerts that read them are left out: they
+	// would never fire, or always.
+	NoStateMetrics bool
 }
 
 // TTFTBounds returns the allowed values of Objective.TTFT: the bounds of the buckets of vLLM's histogram, from 100 ms on.

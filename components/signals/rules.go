@@ -94,7 +94,7 @@ func utilizationExpr(s Settings) string {
 	// model is loaded, so that the last condition alone is enough except for the moments around readiness.
 	ready := fmt.Sprintf("and on (%s) (%s{%s, %s=\"true\"} == 1)\n", perPod, SeriesPodReady, inNamespace(LabelNamespace, s), LabelCondition)
 	switch {
-	case s.StandaloneRules:
+	case s.StandaloneRules, s.NoPodReadiness:
 		ready = ""
 	case s.OptionalReadiness:
 		ready = fmt.Sprintf("unless on (%s) (%s{%s, %s=\"true\"} == 0)\n", perPod, SeriesPodReady, inNamespace(LabelNamespace, s), LabelCondition)

@@ -38,6 +38,8 @@ type Settings struct {
 	StandaloneRules bool
 	// OptionalReadiness is for places that may have no readiness of pods: a pod of unknown readiness counts as ready.
 	OptionalReadiness bool
+	// NoPodReadiness is for a Prometheus without the series of kube-state-metrics: a pod counts from its first samples on.
+	NoPodReadiness bool
 }
 
 // Server is one of several serving deployments of a namespace.

@@ -1,5 +1,7 @@
 package telemetry
 
+import "vllm-autoscaling/components/signals"
+
 // Series of a vLLM server beside those that it is scaled on. All carry model_name and, with
 // several engines, engine.
 const (
@@ -63,6 +65,14 @@ const (
 	SeriesVolumeAvailable = "kubelet_volume_stats_available_bytes"
 	SeriesVolumeCapacity  = "kubelet_volume_stats_capacity_bytes"
 )
+
+// StateMetricsSeries lists the series of kube-state-metrics that alerts and dashboards read.
+func StateMetricsSeries() []string {
+	return []string{
+		SeriesHPADesired, SeriesHPAMin, SeriesHPAMax, SeriesHPACondition, SeriesHPATarget, SeriesHPAReading, SeriesSpecReplicas, SeriesReplicas,
+		SeriesReadyReplicas, SeriesAvailable, SeriesPodPhase, SeriesRestarts, SeriesNodeAllocatable, SeriesPodRequests, signals.SeriesPodReady,
+	}
+}
 
 // Series of Prometheus itself.
 const (

@@ -120,6 +120,8 @@ func (w *walk) connectPrometheus(ctx context.Context) (string, error) {
 		w.kubectl(p.Namespace, "get pods,prometheuses"),
 		w.kubectl(p.Namespace, "describe service %s", p.Name),
 		w.kubectl(p.Namespace, "logs prometheus-%s-0 -c prometheus --tail=50", p.Name),
+		"without a pod, no operator runs it: with monitoring.operator shared, the cluster's has to watch namespaces " + p.Namespace + " and " +
+			w.Pipeline.Serving.Namespace,
 	}
 	pod, port, err := w.readyPodOf(ctx, p.Namespace, p.Name, p.Port)
 	if err != nil {

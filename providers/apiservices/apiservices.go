@@ -66,7 +66,7 @@ func Find(ctx context.Context, cluster Getter) ([]Unavailable, error) {
 			if c.Type == "Available" && c.Status == "False" && s.Spec.Service != nil {
 				found = append(found, Unavailable{
 					Name: s.Name, Namespace: s.Spec.Service.Namespace, Service: s.Spec.Service.Name,
-					Reason: c.Reason, Message: oneLine(c.Message), Owner: owner(s.ObjectMeta),
+					Reason: c.Reason, Message: oneLine(c.Message), Owner: Owner(s.ObjectMeta),
 				})
 			}
 		}
@@ -94,8 +94,8 @@ func (u Unavailable) Remedy(kubectl string) string {
 	return fmt.Sprintf("make Service %s/%s answer, or, if nobody needs the API any more, `%s delete apiservice %s`", u.Namespace, u.Service, kubectl, u.Name)
 }
 
-// owner returns whom an APIService belongs to, as its labels and annotations have it.
-func owner(o metav1.ObjectMeta) string {
+// Owner returns whom an object belongs to, as its labels and annotations have it; "" for nobody.
+func Owner(o metav1.ObjectMeta) string {
 	label := func(names ...string) string {
 		for _, name := range names {
 			if o.Labels[name] != "" {

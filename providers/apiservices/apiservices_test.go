@@ -81,7 +81,7 @@ func TestOwner(t *testing.T) {
 	} {
 		var s apiService
 		require.NoError(t, json.Unmarshal([]byte(`{"metadata": `+text+`}`), &s))
-		assert.Equal(t, want, owner(s.ObjectMeta), text)
+		assert.Equal(t, want, Owner(s.ObjectMeta), text)
 	}
 	assert.Contains(t, Unavailable{Name: "v1.x"}.String(), "names an owner")
 }

@@ -65,6 +65,7 @@ func (p Prometheus) Endpoint() (*components.PrometheusEndpoint, error) {
 var withoutEffect = []string{
 	"monitoring.evaluationInterval", "monitoring.retention", "monitoring.storage", "monitoring.storageClass", "monitoring.grafanaPassword",
 	"monitoring.clientNamespaces", "monitoring.clientCidrs", "monitoring.queryNamespaces", "monitoring.watchNamespaces", "monitoring.upgradeCRDs",
+	"monitoring.nodeExporter", "monitoring.kubeStateMetrics", "monitoring.operator",
 }
 
 // withoutAdapter lists the keys of the stack's own adapter, which have no effect with the platform's.

@@ -239,7 +239,7 @@ func TestStackFilesOfExistingClusters(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 4, podTemplates)
-	assert.Equal(t, 4, existing)
+	assert.GreaterOrEqual(t, existing, 4)
 }
 
 // TestSidecarsNeedRoom checks that the requests of sidecars count against the node, and that the default of vllm.memory leaves room.

@@ -49,6 +49,7 @@ func (c *Config) check(r *report) {
 	c.checkMetrics(r)
 	checkSLO(r, c.SLO)
 	checkMonitoring(r, c.Monitoring, c.ExistingMetrics())
+	checkShared(r, c.Monitoring)
 	checkReplicas(r, c.Autoscaling)
 	c.checkRelist(r)
 	c.checkSignals(r)
@@ -62,6 +63,7 @@ func (c *Config) check(r *report) {
 		c.warnOfStarts(r)
 		c.warnOfAccess(r)
 		c.warnOfExpose(r)
+		c.warnOfLeftOut(r)
 		slices.SortStableFunc(r.warnings, func(a, b Warning) int { return strings.Compare(a.Key, b.Key) })
 		c.warnings = r.warnings
 	}

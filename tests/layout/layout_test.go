@@ -30,6 +30,8 @@ var layers = []string{
 	"providers/accelerators",
 	"providers/kubeconfig",
 	"providers/kubeclient",
+	"providers/apiservices",
+	"providers/neighbours",
 	"providers",
 	"providers/existing",
 	"providers/gke",
@@ -61,7 +63,7 @@ var siblings = [][]string{
 
 // withoutPulumi lists the folders of the program that must not import Pulumi, so that commands which import them
 // stay small.
-var withoutPulumi = []string{"providers/kubeclient", "components/signals", "components/telemetry", "components/rollout", "stacks/outputs",
+var withoutPulumi = []string{"providers/kubeclient", "providers/neighbours", "components/signals", "components/telemetry", "components/rollout", "stacks/outputs",
 	"stacks/config/models", "stacks/config/speed", "stacks/config/sizing"}
 
 // dataTables are files above maxLines that hold tables of data only.
