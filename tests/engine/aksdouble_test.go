@@ -36,6 +36,7 @@ var aks = &cloudDouble{
 			id: func(in resource.PropertyMap) string {
 				return azureID(in) + "/providers/Microsoft.ContainerService/managedClusters/" + text(in, "resourceName") + "/agentPools/" + text(in, "agentPoolName")
 			},
+			refuses: refuseAgentPool,
 			outputs: func(resource.PropertyMap, string) map[string]any {
 				return map[string]any{"provisioningState": "Succeeded"}
 			},

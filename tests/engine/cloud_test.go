@@ -30,6 +30,8 @@ type cloudKind struct {
 	outputs func(in resource.PropertyMap, name string) map[string]any
 	// outlives reports whether the cluster must be empty when the resource is deleted.
 	outlives bool
+	// refuses returns the reason why the cloud refuses the inputs; nil for a kind without such rules. It is called with the lock held.
+	refuses func(c *fakeCloud, in resource.PropertyMap) error
 	// autonamed is the input that gets a random name when it is missing.
 	autonamed resource.PropertyKey
 }
@@ -187,6 +189,11 @@ func (c *fakeCloud) create(_ context.Context, req plugin.CreateRequest) (plugin.
 	if req.Properties.ContainsUnknowns() {
 		return plugin.CreateResponse{}, fmt.Errorf("%s is created with unknown inputs", what)
 	}
+	if kind.refuses != nil {
+		if err := kind.refuses(c, req.Properties); err != nil {
+			return plugin.CreateResponse{}, fmt.Errorf("%s: %w", what, err)
+		}
+	}
 	id := resource.ID(req.URN.Name() + "-" + strings.ToLower(string(req.URN.Type().Name())))
 	if kind.id != nil {
 		id = resource.ID(kind.id(req.Properties))
@@ -253,6 +260,11 @@ func (c *fakeCloud) update(double *cloudDouble, req plugin.UpdateRequest) (plugi
 	defer c.mutex.Unlock()
 	if err := c.change("update of " + req.URN.Name()); err != nil {
 		return plugin.UpdateResponse{}, err
+	}
+	if kind.refuses != nil {
+		if err := kind.refuses(c, req.NewInputs); err != nil {
+			return plugin.UpdateResponse{}, fmt.Errorf("update of %s: %w", req.URN.Name(), err)
+		}
 	}
 	c.inputs[req.ID] = req.NewInputs
 	outputs := complete(kind, req.NewInputs, string(req.ID))

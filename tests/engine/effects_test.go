@@ -61,6 +61,10 @@ var situations = map[string]situation{
 	"eks eks.subnetIds":                {before: map[string]any{"eks.zones": nil, "eks.subnetIds": []any{"subnet-01", "subnet-02"}}},
 	"eks eks.gpuSubnetIds":             {before: map[string]any{"eks.zones": nil, "eks.subnetIds": []any{"subnet-0a", "subnet-0b"}}},
 	"eks eks.region":                   {with: map[string]any{"eks.zones": []any{"eu-central-1a", "eu-central-1b"}}},
+	"eks.capacityReservation":          {before: map[string]any{"nodePools.gpu.zones": []any{"us-east-1a"}}},
+	"eks.capacityBlock":                {before: blockMachines},
+	"aks.capacityReservationGroupId":   {before: map[string]any{"aks.userAssignedIdentityId": identity}},
+	"aks.spotMaxPrice":                 {before: map[string]any{"nodePools.gpu.spot": true}},
 	"cluster.apiAccessCidrs":           {before: map[string]any{"cluster.apiAccessCidrs": []any{"1.2.3.0/24"}}},
 	"aks aks.privateCluster":           {with: map[string]any{"cluster.apiAccessCidrs": nil}},
 	"aks aks.entra.enabled":            {with: map[string]any{"aks.entra.enableAzureRBAC": true}},
@@ -93,6 +97,12 @@ var unknownModel = map[string]any{
 var maintenance = map[string]any{"gke.maintenanceWindow.start": "2026-01-03T00:00:00Z", "gke.maintenanceWindow.end": "2026-01-03T12:00:00Z",
 	"gke.maintenanceWindow.recurrence": "FREQ=DAILY"}
 
+// blockMachines are of the kind that AWS sells as Capacity Blocks.
+var blockMachines = map[string]any{"nodePools.gpu.machineType": "p5.4xlarge", "nodePools.gpu.zones": []any{"us-east-1a"}}
+
+// identity is a managed identity of Azure.
+const identity = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"
+
 var (
 	entra       = map[string]any{"aks.entra.enabled": true, "aks.entra.enableAzureRBAC": true}
 	entraGroups = map[string]any{"aks.entra.enabled": true, "aks.entra.adminGroupObjectIDs": []any{"00000000-0000-0000-0000-000000000005"}}
@@ -112,7 +122,8 @@ var unmeasured = map[string]string{
 	"cluster.context":    "in place, as long as the server stays; another server: the cluster and everything in it anew",
 	"cluster.existing":   "another cluster is another stack: `pulumi stack init`",
 	"gke.autopilot":      "refused",
-	"gke gpu.memoryGiB":  "follows from the accelerator", "eks gpu.memoryGiB": "follows from the accelerator", "aks gpu.memoryGiB": "follows from the accelerator",
+	"gke.flexStart":      "refused", "gke.queuedProvisioning": "refused",
+	"gke gpu.memoryGiB": "follows from the accelerator", "eks gpu.memoryGiB": "follows from the accelerator", "aks gpu.memoryGiB": "follows from the accelerator",
 	"gke gpu.mode": "refused", "eks gpu.mode": "refused", "aks gpu.mode": "refused",
 	"nodePools.gpu.gpusPerNode": "follows from the machine type",
 

@@ -52,6 +52,7 @@ var eks = &cloudDouble{
 			outlives: true,
 			replaces: []string{"clusterName", "nodeGroupNamePrefix", "nodeRoleArn", "subnetIds", "amiType", "capacityType", "instanceTypes", "diskSize",
 				"launchTemplate.id"},
+			refuses: refuseNodeGroup,
 			outputs: func(_ resource.PropertyMap, name string) map[string]any {
 				return map[string]any{"status": "ACTIVE", "nodeGroupName": name,
 					"resources": []any{map[string]any{"autoscalingGroups": []any{map[string]any{"name": "eks-" + name}}}}}

@@ -38,7 +38,8 @@ var gke = &cloudDouble{
 			outlives: true,
 			replaces: []string{"name", "project", "location", "cluster", "initialNodeCount", "nodeConfig.guestAccelerators", "nodeConfig.spot",
 				"nodeConfig.gvnic", "nodeConfig.gcfsConfig", "nodeConfig.shieldedInstanceConfig", "nodeConfig.serviceAccount",
-				"nodeConfig.bootDiskKmsKey"},
+				"nodeConfig.bootDiskKmsKey", "nodeConfig.reservationAffinity"},
+			refuses: refuseGKEPool,
 		},
 	},
 	answers: map[tokens.ModuleMember]func(resource.PropertyMap) (map[string]any, error){
