@@ -11,6 +11,17 @@ import (
 // programming guide, "Compute Capabilities": 8.0, the generation of the A100).
 const BFloat16 = 80
 
+// The compute capabilities, times ten, from which on vLLM runs kernels for quantised weights and caches
+// (https://docs.vllm.ai/en/latest/features/quantization/, Supported Hardware).
+const (
+	// Int8 is that of 8-bit whole numbers.
+	Int8 = 75
+	// Marlin is that of the kernels that read FP8 and 4-bit weights and compute in 16 bits.
+	Marlin = 80
+	// FP8 is that of GPUs with tensor cores for 8-bit floating point, which vLLM needs for a KV cache in FP8 too.
+	FP8 = 89
+)
+
 // Accelerator is one kind of GPU.
 type Accelerator struct {
 	// Name is the same on every cloud, such as nvidia-l4.

@@ -6,7 +6,7 @@ import (
 	"vllm-autoscaling/providers/accelerators"
 )
 
-// Model describes a model as vLLM serves it in bfloat16, the type of its weights.
+// Model describes a model as vLLM serves it in bfloat16, the type of its weights, or of a quantised checkpoint of it.
 type Model struct {
 	// IDs lists its names on Hugging Face, the instruction-tuned one first.
 	IDs []string
@@ -37,7 +37,23 @@ type Model struct {
 	MinCapability int
 	// MinVLLM is the first release of vLLM that serves it.
 	MinVLLM string
+	// Encoders is the number of weights of the encoders of images and audio, PerLayerEmbeddings that of the embeddings that layers
+	// have of their own, both in 10^9 and part of Parameters. They stay in 16 bits where the rest is quantised.
+	Encoders, PerLayerEmbeddings float64
+	// SharedLayers is the number of layers that use the KV cache of another one.
+	SharedLayers int
+	// NoLoRA is true if vLLM's list of models has no LoRA for it.
+	NoLoRA bool
+	// Method is what a quantised checkpoint declares, in the words of vLLM's --quantization, and Weights is its format. Both are the
+	// zero value for weights in 16 bits.
+	Method  string
+	Weights Weights
+	// filesGB is the size of its files, in 10^9 bytes, where it is published.
+	filesGB float64
 }
+
+// LayerCount returns the number of its layers, which vLLM spreads over the stages of a pipeline.
+func (m Model) LayerCount() int { return m.Full.Count + m.Sliding.Count + m.SharedLayers }
 
 // Layers describes the attention layers of one kind.
 type Layers struct {
@@ -56,6 +72,9 @@ const (
 	firstWithGemma4Unified = "0.24.0"
 )
 
+// siglip is the number of weights of Gemma 3's encoder of images, in 10^9.
+const siglip = 0.42
+
 // The tokens of the longest item of each family: an image of Gemma 3 (github.com/decoderesearch/interp-engine/pull/2), and a video of
 // Gemma 4 of 32 frames with 78 tokens each (github.com/vllm-project/vllm/pull/43051). vLLM 0.20 does not split the items of either
 // family, whatever the size of the model.
@@ -73,6 +92,11 @@ const (
 // from the memory that Google gives for the weights in 16 bits (E2B 9.6, E4B 15, 26B-A4B 48 and 31B 58.3
 // GiB, https://ai.google.dev/gemma/docs/core), and 12B from its files of 23.9 GB. Gemma 4's licence is
 // Apache 2.0, without a gate.
+//
+// Encoders: SigLIP 400M and its projection for Gemma 3; for Gemma 4 the rounded numbers of the model cards, 150M for images and 300M for
+// audio (E2B, E4B), and 550M for images (26B-A4B, 31B). 12B has none. The embeddings of each layer of E2B and E4B have 256 numbers for
+// each entry of the vocabulary. LoRA is vLLM's list (https://docs.vllm.ai/en/latest/models/supported_models/), which has it for Gemma 3
+// and not for Gemma 4 with images.
 var catalogue = []Model{
 	{
 		IDs: []string{"google/gemma-3-270m-it", "google/gemma-3-270m"}, Parameters: 0.268, ContextLength: 32768, HiddenSize: 640, Heads: 4,
@@ -87,25 +111,27 @@ var catalogue = []Model{
 	{
 		IDs: []string{"google/gemma-3-4b-it", "google/gemma-3-4b-pt"}, Parameters: 4.3, ContextLength: 131072, HiddenSize: 2560, Heads: 8,
 		Full: Layers{5, 4, 256}, Sliding: Layers{29, 4, 256}, Window: 1024, Multimodal: true, MinBatchedTokens: gemma3Item,
-		Gated: true, NoFloat16: true, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma3,
+		Gated: true, NoFloat16: true, Encoders: siglip, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma3,
 	},
 	{
 		IDs: []string{"google/gemma-3-12b-it", "google/gemma-3-12b-pt"}, Parameters: 12.19, ContextLength: 131072, HiddenSize: 3840, Heads: 16,
 		Full: Layers{8, 8, 256}, Sliding: Layers{40, 8, 256}, Window: 1024, Multimodal: true, MinBatchedTokens: gemma3Item,
-		Gated: true, NoFloat16: true, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma3,
+		Gated: true, NoFloat16: true, Encoders: siglip, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma3,
 	},
 	{
 		IDs: []string{"google/gemma-3-27b-it", "google/gemma-3-27b-pt"}, Parameters: 27.43, ContextLength: 131072, HiddenSize: 5376, Heads: 32,
 		Full: Layers{10, 16, 128}, Sliding: Layers{52, 16, 128}, Window: 1024, Multimodal: true, MinBatchedTokens: gemma3Item,
-		Gated: true, NoFloat16: true, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma3,
+		Gated: true, NoFloat16: true, Encoders: siglip, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma3,
 	},
 	{
 		IDs: []string{"google/gemma-4-E2B-it"}, Parameters: 5.15, ContextLength: 131072, HiddenSize: 1536, Heads: 8,
+		Encoders: 0.45, PerLayerEmbeddings: 35 * 256 * vocabulary, SharedLayers: 20, NoLoRA: true,
 		Full: Layers{3, 1, 512}, Sliding: Layers{12, 1, 256}, Window: 512, Multimodal: true, MinBatchedTokens: gemma4Item,
 		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4,
 	},
 	{
 		IDs: []string{"google/gemma-4-E4B-it"}, Parameters: 8.05, ContextLength: 131072, HiddenSize: 2560, Heads: 8,
+		Encoders: 0.45, PerLayerEmbeddings: 42 * 256 * vocabulary, SharedLayers: 18, NoLoRA: true,
 		Full: Layers{4, 2, 512}, Sliding: Layers{20, 2, 256}, Window: 512, Multimodal: true, MinBatchedTokens: gemma4Item,
 		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4,
 	},
@@ -113,28 +139,28 @@ var catalogue = []Model{
 		// No source gives its window; this is the window of the other two medium models.
 		IDs: []string{"google/gemma-4-12B-it"}, Parameters: 11.95, ContextLength: 262144, HiddenSize: 3840, Heads: 16,
 		Full: Layers{8, 1, 512}, Sliding: Layers{40, 8, 256}, Window: 1024, Multimodal: true, MinBatchedTokens: gemma4Item,
-		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4Unified,
+		NoLoRA: true, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4Unified,
 	},
 	{
 		IDs: []string{"google/gemma-4-26B-A4B-it"}, Parameters: 25.8, ContextLength: 262144, HiddenSize: 2816, Heads: 16,
 		Full: Layers{5, 2, 512}, Sliding: Layers{25, 8, 256}, Window: 1024, Multimodal: true, MinBatchedTokens: gemma4Item,
-		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4,
+		Encoders: 0.55, NoLoRA: true, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4,
 	},
 	{
 		IDs: []string{"google/gemma-4-31B-it"}, Parameters: 31.3, ContextLength: 262144, HiddenSize: 5376, Heads: 32,
 		Full: Layers{10, 4, 512}, Sliding: Layers{50, 16, 256}, Window: 1024, Multimodal: true, MinBatchedTokens: gemma4Item,
-		MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4,
+		Encoders: 0.55, NoLoRA: true, MinCapability: accelerators.BFloat16, MinVLLM: firstWithGemma4,
 	},
 }
 
 // All returns every model, by family and then by size.
 func All() []Model { return slices.Clone(catalogue) }
 
-// Find returns the model with the given name on Hugging Face, and whether there is one.
+// Find returns the model, or the published checkpoint of one, with the given name on Hugging Face, and whether there is one.
 func Find(id string) (Model, bool) {
 	i := slices.IndexFunc(catalogue, func(m Model) bool { return slices.Contains(m.IDs, id) })
 	if i < 0 {
-		return Model{}, false
+		return findCheckpoint(id)
 	}
 	return catalogue[i], true
 }

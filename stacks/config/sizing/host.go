@@ -17,6 +17,9 @@ const (
 	workerGiB = 4
 	// engineGiB is the memory of the engine core. An estimate. With one GPU, it runs in the worker's process (vLLM's UniProcExecutor).
 	engineGiB = 2
+	// coordinatorGiB is the memory of the process that balances requests over the engines of a replica with data parallelism. An
+	// estimate.
+	coordinatorGiB = 1
 	// inputsGiB is the memory of the images of running and waiting requests: 300 of Gemma 3, each of 896 x 896 x 3 numbers of 4
 	// bytes. An estimate.
 	inputsGiB = 3
@@ -57,8 +60,12 @@ const (
 type Host struct {
 	// GPUs is the number of GPUs of the replica; vLLM runs one worker for each.
 	GPUs int
+	// Engines is the number of engines that they are divided between, the data parallel size; 0 is 1.
+	Engines int
 	// FilesGiB is the size of the files that are downloaded; 0 if it is not known.
 	FilesGiB float64
+	// AdaptersGiB is the size of the LoRA adapters in main memory.
+	AdaptersGiB float64
 	// Images is true for a model that is served with images. ImageCacheGiB is the size of the cache of processed images, which is in
 	// /dev/shm if SharedCache is true, and otherwise in the engine core only.
 	Images        bool
@@ -87,8 +94,8 @@ func (r Room) Without(requests Room) Room {
 // SharedGiB returns the size of /dev/shm, in whole GiB.
 func (h Host) SharedGiB() int {
 	mib := float64(oneGPUMiB)
-	if h.GPUs > 1 {
-		mib = schedulerMiB + answerMiB*float64(h.GPUs) + tensorMiB + ncclMiB
+	if engines := h.engines(); h.GPUs > engines {
+		mib = (schedulerMiB+tensorMiB)*float64(engines) + answerMiB*float64(h.GPUs) + ncclMiB
 	}
 	if h.SharedCache {
 		mib += h.ImageCacheGiB * 1024
@@ -100,9 +107,13 @@ func (h Host) SharedGiB() int {
 // room is known, also the model's files as far as they fit. The page cache counts towards a container's limit. The files that were
 // just downloaded are then loaded from it and not from the disk, by every worker. The zero room is one that is not known.
 func (h Host) MemoryGiB(sharedGiB float64, room Room) int {
-	need := serverGiB + workerGiB*float64(h.GPUs)
-	if h.GPUs > 1 {
-		need += engineGiB
+	engines := h.engines()
+	need := serverGiB + workerGiB*float64(h.GPUs) + h.AdaptersGiB
+	if h.GPUs > engines {
+		need += engineGiB * float64(engines)
+	}
+	if engines > 1 {
+		need += coordinatorGiB
 	}
 	// The download is over when the workers start to use the shared memory.
 	need += math.Max(h.downloadGiB(), sharedGiB+h.imagesGiB())
@@ -114,12 +125,19 @@ func (h Host) MemoryGiB(sharedGiB float64, room Room) int {
 	return int(math.Max(1, math.Min(memory, math.Floor(room.MemoryGiB))))
 }
 
-// CPUs returns the number of vCPUs that a replica requests: the two for each physical core of vLLM's documented minimum, 2 and one for
-// each GPU (https://docs.vllm.ai/en/v0.20.0/configuration/optimization/#cpu-resources-for-gpu-deployments), as far as its room allows. The
-// zero room is one that is not known.
+// CPUs returns the number of vCPUs that a replica requests: the two for each physical core of vLLM's documented minimum, one for the API
+// server, for each engine and for each GPU (https://docs.vllm.ai/en/v0.20.0/configuration/optimization/#cpu-resources-for-gpu-deployments),
+// and one for the coordinator of several engines, as far as its room allows. The zero room is one that is not known.
 func (h Host) CPUs(room Room) int {
-	return max(leastCPUs, min(2*(2+h.GPUs), int(plannedShare*room.CPUs)))
+	cores := 1 + h.engines() + h.GPUs
+	if h.engines() > 1 {
+		cores++
+	}
+	return max(leastCPUs, min(2*cores, int(plannedShare*room.CPUs)))
 }
+
+// engines returns the number of engines.
+func (h Host) engines() int { return max(1, h.Engines) }
 
 // downloadGiB returns the size of the buffers of the download.
 func (h Host) downloadGiB() float64 {

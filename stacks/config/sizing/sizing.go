@@ -51,14 +51,20 @@ type Footprint struct {
 	window                     int
 	// cachePerToken is the size of a token in the KV cache, in bytes, for a model of which only the size is known.
 	cachePerToken float64
+	// layers is the number of layers that the stages of a pipeline share; 0 for a model of which only the size is known.
+	layers int
+	// keptGiB is the part of weightsGiB that one stage of a pipeline has as a whole, and adaptersGiB is that of the LoRA adapters on
+	// every GPU.
+	keptGiB, adaptersGiB float64
 }
 
 // Of returns the footprint of a model of the catalogue with weights and activations of bytesPerNumber bytes (2 in bfloat16)
 // and a KV cache of cacheBytes bytes per number.
 func Of(m models.Model, bytesPerNumber, cacheBytes float64) Footprint {
 	return Footprint{
-		weightsGiB: m.Parameters * 1e9 * bytesPerNumber / GiB, hidden: m.HiddenSize, images: m.Multimodal,
+		weightsGiB: m.Bytes(bytesPerNumber) / GiB, hidden: m.HiddenSize, images: m.Multimodal,
 		bytesPerNumber: bytesPerNumber, cacheBytes: cacheBytes, full: m.Full, sliding: m.Sliding, window: m.Window,
+		layers: m.LayerCount(), keptGiB: m.Kept() * 1e9 * bytesPerNumber / GiB,
 	}
 }
 
@@ -72,8 +78,10 @@ func OfSize(weightsGiB, cachePerToken float64) Footprint {
 type Server struct {
 	// GPUGiB is the memory of one GPU as reported by CUDA.
 	GPUGiB float64
-	// GPUs is the number of GPUs of a replica, over which vLLM splits every layer; at least 1.
+	// GPUs is the number of GPUs over which vLLM splits every layer, the tensor parallel size; at least 1.
 	GPUs int
+	// Stages is the number of stages that the layers are spread over, the pipeline parallel size; 0 is 1. Every stage has GPUs.
+	Stages int
 	// Utilization is the share of a GPU's memory that vLLM takes.
 	Utilization float64
 	// MaxModelLen is the longest context in tokens, MaxNumSeqs the maximum number of running requests.
@@ -84,7 +92,8 @@ type Server struct {
 	Eager bool
 }
 
-// Fit is the memory balance of a model on each GPU of a replica, in GiB.
+// Fit is the memory balance of a model on each GPU of an engine of vLLM, in GiB: on that of the largest stage of a pipeline. A replica
+// with data parallelism has several engines, all with the same balance.
 type Fit struct {
 	// Budget is vLLM's share of the GPU's memory.
 	Budget float64
@@ -100,13 +109,13 @@ type Fit struct {
 
 // Compute returns how the footprint fits the server.
 func Compute(f Footprint, s Server) Fit {
-	gpus := float64(s.GPUs)
+	share := f.stageShare(s.Stages)
 	fit := Fit{
 		Budget:   s.GPUGiB * s.Utilization,
-		Weights:  f.weightsGiB * loadFactor / gpus,
+		Weights:  f.stageGiB(share)*loadFactor/float64(s.GPUs) + f.adaptersGiB*share,
 		Overhead: f.overhead(s),
-		Sequence: f.sequence(s.MaxModelLen, s.BatchedTokens, s.GPUs) / GiB,
-		typical:  f.sequence(min(TypicalTokens, s.MaxModelLen), 1, s.GPUs) / GiB,
+		Sequence: f.sequence(s.MaxModelLen, s.BatchedTokens, s.GPUs) * share / GiB,
+		typical:  f.sequence(min(TypicalTokens, s.MaxModelLen), 1, s.GPUs) * share / GiB,
 	}
 	fit.Cache = fit.Budget - fit.Weights - fit.Overhead
 	return fit
@@ -145,7 +154,27 @@ func LongestContext(f Footprint, s Server) int {
 	return low * blockTokens
 }
 
-// LoadedBytes returns the memory that the weights take of all GPUs of a replica together, in bytes.
+// stageShare returns the share of the layers in the largest stage of a pipeline: vLLM spreads them evenly, in whole layers.
+func (f Footprint) stageShare(stages int) float64 {
+	switch {
+	case stages <= 1:
+		return 1
+	case f.layers == 0:
+		return 1 / float64(stages)
+	}
+	return float64(blocks(f.layers, stages)) / float64(f.layers)
+}
+
+// stageGiB returns the size of the weights of the largest stage of a pipeline, before loadFactor. The first stage has the embeddings and
+// the encoders, and the last one a copy of the embeddings, which are the scores of the next token too: either is assumed to be the largest.
+func (f Footprint) stageGiB(share float64) float64 {
+	if share == 1 {
+		return f.weightsGiB
+	}
+	return f.keptGiB + (f.weightsGiB-f.keptGiB)*share
+}
+
+// LoadedBytes returns the memory that the weights take of all GPUs of an engine together, in bytes.
 func (f Footprint) LoadedBytes() float64 { return f.weightsGiB * loadFactor * GiB }
 
 // overhead returns the memory of a forward pass on each GPU, besides weights and cache, in GiB.

@@ -16,3 +16,20 @@ type Profile struct {
 func (p Profile) Pass(tokens int, cacheBytes float64) float64 {
 	return p.Fixed + max(p.Weights+p.PerCacheByte*cacheBytes, p.PerToken*float64(tokens))
 }
+
+// Staged returns the profile of an engine whose layers are spread over the stages of a pipeline: a pass goes through all of them, each on
+// GPUs like those of p, so that it takes as long as on those of p alone, and the transfers between stages. That a pipeline works on
+// several batches at a time is left out: a pass takes at most this long.
+func (p Profile) Staged(stages int) Profile {
+	p.Fixed += gpuSeconds * float64(stages-1)
+	return p
+}
+
+// Engines returns the profile of several engines like that of p as if they were one that works on the tokens and the KV cache of all of
+// them: in a pass, each reads the weights, and its share of the cache, and computes its share of the tokens. That is what happens if the
+// requests are spread evenly, as vLLM's own load balancer means to.
+func (p Profile) Engines(n int) Profile {
+	p.PerCacheByte /= float64(n)
+	p.PerToken /= float64(n)
+	return p
+}

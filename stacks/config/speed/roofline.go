@@ -16,6 +16,8 @@ const (
 	// linkShare is what a large all-reduce over the NVLinks of four H100 reaches (366 of 450 GB/s, "Where Tensor-Parallel Inference
 	// Hits the NVLink Wall", 2026). For PCIe it is an estimate.
 	linkShare = 0.8
+	// fp8Factor is how much more GPUs compute with 8 bits than with 16, by the data sheets of all of them that have 8-bit tensor cores.
+	fp8Factor = 2
 	// fixedSeconds is the time of a pass for scheduling, launching and sampling, with CUDA graphs.
 	fixedSeconds = 0.003
 	// gpuSeconds is the time for each further GPU. After the attention and the feed-forward part of every layer all GPUs wait for
@@ -29,10 +31,12 @@ type Size struct {
 	// WeightBytes is the size of all weights on all GPUs, Parameters their number.
 	WeightBytes, Parameters float64
 	Layers, HiddenSize      int
+	// FP8 is true for weights of 8 bits that a GPU with 8-bit tensor cores computes with, which it does twice as fast as with 16 bits.
+	FP8 bool
 }
 
-// Roofline returns the profile of a replica: a pass takes as long as reading the weights and the cache, or as computing its tokens,
-// whichever takes longer. It reports whether the accelerator's speed is known.
+// Roofline returns the profile of an engine, of which a replica has one: a pass takes as long as reading the weights and the cache, or as
+// computing its tokens, whichever takes longer. It reports whether the accelerator's speed is known.
 //
 // Attention's own operations are left out. They grow with the square of the prompt, but most layers of the catalogue's models attend
 // to a window: for a prompt of 8192 tokens they add 2 to 8 %, and 15 % with Gemma 3 270M (TestAttentionIsSmall).
@@ -44,6 +48,9 @@ func Roofline(accelerator string, size Size, gpus int) (Profile, bool) {
 	}
 	bandwidth := a.BandwidthGBs * 1e9 * bandwidthShare * float64(gpus)
 	compute := a.ComputeTFLOPS * 1e12 * computeShare * float64(gpus)
+	if size.FP8 && a.ComputeCapability >= accelerators.FP8 {
+		compute *= fp8Factor
+	}
 	return Profile{
 		Fixed:        fixedSeconds + gpuSeconds*float64(gpus-1),
 		Weights:      size.WeightBytes / bandwidth,
