@@ -59,7 +59,7 @@ type Model struct {
 	Revision string
 	// MaxModelLen is the longest context in tokens, prompt and answer together; at least 1.
 	MaxModelLen int
-	// MaxNumSeqs is the most requests executed at a time; at least 1. vLLM never reports more as
+	// MaxNumSeqs is the most requests that an engine executes at a time; at least 1. vLLM never reports more of an engine as
 	// running.
 	MaxNumSeqs int
 	// GPUMemoryUtilization is the share of the GPU's memory that vLLM allocates; above 0, at most 1.
@@ -72,6 +72,14 @@ type Model struct {
 	// ProcessorCacheGiB is the size of vLLM's cache of processed images in each process that has one; 0 is vLLM's own size. The
 	// extra argument --mm-processor-cache-gb wins over it.
 	ProcessorCacheGiB float64
+	// Quantization is vLLM's --quantization; "" for what the checkpoint declares.
+	Quantization string
+	// KVCacheDType is vLLM's --kv-cache-dtype; "" or "auto" for the type of the activations.
+	KVCacheDType string
+	// Parallel is how the model is spread over the GPUs of a replica; the zero value shares every layer between all of them.
+	Parallel Parallel
+	// LoRA are the adapters that are served beside the model.
+	LoRA LoRA
 	// ExtraArgs are added to the server's arguments. Flags that a field of this struct or of
 	// VLLMArgs sets are refused.
 	ExtraArgs []string

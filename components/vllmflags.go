@@ -31,8 +31,21 @@ var serverFlags = []ServerFlag{
 	{Name: "--max-num-seqs", Key: "model.maxNumSeqs"},
 	{Name: "--gpu-memory-utilization", Key: "model.gpuMemoryUtilization"},
 	{Name: "--dtype", Key: "model.dtype"},
-	{Name: "--tensor-parallel-size", Key: "gpu.perReplica"},
-	{Name: "-tp", Key: "gpu.perReplica"},
+	{Name: "--quantization", Key: "model.quantization"},
+	{Name: "-q", Key: "model.quantization"},
+	{Name: "--kv-cache-dtype", Key: "model.kvCacheDType"},
+	{Name: "--tensor-parallel-size", Key: "model.parallel.tensor"},
+	{Name: "-tp", Key: "model.parallel.tensor"},
+	{Name: "--pipeline-parallel-size", Key: "model.parallel.pipeline"},
+	{Name: "-pp", Key: "model.parallel.pipeline"},
+	{Name: "--data-parallel-size", Key: "model.parallel.data"},
+	{Name: "-dp", Key: "model.parallel.data"},
+	{Name: "--api-server-count", Yields: true},
+	{Name: "-asc", Yields: true},
+	{Name: "--enable-lora", Key: "model.lora.adapters"},
+	{Name: "--lora-modules", Key: "model.lora.adapters"},
+	{Name: "--max-lora-rank", Key: "model.lora.maxRank"},
+	{Name: "--max-loras", Key: "model.lora.maxLoras"},
 	{Name: "--shutdown-timeout", Key: "vllm.shutdownTimeout"},
 	// Both are environment variables from Secrets; as flags they would be readable in the Deployment.
 	{Name: "--api-key", Key: "apiKey", Secret: true},
@@ -69,8 +82,9 @@ func serverArgs(a *VLLMArgs) []string {
 	args := []string{
 		"--port=" + strconv.Itoa(a.Port),
 		"--max-model-len=" + strconv.Itoa(a.Model.MaxModelLen),
-		"--max-num-seqs=" + strconv.Itoa(a.Model.MaxNumSeqs),
+		"--max-num-seqs=" + strconv.Itoa(a.sequences()),
 	}
+	args = append(args, a.Model.LoRA.arguments()...)
 	if a.Engine == EngineSimulator {
 		args = slices.Concat([]string{"--model=" + a.Model.ID}, args, simulatorArguments(a))
 	} else {
@@ -104,8 +118,15 @@ func vllmArguments(a *VLLMArgs) []string {
 	if a.Model.Revision != "" {
 		args = append(args, "--revision="+a.Model.Revision)
 	}
-	if a.GPU.PerReplica > 1 {
-		args = append(args, "--tensor-parallel-size="+strconv.Itoa(a.GPU.PerReplica))
+	args = append(args, a.parallel().arguments(a.Model)...)
+	if a.Model.Quantization != "" {
+		args = append(args, "--quantization="+a.Model.Quantization)
+	}
+	if dtype := a.Model.KVCacheDType; dtype != "" && dtype != "auto" {
+		args = append(args, "--kv-cache-dtype="+dtype)
+	}
+	if len(a.Model.LoRA.Adapters) > 0 {
+		args = append(args, "--enable-lora", "--max-lora-rank="+strconv.Itoa(a.Model.LoRA.MaxRank))
 	}
 	if n := a.Model.MaxNumBatchedTokens; n > 0 && !a.Model.extra("--max-num-batched-tokens") {
 		args = append(args, "--max-num-batched-tokens="+strconv.Itoa(n))
@@ -121,11 +142,11 @@ func vllmArguments(a *VLLMArgs) []string {
 	return args
 }
 
-// extra reports whether a flag is among the extra arguments.
-func (m Model) extra(name string) bool {
+// extra reports whether a flag is among the extra arguments, under any of its names.
+func (m Model) extra(names ...string) bool {
 	return slices.ContainsFunc(m.ExtraArgs, func(arg string) bool {
 		flag, found := FindServerFlag(arg)
-		return found && flag.Name == name
+		return found && slices.Contains(names, flag.Name)
 	})
 }
 

@@ -48,6 +48,43 @@ func TestVLLMServerArgs(t *testing.T) {
 		assert.Equal(t, args.Model.ExtraArgs, got[len(got)-3:])
 		require.NoError(t, args.validate())
 	})
+	t.Run("quantised weights and cache", func(t *testing.T) {
+		args := vllmArgs()
+		args.Model.Quantization, args.Model.KVCacheDType = "fp8", "auto"
+		assert.Contains(t, serverArgs(args), "--quantization=fp8")
+		assert.NotContains(t, strings.Join(serverArgs(args), " "), "--kv-cache-dtype")
+		args.Model.KVCacheDType = "fp8_e4m3"
+		assert.Contains(t, serverArgs(args), "--kv-cache-dtype=fp8_e4m3")
+	})
+	t.Run("parallelism", func(t *testing.T) {
+		args := vllmArgs()
+		args.GPU.PerReplica, args.Model.Parallel = 8, Parallel{Tensor: 2, Pipeline: 2, Data: 2}
+		require.NoError(t, args.validate())
+		assert.Subset(t, serverArgs(args), []string{
+			"--tensor-parallel-size=2", "--pipeline-parallel-size=2", "--data-parallel-size=2", "--api-server-count=1", "--max-num-seqs=16",
+		}, "--max-num-seqs counts for each engine")
+		args.Model.ExtraArgs = []string{"-asc", "2"}
+		assert.NotContains(t, serverArgs(args), "--api-server-count=1", "the extra argument wins")
+		args.Model.Parallel.Data = 1
+		require.ErrorContains(t, args.validate(), "need 4 GPUs, and a replica has 8")
+		args.Model.Parallel = Parallel{Tensor: 8}
+		require.ErrorContains(t, args.validate(), "each at least 1")
+		args.Model.Parallel = Parallel{Tensor: 8, Pipeline: 1, Data: 1}
+		require.NoError(t, args.validate())
+		assert.NotContains(t, strings.Join(serverArgs(args), " "), "pipeline")
+	})
+	t.Run("adapters", func(t *testing.T) {
+		args := vllmArgs()
+		args.Model.LoRA = LoRA{Adapters: map[string]string{"support": "org/b", "legal": "/adapters/a"}, MaxRank: 32, MaxLoras: 2}
+		got := serverArgs(args)
+		at := slices.Index(got, "--lora-modules")
+		require.Positive(t, at)
+		assert.Equal(t, []string{`{"name":"legal","path":"/adapters/a"}`, `{"name":"support","path":"org/b"}`}, got[at+1:at+3], "sorted by name")
+		assert.True(t, strings.HasPrefix(got[at+3], "--"), "the list ends with the next flag")
+		assert.Subset(t, got, []string{"--enable-lora", "--max-lora-rank=32", "--max-loras=2"})
+		args.Model.LoRA.MaxRank = 0
+		require.ErrorContains(t, args.validate(), "MaxRank 0")
+	})
 	// The simulator exits on a flag it does not know.
 	t.Run("the simulator", func(t *testing.T) {
 		args := simulatorArgs()
@@ -60,6 +97,17 @@ func TestVLLMServerArgs(t *testing.T) {
 			"--force-dummy-tokenizer",
 		}, serverArgs(args))
 	})
+	t.Run("the simulator with two engines and an adapter", func(t *testing.T) {
+		args := simulatorArgs()
+		args.Model.Quantization, args.Model.KVCacheDType, args.Model.Parallel = "fp8", "fp8", Parallel{Tensor: 1, Pipeline: 1, Data: 2}
+		args.Model.LoRA = LoRA{Adapters: map[string]string{"support": "org/b"}, MaxRank: 16, MaxLoras: 1}
+		assert.Equal(t, []string{
+			"--model=google/gemma-3-1b-it", "--port=8000", "--max-model-len=8192", "--max-num-seqs=32",
+			"--max-loras=1", "--lora-modules", `{"name":"support","path":"org/b"}`,
+			"--time-to-first-token=110ms", "--inter-token-latency=15ms", "--time-factor-under-load=1.5",
+			"--force-dummy-tokenizer",
+		}, serverArgs(args), "one engine with the room of both")
+	})
 }
 
 // A flag that the program sets and the table lacks could be set a second time by the extra arguments.
@@ -68,6 +116,8 @@ func TestEveryFlagSetIsInTheTable(t *testing.T) {
 	many.Model.Revision = "main"
 	many.GPU.PerReplica = 2
 	many.Model.MaxNumBatchedTokens, many.Model.ProcessorCacheGiB = 4096, 1
+	many.Model.Quantization, many.Model.KVCacheDType, many.Model.Parallel = "fp8", "fp8", Parallel{Tensor: 2, Pipeline: 2, Data: 2}
+	many.Model.LoRA = LoRA{Adapters: map[string]string{"support": "org/b"}, MaxRank: 16, MaxLoras: 1}
 	for _, args := range []*VLLMArgs{many, simulatorArgs()} {
 		for _, arg := range serverArgs(args) {
 			if arg == args.Model.ID || !strings.HasPrefix(arg, "-") {
@@ -87,7 +137,9 @@ func TestServerFlags(t *testing.T) {
 		names[flag.Name] = true
 	}
 	for arg, want := range map[string]string{
-		"--port": "vllm.port", "--port=9": "vllm.port", "--max_model_len=9": "model.maxModelLen", "-tp": "gpu.perReplica",
+		"--port": "vllm.port", "--port=9": "vllm.port", "--max_model_len=9": "model.maxModelLen", "-tp": "model.parallel.tensor", "-q": "model.quantization",
+		"--pipeline_parallel_size=2": "model.parallel.pipeline", "-dp=2": "model.parallel.data", "--kv-cache-dtype": "model.kvCacheDType",
+		"--lora-modules": "model.lora.adapters", "--max-lora-rank=8": "model.lora.maxRank",
 		"--api-key=x": "apiKey", "--hf_token": "huggingFaceToken",
 	} {
 		flag, found := FindServerFlag(arg)

@@ -86,7 +86,7 @@ func (a *VLLMArgs) egress() networkingv1.NetworkPolicyEgressRuleArray {
 
 // needsInternet reports whether the server loads its model from the hub, or media from hosts that the user names.
 func (a *VLLMArgs) needsInternet() bool {
-	inImage := strings.HasPrefix(a.Model.ID, "/")
+	inImage := strings.HasPrefix(a.Model.ID, "/") && a.Model.LoRA.inImage()
 	return a.Engine == EngineVLLM && (!inImage || len(a.MediaDomains) > 0)
 }
 

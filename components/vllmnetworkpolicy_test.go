@@ -105,7 +105,15 @@ func TestVLLMEgress(t *testing.T) {
 		change func(*VLLMArgs)
 		public bool
 	}{
-		"a model in the image":             {func(a *VLLMArgs) { a.Model.ID = "/models/gemma" }, false},
+		"a model in the image": {func(a *VLLMArgs) { a.Model.ID = "/models/gemma" }, false},
+		"and an adapter of the hub": {func(a *VLLMArgs) {
+			a.Model.ID = "/models/gemma"
+			a.Model.LoRA = LoRA{Adapters: map[string]string{"a": "/adapters/a", "b": "org/b"}, MaxRank: 8, MaxLoras: 1}
+		}, true},
+		"and an adapter in the image": {func(a *VLLMArgs) {
+			a.Model.ID = "/models/gemma"
+			a.Model.LoRA = LoRA{Adapters: map[string]string{"a": "/adapters/a"}, MaxRank: 8, MaxLoras: 1}
+		}, false},
 		"and media from hosts":             {func(a *VLLMArgs) { a.Model.ID, a.MediaDomains = "/models/gemma", []string{"a.example"} }, true},
 		"the simulator downloads no model": {func(a *VLLMArgs) { *a = *simulatorArgs() }, false},
 	} {

@@ -42,6 +42,7 @@ func (a *VLLMArgs) validate() error {
 	for _, domain := range a.MediaDomains {
 		problems = append(problems, validateHost("MediaDomains", domain))
 	}
+	problems = append(problems, a.validateParallel()...)
 	add := func(format string, values ...any) { problems = append(problems, fmt.Errorf(format, values...)) }
 
 	switch a.Engine {

@@ -293,6 +293,8 @@ func servedModel(c *config.Config) components.Model {
 		ID: m.ID, Revision: m.Revision, MaxModelLen: m.MaxModelLen, MaxNumSeqs: m.MaxNumSeqs,
 		GPUMemoryUtilization: m.GPUMemoryUtilization, DType: m.DType, ExtraArgs: m.ExtraArgs,
 		MaxNumBatchedTokens: c.MaxNumBatchedTokens(), ProcessorCacheGiB: c.ProcessorCacheGiB(),
+		Quantization: m.Quantization, KVCacheDType: m.KVCacheDType, Parallel: components.Parallel(m.Parallel),
+		LoRA: components.LoRA(m.LoRA),
 	}
 }
 
@@ -304,7 +306,7 @@ func signalSettings(c *config.Config) signals.Settings {
 		GPUWaitingRequests: c.Autoscaling.Signals.GPUUtilization.WaitingRequests,
 		Interval:           c.Monitoring.SignalInterval,
 		SimulateGPU:        c.GPU.Metrics == string(providers.Simulated),
-		MaxNumSeqs:         c.Model.MaxNumSeqs,
+		MaxNumSeqs:         c.ReplicaSequences(),
 	}
 }
 

@@ -83,7 +83,7 @@ func (d *deployment) alertSettings(observed telemetry.Settings) alerts.Settings 
 		AtMaxFor:          c.Monitoring.Alerts.AtMaxFor,
 		ColdStart:         components.ColdStart(c.VLLM.StartupBudget),
 		ScrapeInterval:    c.Monitoring.ScrapeInterval,
-		MaxNumSeqs:        c.Model.MaxNumSeqs,
+		MaxNumSeqs:        c.ReplicaSequences(),
 		PrometheusStorage: storage.Value(),
 		PrometheusVolume:  d.pipeline.collected.Prometheus.Volumes(),
 	}

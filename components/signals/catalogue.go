@@ -75,7 +75,7 @@ func Catalogue() []Definition {
 			Bound: func(maxNumSeqs int) Bound {
 				return Bound{
 					Highest: float64(maxNumSeqs), RaisedBy: "model.maxNumSeqs",
-					Reason: "a replica never runs more than model.maxNumSeqs (%g) requests",
+					Reason: "a replica never runs more than %g requests, model.maxNumSeqs of each engine",
 				}
 			},
 		},

@@ -26,7 +26,7 @@ type Settings struct {
 	Interval time.Duration
 	// SimulateGPU adds a rule that writes DCGM's series from the requests running, for clusters without a GPU.
 	SimulateGPU bool
-	// MaxNumSeqs is vLLM's --max-num-seqs: the most requests that one engine runs at a time.
+	// MaxNumSeqs is the most requests that a replica runs at a time: vLLM's --max-num-seqs times its engines.
 	MaxNumSeqs int
 	// StandaloneRules is for places that export no readiness of pods and show what a rule has recorded
 	// only a while later: every rule then reads the series of the server and of the GPUs alone.

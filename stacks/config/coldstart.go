@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"vllm-autoscaling/stacks/config/models"
+	"vllm-autoscaling/stacks/config/sizing"
 )
 
 // ColdStart is how long the phases of a new replica take, which follow each other. No cloud promises any of them, and none was
@@ -48,13 +51,24 @@ func (c *Config) ColdStart() ColdStart {
 	case c.Cloud == CloudAKS:
 		start.Node = nodeDelayAKS
 	}
-	footprint, _ := c.Model.footprint()
-	gigabytes := footprint.LoadedBytes() / 1e9
+	gigabytes := c.Model.startBytes() / 1e9
 	start.Weights = seconds(gigabytes / loadRate)
 	if !strings.HasPrefix(c.Model.ID, "/") { // A path names files in the image.
 		start.Weights += seconds(gigabytes / downloadRate)
 	}
 	return start
+}
+
+// startBytes returns what a replica reads before it serves: the files of the weights, with the share of the memory that vLLM takes beyond
+// them, and of the adapters. Weights that are quantised while they are loaded are read in 16 bits; the engines of a replica read theirs at
+// the same time. It is 0 if the size is not known.
+func (m Model) startBytes() float64 {
+	footprint, known := m.footprint()
+	model, listed := models.Find(m.ID)
+	if !known || !listed {
+		return footprint.LoadedBytes()
+	}
+	return sizing.Of(model, m.numberBytes(), m.cacheBytes()).LoadedBytes() + m.adaptersGiB(len(m.LoRA.Adapters))*sizing.GiB
 }
 
 // usualStabilization is the default of autoscaling.scaleDown.stabilization; docs/policies.md compares it with others.

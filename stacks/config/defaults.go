@@ -33,6 +33,8 @@ func (c *Config) applyDefaults(given keySet) {
 		orDefault(given, "gpu.tolerations", &c.GPU.Tolerations,
 			[]Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"}})
 	}
+	orDefault(given, "model.parallel.tensor", &c.Model.Parallel.Tensor, c.defaultTensor())
+	orDefault(given, "model.lora.maxLoras", &c.Model.LoRA.MaxLoras, c.Model.LoRA.defaultMaxLoras())
 	c.givenMaxNumSeqs = given.has("model.maxNumSeqs")
 	orDefault(given, "model.maxNumSeqs", &c.Model.MaxNumSeqs, c.defaultMaxNumSeqs())
 	orDefault(given, "vllm.image", &c.VLLM.Image, choose(simulated, imageSimulator, imageVLLM))

@@ -41,9 +41,10 @@ var formats = map[string]format{
 	"labels":         {allowed: "a label that a node can have", entry: labelDetail},
 	"object-labels":  {allowed: "a label that every object of the stack can have", entry: unreservedLabel(components.ReservedLabel)},
 	"monitor-labels": {allowed: "a label that a monitor can have", entry: unreservedLabel(components.ReservedMonitorLabel)},
+	"adapters":       {allowed: "a name of letters, digits, '.', '_', '-' and '/', for a model name as in model.id", entry: adapterDetail},
 	"annotations":    {allowed: "an annotation that every object of the stack can have", entry: annotationDetail},
 	"model": {
-		pattern: `^([A-Za-z0-9_.][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+|/[^ ]+)$`, allowed: `"organisation/name" as on Hugging Face, or an absolute path in the image`,
+		pattern: modelPattern, allowed: `"organisation/name" as on Hugging Face, or an absolute path in the image`,
 		detail: spaceDetail,
 	},
 	"image": {pattern: `^[^ ]*[:@][^ ]*$`, allowed: "an image with a version tag or a digest", detail: imageDetail},
@@ -63,6 +64,7 @@ var formats = map[string]format{
 
 const (
 	labelPattern = `^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
+	modelPattern = `^([A-Za-z0-9_.][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+|/[^ ]+)$`
 	labelAllowed = "an RFC 1123 label: lower-case letters, digits and '-', at most 63, a letter or digit at both ends"
 )
 
@@ -99,6 +101,17 @@ func annotationDetail(name, _ string) string {
 	}
 	// Kubernetes ignores the case.
 	return strings.Join(validation.IsQualifiedName(strings.ToLower(name)), "; ")
+}
+
+// adapterDetail returns why a LoRA adapter cannot be served, or "".
+func adapterDetail(name, value string) string {
+	switch {
+	case !compiled(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$`).MatchString(name):
+		return "use another name"
+	case !compiled(modelPattern).MatchString(value) || spaceDetail(value) != "":
+		return `give "organisation/name" as on Hugging Face, or an absolute path in the image`
+	}
+	return ""
 }
 
 func spaceDetail(text string) string {

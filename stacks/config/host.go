@@ -34,7 +34,10 @@ func (c *Config) ProcessorCacheGiB() float64 {
 // host returns what a replica does with the CPUs and the main memory of its node.
 func (c *Config) host() sizing.Host {
 	_, images := c.readsImages()
-	host := sizing.Host{GPUs: c.GPU.PerReplica, FilesGiB: c.downloadGiB(), Images: images, ImageCacheGiB: c.ProcessorCacheGiB()}
+	host := sizing.Host{
+		GPUs: c.GPU.PerReplica, Engines: c.Model.Parallel.Data, FilesGiB: c.downloadGiB(), AdaptersGiB: c.Model.adaptersGiB(c.Model.LoRA.MaxLoras),
+		Images: images, ImageCacheGiB: c.ProcessorCacheGiB(),
+	}
 	flags := serverFlags(c.Model.ExtraArgs)
 	if given, err := strconv.ParseFloat(flags[processorCacheFlag], 64); err == nil && given >= 0 && images {
 		host.ImageCacheGiB = given

@@ -50,13 +50,13 @@ func (c *Config) validateAccelerator(r *report, given keySet) {
 		r.bad("gpu.memoryGiB", c.GPU.MemoryGiB, fmt.Sprintf("%g, the memory of %s", accelerator.MemoryGiB, accelerator.Name),
 			"remove the key: it follows from nodePools.gpu")
 	}
-	if needs := c.needsCapability(); accelerator.ComputeCapability < needs {
+	if needs, why := c.needsCapability(); accelerator.ComputeCapability < needs {
 		key, value := "nodePools.gpu.accelerator", pool.Accelerator
 		if !given.has(key) {
 			key, value = "nodePools.gpu.machineType", pool.MachineType
 		}
-		r.badWith(key, value, fmt.Sprintf("a GPU of compute capability %d.%d or more: %s runs in bfloat16, and %s has %s",
-			needs/10, needs%10, c.Model.ID, accelerator.Name, accelerator.Capability()), c.otherGPUs(r, key))
+		r.badWith(key, value, fmt.Sprintf("a GPU of compute capability %d.%d or more: %s, and %s has %s",
+			needs/10, needs%10, why, accelerator.Name, accelerator.Capability()), c.otherGPUs(r, key))
 	}
 }
 

@@ -162,9 +162,10 @@ func (c *Config) otherGPUs(r *report, key string) []way {
 	var names []string
 	var changes []change
 	if !c.createsGPUPool() {
+		needs, _ := c.needsCapability()
 		for _, a := range accelerators.All() {
 			name, changed := fmt.Sprintf("%g", a.MemoryGiB), change{"gpu.memoryGiB": a.MemoryGiB}
-			if c.GPU.MemoryGiB > 0 && a.ComputeCapability >= c.needsCapability() && !slices.Contains(names, name) && r.works(key, changed) {
+			if c.GPU.MemoryGiB > 0 && a.ComputeCapability >= needs && !slices.Contains(names, name) && r.works(key, changed) {
 				names, changes = append(names, name), append(changes, changed)
 			}
 		}

@@ -33,6 +33,9 @@ func (c *Config) check(r *report) {
 	checkAnnotations(r, c.Annotations)
 	checkModel(r, c.Model)
 	checkModelSize(r, c.Model)
+	c.checkParallel(r)
+	c.checkQuantization(r)
+	c.checkLoRA(r)
 	c.checkBatchedTokens(r)
 	c.checkFit(r)
 	c.checkSecrets(r)
@@ -146,10 +149,6 @@ func (c *Config) checkGPU(r *report) {
 	if c.GPU.Mode == GPUSimulated && c.onCloud() {
 		r.bad("gpu.mode", c.GPU.Mode, fmt.Sprintf("%s on %s, whose GPU nodes would stand idle", GPUNvidia, c.Cloud),
 			"remove the key; to try the pipeline without GPUs use cloud local, with any cluster's kubeconfig")
-	}
-	if known, ok := models.Find(c.Model.ID); ok && known.Heads%c.GPU.PerReplica != 0 && !r.anyRefused("model.id") {
-		r.bad("gpu.perReplica", c.GPU.PerReplica,
-			fmt.Sprintf("a divisor of %d, the attention heads of %s", known.Heads, c.Model.ID), "use fewer GPUs")
 	}
 }
 

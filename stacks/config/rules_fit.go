@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"regexp"
-	"slices"
 	"strings"
 
 	"vllm-autoscaling/providers/accelerators"
@@ -37,9 +36,9 @@ const (
 
 // changesSums lists flags of vLLM that change its GPU memory use in ways that package sizing does not model.
 var changesSums = []string{
-	"--quantization", "-q", "--load-format", "--cpu-offload-gb", "--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp",
-	"--kv-cache-memory-bytes", "--num-gpu-blocks-override", "--speculative-config", "--enable-lora", "--hf-overrides", "--config",
-	"--disable-hybrid-kv-cache-manager", "--kv-transfer-config", "--limit-mm-per-prompt",
+	"--load-format", "--cpu-offload-gb", "--kv-cache-memory-bytes", "--num-gpu-blocks-override", "--speculative-config", "--hf-overrides",
+	"--config", "--disable-hybrid-kv-cache-manager", "--kv-transfer-config", "--limit-mm-per-prompt", "--lora-dtype",
+	"--data-parallel-size-local", "-dpl", "--data-parallel-rank", "-dpn", "--data-parallel-external-lb", "-dpe", "--enable-expert-parallel", "-ep",
 }
 
 // gated reports whether downloading the model from Hugging Face requires an account that accepted its licence.
@@ -54,8 +53,18 @@ func (m Model) refusesFloat16() bool {
 	return known && model.NoFloat16 || noFloat16.MatchString(m.ID)
 }
 
-// needsCapability returns the minimum compute capability, times ten, for the model in its type; 0 for none.
-func (c *Config) needsCapability() int {
+// needsCapability returns the minimum compute capability, times ten, for the model in its type and with its weights, and what needs it; 0
+// for none.
+func (c *Config) needsCapability() (int, string) {
+	needs, why := c.typeCapability(), c.Model.ID+" runs in bfloat16"
+	if quantised, reason := c.Model.quantizationCapability(); quantised > needs {
+		return quantised, reason
+	}
+	return needs, why
+}
+
+// typeCapability returns the minimum compute capability, times ten, for the model in its type; 0 for none.
+func (c *Config) typeCapability() int {
 	model, known := models.Find(c.Model.ID)
 	switch {
 	case c.Model.DType == "bfloat16":
@@ -79,19 +88,11 @@ func (m Model) footprint() (sizing.Footprint, bool) {
 			return sizing.Footprint{}, false
 		}
 	}
-	bytes := 2.0
-	if slices.Contains(float32Types, m.DType) {
-		bytes = 4
-	}
-	if model, known := models.Find(m.ID); known {
-		cacheBytes := bytes
-		if strings.HasPrefix(flags["--kv-cache-dtype"], "fp8") {
-			cacheBytes = 1
-		}
-		return sizing.Of(model, bytes, cacheBytes), true
+	if model, known := m.loaded(); known {
+		return m.withAdapters(sizing.Of(model, m.numberBytes(), m.cacheBytes()), model), true
 	}
 	size := m.Size
-	if size.WeightsGiB > 0 && size.KVBytesPerToken > 0 {
+	if size.WeightsGiB > 0 && size.KVBytesPerToken > 0 && len(m.LoRA.Adapters) == 0 {
 		return sizing.OfSize(size.WeightsGiB, float64(size.KVBytesPerToken)), true
 	}
 	return sizing.Footprint{}, false
@@ -117,7 +118,7 @@ func (c *Config) fit() (sizing.Footprint, sizing.Server, bool) {
 	m := c.Model
 	_, eager := serverFlags(c.Model.ExtraArgs)["--enforce-eager"]
 	server := sizing.Server{
-		GPUGiB: c.usableGiB(), GPUs: c.GPU.PerReplica, Utilization: m.GPUMemoryUtilization,
+		GPUGiB: c.usableGiB(), GPUs: m.Parallel.Tensor, Stages: m.Parallel.Pipeline, Utilization: m.GPUMemoryUtilization,
 		MaxModelLen: m.MaxModelLen, MaxNumSeqs: m.MaxNumSeqs, BatchedTokens: c.batchedTokens(), Eager: eager,
 	}
 	footprint, known := c.Model.footprint()
@@ -137,7 +138,9 @@ func (c *Config) Fit() (sizing.Fit, bool) {
 // fails only minutes after the GPU node started.
 func (c *Config) checkFit(r *report) {
 	if r.anyRefused("model.id", "model.maxModelLen", "model.maxNumSeqs", "model.gpuMemoryUtilization", "model.dtype", "model.size.weightsGiB",
-		"model.size.kvBytesPerToken", "gpu.mode", "gpu.perReplica", "gpu.memoryGiB", "nodePools.gpu.machineType", "nodePools.gpu.accelerator") {
+		"model.quantization", "model.kvCacheDType", "model.parallel", "model.parallel.tensor", "model.parallel.pipeline", "model.parallel.data",
+		"model.lora.adapters", "model.lora.maxRank", "model.lora.maxLoras", "model.size.kvBytesPerToken", "gpu.mode", "gpu.perReplica", "gpu.memoryGiB",
+		"nodePools.gpu.machineType", "nodePools.gpu.accelerator") || r.has("model.parallel") || r.has("model.quantization") {
 		return
 	}
 	footprint, server, ok := c.fit()
@@ -152,7 +155,7 @@ func (c *Config) checkFit(r *report) {
 	case !fit.WeightsFit():
 		r.badWith("model.id", c.Model.ID,
 			fmt.Sprintf("weights that leave room in %s; on each of gpu.perReplica (%d) GPUs this model's weights take %.1f GiB and a forward pass %.1f GiB",
-				share, server.GPUs, fit.Weights, fit.Overhead),
+				share, c.GPU.PerReplica, fit.Weights, fit.Overhead),
 			c.waysToFit(r, "model.id", footprint, server))
 	case !fit.Starts():
 		r.badWith("model.maxModelLen", c.Model.MaxModelLen,
@@ -181,7 +184,7 @@ func (c *Config) warnOfCache(r *report, fit sizing.Fit) {
 	why := fmt.Sprintf("the KV cache of %.1f GiB holds about %d requests of %d tokens, or %.1f of model.maxModelLen (%d); "+
 		"more are paused and repeated, which costs throughput",
 		fit.Cache, typical, min(sizing.TypicalTokens, c.Model.MaxModelLen), fit.FullLength(), c.Model.MaxModelLen)
-	if target := c.Autoscaling.Signals.RequestsInFlight; target.Enabled && float64(typical) <= target.Target*(1+hpaTolerance) {
+	if target := c.Autoscaling.Signals.RequestsInFlight; target.Enabled && float64(typical*c.Model.Parallel.Data) <= target.Target*(1+hpaTolerance) {
 		why += fmt.Sprintf(", and replicas are added only above autoscaling.signals.requestsInFlight.target (%g) requests in each", target.Target)
 	}
 	r.warn("model.maxNumSeqs", c.Model.MaxNumSeqs, why,
@@ -202,6 +205,9 @@ func (c *Config) warnUnchecked(r *report) {
 	}
 	_, known := models.Find(c.Model.ID)
 	switch {
+	case !known && len(c.Model.LoRA.Adapters) > 0:
+		r.warn("model.lora.adapters", "", "what adapters take of a GPU is known for the models of docs/sizing.md only, so whether they fit was not checked",
+			"see that they do before you rely on it")
 	case !known && c.Model.Size == ModelSize{}:
 		r.warn("model.id", c.Model.ID, "the program does not know this model, so whether it fits the GPUs was not checked",
 			"give its size with model.size.weightsGiB and model.size.kvBytesPerToken (docs/sizing.md describes how to find them)")
@@ -239,9 +245,10 @@ func (c *Config) downloadGiB() float64 {
 	if strings.HasPrefix(c.Model.ID, "/") || c.GPU.Mode != GPUNvidia {
 		return 0
 	}
+	adapters := c.Model.adaptersGiB(len(c.Model.LoRA.Adapters))
 	if model, known := models.Find(c.Model.ID); known {
 		// 2 % more for the tokenizer and the other files.
-		return 1.02 * model.Parameters * 2e9 / sizing.GiB
+		return 1.02*model.FileBytes()/sizing.GiB + adapters
 	}
 	return c.Model.Size.WeightsGiB
 }

@@ -104,7 +104,7 @@ func TestRulesOfFit(t *testing.T) {
 			"model.extraArgs[0]", []string{"a number of tokens"},
 		},
 		"a second model": {
-			CloudLocal, nvidia(keys{"model.extraArgs": []any{"google/gemma-3-4b-it"}}), nvidia(keys{"model.extraArgs": []any{"--quantization", "fp8"}}),
+			CloudLocal, nvidia(keys{"model.extraArgs": []any{"google/gemma-3-4b-it"}}), nvidia(keys{"model.extraArgs": []any{"--seed", "1"}}),
 			"model.extraArgs[0]", []string{"a second model", "model.id"},
 		},
 		"more CPUs than the machine has": {
@@ -319,9 +319,9 @@ func TestWarnings(t *testing.T) {
 			CloudLocal, nvidia(nil), nvidia(keys{"gpu.memoryGiB": 24}), "gpu.memoryGiB", []string{"not known"},
 		},
 		"flags that change the sums": {
-			CloudGKE, onCloud(CloudGKE, keys{"model.extraArgs": []any{"--quantization", "fp8"}}), onCloud(CloudGKE,
-				keys{"model.extraArgs": []any{"--kv-cache-dtype=fp8"}}),
-			"model.extraArgs", []string{"--quantization", "not checked"},
+			CloudGKE, onCloud(CloudGKE, keys{"model.extraArgs": []any{"--cpu-offload-gb", "4"}}), onCloud(CloudGKE,
+				keys{"model.kvCacheDType": "fp8"}),
+			"model.extraArgs", []string{"--cpu-offload-gb", "not checked"},
 		},
 		"CPUs that are probably not there": {
 			CloudEKS, onCloud(CloudEKS, keys{"vllm.cpu": "3800m"}), onCloud(CloudEKS, keys{"vllm.cpu": "3400m"}), "vllm.cpu", []string{"g6.xlarge", "lower it to 3"},

@@ -205,7 +205,7 @@ func TestRules(t *testing.T) {
 		},
 		"in-flight target zero": {wrong: keys{"autoscaling.signals.requestsInFlight.target": 0},
 			right: keys{"autoscaling.signals.requestsInFlight.target": 1000}, key: "autoscaling.signals.requestsInFlight.target", says: "enabled to false"},
-		"running target at the cap": {wrong: runs(16, 16), right: runs(14, 16), key: "autoscaling.signals.requestsRunning.target", says: "model.maxNumSeqs (16)"},
+		"running target at the cap": {wrong: runs(16, 16), right: runs(14, 16), key: "autoscaling.signals.requestsRunning.target", says: "more than 16 requests"},
 		"running target in tolerance": {wrong: runs(15, 16), right: runs(15, 17), key: "autoscaling.signals.requestsRunning.target",
 			says: "below 14.55"},
 		"running target out of the cap": {wrong: runs(12, 8),

@@ -37,7 +37,11 @@ func (c *Config) typicalCache(sequences int) float64 {
 // Batch describes how many requests a replica works on at a time and how many tokens it computes in a forward pass, with the reasons,
 // in one line.
 func (c *Config) Batch() string {
-	text := fmt.Sprintf("each replica runs up to %d requests at a time (model.maxNumSeqs), %s", c.Model.MaxNumSeqs, c.reasonOfSequences())
+	who := "each replica"
+	if engines := c.Model.Parallel.Data; engines > 1 {
+		who = fmt.Sprintf("each of the %d engines of a replica", engines)
+	}
+	text := fmt.Sprintf("%s runs up to %d requests at a time (model.maxNumSeqs), %s", who, c.Model.MaxNumSeqs, c.reasonOfSequences())
 	if profile, known := c.Speed(); known {
 		tokens := c.batchedTokens()
 		text += fmt.Sprintf("; a forward pass of %d tokens takes about %s by the GPU's data sheet, and slo.interToken is %s",
@@ -58,7 +62,7 @@ func (c *Config) reasonOfSequences() string {
 		return "because the memory of the GPU, or the model, is not known"
 	}
 	fit := sizing.Compute(footprint, server)
-	cache := fmt.Sprintf("its KV cache of %.1f GiB holds %d of %d tokens", fit.Cache*float64(c.GPU.PerReplica), fit.Typical(),
+	cache := fmt.Sprintf("its KV cache of %.1f GiB holds %d of %d tokens", fit.Cache*float64(c.Model.Parallel.Tensor*c.Model.Parallel.Pipeline), fit.Typical(),
 		min(sizing.TypicalTokens, c.Model.MaxModelLen))
 	switch {
 	case c.Model.MaxNumSeqs == sizing.MostSequences:

@@ -34,7 +34,7 @@ type InFlightSignal struct {
 	Enabled bool `key:"enabled"`
 	// Target is the average per replica of the requests that it works on or has queued. The default is model.maxNumSeqs less three
 	// times its square root, or a quarter of it if that is more, rounded down. With a target above model.maxNumSeqs, requests wait
-	// before replicas are added.
+	// before replicas are added. With model.parallel.data, model.maxNumSeqs of all engines together counts.
 	Target float64 `key:"target" unit:"requests" above:"0" hint:"to switch the signal off, set its enabled to false"`
 }
 
@@ -111,7 +111,7 @@ func (c *Config) applySignalDefaults(given keySet) {
 	for _, definition := range signals.Catalogue() {
 		key := signalKeys + string(definition.Key)
 		orDefault(given, key+".enabled", fields[definition.Key].enabled, definition.Default)
-		orDefault(given, key+".target", fields[definition.Key].target, definition.DefaultTarget(c.Model.MaxNumSeqs))
+		orDefault(given, key+".target", fields[definition.Key].target, definition.DefaultTarget(c.ReplicaSequences()))
 	}
 }
 
@@ -128,7 +128,7 @@ func (c *Config) checkSignals(r *report) {
 	}
 	for _, definition := range signals.Catalogue() {
 		if target, on := targets[definition.Key]; on {
-			checkTarget(r, definition, target, c.Model.MaxNumSeqs)
+			checkTarget(r, definition, target, c.ReplicaSequences())
 		}
 	}
 }
@@ -165,19 +165,26 @@ func (c *Config) warnOfSignals(r *report) {
 				100/s.GPUUtilization.Target),
 			r.set(signalKeys+"requestsInFlight.enabled", "true"))
 	}
-	if s.RequestsInFlight.Enabled && s.RequestsInFlight.Target > float64(c.Model.MaxNumSeqs) {
+	if s.RequestsInFlight.Enabled && s.RequestsInFlight.Target > float64(c.ReplicaSequences()) {
 		r.warn(signalKeys+"requestsInFlight.target", s.RequestsInFlight.Target,
-			fmt.Sprintf("a replica works on model.maxNumSeqs (%d) requests at a time: with a higher target, requests wait before replicas are added",
-				c.Model.MaxNumSeqs),
-			fmt.Sprintf("lower it to %d or less; fine if requests may wait", c.Model.MaxNumSeqs))
+			fmt.Sprintf("a replica works on %s requests at a time: with a higher target, requests wait before replicas are added", c.batchInWords()),
+			fmt.Sprintf("lower it to %d or less; fine if requests may wait", c.ReplicaSequences()))
 	}
-	if s.RequestsWaiting.Enabled && s.RequestsWaiting.Target > float64(c.Model.MaxNumSeqs) {
+	if s.RequestsWaiting.Enabled && s.RequestsWaiting.Target > float64(c.ReplicaSequences()) {
 		r.warn(signalKeys+"requestsWaiting.target", s.RequestsWaiting.Target,
-			fmt.Sprintf("a queue longer than model.maxNumSeqs (%d) is more than one full batch: each new request waits for a whole one before replicas are "+
-				"added", c.Model.MaxNumSeqs),
+			fmt.Sprintf("a queue longer than %s is more than one full batch: each new request waits for a whole one before replicas are added",
+				c.batchInWords()),
 			"3 to 5 is usual")
 	}
 	c.warnOfKVCache(r)
+}
+
+// batchInWords returns how many requests a replica works on at a time, with the keys that it follows from.
+func (c *Config) batchInWords() string {
+	if engines := c.Model.Parallel.Data; engines > 1 {
+		return fmt.Sprintf("model.maxNumSeqs (%d) x model.parallel.data (%d)", c.Model.MaxNumSeqs, engines)
+	}
+	return fmt.Sprintf("model.maxNumSeqs (%d)", c.Model.MaxNumSeqs)
 }
 
 // warnOfUnusedTargets warns of targets of signals that are off.

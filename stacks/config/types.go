@@ -107,13 +107,24 @@ type Model struct {
 	Revision string `key:"revision" unset:"the newest" example:"main"`
 	// MaxModelLen is the longest context, at most the model's own.
 	MaxModelLen int `key:"maxModelLen" unit:"tokens" min:"1" default:"8192"`
-	// MaxNumSeqs is how many requests one replica works on at a time; the rest waits. The default is as many requests of 1024 tokens as
-	// fit the KV cache and keep slo.interToken, at most 256 (docs/sizing.md), and 16 where the GPU or the model is not known.
+	// MaxNumSeqs is how many requests one replica works on at a time; the rest waits. With model.parallel.data, it is how many each of its
+	// engines works on. The default is as many requests of 1024 tokens as fit the KV cache and keep slo.interToken, at most 256
+	// (docs/sizing.md), and 16 where the GPU or the model is not known.
 	MaxNumSeqs int `key:"maxNumSeqs" unit:"requests" min:"1" example:"32"`
 	// GPUMemoryUtilization is the share of GPU memory that vLLM takes.
 	GPUMemoryUtilization float64 `key:"gpuMemoryUtilization" above:"0" max:"1" example:"0.85" default:"0.9" hint:"a share, not percent: for example 0.9"`
 	// DType is the type of weights and activations; not float16 or half with Gemma.
 	DType string `key:"dtype" values:"auto bfloat16 float float16 float32 half" default:"auto" hint:"auto takes the model's own"`
+	// Quantization is how the weights are quantised, in the words of vLLM's --quantization. fp8 and bitsandbytes quantise weights in 16 bits
+	// while they are loaded; all others are for a checkpoint that is quantised so.
+	Quantization string `key:"quantization" values:"awq awq_marlin bitsandbytes compressed-tensors fp8 gptq gptq_marlin modelopt modelopt_fp4 torchao" unset:"what the checkpoint declares" example:"fp8" hint:"remove the key to take what the checkpoint declares"`
+	// KVCacheDType is the type of the KV cache; auto is that of the activations. The 8-bit types hold twice as many tokens, on GPUs of
+	// compute capability 8.9 or more.
+	KVCacheDType string `key:"kvCacheDType" values:"auto fp8 fp8_e4m3 fp8_e5m2" default:"auto" hint:"auto takes the type of the activations"`
+	// Parallel is how the model is spread over the GPUs of a replica.
+	Parallel Parallel `key:"parallel"`
+	// LoRA are the adapters that the server has beside the model.
+	LoRA LoRA `key:"lora"`
 	// ExtraArgs are further flags of the server, other than those that keys set.
 	ExtraArgs []string `key:"extraArgs" example:"[--enable-prefix-caching]"`
 	// Size is the size of a model that the program does not know, so that it can check whether it fits.
@@ -198,8 +209,8 @@ type GPU struct {
 	// Mode is what serves: nvidia is vLLM on NVIDIA GPUs; simulated, on local only, its simulator, which
 	// needs no GPU.
 	Mode string `key:"mode" values:"nvidia simulated" hint:"simulated needs no GPU"`
-	// PerReplica is the number of GPUs of one replica, a divisor of the model's attention heads: vLLM's
-	// tensor parallelism.
+	// PerReplica is the number of GPUs of one replica. By default all of them share every layer (model.parallel.tensor), so that it is
+	// a divisor of the model's attention heads.
 	PerReplica int `key:"perReplica" values:"1 2 4 8" default:"1" hint:"1 unless the model is too large for one GPU"`
 	// MemoryGiB is the memory of one GPU; 0 means unknown. When known, a known model has to fit. On a
 	// cloud it follows from the accelerator.
