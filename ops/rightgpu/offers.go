@@ -35,7 +35,7 @@ const (
 	keyPerReplica  = "gpu.perReplica"
 )
 
-var derived = []string{"nodePools.gpu.accelerator", "nodePools.gpu.gpusPerNode", "gpu.memoryGiB"}
+var derived = []string{"nodePools.gpu.accelerator", "nodePools.gpu.gpusPerNode", "gpu.memoryGiB", "model.parallel.tensor"}
 
 // perReplica are the numbers of GPUs that a replica can have.
 var perReplica = []int{1, 2, 4, 8}

@@ -94,9 +94,25 @@ func settingsOf(o *options, c *config.Config, start simulate.Start) []report.Row
 		row("routing", "%s", routingName(o.routing)),
 		row("seed", "%d", o.seed),
 	}
+	rows = append(rows, weightsOf(c.Model)...)
 	for _, assignment := range o.set {
 		rows = append(rows, row("-set", "%s", assignment))
 	}
+	return rows
+}
+
+// weightsOf returns the settings of quantisation, parallelism and adapters that are in use, with what the simulation assumes of them.
+func weightsOf(m config.Model) []report.Row {
+	var rows []report.Row
+	add := func(used bool, name, format string, args ...any) {
+		if used {
+			rows = append(rows, report.Row{Name: name, Value: fmt.Sprintf(format, args...)})
+		}
+	}
+	add(m.Quantization != "", "model.quantization", "%s", m.Quantization)
+	add(m.KVCacheDType != "auto", "model.kvCacheDType", "%s", m.KVCacheDType)
+	add(m.Parallel.Data > 1, "model.parallel.data", "%d engines, simulated as one with the room of all: their requests are spread evenly", m.Parallel.Data)
+	add(len(m.LoRA.Adapters) > 0, "model.lora.adapters", "%d, whose memory counts and whose computation does not", len(m.LoRA.Adapters))
 	return rows
 }
 

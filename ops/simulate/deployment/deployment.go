@@ -69,7 +69,7 @@ func Of(c *config.Config, o Options) (simulate.Settings, error) {
 		return simulate.Settings{}, err
 	}
 	enabled, err := signals.Enabled(signals.Catalogue(), signals.Settings{
-		Namespace: c.Namespaces.Serving, Targets: c.Autoscaling.Signals.Targets(), MaxNumSeqs: c.Model.MaxNumSeqs,
+		Namespace: c.Namespaces.Serving, Targets: c.Autoscaling.Signals.Targets(), MaxNumSeqs: c.ReplicaSequences(),
 		GPUWaitingRequests: c.Autoscaling.Signals.GPUUtilization.WaitingRequests, Interval: c.Monitoring.SignalInterval,
 	})
 	if err != nil {
@@ -98,7 +98,11 @@ func serverOf(c *config.Config, file string) (simulate.Server, error) {
 		server.Profile, err = measured(file, c)
 		return server, err
 	}
-	profile, ok := c.Speed()
+	if stages := c.Model.Parallel.Pipeline; stages > 1 {
+		return simulate.Server{}, problem("model.parallel.pipeline", stages, "1: what several batches in a pipeline take is not computed",
+			"measure a replica with make profile, or remove the key")
+	}
+	profile, ok := c.ReplicaSpeed()
 	if !ok {
 		return simulate.Server{}, problem("nodePools.gpu.accelerator", c.NodePools.GPU.Accelerator, "a GPU whose speed is known",
 			"set it to the name of the GPU, or measure a replica with make profile")
@@ -107,7 +111,7 @@ func serverOf(c *config.Config, file string) (simulate.Server, error) {
 	return server, nil
 }
 
-// sizedServer returns a replica without its profile.
+// sizedServer returns a replica without its profile. The engines of data parallelism are one, which has the room of all of them.
 func sizedServer(c *config.Config) (simulate.Server, error) {
 	fit, ok := c.Fit()
 	if !ok {
@@ -115,8 +119,10 @@ func sizedServer(c *config.Config) (simulate.Server, error) {
 			"set model.size.weightsGiB and model.size.kvBytesPerToken, and nodePools.gpu.accelerator or gpu.memoryGiB")
 	}
 	return simulate.Server{
-		Limits: replica.Limits{MaxNumSeqs: c.Model.MaxNumSeqs, BatchedTokens: c.BatchedTokens(), CacheBytes: allGPUs(c, fit.Cache)},
-		Cache:  c.TokenCache(),
+		Limits: replica.Limits{
+			MaxNumSeqs: c.ReplicaSequences(), BatchedTokens: c.BatchedTokens() * c.Model.Parallel.Data, CacheBytes: allGPUs(c, fit.Cache),
+		},
+		Cache: c.TokenCache(),
 	}, nil
 }
 

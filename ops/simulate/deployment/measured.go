@@ -11,7 +11,16 @@ import (
 
 // Subject returns what a measured profile of a replica of the stack is valid for.
 func Subject(c *config.Config) profile.Subject {
-	return profile.Subject{Model: c.Model.ID, Accelerator: c.NodePools.GPU.Accelerator, GPUsPerReplica: c.GPU.PerReplica}
+	subject := profile.Subject{
+		Model: c.Model.ID, Accelerator: c.NodePools.GPU.Accelerator, GPUsPerReplica: c.GPU.PerReplica, Quantization: c.Model.Quantization,
+	}
+	if c.Model.KVCacheDType != "auto" {
+		subject.KVCacheDType = c.Model.KVCacheDType
+	}
+	if p := c.Model.Parallel; p.Pipeline > 1 || p.Data > 1 {
+		subject.Parallel = fmt.Sprintf("tensor %d, pipeline %d, data %d", p.Tensor, p.Pipeline, p.Data)
+	}
+	return subject
 }
 
 // measured returns the profile of a file, or an error if it was measured on another replica than the stack's.
@@ -25,6 +34,9 @@ func measured(path string, c *config.Config) (speed.Profile, error) {
 		{"model", got.Model, want.Model},
 		{"accelerator", got.Accelerator, want.Accelerator},
 		{"number of GPUs per replica", fmt.Sprint(got.GPUsPerReplica), fmt.Sprint(want.GPUsPerReplica)},
+		{"quantisation", got.Quantization, want.Quantization},
+		{"type of the KV cache", got.KVCacheDType, want.KVCacheDType},
+		{"parallelism", got.Parallel, want.Parallel},
 	} {
 		if field.got != field.want {
 			return speed.Profile{}, fmt.Errorf("-profile %s was measured with another %s: %q, the stack has %q; "+

@@ -54,6 +54,9 @@ func TestProfilesOfAnotherReplica(t *testing.T) {
 		`another model: "google/gemma-3-4b-it", the stack has "google/gemma-3-1b-it"`: func(s *profile.Subject) { s.Model = "google/gemma-3-4b-it" },
 		`another accelerator: "nvidia-t4", the stack has "nvidia-l4"`:                 func(s *profile.Subject) { s.Accelerator = "nvidia-t4" },
 		`another number of GPUs per replica: "2", the stack has "1"`:                  func(s *profile.Subject) { s.GPUsPerReplica = 2 },
+		`another quantisation: "fp8", the stack has ""`:                               func(s *profile.Subject) { s.Quantization = "fp8" },
+		`another type of the KV cache: "fp8", the stack has ""`:                       func(s *profile.Subject) { s.KVCacheDType = "fp8" },
+		`another parallelism: "tensor 1, pipeline 1, data 2", the stack has ""`:       func(s *profile.Subject) { s.Parallel = "tensor 1, pipeline 1, data 2" },
 	} {
 		subject := right
 		change(&subject)

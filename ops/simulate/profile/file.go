@@ -32,6 +32,11 @@ type Subject struct {
 	// Accelerator is empty on a cluster whose nodes the stack does not create.
 	Accelerator    string `json:"accelerator,omitempty"`
 	GPUsPerReplica int    `json:"gpusPerReplica"`
+	// Quantization, KVCacheDType and Parallel are empty for weights as they are in the checkpoint, for a KV cache in the type of the
+	// activations, and for a model whose layers all GPUs share.
+	Quantization string `json:"quantization,omitempty"`
+	KVCacheDType string `json:"kvCacheDType,omitempty"`
+	Parallel     string `json:"parallel,omitempty"`
 }
 
 // Server is how vLLM was configured when it was measured.
