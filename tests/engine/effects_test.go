@@ -72,17 +72,39 @@ var situations = map[string]situation{
 	"aks.maintenanceWindow.utcOffset":  {before: window},
 	"aks.entra.disableLocalAccounts":   {before: entra},
 	"aks.entra.login":                  {before: entra},
-	"model.size.weightsGiB":            {before: unknownModel},
-	"model.size.kvBytesPerToken":       {before: unknownModel},
-	"model.size.contextLength":         {before: unknownModel},
-	"nodePools.gpu.create":             {attached: true},
-	"gke.existingAccelerator":          {attached: true, before: map[string]any{"nodePools.gpu.create": false}},
-	"eks.nodeAutoscalerInstalled":      {attached: true},
-	"eks.devicePluginInstalled":        {attached: true},
-	"aks.devicePluginInstalled":        {attached: true},
+	"local model.quantization":         {before: onGPUs},
+	"local model.kvCacheDType":         {before: onGPUs},
+	"aks model.kvCacheDType":           {before: map[string]any{"nodePools.gpu.accelerator": "nvidia-h100-94gb"}},
+	"model.parallel.tensor":            {before: twoGPUs, with: map[string]any{"model.parallel.data": 2}},
+	"model.parallel.pipeline":          {before: twoGPUs},
+	"model.parallel.data":              {before: twoGPUs},
+	"local model.parallel.tensor":      {before: twoLocalGPUs, with: map[string]any{"model.parallel.data": 2}},
+	"local model.parallel.pipeline":    {before: twoLocalGPUs},
+	"local model.parallel.data":        {before: twoLocalGPUs},
+	"model.lora.maxLoras":              {before: map[string]any{"model.lora.adapters": map[string]any{"a": "example/a", "b": "example/b", "c": "example/c"}}},
+	"model.lora.maxRank":               {before: adapter},
+	"local model.lora.maxRank": {before: map[string]any{"model.lora.adapters": map[string]any{"a": "example/a"}, "gpu.mode": "nvidia",
+		"huggingFaceToken": token}},
+	"model.size.weightsGiB":       {before: unknownModel},
+	"model.size.kvBytesPerToken":  {before: unknownModel},
+	"model.size.contextLength":    {before: unknownModel},
+	"nodePools.gpu.create":        {attached: true},
+	"gke.existingAccelerator":     {attached: true, before: map[string]any{"nodePools.gpu.create": false}},
+	"eks.nodeAutoscalerInstalled": {attached: true},
+	"eks.devicePluginInstalled":   {attached: true},
+	"aks.devicePluginInstalled":   {attached: true},
 
 	"autoscaling.signals.kvCacheUsage.target": {before: map[string]any{"autoscaling.signals.kvCacheUsage.enabled": true}},
 }
+
+// twoGPUs and twoLocalGPUs are replicas with two GPUs, on a cloud and on an existing cluster.
+var (
+	twoGPUs      = map[string]any{"gpu.perReplica": 2}
+	twoLocalGPUs = map[string]any{"gpu.perReplica": 2, "gpu.mode": "nvidia", "huggingFaceToken": token}
+)
+
+// adapter is a LoRA adapter.
+var adapter = map[string]any{"model.lora.adapters": map[string]any{"a": "example/a"}}
 
 // unknownModel is a model outside of the program's table, with its size.
 var unknownModel = map[string]any{

@@ -73,6 +73,11 @@ func TestVLLMToSimulator(t *testing.T) {
 			"--model m --no-enable-prefix-caching --enforce-eager --seed=-5 --served-model-name a b",
 		},
 		{"m --no-enable-request-id-headers", "--model m"},
+		{
+			`m --max-num-seqs=16 --max-loras=2 --lora-modules {"name":"a","path":"org/a"} {"name":"b","path":"/b"} --quantization=fp8 ` +
+				`--kv-cache-dtype=fp8 --tensor-parallel-size=2 --data-parallel-size=2 --api-server-count=1 --enable-lora --max-lora-rank=16`,
+			`--model m --lora-modules {"name":"a","path":"org/a"} {"name":"b","path":"/b"} --max-loras=2 --max-num-seqs=32`,
+		},
 	} {
 		parsed, err := parseVLLM(strings.Fields(tt.given))
 		require.NoError(t, err)

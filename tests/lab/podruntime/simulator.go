@@ -130,6 +130,10 @@ func vllmToSimulator(parsed vllmArgs) []string {
 		kind, known := simulatorFlags[name]
 		switch {
 		case !known || name == "model":
+		case name == "data-parallel-size":
+			// The simulator would serve each engine on a port of its own: one with the room of all stands for them.
+		case name == "max-num-seqs":
+			words = append(words, fmt.Sprintf("--%s=%d", name, parsed.int(name, 1)*parsed.int("data-parallel-size", 1)))
 		case name == "max-model-len":
 			if length := parsed.int(name, 0); length > 0 {
 				words = append(words, fmt.Sprintf("--%s=%d", name, length))
