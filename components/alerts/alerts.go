@@ -80,7 +80,8 @@ func Rules(servers ...Settings) (monitoringv1.PrometheusRuleSpec, error) {
 		}
 	}
 	if stack := servers[0]; len(servers) == 1 {
-		spec.Groups = groups("vllm", slices.Concat(serverRules(stack), gpuRules(stack)), everyAlert(stack))
+		// The order is that of earlier versions, so that an upgrade of a stack changes no rule.
+		spec.Groups = groups("vllm", slices.Insert(serverRules(stack), 1, gpuRules(stack)...), everyAlert(stack))
 		return spec, nil
 	}
 	for _, s := range servers {
