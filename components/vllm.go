@@ -10,13 +10,14 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"vllm-autoscaling/components/signals"
+	"vllm-autoscaling/components/telemetry"
 	"vllm-autoscaling/providers"
 )
 
 // The fixed names of the server's objects.
 const (
 	// VLLMName is the name of the server's container, and that of the server in a stack of one.
-	VLLMName = "vllm"
+	VLLMName = telemetry.DefaultServer
 	// VLLMPortName is the name of the container's and the Service's port, which serves the API,
 	// /health and /metrics.
 	VLLMPortName = "http"
@@ -28,14 +29,8 @@ func HuggingFaceSecret(server string) string { return server + "-hf-token" }
 // APIKeySecret returns the name of the Secret with the key that clients of a server's API present, key "key".
 func APIKeySecret(server string) string { return server + "-api-key" }
 
-// ServerResource returns the name in Pulumi's state of what a stack has once for each server: name for the server of a stack of one,
-// which a further server must not rename.
-func ServerResource(name, server string) string {
-	if server == VLLMName {
-		return name
-	}
-	return name + "-" + server
-}
+// ServerResource returns the name in Pulumi's state of what a stack has once for each server.
+func ServerResource(name, server string) string { return telemetry.ServerResource(name, server) }
 
 const (
 	huggingFaceKey = "token"

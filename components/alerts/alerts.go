@@ -80,7 +80,8 @@ func Rules(servers ...Settings) (monitoringv1.PrometheusRuleSpec, error) {
 		}
 	}
 	if stack := servers[0]; len(servers) == 1 {
-		spec.Groups = groups("vllm", slices.Concat(serverRules(stack), gpuRules(stack)), everyAlert(stack))
+		// The order is that of earlier versions, so that an upgrade of a stack changes no rule.
+		spec.Groups = groups("vllm", slices.Insert(serverRules(stack), 1, gpuRules(stack)...), everyAlert(stack))
 		return spec, nil
 	}
 	for _, s := range servers {
@@ -107,12 +108,12 @@ func groups(prefix string, recording []monitoringv1.Rule, all []alert) []monitor
 // everyAlert lists the alerts of a stack of one server, in the order of the runbooks.
 func everyAlert(s Settings) []alert {
 	return seen(s, slices.Concat(signalAlerts(s), adapterAlerts(s), autoscalerAlerts(s), queueAlerts(s), objectiveAlerts(s), podAlerts(s), gpuAlerts(s),
-		monitoringAlerts(s)))
+		deploymentAlerts(s), monitoringAlerts(s)))
 }
 
 // serverAlerts lists the alerts on one of several servers.
 func serverAlerts(s Settings) []alert {
-	all := seen(s, slices.Concat(signalAlerts(s), autoscalerAlerts(s), queueAlerts(s), objectiveAlerts(s), podAlerts(s)))
+	all := seen(s, slices.Concat(signalAlerts(s), autoscalerAlerts(s), queueAlerts(s), objectiveAlerts(s), podAlerts(s), deploymentAlerts(s)))
 	for i := range all {
 		all[i].labels = maps.Clone(all[i].labels)
 		if all[i].labels == nil {
@@ -435,15 +436,21 @@ func gpuAlerts(s Settings) []alert {
 	}
 }
 
-func monitoringAlerts(s Settings) []alert {
-	all := []alert{{
+// deploymentAlerts lists the alert without which one on a Deployment that is not there could not fire.
+func deploymentAlerts(s Settings) []alert {
+	return []alert{{
 		name: "VLLMKubeStateMetricsAbsent", severity: Critical, after: 5 * time.Minute,
 		why:     "most alerts are blind without it; a first `pulumi up` may create the Deployment minutes after the alerts",
-		expr:    fmt.Sprintf("absent(%s)", s.OfAnyDeployment(telemetry.SeriesSpecReplicas)),
+		expr:    fmt.Sprintf("absent(%s)", s.OfDeployment(telemetry.SeriesSpecReplicas)),
 		summary: "Nothing is known of the Deployment " + s.Deployment,
 		description: "kube-state-metrics has no series of it. Most other alerts and the GPU signal need these: until they are back, nothing else would alert. " +
 			"Look at the pod of kube-state-metrics and its target in Prometheus, and whether the Deployment exists.",
 	}}
+}
+
+// monitoringAlerts lists the alerts on Prometheus itself.
+func monitoringAlerts(s Settings) []alert {
+	var all []alert
 	own := func(series string, more ...string) string {
 		return telemetry.Select(series, append([]string{
 			telemetry.Equal("job", s.PrometheusJob), telemetry.Equal(signals.LabelNamespace, s.MonitoringNamespace)}, more...)...)

@@ -49,10 +49,12 @@ func All(servers ...telemetry.Settings) ([]Dashboard, error) {
 	return all, nil
 }
 
-// ofServer returns a page under the name of its server, where the stack has others.
+// ofServer returns a page under the name of its server, which no other server changes. The title names the server where the stack has
+// others.
 func ofServer(p page, s telemetry.Settings) page {
+	p.name = telemetry.ServerResource(p.name, s.Deployment)
 	if len(s.Others) > 0 {
-		p.name, p.title = p.name+"-"+s.Deployment, p.title+" of "+s.Deployment
+		p.title += " of " + s.Deployment
 	}
 	return p
 }

@@ -76,7 +76,7 @@ func panels(model dashboard.Dashboard) []dashboard.Panel {
 
 func TestDashboards(t *testing.T) {
 	models := all(t, settings(t))
-	require.Equal(t, []string{"autoscaling", "gpus", "serving"}, sorted(models))
+	require.Equal(t, []string{"autoscaling-server", "gpus", "serving-server"}, sorted(models))
 	uids := map[string]bool{}
 	for name, model := range models {
 		t.Run(name, func(t *testing.T) {
@@ -173,7 +173,7 @@ func TestSignals(t *testing.T) {
 	require.NoError(t, err)
 	for _, signal := range s.Signals {
 		found := false
-		for _, p := range panels(all(t, s)["autoscaling"]) {
+		for _, p := range panels(all(t, s)["autoscaling-server"]) {
 			if text := expressions(p); strings.Contains(text, signal.Series+"{") &&
 				strings.Contains(text, telemetry.SeriesHPATarget+"{") && strings.Contains(text, `metric_name="`+signal.Name+`"`) {
 				found = true
@@ -189,7 +189,7 @@ func TestSignals(t *testing.T) {
 	assert.Equal(t, first, second, "targets are the autoscaler's own")
 
 	s.Signals = s.Signals[1:2]
-	for _, p := range panels(all(t, s)["autoscaling"]) {
+	for _, p := range panels(all(t, s)["autoscaling-server"]) {
 		assert.NotContains(t, expressions(p), signals.MetricRequestsInFlight, "a signal that is off")
 	}
 }

@@ -3,6 +3,7 @@ package signals
 import (
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -125,4 +126,53 @@ func TestSettingsThatAreRefused(t *testing.T) {
 			assert.Len(t, strings.Split(err.Error(), "\n"), len(tc.want), "one line a problem: %v", err)
 		})
 	}
+}
+
+func TestPodsOf(t *testing.T) {
+	pods := regexp.MustCompile("^(?:" + PodsOf("chat") + ")$")
+	assert.Regexp(t, pods, "chat-5d4f9c7b8-abcde")
+	for _, other := range []string{"chat-x-5d4f9c7b8-abcde", "x-chat-5d4f9c7b8-abcde", "chat2-5d4f9c7b8-abcde", "code-5d4f9c7b8-abcde", "chat-0", "chat"} {
+		assert.NotRegexp(t, pods, other)
+	}
+}
+
+// A rule for each server is there only for the signals whose rule depends on the server.
+func TestRulesOfServers(t *testing.T) {
+	s := good()
+	s.Servers = []Server{{Deployment: "chat", GPUWaitingRequests: 1}, {Deployment: "code", GPUWaitingRequests: 4}}
+	enabled, err := Enabled(Catalogue(), s)
+	require.NoError(t, err)
+	records := map[string]int{}
+	for _, rule := range Rules(s, enabled).Groups[0].Rules {
+		records[rule.Record]++
+	}
+	for record, count := range records {
+		want := 1
+		if record == RecordGPUUtilizationGuarded {
+			want = 2
+		}
+		assert.Equal(t, want, count, record)
+	}
+	assert.Equal(t, 2, records[RecordGPUUtilizationGuarded])
+}
+
+func TestUnion(t *testing.T) {
+	lists := [][]Signal{}
+	for _, on := range []Settings{only(good(), KeyGPUUtilization, KeyKVCacheUsage), only(good(), KeyRequestsInFlight, KeyGPUUtilization)} {
+		enabled, err := Enabled(Catalogue(), on)
+		require.NoError(t, err)
+		lists = append(lists, enabled)
+	}
+	var keys []Key
+	for _, signal := range Union(lists...) {
+		keys = append(keys, signal.Key)
+	}
+	var want []Key
+	for _, definition := range Catalogue() {
+		if slices.Contains([]Key{KeyRequestsInFlight, KeyGPUUtilization, KeyKVCacheUsage}, definition.Key) {
+			want = append(want, definition.Key)
+		}
+	}
+	assert.Equal(t, want, keys, "each once, in the order of the catalogue")
+	assert.Empty(t, Union())
 }

@@ -11,6 +11,18 @@ import (
 	"vllm-autoscaling/components/signals"
 )
 
+// DefaultServer is the name of the server of a stack of one.
+const DefaultServer = "vllm"
+
+// ServerResource returns the name of what a stack has once for each server: name itself for DefaultServer, which a further server
+// must not rename.
+func ServerResource(name, server string) string {
+	if server == DefaultServer {
+		return name
+	}
+	return name + "-" + server
+}
+
 // Settings are everything that queries assume about a stack: names, labels and the sources of series. A
 // stack whose metrics come from elsewhere has other values; no query depends on anything else.
 type Settings struct {

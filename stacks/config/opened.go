@@ -5,8 +5,26 @@ import (
 	"slices"
 )
 
-// Opened returns what the stack file opens to others beside the defaults, each as a key with its values.
+// Opened returns what the stack file opens to others beside the defaults, each as a key with its values. What not all of several
+// servers open begins with the server's name.
 func (c *Config) Opened() []string {
+	var opened []string
+	each := c.ServerConfigs()
+	for _, server := range each {
+		for _, key := range server.opened() {
+			if slices.ContainsFunc(each, func(other *Config) bool { return !slices.Contains(other.opened(), key) }) {
+				key = "server " + server.Server + ": " + key
+			}
+			if !slices.Contains(opened, key) {
+				opened = append(opened, key)
+			}
+		}
+	}
+	return opened
+}
+
+// opened returns what a stack of one server opens.
+func (c *Config) opened() []string {
 	var opened []string
 	add := func(key string, values []string) {
 		if len(values) > 0 {

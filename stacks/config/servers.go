@@ -41,6 +41,9 @@ var stackKeys = map[string]string{
 
 const adapterShared = "one adapter serves the metrics of all servers"
 
+// reservedServers are names of objects that are in every namespace, with the object.
+var reservedServers = map[string]string{"default": "ServiceAccount"}
+
 // Servers are the keys of several servers by the server's name, as decoded from JSON: objects of serverSections, and serverPool.
 // Package config checks what is in these objects when it reads each server's configuration.
 type Servers map[string]map[string]any
@@ -76,6 +79,14 @@ func (d *decoder) servers(key string, value any, target *Servers) {
 				Key:     d.source.Project + ":" + full,
 				Allowed: fmt.Sprintf("a name of at most %d lower-case letters, digits and '-', a letter first", maxServerName),
 				Fix:     "give the server another name: its Deployment, Service and HorizontalPodAutoscaler are called like it",
+			})
+			continue
+		}
+		if kind := reservedServers[name]; kind != "" {
+			d.problems = append(d.problems, Problem{
+				Key:     d.source.Project + ":" + full,
+				Allowed: fmt.Sprintf("a name that is not taken: every namespace has a %s %s, and that of a server is called like it", kind, name),
+				Fix:     "give the server another name",
 			})
 			continue
 		}
@@ -140,7 +151,7 @@ func (s Source) forServer(name string, entry map[string]any) serverSource {
 	view.Values, view.server = maps.Clone(s.Values), name
 	delete(view.Values, s.Project+":servers")
 	for _, section := range serverSections {
-		if own, given := entry[section]; given {
+		if own := entry[section]; own != nil {
 			view.setObject(section, merged(view.object(section), own))
 		}
 	}

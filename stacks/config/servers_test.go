@@ -1,6 +1,8 @@
 package config
 
 import (
+	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,9 +22,10 @@ func two(more map[string]any) map[string]any {
 		"vllm.clientNamespaces":                       []any{"apps", "web"},
 		"autoscaling.signals.requestsInFlight.target": 10,
 	})
-	for key, value := range more {
-		keys[key] = value
+	if _, whole := more["servers"]; whole {
+		maps.DeleteFunc(keys, func(key string, _ any) bool { return strings.HasPrefix(key, "servers.") })
 	}
+	maps.Copy(keys, more)
 	return keys
 }
 
@@ -45,6 +48,14 @@ func TestAServerHasTheKeysOfTheStackAndItsOwn(t *testing.T) {
 	assert.Equal(t, 10.0, code.Autoscaling.Signals.RequestsInFlight.Target)
 	assert.Equal(t, chat.Namespaces, code.Namespaces)
 	assert.NotEqual(t, chat.Model.MaxNumSeqs, code.Model.MaxNumSeqs, "derived for each model")
+}
+
+// A key without a value is one that is not given: that of an object leaves the stack's, that of a key restores the default.
+func TestKeysOfAServerWithoutAValue(t *testing.T) {
+	code := read(t, CloudGKE, two(map[string]any{"servers.code.model": nil, "servers.code.vllm.preStop": nil})).ServerConfigs()[1]
+	assert.Equal(t, 4096, code.Model.MaxModelLen)
+	assert.Equal(t, read(t, CloudGKE, onCloud(CloudGKE, nil)).VLLM.PreStop, code.VLLM.PreStop)
+	assert.NotEqual(t, 20*time.Second, code.VLLM.PreStop)
 }
 
 func TestOneServerIsTheStackItself(t *testing.T) {
@@ -119,6 +130,7 @@ func TestProblemsOfServers(t *testing.T) {
 			map[string]string{"servers.chat-server": "another name"}},
 		{"one host name for both", map[string]any{"expose.hostname": "llm.example.com", "expose.tls.secret": "tls", "apiKey": hidden("key")},
 			map[string]string{"servers.code.expose.hostname": "a host name of its own"}},
+		{"a name that every namespace has", map[string]any{"servers.default.model.id": "x/y"}, map[string]string{"servers.default": "another name"}},
 		{"a model that does not fit", map[string]any{"servers.chat.model.id": "google/gemma-3-27b-it"}, map[string]string{"servers.chat.model.id": ""}},
 		{"the same mistake of the stack in each", map[string]any{"vllm.preStop": "9m30s", "servers.chat.vllm.preStop": nil, "vllm.shutdownTimeout": "1m"},
 			map[string]string{"vllm.shutdownTimeout": ""}},
@@ -178,4 +190,14 @@ func TestSecretsOfAServer(t *testing.T) {
 	}())
 	require.NoError(t, err)
 	assert.True(t, c.ServerConfigs()[0].VLLM.Secret())
+}
+
+func TestWhatServersOpen(t *testing.T) {
+	opened := read(t, CloudGKE, two(map[string]any{
+		"vllm.clientNamespaces": nil, "servers.code.vllm.clientNamespaces": []any{"ide"},
+		"vllm.egressCidrs": []any{"10.0.0.0/8"}, "monitoring.queryNamespaces": []any{"grafana"},
+	})).Opened()
+	assert.ElementsMatch(t, []string{
+		"server code: vllm.clientNamespaces [ide]", "vllm.egressCidrs [10.0.0.0/8]", "monitoring.queryNamespaces [grafana]",
+	}, opened)
 }

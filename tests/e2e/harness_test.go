@@ -254,17 +254,23 @@ func newWatch(t *testing.T, l *lab.Lab) *watch {
 // newWatchOf is newWatch with the load on other addresses.
 func newWatchOf(t *testing.T, l *lab.Lab, urls func(context.Context) ([]string, error)) *watch {
 	t.Helper()
+	return newServerWatch(t, l, components.VLLMName, modelID, urls)
+}
+
+// newServerWatch is newWatchOf for a server of the stack.
+func newServerWatch(t *testing.T, l *lab.Lab, server, model string, urls func(context.Context) ([]string, error)) *watch {
+	t.Helper()
 	ctx := testContext(t)
 	// Least: the tests expect an even load, so that a signal's average is that of each server.
-	generator, err := load.Start(ctx, load.Options{Model: modelID, MaxTokens: 100, Targets: load.ByURL(urls), Routing: load.Least})
+	generator, err := load.Start(ctx, load.Options{Model: model, MaxTokens: 100, Targets: load.ByURL(urls), Routing: load.Least})
 	require.NoError(t, err)
 	started := time.Now()
 	w := &watch{t: t, lab: l, load: generator}
-	w.recorder = report.NewRecorder(started, report.HPASource(l.Client(), serving, serving,
+	w.recorder = report.NewRecorder(started, report.HPASource(l.Client(), serving, server,
 		func() float64 { return float64(generator.Shape().Concurrency) }))
 	recording, stop := context.WithCancel(ctx)
 	recorded := make(chan struct{})
-	log := lines(t, "hpa")
+	log := lines(t, "hpa "+server)
 	go func() {
 		defer close(recorded)
 		w.recorder.Record(recording, 500*time.Millisecond, func(s report.Sample) {

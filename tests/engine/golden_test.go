@@ -106,7 +106,7 @@ func render(t *testing.T, events []engine.Event) string {
 }
 
 // dashboardModel matches the thousand lines of a dashboard, which have tests of their own.
-var dashboardModel = regexp.MustCompile(`(?ms)^(\s+vllm-[a-z]+\.json *:) \(json\) \{$.*?^                \}$`)
+var dashboardModel = regexp.MustCompile(`(?ms)^(\s+vllm-[a-z0-9-]+\.json *:) \(json\) \{$.*?^                \}$`)
 
 func urnOf(event engine.Event) resource.URN {
 	return event.Payload().(engine.ResourcePreEventPayload).Metadata.URN

@@ -106,7 +106,7 @@ func (c *fakeCluster) check(_ context.Context, req plugin.CheckRequest) (plugin.
 	if nameOf(req.URN.Type(), req.News) == "" {
 		fail("metadata.name", "every object has a fixed name: an invented one changes with each replacement")
 	}
-	if req.URN.Type() == "kubernetes:apps/v1:Deployment" && req.URN.Name() == "vllm" && has(req.News, "spec.replicas") {
+	if strings.HasSuffix(string(req.URN.QualifiedType()), ":VLLM$kubernetes:apps/v1:Deployment") && has(req.News, "spec.replicas") {
 		fail("spec.replicas", "the autoscaler owns the replicas")
 	}
 	return response, nil

@@ -38,11 +38,14 @@ func alertSettings(t *testing.T) alerts.Settings {
 type alerting struct {
 	t      *testing.T
 	groups []*rules.Group
+	// read answers queries.
+	read *pipeline
 }
 
-func newAlerting(t *testing.T, s alerts.Settings, load string) *alerting {
+// newAlerting loads samples and the alerts of the servers of a stack.
+func newAlerting(t *testing.T, load string, servers ...alerts.Settings) *alerting {
 	t.Helper()
-	spec, err := alerts.Rules(s)
+	spec, err := alerts.Rules(servers...)
 	require.NoError(t, err)
 	text, err := yaml.Marshal(spec)
 	require.NoError(t, err)
@@ -50,16 +53,18 @@ func newAlerting(t *testing.T, s alerts.Settings, load string) *alerting {
 	require.Empty(t, errs, "%s", text)
 	storage := promqltest.LoadedStorage(t, load)
 	t.Cleanup(func() { _ = storage.Close() })
-	groups := ruleGroups(t, newEngine(t, 10_000_000), storage, time.Minute, text)
-	a := &alerting{t: t}
-	for _, name := range []string{alerts.RecordingGroup, alerts.AlertGroup} {
+	engine := newEngine(t, 10_000_000)
+	groups := ruleGroups(t, engine, storage, time.Minute, text)
+	a := &alerting{t: t, read: &pipeline{t: t, storage: storage, engine: engine}}
+	// What is recorded is read by the alerts after it.
+	for _, wanted := range spec.Groups {
 		for _, group := range groups {
-			if group.Name() == name {
+			if group.Name() == wanted.Name {
 				a.groups = append(a.groups, group)
 			}
 		}
 	}
-	require.Len(t, a.groups, 2)
+	require.Len(t, a.groups, len(spec.Groups))
 	return a
 }
 
@@ -205,7 +210,7 @@ func TestHealthyStackIsSilent(t *testing.T) {
 		"XID not available":         {"xid": "2147483632x400"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for minute, now := range newAlerting(t, alertSettings(t), block(change(healthy(), samples))).firing(130) {
+			for minute, now := range newAlerting(t, block(change(healthy(), samples)), alertSettings(t)).firing(130) {
 				require.Empty(t, alertNames(now), "at minute %d", minute)
 			}
 		})
@@ -220,7 +225,7 @@ func TestSignalsThatAreOffAlertNobody(t *testing.T) {
 	}
 	s := alertSettings(t)
 	s.Signals = enabled(t, only(map[signals.Key]float64{signals.KeyRequestsInFlight: 4, signals.KeyGPUUtilization: 50}))
-	for minute, now := range newAlerting(t, s, block(change(healthy(), samples))).firing(40) {
+	for minute, now := range newAlerting(t, block(change(healthy(), samples)), s).firing(40) {
 		require.Empty(t, alertNames(now), "at minute %d", minute)
 	}
 }
@@ -241,7 +246,7 @@ func starting() map[string]string {
 }
 
 func TestNewStackIsSilentUntilItIsLate(t *testing.T) {
-	series := newAlerting(t, alertSettings(t), block(starting())).firing(75)
+	series := newAlerting(t, block(starting()), alertSettings(t)).firing(75)
 	for minute, now := range series[:60] {
 		require.Empty(t, alertNames(now), "at minute %d", minute)
 	}
@@ -249,22 +254,24 @@ func TestNewStackIsSilentUntilItIsLate(t *testing.T) {
 
 	t.Run("before kube-state-metrics is scraped", func(t *testing.T) {
 		load := "load 1m\n  up{namespace=\"vllm\",pod=\"" + podA + "\",job=\"vllm\"} 0x60\n"
-		for minute, now := range newAlerting(t, alertSettings(t), load).firing(4) {
+		for minute, now := range newAlerting(t, load, alertSettings(t)).firing(4) {
 			require.Empty(t, alertNames(now), "at minute %d", minute)
 		}
 	})
 }
 
-func TestAlertsFire(t *testing.T) {
-	// Each changes the healthy stack at minute 30.
-	for name, tc := range map[string]struct {
-		samples map[string]string
-		want    []string
-		// first and last are the bounds of the minute at which it fires, from 30 on.
-		first, last int
-		// labels are those of the alert.
-		labels map[string]string
-	}{
+// alertCase is what changes the healthy stack at minute 30, and the alerts that fire then.
+type alertCase struct {
+	samples map[string]string
+	want    []string
+	// first and last are the bounds of the minute at which it fires, from 30 on.
+	first, last int
+	// labels are those of the alert.
+	labels map[string]string
+}
+
+func alertCases() map[string]alertCase {
+	return map[string]alertCase{
 		"no series of a signal": {
 			map[string]string{"running a": "3x30 stale", "running b": "3x30 stale"},
 			[]string{"VLLMSignalAbsent"}, 32, 33, map[string]string{"signal": signals.MetricRequestsRunning, "severity": "critical"}},
@@ -335,9 +342,13 @@ func TestAlertsFire(t *testing.T) {
 			map[string]string{"available": "15000000000x30 2000000000x400"}, []string{"VLLMPrometheusVolumeFilling"}, 40, 42, nil},
 		"the database grows": {
 			map[string]string{"blocks": "5000000000x30 17500000000x400"}, []string{"VLLMPrometheusDatabaseLarge"}, 40, 42, nil},
-	} {
+	}
+}
+
+func TestAlertsFire(t *testing.T) {
+	for name, tc := range alertCases() {
 		t.Run(name, func(t *testing.T) {
-			series := newAlerting(t, alertSettings(t), block(change(healthy(), tc.samples))).firing(tc.last)
+			series := newAlerting(t, block(change(healthy(), tc.samples)), alertSettings(t)).firing(tc.last)
 			for minute, now := range series[:tc.first] {
 				require.Empty(t, alertNames(now), "at minute %d, before it was time", minute)
 			}
@@ -393,7 +404,7 @@ func TestSlowBurn(t *testing.T) {
 		for total, within := range map[string]string{alerts.RecordFirstTokens: alerts.RecordFirstTokensInTime, alerts.RecordFinished: alerts.RecordFinishedInTime} {
 			fmt.Fprintf(&load, "  %s{namespace=\"vllm\"} 1x%d\n  %s{namespace=\"vllm\"} %s\n", total, days*perDay, within, inTime)
 		}
-		a := newAlerting(t, alertSettings(t), load.String())
+		a := newAlerting(t, load.String(), alertSettings(t))
 		var names []string
 		// The last half hour; the alert waits for 15 minutes.
 		for minute := days*24*60 - 30; minute <= days*24*60; minute++ {

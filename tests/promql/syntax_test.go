@@ -15,14 +15,17 @@ import (
 func variants() map[string]signals.Settings {
 	all := map[string]signals.Settings{}
 	for name, change := range map[string]func(*signals.Settings){
-		"all signals":         func(*signals.Settings) {},
-		"simulated GPU":       func(s *signals.Settings) { s.SimulateGPU = true },
-		"no GPU signal":       func(s *signals.Settings) { delete(s.Targets, signals.KeyGPUUtilization) },
-		"GPU signal alone":    func(s *signals.Settings) { s.Targets = map[signals.Key]float64{signals.KeyGPUUtilization: 50} },
-		"KV cache off":        func(s *signals.Settings) { delete(s.Targets, signals.KeyKVCacheUsage) },
-		"standalone rules":    func(s *signals.Settings) { s.StandaloneRules = true },
-		"fractional guard":    func(s *signals.Settings) { s.GPUWaitingRequests = 0.0000025 },
-		"odd interval":        func(s *signals.Settings) { s.Interval = 61*time.Second + 5*time.Millisecond },
+		"all signals":      func(*signals.Settings) {},
+		"simulated GPU":    func(s *signals.Settings) { s.SimulateGPU = true },
+		"no GPU signal":    func(s *signals.Settings) { delete(s.Targets, signals.KeyGPUUtilization) },
+		"GPU signal alone": func(s *signals.Settings) { s.Targets = map[signals.Key]float64{signals.KeyGPUUtilization: 50} },
+		"KV cache off":     func(s *signals.Settings) { delete(s.Targets, signals.KeyKVCacheUsage) },
+		"standalone rules": func(s *signals.Settings) { s.StandaloneRules = true },
+		"fractional guard": func(s *signals.Settings) { s.GPUWaitingRequests = 0.0000025 },
+		"odd interval":     func(s *signals.Settings) { s.Interval = 61*time.Second + 5*time.Millisecond },
+		"a guard for each server": func(s *signals.Settings) {
+			s.Servers = []signals.Server{{Deployment: "chat", GPUWaitingRequests: 1}, {Deployment: "code", GPUWaitingRequests: 2.5}}
+		},
 		"namespace with dash": func(s *signals.Settings) { s.Namespace = "0-team-a-9" },
 	} {
 		s := settings()
