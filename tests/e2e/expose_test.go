@@ -29,8 +29,8 @@ const (
 	exposedHost = "llm.example.com"
 	// exposedKey is the API key of the stack; the simulator does not check it.
 	exposedKey = "a-key-of-the-lab"
-	// platform is the namespace of a Gateway that is not the stack's.
-	platform = "platform"
+	// gatewayOwner is the namespace of a Gateway that is not the stack's.
+	gatewayOwner = "platform"
 )
 
 // TestExpose exposes the server through a Gateway of the Gateway API, which Traefik serves: first one of the stack's own, then one of
@@ -44,7 +44,7 @@ func TestExpose(t *testing.T) {
 
 	expose := map[string]any{"hostname": exposedHost, "gatewayClass": gateway.Class, "protocol": "HTTP", "port": served.Port}
 	config := func(expose map[string]any) map[string]any {
-		return map[string]any{"expose": expose, "vllm": map[string]any{"clientNamespaces": []any{platform}}}
+		return map[string]any{"expose": expose, "vllm": map[string]any{"clientNamespaces": []any{gatewayOwner}}}
 	}
 	stack := newStack(t, l, "local", config(expose), map[string]string{"apiKey": exposedKey})
 	require.NoError(t, stack.Up(ctx))
@@ -82,15 +82,15 @@ func TestExpose(t *testing.T) {
 	})
 	t.Run("a Gateway of the platform has to allow the route", func(t *testing.T) {
 		platformGateway(t, l, stack, config(map[string]any{
-			"hostname": exposedHost, "protocol": "HTTP", "port": served.Port, "gateway": map[string]any{"namespace": platform, "name": "shared"},
+			"hostname": exposedHost, "protocol": "HTTP", "port": served.Port, "gateway": map[string]any{"namespace": gatewayOwner, "name": "shared"},
 		}), served)
 	})
 	t.Run("destroy leaves nothing", func(t *testing.T) {
 		require.NoError(t, stack.Destroy(ctx))
 		client, err := dynamic.NewForConfig(l.Config())
 		require.NoError(t, err)
-		require.NoError(t, client.Resource(gateways).Namespace(platform).Delete(ctx, "shared", metav1.DeleteOptions{}), "the platform's own stays")
-		require.NoError(t, l.Client().CoreV1().Namespaces().Delete(ctx, platform, metav1.DeleteOptions{}))
+		require.NoError(t, client.Resource(gateways).Namespace(gatewayOwner).Delete(ctx, "shared", metav1.DeleteOptions{}), "the platform's own stays")
+		require.NoError(t, l.Client().CoreV1().Namespaces().Delete(ctx, gatewayOwner, metav1.DeleteOptions{}))
 		left, err := l.Leftovers(ctx)
 		require.NoError(t, err)
 		assert.Empty(t, left.Objects)
@@ -140,19 +140,19 @@ func statusThrough(t *testing.T, served *gateway.Gateway, host, path string) int
 // platformGateway moves the route to a Gateway of another namespace, whose listener does not allow it at first.
 func platformGateway(t *testing.T, l *lab.Lab, stack *deployment, config map[string]any, served *gateway.Gateway) {
 	ctx := testContext(t)
-	_, err := l.Client().CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: platform}}, metav1.CreateOptions{})
+	_, err := l.Client().CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: gatewayOwner}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	client, err := dynamic.NewForConfig(l.Config())
 	require.NoError(t, err)
 	apply := func(from string) {
 		shared := &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": map[string]any{"name": "shared", "namespace": platform},
+			"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": map[string]any{"name": "shared", "namespace": gatewayOwner},
 			"spec": map[string]any{"gatewayClassName": gateway.Class, "listeners": []any{map[string]any{
 				"name": "http", "protocol": "HTTP", "port": int64(served.Port),
 				"allowedRoutes": map[string]any{"namespaces": map[string]any{"from": from}},
 			}}},
 		}}
-		_, err := client.Resource(gateways).Namespace(platform).Apply(ctx, "shared", shared, metav1.ApplyOptions{FieldManager: "platform"})
+		_, err := client.Resource(gateways).Namespace(gatewayOwner).Apply(ctx, "shared", shared, metav1.ApplyOptions{FieldManager: "platform"})
 		require.NoError(t, err)
 	}
 	apply("Same")
