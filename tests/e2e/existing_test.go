@@ -210,7 +210,7 @@ func TestSecondStackOnOneCluster(t *testing.T) {
 	}
 
 	desired := func(ctx context.Context, namespace string) (int32, error) {
-		hpa, err := l.Client().AutoscalingV2().HorizontalPodAutoscalers(namespace).Get(ctx, components.AutoscalerName, metav1.GetOptions{})
+		hpa, err := l.Client().AutoscalingV2().HorizontalPodAutoscalers(namespace).Get(ctx, components.VLLMName, metav1.GetOptions{})
 		if err != nil {
 			return 0, err
 		}
