@@ -65,6 +65,7 @@ func (r *Report) Markdown(limit int) string {
 	r.writePreflight(&b)
 	r.writePolicy(&b)
 	r.writeCost(&b)
+	r.writeShares(&b)
 	r.writeRightGPU(&b)
 	r.writeChanges(&b, limit)
 	r.writeDiff(&b, limit)

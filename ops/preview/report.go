@@ -14,6 +14,7 @@ import (
 	"vllm-autoscaling/ops/preflight"
 	"vllm-autoscaling/ops/preview/plan"
 	"vllm-autoscaling/ops/rightgpu"
+	"vllm-autoscaling/stacks/config"
 )
 
 // Mode is the purpose of a preview.
@@ -81,8 +82,10 @@ type Report struct {
 	After  *cost.Estimate `json:"after,omitempty"`
 	// SpendCeiling is the stack's spend ceiling, 0 for none.
 	SpendCeiling float64 `json:"spendCeiling,omitempty"`
-	// RightGPU is a machine type that serves the stack's requests at a lower price; nil if none saves a fifth.
-	RightGPU *rightgpu.Hint `json:"rightGPU,omitempty"`
+	// Servers are what each of several servers costs; none in a stack of one.
+	Servers []cost.Share `json:"servers,omitempty"`
+	// RightGPU are the machine types that serve the requests of a server at a lower price, for each server for which one saves a fifth.
+	RightGPU []rightgpu.Hint `json:"rightGPU,omitempty"`
 	// Complete is false if unchanged resources are missing: policy and cost are then incomplete.
 	Complete bool `json:"complete"`
 	// Groups are the changes by component.
@@ -252,6 +255,9 @@ func (r *Report) judge(p *plan.Plan, o Options) {
 	}
 	if r.Mode == Update {
 		r.RightGPU = rightgpu.Find(sourceOf(p), prices)
+	}
+	if c, err := config.Read(sourceOf(p).Trial()); err == nil {
+		r.Servers = cost.Shares(c, prices)
 	}
 	if r.Mode != Destroy && err == nil {
 		result := policy.Check(p.Planned(), settings)

@@ -16,21 +16,32 @@ func sourceOf(p *plan.Plan) config.Source {
 	return config.Source{Project: p.Namespace(), Stack: p.Stack, Values: p.Config, Secret: hidden}
 }
 
-// rightGPUTitle is the heading of the machine type that serves the stack's requests at a lower price.
+// rightGPUTitle is the heading of the machine type that serves a server's requests at a lower price.
 const rightGPUTitle = "A cheaper machine type"
 
+// rightGPUHeading returns the heading of a hint.
+func rightGPUHeading(h rightgpu.Hint) string {
+	if h.Server == "" {
+		return rightGPUTitle
+	}
+	return rightGPUTitle + " for server " + h.Server
+}
+
 // rightGPULines returns what the machine type costs, and how it is chosen.
-func (r *Report) rightGPULines() []string {
-	h := r.RightGPU
+func rightGPULines(h rightgpu.Hint) []string {
 	configured := fmt.Sprintf("The configured %s keeps that at no load.", machine(h.Configured))
 	if h.Configured.RequestsPerSecond > 0 {
 		configured = fmt.Sprintf("The configured %s: about %s.", machine(h.Configured), atFullLoad(h.Configured))
+	}
+	use := "Use it with"
+	if h.OwnPool {
+		use = "Give the server a GPU pool of its own with"
 	}
 	return []string{
 		fmt.Sprintf("%s within %s and %s on %s: about %s. %s",
 			code(h.Model), h.TTFT, h.InterToken, machine(h.Cheapest), atFullLoad(h.Cheapest), configured),
 		fmt.Sprintf("Computed from data sheets for requests of %d tokens in and %d out at full load, with prices on demand; quota and availability "+
-			"are not considered. Use it with: %s", h.InputTokens, h.OutputTokens, code(strings.Join(h.Commands, " && "))),
+			"are not considered. %s: %s", h.InputTokens, h.OutputTokens, use, code(strings.Join(h.Commands, " && "))),
 	}
 }
 
@@ -48,21 +59,19 @@ func atFullLoad(o rightgpu.Offer) string {
 }
 
 func (r *Report) textRightGPU(b *strings.Builder) {
-	if r.RightGPU == nil {
-		return
-	}
-	fmt.Fprintf(b, "\n%s\n", rightGPUTitle)
-	for _, line := range r.rightGPULines() {
-		fmt.Fprintf(b, "  %s\n", plainCode(line))
+	for _, h := range r.RightGPU {
+		fmt.Fprintf(b, "\n%s\n", rightGPUHeading(h))
+		for _, line := range rightGPULines(h) {
+			fmt.Fprintf(b, "  %s\n", plainCode(line))
+		}
 	}
 }
 
 func (r *Report) writeRightGPU(b *strings.Builder) {
-	if r.RightGPU == nil {
-		return
-	}
-	fmt.Fprintf(b, "\n### %s\n", rightGPUTitle)
-	for _, line := range r.rightGPULines() {
-		fmt.Fprintf(b, "\n%s\n", line)
+	for _, h := range r.RightGPU {
+		fmt.Fprintf(b, "\n### %s\n", rightGPUHeading(h))
+		for _, line := range rightGPULines(h) {
+			fmt.Fprintf(b, "\n%s\n", line)
+		}
 	}
 }

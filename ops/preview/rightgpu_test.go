@@ -54,7 +54,7 @@ func TestRightGPU(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			report := New(test.plan, test.options)
-			assert.Equal(t, test.hint, report.RightGPU != nil)
+			assert.Equal(t, test.hint, len(report.RightGPU) > 0)
 			assert.Equal(t, test.hint, strings.Contains(report.Text(), rightGPUTitle))
 			assert.Equal(t, test.hint, strings.Contains(report.Markdown(0), "### "+rightGPUTitle))
 			assert.Equal(t, test.hint, strings.Contains(asJSON(t, report), `"rightGPU"`))
@@ -63,7 +63,7 @@ func TestRightGPU(t *testing.T) {
 }
 
 func TestRightGPUText(t *testing.T) {
-	report := &Report{Stack: "eks", RightGPU: &rightgpu.Hint{
+	report := &Report{Stack: "eks", RightGPU: []rightgpu.Hint{{
 		Model: "google/gemma-3-4b-it", TTFT: "2.5s", InterToken: "100ms", InputTokens: 1024, OutputTokens: 256,
 		Configured: rightgpu.Offer{
 			MachineType: "g6.xlarge", Accelerator: "nvidia-l4", GPUsPerReplica: 1, USDPerHour: 0.8048, RequestsPerSecond: 2.7, USDPerThousand: 0.0828,
@@ -72,7 +72,7 @@ func TestRightGPUText(t *testing.T) {
 			MachineType: "g6e.12xlarge", Accelerator: "nvidia-l40s", GPUsPerReplica: 2, USDPerHour: 10.49, RequestsPerSecond: 54, USDPerThousand: 0.05396,
 		},
 		Commands: []string{"pulumi config set a b", "pulumi config rm c"},
-	}}
+	}}}
 	assert.Contains(t, report.Text(), `
 A cheaper machine type
   google/gemma-3-4b-it within 2.5s and 100ms on g6e.12xlarge (nvidia-l40s, 2 for each replica): about 0.054 USD per thousand requests, `+
@@ -84,6 +84,6 @@ A cheaper machine type
 	assert.Contains(t, markdown, "\n### A cheaper machine type\n\n`google/gemma-3-4b-it` within 2.5s and 100ms on `g6e.12xlarge` (nvidia-l40s, 2 for ")
 	assert.Contains(t, markdown, "Use it with: `pulumi config set a b && pulumi config rm c`\n")
 
-	report.RightGPU.Configured.RequestsPerSecond = 0
+	report.RightGPU[0].Configured.RequestsPerSecond = 0
 	assert.Contains(t, report.Text(), " The configured g6.xlarge (nvidia-l4) keeps that at no load.")
 }

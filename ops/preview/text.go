@@ -27,6 +27,7 @@ func (r *Report) Text() string {
 	r.textPreflight(&b, false)
 	r.textPolicy(&b)
 	r.textCost(&b)
+	r.textShares(&b)
 	r.textRightGPU(&b)
 	if len(r.Groups) > 0 {
 		b.WriteString("\nChanges\n")

@@ -13,9 +13,13 @@ import (
 // saving is the least share of the price of a thousand requests that a hint saves. Less is within the error of the computed speeds.
 const saving = 0.2
 
-// Hint is a machine type that serves a stack's requests at a lower price than the configured one.
+// Hint is a machine type that serves a server's requests at a lower price than the configured one.
 type Hint struct {
-	Model string `json:"model"`
+	// Server is the name of the server in a stack with the key servers; "" in any other.
+	Server string `json:"server,omitempty"`
+	// OwnPool reports whether the commands take the server off a GPU pool that it shares, and give it one of its own.
+	OwnPool bool   `json:"ownPool,omitempty"`
+	Model   string `json:"model"`
 	// TTFT and InterToken are the limits that Ratio of the requests keep.
 	TTFT       string  `json:"ttft"`
 	InterToken string  `json:"interToken"`
@@ -30,13 +34,21 @@ type Hint struct {
 	Commands []string `json:"commands"`
 }
 
-// Find returns the cheapest machine type of a stack's cloud if it saves a fifth or more of the price of a thousand requests; nil if none
-// does, the price or the speed of the configured one is not known, or the stack's cluster was there before.
-func Find(source config.Source, overrides cost.Overrides) *Hint {
-	c, ok := newComparison(source, overrides)
-	if !ok {
-		return nil
+// Find returns the cheapest machine type of a stack's cloud for each server, in the order of their names, if it saves a fifth or more of
+// the price of a thousand requests. A server is left out where none does, the price or the speed of the configured one is not known, or
+// the stack's cluster was there before.
+func Find(source config.Source, overrides cost.Overrides) []Hint {
+	var all []Hint
+	for _, c := range newComparisons(source, overrides) {
+		if hint := c.find(); hint != nil {
+			all = append(all, *hint)
+		}
 	}
+	return all
+}
+
+// find returns the hint for a server, nil without one.
+func (c *comparison) find() *Hint {
 	configured, known := c.offer(nil, math.Inf(1))
 	if !known {
 		return nil
@@ -52,10 +64,15 @@ func Find(source config.Source, overrides cost.Overrides) *Hint {
 		return nil
 	}
 	own, cheapest := c.configured, choose(all)
-	return &Hint{
-		Model: own.Model.ID, TTFT: own.SLO.TTFT.String(), InterToken: own.SLO.InterToken.String(), Ratio: own.SLO.Ratio,
+	hint := &Hint{
+		OwnPool: own.SharesPool(),
+		Model:   own.Model.ID, TTFT: own.SLO.TTFT.String(), InterToken: own.SLO.InterToken.String(), Ratio: own.SLO.Ratio,
 		InputTokens: c.request.input, OutputTokens: c.request.output, Configured: configured, Cheapest: cheapest, Commands: c.commands(cheapest),
 	}
+	if own.OneOfSeveral() {
+		hint.Server = own.Server
+	}
+	return hint
 }
 
 // commands returns the commands of the Pulumi CLI that turn the stack's configuration into one for an offer, as few as are needed.
@@ -70,7 +87,7 @@ func (c *comparison) commands(o Offer) []string {
 	var commands []string
 	for _, assignment := range needed {
 		key, value, _ := strings.Cut(assignment, "=")
-		path := fmt.Sprintf("--path --stack %s %s:%s", c.source.Stack, c.source.Project, key)
+		path := fmt.Sprintf("--path --stack %s %s:%s", c.source.Stack, c.source.Project, c.place(key))
 		if value == "" {
 			commands = append(commands, "pulumi config rm "+path)
 			continue

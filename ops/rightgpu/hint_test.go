@@ -78,12 +78,13 @@ func TestFind(t *testing.T) {
 			source := stackOf(t, test.cloud, test.keys...)
 			_, err := config.Read(source)
 			assert.Equal(t, test.refused, err != nil, "%v", err)
-			hint := Find(source, test.overrides)
+			hints := Find(source, test.overrides)
 			if test.cheapest == "" {
-				assert.Nil(t, hint)
+				assert.Empty(t, hints)
 				return
 			}
-			require.NotNil(t, hint)
+			require.Len(t, hints, 1)
+			hint := hints[0]
 			assert.Equal(t, test.cheapest, hint.Cheapest.MachineType)
 			assert.Equal(t, test.commands, hint.Commands)
 			assert.Positive(t, hint.Cheapest.USDPerThousand)
@@ -94,13 +95,45 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// A server on a pool that others use as well gets a hint for a pool of its own, and one on its own pool for that.
+func TestFindForServers(t *testing.T) {
+	const set = "pulumi config set --path --stack eks vllm-autoscaling:servers.chat.nodePool.machineType g6e.xlarge"
+	servers := []string{"servers.chat.model.id=google/gemma-3-4b-it", "servers.code.autoscaling.maxReplicas=2"}
+	for name, test := range map[string]struct {
+		keys     []string
+		ownPool  bool
+		commands []string
+	}{
+		"a shared pool": {keys: servers, ownPool: true, commands: []string{set}},
+		"its own pool":  {keys: append(servers, "servers.chat.nodePool.maxNodes=6"), commands: []string{set}},
+		"the only one on the stack's pool": {
+			keys:     append(servers, "servers.code.nodePool.maxNodes=3"),
+			commands: []string{"pulumi config set --path --stack eks vllm-autoscaling:nodePools.gpu.machineType g6e.xlarge"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source := stackOf(t, config.CloudEKS, test.keys...)
+			_, err := config.Read(source)
+			require.NoError(t, err)
+			hints := Find(source, nil)
+			require.Len(t, hints, 1, "the default model has none")
+			assert.Equal(t, "chat", hints[0].Server)
+			assert.Equal(t, "google/gemma-3-4b-it", hints[0].Model)
+			assert.Equal(t, test.ownPool, hints[0].OwnPool)
+			assert.Equal(t, "g6e.xlarge", hints[0].Cheapest.MachineType)
+			assert.Equal(t, test.commands, hints[0].Commands)
+		})
+	}
+}
+
 // The commands of a hint turn the stack into one that gets no other hint.
 func TestHintsEnd(t *testing.T) {
 	const model = "model.id=google/gemma-3-27b-it"
-	hint := Find(stackOf(t, config.CloudAKS, model), nil)
-	require.NotNil(t, hint)
+	hints := Find(stackOf(t, config.CloudAKS, model), nil)
+	require.Len(t, hints, 1)
+	hint := hints[0]
 	followed := stackOf(t, config.CloudAKS, model, keyMachineType+"="+hint.Cheapest.MachineType, fmt.Sprintf("%s=%d", keyPerReplica, hint.Cheapest.GPUsPerReplica))
-	assert.Nil(t, Find(followed, nil))
+	assert.Empty(t, Find(followed, nil))
 }
 
 func TestAbout(t *testing.T) {

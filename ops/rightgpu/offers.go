@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"vllm-autoscaling/ops/cost"
 	"vllm-autoscaling/ops/project"
@@ -35,6 +36,9 @@ const (
 	keyPerReplica  = "gpu.perReplica"
 )
 
+// poolKey is the key of the GPU pool, and ownPoolKey that of a server's own below the server.
+const poolKey, ownPoolKey = "nodePools.gpu", "nodePool"
+
 var derived = []string{"nodePools.gpu.accelerator", "nodePools.gpu.gpusPerNode", "gpu.memoryGiB"}
 
 // perReplica are the numbers of GPUs that a replica can have.
@@ -43,7 +47,7 @@ var perReplica = []int{1, 2, 4, 8}
 // margin is how much dearer than the cheapest offer one with a cheaper node may be: less than the error of the computed speeds.
 const margin = 1.1
 
-// comparison compares machine types for a stack.
+// comparison compares machine types for a server of a stack.
 type comparison struct {
 	source     config.Source
 	configured *config.Config
@@ -54,13 +58,26 @@ type comparison struct {
 	capacities map[simulate.Server]float64
 }
 
-// newComparison returns the comparison for a stack; false if its configuration is not valid, or its cluster was there before.
-func newComparison(source config.Source, overrides cost.Overrides) (*comparison, bool) {
-	c, err := config.Read(source.Trial())
-	if err != nil || c.ExistingCluster() {
-		return nil, false
+// newComparisons returns the comparison for each server of a stack; none if its configuration is not valid, or its cluster was there
+// before.
+func newComparisons(source config.Source, overrides cost.Overrides) []*comparison {
+	whole, err := config.Read(source.Trial())
+	if err != nil || whole.ExistingCluster() {
+		return nil
 	}
-	return &comparison{source, c, overrides, requestFor(c.Model.MaxModelLen), map[simulate.Server]float64{}}, true
+	var all []*comparison
+	for _, c := range whole.ServerConfigs() {
+		all = append(all, &comparison{source, c, overrides, requestFor(c.Model.MaxModelLen), map[simulate.Server]float64{}})
+	}
+	return all
+}
+
+// place returns the key of the stack's file that sets a key for the server only: other servers on its pool stay as they are.
+func (c *comparison) place(key string) string {
+	if rest, ok := strings.CutPrefix(key, poolKey); ok && c.configured.SharesPool() {
+		return c.configured.ServerKey(ownPoolKey + rest)
+	}
+	return c.configured.ServerKey(key)
 }
 
 // offers returns the machine types of the stack's cloud, with every number of GPUs per replica, that the stack can run on and on which a
@@ -114,11 +131,16 @@ func (c *comparison) read(assignments []string) (*config.Config, error) {
 	source := c.source.Trial()
 	source.Values = maps.Clone(source.Values)
 	for _, assignment := range assignments {
-		if err := project.Set(&source, assignment); err != nil {
+		key, value, _ := strings.Cut(assignment, "=")
+		if err := project.Set(&source, c.place(key)+"="+value); err != nil {
 			return nil, err
 		}
 	}
-	return config.Read(source)
+	whole, err := config.Read(source)
+	if err != nil {
+		return nil, err
+	}
+	return project.Server(whole, c.configured.Server)
 }
 
 // offer returns the offer of the configuration with assignments; false if the configuration is refused, its speed or price is not known,
