@@ -47,6 +47,8 @@ type eksPlan struct {
 	subnets, access, template []planned
 	// gpuZones are the zones of the GPU pool, where the stack names them.
 	gpuZones []string
+	// ownZones are those of the GPU pools of single servers, by the name of the pool.
+	ownZones map[string][]string
 }
 
 func eksQuestions(p *plan.Plan) (*question, []question) {
@@ -60,7 +62,7 @@ func eksQuestions(p *plan.Plan) (*question, []question) {
 		clusters: creating(p, is(eksCluster)), pools: changing(p, is(eksPool)),
 		logs: creating(p, is(eksLogGroup)), vpcs: creating(p, is(eksVPC)), addresses: creating(p, is(eksAddress)),
 		subnets: creating(p, is(eksSubnet)), access: creating(p, is(eksAccess)), template: creating(p, is(eksLaunchTemplate)),
-		gpuZones: poolZones(p, "gpu"),
+		gpuZones: poolZones(p, "gpu"), ownZones: ownPoolZones(p),
 	}
 	e.pools = slices.DeleteFunc(e.pools, func(r planned) bool {
 		return r.op == plan.OpUpdate && (r.old == nil || count(r.Resource, "scalingConfig.maxSize") <= count(*r.old, "scalingConfig.maxSize"))

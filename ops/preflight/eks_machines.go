@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	eksprovider "vllm-autoscaling/providers/eks"
 )
 
 // awsQuota is a quota of the CLI's service-quotas.
@@ -267,9 +269,12 @@ func (e *eksPlan) offered(ctx context.Context, c *cli, asked, machineType string
 
 // zonesOf returns the zones of a pool; none if they are not known before the update.
 func (e *eksPlan) zonesOf(ctx context.Context, c *cli, pool planned) ([]string, error) {
-	gpu := strings.Contains(pool.Text("amiType"), "NVIDIA")
-	if gpu && len(e.gpuZones) > 0 {
-		return e.gpuZones, nil
+	gpu, stated := strings.Contains(pool.Text("amiType"), "NVIDIA"), e.gpuZones
+	if zones, own := e.ownZones[pool.Text(`tags["`+eksprovider.PoolTag+`"]`)]; own {
+		stated = zones
+	}
+	if gpu && len(stated) > 0 {
+		return stated, nil
 	}
 	if zones := e.plannedZones(); len(zones) > 0 {
 		return zones, nil

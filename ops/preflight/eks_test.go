@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/ops/preview/plan"
 )
@@ -276,6 +277,28 @@ func TestEKS(t *testing.T) {
 			result := check(t, planOf(test.keys, steps...), eksAccount(t).with(test.answers))
 			assert.Equal(t, test.want, result.lines(test.check))
 			assert.Contains(t, result.names(), test.check)
+		})
+	}
+}
+
+// The pool of one server has the zones of its own keys, and those of nodePools.gpu are for the others.
+func TestEKSZonesOfAServersPool(t *testing.T) {
+	own := strings.NewReplacer("g6.xlarge", "g6e.xlarge", `"amiType"`, `"tags": {"vllm-autoscaling.pool": "gpu-code"}, "amiType"`).Replace(eksGPUInputs)
+	for name, test := range map[string]struct{ servers, asked string }{
+		"its own":         {`{"chat": {}, "code": {"nodePool": {"zones": ["us-east-1a"]}}}`, "g6e.xlarge in us-east-1a"},
+		"it has none":     {`{"chat": {}, "code": {"nodePool": {"minNodes": 1}}}`, "g6e.xlarge in us-east-1a, us-east-1b"},
+		"another server":  {`{"chat": {"nodePool": {"zones": ["us-east-1a"]}}, "code": {}}`, "g6e.xlarge in us-east-1b"},
+		"no server there": {``, "g6e.xlarge in us-east-1b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keys := map[string]string{"nodePools": `{"gpu": {"zones": ["us-east-1b"]}}`, "servers": test.servers}
+			steps := append(eksSteps(t), create(t, eksPool, "cluster-gpu-code", own))
+			result := check(t, planOf(keys, steps...), eksAccount(t).with(map[string]string{
+				"Values=g6.xlarge": eksOffers("us-east-1b"), "Values=g6e.xlarge": eksOffers("us-east-1c"),
+			}))
+			lines := result.lines("machine-types")
+			require.Len(t, lines, 1, "the shared pool's zone has its machine type")
+			assert.True(t, strings.HasPrefix(lines[0], "failed "+test.asked+": none of the zones has it"), lines[0])
 		})
 	}
 }

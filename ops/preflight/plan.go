@@ -90,6 +90,25 @@ func poolZones(p *plan.Plan, pool string) []string {
 	return pools[pool].Zones
 }
 
+// ownPoolZones returns the zones of the GPU pools of single servers, by the name of the pool.
+func ownPoolZones(p *plan.Plan) map[string][]string {
+	var servers map[string]struct {
+		NodePool *struct {
+			Zones []string `json:"zones"`
+		} `json:"nodePool"`
+	}
+	if json.Unmarshal([]byte(p.Key("servers")), &servers) != nil {
+		return nil
+	}
+	zones := map[string][]string{}
+	for name, server := range servers {
+		if server.NodePool != nil {
+			zones["gpu-"+name] = server.NodePool.Zones
+		}
+	}
+	return zones
+}
+
 // unique returns the values without repetitions and empty ones, sorted.
 func unique(values []string) []string {
 	values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
