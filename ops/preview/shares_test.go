@@ -72,7 +72,7 @@ GPU nodes by server, for one hour
 // Each server has its own hint, with its own keys.
 func TestRightGPUOfSeveralServers(t *testing.T) {
 	report := New(edited(t, "eks.create", withServers(t,
-		`{"chat": {"model": {"id": "google/gemma-3-4b-it"}}, "code": {"autoscaling": {"maxReplicas": 1}}}`)...), Options{})
+		`{"chat": {"model": {"id": "google/gemma-3-4b-it"}, "autoscaling": {"maxReplicas": 3}}, "code": {"autoscaling": {"maxReplicas": 1}}}`)...), Options{})
 	require.Len(t, report.RightGPU, 1)
 	assert.Contains(t, report.Text(), "\nA cheaper machine type for server chat\n")
 	assert.Contains(t, report.Text(), "Give the server a GPU pool of its own with: "+

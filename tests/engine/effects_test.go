@@ -92,10 +92,10 @@ var situations = map[string]situation{
 	"local model.quantization":         {before: onGPUs},
 	"local model.kvCacheDType":         {before: onGPUs},
 	"aks model.kvCacheDType":           {before: map[string]any{"nodePools.gpu.accelerator": "nvidia-h100-94gb"}},
-	"model.parallel.tensor":            {before: twoGPUs, with: map[string]any{"model.parallel.data": 2}},
+	"model.parallel.tensor":            {before: twoEngines(twoGPUs), with: map[string]any{"model.parallel.data": nil}},
 	"model.parallel.pipeline":          {before: twoGPUs},
 	"model.parallel.data":              {before: twoGPUs},
-	"local model.parallel.tensor":      {before: twoLocalGPUs, with: map[string]any{"model.parallel.data": 2}},
+	"local model.parallel.tensor":      {before: twoEngines(twoLocalGPUs), with: map[string]any{"model.parallel.data": nil}},
 	"local model.parallel.pipeline":    {before: twoLocalGPUs},
 	"local model.parallel.data":        {before: twoLocalGPUs},
 	"model.lora.maxLoras":              {before: map[string]any{"model.lora.adapters": map[string]any{"a": "example/a", "b": "example/b", "c": "example/c"}}},
@@ -222,6 +222,13 @@ func TestEffects(t *testing.T) {
 		return
 	}
 	assert.Empty(t, said.Unknown(keys), "keys that are gone; run make config-docs")
+}
+
+// twoEngines returns a situation in which each of two GPUs has an engine of its own.
+func twoEngines(gpus map[string]any) map[string]any {
+	keys := maps.Clone(gpus)
+	keys["model.parallel.tensor"], keys["model.parallel.data"] = 1, 2
+	return keys
 }
 
 // effectOf changes a key of a stack that is deployed in the key's situation.
