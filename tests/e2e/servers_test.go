@@ -30,7 +30,8 @@ var twoModels = merged(gpuStack, map[string]any{"servers": map[string]any{
 	}},
 }})
 
-const loadOfChat, loadOfCode = 10, 5
+// Three times the targets: a closed loop of requests never exceeds them, and three replicas are wanted down to two thirds of it.
+const loadOfChat, loadOfCode = 12, 6
 
 // TestTwoModels scales two models independently of each other on the nodes that they share.
 func TestTwoModels(t *testing.T) {
