@@ -93,7 +93,7 @@ const (
 // GiB, https://ai.google.dev/gemma/docs/core), and 12B from its files of 23.9 GB. Gemma 4's licence is
 // Apache 2.0, without a gate.
 //
-// Encoders: SigLIP 400M and its projection for Gemma 3; for Gemma 4 the rounded numbers of the model cards, 150M for images and 300M for
+// Encoders: SigLIP 400M and its projection for Gemma 3; for Gemma 4 estimates, 150M for images and 300M for
 // audio (E2B, E4B), and 550M for images (26B-A4B, 31B). 12B has none. The embeddings of each layer of E2B and E4B have 256 numbers for
 // each entry of the vocabulary. LoRA is vLLM's list (https://docs.vllm.ai/en/latest/models/supported_models/), which has it for Gemma 3
 // and not for Gemma 4 with images.
