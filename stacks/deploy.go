@@ -12,6 +12,7 @@ import (
 	"vllm-autoscaling/components/helm"
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/providers/neighbours"
 	"vllm-autoscaling/stacks/config"
 )
 
@@ -28,6 +29,10 @@ type deployment struct {
 	enabled  []signals.Signal
 
 	cluster *providers.Cluster
+	// rivals are APIs of the stack's that another stack of the program has registered, or this one in another namespace.
+	rivals []neighbours.API
+	// installed are what the stack installs once in a cluster and that is there: of this stack, or of another one.
+	installed []neighbours.Object
 	// inCluster registers an object in the cluster.
 	inCluster pulumi.ResourceOption
 	// nodes lists what must exist before pods: the nodes and what adds them.
@@ -54,6 +59,8 @@ func Deploy(ctx *pulumi.Context) error {
 		d.readConfiguration,
 		d.addMetadata,
 		d.registerCluster,
+		// Before anything in the cluster: what others have there and a stack would fight over ends the update.
+		d.checkNeighbours,
 		// What adds nodes is created before everything that runs on them, and deleted after it: nothing may wait for
 		// nodes that are never added, and pods that end leave nodes to remove.
 		d.registerNodeAutoscaler,
@@ -153,7 +160,7 @@ func (d *deployment) registerNodeAutoscaler() error {
 		return err
 	}
 	d.nodes = append(slices.Clone(d.nodes), autoscaler.Release)
-	return nil
+	return d.checkInstalled(autoscaler.Release, nodeAutoscaler(d.cluster.NodeAutoscaler), "nodeAutoscalerInstalled")
 }
 
 // registerDevicePlugin installs what announces GPUs to Kubernetes, where the cloud does not.
@@ -174,7 +181,7 @@ func (d *deployment) registerDevicePlugin() error {
 		return err
 	}
 	d.gpus = []pulumi.Resource{plugin.Release}
-	return nil
+	return d.checkInstalled(plugin.Release, devicePlugin, "devicePluginInstalled")
 }
 
 func (d *deployment) registerNamespaces() (err error) {
@@ -305,6 +312,7 @@ func signalSettings(c *config.Config) signals.Settings {
 		Interval:           c.Monitoring.SignalInterval,
 		SimulateGPU:        c.GPU.Metrics == string(providers.Simulated),
 		MaxNumSeqs:         c.Model.MaxNumSeqs,
+		NoPodReadiness:     c.Monitoring.KubeStateMetrics == config.StateMetricsNone,
 	}
 }
 

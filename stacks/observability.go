@@ -10,6 +10,7 @@ import (
 	"vllm-autoscaling/components/alerts"
 	"vllm-autoscaling/components/telemetry"
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/stacks/config"
 )
 
 // registerObservability adds dashboards and alerts, which are objects that only Grafana and the Prometheus Operator
@@ -86,5 +87,6 @@ func (d *deployment) alertSettings(observed telemetry.Settings) alerts.Settings 
 		MaxNumSeqs:        c.Model.MaxNumSeqs,
 		PrometheusStorage: storage.Value(),
 		PrometheusVolume:  d.pipeline.collected.Prometheus.Volumes(),
+		NoStateMetrics:    c.Monitoring.KubeStateMetrics == config.StateMetricsNone,
 	}
 }

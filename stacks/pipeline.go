@@ -53,8 +53,10 @@ func (d *deployment) registerPipeline() (err error) {
 		return err
 	}
 	d.pipeline.backend = parts.backend(d)
-	d.pipeline.serving, err = d.pipeline.backend.Serve(d.ctx, d.pipeline.collected, d.inCluster)
-	return err
+	if d.pipeline.serving, err = d.pipeline.backend.Serve(d.ctx, d.pipeline.collected, d.inCluster); err != nil {
+		return err
+	}
+	return d.checkRival()
 }
 
 // prometheusOperator returns the collector that runs in the cluster.
@@ -72,6 +74,10 @@ func prometheusOperator(d *deployment) (components.Collector, error) {
 			Storage:             string(c.Monitoring.Storage),
 			StorageClass:        cmp.Or(c.Monitoring.StorageClass, d.cluster.StorageClass),
 			UpgradeCRDs:         c.Monitoring.UpgradeCRDs,
+			NoNodeExporter:      c.Monitoring.NodeExporter == config.NodeExporterNone,
+			NoStateMetrics:      c.Monitoring.KubeStateMetrics == config.StateMetricsNone,
+			SharedStateMetrics:  sharedStateMetrics(c),
+			SharedOperator:      c.Monitoring.Operator == config.OperatorShared,
 			ControlPlaneScrapes: d.cluster.ControlPlaneScrapes,
 			CoreDNSScrapes:      d.cluster.CoreDNSScrapes,
 			Grafana:             c.Monitoring.Grafana,
@@ -97,6 +103,15 @@ func prometheusOperator(d *deployment) (components.Collector, error) {
 			DependsOn: d.monitoring,
 		},
 	}, nil
+}
+
+// sharedStateMetrics returns the kube-state-metrics of the cluster that the stack's Prometheus scrapes; nil for none.
+func sharedStateMetrics(c *config.Config) *components.StateMetricsTarget {
+	if c.Monitoring.KubeStateMetrics != config.StateMetricsShared {
+		return nil
+	}
+	service := c.Monitoring.KubeStateMetricsService
+	return &components.StateMetricsTarget{Namespace: service.Namespace, Labels: service.Labels, Port: service.Port}
 }
 
 // prometheusAdapter returns the backend on the Prometheus in the cluster.

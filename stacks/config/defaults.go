@@ -46,7 +46,9 @@ func (c *Config) applyDefaults(given keySet) {
 	orDefault(given, "monitoring.storage", &c.Monitoring.Storage, choose(noGPU, Quantity(""), "20Gi"))
 	orDefault(given, "monitoring.dashboards", &c.Monitoring.Dashboards, c.Monitoring.Grafana)
 	// In a cluster that was there before, others may use the same CRDs.
-	orDefault(given, "monitoring.upgradeCRDs", &c.Monitoring.UpgradeCRDs, !c.ExistingCluster())
+	orDefault(given, "monitoring.upgradeCRDs", &c.Monitoring.UpgradeCRDs,
+		!c.ExistingCluster() && c.Monitoring.Operator != OperatorShared)
+	c.applySharedDefaults(given)
 
 	c.applySignalDefaults(given)
 	orDefault(given, "autoscaling.scaleDown.stabilization", &c.Autoscaling.ScaleDown.Stabilization, c.defaultStabilization())

@@ -45,6 +45,7 @@ func (c *Config) check(r *report) {
 	c.checkMetrics(r)
 	checkSLO(r, c.SLO)
 	checkMonitoring(r, c.Monitoring)
+	checkShared(r, c.Monitoring)
 	checkReplicas(r, c.Autoscaling)
 	c.checkRelist(r)
 	c.checkSignals(r)
@@ -57,6 +58,7 @@ func (c *Config) check(r *report) {
 		c.warnOfScaling(r)
 		c.warnOfStarts(r)
 		c.warnOfAccess(r)
+		c.warnOfLeftOut(r)
 		slices.SortStableFunc(r.warnings, func(a, b Warning) int { return strings.Compare(a.Key, b.Key) })
 		c.warnings = r.warnings
 	}

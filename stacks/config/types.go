@@ -276,9 +276,23 @@ type Monitoring struct {
 	MonitorLabels map[string]string `key:"monitorLabels" unset:"only those of labels" example:"{release: platform}" format:"monitor-labels"`
 	// UpgradeCRDs brings the CRDs of the Prometheus Operator to the version of charts.kubePrometheusStack, whoever
 	// installed them. Where it is false, an up installs the missing ones only.
-	UpgradeCRDs bool `key:"upgradeCRDs" unset:"true where the stack creates the cluster, else false"`
+	UpgradeCRDs bool `key:"upgradeCRDs" unset:"true where the stack creates the cluster and monitoring.operator is own, else false"`
+	// NodeExporter is own for the node exporter of kube-prometheus-stack, or none where the nodes have one: two need port 9100 of a node
+	// (docs/existing-clusters.md).
+	NodeExporter string `key:"nodeExporter" values:"own none" default:"own" hint:"none leaves it out, own is what kube-prometheus-stack installs"`
+	// KubeStateMetrics is own for that of kube-prometheus-stack, shared for one that the cluster has, which the stack's Prometheus then
+	// scrapes, or none for neither: the alerts and panels that read it are then missing (docs/existing-clusters.md).
+	KubeStateMetrics string `key:"kubeStateMetrics" values:"own shared none" default:"own" hint:"own works everywhere"`
+	// KubeStateMetricsService is the Service of the kube-state-metrics that monitoring.kubeStateMetrics shared scrapes.
+	KubeStateMetricsService StateMetricsService `key:"kubeStateMetricsService"`
+	// Operator is own for the Prometheus Operator of kube-prometheus-stack, or shared for one that the cluster has: it then runs the
+	// stack's Prometheus, and its owner installs the CRDs (docs/existing-clusters.md).
+	Operator string `key:"operator" values:"own shared" default:"own" hint:"own works everywhere"`
 	// Alerts are the stack's alerts (docs/runbooks.md); their objective is that of slo.
 	Alerts Alerts `key:"alerts"`
+
+	// given are the keys below monitoring of what the cluster may have already, as far as the stack file has them.
+	given map[string]bool `key:"-"`
 }
 
 // Alerts configures the stack's alerts; SLO is their objective.

@@ -33,6 +33,9 @@ var token = secret("hf")
 // onGPUs is for keys of a stack on an existing cluster that have an effect only with GPUs.
 var onGPUs = map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": token}
 
+// sharedStateMetrics scrapes a kube-state-metrics of the cluster.
+var sharedStateMetrics = map[string]any{"monitoring.kubeStateMetrics": "shared", "monitoring.kubeStateMetricsService.namespace": "theirs"}
+
 // situations are those of the keys that require other settings, by key or by cloud and key.
 var situations = map[string]situation{
 	"huggingFaceToken":                     {before: onGPUs},
@@ -82,6 +85,11 @@ var situations = map[string]situation{
 	"aks.devicePluginInstalled":        {attached: true},
 
 	"autoscaling.signals.kvCacheUsage.target": {before: map[string]any{"autoscaling.signals.kvCacheUsage.enabled": true}},
+
+	"monitoring.kubeStateMetrics":                  {with: map[string]any{"monitoring.kubeStateMetricsService.namespace": "theirs"}},
+	"monitoring.kubeStateMetricsService.namespace": {before: sharedStateMetrics},
+	"monitoring.kubeStateMetricsService.labels":    {before: sharedStateMetrics},
+	"monitoring.kubeStateMetricsService.port":      {before: sharedStateMetrics},
 }
 
 // unknownModel is a model outside of the program's table, with its size.
