@@ -100,6 +100,30 @@ func withValues(list any, more ...any) any {
 	return add(list)
 }
 
+// gpuNodeValues returns the values by which charts schedule a DaemonSet to nodes with GPUs. An affinity replaces a chart's own.
+func gpuNodeValues(nodes providers.GPUNodes) map[string]any {
+	values := map[string]any{"nodeSelector": nodeSelectorValues(nodes.NodeSelector), "tolerations": tolerationValues(nodes.Tolerations)}
+	if len(nodes.AnyOf) == 0 {
+		return values
+	}
+	terms := make([]any, len(nodes.AnyOf))
+	for i, labels := range nodes.AnyOf {
+		var expressions []any
+		for _, key := range slices.Sorted(maps.Keys(labels)) {
+			expression := map[string]any{"key": key, "operator": "Exists"}
+			if value := labels[key]; value != "" {
+				expression["operator"], expression["values"] = "In", []any{value}
+			}
+			expressions = append(expressions, expression)
+		}
+		terms[i] = map[string]any{"matchExpressions": expressions}
+	}
+	values["affinity"] = map[string]any{"nodeAffinity": map[string]any{
+		"requiredDuringSchedulingIgnoredDuringExecution": map[string]any{"nodeSelectorTerms": terms},
+	}}
+	return values
+}
+
 // nodeSelectorValues returns a node selector in a chart's values.
 func nodeSelectorValues(selector map[string]string) map[string]any {
 	values := make(map[string]any, len(selector))

@@ -49,3 +49,21 @@ func TestTolerationValuesLeavesEmptyFieldsOut(t *testing.T) {
 	}))
 	assert.Empty(t, tolerationValues(nil))
 }
+
+func TestGPUNodeValues(t *testing.T) {
+	nodes := providers.GPUNodes{
+		NodeSelector: map[string]string{"gpu": "true"}, Tolerations: []providers.Toleration{{Key: "gpu", Operator: "Exists"}},
+	}
+	selected := map[string]any{"nodeSelector": map[string]any{"gpu": "true"}, "tolerations": []any{map[string]any{"key": "gpu", "operator": "Exists"}}}
+	assert.Equal(t, selected, gpuNodeValues(nodes), "the affinity of the chart stays")
+	nodes.AnyOf = []map[string]string{{"zone": "a", "kind": "l4"}, {"pool": ""}}
+	selected["affinity"] = map[string]any{"nodeAffinity": map[string]any{"requiredDuringSchedulingIgnoredDuringExecution": map[string]any{
+		"nodeSelectorTerms": []any{
+			map[string]any{"matchExpressions": []any{
+				map[string]any{"key": "kind", "operator": "In", "values": []any{"l4"}}, map[string]any{"key": "zone", "operator": "In", "values": []any{"a"}},
+			}},
+			map[string]any{"matchExpressions": []any{map[string]any{"key": "pool", "operator": "Exists"}}},
+		},
+	}}}
+	assert.Equal(t, selected, gpuNodeValues(nodes))
+}

@@ -63,8 +63,8 @@ type DCGMExporterArgs struct {
 	Metrics providers.GPUMetrics
 	// Chart is dcgm-exporter's version and repository; required for providers.DCGMChart.
 	Chart helm.Chart
-	// GPU is how a pod is scheduled to the nodes with GPUs.
-	GPU providers.GPUScheduling
+	// Nodes are those with GPUs.
+	Nodes providers.GPUNodes
 	// ScrapeInterval of the GPU metrics; at least 1 s.
 	ScrapeInterval time.Duration
 	// Metadata of the chart's objects and pods.
@@ -135,11 +135,9 @@ func dcgmExporterValues(a *DCGMExporterArgs) map[string]any {
 	interval := prometheusDuration(a.ScrapeInterval)
 	resources := resourceValues("100m", "512Mi", dcgmMemoryLimit)
 	resources["limits"].(map[string]any)["cpu"] = dcgmCPULimit
-	values := mergeValues(mergeValues(map[string]any{
-		"nodeSelector": nodeSelectorValues(a.GPU.NodeSelector),
-		// The chart's own list tolerates control-plane nodes only.
-		"tolerations": tolerationValues(a.GPU.Tolerations),
-		"resources":   resources,
+	// The chart's own list of tolerations has that of control-plane nodes only.
+	values := mergeValues(mergeValues(mergeValues(gpuNodeValues(a.Nodes), map[string]any{
+		"resources": resources,
 		"extraEnv": []any{
 			// The exporter's own 30s would add half a minute to every decision.
 			map[string]any{"name": "DCGM_EXPORTER_INTERVAL", "value": fmt.Sprint(a.ScrapeInterval.Milliseconds())},
@@ -153,7 +151,7 @@ func dcgmExporterValues(a *DCGMExporterArgs) map[string]any {
 			"honorLabels": false,
 		},
 		"customMetrics": dcgmMetricsCSV(),
-	}, a.Metadata.values(dcgmExporterMetadata)), a.Values)
+	}), a.Metadata.values(dcgmExporterMetadata)), a.Values)
 	// A running exporter does not get a changed list: the chart mounts the file by subPath, and has no checksum of it.
 	return mergeValues(map[string]any{"podAnnotations": map[string]any{"vllm-autoscaling/fields-checksum": checksum(values["customMetrics"])}}, values)
 }
@@ -191,6 +189,6 @@ func (a *DCGMExporterArgs) validate() error {
 		validateNamespace("Namespace", a.Namespace),
 		validateInterval("ScrapeInterval", a.ScrapeInterval),
 		a.Metrics.Validate(),
-		a.GPU.Validate(),
+		a.Nodes.Validate(),
 	)
 }

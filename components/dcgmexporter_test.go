@@ -28,8 +28,7 @@ func dcgmExporterArgs(source providers.GPUMetricsSource) *DCGMExporterArgs {
 			Namespace: "managed-dcgm", PodLabels: map[string]string{"app": "managed-exporter"}, Port: "metrics",
 		}},
 		Chart: helm.Chart{Name: "dcgm-exporter", Version: "4.8.2", Repository: "https://nvidia.github.io/dcgm-exporter/helm-charts"},
-		GPU: providers.GPUScheduling{
-			ResourceName: "nvidia.com/gpu", PerReplica: 1,
+		Nodes: providers.GPUNodes{
 			NodeSelector: map[string]string{"nvidia.com/gpu.present": "true"},
 			Tolerations:  []providers.Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"}},
 		},
@@ -72,6 +71,7 @@ func TestDCGMExporterFromTheChart(t *testing.T) {
 		"requests": map[string]any{"cpu": "100m", "memory": "512Mi"}, "limits": map[string]any{"cpu": "2", "memory": "1Gi"},
 	}, path(t, inputs, "values", "resources"), "a limit that is not stated is the chart's")
 	assert.NotContains(t, path(t, inputs, "values"), "securityContext", "the chart's own has what profiling needs")
+	assert.NotContains(t, path(t, inputs, "values"), "affinity", "the selector suffices")
 }
 
 func TestDCGMExporterValuesOfTheUserWin(t *testing.T) {
@@ -151,7 +151,7 @@ func TestDCGMExporterRefuses(t *testing.T) {
 		"a managed one without a port": {func(a *DCGMExporterArgs) { a.Metrics.Source = providers.Managed; a.Metrics.Managed.Port = "" },
 			"needs Namespace, PodLabels and Port"},
 		"no interval":  {func(a *DCGMExporterArgs) { a.ScrapeInterval = 0 }, "ScrapeInterval"},
-		"a toleration": {func(a *DCGMExporterArgs) { a.GPU.Tolerations[0].Operator = "Maybe" }, `operator "Maybe"`},
+		"a toleration": {func(a *DCGMExporterArgs) { a.Nodes.Tolerations[0].Operator = "Maybe" }, `operator "Maybe"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assertRefused(t, test.want, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {

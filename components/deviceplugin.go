@@ -30,9 +30,10 @@ type DevicePluginArgs struct {
 	Namespace string
 	// Chart is nvidia-device-plugin's version and repository. Required.
 	Chart helm.Chart
-	// GPU is how a pod is scheduled to the nodes with GPUs. Its NodeSelector must contain
-	// nvidia.com/gpu.present=true.
-	GPU providers.GPUScheduling
+	// ResourceName is the extended resource of the GPUs, such as nvidia.com/gpu. Required.
+	ResourceName string
+	// Nodes are those with GPUs. Their NodeSelector must contain nvidia.com/gpu.present=true.
+	Nodes providers.GPUNodes
 	// Capabilities are Linux capabilities that its container gets beside those of the chart, which are none; such as
 	// SYS_ADMIN.
 	Capabilities []string
@@ -61,7 +62,7 @@ func NewDevicePlugin(ctx *pulumi.Context, name string, args *DevicePluginArgs, o
 	if err := args.validate(); err != nil {
 		return nil, fmt.Errorf("nvidia-device-plugin: %w", err)
 	}
-	c := &DevicePlugin{Resource: pulumi.String(args.GPU.ResourceName).ToStringOutput()}
+	c := &DevicePlugin{Resource: pulumi.String(args.ResourceName).ToStringOutput()}
 	if err := ctx.RegisterComponentResource("vllm-autoscaling:components:DevicePlugin", name, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering nvidia-device-plugin: %w", err)
 	}
@@ -83,14 +84,11 @@ func NewDevicePlugin(ctx *pulumi.Context, name string, args *DevicePluginArgs, o
 
 // devicePluginValues returns the chart's values, with the user's merged last.
 func devicePluginValues(a *DevicePluginArgs) map[string]any {
-	values := map[string]any{
-		"fullnameOverride": DevicePluginName,
-		// Other GPU nodes of the cluster may have a device plugin already.
-		"nodeSelector": nodeSelectorValues(a.GPU.NodeSelector),
-		// The chart's own list has the GPU taint only, not that of spot machines on some clouds.
-		"tolerations": tolerationValues(a.GPU.Tolerations),
-		"resources":   resourceValues("10m", "64Mi", "256Mi"),
-	}
+	// Other GPU nodes of the cluster may have a device plugin already. Of the taints, the chart tolerates that of GPUs only by
+	// itself, not that of spot machines on some clouds.
+	values := gpuNodeValues(a.Nodes)
+	values["fullnameOverride"] = DevicePluginName
+	values["resources"] = resourceValues("10m", "64Mi", "256Mi")
 	if len(a.Capabilities) > 0 {
 		// The chart uses either its own security context or all of this one. Without allowPrivilegeEscalation: false,
 		// which contradicts SYS_ADMIN.
@@ -105,15 +103,15 @@ func (a *DevicePluginArgs) validate() error {
 	if a == nil {
 		return errors.New("arguments are missing")
 	}
-	problems := []error{validateNamespace("Namespace", a.Namespace), a.GPU.Validate()}
+	problems := []error{validateNamespace("Namespace", a.Namespace), a.Nodes.Validate()}
 	if a.Namespace == "default" {
 		problems = append(problems, errors.New(`namespace "default" is refused by the chart (such as kube-system)`))
 	}
-	if a.GPU.ResourceName == "" {
-		problems = append(problems, errors.New("GPU.ResourceName must be set: simulated GPUs need no device plugin"))
+	if a.ResourceName == "" {
+		problems = append(problems, errors.New("ResourceName must be set: simulated GPUs need no device plugin"))
 	}
-	if a.GPU.NodeSelector[devicePluginLabel] != "true" {
-		problems = append(problems, fmt.Errorf("GPU.NodeSelector must contain %s=true: the chart runs on such nodes only", devicePluginLabel))
+	if a.Nodes.NodeSelector[devicePluginLabel] != "true" {
+		problems = append(problems, fmt.Errorf("Nodes.NodeSelector must contain %s=true: the chart runs on such nodes only", devicePluginLabel))
 	}
 	return errors.Join(problems...)
 }

@@ -15,10 +15,10 @@ const devicePluginType = "vllm-autoscaling:components:DevicePlugin"
 
 func devicePluginArgs() *DevicePluginArgs {
 	return &DevicePluginArgs{
-		Namespace: "kube-system",
-		Chart:     helm.Chart{Name: "nvidia-device-plugin", Version: "0.20.0", Repository: "https://nvidia.github.io/k8s-device-plugin"},
-		GPU: providers.GPUScheduling{
-			ResourceName: "nvidia.com/gpu", PerReplica: 1,
+		Namespace:    "kube-system",
+		Chart:        helm.Chart{Name: "nvidia-device-plugin", Version: "0.20.0", Repository: "https://nvidia.github.io/k8s-device-plugin"},
+		ResourceName: "nvidia.com/gpu",
+		Nodes: providers.GPUNodes{
 			NodeSelector: map[string]string{"nvidia.com/gpu.present": "true", "pool": "ours"},
 			Tolerations: []providers.Toleration{
 				{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"},
@@ -79,9 +79,9 @@ func TestDevicePluginRefuses(t *testing.T) {
 	}{
 		"no namespace":       {func(a *DevicePluginArgs) { a.Namespace = "" }, "Namespace"},
 		"the one it refuses": {func(a *DevicePluginArgs) { a.Namespace = "default" }, `"default"`},
-		"simulated GPUs":     {func(a *DevicePluginArgs) { a.GPU.ResourceName = "" }, "ResourceName"},
+		"simulated GPUs":     {func(a *DevicePluginArgs) { a.ResourceName = "" }, "ResourceName"},
 		"a selector that the chart's affinity never meets": {
-			func(a *DevicePluginArgs) { a.GPU.NodeSelector = map[string]string{"pool": "ours"} }, "nvidia.com/gpu.present=true",
+			func(a *DevicePluginArgs) { a.Nodes.NodeSelector = map[string]string{"pool": "ours"} }, "nvidia.com/gpu.present=true",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package providers
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -26,10 +27,15 @@ type Cluster struct {
 	Ready []pulumi.Resource
 	// GPU describes how a pod gets a GPU.
 	GPU GPUScheduling
+	// OwnGPU describes how a pod of a server with a pool of its own gets a GPU there, by the server's name.
+	OwnGPU map[string]GPUScheduling
 	// GPUMetrics describes where the DCGM series come from.
 	GPUMetrics GPUMetrics
 	// InstallDevicePlugin is true where nothing else advertises nvidia.com/gpu to the kubelet.
 	InstallDevicePlugin bool
+	// MainDevicePlugin is true where the nodes of GPU have a device plugin already, and that of InstallDevicePlugin is for the
+	// nodes of OwnGPU alone.
+	MainDevicePlugin bool
 	// DevicePluginCapabilities lists the Linux capabilities that the device plugin needs with the image of the GPU
 	// nodes, such as SYS_ADMIN; empty for none.
 	DevicePluginCapabilities []string
@@ -149,6 +155,15 @@ func (c *Cluster) Validate() error {
 	}
 	if err := c.GPU.Validate(); err != nil {
 		problems = append(problems, err.Error())
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.OwnGPU)) {
+		own := c.OwnGPU[name]
+		if err := own.Validate(); err != nil {
+			problems = append(problems, fmt.Sprintf("OwnGPU of %q: %s", name, err))
+		}
+		if own.NodeSelector[PoolLabel] == "" {
+			problems = append(problems, fmt.Sprintf("OwnGPU of %q does not select %s", name, PoolLabel))
+		}
 	}
 	if err := c.GPUMetrics.Validate(); err != nil {
 		problems = append(problems, err.Error())

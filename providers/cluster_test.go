@@ -25,13 +25,22 @@ func TestClusterValidate(t *testing.T) {
 		change func(*Cluster)
 		want   string
 	}{
-		"valid":                  {func(*Cluster) {}, ""},
-		"no GPU requested":       {func(c *Cluster) { c.GPU = GPUScheduling{} }, ""},
-		"simulated metrics":      {func(c *Cluster) { c.GPUMetrics.Source = Simulated }, ""},
-		"every taint tolerated":  {func(c *Cluster) { c.GPU.Tolerations = []Toleration{{Operator: "Exists"}} }, ""},
-		"an equal taint":         {func(c *Cluster) { c.GPU.Tolerations = []Toleration{{Key: "sku", Value: "gpu"}} }, ""},
-		"a managed exporter":     {func(c *Cluster) { c.GPUMetrics = managed() }, ""},
-		"no provider":            {func(c *Cluster) { c.Provider = nil }, `cluster "prod": Provider is missing`},
+		"valid":                 {func(*Cluster) {}, ""},
+		"no GPU requested":      {func(c *Cluster) { c.GPU = GPUScheduling{} }, ""},
+		"simulated metrics":     {func(c *Cluster) { c.GPUMetrics.Source = Simulated }, ""},
+		"every taint tolerated": {func(c *Cluster) { c.GPU.Tolerations = []Toleration{{Operator: "Exists"}} }, ""},
+		"an equal taint":        {func(c *Cluster) { c.GPU.Tolerations = []Toleration{{Key: "sku", Value: "gpu"}} }, ""},
+		"a managed exporter":    {func(c *Cluster) { c.GPUMetrics = managed() }, ""},
+		"no provider":           {func(c *Cluster) { c.Provider = nil }, `cluster "prod": Provider is missing`},
+		"an own pool":           {func(c *Cluster) { c.OwnGPU = ownGPU("chat") }, ""},
+		"an own pool of all": {func(c *Cluster) { c.OwnGPU = map[string]GPUScheduling{"chat": c.GPU} },
+			`OwnGPU of "chat" does not select vllm-autoscaling/pool`},
+		"an own pool without GPUs": {func(c *Cluster) {
+			c.OwnGPU = ownGPU("chat")
+			own := c.OwnGPU["chat"]
+			own.ResourceName = "nvidia.com/gpu"
+			c.OwnGPU["chat"] = own
+		}, `OwnGPU of "chat": GPU.PerReplica 0`},
 		"no port":                {func(c *Cluster) { c.AggregatedAPIPort = 0 }, "AggregatedAPIPort 0 is not a port"},
 		"a port too high":        {func(c *Cluster) { c.AggregatedAPIPort = 65536 }, "AggregatedAPIPort 65536 is not a port"},
 		"no GPU in a GPU":        {func(c *Cluster) { c.GPU.PerReplica = 0 }, "GPU.PerReplica 0"},

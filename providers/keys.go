@@ -11,20 +11,21 @@ const (
 	KeySystemPool         = "nodePools.system"
 	KeyGPUPool            = "nodePools.gpu"
 	KeyCreateGPUPool      = "nodePools.gpu.create"
-	KeyGPUsPerReplica     = "gpu.perReplica"
-	KeyGPUMemory          = "gpu.memoryGiB"
+	KeyServerGPUs         = "gpu"
 
-	// Parts of the keys of a pool, after KeySystemPool or KeyGPUPool.
+	// Parts of the keys of a pool, after KeySystemPool or GPUPool.PoolKey.
 	KeyMachineType = ".machineType"
 	KeyMinNodes    = ".minNodes"
 	KeyMaxNodes    = ".maxNodes"
 	KeyDiskGiB     = ".diskGiB"
 	KeyZones       = ".zones"
 
-	// Keys that only the GPU pool has.
-	KeyGPUMachineType = KeyGPUPool + KeyMachineType
-	KeyGPUZones       = KeyGPUPool + KeyZones
-	KeyGPUSpot        = "nodePools.gpu.spot"
-	KeyAccelerator    = "nodePools.gpu.accelerator"
-	KeyGPUsPerNode    = "nodePools.gpu.gpusPerNode"
+	// Parts of the keys that only a GPU pool has.
+	KeySpot        = ".spot"
+	KeyAccelerator = ".accelerator"
+	KeyGPUsPerNode = ".gpusPerNode"
+
+	// Parts of the keys of a server's GPUs, after GPUPool.ServerKey.
+	KeyPerReplica = ".perReplica"
+	KeyMemory     = ".memoryGiB"
 )

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -34,17 +35,28 @@ type GPUPool struct {
 	GPUsPerNode int
 	// MemoryGiB is the memory of one GPU; 0 where it is not known.
 	MemoryGiB float64
+	// Key is the key of the pool, such as servers.chat.nodePool, and GPUKey that of the server's GPUs, such as servers.chat.gpu.
+	// Problems have keys below them. "" means KeyGPUPool and KeyServerGPUs.
+	Key, GPUKey string
 }
+
+// PoolKey returns the key of a part of the pool, such as KeyMachineType.
+func (g *GPUPool) PoolKey(part string) string { return cmp.Or(g.Key, KeyGPUPool) + part }
+
+// ServerKey returns the key of a part of what the server requests of the GPUs, such as KeyPerReplica.
+func (g *GPUPool) ServerKey(part string) string { return cmp.Or(g.GPUKey, KeyServerGPUs) + part }
 
 // CheckMachine adds the problems of a pool whose accelerator and number of GPUs do not fit its machine type; known is
 // false for a type that the catalogue of the cloud does not have.
 func (g *GPUPool) CheckMachine(p *Problems, machine accelerators.Machine, known bool) {
 	switch {
 	case known && g.Accelerator != machine.Accelerator:
-		p.Add(KeyAccelerator, g.Accelerator, fmt.Sprintf("what fits %s %s, which carries %s", KeyGPUMachineType, g.MachineType, machine.Accelerator),
+		p.Add(g.PoolKey(KeyAccelerator), g.Accelerator,
+			fmt.Sprintf("what fits %s %s, which carries %s", g.PoolKey(KeyMachineType), g.MachineType, machine.Accelerator),
 			"remove the key: it follows from the machine type")
 	case known && g.GPUsPerNode != machine.GPUs:
-		p.Add(KeyGPUsPerNode, g.GPUsPerNode, fmt.Sprintf("%d, what %s %s carries", machine.GPUs, KeyGPUMachineType, g.MachineType),
+		p.Add(g.PoolKey(KeyGPUsPerNode), g.GPUsPerNode,
+			fmt.Sprintf("%d, what %s %s carries", machine.GPUs, g.PoolKey(KeyMachineType), g.MachineType),
 			"remove the key: it follows from the machine type")
 	case !known:
 		g.checkUnknown(p)
@@ -55,17 +67,18 @@ func (g *GPUPool) CheckMachine(p *Problems, machine accelerators.Machine, known 
 func (g *GPUPool) checkUnknown(p *Problems) {
 	var missing []string
 	if g.Accelerator == "" {
-		missing = append(missing, KeyAccelerator)
+		missing = append(missing, g.PoolKey(KeyAccelerator))
 	}
 	if g.GPUsPerNode < 1 {
-		missing = append(missing, KeyGPUsPerNode)
+		missing = append(missing, g.PoolKey(KeyGPUsPerNode))
 	}
 	if g.MemoryGiB <= 0 {
-		missing = append(missing, KeyGPUMemory+" (the memory of one GPU)")
+		missing = append(missing, g.ServerKey(KeyMemory)+" (the memory of one GPU)")
 	}
 	if len(missing) > 0 {
-		p.Add(KeyGPUMachineType, g.MachineType, fmt.Sprintf("a machine type that the program knows, or one that the file describes with %s, %s and %s",
-			KeyAccelerator, KeyGPUsPerNode, KeyGPUMemory), "set "+strings.Join(missing, ", "))
+		p.Add(g.PoolKey(KeyMachineType), g.MachineType,
+			fmt.Sprintf("a machine type that the program knows, or one that the file describes with %s, %s and %s",
+				g.PoolKey(KeyAccelerator), g.PoolKey(KeyGPUsPerNode), g.ServerKey(KeyMemory)), "set "+strings.Join(missing, ", "))
 	}
 }
 

@@ -33,8 +33,10 @@ type Request struct {
 	// GPUPool runs the model; nil, allowed with Existing only, means that the cluster has GPU nodes. A size of 0 of its
 	// disk means Cloud.GPUPool's.
 	GPUPool *GPUPool
-	// GPUsPerReplica is the number of GPUs of one replica of the server.
+	// GPUsPerReplica is the number of GPUs of one replica on the main pool.
 	GPUsPerReplica int
+	// OwnPools are further GPU pools, each for the replicas of one server alone. Only where Cloud.MakesNodes is set.
+	OwnPools []ServingPool
 	// StorageClass is the class of Prometheus' volume; "" means the cluster's default class.
 	StorageClass string
 	// MetricsReader is a ServiceAccount of the cluster that reads the metrics which the cloud collects and stores; nil

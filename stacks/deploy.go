@@ -164,7 +164,8 @@ func (d *deployment) registerDevicePlugin() error {
 	plugin, err := components.NewDevicePlugin(d.ctx, "device-plugin", &components.DevicePluginArgs{
 		Namespace:    devicePluginNamespace,
 		Chart:        chart(d.config.Charts.DevicePlugin, "nvidia-device-plugin"),
-		GPU:          d.cluster.GPU,
+		ResourceName: d.cluster.GPU.ResourceName,
+		Nodes:        d.cluster.DevicePluginNodes(),
 		Capabilities: d.cluster.DevicePluginCapabilities,
 		Metadata:     d.metadata(),
 		Values:       releaseValues(d.config.Charts.DevicePlugin),

@@ -84,7 +84,7 @@ func prometheusOperator(d *deployment) (components.Collector, error) {
 			Namespace:      c.Namespaces.Monitoring,
 			Metrics:        d.cluster.GPUMetrics,
 			Chart:          chart(c.Charts.DCGMExporter, "dcgm-exporter"),
-			GPU:            d.cluster.GPU,
+			Nodes:          d.cluster.GPUNodes(),
 			ScrapeInterval: c.Monitoring.SignalInterval,
 			Metadata:       d.metadata(),
 			Values:         releaseValues(c.Charts.DCGMExporter),

@@ -77,6 +77,9 @@ func (a *Args) checkExisting(found *containerservice.LookupManagedClusterResult,
 func (a *Args) findGPUPools(p *providers.Lacks, pools []containerservice.ManagedClusterAgentPoolProfileResponse, plane *controlPlane) {
 	var usable, unlabelled, small []string
 	for _, pool := range pools {
+		if pool.NodeLabels[providers.PoolLabel] != "" {
+			continue // A server's own, of this stack or another one.
+		}
 		size, known := machines.Find(value(pool.VmSize))
 		labelled := pool.NodeLabels[gpuLabel] == "true"
 		switch {

@@ -106,9 +106,9 @@ type controlPlane struct {
 	id                  pulumi.StringOutput
 	// live is the cluster as it is, nil before it exists.
 	live *live
-	// subnet is for the nodes of the GPU pool, podSubnet for their pods; "" leaves them to AKS.
+	// subnet is for the nodes of the GPU pools, podSubnet for their pods; "" leaves them to AKS.
 	subnet, podSubnet string
-	// version is the Kubernetes version of the GPU pool; "" leaves it to AKS.
+	// version is the Kubernetes version of the GPU pools; "" leaves it to AKS.
 	version string
 	// ready is what objects in the cluster have to wait for.
 	ready []pulumi.Resource
@@ -142,16 +142,16 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	}
 	ready := slices.Clone(plane.ready)
 
-	if b.args.GPUPool != nil {
-		pool, err := b.newGPUPool(plane)
-		if err != nil {
-			return nil, err
-		}
+	pools, err := b.newGPUPools(plane)
+	if err != nil {
+		return nil, err
+	}
+	for _, pool := range pools {
 		ready = append(ready, pool)
-		if b.args.DeletionProtection {
-			if err := b.protect(plane, pool); err != nil {
-				return nil, err
-			}
+	}
+	if b.args.DeletionProtection && b.args.GPUPool != nil {
+		if err := b.protect(plane, pools); err != nil {
+			return nil, err
 		}
 	}
 	return b.finish(plane, ready)
@@ -173,17 +173,13 @@ func (b *builder) finish(plane *controlPlane, ready []pulumi.Resource) (*provide
 		return nil, fmt.Errorf("registering the outputs of AKS cluster %q: %w", b.args.ClusterName(), err)
 	}
 	cluster := &providers.Cluster{
-		Name:     b.args.ClusterName(),
-		Kubectl:  "kubectl --context " + b.args.ClusterName(),
-		Login:    b.args.login(),
-		Provider: provider,
-		Ready:    ready,
-		GPU: providers.GPUScheduling{
-			ResourceName: gpuResource,
-			PerReplica:   b.args.GPUsPerReplica,
-			NodeSelector: map[string]string{gpuLabel: "true"},
-			Tolerations:  b.args.tolerations(plane),
-		},
+		Name:       b.args.ClusterName(),
+		Kubectl:    "kubectl --context " + b.args.ClusterName(),
+		Login:      b.args.login(),
+		Provider:   provider,
+		Ready:      ready,
+		GPU:        b.args.mainScheduling(plane),
+		OwnGPU:     b.args.OwnSchedulings(b.args.schedulingOn),
 		GPUMetrics: providers.GPUMetrics{Source: providers.DCGMChart},
 		// AKS installs the driver on NVIDIA sizes, but nothing that advertises the GPUs to the kubelet.
 		InstallDevicePlugin: !b.args.DevicePluginInstalled,
@@ -197,13 +193,29 @@ func (b *builder) finish(plane *controlPlane, ready []pulumi.Resource) (*provide
 	return cluster, cluster.Validate()
 }
 
-// tolerations returns the tolerations of everything that goes to the GPU nodes: vLLM, device plugin and exporter.
-func (a *Args) tolerations(plane *controlPlane) []providers.Toleration {
+// mainScheduling returns what brings a pod to the GPU nodes of the main pool, or to those that were there before.
+func (a *Args) mainScheduling(plane *controlPlane) providers.GPUScheduling {
+	main := &providers.ServingPool{GPUsPerReplica: a.GPUsPerReplica}
+	if a.GPUPool != nil {
+		main.GPUPool = *a.GPUPool
+	}
+	s := a.schedulingOn(main)
+	s.Tolerations = append(s.Tolerations, plane.tolerations...)
+	return s
+}
+
+// schedulingOn returns what brings a pod to the nodes of a GPU pool.
+func (a *Args) schedulingOn(pool *providers.ServingPool) providers.GPUScheduling {
 	tolerations := []providers.Toleration{{Key: gpuResource, Operator: "Exists", Effect: "NoSchedule"}}
-	if a.GPUPool != nil && a.GPUPool.Spot {
+	if pool.Spot {
 		tolerations = append(tolerations, spotToleration)
 	}
-	return append(tolerations, plane.tolerations...)
+	return providers.GPUScheduling{
+		ResourceName: gpuResource,
+		PerReplica:   pool.GPUsPerReplica,
+		NodeSelector: a.Label(pool, map[string]string{gpuLabel: "true"}),
+		Tolerations:  a.Tolerate(pool, tolerations),
+	}
 }
 
 var spotToleration = providers.Toleration{Key: spotKey, Operator: "Equal", Value: spotValue, Effect: "NoSchedule"}

@@ -166,27 +166,35 @@ func (a *Args) entraProfile() containerservice.ManagedClusterAADProfilePtrInput 
 // minutes returns a duration as AKS writes it.
 func minutes(d time.Duration) pulumi.String { return pulumi.String(fmt.Sprintf("%dm", d/time.Minute)) }
 
-// protect registers the lock, unless the GPU pool is being replaced: the old pool is deleted last, and could not be with the
-// lock in place.
-func (b *builder) protect(plane *controlPlane, pool *containerservice.AgentPool) error {
-	if old := plane.live.replacedPool(b.ctx.Stack(), b.args.gpuPoolName(plane)); old != "" {
-		return b.warn(providers.KeyDeletionProtection, "true", fmt.Sprintf("the lock of the cluster is left out of this update, because the GPU pool %s is "+
-			"replaced and could not be deleted with it; run `pulumi up` once more to set it again", old))
+// protect registers the lock, unless a GPU pool is being replaced or removed: the old pool is deleted last, and could not be
+// with the lock in place.
+func (b *builder) protect(plane *controlPlane, pools []*containerservice.AgentPool) error {
+	var names []string
+	for _, pool := range b.args.GPUPools() {
+		names = append(names, b.args.gpuPoolName(plane, pool))
 	}
-	return b.newLock(plane, pool)
+	if old := plane.live.formerPool(b.ctx.Stack(), names); old != "" {
+		return b.warn(providers.KeyDeletionProtection, "true", fmt.Sprintf("the lock of the cluster is left out of this update, because the GPU pool %s is "+
+			"replaced or removed and could not be deleted with it; run `pulumi up` once more to set it again", old))
+	}
+	return b.newLock(plane, pools, names[0])
 }
 
 // newLock registers a lock that keeps everyone from deleting the cluster, for which AKS has no setting. The lock covers
-// the pools below the cluster as well, so it has to be the last to come and the first to go.
-func (b *builder) newLock(plane *controlPlane, pool *containerservice.AgentPool) error {
+// the pools below the cluster as well, so it has to be the last to come and the first to go. The main pool is the first one.
+func (b *builder) newLock(plane *controlPlane, pools []*containerservice.AgentPool, mainName string) error {
+	var own []pulumi.Resource
+	for _, pool := range pools[1:] {
+		own = append(own, pool)
+	}
 	_, err := b.newSmallResource(lockType, pulumi.Map{
 		"scope":    plane.id,
 		"lockName": pulumi.String(b.args.Name + "-no-delete"),
 		"level":    pulumi.String("CanNotDelete"),
-		// Waits for the pool by its id, see the options.
-		"notes": after(pool, fmt.Sprintf("Set by Pulumi with the cluster's deletion protection, for %s and its node pool %s.",
-			b.args.Name, b.args.gpuPoolName(plane))),
+		// Waits for the main pool by its id, see the options. The others are left out, so that one more changes nothing here.
+		"notes": after(pools[0], fmt.Sprintf("Set by Pulumi with the cluster's deletion protection, for %s and its node pool %s.", b.args.Name, mainName)),
 	},
+		pulumi.DependsOn(own),
 		// If the pool is replaced, its id and with it this note are unknown. Replacing the lock in that case, as with a
 		// cluster that is replaced, removes it before the old pool is deleted.
 		pulumi.ReplaceOnChanges([]string{"notes"}),

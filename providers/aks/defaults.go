@@ -76,9 +76,10 @@ func (a *Args) withDefaults() *Args {
 		}
 		providers.FillPool(&c.SystemPool, defaultSystemPool)
 	}
-	if a.GPUPool != nil {
-		pool := *a.GPUPool
+	if c.GPUPool != nil {
 		providers.Fill(&c.GPUPoolName, defaultGPUPoolName)
+	}
+	c.FillGPUPools(func(pool *providers.GPUPool) {
 		providers.Fill(&pool.MachineType, defaultGPUSize)
 		providers.Fill(&pool.MaxNodes, max(defaultGPUMax, pool.MinNodes))
 		providers.Fill(&pool.DiskGiB, defaultGPUPool.DiskGiB)
@@ -86,7 +87,6 @@ func (a *Args) withDefaults() *Args {
 			providers.Fill(&pool.Accelerator, known.Accelerator)
 			providers.Fill(&pool.GPUsPerNode, known.GPUs)
 		}
-		c.GPUPool = &pool
-	}
+	})
 	return &c
 }

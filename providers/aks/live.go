@@ -58,14 +58,14 @@ func (l *live) pool(name string) *containerservice.ManagedClusterAgentPoolProfil
 	return nil
 }
 
-// replacedPool returns the name of a GPU pool of the stack that has another name than the one it is to have; "" if there is
+// formerPool returns the name of a GPU pool of the stack that has none of the names that its pools are to have; "" if there is
 // none.
-func (l *live) replacedPool(stack, name string) string {
+func (l *live) formerPool(stack string, names []string) string {
 	if l == nil {
 		return ""
 	}
 	for _, pool := range l.AgentPoolProfiles {
-		if pool.Name != name && strings.HasPrefix(pool.Tags[settingsTag], stack+"/") {
+		if !slices.Contains(names, pool.Name) && strings.HasPrefix(pool.Tags[settingsTag], stack+"/") {
 			return pool.Name
 		}
 	}

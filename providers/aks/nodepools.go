@@ -8,6 +8,8 @@ import (
 
 	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/providers"
 )
 
 // systemPool returns the system pool with a number of nodes, which is part of the cluster: AKS creates none without one. The GPU pool is a resource of its
@@ -36,25 +38,50 @@ func (a *Args) systemPool(nodes int) containerservice.ManagedClusterAgentPoolPro
 	}
 }
 
-// gpuPoolName returns the name of the GPU pool: aks.gpuPoolName and a digest of what Azure cannot change in a pool. With such
-// a change, the pool has another name, so that the new pool can be created before the old one is deleted: AKS evicts the pods
-// of a pool that it deletes, and their PodDisruptionBudget allows the next eviction only when the pod before it is ready
-// somewhere else.
-func (a *Args) gpuPoolName(plane *controlPlane) string {
-	pool := a.GPUPool
+// The name of a server's own pool is ownPoolPrefix, the first characters of the server's name and a digest: together AKS' limit
+// of 12 lower-case letters and digits.
+const (
+	ownPoolPrefix = "gpu"
+	ownPoolServer = 4
+	ownPoolDigest = 5
+)
+
+// gpuPoolName returns the name of a GPU pool: aks.gpuPoolName, or for a server's own pool what stands for the server, and a
+// digest of what Azure cannot change in a pool. With such a change, the pool has another name, so that the new pool can be
+// created before the old one is deleted: AKS evicts the pods of a pool that it deletes, and their PodDisruptionBudget allows the
+// next eviction only when the pod before it is ready somewhere else.
+func (a *Args) gpuPoolName(plane *controlPlane, pool *providers.ServingPool) string {
 	fixed := fmt.Sprint(strings.ToLower(pool.MachineType), pool.DiskGiB, slices.Sorted(slices.Values(pool.Zones)), pool.Spot, a.EncryptionAtHost,
 		strings.ToLower(plane.subnet), strings.ToLower(plane.podSubnet))
-	return fmt.Sprintf("%s%x", a.GPUPoolName, sha256.Sum256([]byte(fixed)))[:len(a.GPUPoolName)+digestLength]
+	if !pool.Own() {
+		return fmt.Sprintf("%s%x", a.GPUPoolName, sha256.Sum256([]byte(fixed)))[:len(a.GPUPoolName)+digestLength]
+	}
+	server := strings.ReplaceAll(pool.Name, "-", "")
+	digest := fmt.Sprintf("%x", sha256.Sum256([]byte(fixed+" "+pool.Name+" "+a.PoolValue(pool))))
+	return ownPoolPrefix + server[:min(len(server), ownPoolServer)] + digest[:ownPoolDigest]
 }
 
-// newGPUPool registers the pool for vLLM.
-func (b *builder) newGPUPool(plane *controlPlane) (*containerservice.AgentPool, error) {
-	args := b.args.gpuPoolArgs(plane)
+// newGPUPools registers the GPU pools: the main one and those of single servers.
+func (b *builder) newGPUPools(plane *controlPlane) ([]*containerservice.AgentPool, error) {
+	var pools []*containerservice.AgentPool
+	for _, pool := range b.args.GPUPools() {
+		made, err := b.newGPUPool(plane, pool)
+		if err != nil {
+			return nil, err
+		}
+		pools = append(pools, made)
+	}
+	return pools, nil
+}
+
+// newGPUPool registers a pool for models.
+func (b *builder) newGPUPool(plane *controlPlane, pool *providers.ServingPool) (*containerservice.AgentPool, error) {
+	args, name := b.args.gpuPoolArgs(plane, pool), b.args.gpuPoolName(plane, pool)
 	digest, err := b.digest(args)
 	if err != nil {
 		return nil, err
 	}
-	bounds, found := b.args.GPUPool.NodePool, plane.live.pool(b.args.gpuPoolName(plane))
+	bounds, found := pool.NodePool, plane.live.pool(name)
 	args.ResourceGroupName, args.ResourceName, args.Tags = plane.resourceGroup, plane.name, b.tagsWith(digest)
 	args.Count = pulumi.Int(nodes(found, bounds))
 
@@ -66,20 +93,22 @@ func (b *builder) newGPUPool(plane *controlPlane) (*containerservice.AgentPool, 
 		// What the node autoscaler and automatic upgrades change is no change to undo; see live.
 		options = append(options, pulumi.IgnoreChanges([]string{"count", "orchestratorVersion"}))
 	}
-	agentPool, err := containerservice.NewAgentPool(b.ctx, b.name+"-gpu", args, b.options(options...)...)
+	agentPool, err := containerservice.NewAgentPool(b.ctx, b.name+"-"+pool.Suffix(), args, b.options(options...)...)
 	if err != nil {
-		return nil, fmt.Errorf("creating GPU pool %q of AKS cluster %q: %w", b.args.GPUPoolName, b.args.ClusterName(), err)
+		return nil, fmt.Errorf("creating GPU pool %q of AKS cluster %q: %w", name, b.args.ClusterName(), err)
 	}
 	return agentPool, nil
 }
 
-// gpuPoolArgs returns the inputs of the GPU pool but for its cluster and the digest in its tags. It has its minimum of nodes.
-func (a *Args) gpuPoolArgs(plane *controlPlane) *containerservice.AgentPoolArgs {
-	pool := a.GPUPool
-	labels := pulumi.StringMap{gpuLabel: pulumi.String("true")}
+// gpuPoolArgs returns the inputs of a GPU pool but for its cluster and the digest in its tags. It has its minimum of nodes.
+func (a *Args) gpuPoolArgs(plane *controlPlane, pool *providers.ServingPool) *containerservice.AgentPoolArgs {
+	labels := pulumi.ToStringMap(a.Label(pool, map[string]string{gpuLabel: "true"}))
 	taints := pulumi.StringArray{pulumi.String(gpuTaint)}
+	if pool.Own() {
+		taints = append(taints, pulumi.String(providers.PoolLabel+"="+a.PoolValue(pool)+":NoSchedule"))
+	}
 	args := &containerservice.AgentPoolArgs{
-		AgentPoolName:     pulumi.String(a.gpuPoolName(plane)),
+		AgentPoolName:     pulumi.String(a.gpuPoolName(plane, pool)),
 		Mode:              pulumi.String("User"),
 		Type:              pulumi.String("VirtualMachineScaleSets"),
 		VmSize:            pulumi.String(pool.MachineType),

@@ -63,7 +63,7 @@ func (a *Args) Validate() providers.Problems {
 			"a subnet's resource id (/subscriptions/.../providers/Microsoft.Network/virtualNetworks/<network>/subnets/<subnet>)", "")
 	}
 	c.validateEntra(&p)
-	c.validateGPUPool(&p)
+	c.validateGPUPools(&p)
 	return p
 }
 
@@ -244,28 +244,31 @@ func validatePool(p *providers.Problems, key string, pool providers.NodePool, bo
 	p.Duplicates(key+providers.KeyZones, pool.Zones)
 }
 
-func (a *Args) validateGPUPool(p *providers.Problems) {
+// validateGPUPools checks the GPU pools, the main one and those of single servers.
+func (a *Args) validateGPUPools(p *providers.Problems) {
 	a.RequireGPUPool(p)
-	pool := a.GPUPool
-	if pool == nil {
-		return
-	}
-	if !a.Attaches() && a.GPUPoolName == systemPoolName {
+	a.CheckOwnPools(p)
+	if a.GPUPool != nil && !a.Attaches() && a.GPUPoolName == systemPoolName {
 		p.Add("aks.gpuPoolName", a.GPUPoolName, "another name than the system pool's", "for example "+defaultGPUPoolName)
 	}
-	validatePool(p, providers.KeyGPUPool, pool.NodePool, gpuBounds)
+	for _, pool := range a.GPUPools() {
+		validateGPUPool(p, pool)
+	}
+}
+
+func validateGPUPool(p *providers.Problems, pool *providers.ServingPool) {
+	validatePool(p, pool.PoolKey(""), pool.NodePool, gpuBounds)
+	key := pool.PoolKey(providers.KeyMachineType)
 	switch {
 	case partOfGPUForm.MatchString(pool.MachineType):
-		p.PartOfGPU(providers.KeyGPUMachineType, pool.MachineType, "Standard_NV36ads_A10_v5")
+		p.PartOfGPU(key, pool.MachineType, "Standard_NV36ads_A10_v5")
 	case amdForm.MatchString(pool.MachineType):
-		p.OtherGPU(providers.KeyGPUMachineType, pool.MachineType, defaultGPUSize)
+		p.OtherGPU(key, pool.MachineType, defaultGPUSize)
 	case retiredForm.MatchString(pool.MachineType):
-		p.Add(providers.KeyGPUMachineType, pool.MachineType, "a size that Azure still has: series NCv3, with V100, is retired", "for example "+defaultGPUSize)
+		p.Add(key, pool.MachineType, "a size that Azure still has: series NCv3, with V100, is retired", "for example "+defaultGPUSize)
 	default:
 		known, ok := machines.Find(pool.MachineType)
 		pool.CheckMachine(p, known, ok)
 	}
-	if pool.GPUsPerNode > 0 && a.GPUsPerReplica > pool.GPUsPerNode {
-		p.Add(providers.KeyGPUsPerReplica, a.GPUsPerReplica, fmt.Sprintf("at most %d, the GPUs of one %s", pool.GPUsPerNode, pool.MachineType), "")
-	}
+	pool.CheckGPUs(p)
 }

@@ -27,7 +27,7 @@ func (a *Args) createsVPC() bool { return !a.Attaches() && len(a.SubnetIDs) == 0
 
 // installsDevicePlugin reports whether nothing else advertises the GPUs to the kubelet.
 func (a *Args) installsDevicePlugin() bool {
-	return a.GPUPool != nil && a.AMIType == AL2023 && !a.DevicePluginInstalled
+	return a.CreatesGPUPools() && a.AMIType == AL2023 && !a.DevicePluginInstalled
 }
 
 // partition returns the first part of every ARN in the region.

@@ -29,7 +29,8 @@ func (b *builder) attach() (*controlPlane, error) {
 		if err := b.checkGPUNodes(); err != nil {
 			return nil, err
 		}
-	} else if !b.args.NodeAutoscalerInstalled {
+	}
+	if b.args.CreatesGPUPools() && !b.args.NodeAutoscalerInstalled {
 		if err := b.checkPodIdentity(); err != nil {
 			return nil, err
 		}
@@ -41,7 +42,7 @@ func (b *builder) attach() (*controlPlane, error) {
 		certificateAuthority: pulumi.String(found.CertificateAuthorities[0].Data).ToStringOutput(),
 		version:              pulumi.String(found.Version),
 	}
-	if b.args.GPUPool == nil {
+	if !b.args.CreatesGPUPools() {
 		return plane, nil
 	}
 	if plane.subnets, err = b.subnetsOfExisting(found); err != nil {
@@ -154,6 +155,9 @@ func (b *builder) checkGPUNodes() error {
 	}
 	var seen []string
 	for _, group := range groups {
+		if group.Labels[providers.PoolLabel] != "" {
+			continue // A server's own, of this stack or another one.
+		}
 		missing := missingForGPU(group)
 		if missing == "" {
 			return nil

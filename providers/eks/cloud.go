@@ -150,13 +150,11 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		return nil, err
 	}
 
-	if b.args.GPUPool != nil {
-		pool, err := b.newGPUPool(plane)
-		if err != nil {
-			return nil, err
-		}
-		ready = append(ready, pool...)
+	pools, err := b.newGPUPools(plane)
+	if err != nil {
+		return nil, err
 	}
+	ready = append(ready, pools...)
 	autoscaler, permissions, err := b.newNodeAutoscaler(plane)
 	if err != nil {
 		return nil, err
@@ -232,8 +230,11 @@ func (b *builder) finish(plane *controlPlane, autoscaler *providers.NodeAutoscal
 		Provider:            provider,
 		Ready:               ready,
 		GPU:                 b.args.gpuScheduling(),
+		OwnGPU:              b.args.OwnSchedulings(b.args.schedulingOn),
 		GPUMetrics:          providers.GPUMetrics{Source: providers.DCGMChart},
 		InstallDevicePlugin: b.args.installsDevicePlugin(),
+		// GPU nodes that were there before have one. It need not tolerate the taint of the servers' own pools.
+		MainDevicePlugin: b.args.GPUPool == nil,
 		// An image of Amazon Linux of April 2026 gave GPUs to no container without it (awslabs/amazon-eks-ami#2706).
 		DevicePluginCapabilities: []string{"SYS_ADMIN"},
 		StorageClass:             b.args.StorageClass,
@@ -246,17 +247,26 @@ func (b *builder) finish(plane *controlPlane, autoscaler *providers.NodeAutoscal
 	return cluster, cluster.Validate()
 }
 
-// gpuScheduling returns what brings a pod to the GPU nodes. Spot nodes have no taint of their own on EKS.
+// gpuScheduling returns what brings a pod to the GPU nodes of the main pool, or to those that were there before.
 func (a *Args) gpuScheduling() providers.GPUScheduling {
-	selector := map[string]string{gpuLabel: "true"}
-	if a.GPUPool != nil {
-		selector[acceleratorLabel] = a.GPUPool.Accelerator
+	if a.GPUPool == nil {
+		return scheduling(a.GPUsPerReplica, map[string]string{gpuLabel: "true"})
 	}
+	return a.schedulingOn(a.GPUPools()[0])
+}
+
+// schedulingOn returns what brings a pod to the nodes of a GPU pool.
+func (a *Args) schedulingOn(pool *providers.ServingPool) providers.GPUScheduling {
+	s := scheduling(pool.GPUsPerReplica, a.gpuLabels(pool))
+	s.Tolerations = a.Tolerate(pool, s.Tolerations)
+	return s
+}
+
+// scheduling returns what brings a pod to GPU nodes. Spot nodes have no taint of their own on EKS.
+func scheduling(gpus int, nodes map[string]string) providers.GPUScheduling {
 	return providers.GPUScheduling{
-		ResourceName: gpuResource,
-		PerReplica:   a.GPUsPerReplica,
-		NodeSelector: selector,
-		Tolerations:  []providers.Toleration{{Key: gpuResource, Operator: "Exists", Effect: "NoSchedule"}},
+		ResourceName: gpuResource, PerReplica: gpus, NodeSelector: nodes,
+		Tolerations: []providers.Toleration{{Key: gpuResource, Operator: "Exists", Effect: "NoSchedule"}},
 	}
 }
 

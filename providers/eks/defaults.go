@@ -60,8 +60,7 @@ func (a *Args) withDefaults() *Args {
 			c.ControlPlaneLogs = slices.Clone(defaultLogs)
 		}
 	}
-	if a.GPUPool != nil {
-		pool := *a.GPUPool
+	c.FillGPUPools(func(pool *providers.GPUPool) {
 		providers.Fill(&pool.MachineType, defaultGPUType)
 		providers.Fill(&pool.MaxNodes, max(defaultGPUMax, pool.MinNodes))
 		providers.Fill(&pool.DiskGiB, defaultGPUPool.DiskGiB)
@@ -69,7 +68,8 @@ func (a *Args) withDefaults() *Args {
 			providers.Fill(&pool.Accelerator, known.Accelerator)
 			providers.Fill(&pool.GPUsPerNode, known.GPUs)
 		}
-		c.GPUPool = &pool
+	})
+	if c.CreatesGPUPools() {
 		providers.Fill(&c.IdleTime, defaultIdleTime)
 	}
 	return &c

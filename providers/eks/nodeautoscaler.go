@@ -30,7 +30,7 @@ const (
 // newNodeAutoscaler registers the permissions of cluster-autoscaler, because EKS runs no node
 // autoscaler. The chart itself is installed with the pipeline.
 func (b *builder) newNodeAutoscaler(plane *controlPlane) (*providers.NodeAutoscaler, []pulumi.Resource, error) {
-	if b.args.NodeAutoscalerInstalled || b.args.GPUPool == nil {
+	if b.args.NodeAutoscalerInstalled || !b.args.CreatesGPUPools() {
 		return nil, nil, nil
 	}
 	r, err := b.newRole("autoscaler", trustPods())
@@ -109,9 +109,9 @@ type groupTag struct {
 // newScaleFromZeroTags registers tags that describe a node of the group to cluster-autoscaler while there
 // is none to look at. They are resources of their own because the tags of a node group do not
 // reach its Auto Scaling group.
-func (b *builder) newScaleFromZeroTags(group *eks.NodeGroup, suffix string) ([]pulumi.Resource, error) {
+func (b *builder) newScaleFromZeroTags(group *eks.NodeGroup, pool *providers.ServingPool, suffix string) ([]pulumi.Resource, error) {
 	groupName := whenCreated(group, autoscalingGroupName)
-	tags := b.args.scaleFromZeroTags()
+	tags := b.args.scaleFromZeroTags(pool)
 	var resources []pulumi.Resource
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		tag := &groupTag{}
@@ -143,15 +143,17 @@ func autoscalingGroupName(resources []eks.NodeGroupResource) (string, error) {
 	return "", fmt.Errorf("the GPU node group has no Auto Scaling group: EKS did not finish creating it; delete it and run again")
 }
 
-// scaleFromZeroTags returns the tags by the rest of their key.
-func (a *Args) scaleFromZeroTags() map[string]string {
+// scaleFromZeroTags returns the tags of a pool's groups by the rest of their key.
+func (a *Args) scaleFromZeroTags(pool *providers.ServingPool) map[string]string {
 	tags := map[string]string{
-		"taint/" + gpuResource:                      gpuTaintValue + ":NoSchedule",
-		"resources/" + gpuResource:                  strconv.Itoa(a.GPUPool.GPUsPerNode),
-		"resources/ephemeral-storage":               fmt.Sprintf("%dGi", a.GPUPool.DiskGiB*usableDiskPercent/100),
+		"resources/" + gpuResource:                  strconv.Itoa(pool.GPUsPerNode),
+		"resources/ephemeral-storage":               fmt.Sprintf("%dGi", pool.DiskGiB*usableDiskPercent/100),
 		"autoscaling-options/scaledownunneededtime": a.IdleTime.String(),
 	}
-	for key, value := range a.gpuLabels() {
+	for key, value := range a.gpuTaints(pool) {
+		tags["taint/"+key] = value + ":NoSchedule"
+	}
+	for key, value := range a.gpuLabels(pool) {
 		tags["label/"+key] = value
 	}
 	return tags

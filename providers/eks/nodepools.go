@@ -67,27 +67,41 @@ func (b *builder) fitSystemPool(subnets []nodeSubnet) error {
 	return p.Err()
 }
 
-// newGPUPool registers the node groups for vLLM, one in each zone, and the tags by which they grow from zero. A group over
-// several zones would be rebalanced: Auto Scaling then ends nodes that serve, without regard to PodDisruptionBudgets.
-func (b *builder) newGPUPool(plane *controlPlane) ([]pulumi.Resource, error) {
-	pool := b.args.GPUPool
-	subnets := plane.subnetsIn(pool.Zones)
-	if len(b.args.GPUSubnetIDs) > 0 {
+// newGPUPools registers the GPU pools: the main one and those of single servers.
+func (b *builder) newGPUPools(plane *controlPlane) ([]pulumi.Resource, error) {
+	var given []nodeSubnet
+	if len(b.args.GPUSubnetIDs) > 0 && b.args.CreatesGPUPools() {
 		var err error
-		if subnets, err = b.lookUpSubnets("eks.gpuSubnetIds", b.args.GPUSubnetIDs, false); err != nil {
+		if given, err = b.lookUpSubnets("eks.gpuSubnetIds", b.args.GPUSubnetIDs, false); err != nil {
 			return nil, err
 		}
 	}
+	var all []pulumi.Resource
+	for _, pool := range b.args.GPUPools() {
+		subnets := given
+		if subnets == nil {
+			subnets = plane.subnetsIn(pool.Zones)
+		}
+		made, err := b.newGPUPool(plane, pool, subnets)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, made...)
+	}
+	return all, nil
+}
+
+// newGPUPool registers the node groups for models, one in each zone, and the tags by which they grow from zero. A group over
+// several zones would be rebalanced: Auto Scaling then ends nodes that serve, without regard to PodDisruptionBudgets.
+func (b *builder) newGPUPool(plane *controlPlane, pool *providers.ServingPool, subnets []nodeSubnet) ([]pulumi.Resource, error) {
 	p, err := b.newPool(nodePool{
-		suffix:         "gpu",
+		suffix:         pool.Suffix(),
 		pool:           pool.NodePool,
-		instanceTypes:  append([]string{pool.MachineType}, b.args.AlternativeInstanceTypes...),
+		instanceTypes:  b.args.instanceTypes(pool),
 		ami:            b.args.AMIType,
 		releaseVersion: b.args.ReleaseVersion,
-		labels:         b.args.gpuLabels(),
-		taints: eks.NodeGroupTaintArray{eks.NodeGroupTaintArgs{
-			Key: pulumi.String(gpuResource), Value: pulumi.String(gpuTaintValue), Effect: pulumi.String("NO_SCHEDULE"),
-		}},
+		labels:         b.args.gpuLabels(pool),
+		taints:         nodeTaints(b.args.gpuTaints(pool)),
 		throughput:     gpuDiskThroughput,
 		securityGroups: plane.nodeSecurityGroups,
 	})
@@ -103,7 +117,7 @@ func (b *builder) newGPUPool(plane *controlPlane) ([]pulumi.Resource, error) {
 		if err != nil {
 			return nil, err
 		}
-		tags, err := b.newScaleFromZeroTags(group, suffix)
+		tags, err := b.newScaleFromZeroTags(group, pool, suffix)
 		if err != nil {
 			return nil, err
 		}
@@ -120,9 +134,33 @@ func share(n, zones, i int) int {
 	return n / zones
 }
 
-// gpuLabels returns the labels of a GPU node.
-func (a *Args) gpuLabels() map[string]string {
-	return map[string]string{gpuLabel: "true", acceleratorLabel: a.GPUPool.Accelerator}
+// instanceTypes returns the machine types of a GPU pool. The alternatives are those to the main pool's machine type.
+func (a *Args) instanceTypes(pool *providers.ServingPool) []string {
+	if pool.Own() {
+		return []string{pool.MachineType}
+	}
+	return append([]string{pool.MachineType}, a.AlternativeInstanceTypes...)
+}
+
+// gpuLabels returns the labels of a node of a GPU pool.
+func (a *Args) gpuLabels(pool *providers.ServingPool) map[string]string {
+	return a.Label(pool, map[string]string{gpuLabel: "true", acceleratorLabel: pool.Accelerator})
+}
+
+// gpuTaints returns the values of the taints of a node of a GPU pool, by key. The effect of each is NoSchedule.
+func (a *Args) gpuTaints(pool *providers.ServingPool) map[string]string {
+	return a.Label(pool, map[string]string{gpuResource: gpuTaintValue})
+}
+
+// nodeTaints returns taints with the effect NoSchedule, given their values by key, as EKS describes them.
+func nodeTaints(values map[string]string) eks.NodeGroupTaintArray {
+	var taints eks.NodeGroupTaintArray
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		taints = append(taints, eks.NodeGroupTaintArgs{
+			Key: pulumi.String(key), Value: pulumi.String(values[key]), Effect: pulumi.String("NO_SCHEDULE"),
+		})
+	}
+	return taints
 }
 
 // newPool registers the role and the launch template of a pool's nodes.

@@ -50,7 +50,7 @@ func (a *Args) Validate() providers.Problems {
 		c.validateControlPlane(&p)
 		c.validateSystemPool(&p)
 	}
-	c.validateGPUPool(&p)
+	c.validateGPUPools(&p)
 	return p
 }
 
@@ -201,13 +201,13 @@ func validateInstanceType(p *providers.Problems, key, name string) {
 	}
 }
 
-func (a *Args) validateGPUPool(p *providers.Problems) {
+// validateGPUPools checks the GPU pools, the main one and those of single servers, and the keys that all of them share.
+func (a *Args) validateGPUPools(p *providers.Problems) {
 	a.RequireGPUPool(p)
-	pool := a.GPUPool
-	if pool == nil {
+	a.CheckOwnPools(p)
+	if !a.CreatesGPUPools() {
 		return
 	}
-	a.validatePool(p, providers.KeyGPUPool, pool.NodePool, gpuBounds)
 	if a.IdleTime%time.Second != 0 {
 		p.Add("eks.idleTime", a.IdleTime, "whole seconds", "")
 	}
@@ -220,18 +220,30 @@ func (a *Args) validateGPUPool(p *providers.Problems) {
 	}
 	p.Duplicates("eks.gpuSubnetIds", a.GPUSubnetIDs)
 	if len(a.GPUSubnetIDs) > 0 && a.createsVPC() {
-		p.Add("eks.gpuSubnetIds", a.GPUSubnetIDs, "none in a VPC that is yet to be created", "use "+providers.KeyGPUZones)
+		p.Add("eks.gpuSubnetIds", a.GPUSubnetIDs, "none in a VPC that is yet to be created", "use "+providers.KeyGPUPool+providers.KeyZones)
 	}
-	a.validateGPUMachine(p)
+	for _, pool := range a.GPUPools() {
+		a.validateGPUPool(p, pool)
+	}
+}
+
+func (a *Args) validateGPUPool(p *providers.Problems, pool *providers.ServingPool) {
+	a.validatePool(p, pool.PoolKey(""), pool.NodePool, gpuBounds)
+	a.validateGPUMachine(p, pool)
+	if !pool.Own() {
+		a.validateAlternatives(p, pool.MachineType)
+	}
+	pool.CheckGPUs(p)
+}
+
+// validateAlternatives checks the machine types that nodes of the main pool may have beside the first one.
+func (a *Args) validateAlternatives(p *providers.Problems, first string) {
 	for i, alternative := range a.AlternativeInstanceTypes {
 		key := providers.Item("eks.alternativeInstanceTypes", i)
-		validateAlternative(p, key, pool.MachineType, alternative)
-		if alternative == pool.MachineType || slices.Contains(a.AlternativeInstanceTypes[:i], alternative) {
-			p.Add(key, alternative, "each type once; this one is listed twice, here or as "+providers.KeyGPUMachineType, "remove it")
+		validateAlternative(p, key, first, alternative)
+		if alternative == first || slices.Contains(a.AlternativeInstanceTypes[:i], alternative) {
+			p.Add(key, alternative, "each type once; this one is listed twice, here or as "+providers.KeyGPUPool+providers.KeyMachineType, "remove it")
 		}
-	}
-	if pool.GPUsPerNode > 0 && a.GPUsPerReplica > pool.GPUsPerNode {
-		p.Add(providers.KeyGPUsPerReplica, a.GPUsPerReplica, fmt.Sprintf("at most %d, the GPUs of one %s", pool.GPUsPerNode, pool.MachineType), "")
 	}
 }
 
@@ -248,10 +260,9 @@ func validateGPUs(p *providers.Problems, key, name string) bool {
 	return false
 }
 
-// validateGPUMachine checks what the instance type of the GPU pool carries, and that the nodes' image has a driver for it.
-func (a *Args) validateGPUMachine(p *providers.Problems) {
-	pool := a.GPUPool
-	if validateGPUs(p, providers.KeyGPUMachineType, pool.MachineType) {
+// validateGPUMachine checks what the instance type of a GPU pool carries, and that the nodes' image has a driver for it.
+func (a *Args) validateGPUMachine(p *providers.Problems, pool *providers.ServingPool) {
+	if validateGPUs(p, pool.PoolKey(providers.KeyMachineType), pool.MachineType) {
 		known, ok := machines.Find(pool.MachineType)
 		pool.CheckMachine(p, known, ok)
 	}

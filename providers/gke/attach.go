@@ -77,7 +77,7 @@ func (a *Args) checkExisting(found *container.LookupClusterResult, out *attached
 	}
 	if a.GPUPool == nil {
 		a.chooseExistingGPU(&p, found.NodePools, out)
-		if a.MetricsReader == nil {
+		if a.MetricsReader == nil && !a.CreatesGPUPools() {
 			return p.Err()
 		}
 	}
@@ -85,7 +85,7 @@ func (a *Args) checkExisting(found *container.LookupClusterResult, out *attached
 		p.Add("its workload identity is off, without which pods use the nodes' credentials: run `%s --workload-pool=%s.svc.id.goog`",
 			update, a.Project)
 	}
-	if a.GPUPool != nil && found.NetworkingMode == "ROUTES" {
+	if a.CreatesGPUPools() && found.NetworkingMode == "ROUTES" {
 		p.Add("its networking mode is ROUTES, which takes no nodes without a public address: attach to a VPC-native cluster")
 	}
 	return p.Err()
@@ -117,7 +117,7 @@ func managedCollection(config container.GetClusterMonitoringConfig) bool {
 func (a *Args) chooseExistingGPU(p *providers.Lacks, pools []container.GetClusterNodePool, out *attached) {
 	usable, driverless := map[string][]container.GetClusterNodePool{}, []string{}
 	for _, pool := range pools {
-		if len(pool.NodeConfigs) == 0 || len(pool.NodeConfigs[0].GuestAccelerators) == 0 {
+		if len(pool.NodeConfigs) == 0 || len(pool.NodeConfigs[0].GuestAccelerators) == 0 || isOwn(pool) {
 			continue
 		}
 		gpu := pool.NodeConfigs[0].GuestAccelerators[0]
@@ -148,6 +148,11 @@ func (a *Args) chooseExistingGPU(p *providers.Lacks, pools []container.GetCluste
 	default:
 		p.Add("it has no node pool with %s: set nodePools.gpu to have one created", kind)
 	}
+}
+
+// isOwn reports whether a pool is one server's own, of this stack or another one.
+func isOwn(pool container.GetClusterNodePool) bool {
+	return slices.ContainsFunc(pool.NodeConfigs[0].Taints, func(t container.GetClusterNodePoolNodeConfigTaint) bool { return t.Key == providers.PoolLabel })
 }
 
 // hasManagedDriver reports whether GKE installs the driver of a pool's GPUs.

@@ -136,6 +136,7 @@ func (b *builder) finish(plane *controlPlane) (*providers.Cluster, error) {
 		Provider: provider,
 		Ready:    plane.pools,
 		GPU:      plane.gpu,
+		OwnGPU:   b.args.ownGPUs(),
 		GPUMetrics: providers.GPUMetrics{Source: providers.Managed, Managed: providers.ManagedExporter{
 			// GKE's own exporter. Its namespace is not ours to write to: GKE reverts changes there.
 			Namespace: "gke-managed-system",
@@ -209,7 +210,7 @@ func (b *builder) create() (*controlPlane, error) {
 	}
 	// The system pool comes first, and goes last: with no other node to go to, GKE's own pods would
 	// settle on the GPU nodes and keep them from being removed.
-	gpus, err := b.newGPUPool(cluster.Name, identity, append(slices.Clone(nodesNeed), system))
+	gpus, err := b.newGPUPools(cluster.Name, identity, append(slices.Clone(nodesNeed), system))
 	if err != nil {
 		return nil, err
 	}
@@ -217,12 +218,12 @@ func (b *builder) create() (*controlPlane, error) {
 		id:         cluster.ID().ToStringOutput(),
 		created:    []pulumi.Resource{cluster},
 		kubeconfig: b.args.kubeconfigOf(cluster.Endpoint, cluster.MasterAuth.ClusterCaCertificate()),
-		pools:      []pulumi.Resource{system, gpus},
-		gpu:        b.args.ownGPUs(),
+		pools:      append([]pulumi.Resource{system}, gpus...),
+		gpu:        b.args.mainGPUs(),
 	}, nil
 }
 
-// extend registers the GPU pool in an existing cluster.
+// extend registers the GPU pools in an existing cluster.
 func (b *builder) extend() (*controlPlane, error) {
 	found, err := b.attach()
 	if err != nil {
@@ -233,30 +234,37 @@ func (b *builder) extend() (*controlPlane, error) {
 		kubeconfig: b.args.kubeconfigOf(pulumi.String(found.endpoint), pulumi.StringPtr(found.caCertificate)),
 	}
 	if b.args.GPUPool == nil {
-		plane.gpu = b.args.scheduling(map[string]string{acceleratorLabel: found.accelerator}, found.tolerations)
+		plane.gpu = scheduling(b.args.GPUsPerReplica, map[string]string{acceleratorLabel: found.accelerator}, found.tolerations)
+	} else {
+		plane.gpu = b.args.mainGPUs()
+	}
+	if !b.args.CreatesGPUPools() {
 		return plane, nil
 	}
 	identity, err := b.newNodeIdentity()
 	if err != nil {
 		return nil, err
 	}
-	gpus, err := b.newGPUPool(pulumi.String(b.args.Existing), identity, identity.Grants)
-	if err != nil {
-		return nil, err
-	}
-	plane.pools = []pulumi.Resource{gpus}
-	plane.gpu = b.args.ownGPUs()
-	return plane, nil
+	plane.pools, err = b.newGPUPools(pulumi.String(b.args.Existing), identity, identity.Grants)
+	return plane, err
 }
 
-// ownGPUs returns how a pod gets a GPU of the pool that is created here.
-func (a *Args) ownGPUs() providers.GPUScheduling {
-	return a.scheduling(map[string]string{gpuLabel: "true", acceleratorLabel: typeOf(a.GPUPool.Accelerator)}, nil)
+// mainGPUs returns how a pod gets a GPU of the main pool that is created here.
+func (a *Args) mainGPUs() providers.GPUScheduling { return a.schedulingOn(a.GPUPools()[0]) }
+
+// ownGPUs returns how the pods of servers with pools of their own get GPUs there.
+func (a *Args) ownGPUs() map[string]providers.GPUScheduling { return a.OwnSchedulings(a.schedulingOn) }
+
+// schedulingOn returns how a pod gets a GPU of a pool that is created here.
+func (a *Args) schedulingOn(pool *providers.ServingPool) providers.GPUScheduling {
+	s := scheduling(pool.GPUsPerReplica, map[string]string{gpuLabel: "true", acceleratorLabel: typeOf(pool.Accelerator)}, nil)
+	s.NodeSelector, s.Tolerations = a.Label(pool, s.NodeSelector), a.Tolerate(pool, s.Tolerations)
+	return s
 }
 
-func (a *Args) scheduling(nodes map[string]string, more []providers.Toleration) providers.GPUScheduling {
+func scheduling(gpus int, nodes map[string]string, more []providers.Toleration) providers.GPUScheduling {
 	return providers.GPUScheduling{
-		ResourceName: gpuResource, PerReplica: a.GPUsPerReplica, NodeSelector: nodes,
+		ResourceName: gpuResource, PerReplica: gpus, NodeSelector: nodes,
 		// GKE would add it to pods that request GPUs, but not to exporters.
 		Tolerations: append([]providers.Toleration{{Key: gpuResource, Operator: "Exists", Effect: "NoSchedule"}}, more...),
 	}

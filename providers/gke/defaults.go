@@ -54,15 +54,12 @@ func (a *Args) withDefaults() *Args {
 		providers.Fill(&c.ServicesCIDR, "10.8.0.0/20")
 	}
 	providers.FillPool(&c.SystemPool, defaultSystemPool)
-	if a.GPUPool != nil {
-		pool := *a.GPUPool
+	c.FillGPUPools(func(pool *providers.GPUPool) {
 		providers.Fill(&pool.DiskGiB, defaultGPUPool.DiskGiB)
 		if pool.GPUsPerNode == 0 {
 			pool.GPUsPerNode = gpusOf(pool.MachineType)
 		}
-		c.GPUPool = &pool
-		providers.Fill(&c.GPUDiskType, diskTypeOf(pool.MachineType))
-	}
+	})
 	return &c
 }
 

@@ -48,24 +48,38 @@ func (b *builder) newSystemPool(cluster pulumi.StringInput, identity *nodeIdenti
 	})
 }
 
-// newGPUPool registers the pool that runs the model.
-func (b *builder) newGPUPool(cluster pulumi.StringInput, identity *nodeIdentity, dependsOn []pulumi.Resource) (*container.NodePool, error) {
+// newGPUPools registers the pools that run the models: the main one and those of single servers.
+func (b *builder) newGPUPools(cluster pulumi.StringInput, identity *nodeIdentity, dependsOn []pulumi.Resource) ([]pulumi.Resource, error) {
+	var pools []pulumi.Resource
+	for _, pool := range b.args.GPUPools() {
+		made, err := b.newGPUPool(cluster, identity, pool, dependsOn)
+		if err != nil {
+			return nil, err
+		}
+		pools = append(pools, made)
+	}
+	return pools, nil
+}
+
+// newGPUPool registers a pool that runs models.
+func (b *builder) newGPUPool(cluster pulumi.StringInput, identity *nodeIdentity, pool *providers.ServingPool, dependsOn []pulumi.Resource,
+) (*container.NodePool, error) {
 	a := b.args
 	settings := poolSettings{
-		pool:     a.GPUPool.NodePool,
-		poolName: "gpu",
+		pool:     pool.NodePool,
+		poolName: a.gpuPoolName(pool),
 		// Rounded down, so that a pool over several zones never starts with more than its minimum;
 		// what is missing comes with the first pods that need it. A pool that starts empty needs neither
 		// quota nor stock to be created: a refusal would leave a pool in the state that does not exist.
-		firstNodes: a.GPUPool.MinNodes / a.poolZones(a.GPUPool.NodePool),
-		diskType:   a.GPUDiskType,
+		firstNodes: pool.MinNodes / a.poolZones(pool.NodePool),
+		diskType:   a.gpuDiskType(pool),
 		// A container starts before all of its image, which is many GB for vLLM, is there. The images of
 		// the system pool are small, and without streaming they need no further API to start.
 		streaming: true,
-		labels:    pulumi.StringMap{gpuLabel: pulumi.String("true")},
+		labels:    pulumi.ToStringMap(a.Label(pool, map[string]string{gpuLabel: "true"})),
 		accelerators: container.NodePoolNodeConfigGuestAcceleratorArray{container.NodePoolNodeConfigGuestAcceleratorArgs{
-			Type:  pulumi.String(typeOf(a.GPUPool.Accelerator)),
-			Count: pulumi.Int(a.GPUPool.GPUsPerNode),
+			Type:  pulumi.String(typeOf(pool.Accelerator)),
+			Count: pulumi.Int(pool.GPUsPerNode),
 			// Left out, GKE would install no driver at all.
 			GpuDriverInstallationConfig: container.NodePoolNodeConfigGuestAcceleratorGpuDriverInstallationConfigArgs{
 				GpuDriverVersion: pulumi.String(a.GPUDriver),
@@ -77,18 +91,41 @@ func (b *builder) newGPUPool(cluster pulumi.StringInput, identity *nodeIdentity,
 		},
 		dependsOn: dependsOn,
 	}
-	if a.Existing != "" {
-		// A cluster of someone else's may well have a pool called gpu.
-		settings.poolName = a.Name + "-gpu"
-	}
 	if !a.LeaveGPUTaintToGKE {
 		// GKE adds this taint automatically only if a pool without GPUs exists. Declaring it removes that dependency; GKE
 		// treats exactly this key, value and effect as its own.
-		settings.taints = container.NodePoolNodeConfigTaintArray{container.NodePoolNodeConfigTaintArgs{
-			Key: pulumi.String(gpuResource), Value: pulumi.String(gpuTaintValue), Effect: pulumi.String("NO_SCHEDULE"),
-		}}
+		settings.taints = append(settings.taints, noSchedule(gpuResource, gpuTaintValue))
 	}
-	return b.newNodePool(b.name+"-gpu", cluster, identity, settings)
+	if pool.Own() {
+		settings.taints = append(settings.taints, noSchedule(providers.PoolLabel, a.PoolValue(pool)))
+	}
+	return b.newNodePool(b.name+"-"+pool.Suffix(), cluster, identity, settings)
+}
+
+// maxPoolName is GKE's limit on the name of a node pool, in characters.
+const maxPoolName = 40
+
+// gpuPoolName returns GKE's name of a GPU pool.
+func (a *Args) gpuPoolName(pool *providers.ServingPool) string {
+	if !a.Attaches() {
+		return pool.Suffix()
+	}
+	// A cluster of someone else's may well have a pool called gpu.
+	return providers.ShortName(a.Name+"-"+pool.Suffix(), maxPoolName)
+}
+
+// gpuDiskType returns the type of a GPU node's disk: the given one, or, where the machines of a server's own pool cannot start
+// from it, their own. For the main pool that is a problem of Validate.
+func (a *Args) gpuDiskType(pool *providers.ServingPool) string {
+	if a.GPUDiskType == "" || pool.Own() && !startsFrom(pool.MachineType, a.GPUDiskType) {
+		return diskTypeOf(pool.MachineType)
+	}
+	return a.GPUDiskType
+}
+
+// noSchedule returns a taint that keeps pods without its toleration off a node.
+func noSchedule(key, value string) container.NodePoolNodeConfigTaintArgs {
+	return container.NodePoolNodeConfigTaintArgs{Key: pulumi.String(key), Value: pulumi.String(value), Effect: pulumi.String("NO_SCHEDULE")}
 }
 
 // filledByGKE are inputs of a pool that stacks leave to GKE, or that only mean something at creation. This version of the

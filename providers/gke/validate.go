@@ -136,44 +136,44 @@ func (a *Args) validatePool(p *providers.Problems, key string, pool providers.No
 	p.Duplicates(key+providers.KeyZones, pool.Zones)
 }
 
+// validateGPU checks the GPU pools, the main one and those of single servers.
 func (a *Args) validateGPU(p *providers.Problems) {
 	a.RequireGPUPool(p)
-	pool := a.GPUPool
-	if pool == nil {
-		return
-	}
-	if a.ExistingAccelerator != "" {
+	a.CheckOwnPools(p)
+	if a.GPUPool != nil && a.ExistingAccelerator != "" {
 		p.Add("gke.existingAccelerator", a.ExistingAccelerator,
 			"only with "+providers.KeyCreateGPUPool+" false: it chooses among GPU nodes that a cluster already has",
 			"remove it, or set "+providers.KeyCreateGPUPool+" to false")
 	}
+	for _, pool := range a.GPUPools() {
+		a.validateGPUPool(p, pool)
+	}
+}
+
+func (a *Args) validateGPUPool(p *providers.Problems, pool *providers.ServingPool) {
 	// Of a GPU that GKE does not have, the name is the problem.
 	if _, offers := findAccelerator(pool.Accelerator); offers || pool.Accelerator == "" {
-		p.Missing(providers.KeyGPUMachineType, pool.MachineType, "a machine type such as g2-standard-8", "set it")
+		p.Missing(pool.PoolKey(providers.KeyMachineType), pool.MachineType, "a machine type such as g2-standard-8", "set it")
 	}
-	a.validatePool(p, providers.KeyGPUPool, pool.NodePool, gpuBounds)
+	a.validatePool(p, pool.PoolKey(""), pool.NodePool, gpuBounds)
 	if zonePattern.MatchString(a.Location) && a.regional() && len(pool.Zones) == 0 {
-		p.Add(providers.KeyGPUZones, nil, fmt.Sprintf("zones of the region %s that have the GPU, because not every zone has every GPU", a.Location),
+		p.Add(pool.PoolKey(providers.KeyZones), nil, fmt.Sprintf("zones of the region %s that have the GPU, because not every zone has every GPU", a.Location),
 			fmt.Sprintf("set it; `gcloud compute accelerator-types list --filter=\"zone~%s\"` shows which do", a.Location))
 	}
-	if pool.GPUsPerNode > 0 && a.GPUsPerReplica > pool.GPUsPerNode {
-		p.Add(providers.KeyGPUsPerReplica, a.GPUsPerReplica,
-			fmt.Sprintf("at most %d, the GPUs of a node; no replica would ever run", pool.GPUsPerNode),
-			"choose a larger "+providers.KeyGPUMachineType)
-	}
-	a.validateAccelerator(p)
-	a.validateMachine(p)
+	pool.CheckGPUs(p)
+	validateAccelerator(p, &pool.GPUPool)
+	a.validateMachine(p, pool)
 }
 
 // validateMachine adds the problems of a machine type that cannot be had as requested, or not with the disk.
-func (a *Args) validateMachine(p *providers.Problems) {
-	pool := a.GPUPool
+func (a *Args) validateMachine(p *providers.Problems, pool *providers.ServingPool) {
 	if otherwise, ok := notOnDemand[pool.MachineType]; ok && !pool.Spot {
-		p.Add(providers.KeyGPUMachineType, pool.MachineType, "a machine type that Google offers on demand; this one is sold as spot machines or by reservation, "+
-			"and reservations are not supported here", "set "+providers.KeyGPUSpot+" to true, or choose "+otherwise)
+		p.Add(pool.PoolKey(providers.KeyMachineType), pool.MachineType,
+			"a machine type that Google offers on demand; this one is sold as spot machines or by reservation, and reservations are not supported here",
+			"set "+pool.PoolKey(providers.KeySpot)+" to true, or choose "+otherwise)
 	}
-	if !startsFrom(pool.MachineType, a.GPUDiskType) {
-		p.Add("gke.gpuDiskType", a.GPUDiskType, "a disk type that "+pool.MachineType+" can start from", "remove the key to get "+diskTypeOf(pool.MachineType))
+	if disk := a.gpuDiskType(pool); !startsFrom(pool.MachineType, disk) {
+		p.Add("gke.gpuDiskType", disk, "a disk type that "+pool.MachineType+" can start from", "remove the key to get "+diskTypeOf(pool.MachineType))
 	}
 }
 
@@ -193,28 +193,27 @@ func (a *Args) validateLabels(p *providers.Problems) {
 }
 
 // validateAccelerator adds the problems of accelerator, machine type and number of GPUs that do not fit each other.
-func (a *Args) validateAccelerator(p *providers.Problems) {
-	pool := a.GPUPool
+func validateAccelerator(p *providers.Problems, pool *providers.GPUPool) {
 	gpu, offers := findAccelerator(pool.Accelerator)
 	machine, known := machines.Find(pool.MachineType)
 	attached := !known && !gpuFamily.MatchString(pool.MachineType)
 	switch {
 	case partOfGPUForm.MatchString(pool.MachineType):
-		p.PartOfGPU(providers.KeyGPUMachineType, pool.MachineType, "g4-standard-48")
+		p.PartOfGPU(pool.PoolKey(providers.KeyMachineType), pool.MachineType, "g4-standard-48")
 	case pool.MachineType == "" && (offers || pool.Accelerator == ""): // A problem already.
 	case offers && !known && gpu.name != pool.Accelerator:
-		p.Add(providers.KeyAccelerator, pool.Accelerator, gpu.name+", the name that this GPU has on every cloud", "use that name")
+		p.Add(pool.PoolKey(providers.KeyAccelerator), pool.Accelerator, gpu.name+", the name that this GPU has on every cloud", "use that name")
 	case offers && gpu.counts != nil:
 		gpu.validateAttached(p, pool)
 	case offers && (known || attached):
 		switch carries := gpu.carriedBy(pool.MachineType); {
 		case carries == 0:
-			p.Add(providers.KeyGPUMachineType, pool.MachineType, fmt.Sprintf("one that carries %s (one of: %s)", gpu.name, gpu.machineNames()), "")
+			p.Add(pool.PoolKey(providers.KeyMachineType), pool.MachineType, fmt.Sprintf("one that carries %s (one of: %s)", gpu.name, gpu.machineNames()), "")
 		case carries != pool.GPUsPerNode:
-			p.Add(providers.KeyGPUsPerNode, pool.GPUsPerNode, fmt.Sprintf("%d, what %s carries", carries, pool.MachineType), "remove the key")
+			p.Add(pool.PoolKey(providers.KeyGPUsPerNode), pool.GPUsPerNode, fmt.Sprintf("%d, what %s carries", carries, pool.MachineType), "remove the key")
 		}
 	case !offers && (known || attached && pool.Accelerator != ""):
-		p.Add(providers.KeyAccelerator, pool.Accelerator, providers.OneOf(acceleratorNames()), "")
+		p.Add(pool.PoolKey(providers.KeyAccelerator), pool.Accelerator, providers.OneOf(acceleratorNames()), "")
 	default:
 		pool.CheckMachine(p, machine, known)
 	}
@@ -223,10 +222,10 @@ func (a *Args) validateAccelerator(p *providers.Problems) {
 // validateAttached adds the problems of an accelerator that is attached to an N1 machine.
 func (g accelerator) validateAttached(p *providers.Problems, pool *providers.GPUPool) {
 	if !strings.HasPrefix(pool.MachineType, "n1-") {
-		p.Add(providers.KeyGPUMachineType, pool.MachineType, fmt.Sprintf("one that can carry %s: %s", g.name, g.machineNames()), "")
+		p.Add(pool.PoolKey(providers.KeyMachineType), pool.MachineType, fmt.Sprintf("one that can carry %s: %s", g.name, g.machineNames()), "")
 	}
 	if !slices.Contains(g.counts, pool.GPUsPerNode) {
-		p.Add(providers.KeyGPUsPerNode, pool.GPUsPerNode,
+		p.Add(pool.PoolKey(providers.KeyGPUsPerNode), pool.GPUsPerNode,
 			fmt.Sprintf("a number of %s that a machine can carry (one of: %s)", g.name, strings.Trim(fmt.Sprint(g.counts), "[]")), "")
 	}
 }

@@ -210,3 +210,27 @@ func (r *Recorder) WaitsFor(from Registration, typ, name string) bool {
 	}
 	return visit(from)
 }
+
+// Added returns type and name of the resources that one program registers beside those of another, and checks that the inputs
+// of all others are the same.
+func Added(t *testing.T, before, after *Recorder) []string {
+	t.Helper()
+	inputs := map[string]map[string]any{}
+	for _, one := range before.Registered {
+		inputs[one.Type+" "+one.Name] = one.Plain()
+	}
+	var added []string
+	for _, one := range after.Registered {
+		name := one.Type + " " + one.Name
+		same, there := inputs[name]
+		if !there {
+			added = append(added, name)
+			continue
+		}
+		require.Equal(t, same, one.Plain(), "inputs of %s", name)
+		delete(inputs, name)
+	}
+	require.Empty(t, inputs, "no longer registered")
+	slices.Sort(added)
+	return added
+}

@@ -33,6 +33,21 @@ func TestDevicePluginReadsWhatTheProgramSets(t *testing.T) {
 	assert.Len(t, terms, 3, "a node without one of the three labels gets no plugin, as upstream")
 }
 
+// TestNodeChartsReadAnAffinity checks the affinity with which the program selects the nodes of several GPU pools: it replaces the
+// chart's own.
+func TestNodeChartsReadAnAffinity(t *testing.T) {
+	term := map[string]any{"matchExpressions": []any{map[string]any{"key": "vllm-autoscaling/pool", "operator": "Exists"}}}
+	values := map[string]any{"affinity": map[string]any{"nodeAffinity": map[string]any{
+		"requiredDuringSchedulingIgnoredDuringExecution": map[string]any{"nodeSelectorTerms": []any{term}},
+	}}}
+	for _, chart := range []string{"nvidia-device-plugin", "dcgm-exporter"} {
+		daemon := typed[appsv1.DaemonSet](t, render(t, chart, chart, values), "DaemonSet monitoring/"+chart)
+		assert.Equal(t, []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{
+			{Key: "vllm-autoscaling/pool", Operator: corev1.NodeSelectorOpExists},
+		}}}, daemon.Spec.Template.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms, chart)
+	}
+}
+
 // TestDevicePluginRefusesTheDefaultNamespace checks a refusal of the upstream chart, on which the stack would otherwise fail
 // only on a real cluster.
 func TestDevicePluginRefusesTheDefaultNamespace(t *testing.T) {

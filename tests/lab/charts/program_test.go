@@ -68,8 +68,7 @@ func runProgram(t *testing.T, metadata components.Metadata) *recorder {
 		require.NoError(t, err)
 		return helm.Chart{Name: name, Version: c.Metadata.Version, Repository: "https://charts.example.com"}
 	}
-	gpu := providers.GPUScheduling{ResourceName: "nvidia.com/gpu", PerReplica: 1,
-		NodeSelector: map[string]string{"nvidia.com/gpu.present": "true"}, Tolerations: gpuTolerations}
+	nodes := providers.GPUNodes{NodeSelector: map[string]string{"nvidia.com/gpu.present": "true"}, Tolerations: gpuTolerations}
 	enabled, err := signals.Enabled(signals.Catalogue(), signals.Settings{Namespace: "vllm", Interval: 2 * time.Second, MaxNumSeqs: 16,
 		Targets: map[signals.Key]float64{signals.KeyRequestsRunning: 12}})
 	require.NoError(t, err)
@@ -87,7 +86,7 @@ func runProgram(t *testing.T, metadata components.Metadata) *recorder {
 		}
 		if _, err := components.NewDCGMExporter(ctx, "exporter", &components.DCGMExporterArgs{
 			Namespace: "monitoring", Metrics: providers.GPUMetrics{Source: providers.DCGMChart}, Chart: of("dcgm-exporter"),
-			GPU: gpu, ScrapeInterval: 2 * time.Second, Metadata: metadata,
+			Nodes: nodes, ScrapeInterval: 2 * time.Second, Metadata: metadata,
 		}); err != nil {
 			return err
 		}
@@ -99,7 +98,8 @@ func runProgram(t *testing.T, metadata components.Metadata) *recorder {
 			return err
 		}
 		if _, err := components.NewDevicePlugin(ctx, "plugin", &components.DevicePluginArgs{
-			Namespace: "kube-system", Chart: of("nvidia-device-plugin"), GPU: gpu, Capabilities: []string{"SYS_ADMIN"}, Metadata: metadata,
+			Namespace: "kube-system", Chart: of("nvidia-device-plugin"), ResourceName: "nvidia.com/gpu", Nodes: nodes,
+			Capabilities: []string{"SYS_ADMIN"}, Metadata: metadata,
 		}); err != nil {
 			return err
 		}
