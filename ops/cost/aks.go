@@ -53,5 +53,7 @@ func aksPool(r plan.Resource, at string, overrides Overrides) Item {
 		low, _ = r.Number(at + "count")
 		high = low
 	}
-	return nodes(config.CloudAKS, r.Text(at+"vmSize"), r, int(low), int(high), r.Text(at+"scaleSetPriority") == "Spot", false, overrides)
+	item := nodes(config.CloudAKS, r.Text(at+"vmSize"), r, int(low), int(high), r.Text(at+"scaleSetPriority") == "Spot", false, overrides)
+	item.own = ownPool(r, at+"nodeLabels")
+	return item
 }

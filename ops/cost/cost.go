@@ -1,8 +1,6 @@
 package cost
 
 import (
-	"fmt"
-	"math"
 	"slices"
 
 	"vllm-autoscaling/ops/preview/plan"
@@ -57,6 +55,8 @@ type Item struct {
 
 	// pool is set where several resources are one pool, whose limit is that of each of them.
 	pool string
+	// own is the value of the label of a server's own pool; "" for the pool that all other servers share.
+	own string
 }
 
 // Estimate is the cost of a stack.
@@ -69,7 +69,7 @@ type Estimate struct {
 	GPULimit float64 `json:"gpuLimit"`
 	// Unknown are the machine types without a price; Min, Max and GPULimit are then too low.
 	Unknown []string `json:"unknown,omitempty"`
-	// MinReplicas and MaxReplicas are the autoscaler's; 0 without one.
+	// MinReplicas and MaxReplicas are the autoscalers' together; 0 without one.
 	MinReplicas int `json:"minReplicas"`
 	MaxReplicas int `json:"maxReplicas"`
 }
@@ -82,16 +82,9 @@ const NotIncluded = "disks and volumes, load balancers, traffic and its processi
 // elsewhere.
 func Of(resources []plan.Resource, overrides Overrides) Estimate {
 	e := Estimate{Items: []Item{}}
-	gpusPerReplica := 0
-	for _, r := range resources {
-		switch r.Type {
-		case typeHPA:
-			low, _ := r.Number("spec.minReplicas")
-			high, _ := r.Number("spec.maxReplicas")
-			e.MinReplicas, e.MaxReplicas = max(1, int(low)), int(high)
-		case typeDeployment:
-			gpusPerReplica = max(gpusPerReplica, gpus(r))
-		}
+	all := serversOf(resources)
+	for _, s := range all {
+		e.MinReplicas, e.MaxReplicas = e.MinReplicas+s.low, e.MaxReplicas+s.high
 	}
 	for _, r := range resources {
 		for _, item := range items(r, overrides) {
@@ -100,7 +93,7 @@ func Of(resources []plan.Resource, overrides Overrides) Estimate {
 	}
 	for i, item := range e.Items {
 		if item.GPU {
-			e.Items[i] = e.fit(item, gpusPerReplica)
+			e.Items[i] = item.fit(all)
 		}
 	}
 	e.addNAT(resources)
@@ -143,32 +136,6 @@ func rank(item Item) int {
 		return 1
 	}
 	return 2
-}
-
-// gpus returns how many GPUs a pod of a Deployment requests.
-func gpus(r plan.Resource) int {
-	total := 0
-	for i := range r.List("spec.template.spec.containers") {
-		n, _ := r.Number(fmt.Sprintf(`spec.template.spec.containers[%d].resources.limits["%s"]`, i, gpuResourceName))
-		total += int(n)
-	}
-	return total
-}
-
-// fit limits the nodes of a GPU pool to what the replicas need. Without an autoscaler or a Deployment in the preview
-// the pool's own limits apply.
-func (e *Estimate) fit(item Item, gpusPerReplica int) Item {
-	perNode := item.gpusPerNode()
-	if e.MaxReplicas == 0 || gpusPerReplica == 0 || perNode < gpusPerReplica {
-		return item
-	}
-	replicasPerNode := perNode / gpusPerReplica
-	nodes := func(replicas int) int {
-		return min(item.Limit, max(item.Min, int(math.Ceil(float64(replicas)/float64(replicasPerNode)))))
-	}
-	low, high := nodes(e.MinReplicas), nodes(e.MaxReplicas)
-	item.Min, item.Max = low, high
-	return item
 }
 
 func (i Item) gpusPerNode() int {

@@ -49,5 +49,6 @@ func eksPool(r plan.Resource, overrides Overrides) Item {
 	if gpu {
 		dearest.pool = r.Text(`tags["` + eks.PoolTag + `"]`)
 	}
+	dearest.own = ownPool(r, "labels")
 	return dearest
 }

@@ -37,6 +37,7 @@ func gkePool(r plan.Resource, overrides Overrides) Item {
 		_, overridden := overrides[machineType]
 		item.Unknown = !overridden
 	}
+	item.own = ownPool(r, "nodeConfig.labels")
 	return item
 }
 

@@ -443,6 +443,7 @@ func overspending(in *input) []Violation {
 	}
 	var found []Violation
 	var dearest string
+	var pools []string
 	most := -1.0
 	for _, item := range in.cost.Items {
 		if !item.GPU {
@@ -455,16 +456,23 @@ func overspending(in *input) []Violation {
 			})
 			continue
 		}
-		if total := item.Each * float64(item.Limit); total > most {
+		total := item.Each * float64(item.Limit)
+		if total > most {
 			most, dearest = total, item.Resource
 		}
+		pools = append(pools, fmt.Sprintf("%s %.2f", item.Resource, total))
 	}
 	if in.cost.GPULimit > ceiling+0.005 {
-		found = append(found, Violation{
+		v := Violation{
 			Resource: dearest, Type: "node pool", Property: "maximum of nodes",
 			Found: fmt.Sprintf("all GPU nodes at their maximum cost %.2f USD/h, above the ceiling of %.2f", in.cost.GPULimit, ceiling),
 			Fix:   "lower nodePools.gpu.maxNodes (and autoscaling.maxReplicas), or raise policy.spendCeiling",
-		})
+		}
+		if len(pools) > 1 {
+			v.Found += " (" + strings.Join(pools, ", ") + ")"
+			v.Fix = "lower maxNodes of one of these pools (and autoscaling.maxReplicas of its servers), or raise policy.spendCeiling"
+		}
+		found = append(found, v)
 	}
 	return found
 }

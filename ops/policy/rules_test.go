@@ -316,6 +316,14 @@ func TestSpendCeiling(t *testing.T) {
 			assert.Contains(t, result.Violations[0].Found, test.message)
 		})
 	}
+	own := planned(t, eksPool, `{"instanceTypes":["g6e.xlarge"],"launchTemplate":{"id":"lt"},"amiType":"AL2023_x86_64_NVIDIA",`+
+		`"scalingConfig":{"minSize":0,"maxSize":2},"labels":{"vllm-autoscaling/pool":"chat"},"tags":{"vllm-autoscaling.pool":"gpu-chat"}}`)
+	own.Name = "cluster-gpu-chat-a"
+	both := Check(append(all, own), Settings{SpendCeiling: 8.05})
+	require.Len(t, both.Violations, 1, "the pools count together")
+	assert.Contains(t, both.Violations[0].Found, "cost 11.77 USD/h, above the ceiling of 8.05 ("+pool.Name+" 8.05, cluster-gpu-chat-a 3.72)")
+	assert.Contains(t, both.Violations[0].Fix, "maxNodes of one of these pools")
+
 	unknown := planned(t, eksPool,
 		`{"instanceTypes":["p9.huge"],"launchTemplate":{"id":"lt"},"amiType":"AL2023_x86_64_NVIDIA","scalingConfig":{"minSize":0,"maxSize":1}}`)
 	result := Check([]plan.Resource{unknown}, Settings{SpendCeiling: 1000})

@@ -82,10 +82,16 @@ func gkeGPU(r planned) (accelerator string, each int) {
 	return known(r.Resource, "nodeConfig.guestAccelerators[0].type"), count(r.Resource, "nodeConfig.guestAccelerators[0].count")
 }
 
+// gpuKind is what a quota of a region counts: a GPU, on spot machines or on demand.
+type gpuKind struct {
+	accelerator string
+	spot        bool
+}
+
 // gpuQuota compares the pools' GPUs with the region's quota and with that of all regions.
 func (g *gkePlan) gpuQuota(ctx context.Context, c *cli) []Check {
-	needs, total, spot := map[string]*need{}, need{unit: "GPUs"}, map[string]bool{}
-	var accelerators []string
+	needs, total := map[gpuKind]*need{}, need{unit: "GPUs"}
+	var kinds []gpuKind
 	onDemand := false
 	for _, pool := range g.pools {
 		accelerator, each := gkeGPU(pool)
@@ -93,22 +99,22 @@ func (g *gkePlan) gpuQuota(ctx context.Context, c *cli) []Check {
 			continue
 		}
 		first, most := gkeNodes(pool)
-		if needs[accelerator] == nil {
-			needs[accelerator] = &need{unit: "GPUs"}
-			accelerators = append(accelerators, accelerator)
+		kind := gpuKind{accelerator, pool.Bool("nodeConfig.spot")}
+		if needs[kind] == nil {
+			needs[kind] = &need{unit: "GPUs"}
+			kinds = append(kinds, kind)
 		}
-		needs[accelerator].add(first*each, most*each, !pool.created())
+		needs[kind].add(first*each, most*each, !pool.created())
 		total.add(first*each, most*each, !pool.created())
-		spot[accelerator] = pool.Bool("nodeConfig.spot")
-		onDemand = onDemand || !spot[accelerator]
+		onDemand = onDemand || !kind.spot
 	}
-	if len(accelerators) == 0 {
+	if len(kinds) == 0 {
 		return nil
 	}
 	quotas, err := g.regional(ctx, c)
 	var checks []Check
-	for _, accelerator := range accelerators {
-		checks = append(checks, g.acceleratorQuota(accelerator, spot[accelerator], *needs[accelerator], quotas, err))
+	for _, kind := range kinds {
+		checks = append(checks, g.acceleratorQuota(kind.accelerator, kind.spot, *needs[kind], quotas, err))
 	}
 	const all = "GPUS_ALL_REGIONS"
 	asked := all + " of project " + g.project

@@ -175,6 +175,20 @@ func TestGKE(t *testing.T) {
 				"gcloud beta quotas preferences create --service=compute.googleapis.com --project=my-project " +
 				"--quota-id=PREEMPTIBLE-NVIDIA-L4-GPUS-per-project-region --dimensions=region=us-central1 --preferred-value=4"},
 		},
+		"one pool on spot machines and one on demand": {
+			steps: func(t *testing.T) []plan.Step {
+				return append(gkeSteps(t), create(t, gkePool, "cluster-gpu-chat", strings.ReplaceAll(gkeGPUInputs, `"spot": false`, `"spot": true`)))
+			},
+			answers: map[string]string{"regions describe": strings.ReplaceAll(gkeRegion,
+				`"PREEMPTIBLE_NVIDIA_L4_GPUS", "limit": 0.0`, `"PREEMPTIBLE_NVIDIA_L4_GPUS", "limit": 3.0`)},
+			check: "gpu-quota",
+			want: []string{"warning PREEMPTIBLE_NVIDIA_L4_GPUS in us-central1: 3 GPUs of 3 free: enough to start, but the pools at their maximum need 4; " +
+				"gcloud beta quotas preferences create --service=compute.googleapis.com --project=my-project " +
+				"--quota-id=PREEMPTIBLE-NVIDIA-L4-GPUS-per-project-region --dimensions=region=us-central1 --preferred-value=4",
+				"warning GPUS_ALL_REGIONS of project my-project: 7 GPUs of 8 free: enough to start, but the pools at their maximum need 8; " +
+					"gcloud beta quotas preferences create --service=compute.googleapis.com --project=my-project " +
+					"--quota-id=GPUS-ALL-REGIONS-per-project --preferred-value=9"},
+		},
 		"GPU whose quota gcloud does not list": {
 			steps: replaced(`"nvidia-l4"`, `"nvidia-h200-141gb"`), check: "gpu-quota",
 			want: []string{"unknown quota of nvidia-h200-141gb: gcloud compute lists none for this GPU: see GPUS_PER_GPU_FAMILY on the console's page of quotas"},
