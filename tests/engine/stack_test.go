@@ -52,6 +52,8 @@ type stack struct {
 	clouds []*deploytest.ProviderLoader
 	// said are the program's log messages in the last operation.
 	said *bytes.Buffer
+	// program is what runs; nil means the project's.
+	program pulumi.RunFunc
 }
 
 type secret string
@@ -193,6 +195,9 @@ func (s *stack) host() deploytest.PluginHostFactory {
 		ctx, err := pulumi.NewContext(context.Background(), run)
 		if err != nil {
 			return err
+		}
+		if s.program != nil {
+			return pulumi.RunWithContext(ctx, s.program)
 		}
 		return pulumi.RunWithContext(ctx, stacks.Deploy)
 	})
