@@ -45,7 +45,7 @@ func ProjectFile(root string, keys []*Key) ([]byte, error) {
 // projectTypes holds the types of the project file and their empty values, by the kind of a key.
 var projectTypes = map[Kind]struct{ name, empty string }{
 	String: {"string", `""`}, Secret: {"string", `""`}, Boolean: {"boolean", "false"}, Object: {"object", "{}"},
-	Map: {"object", "{}"},
+	Map: {"object", "{}"}, Servers: {"object", "{}"},
 }
 
 // sentence returns the description of a top-level key: the first sentence of its comment, how a secret is set, and where its

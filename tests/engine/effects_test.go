@@ -161,6 +161,7 @@ var unmeasured = map[string]string{
 	"cluster.kubeconfig": "in place, as long as the server stays; another server: the cluster and everything in it anew",
 	"cluster.context":    "in place, as long as the server stays; another server: the cluster and everything in it anew",
 	"cluster.existing":   "another cluster is another stack: `pulumi stack init`",
+	"servers":            "adds the objects of a server, or removes them; those of the others stay",
 	"gke.autopilot":      "refused",
 	"gke.flexStart":      "refused", "gke.queuedProvisioning": "refused",
 	"gke gpu.memoryGiB": "follows from the accelerator", "eks gpu.memoryGiB": "follows from the accelerator", "aks gpu.memoryGiB": "follows from the accelerator",
