@@ -145,7 +145,7 @@ func schemaOf(key *Key) object {
 		return schema
 	}
 	schema["anyOf"] = append(forms(key), object{"type": "null"}, secure)
-	if !strings.Contains(key.Name, ".") && (!key.MayBeEmpty || key.Kind == Map) {
+	if !strings.Contains(key.Name, ".") && (!key.MayBeEmpty || key.Kind == Map || key.Kind == Servers) {
 		schema["anyOf"] = append(schema["anyOf"].([]any), object{"const": ""})
 	}
 	return schema
