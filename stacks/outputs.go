@@ -97,7 +97,7 @@ func (d *deployment) pipelineOf(s *server) (outputs.Pipeline, error) {
 	pipeline := outputs.Pipeline{
 		Serving: outputs.Serving{
 			Namespace: c.Namespaces.Serving, Deployment: s.name(),
-			Service: s.name(), Port: c.VLLM.Port, HPA: s.name(), Others: d.others(s),
+			Service: s.name(), Port: c.VLLM.Port, HPA: s.name(), Others: d.othersThan(s),
 		},
 		Gateway:        gatewayOutput(c, s.name()),
 		Metrics:        c.Metrics,
@@ -124,17 +124,6 @@ func (d *deployment) pipelineOf(s *server) (outputs.Pipeline, error) {
 		pipeline.GPUSeries = signals.GPUSeries()
 	}
 	return pipeline, nil
-}
-
-// others returns the names of the other servers.
-func (d *deployment) others(s *server) []string {
-	var names []string
-	for _, other := range d.servers {
-		if other != s {
-			names = append(names, other.name())
-		}
-	}
-	return names
 }
 
 // signalOutputs returns the signals as the backend serves them for the pods that matchers select.

@@ -13,7 +13,7 @@ func TestOtherServersInTheOutputs(t *testing.T) {
 	for _, name := range []string{"chat", "code", "docs"} {
 		d.servers = append(d.servers, &server{config: &config.Config{Server: name}})
 	}
-	assert.Equal(t, []string{"chat", "docs"}, d.others(d.servers[1]))
+	assert.Equal(t, []string{"chat", "docs"}, d.othersThan(d.servers[1]))
 	d.servers = d.servers[:1]
-	assert.Empty(t, d.others(d.servers[0]))
+	assert.Empty(t, d.othersThan(d.servers[0]))
 }

@@ -91,7 +91,7 @@ func TestUpdateChangesOnlyWhatItMust(t *testing.T) {
 		"client networks":      {"vllm.clientCidrs", []any{"10.0.0.0/16"}, []string{"update NetworkPolicy vllm"}},
 		"networks to reach":    {"vllm.egressCidrs", []any{"10.1.0.0/24"}, []string{"update NetworkPolicy vllm"}},
 		"namespaces to reach":  {"vllm.egressNamespaces", []any{"proxy"}, []string{"update NetworkPolicy vllm"}},
-		"new API key":          {"apiKey", secret("key"), []string{"create Secret vllm-api-key", deployment}},
+		"new API key":          {"apiKey", secret("key-of-clients"), []string{"create Secret vllm-api-key", deployment}},
 		"values of no release": {"charts.dcgmExporter.values", map[string]any{"x": 1}, nil},
 		"given what is kept":   {"autoscaling.maxReplicas", 4, nil},
 

@@ -49,7 +49,7 @@ var monitorKinds = []string{"ServiceMonitor", "PodMonitor", "PrometheusRule", "P
 // configuration, in the template of its pods too, only monitors and rules have monitoring.monitorLabels, no selector has any of
 // them, and the next update changes nothing.
 func TestEveryObjectHasTheOwnersMetadata(t *testing.T) {
-	onGPU := map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": token, "apiKey": secret("key"), "monitoring.clientNamespaces": []any{"ingress"}}
+	onGPU := map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": token, "apiKey": secret("key-of-clients"), "monitoring.clientNamespaces": []any{"ingress"}}
 	template := podTemplate(t, `{metadata: {labels: {tier: gpu}, annotations: {example.com/mesh: "off"}}, spec: {runtimeClassName: nvidia}}`)
 	for name, test := range map[string]struct {
 		cloud string

@@ -15,7 +15,7 @@ import (
 )
 
 // onServers are the keys of a stack on GPUs of which a server has everything that it may have.
-var onServers = map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": token, "apiKey": secret("key")}
+var onServers = map[string]any{"gpu.mode": "nvidia", "huggingFaceToken": token, "apiKey": secret("key-of-clients")}
 
 // chatAndCode are two servers on the GPU pool of gke, with what differs between servers.
 func chatAndCode() map[string]any {
@@ -211,6 +211,7 @@ func TestOutputsOfServers(t *testing.T) {
 	want.Kubeconfig, want.Context, want.GPUMetrics = s.kubeconfig, "kind-test", "simulated"
 	want.Rules = append([]string{"DCGM_FI_DEV_GPU_UTIL"}, want.Rules...)
 	want.Serving.Deployment, want.Serving.Service, want.Serving.HPA = "code", "code", "code"
+	want.Serving.Others = []string{"chat"}
 	want.Signals = slices.Clone(want.Signals)
 	for i := range want.Signals {
 		want.Signals[i].Query = strings.Replace(want.Signals[i].Query, `{namespace="vllm"}`, `{namespace="vllm",pod=~"code-[a-z0-9]+-[a-z0-9]+"}`, 1)
