@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -37,7 +38,9 @@ func TestMain(m *testing.M) {
 func playPulumi() int {
 	dir, _ := os.Getwd()
 	call, _ := json.Marshal(append([]string{dir}, os.Args[1:]...))
-	if err := os.WriteFile(os.Getenv(playRecord), call, 0o600); err != nil {
+	// Renamed, so that the file is complete once it is there: TestInterrupt ends the process as soon as it is.
+	record := os.Getenv(playRecord)
+	if err := errors.Join(os.WriteFile(record+".part", call, 0o600), os.Rename(record+".part", record)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 99
 	}
