@@ -57,7 +57,7 @@ func (c *Config) ownPools() []providers.ServingPool {
 	var pools []providers.ServingPool
 	for _, server := range c.servers {
 		if pool := server.gpuPool(); server.ownPool && pool != nil {
-			pool.Key, pool.GPUKey = "servers."+server.Server+"."+serverPool, "servers."+server.Server+".gpu"
+			pool.Key, pool.GPUKey = server.GPUPoolKey(), server.ServerKey(providers.KeyServerGPUs)
 			pools = append(pools, providers.ServingPool{GPUPool: *pool, Name: server.Server, GPUsPerReplica: server.GPU.PerReplica})
 		}
 	}

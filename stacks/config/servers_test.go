@@ -105,6 +105,10 @@ func TestAServersOwnPool(t *testing.T) {
 	assert.False(t, chat.OwnPool())
 	assert.Equal(t, "nvidia-a100-40gb", code.NodePools.GPU.Accelerator)
 	assert.Equal(t, 3, code.NodePools.GPU.MaxNodes)
+	pools := c.ownPools()
+	require.Len(t, pools, 1)
+	assert.Equal(t, "servers.code.nodePool", pools[0].Key)
+	assert.Equal(t, "servers.code.gpu", pools[0].GPUKey)
 	assert.Equal(t, chat.NodePools.GPU, c.NodePools.GPU)
 	assert.True(t, chat.Update().Surge, "the other server's replicas are elsewhere")
 }
