@@ -27,7 +27,9 @@ func TestSpareNodesFitThePool(t *testing.T) {
 			"nodePools.gpu.machineType": "g2-standard-48", "nodePools.gpu.maxNodes": 2}, key: spareNodesKey, says: "at most 0"},
 		"below 0": {keys: map[string]any{"autoscaling.spareNodes": -1}, key: spareNodesKey, says: "0 to 100 nodes"},
 	} {
-		t.Run(name, func(t *testing.T) { problemIs(t, source(t, CloudGKE, onCloud(CloudGKE, test.keys)), test.key, test.says) })
+		t.Run(name, func(t *testing.T) {
+			problemIs(t, source(t, CloudGKE, onCloud(CloudGKE, test.keys)), test.key, test.says)
+		})
 	}
 }
 
