@@ -28,3 +28,22 @@ func (d *deployment) registerSpareNodes(s *server) error {
 	}, d.inCluster)
 	return err
 }
+
+// spareNodesOf returns the name of the Deployment of the spare nodes of a server; "" for none.
+func spareNodesOf(s *server) string {
+	if s.config.Autoscaling.SpareNodes == 0 {
+		return ""
+	}
+	return components.SpareNodesName(s.name())
+}
+
+// spareNodes returns the names of the Deployments of the spare nodes of all servers.
+func (d *deployment) spareNodes() []string {
+	var names []string
+	for _, s := range d.servers {
+		if name := spareNodesOf(s); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
