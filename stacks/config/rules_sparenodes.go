@@ -25,6 +25,10 @@ func (c *Config) checkSpareNodes(r *report) {
 	case len(c.neighbours) == 0:
 		c.checkSpareNodesOf(r, []*Config{c})
 	}
+	if a := c.Autoscaling; spare > 0 && a.MinReplicas == a.MaxReplicas {
+		r.warn(spareNodesKey, spare, fmt.Sprintf("autoscaling.minReplicas and autoscaling.maxReplicas are both %d: no replica is ever added, so that a spare node "+
+			"serves only updates and replicas whose node is lost", a.MaxReplicas), "remove the key, or raise autoscaling.maxReplicas")
+	}
 }
 
 // checkSpareNodesOf refuses more spare nodes of the servers on the server's pool than the pool can hold beside the fewest replicas of all

@@ -66,6 +66,17 @@ func TestSpareNodesNeedANodeAutoscaler(t *testing.T) {
 	assert.Contains(t, strings.Join(warned, "\n"), "node autoscaler")
 }
 
+func TestSpareNodesOfAConstantNumberOfReplicas(t *testing.T) {
+	for most, warned := range map[int]bool{2: true, 3: false} {
+		c := read(t, CloudGKE, onCloud(CloudGKE, map[string]any{"autoscaling.spareNodes": 1, "autoscaling.minReplicas": 2, "autoscaling.maxReplicas": most}))
+		var texts []string
+		for _, warning := range c.Warnings() {
+			texts = append(texts, warning.String())
+		}
+		assert.Equal(t, warned, strings.Contains(strings.Join(texts, "\n"), "no replica is ever added"), "at most %d", most)
+	}
+}
+
 func TestSpareStart(t *testing.T) {
 	c := read(t, CloudGKE, onCloud(CloudGKE, map[string]any{"autoscaling.spareNodes": 2, "nodePools.gpu.machineType": "g2-standard-48"}))
 	assert.Equal(t, 4, c.SpareGPUs())
