@@ -61,6 +61,8 @@ type KubePrometheusStackArgs struct {
 	Namespace string
 	// ServingNamespace is the namespace of the server, whose ServiceMonitor Prometheus reads. Required.
 	ServingNamespace string
+	// SpareNodes are the Deployments in ServingNamespace that keep spare nodes, for which no alert of the chart is due.
+	SpareNodes []string
 	// WatchNamespaces are further namespaces whose rules, monitors, probes, scrape and Alertmanager configurations are
 	// read. What they record and scrape gets their own name as the label namespace.
 	WatchNamespaces []string

@@ -62,8 +62,9 @@ func newStateMetricsMonitor(ctx *pulumi.Context, parent *KubePrometheusStack, ar
 		Endpoints: []monitoringv1.Endpoint{{
 			Port: target.Port,
 			// The labels namespace and pod of a series are what it describes, not the scraped pod.
-			HonorLabels:    true,
-			RelabelConfigs: []monitoringv1.RelabelConfig{{TargetLabel: "job", Replacement: &job}},
+			HonorLabels:          true,
+			RelabelConfigs:       []monitoringv1.RelabelConfig{{TargetLabel: "job", Replacement: &job}},
+			MetricRelabelConfigs: args.spareNodesRelabelings(),
 		}},
 	}, childOptions(parent, []pulumi.Resource{parent.Release}))
 	return err

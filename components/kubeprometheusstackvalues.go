@@ -52,7 +52,7 @@ func kubePrometheusStackValues(a *KubePrometheusStackArgs) map[string]any {
 				"kubeProxy":              a.ControlPlaneScrapes,
 			},
 		},
-	}, a.Metadata.values(kubePrometheusStackMetadata)), sharedValues(a)), a.Values))
+	}, a.Metadata.values(kubePrometheusStackMetadata)), mergeValues(sharedValues(a), spareNodesValues(a))), a.Values))
 }
 
 // stateCollectors are the kinds that kube-state-metrics reads, which the chart's ClusterRole follows: the chart's own list

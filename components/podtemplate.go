@@ -114,11 +114,11 @@ func ownFirst(merged, own any) {
 	}
 }
 
-// mergedPod returns the option that registers a Deployment with PodTemplate merged over its pod template. Pulumi's typed
-// inputs cannot hold a merged template, so that the inputs are replaced by untyped ones of the same properties.
-func (a *VLLMArgs) mergedPod(deployment *appsv1.DeploymentArgs) (pulumi.ResourceOption, error) {
+// mergedPod returns the option that registers a Deployment with the template merged over its own. Pulumi's typed inputs cannot hold a
+// merged template, so that the inputs are replaced by untyped ones of the same properties.
+func (t PodTemplate) mergedPod(deployment *appsv1.DeploymentArgs) (pulumi.ResourceOption, error) {
 	template := outputs{}.plain(deployment.Spec.(appsv1.DeploymentSpecArgs).Template).(map[string]any)
-	if _, err := mergePodTemplate(template, a.PodTemplate.Fields); err != nil {
+	if _, err := mergePodTemplate(template, t.Fields); err != nil {
 		return nil, err
 	}
 	return pulumi.Transformations([]pulumi.ResourceTransformation{func(args *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
@@ -127,13 +127,13 @@ func (a *VLLMArgs) mergedPod(deployment *appsv1.DeploymentArgs) (pulumi.Resource
 		spec := properties["spec"].(map[string]any)
 		own := spec["template"].(map[string]any)
 		// It has no error: the same template was merged above.
-		merged, _ := mergePodTemplate(own, a.PodTemplate.Fields)
+		merged, _ := mergePodTemplate(own, t.Fields)
 		inputs := pulumi.Map{}
 		for name, value := range properties {
 			inputs[name] = found.input(value, value, false)
 		}
 		specInputs := inputs["spec"].(pulumi.Map)
-		specInputs["template"] = found.input(merged, own, a.PodTemplate.Secret)
+		specInputs["template"] = found.input(merged, own, t.Secret)
 		return &pulumi.ResourceTransformationResult{Props: inputs, Opts: args.Opts}
 	}}), nil
 }

@@ -8,6 +8,8 @@ import (
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"vllm-autoscaling/providers"
 )
 
 const (
@@ -48,8 +50,8 @@ func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
 			SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
 		},
 		TopologySpreadConstraints: corev1.TopologySpreadConstraintArray{
-			a.spreadOver("topology.kubernetes.io/zone"),
-			a.spreadOver("kubernetes.io/hostname"),
+			spreadOver("topology.kubernetes.io/zone", vllmSelector(a.Name)),
+			spreadOver("kubernetes.io/hostname", vllmSelector(a.Name)),
 		},
 		Containers: corev1.ContainerArray{a.container()},
 		Volumes:    a.volumes(),
@@ -58,16 +60,7 @@ func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
 		spec.NodeSelector = pulumi.ToStringMap(selector)
 	}
 	if len(a.GPU.Tolerations) > 0 {
-		tolerations := corev1.TolerationArray{}
-		for _, t := range a.GPU.Tolerations {
-			tolerations = append(tolerations, corev1.TolerationArgs{
-				Key:      optionalString(t.Key),
-				Operator: optionalString(t.Operator),
-				Value:    optionalString(t.Value),
-				Effect:   optionalString(t.Effect),
-			})
-		}
-		spec.Tolerations = tolerations
+		spec.Tolerations = tolerationInputs(a.GPU.Tolerations)
 	}
 	if a.PriorityClassName != "" {
 		spec.PriorityClassName = pulumi.String(a.PriorityClassName)
@@ -132,15 +125,29 @@ func healthProbe(period time.Duration, failures int) corev1.ProbeArgs {
 	}
 }
 
-// spreadOver returns a preference to spread replicas over a topology. It never blocks one: a GPU in
+// spreadOver returns a preference to spread pods over a topology. It never blocks one: a GPU in
 // the wrong zone is better than none.
-func (a *VLLMArgs) spreadOver(topologyKey string) corev1.TopologySpreadConstraintArgs {
+func spreadOver(topologyKey string, pods map[string]string) corev1.TopologySpreadConstraintArgs {
 	return corev1.TopologySpreadConstraintArgs{
 		MaxSkew:           pulumi.Int(1),
 		TopologyKey:       pulumi.String(topologyKey),
 		WhenUnsatisfiable: pulumi.String("ScheduleAnyway"),
-		LabelSelector:     metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(vllmSelector(a.Name))},
+		LabelSelector:     metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(pods)},
 	}
+}
+
+// tolerationInputs returns tolerations as inputs.
+func tolerationInputs(tolerations []providers.Toleration) corev1.TolerationArray {
+	inputs := corev1.TolerationArray{}
+	for _, t := range tolerations {
+		inputs = append(inputs, corev1.TolerationArgs{
+			Key:      optionalString(t.Key),
+			Operator: optionalString(t.Operator),
+			Value:    optionalString(t.Value),
+			Effect:   optionalString(t.Effect),
+		})
+	}
+	return inputs
 }
 
 func (a *VLLMArgs) nodeSelector() map[string]string {

@@ -13,7 +13,7 @@ import (
 func (a *VLLMArgs) newDeployment(ctx *pulumi.Context, c *VLLM, needs []pulumi.Resource) (*appsv1.Deployment, error) {
 	args, options := a.deployment(), childOptions(c, needs)
 	if len(a.PodTemplate.Fields) > 0 {
-		merged, err := a.mergedPod(args)
+		merged, err := a.PodTemplate.mergedPod(args)
 		if err != nil {
 			return nil, err
 		}

@@ -71,6 +71,7 @@ func (d *deployment) telemetrySettings(s *server) telemetry.Settings {
 		MonitoringNamespace: d.config.Namespaces.Monitoring,
 		Deployment:          s.name(),
 		Others:              d.othersThan(s),
+		SpareNodes:          spareNodesOf(s),
 		Autoscaler:          s.name(),
 		Adapter:             backend.Adapter,
 		MetricsAPI:          backend.API,

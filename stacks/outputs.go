@@ -97,7 +97,7 @@ func (d *deployment) pipelineOf(s *server) (outputs.Pipeline, error) {
 	pipeline := outputs.Pipeline{
 		Serving: outputs.Serving{
 			Namespace: c.Namespaces.Serving, Deployment: s.name(),
-			Service: s.name(), Port: c.VLLM.Port, HPA: s.name(), Others: d.othersThan(s),
+			Service: s.name(), Port: c.VLLM.Port, HPA: s.name(), SpareNodes: spareNodesOf(s), Others: d.othersThan(s),
 		},
 		Gateway:        gatewayOutput(c, s.name()),
 		Metrics:        c.Metrics,

@@ -71,6 +71,7 @@ func prometheusOperator(d *deployment) (components.Collector, error) {
 		Stack: &components.KubePrometheusStackArgs{
 			Namespace:           c.Namespaces.Monitoring,
 			ServingNamespace:    c.Namespaces.Serving,
+			SpareNodes:          d.spareNodes(),
 			WatchNamespaces:     c.Monitoring.WatchNamespaces,
 			Chart:               chart(c.Charts.KubePrometheusStack, "kube-prometheus-stack"),
 			ScrapeInterval:      c.Monitoring.ScrapeInterval,

@@ -80,7 +80,7 @@ func (d *deployment) longestDrain() time.Duration {
 // registerServers registers each server with its autoscaler.
 func (d *deployment) registerServers() error {
 	for _, s := range d.servers {
-		for _, step := range []func(*server) error{d.registerServer, d.registerExpose, d.registerAutoscaler} {
+		for _, step := range []func(*server) error{d.registerServer, d.registerExpose, d.registerAutoscaler, d.registerSpareNodes} {
 			if err := step(s); err != nil {
 				return fmt.Errorf("server %s: %w", s.name(), err)
 			}

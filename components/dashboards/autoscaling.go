@@ -116,7 +116,7 @@ func autoscaler(s telemetry.Settings, changes string) []panel {
 func podsAndNodes(s telemetry.Settings) []panel {
 	gpu := telemetry.Equal("resource", telemetry.GPUResource)
 	allocatable := telemetry.Select(telemetry.SeriesNodeAllocatable, gpu)
-	return []panel{
+	panels := []panel{
 		{
 			title: "Pending pods", unit: unitNumber, width: third,
 			description: "Serving pods without a node or with an image still to be pulled. For minutes with a node pool that has grown to its end: " +
@@ -137,4 +137,14 @@ func podsAndNodes(s telemetry.Settings) []panel {
 			},
 		},
 	}
+	if s.SpareNodes == "" {
+		return panels
+	}
+	of := func(series string) string { return "max(" + s.OfSpareNodes(series) + ")" }
+	return append(panels, panel{
+		title: "Spare nodes", unit: unitNumber, width: third,
+		description: "Nodes that are kept for the replicas that are asked for next. Fewer ready than asked for: a replica has just taken one and another one " +
+			"is on its way, or the node pool is at its maximum.",
+		queries: []query{{of(telemetry.SeriesReplicas), "asked for"}, {of(telemetry.SeriesReadyReplicas), "ready"}},
+	})
 }

@@ -263,3 +263,24 @@ func TestJSONIsStable(t *testing.T) {
 		assert.Less(t, len(d.JSON), 256<<10, "a ConfigMap holds 1 MiB, its annotations 256 KiB")
 	}
 }
+
+// TestSpareNodesHaveAPanel checks that a stack without spare nodes has no panel of them.
+func TestSpareNodesHaveAPanel(t *testing.T) {
+	for name, queries := range map[string][]string{
+		"": nil,
+		"server-spare": {`max(kube_deployment_status_replicas{namespace="serving",deployment="server-spare"})`,
+			`max(kube_deployment_status_replicas_ready{namespace="serving",deployment="server-spare"})`},
+	} {
+		s := settings(t)
+		s.SpareNodes = name
+		var found []string
+		for _, p := range podsAndNodes(s) {
+			for _, q := range p.queries {
+				if p.title == "Spare nodes" {
+					found = append(found, q.expr)
+				}
+			}
+		}
+		assert.Equal(t, queries, found)
+	}
+}

@@ -79,6 +79,11 @@ func (s Settings) OfDeployment(series string, more ...string) string {
 	return s.inNamespace(series, append([]string{Equal("deployment", s.Deployment)}, more...)...)
 }
 
+// OfSpareNodes selects a series of the Deployment that keeps spare nodes.
+func (s Settings) OfSpareNodes(series string) string {
+	return s.inNamespace(series, Equal("deployment", s.SpareNodes))
+}
+
 // OfAnyDeployment selects a series of all serving Deployments of the namespace.
 func (s Settings) OfAnyDeployment(series string) string {
 	if len(s.Others) == 0 {

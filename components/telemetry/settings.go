@@ -34,6 +34,8 @@ type Settings struct {
 	Deployment string
 	// Others are the further serving Deployments of the namespace, whose series are not those of Deployment.
 	Others []string
+	// SpareNodes is the Deployment that keeps spare GPU nodes for the server; "" for none.
+	SpareNodes string
 	// Autoscaler is the name of the HorizontalPodAutoscaler. Required.
 	Autoscaler string
 	// Adapter is the Deployment that answers the custom metrics API; "" where the cluster itself does.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 
+	"vllm-autoscaling/components"
 	"vllm-autoscaling/ops/preview/plan"
 	"vllm-autoscaling/providers"
 )
@@ -16,9 +17,11 @@ type server struct {
 	gpus int
 	// own is the value of the label of the server's own pool; "" on the pool that servers share.
 	own string
+	// spare is the number of nodes that are kept for further replicas, of a Deployment without an autoscaler.
+	spare int
 }
 
-// serversOf returns the servers with an autoscaler.
+// serversOf returns the servers with an autoscaler, and the Deployments of spare nodes.
 func serversOf(resources []plan.Resource) []server {
 	deployments := map[string]plan.Resource{}
 	for _, r := range resources {
@@ -36,11 +39,22 @@ func serversOf(resources []plan.Resource) []server {
 		s := server{low: max(1, int(low)), high: int(high)}
 		if deployment, found := deployments[cmp.Or(r.Text("spec.scaleTargetRef.name"), r.Name)]; found {
 			s.gpus = gpus(deployment)
-			s.own = deployment.Text(`spec.template.spec.nodeSelector["` + providers.PoolLabel + `"]`)
+			s.own = poolOf(deployment)
 		}
 		all = append(all, s)
 	}
+	for _, deployment := range deployments {
+		if deployment.Text(`metadata.labels["`+components.SpareComponentLabel+`"]`) == components.SpareComponent {
+			nodes, _ := deployment.Number("spec.replicas")
+			all = append(all, server{spare: int(nodes), own: poolOf(deployment)})
+		}
+	}
 	return all
+}
+
+// poolOf returns the value of the label of the nodes that the pods of a Deployment run on, where they are those of a server's own pool.
+func poolOf(deployment plan.Resource) string {
+	return deployment.Text(`spec.template.spec.nodeSelector["` + providers.PoolLabel + `"]`)
 }
 
 // gpus returns how many GPUs a pod of a Deployment requests.
@@ -53,13 +67,16 @@ func gpus(r plan.Resource) int {
 	return total
 }
 
-// fit limits the nodes of a GPU pool to what the replicas on it need. Without servers with GPUs and autoscalers in the preview,
+// fit limits the nodes of a GPU pool to what the replicas on it need, and the spare nodes. Without servers with GPUs and autoscalers in the preview,
 // and for replicas that no node could run, the pool's own limits apply.
 func (i Item) fit(all []server) Item {
 	perNode := i.gpusPerNode()
 	low, high := map[int]int{}, map[int]int{}
-	known := false
+	known, spare := false, 0
 	for _, s := range all {
+		if s.own == i.own {
+			spare += s.spare
+		}
 		if s.gpus == 0 || s.high == 0 {
 			continue
 		}
@@ -77,7 +94,7 @@ func (i Item) fit(all []server) Item {
 		return i
 	}
 	nodes := func(replicas map[int]int) int {
-		needed := 0
+		needed := spare
 		for gpus, n := range replicas {
 			perNode := perNode / gpus
 			needed += (n + perNode - 1) / perNode

@@ -71,3 +71,29 @@ func TestReplicasOfSeveralSizes(t *testing.T) {
 	require.Len(t, e.Items, 1)
 	assert.Equal(t, []int{2, 4}, []int{e.Items[0].Min, e.Items[0].Max}, "two nodes for five of one GPU, two for three of two")
 }
+
+// spareOf returns the Deployment of a server's spare nodes.
+func spareOf(t *testing.T, name, own string, nodes int) plan.Resource {
+	t.Helper()
+	return resource(t, typeDeployment, name+"-spare", fmt.Sprintf(`{"metadata":{"name":"%s-spare","labels":{"app.kubernetes.io/component":"spare-node"}},`+
+		`"spec":{"replicas":%d,"template":{"spec":{"nodeSelector":{"vllm-autoscaling/pool":"%s"},"containers":[{"resources":{"limits":{"nvidia.com/gpu":"4"}}}]}}}}`,
+		name, nodes, own))
+}
+
+// TestSpareNodesCost checks that each spare node is a node more of its pool, within the pool's limit.
+func TestSpareNodesCost(t *testing.T) {
+	pools := []plan.Resource{
+		eksGPU(t, "g6.12xlarge", 0, 4, `,"tags":{"vllm-autoscaling.pool":"gpu"}`),
+		eksGPU(t, "g6e.xlarge", 3, 8, `,"tags":{"vllm-autoscaling.pool":"gpu-big"},"labels":{"vllm-autoscaling/pool":"big"}`),
+	}
+	all := append(pools, serverOn(t, "chat", "", 2, 12, 1)...)
+	all = append(append(all, serverOn(t, "code", "", 1, 2, 1)...), serverOn(t, "big", "big", 1, 3, 1)...)
+	all = append(all, spareOf(t, "chat", "", 1), spareOf(t, "code", "", 2), spareOf(t, "big", "big", 1))
+	e := Of(all, nil)
+	require.Len(t, e.Items, 2)
+	shared, own := e.Items[0], e.Items[1]
+	assert.Equal(t, []int{4, 4, 4}, []int{shared.Min, shared.Max, shared.Limit}, "a node for three replicas and three spare ones; all of the pool at the most")
+	assert.Equal(t, []int{3, 4, 8}, []int{own.Min, own.Max, own.Limit}, "the pool's minimum holds the replica and the spare node")
+	assert.Equal(t, []int{4, 17}, []int{e.MinReplicas, e.MaxReplicas}, "a spare node is no replica")
+	assert.InDelta(t, shared.Each*4+own.Each*3, e.Min, 1e-9)
+}

@@ -66,6 +66,7 @@ func (r *Report) Markdown(limit int) string {
 	r.writePolicy(&b)
 	r.writeCost(&b)
 	r.writeShares(&b)
+	r.writeSpares(&b)
 	r.writeRightGPU(&b)
 	r.writeChanges(&b, limit)
 	r.writeDiff(&b, limit)

@@ -84,6 +84,8 @@ type Report struct {
 	SpendCeiling float64 `json:"spendCeiling,omitempty"`
 	// Servers are what each of several servers costs; none in a stack of one.
 	Servers []cost.Share `json:"servers,omitempty"`
+	// Spares are what the spare nodes of each server cost and save; none where it keeps none.
+	Spares []cost.Spare `json:"spares,omitempty"`
 	// RightGPU are the machine types that serve the requests of a server at a lower price, for each server for which one saves a fifth.
 	RightGPU []rightgpu.Hint `json:"rightGPU,omitempty"`
 	// Complete is false if unchanged resources are missing: policy and cost are then incomplete.
@@ -257,7 +259,7 @@ func (r *Report) judge(p *plan.Plan, o Options) {
 		r.RightGPU = rightgpu.Find(sourceOf(p), prices)
 	}
 	if c, err := config.Read(sourceOf(p).Trial()); err == nil {
-		r.Servers = cost.Shares(c, prices)
+		r.Servers, r.Spares = cost.Shares(c, prices), cost.Spares(c, prices)
 	}
 	if r.Mode != Destroy && err == nil {
 		result := policy.Check(p.Planned(), settings)

@@ -28,6 +28,7 @@ func (r *Report) Text() string {
 	r.textPolicy(&b)
 	r.textCost(&b)
 	r.textShares(&b)
+	r.textSpares(&b)
 	r.textRightGPU(&b)
 	if len(r.Groups) > 0 {
 		b.WriteString("\nChanges\n")

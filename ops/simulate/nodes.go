@@ -14,10 +14,13 @@ type node struct {
 	// noticed is when the cloud announces that it takes the node back, +Inf for never, and ends when it does so, +Inf before the
 	// announcement.
 	noticed, ends float64
-	// joined reports whether it accepts pods already.
-	joined bool
-	pods   int
+	// joined reports whether it accepts pods already, spare whether a pod of low priority has all of it.
+	joined, spare bool
+	pods          int
 }
+
+// empty reports whether nothing is on the node.
+func (n *node) empty() bool { return n.pods == 0 && !n.spare }
 
 // leaving reports whether the cloud has announced that it takes the node back.
 func (n *node) leaving() bool { return !math.IsInf(n.ends, 1) }
@@ -32,20 +35,56 @@ func (f *fleet) node(billed, usable float64) *node {
 	return n
 }
 
-// place puts pending pods on nodes with room, and asks for nodes for the rest.
+// place puts pending pods on nodes with room, or else on spare nodes, and asks for nodes for the rest.
 func (f *fleet) place(now float64) {
 	waiting := 0
 	for _, p := range f.pods {
 		if p.phase != pending {
 			continue
 		}
-		if n := f.room(); n != nil {
+		n := f.room()
+		if n == nil {
+			n = f.preempt()
+		}
+		if n != nil {
 			f.assign(now, p, n)
 			continue
 		}
 		waiting++
 	}
-	f.grow(now, waiting)
+	f.grow(now, waiting, f.keepSpare(now))
+}
+
+// preempt returns a spare node, which from then on is none, or nil. Of several, it is the one that has had the server's image for longest.
+func (f *fleet) preempt() *node {
+	var best *node
+	for _, n := range f.nodes {
+		if n.spare && (best == nil || n.image < best.image) {
+			best = n
+		}
+	}
+	if best != nil {
+		best.spare = false
+	}
+	return best
+}
+
+// keepSpare puts pods of low priority on nodes without pods, where they have the server's image pulled, and returns how many of them still
+// have none.
+func (f *fleet) keepSpare(now float64) int {
+	missing := f.settings.Nodes.Spare
+	for _, n := range f.nodes {
+		if n.spare {
+			missing--
+		}
+	}
+	for _, n := range f.nodes {
+		if missing > 0 && n.joined && !n.leaving() && n.empty() {
+			n.spare, n.image = true, min(n.image, now+f.settings.Start.Image)
+			missing--
+		}
+	}
+	return missing
 }
 
 // assign puts a pod on a node. The first pod of a node has the image pulled, the others wait for the same pull.
@@ -60,18 +99,19 @@ func (f *fleet) assign(now float64, p *pod, n *node) {
 	f.start(now, p)
 }
 
-// grow asks for nodes for pods that fit nowhere, and for the pool's minimum, up to its maximum. A node that the cloud takes back
-// counts until it is gone.
-func (f *fleet) grow(now float64, waiting int) {
+// grow asks for nodes for pods that fit nowhere, for spare nodes that are missing, and for the pool's minimum, up to its maximum. A node
+// that the cloud takes back counts until it is gone.
+func (f *fleet) grow(now float64, waiting, missing int) {
 	coming, staying := 0, f.staying()
 	for _, n := range f.nodes {
 		if !n.joined {
-			coming += f.settings.Nodes.Replicas
+			coming++
 		}
 	}
-	for (waiting > coming || staying < f.settings.Nodes.Min) && len(f.nodes) < f.settings.Nodes.Max {
+	needed := missing + (waiting+f.settings.Nodes.Replicas-1)/f.settings.Nodes.Replicas
+	for (needed > coming || staying < f.settings.Nodes.Min) && len(f.nodes) < f.settings.Nodes.Max {
 		f.nodes = append(f.nodes, f.node(now, now+f.settings.Start.Node))
-		coming += f.settings.Nodes.Replicas
+		coming++
 		staying++
 	}
 }
@@ -91,7 +131,7 @@ func (f *fleet) staying() int {
 func (f *fleet) room() *node {
 	var best *node
 	for _, n := range f.nodes {
-		if n.joined && !n.leaving() && n.pods < f.settings.Nodes.Replicas && (best == nil || n.pods > best.pods) {
+		if n.joined && !n.leaving() && !n.spare && n.pods < f.settings.Nodes.Replicas && (best == nil || n.pods > best.pods) {
 			best = n
 		}
 	}
@@ -107,7 +147,7 @@ func (f *fleet) nextOfNodes() float64 {
 			at = min(at, n.ends)
 		case !n.joined:
 			at = min(at, n.usable)
-		case n.pods == 0 && surplus:
+		case n.empty() && surplus:
 			at = min(at, f.removable(n), n.noticed)
 		default:
 			at = min(at, n.noticed)
@@ -146,7 +186,7 @@ func (f *fleet) reclaim(now float64) {
 // announce deletes the pods of a node that the cloud takes back, with the time that they have left to drain. The ReplicaSet replaces
 // pods that are being deleted at once.
 func (f *fleet) announce(now float64, n *node) {
-	n.ends = now + f.settings.Nodes.Notice
+	n.ends, n.spare = now+f.settings.Nodes.Notice, false
 	for _, p := range slices.Clone(f.pods) {
 		switch {
 		case p.node != n:
@@ -169,7 +209,7 @@ func (f *fleet) removable(n *node) float64 {
 func (f *fleet) removeIdleNodes(now float64) {
 	surplus := f.staying() - f.settings.Nodes.Min
 	f.nodes = slices.DeleteFunc(f.nodes, func(n *node) bool {
-		if surplus <= 0 || !n.joined || n.leaving() || n.pods > 0 || f.removable(n) > now {
+		if surplus <= 0 || !n.joined || n.leaving() || !n.empty() || f.removable(n) > now {
 			return false
 		}
 		surplus--

@@ -188,10 +188,11 @@ func (f *fleet) observed() []hpa.Pod {
 // pkg/controller/controller_utils.go).
 func (f *fleet) statusReplicas() int32 { return int32(len(f.live())) }
 
-// begin creates ready replicas on nodes of their own before the load.
+// begin creates ready replicas on nodes of their own, and the spare nodes, before the load.
 func (f *fleet) begin(replicas int) {
 	f.replicas = replicas
-	size := max(f.settings.Nodes.Min, (replicas+f.settings.Nodes.Replicas-1)/f.settings.Nodes.Replicas)
+	size := (replicas + f.settings.Nodes.Replicas - 1) / f.settings.Nodes.Replicas
+	size = max(f.settings.Nodes.Min, min(size+f.settings.Nodes.Spare, f.settings.Nodes.Max))
 	for range size {
 		n := f.node(0, 0)
 		n.joined, n.image = true, 0

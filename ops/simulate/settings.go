@@ -78,8 +78,8 @@ func (s Start) Total() float64 { return s.Node + s.Image + s.Weights + s.Warmup 
 type Nodes struct {
 	// Replicas is how many replicas a node holds.
 	Replicas int
-	// Min and Max are the pool's size.
-	Min, Max int
+	// Min and Max are the pool's size, and Spare is how many nodes are kept for the replicas that are asked for next, within it.
+	Min, Max, Spare int
 	// GPUs is the number of GPUs of a node, for GPU-hours.
 	GPUs int
 	// Idle is how long a node without pods stays, in seconds, and AfterAdd how long no node is removed after one was asked for:
@@ -145,6 +145,7 @@ func (s *Settings) validate() error {
 	check(s.Replicas >= 1, "replicas is %d: at least 1", s.Replicas)
 	check(s.Nodes.Replicas >= 1, "replicas of a node is %d: at least 1", s.Nodes.Replicas)
 	check(s.Nodes.Max >= 1 && s.Nodes.Min >= 0 && s.Nodes.Min <= s.Nodes.Max, "nodes are %d to %d", s.Nodes.Min, s.Nodes.Max)
+	check(s.Nodes.Spare >= 0, "spare nodes are %d: not below 0", s.Nodes.Spare)
 	check(s.Replicas <= s.Nodes.Max*s.Nodes.Replicas, "%d replicas do not fit %d nodes", s.Replicas, s.Nodes.Max)
 	check(s.Metrics.Scrape > 0 && s.Metrics.Rule > 0, "the intervals of scrapes and rules are above 0")
 	check(s.Server.Limits.MaxNumSeqs >= 1 && s.Server.Limits.CacheBytes > 0, "a replica runs at least one request and has a cache")

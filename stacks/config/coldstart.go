@@ -89,6 +89,6 @@ func (c *Config) Scaling() string {
 	if c.GPU.Mode != GPUNvidia {
 		return fmt.Sprintf("autoscaling keeps %d to %d replicas", least, c.Autoscaling.MaxReplicas)
 	}
-	return fmt.Sprintf("a new replica is ready after about %s (an estimate, docs/simulation-model.md); until then a burst has the replicas that run, "+
-		"at least autoscaling.minReplicas (%d)", c.ColdStart().Total().Round(10*time.Second), least)
+	return fmt.Sprintf("a new replica is ready after about %s (an estimate, docs/simulation-model.md)%s; until then a burst has the replicas that run, "+
+		"at least autoscaling.minReplicas (%d)", c.ColdStart().Total().Round(10*time.Second), c.spareStarts(), least)
 }

@@ -51,6 +51,7 @@ func (c *Config) check(r *report) {
 	checkMonitoring(r, c.Monitoring, c.ExistingMetrics())
 	checkShared(r, c.Monitoring)
 	checkReplicas(r, c.Autoscaling)
+	c.checkSpareNodes(r)
 	c.checkRelist(r)
 	c.checkSignals(r)
 	checkPolicy(r, c.Policy)

@@ -63,6 +63,7 @@ func (c *Config) readServers(r *report) {
 		}
 	}
 	c.checkHostnames(r)
+	c.checkSpareNames(r)
 	c.sharePool(r)
 	if len(r.problems) == 0 {
 		slices.SortStableFunc(r.warnings, func(a, b Warning) int { return strings.Compare(a.Key, b.Key) })
@@ -110,12 +111,17 @@ func sharing(sources []serverSource, decoded []*Config, i int) []*Config {
 
 // nodesFor returns how many nodes of the server's GPU pool the most replicas of servers take up.
 func (c *Config) nodesFor(servers []*Config) float64 {
+	return c.nodesOf(servers, func(server *Config) int { return server.Autoscaling.MaxReplicas })
+}
+
+// nodesOf returns how many nodes of the server's GPU pool a number of replicas of each server take up.
+func (c *Config) nodesOf(servers []*Config, replicas func(*Config) int) float64 {
 	nodes := 0.0
 	for _, server := range servers {
 		on := *server
 		on.NodePools.GPU = c.NodePools.GPU
 		if perNode, _ := on.replicasPerNode(); on.GPU.PerReplica > 0 && perNode > 0 {
-			nodes += float64(server.Autoscaling.MaxReplicas) / float64(perNode)
+			nodes += float64(replicas(server)) / float64(perNode)
 		}
 	}
 	return nodes
@@ -168,6 +174,7 @@ func (c *Config) sharePool(r *report) {
 			fmt.Sprintf("%s, lower autoscaling.maxReplicas of the servers, or give one of them a %s of its own", r.set("nodePools.gpu.maxNodes", fmt.Sprint(need)), serverPool))
 		return
 	}
+	largest.checkSpareNodesOf(r, shared)
 	if different {
 		r.warn("nodePools.gpu", "", fmt.Sprintf("its servers take different numbers of GPUs (%s): a replica of many may find no node "+
 			"with enough of them free while replicas of few stand on all nodes", strings.Join(parts, ", ")),

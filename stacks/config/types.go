@@ -340,6 +340,9 @@ type Autoscaling struct {
 	// MaxReplicas is the largest number of replicas: autoscaling.minReplicas or more, and no more than
 	// nodePools.gpu can hold.
 	MaxReplicas int `key:"maxReplicas" unit:"replicas" min:"1" example:"3" default:"4"`
+	// SpareNodes is how many GPU nodes are kept ready beside those of the replicas, each by a pod of low priority that a new replica
+	// replaces at once (docs/cold-start.md). Those of servers that share a pool add up.
+	SpareNodes int `key:"spareNodes" unit:"nodes" min:"0" max:"100" default:"0" example:"1" hint:"1 lets one replica start without waiting for a node"`
 	// Signals are what the HPA scales on; it follows the signal that requires the most replicas.
 	Signals Signals `key:"signals"`
 	// ScaleUp limits how fast replicas are added.

@@ -68,6 +68,8 @@ type Serving struct {
 	// Port of the API and of /metrics, in the pods and the Service.
 	Port int    `json:"port"`
 	HPA  string `json:"hpa"`
+	// SpareNodes is the Deployment whose pods keep GPU nodes for further replicas; "" for none.
+	SpareNodes string `json:"spareNodes,omitempty"`
 	// Others are the names of the stack's other servers, whose pods are in the same namespace; none in a stack of one.
 	Others []string `json:"others,omitempty"`
 }

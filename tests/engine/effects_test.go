@@ -89,6 +89,7 @@ var situations = map[string]situation{
 	"aks.maintenanceWindow.utcOffset":  {before: window},
 	"aks.entra.disableLocalAccounts":   {before: entra},
 	"aks.entra.login":                  {before: entra},
+	"local autoscaling.spareNodes":     {before: onGPUs},
 	"local model.quantization":         {before: onGPUs},
 	"local model.kvCacheDType":         {before: onGPUs},
 	"aks model.kvCacheDType":           {before: map[string]any{"nodePools.gpu.accelerator": "nvidia-h100-94gb"}},

@@ -91,12 +91,21 @@ func (e *evaluation) addStaticBest(found *document) {
 		return
 	}
 	best.Name = compare.NameStaticBest
-	best.Set = e.stack.assignments([]string{fmt.Sprint("autoscaling.minReplicas=", best.Most), fmt.Sprint("autoscaling.maxReplicas=", best.Most)})
+	best.Set = e.stack.assignments(constant(best.Most, e.stack.configured.Autoscaling.SpareNodes))
 	at := slices.IndexFunc(found.Candidates, func(c compare.Candidate) bool { return strings.HasPrefix(c.Name, compare.NamePreset) })
 	if at < 0 {
 		at = len(found.Candidates)
 	}
 	found.Candidates = slices.Insert(found.Candidates, at, best)
+}
+
+// constant returns the assignments of a constant number of replicas, to which no spare node is of use.
+func constant(replicas, spareNodes int) []string {
+	all := []string{fmt.Sprint("autoscaling.minReplicas=", replicas), fmt.Sprint("autoscaling.maxReplicas=", replicas)}
+	if spareNodes > 0 {
+		all = append(all, "autoscaling.spareNodes=0")
+	}
+	return all
 }
 
 // possible returns an error where too many requests miss the objective even alone on an idle replica: no autoscaling helps then.

@@ -89,7 +89,7 @@ func settingsOf(o *options, c *config.Config, start simulate.Start) []report.Row
 		row("model", "%s", c.Model.ID),
 		row("model.maxNumSeqs", "%d", c.Model.MaxNumSeqs),
 		row("replicas", "%d to %d", c.Autoscaling.MinReplicas, c.Autoscaling.MaxReplicas),
-		row("nodes", "%d to %d", pool.MinNodes, pool.MaxNodes),
+		row("nodes", "%s", nodesText(pool.MinNodes, pool.MaxNodes, c.Autoscaling.SpareNodes)),
 		row("start of a node, of a server on it", "%s, %s", seconds(start.Node), seconds(start.Total()-start.Node)),
 		row("routing", "%s", routingName(o.routing)),
 		row("seed", "%d", o.seed),
@@ -99,6 +99,14 @@ func settingsOf(o *options, c *config.Config, start simulate.Start) []report.Row
 		rows = append(rows, row("-set", "%s", assignment))
 	}
 	return rows
+}
+
+// nodesText returns the size of a pool, with the nodes that are kept for the replicas that are asked for next.
+func nodesText(least, most, spare int) string {
+	if spare == 0 {
+		return fmt.Sprintf("%d to %d", least, most)
+	}
+	return fmt.Sprintf("%d to %d, autoscaling.spareNodes %d", least, most, spare)
 }
 
 // weightsOf returns the settings of quantisation, parallelism and adapters that are in use, with what the simulation assumes of them.

@@ -93,12 +93,14 @@ type Deployment struct {
 	Source, Note string
 }
 
-// Statics returns each constant number of replicas up to the pool's maximum, with the server of the settings.
+// Statics returns each constant number of replicas up to the pool's maximum, with the server of the settings. No node is spare: nothing is
+// ever added.
 func Statics(s simulate.Settings) []Deployment {
 	var statics []Deployment
 	for n := 1; n <= s.Nodes.Max*s.Nodes.Replicas; n++ {
 		static := s
 		static.Autoscaler, static.Signals, static.Replicas = nil, nil, n
+		static.Nodes.Spare = 0
 		statics = append(statics, Deployment{Name: fmt.Sprint(NameStatic, n), Settings: static})
 	}
 	return statics

@@ -41,6 +41,14 @@ func read(t *testing.T, more map[string]any) *config.Config {
 	return c
 }
 
+func TestSpareNodesAreThoseOfTheStack(t *testing.T) {
+	for spare, more := range map[int]map[string]any{0: nil, 2: {"autoscaling": map[string]any{"spareNodes": 2}}} {
+		s, err := Of(read(t, more), Options{})
+		require.NoError(t, err)
+		assert.Equal(t, spare, s.Nodes.Spare)
+	}
+}
+
 func TestOf(t *testing.T) {
 	s, err := Of(read(t, map[string]any{
 		"autoscaling": map[string]any{"minReplicas": 2, "maxReplicas": 4}, "model": map[string]any{"maxNumSeqs": 32},

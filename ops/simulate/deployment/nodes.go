@@ -25,7 +25,7 @@ const (
 // their replacements come up to 15 s later than here.
 //
 // On a cluster whose nodes the stack does not create, each replica counts as a node of its
-// own, which is there already.
+// own, which is there already, and none is spare.
 func nodesOf(c *config.Config, o Options) (simulate.Nodes, error) {
 	perNode := c.ReplicasPerNode()
 	if o.SpotReclaim > 0 && (perNode == 0 || !c.NodePools.GPU.Spot) {
@@ -38,7 +38,7 @@ func nodesOf(c *config.Config, o Options) (simulate.Nodes, error) {
 	pool := c.NodePools.GPU
 	cloud, _ := config.FindCloud(c.Cloud)
 	return simulate.Nodes{
-		Replicas: perNode, Min: pool.MinNodes, Max: pool.MaxNodes, GPUs: pool.GPUsPerNode,
+		Replicas: perNode, Min: pool.MinNodes, Max: pool.MaxNodes, Spare: c.Autoscaling.SpareNodes, GPUs: pool.GPUsPerNode,
 		Idle: (idleTime(c) + scan).Seconds(), AfterAdd: afterAdd.Seconds(),
 		Reclaim: o.SpotReclaim.Seconds(), Notice: cloud.SpotNotice.Seconds(),
 	}, nil

@@ -84,9 +84,9 @@ func (f *finder) run(ctx context.Context, s simulate.Settings, plans [][]simulat
 	return f.replay.All(ctx, deployments)
 }
 
-// planned returns settings that follow a plan. Its first step is at 0.
+// planned returns settings that follow a plan. Its first step is at 0. No node is spare: a plan asks for replicas as early as they need a node.
 func planned(s simulate.Settings, plan []simulate.Step) simulate.Settings {
-	s.Plan, s.Replicas = plan, plan[0].Replicas
+	s.Plan, s.Replicas, s.Nodes.Spare = plan, plan[0].Replicas, 0
 	return s
 }
 

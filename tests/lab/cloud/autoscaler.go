@@ -190,7 +190,8 @@ func (c *Cloud) stuckPods(v *view) []*corev1.Pod {
 	var stuck []*corev1.Pod
 	seen := map[string]time.Time{}
 	for _, pod := range v.pods[""] {
-		if pod.DeletionTimestamp != nil || !slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
+		// One with a nominated node waits for the end of the pods that it preempts.
+		if pod.DeletionTimestamp != nil || expendable(pod) || pod.Status.NominatedNodeName != "" || !slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
 			return condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse && condition.Reason == corev1.PodReasonUnschedulable
 		}) {
 			continue
@@ -312,7 +313,15 @@ func (c *Cloud) shrink(v *view) {
 	c.idleSince = seen
 }
 
-// keepsNode reports whether a pod prevents the removal of its node: the pods of DaemonSets do not.
+// expendableCutoff is cluster-autoscaler's --expendable-pods-priority-cutoff, by default.
+const expendableCutoff = -10
+
+// expendable reports whether a pod has such a low priority that no node is added for it, and none is kept.
+func expendable(pod *corev1.Pod) bool {
+	return pod.Spec.Priority != nil && *pod.Spec.Priority < expendableCutoff
+}
+
+// keepsNode reports whether a pod prevents the removal of its node: the pods of DaemonSets and expendable ones do not.
 func keepsNode(pod *corev1.Pod) bool {
-	return !slices.ContainsFunc(pod.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.Kind == "DaemonSet" })
+	return !expendable(pod) && !slices.ContainsFunc(pod.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.Kind == "DaemonSet" })
 }

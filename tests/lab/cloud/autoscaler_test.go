@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 )
 
 // modelPod returns a pod that requests a GPU like the model server.
@@ -121,8 +122,11 @@ func TestEKSGrowsOnlyWithEverythingInPlace(t *testing.T) {
 		"a pod too large": {pods: []*corev1.Pod{modelPod("a", func(p *corev1.Pod) {
 			p.Spec.Containers[0].Resources.Requests[corev1.ResourceMemory] = resource.MustParse("16Gi")
 		})}},
-		"a pod that does not tolerate": {pods: []*corev1.Pod{modelPod("a", func(p *corev1.Pod) { p.Spec.Tolerations = nil })}},
-		"a pod that is not stuck":      {pods: []*corev1.Pod{modelPod("a", func(p *corev1.Pod) { p.Status.Conditions = nil })}},
+		"a pod that does not tolerate":        {pods: []*corev1.Pod{modelPod("a", func(p *corev1.Pod) { p.Spec.Tolerations = nil })}},
+		"the lowest priority that adds nodes": {want: 1, pods: []*corev1.Pod{modelPod("a", func(p *corev1.Pod) { p.Spec.Priority = ptr.To[int32](-10) })}},
+		"an expendable pod":                   {pods: []*corev1.Pod{modelPod("a", func(p *corev1.Pod) { p.Spec.Priority = ptr.To[int32](-11) })}},
+		"a pod that preempts another":         {pods: []*corev1.Pod{modelPod("a", func(p *corev1.Pod) { p.Status.NominatedNodeName = "n" })}},
+		"a pod that is not stuck":             {pods: []*corev1.Pod{modelPod("a", func(p *corev1.Pod) { p.Status.Conditions = nil })}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, _ := newTestCloud(t)
@@ -236,4 +240,19 @@ func TestTwoDevicePluginsAreAnIncident(t *testing.T) {
 	assert.Empty(t, c.Incidents())
 	require.NoError(t, c.advertise(t.Context(), &pool{gpuCount: 1, gpus: gpusAtOnce}, node, 1))
 	assert.Len(t, c.Incidents(), 1, "Bottlerocket brings its own")
+}
+
+// TestPodsThatKeepANode checks that a node is removed under pods below cluster-autoscaler's cutoff, and not under those at it.
+func TestPodsThatKeepANode(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*corev1.Pod)
+		keeps  bool
+	}{
+		"a replica":                 {keeps: true},
+		"priority -10":              {func(p *corev1.Pod) { p.Spec.Priority = ptr.To[int32](-10) }, true},
+		"an expendable pod":         {func(p *corev1.Pod) { p.Spec.Priority = ptr.To[int32](-11) }, false},
+		"one of those of each node": {func(p *corev1.Pod) { p.OwnerReferences = []metav1.OwnerReference{{Kind: "DaemonSet"}} }, false},
+	} {
+		assert.Equal(t, test.keeps, keepsNode(modelPod("a", test.change)), name)
+	}
 }

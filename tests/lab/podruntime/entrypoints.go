@@ -39,6 +39,7 @@ var entrypoints = []imageProcess{
 	{"dcgm-exporter", []string{"/usr/bin/dcgm-exporter-entrypoint.sh"}, nil, "github.com/NVIDIA/dcgm-exporter: docker/Dockerfile"},
 	{"grafana/grafana", []string{"/run.sh"}, nil, "github.com/grafana/grafana: Dockerfile"},
 	{"k8s-sidecar", nil, []string{"python", "-u", "/app/sidecar.py"}, "github.com/kiwigrid/k8s-sidecar: Dockerfile"},
+	{"pause", []string{"/pause"}, nil, "github.com/kubernetes/kubernetes: build/pause/linux/Dockerfile"},
 	{"nginx", []string{"/docker-entrypoint.sh"}, []string{"nginx", "-g", "daemon off;"}, "github.com/nginx/docker-nginx: Dockerfile"},
 }
 

@@ -1,0 +1,44 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestSpareNodes adds spare nodes to a stack and removes them, and checks that nothing else is created, replaced or deleted.
+func TestSpareNodes(t *testing.T) {
+	objects := []string{"SpareNodes spare-nodes", "PriorityClass vllm-spare", "Deployment vllm-spare"}
+	gpus := map[string]string{"gke": "4", "eks": "4", "aks": "2"}
+	machines := map[string]string{"gke": "g2-standard-48", "eks": "g6.12xlarge", "aks": "Standard_NC48ads_A100_v4"}
+	eachCloud(t, func(t *testing.T, cloud string) {
+		s := newCloudStack(t, cloud, map[string]any{"nodePools.gpu.machineType": machines[cloud]})
+		s.up()
+		s.set("autoscaling.spareNodes", 2)
+		assert.ElementsMatch(t, each("create", objects), besideUpdates(s.up().changes()))
+		deployment := s.find("Deployment", "vllm-spare").Inputs
+		assert.Equal(t, gpus[cloud], text(deployment, `spec.template.spec.containers[0].resources.limits["nvidia.com/gpu"]`), "all of the node")
+		server := s.find("Deployment", "vllm").Inputs
+		assert.Equal(t, server["spec"].ObjectValue()["template"].ObjectValue()["spec"].ObjectValue()["tolerations"],
+			deployment["spec"].ObjectValue()["template"].ObjectValue()["spec"].ObjectValue()["tolerations"], "the same nodes")
+		assert.Equal(t, server["spec"].ObjectValue()["template"].ObjectValue()["spec"].ObjectValue()["nodeSelector"],
+			deployment["spec"].ObjectValue()["template"].ObjectValue()["spec"].ObjectValue()["nodeSelector"])
+		require.Empty(t, s.up().changes())
+
+		s.set("autoscaling.spareNodes", 0)
+		assert.ElementsMatch(t, each("delete", objects), besideUpdates(s.up().changes()))
+	})
+}
+
+// besideUpdates returns the changes other than updates of what watches the stack: the scrape of kube-state-metrics and the dashboards.
+func besideUpdates(changes []string) []string {
+	var others []string
+	for _, change := range changes {
+		if !strings.HasPrefix(change, "update Release ") && !strings.HasPrefix(change, "update ConfigMap vllm-dashboard") {
+			others = append(others, change)
+		}
+	}
+	return others
+}
