@@ -142,7 +142,7 @@ func newLab(t *testing.T, clouds *cloud.Options) *lab.Lab {
 	options := lab.Options{Dir: filepath.Join(folder, "lab"), Tools: environment.tools, Log: log, Clouds: clouds}
 	if clouds != nil {
 		// A new node has no image, and an update prints that it waits for one.
-		options.ImagePullTime = imagePullTime
+		options.Start.Image = imagePullTime
 	}
 	l, err := lab.Start(ctx, options)
 	require.NoError(t, err)

@@ -154,7 +154,7 @@ func TestFaultsThatEnd(t *testing.T) {
 // TestStartupProbe checks that a container is killed when its start takes longer than the probe allows, and waits for ever longer
 // times before it is started again.
 func TestStartupProbe(t *testing.T) {
-	r, client, log := startRuntime(t, func(c *Config) { c.ModelLoadDelay = time.Hour }, probedPod(probe(1), probe(1), probe(1)))
+	r, client, log := startRuntime(t, func(c *Config) { c.Start.Weights = time.Hour }, probedPod(probe(1), probe(1), probe(1)))
 	eventually(t, func() string {
 		c := containerOf(t, client, "a")
 		if c.State.Waiting == nil || c.State.Waiting.Reason != "CrashLoopBackOff" {
