@@ -148,7 +148,7 @@ func TestFaultsThatEnd(t *testing.T) {
 	_, err := r.Fault("vllm", "b", Fault{Hang: true})
 	require.ErrorContains(t, err, "not running")
 	_, err = r.Fault("vllm", "a", Fault{})
-	require.ErrorContains(t, err, "give Hang, Delay or Status")
+	require.ErrorContains(t, err, "give Hang, Crash, Delay or Status")
 }
 
 // TestStartupProbe checks that a container is killed when its start takes longer than the probe allows, and waits for ever longer
