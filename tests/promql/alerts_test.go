@@ -211,11 +211,14 @@ func TestHealthyStackIsSilent(t *testing.T) {
 		"one scrape lost":               {"up a": "1x30 0 1x400", "running a": "3x30 _ 3x400", "in flight a": "3x30 _ 3x400"},
 		"a pod that starts is not scraped": {"up b": "0x40 1x400", "pod ready b": "0x40 1x400", "running b": "_x41 0x400", "waiting b": "_x41 0x400",
 			"in flight b": "_x41 0x400", "gpu b": "_x41 0x400", "kv cache b": "_x41 0x400"},
-		"a restart now and then":    {"restarts a": "0x100 1x100 2x200"},
-		"the adapter is rolled out": {"adapter": "2x30 1x3 2x400"},
-		"a rule fails once":         {"rule failures": "0x30 1x400"},
-		"a warm GPU for a moment":   {"temperature": "70x30 90x5 70x400"},
-		"XID not available":         {"xid": "2147483632x400"},
+		"a restart now and then": {"restarts a": "0x100 1x100 2x200"},
+		"a restart that takes nearly all of the time of a start": {"restarts b": "0x20 1x400", "started b": "140x20 1260x400",
+			"ready since b": "_x3 200x16 _x30 3050x400"},
+		"a readiness that comes back after that time": {"ready since b": "_x3 200x16 _x10 1790x400"},
+		"the adapter is rolled out":                   {"adapter": "2x30 1x3 2x400"},
+		"a rule fails once":                           {"rule failures": "0x30 1x400"},
+		"a warm GPU for a moment":                     {"temperature": "70x30 90x5 70x400"},
+		"XID not available":                           {"xid": "2147483632x400"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for minute, now := range newAlerting(t, block(change(healthy(), samples)), alertSettings(t)).firing(130) {
