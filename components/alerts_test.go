@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vllm-autoscaling/components/alerts"
+	"vllm-autoscaling/components/telemetry"
 )
 
 const alertsType = "vllm-autoscaling:components:Alerts"
@@ -20,7 +21,7 @@ func alertSettings(t *testing.T) alerts.Settings {
 	return alerts.Settings{
 		Settings:  telemetrySettings(t),
 		Objective: alerts.Objective{TTFT: 2500 * time.Millisecond, InterToken: 100 * time.Millisecond, Ratio: 0.95},
-		AtMaxFor:  15 * time.Minute, ColdStart: ColdStart(30 * time.Minute), ScrapeInterval: 15 * time.Second, MaxNumSeqs: 16,
+		AtMaxFor:  15 * time.Minute, StartupBudget: 30 * time.Minute, ColdStart: ColdStart(30 * time.Minute), ScrapeInterval: 15 * time.Second, MaxNumSeqs: 16,
 		PrometheusStorage: 20 << 30, PrometheusVolume: (*KubePrometheusStack)(nil).Volumes(),
 	}
 }
@@ -64,6 +65,10 @@ func TestAlertsRefuse(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestTheStartOfTheServersContainerIsRecorded(t *testing.T) {
+	assert.Equal(t, VLLMName, telemetry.ServerContainer)
 }
 
 func TestColdStartIsWhatTheDeploymentWaitsFor(t *testing.T) {

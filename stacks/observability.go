@@ -78,6 +78,7 @@ func (d *deployment) telemetrySettings(s *server) telemetry.Settings {
 		GPUJob:              job,
 		SimulatedGPU:        simulated,
 		Signals:             d.pipeline.backend.Served(s.enabled),
+		NoStateMetrics:      d.config.Monitoring.KubeStateMetrics == config.StateMetricsNone,
 		SignalInterval:      d.config.Monitoring.SignalInterval,
 	}
 	// Of another Prometheus, neither its job nor its volume is known.
@@ -107,10 +108,10 @@ func (d *deployment) alertSettings(s *server, observed telemetry.Settings) alert
 		Settings:       observed,
 		Objective:      alerts.Objective{TTFT: c.SLO.TTFT, InterToken: c.SLO.InterToken, Ratio: c.SLO.Ratio},
 		AtMaxFor:       c.Monitoring.Alerts.AtMaxFor,
+		StartupBudget:  c.VLLM.StartupBudget,
 		ColdStart:      components.ColdStart(c.VLLM.StartupBudget),
 		ScrapeInterval: c.Monitoring.ScrapeInterval,
 		MaxNumSeqs:     c.ReplicaSequences(),
-		NoStateMetrics: c.Monitoring.KubeStateMetrics == config.StateMetricsNone,
 	}
 	if own := d.pipeline.collected.Prometheus; own != nil {
 		settings.PrometheusStorage, settings.PrometheusVolume = storage.Value(), own.Volumes()

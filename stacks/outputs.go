@@ -3,12 +3,14 @@ package stacks
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"vllm-autoscaling/components"
 	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/providers"
+	"vllm-autoscaling/stacks/config"
 	"vllm-autoscaling/stacks/outputs"
 )
 
@@ -109,6 +111,7 @@ func (d *deployment) pipelineOf(s *server) (outputs.Pipeline, error) {
 		GPUSeries:      []string{},
 		SignalInterval: c.Monitoring.SignalInterval.String(),
 		ScrapeInterval: c.Monitoring.ScrapeInterval.String(),
+		ColdStart:      coldStartOutput(c),
 		Existing:       d.existingOutput(),
 	}
 	if prometheus := d.pipeline.collected.Prometheus; prometheus != nil {
@@ -124,6 +127,16 @@ func (d *deployment) pipelineOf(s *server) (outputs.Pipeline, error) {
 		pipeline.GPUSeries = signals.GPUSeries()
 	}
 	return pipeline, nil
+}
+
+// coldStartOutput returns the estimate of a start of a replica, in whole seconds; nil for a simulated server, which starts at once.
+func coldStartOutput(c *config.Config) *outputs.ColdStart {
+	if c.GPU.Mode != config.GPUNvidia {
+		return nil
+	}
+	estimate := c.ColdStart()
+	whole := func(d time.Duration) float64 { return d.Round(time.Second).Seconds() }
+	return &outputs.ColdStart{Node: whole(estimate.Node), Image: whole(estimate.Image), Weights: whole(estimate.Weights), Warmup: whole(estimate.Warmup)}
 }
 
 // signalOutputs returns the signals as the backend serves them for the pods that matchers select.

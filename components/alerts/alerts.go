@@ -106,13 +106,14 @@ func groups(prefix string, recording []monitoringv1.Rule, all []alert) []monitor
 
 // everyAlert lists the alerts of a stack of one server, in the order of the runbooks.
 func everyAlert(s Settings) []alert {
-	return seen(s, slices.Concat(signalAlerts(s), adapterAlerts(s), autoscalerAlerts(s), queueAlerts(s), objectiveAlerts(s), podAlerts(s), gpuAlerts(s),
-		deploymentAlerts(s), monitoringAlerts(s)))
+	return seen(s, slices.Concat(signalAlerts(s), adapterAlerts(s), autoscalerAlerts(s), startAlerts(s), queueAlerts(s), objectiveAlerts(s), podAlerts(s),
+		gpuAlerts(s), deploymentAlerts(s), monitoringAlerts(s)))
 }
 
 // serverAlerts lists the alerts on one of several servers.
 func serverAlerts(s Settings) []alert {
-	all := seen(s, slices.Concat(signalAlerts(s), autoscalerAlerts(s), queueAlerts(s), objectiveAlerts(s), podAlerts(s), deploymentAlerts(s)))
+	all := seen(s, slices.Concat(signalAlerts(s), autoscalerAlerts(s), startAlerts(s), queueAlerts(s), objectiveAlerts(s), podAlerts(s),
+		deploymentAlerts(s)))
 	for i := range all {
 		all[i].labels = maps.Clone(all[i].labels)
 		if all[i].labels == nil {

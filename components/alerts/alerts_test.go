@@ -35,7 +35,8 @@ func settings(t *testing.T) Settings {
 			Adapter: "adapter", MetricsAPI: "v1beta1.custom.metrics.k8s.io", PrometheusJob: "prometheus", GPUJob: "dcgm-exporter", Signals: catalogue,
 			SignalInterval: 2 * time.Second,
 		},
-		Objective: Objective{TTFT: 2500 * time.Millisecond, InterToken: 100 * time.Millisecond, Ratio: 0.95}, AtMaxFor: 15 * time.Minute, ColdStart: time.Hour,
+		Objective: Objective{TTFT: 2500 * time.Millisecond, InterToken: 100 * time.Millisecond, Ratio: 0.95}, AtMaxFor: 15 * time.Minute,
+		StartupBudget: 30 * time.Minute, ColdStart: time.Hour,
 		ScrapeInterval: 15 * time.Second, MaxNumSeqs: 16, PrometheusStorage: 20 << 30, PrometheusVolume: "prometheus-.*",
 	}
 }
@@ -320,7 +321,8 @@ func TestRefused(t *testing.T) {
 		"Ratio 95":             func(s *Settings) { s.Ratio = 95 },
 		"Ratio 1":              func(s *Settings) { s.Ratio = 1 },
 		"AtMaxFor":             func(s *Settings) { s.AtMaxFor = time.Second },
-		"ColdStart":            func(s *Settings) { s.ColdStart = 0 },
+		"StartupBudget":        func(s *Settings) { s.StartupBudget = 0 },
+		"ColdStart":            func(s *Settings) { s.ColdStart = s.StartupBudget - time.Minute },
 		"ScrapeInterval":       func(s *Settings) { s.ScrapeInterval = 0 },
 		"MaxNumSeqs":           func(s *Settings) { s.MaxNumSeqs = 0 },
 		"PrometheusStorage -1": func(s *Settings) { s.PrometheusStorage = -1 },

@@ -87,7 +87,7 @@ func gpuRules(s Settings) []monitoringv1.Rule {
 	return []monitoringv1.Rule{{Record: RecordLastXID, Expr: intstr.FromString(telemetry.OnEveryGPU(telemetry.SeriesXID))}}
 }
 
-// serverRules returns the rules whose series the alerts on the queue and on the objective of a server read.
+// serverRules returns the rules whose series the alerts on the queue, the objective and the starts of a server read.
 func serverRules(s Settings) []monitoringv1.Rule {
 	waiting := monitoringv1.Rule{Record: RecordRequestsWaiting, Expr: intstr.FromString(fmt.Sprintf(
 		"sum by (namespace) (max by (namespace, pod, engine, model_name) (%s))", s.Server(signals.SeriesRequestsWaiting)))}
@@ -95,7 +95,7 @@ func serverRules(s Settings) []monitoringv1.Rule {
 	for i := range rules {
 		rules[i].Labels = s.ServerLabels()
 	}
-	return rules
+	return append(rules, startRules(s)...)
 }
 
 // rules returns the recording rules of the indicator.

@@ -25,8 +25,10 @@ type Settings struct {
 	Objective
 	// AtMaxFor is how long the autoscaler may be at its maximum; at least 1 minute.
 	AtMaxFor time.Duration
+	// StartupBudget is how long the server itself may take to start, after which its start-up probe ends it; at least 1 minute.
+	StartupBudget time.Duration
 	// ColdStart returns the longest time from a pod's creation until it serves: node, image and model; at
-	// least 1 minute.
+	// least StartupBudget.
 	ColdStart time.Duration
 	// ScrapeInterval is how often Prometheus scrapes itself and kube-state-metrics; at least 1 s.
 	ScrapeInterval time.Duration
@@ -37,9 +39,6 @@ type Settings struct {
 	// PrometheusVolume is a regular expression of the names of its claims; required with
 	// PrometheusStorage.
 	PrometheusVolume string
-	// NoStateMetrics is true where Prometheus has no series of kube-state-metrics. The alerts that read them are left out: they
-	// would never fire, or always.
-	NoStateMetrics bool
 }
 
 // TTFTBounds returns the allowed values of Objective.TTFT: the bounds of the buckets of vLLM's histogram, from 100 ms on.
@@ -82,8 +81,11 @@ func (s Settings) Validate() error {
 	if s.AtMaxFor < time.Minute {
 		add("AtMaxFor %s is too short (at least 1m)", s.AtMaxFor)
 	}
-	if s.ColdStart < time.Minute {
-		add("ColdStart %s is too short (at least 1m)", s.ColdStart)
+	if s.StartupBudget < time.Minute {
+		add("StartupBudget %s is too short (at least 1m)", s.StartupBudget)
+	}
+	if s.ColdStart < max(s.StartupBudget, time.Minute) {
+		add("ColdStart %s is too short (at least StartupBudget, %s)", s.ColdStart, s.StartupBudget)
 	}
 	if s.ScrapeInterval < time.Second {
 		add("ScrapeInterval %s is too short (at least 1s)", s.ScrapeInterval)

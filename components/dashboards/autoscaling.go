@@ -13,7 +13,7 @@ var signalUnits = map[signals.Unit]string{signals.Percent: unitPercent, signals.
 
 func autoscaling(s telemetry.Settings) page {
 	changes := "max(changes(" + s.OfDeployment(telemetry.SeriesSpecReplicas) + "[$__rate_interval]))"
-	return page{
+	p := page{
 		name: "autoscaling", title: "vLLM: autoscaling",
 		description: "Why the number of replicas is what it is: each signal beside its target, the autoscaler, pods and GPU nodes.",
 		annotation:  &annotation{"Scaled", changes + " > 0"},
@@ -25,6 +25,10 @@ func autoscaling(s telemetry.Settings) page {
 			{"Pods and nodes", podsAndNodes(s)},
 		},
 	}
+	if !s.NoStateMetrics {
+		p.rows = append(p.rows, row{"Starts of replicas", starts(s)})
+	}
+	return p
 }
 
 func replicas(s telemetry.Settings) panel {

@@ -202,6 +202,21 @@ func TestSimulatedGPUHasNothingButItsUtilisation(t *testing.T) {
 	}
 }
 
+// Without kube-state-metrics no start is recorded, and no panel of them is empty.
+func TestStartsNeedStateMetrics(t *testing.T) {
+	shown := func(s telemetry.Settings) int {
+		count := 0
+		for _, p := range panels(all(t, s)["autoscaling-server"]) {
+			count += strings.Count(expressions(p), telemetry.SeriesReplicaStart+"{")
+		}
+		return count
+	}
+	s := settings(t)
+	assert.GreaterOrEqual(t, shown(s), len(telemetry.Phases())+1, "each phase, and all of them together")
+	s.NoStateMetrics = true
+	assert.Zero(t, shown(s))
+}
+
 // The names of this stack reach every query, and no other's do.
 func TestNamesComeFromTheSettings(t *testing.T) {
 	built, err := All(settings(t))

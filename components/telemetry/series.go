@@ -71,6 +71,7 @@ func StateMetricsSeries() []string {
 	return []string{
 		SeriesHPADesired, SeriesHPAMin, SeriesHPAMax, SeriesHPACondition, SeriesHPATarget, SeriesHPAReading, SeriesSpecReplicas, SeriesReplicas,
 		SeriesReadyReplicas, SeriesAvailable, SeriesPodPhase, SeriesRestarts, SeriesNodeAllocatable, SeriesPodRequests, signals.SeriesPodReady,
+		SeriesPodCreated, SeriesPodScheduled, SeriesPodInitialized, SeriesContainerStarted, SeriesPodReadyTime,
 	}
 }
 

@@ -53,6 +53,9 @@ type Settings struct {
 	SimulatedGPU bool
 	// Signals that the autoscaler follows. At least one.
 	Signals []signals.Signal
+	// NoStateMetrics is true where Prometheus has no series of kube-state-metrics. What reads nothing else is left out: alerts would
+	// never fire, or always, and no start of a replica is recorded.
+	NoStateMetrics bool
 	// SignalInterval is how often the signals are scraped and recorded; at least 1 s.
 	SignalInterval time.Duration
 }

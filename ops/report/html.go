@@ -51,6 +51,17 @@ request was due, so that waiting is included, in the client too{{if .ClientLag}}
 {{- end}}
 </table>
 {{- end}}
+{{- with .Starts}}
+<h2>Starts of replicas</h2>
+<table>
+<tr><th>pod</th><th>ready at second</th>{{range .Phases}}<th>{{.}}</th>{{end}}<th>in the server's log</th></tr>
+{{- range .Rows}}
+<tr><td>{{.Pod}}</td><td class="number">{{.Ready}}</td>{{range .Phases}}<td class="number">{{.}}</td>{{end}}<td>{{.Log}}</td></tr>
+{{- end}}
+</table>
+<p>In seconds: until the pod had a node, its init containers had ended, the server's container ran, and the server was ready.
+{{- if .Estimate}} The configuration's estimate for a new node is {{.Estimate}}.{{end}}</p>
+{{- end}}
 <h2>What happened when</h2>
 <table>
 <tr><th>second</th><th>event</th></tr>
@@ -102,7 +113,7 @@ func (r *Report) HTML(png []byte) ([]byte, error) {
 	var out bytes.Buffer
 	err := page.Execute(&out, map[string]any{
 		"Report":  r,
-		"Changes": changes, "Times": times, "Outcomes": outcomes,
+		"Changes": changes, "Times": times, "Outcomes": outcomes, "Starts": r.startTable(),
 		"Style": figure.Style,
 		// The only URL of the page.
 		"Image": figure.Inline(png),

@@ -7,6 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"vllm-autoscaling/ops/coldstart"
+	"vllm-autoscaling/stacks/outputs"
 )
 
 // Schema is the format of report.json. Fields may be added within v2; any other change is a v3.
@@ -28,9 +31,13 @@ type Report struct {
 	Requests *Requests `json:"requests,omitempty"`
 	// Scaling is what the HPA did; nil if it was not observed.
 	Scaling *Scaling `json:"scaling,omitempty"`
-	Signals []Signal `json:"signals"`
-	Samples []Sample `json:"samples"`
-	Events  []Event  `json:"events,omitempty"`
+	// Starts are those of the replicas that became ready for the first time during the run, in that order.
+	Starts []coldstart.Start `json:"starts,omitempty"`
+	// Estimate is that of the stack's configuration for a start on a new node; nil if there is none.
+	Estimate *outputs.ColdStart `json:"coldStartEstimate,omitempty"`
+	Signals  []Signal           `json:"signals"`
+	Samples  []Sample           `json:"samples"`
+	Events   []Event            `json:"events,omitempty"`
 	// Summary is the table at the top of the page, in this order.
 	Summary []Row `json:"summary,omitempty"`
 }

@@ -65,6 +65,9 @@ func (r *Report) Text(to io.Writer, colour bool) error {
 			fmt.Fprintf(&out, "           warning:  %s\n", warning)
 		}
 	}
+	if starts := startText(r.Starts, r.Estimate); starts != "" {
+		fmt.Fprintf(&out, "   %-14s %s\n", "newest start", starts)
+	}
 	name := named(r.Stack)
 	if r.Server != "" {
 		name += ", server " + r.Server

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"vllm-autoscaling/ops/coldstart"
 	"vllm-autoscaling/ops/portforward"
 	"vllm-autoscaling/stacks/outputs"
 )
@@ -64,6 +65,10 @@ type Report struct {
 	Stages  []Result `json:"stages"`
 	// Values are the signals in the custom metrics API, as far as the run got.
 	Values []Value `json:"values"`
+	// Starts are how long the ready pods took to start, the newest first, without those whose server was started again. Estimate is
+	// that of the configuration, for a start on a new node.
+	Starts   []coldstart.Start  `json:"starts,omitempty"`
+	Estimate *outputs.ColdStart `json:"estimate,omitempty"`
 }
 
 // Result is one stage of a report.
@@ -194,6 +199,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if w.values != nil {
 		report.Values = w.values
 	}
+	report.Starts, report.Estimate = w.starts(ctx), w.Pipeline.ColdStart
 	report.Seconds = time.Since(began).Seconds()
 	return report, nil
 }

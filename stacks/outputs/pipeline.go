@@ -58,6 +58,16 @@ type Pipeline struct {
 	// ScrapeInterval is how often everything else is scraped, such as the readiness of pods; "" in outputs of before it
 	// was there.
 	ScrapeInterval string `json:"scrapeInterval"`
+	// ColdStart is the estimate of how long a new replica takes; nil in outputs of before it was there.
+	ColdStart *ColdStart `json:"coldStart,omitempty"`
+}
+
+// ColdStart is how long the phases of a new replica take, in seconds, as in config.ColdStart.
+type ColdStart struct {
+	Node    float64 `json:"node"`
+	Image   float64 `json:"image"`
+	Weights float64 `json:"weights"`
+	Warmup  float64 `json:"warmup"`
 }
 
 // Serving are the server's objects; all have the same namespace.

@@ -129,7 +129,7 @@ func startLab(t *testing.T, gpuNodes int) *lab.Lab {
 }
 
 // newLab starts a lab that ends with the test; nil simulates no cloud.
-func newLab(t *testing.T, clouds *cloud.Options) *lab.Lab {
+func newLab(t *testing.T, clouds *cloud.Options, changes ...func(*lab.Options)) *lab.Lab {
 	t.Helper()
 	ctx := testContext(t)
 	// Not t.TempDir: its long path would be too long for a unix socket.
@@ -142,7 +142,10 @@ func newLab(t *testing.T, clouds *cloud.Options) *lab.Lab {
 	options := lab.Options{Dir: filepath.Join(folder, "lab"), Tools: environment.tools, Log: log, Clouds: clouds}
 	if clouds != nil {
 		// A new node has no image, and an update prints that it waits for one.
-		options.ImagePullTime = imagePullTime
+		options.Start.Image = imagePullTime
+	}
+	for _, change := range changes {
+		change(&options)
 	}
 	l, err := lab.Start(ctx, options)
 	require.NoError(t, err)

@@ -41,10 +41,8 @@ type Options struct {
 	Tools Tools
 	// Log receives a line for each action of the lab; nil for none.
 	Log io.Writer
-	// ImagePullTime is how long a pod that requests a GPU waits for its image, which has many gigabytes.
-	ImagePullTime time.Duration
-	// ModelLoadDelay is the time before a model server listens, for the download and loading of a real model.
-	ModelLoadDelay time.Duration
+	// Start is how long the start of a model server takes: the time for its image of many gigabytes, for the weights and for the warm-up.
+	Start podruntime.StartTimes
 	// Latency is that of the model servers; the zero value means podruntime's defaults.
 	Latency podruntime.Latency
 	// Clouds simulates Google Cloud, AWS and Azure. Then only they create nodes, and there is none at the start. The lab
@@ -121,10 +119,13 @@ func newFolder(dir string) (string, error) {
 
 func (l *Lab) start(ctx context.Context, o Options) error {
 	fmt.Fprintf(l.log, "lab: starting a control plane in %s\n", l.dir)
+	if o.Start != (podruntime.StartTimes{}) {
+		fmt.Fprintf(l.log, "lab: the start of a server takes: %s\n", o.Start)
+	}
 	socket := filepath.Join(l.dir, "egress.sock")
 	var err error
 	l.controlPlane, err = controlplane.Start(ctx, controlplane.Options{
-		Dir: filepath.Join(l.dir, "controlplane"), Tools: l.programs, EgressSocket: socket, ImagePullTime: o.ImagePullTime, Log: l.log,
+		Dir: filepath.Join(l.dir, "controlplane"), Tools: l.programs, EgressSocket: socket, ImagePullTime: o.Start.Image, Log: l.log,
 	})
 	if err != nil {
 		return err
@@ -138,11 +139,10 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 		// Charts let programs start for up to 45 s before their first probe; nothing of that is worth waiting for.
 		InitialDelayLimit: time.Second,
 
-		ImagePullTime:  o.ImagePullTime,
-		ModelLoadDelay: o.ModelLoadDelay,
-		Latency:        o.Latency,
-		Google:         google{l},
-		Log:            l.log,
+		Start:   o.Start,
+		Latency: o.Latency,
+		Google:  google{l},
+		Log:     l.log,
 	})
 	if err != nil {
 		return err

@@ -29,7 +29,7 @@ func alertSettings(t *testing.T) alerts.Settings {
 	return alerts.Settings{
 		Settings:  observedSettings(t),
 		Objective: alerts.Objective{TTFT: 2500 * time.Millisecond, InterToken: 100 * time.Millisecond, Ratio: 0.95},
-		AtMaxFor:  15 * time.Minute, ColdStart: time.Hour, ScrapeInterval: time.Minute, MaxNumSeqs: 16,
+		AtMaxFor:  15 * time.Minute, StartupBudget: 30 * time.Minute, ColdStart: time.Hour, ScrapeInterval: time.Minute, MaxNumSeqs: 16,
 		PrometheusStorage: 20 * gigabyte, PrometheusVolume: "prometheus-kps-prometheus-db-.*",
 	}
 }
@@ -74,24 +74,29 @@ func (a *alerting) firing(minutes int) []map[string][]*rules.Alert {
 	a.t.Helper()
 	var all []map[string][]*rules.Alert
 	for minute := range minutes + 1 {
-		at := time.Unix(0, 0).Add(time.Duration(minute) * time.Minute)
-		now := map[string][]*rules.Alert{}
-		for _, group := range a.groups {
-			group.Eval(a.t.Context(), at)
-			for _, rule := range group.Rules() {
-				require.NoError(a.t, rule.LastError(), "%s at minute %d:\n%s", rule.Name(), minute, rule.Query())
-				if alert, ok := rule.(*rules.AlertingRule); ok {
-					for _, active := range alert.ActiveAlerts() {
-						if active.State == rules.StateFiring {
-							now[alert.Name()] = append(now[alert.Name()], active)
-						}
+		all = append(all, a.firingAt(minute))
+	}
+	return all
+}
+
+// firingAt evaluates the rules once, and returns the firing alerts by their names.
+func (a *alerting) firingAt(minute int) map[string][]*rules.Alert {
+	a.t.Helper()
+	now := map[string][]*rules.Alert{}
+	for _, group := range a.groups {
+		group.Eval(a.t.Context(), time.Unix(0, 0).Add(time.Duration(minute)*time.Minute))
+		for _, rule := range group.Rules() {
+			require.NoError(a.t, rule.LastError(), "%s at minute %d:\n%s", rule.Name(), minute, rule.Query())
+			if alert, ok := rule.(*rules.AlertingRule); ok {
+				for _, active := range alert.ActiveAlerts() {
+					if active.State == rules.StateFiring {
+						now[alert.Name()] = append(now[alert.Name()], active)
 					}
 				}
 			}
 		}
-		all = append(all, now)
 	}
-	return all
+	return now
 }
 
 const podA, podB = "vllm-5d4f9-abcde", "vllm-5d4f9-fghij"
@@ -137,7 +142,10 @@ func healthy() map[string]string {
 		engine := pod(name) + `,engine="0",model_name="m"`
 		series["pod ready "+short] = of("kube_pod_status_ready", pod(name)+`,condition="true"`, "1x400")
 		series["up "+short] = of("up", pod(name)+`,job="vllm"`, "1x400")
-		series["restarts "+short] = of("kube_pod_container_status_restarts_total", pod(name)+`,container="vllm"`, "1x400")
+		for moment, line := range startedPod(pod(name)) {
+			series[moment+" "+short] = line
+		}
+		series["restarts "+short] = of("kube_pod_container_status_restarts_total", pod(name)+`,container="vllm"`, "0x400")
 		series["running "+short] = of("vllm:num_requests_running", engine, "3x400")
 		series["waiting "+short] = of("vllm:num_requests_waiting", engine, "0x400")
 		series["in flight "+short] = of("vllm:requests_in_flight:sum", pod(name), "3x400")
@@ -203,11 +211,14 @@ func TestHealthyStackIsSilent(t *testing.T) {
 		"one scrape lost":               {"up a": "1x30 0 1x400", "running a": "3x30 _ 3x400", "in flight a": "3x30 _ 3x400"},
 		"a pod that starts is not scraped": {"up b": "0x40 1x400", "pod ready b": "0x40 1x400", "running b": "_x41 0x400", "waiting b": "_x41 0x400",
 			"in flight b": "_x41 0x400", "gpu b": "_x41 0x400", "kv cache b": "_x41 0x400"},
-		"a restart now and then":    {"restarts a": "1x100 2x100 3x200"},
-		"the adapter is rolled out": {"adapter": "2x30 1x3 2x400"},
-		"a rule fails once":         {"rule failures": "0x30 1x400"},
-		"a warm GPU for a moment":   {"temperature": "70x30 90x5 70x400"},
-		"XID not available":         {"xid": "2147483632x400"},
+		"a restart now and then": {"restarts a": "0x100 1x100 2x200"},
+		"a restart that takes nearly all of the time of a start": {"restarts b": "0x20 1x400", "started b": "140x20 1260x400",
+			"ready since b": "_x3 200x16 _x30 3050x400"},
+		"a readiness that comes back after that time": {"ready since b": "_x3 200x16 _x10 1790x400"},
+		"the adapter is rolled out":                   {"adapter": "2x30 1x3 2x400"},
+		"a rule fails once":                           {"rule failures": "0x30 1x400"},
+		"a warm GPU for a moment":                     {"temperature": "70x30 90x5 70x400"},
+		"XID not available":                           {"xid": "2147483632x400"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for minute, now := range newAlerting(t, block(change(healthy(), samples)), alertSettings(t)).firing(130) {
@@ -326,8 +337,14 @@ func alertCases() map[string]alertCase {
 			[]string{"VLLMInterTokenBudgetBurningFast"}, 40, 110, map[string]string{"severity": "critical"}},
 		"a ready pod is not scraped": {
 			map[string]string{"up b": "1x30 0x400"}, []string{"VLLMServerTargetDown"}, 32, 33, map[string]string{"pod": podB}},
+		"a server that needs nearly all of its time": {
+			map[string]string{"ready since b": "_x30 1790x400"}, []string{"VLLMColdStartSlow"}, 30, 33,
+			map[string]string{"phase": "server", "severity": "warning"}},
+		"a node that is there after an hour": {
+			map[string]string{"scheduled b": "_x54 3200x400", "initialized b": "_x54 3201x400", "started b": "_x55 3300x400", "ready since b": "_x56 3360x400"},
+			[]string{"VLLMColdStartSlow"}, 56, 59, map[string]string{"phase": "total"}},
 		"a server that keeps ending": {
-			map[string]string{"restarts b": "1x30 2+1x5 6x400"}, []string{"VLLMPodCrashLooping"}, 33, 36, map[string]string{"pod": podB}},
+			map[string]string{"restarts b": "0x30 1+1x5 5x400"}, []string{"VLLMPodCrashLooping"}, 33, 36, map[string]string{"pod": podB}},
 		"a failed GPU": {
 			map[string]string{"xid": "0x30 79x400"}, []string{"VLLMGPUFailed"}, 31, 33, map[string]string{"node": "gpu-1", "gpu": "0", "severity": "critical"}},
 		"an XID error": {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,7 +54,10 @@ func run(ctx context.Context, o options, out *screen) (string, error) {
 		r.Requests.Routing = t.routedBy()
 	}
 	r.Scaling = report.Judge(r.Samples, loadFrom, t.gpus)
-	r.Summary = append(r.LoadRows(), r.ScalingRows()...)
+	if t.starts != nil {
+		r.Starts, r.Estimate = t.starts.Starts(ctx), t.access.Pipeline.ColdStart
+	}
+	r.Summary = slices.Concat(r.LoadRows(), r.ScalingRows(), r.StartRows())
 	if writeErr := r.Write(o.report); writeErr != nil {
 		return "", errors.Join(err, writeErr)
 	}

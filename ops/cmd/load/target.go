@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"vllm-autoscaling/ops/coldstart"
 	"vllm-autoscaling/ops/load"
 	"vllm-autoscaling/ops/portforward"
 	"vllm-autoscaling/ops/report"
@@ -32,6 +33,7 @@ type target struct {
 	selector string
 	gpus     int // of one replica
 	signals  []report.Signal
+	starts   *coldstart.Observer
 
 	// forwards to the pods; nil with -url and -via gateway.
 	forwards *portforward.Forwards
@@ -65,6 +67,7 @@ func find(ctx context.Context, o options, out *screen) (*target, error) {
 	}
 	t.selector = metav1.FormatLabelSelector(deployment.Spec.Selector)
 	t.gpus = gpusOf(deployment)
+	t.starts = coldstart.NewObserver(t.client, serving.Namespace, t.selector)
 	for _, signal := range t.access.Pipeline.Signals {
 		t.signals = append(t.signals, report.Signal{Name: signal.Name, Label: label(signal.Name), Unit: signal.Unit + " per pod"})
 	}
@@ -157,7 +160,12 @@ func (t *target) source(inFlight func() float64) report.Source {
 		return nil
 	}
 	serving := t.access.Pipeline.Serving
-	return report.WithLive(report.HPASource(t.client, serving.Namespace, serving.HPA, inFlight), t.client, serving.Namespace, t.selector)
+	source := report.WithLive(report.HPASource(t.client, serving.Namespace, serving.HPA, inFlight), t.client, serving.Namespace, t.selector)
+	return func(ctx context.Context) (report.Sample, error) {
+		// What is not seen now is seen with the next sample.
+		_ = t.starts.Look(ctx)
+		return source(ctx)
+	}
 }
 
 // findModel returns the model of the flag, or the first that the server lists.

@@ -68,6 +68,10 @@ func Of(c *config.Config, o Options) (simulate.Settings, error) {
 	if err != nil {
 		return simulate.Settings{}, err
 	}
+	start, err := startOf(c, o.Start)
+	if err != nil {
+		return simulate.Settings{}, err
+	}
 	enabled, err := signals.Enabled(signals.Catalogue(), signals.Settings{
 		Namespace: c.Namespaces.Serving, Targets: c.Autoscaling.Signals.Targets(), MaxNumSeqs: c.ReplicaSequences(),
 		GPUWaitingRequests: c.Autoscaling.Signals.GPUUtilization.WaitingRequests, Interval: c.Monitoring.SignalInterval,
@@ -80,7 +84,7 @@ func Of(c *config.Config, o Options) (simulate.Settings, error) {
 		Autoscaler: autoscalerOf(c, enabled),
 		Signals:    gaugesOf(c, enabled),
 		Server:     server,
-		Start:      startOf(c, o.Start),
+		Start:      start,
 		Nodes:      nodes,
 		Metrics:    simulate.Metrics{Scrape: c.Monitoring.SignalInterval.Seconds(), Rule: c.Monitoring.SignalInterval.Seconds()},
 		Drain:      (c.VLLM.PreStop + c.VLLM.ShutdownTimeout).Seconds(),

@@ -12,12 +12,15 @@ import (
 // Start is how long the phases of a new replica take, as in simulate.Start; nil stands for the estimate of config.ColdStart.
 type Start struct {
 	Node, Image, Weights, Warmup *time.Duration
+	// File is a report with measured starts, for the phases that are not given; "" for none.
+	File string
 }
 
 // The phases have a flag each instead of one for their sum: they are what an operator can measure, from the events of a pod and the log
 // of vLLM, and they differ in effect: only the first replica on a node pulls the image, and the autoscaler does not count a replica
 // that pulls it.
 func (s *Start) register(flags *flag.FlagSet) {
+	flags.StringVar(&s.File, "cold-start", s.File, "`file` of verify --json, or report.json of make load, with measured starts; the flags of single phases are over it")
 	for _, phase := range []struct {
 		to          **time.Duration
 		name, usage string
@@ -41,13 +44,14 @@ func (s *Start) register(flags *flag.FlagSet) {
 	}
 }
 
-// startOf returns the phases of a start: the estimate of the program, but for those that are given.
-func startOf(c *config.Config, s Start) simulate.Start {
+// startOf returns the phases of a start: the estimate of the program, but for those that are given or were measured.
+func startOf(c *config.Config, s Start) (simulate.Start, error) {
+	s, err := s.measured(c.Server)
 	estimate := c.ColdStart()
 	return simulate.Start{
 		Node: or(s.Node, estimate.Node), Image: or(s.Image, estimate.Image), Warmup: or(s.Warmup, estimate.Warmup),
 		Weights: or(s.Weights, estimate.Weights),
-	}
+	}, err
 }
 
 // or returns a duration in seconds, or the estimate where it is not given.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -170,13 +168,13 @@ func (w *worker) once(ctx context.Context, l *launcher, changed chan struct{}) e
 	if plan.inProcess != nil {
 		return w.serve(alive, l, plan, listening, unhealthy)
 	}
-	select {
-	case <-time.After(plan.delay):
-	case failure := <-unhealthy:
+	if err := w.start(alive, l, plan.start, unhealthy); err != nil {
+		var failure *probeFailure
+		if !errors.As(err, &failure) {
+			return err
+		}
 		w.killing(ctx, l.container, failure)
 		return &containerEnd{status: 128 + 9, cause: failure}
-	case <-alive.Done():
-		return alive.Err()
 	}
 	p, err := process.Start(alive, process.Spec{
 		Name: fmt.Sprintf("%s of pod %s", plan.program, w.name()),
@@ -276,20 +274,11 @@ func (w *worker) killing(ctx context.Context, container *corev1.Container, failu
 
 // exited writes what a program would have written to the container's log and returns its end.
 func (w *worker) exited(l *launcher, end *programExit) error {
-	file := w.logFile(l.container.Name)
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	log, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = log.WriteString(end.output + "\n")
-	if err := errors.Join(err, log.Close()); err != nil {
+	if err := w.writeLog(l.container.Name, end.output+"\n"); err != nil {
 		return err
 	}
 	return &containerEnd{status: end.code, output: end.output, cause: &process.ExitError{
-		Name: fmt.Sprintf("%s of pod %s", end.name, w.name()), Code: end.code, Err: fmt.Errorf("exit status %d", end.code), Log: file, Tail: end.output,
+		Name: fmt.Sprintf("%s of pod %s", end.name, w.name()), Code: end.code, Err: fmt.Errorf("exit status %d", end.code), Log: w.logFile(l.container.Name), Tail: end.output,
 	}}
 }
 

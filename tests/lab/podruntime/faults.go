@@ -22,6 +22,8 @@ import (
 type Fault struct {
 	// Hang stops the process: connections are accepted and never answered, also those that are open.
 	Hang bool
+	// Crash kills the process, as a lack of memory does. The container is started again.
+	Crash bool
 	// Delay is the time before each answer.
 	Delay time.Duration
 	// Status is answered in place of the server's own answer; 0 leaves that.
@@ -34,6 +36,9 @@ func (f Fault) String() string {
 	var words []string
 	if f.Hang {
 		words = append(words, "hangs")
+	}
+	if f.Crash {
+		words = append(words, "is killed")
 	}
 	if f.Delay > 0 {
 		words = append(words, "answers "+f.Delay.String()+" later")
@@ -55,8 +60,8 @@ func (r *Runtime) Fault(namespace, pod string, fault Fault) (end func() error, e
 	if w == nil {
 		return nil, fmt.Errorf("fault of pod %s/%s: it is not running", namespace, pod)
 	}
-	if !fault.Hang && fault.Delay <= 0 && fault.Status == 0 {
-		return nil, fmt.Errorf("fault of pod %s/%s: give Hang, Delay or Status", namespace, pod)
+	if !fault.Hang && !fault.Crash && fault.Delay <= 0 && fault.Status == 0 {
+		return nil, fmt.Errorf("fault of pod %s/%s: give Hang, Crash, Delay or Status", namespace, pod)
 	}
 	active, err := w.disturb(fault)
 	if err != nil {
@@ -121,6 +126,11 @@ func (w *worker) disturb(f Fault) (*fault, error) {
 			return nil, errors.Join(err, active.end())
 		}
 		active.stopped = w.processes[name]
+	}
+	if f.Crash {
+		if err := w.processes[name].Signal(syscall.SIGKILL); err != nil {
+			return nil, errors.Join(err, active.end())
+		}
 	}
 	w.faults[name] = active
 	return active, nil

@@ -25,8 +25,8 @@ type launch struct {
 	args    []string
 	// env are the program's variables beside those of every pod's process.
 	env []string
-	// delay is the time before the program starts. Nothing listens during it.
-	delay time.Duration
+	// start is the time before the program starts, without that of its image. Nothing listens during it.
+	start StartTimes
 	// ports are the local endpoints by the container's ports.
 	ports map[int]endpoint
 	// ready returns nil when the program listens. Its container is then ready, unless it has a readiness probe.

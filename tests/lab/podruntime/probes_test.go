@@ -148,13 +148,13 @@ func TestFaultsThatEnd(t *testing.T) {
 	_, err := r.Fault("vllm", "b", Fault{Hang: true})
 	require.ErrorContains(t, err, "not running")
 	_, err = r.Fault("vllm", "a", Fault{})
-	require.ErrorContains(t, err, "give Hang, Delay or Status")
+	require.ErrorContains(t, err, "give Hang, Crash, Delay or Status")
 }
 
 // TestStartupProbe checks that a container is killed when its start takes longer than the probe allows, and waits for ever longer
 // times before it is started again.
 func TestStartupProbe(t *testing.T) {
-	r, client, log := startRuntime(t, func(c *Config) { c.ModelLoadDelay = time.Hour }, probedPod(probe(1), probe(1), probe(1)))
+	r, client, log := startRuntime(t, func(c *Config) { c.Start.Weights = time.Hour }, probedPod(probe(1), probe(1), probe(1)))
 	eventually(t, func() string {
 		c := containerOf(t, client, "a")
 		if c.State.Waiting == nil || c.State.Waiting.Reason != "CrashLoopBackOff" {

@@ -43,7 +43,7 @@ func (w *worker) pull(ctx context.Context, container *corev1.Container) error {
 func (w *worker) imageTime() time.Duration {
 	for _, container := range w.pod.Spec.Containers {
 		if _, ok := container.Resources.Limits[controlplane.GPUResource]; ok {
-			return w.runtime.config.ImagePullTime
+			return w.runtime.config.Start.Image
 		}
 	}
 	return 0

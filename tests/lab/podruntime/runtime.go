@@ -39,10 +39,8 @@ type Config struct {
 	EgressSocket string
 	// InitialDelayLimit is the longest initial delay of a probe; zero means none but the probe's own.
 	InitialDelayLimit time.Duration
-	// ImagePullTime is how long a pod that requests a GPU waits for its image.
-	ImagePullTime time.Duration
-	// ModelLoadDelay is the time between a model server's start and its process, for the loading of a real model.
-	ModelLoadDelay time.Duration
+	// Start is how long the start of a model server takes.
+	Start StartTimes
 	// Latency is that of the model servers.
 	Latency Latency
 	// DrainTimeout is how long a model server may complete running requests after SIGTERM; zero means 30 s.

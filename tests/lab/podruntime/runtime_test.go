@@ -165,7 +165,7 @@ func TestFailuresEndWithTheirCause(t *testing.T) {
 }
 
 func TestNothingListensWhileTheModelLoads(t *testing.T) {
-	r, client, _ := startRuntime(t, func(c *Config) { c.ModelLoadDelay = time.Hour }, serverPod("a", "--model=m"))
+	r, client, _ := startRuntime(t, func(c *Config) { c.Start.Weights = time.Hour }, serverPod("a", "--model=m"))
 	eventually(t, func() string {
 		if r.worker("vllm", "a") == nil {
 			return "not seen"
@@ -181,7 +181,7 @@ func TestNothingListensWhileTheModelLoads(t *testing.T) {
 func TestAPodIsReadyWhenItsModelIsLoaded(t *testing.T) {
 	const delay = time.Second
 	began := time.Now()
-	r, client, _ := startRuntime(t, func(c *Config) { c.ModelLoadDelay = delay }, serverPod("a", "--model=m"))
+	r, client, _ := startRuntime(t, func(c *Config) { c.Start.Weights = delay }, serverPod("a", "--model=m"))
 	eventuallyReady(t, client, "a")
 	assert.GreaterOrEqual(t, time.Since(began), delay)
 	code, _ := get(t, r.PodURL("vllm", "a", 8000)+"/metrics")

@@ -248,7 +248,7 @@ func (l *launcher) simulator() (*launch, error) {
 		program: Simulator,
 		args:    args,
 		env:     keepVariables(env, "POD_NAME", "POD_NAMESPACE", "POD_IP", "PYTHONHASHSEED", "VLLM_SERVER_DEV_MODE", "SIM_MODEL"),
-		delay:   l.runtime.config.ModelLoadDelay,
+		start:   l.startTimes(),
 		ports:   map[int]endpoint{containerPort: {port: port}},
 		ready:   getOK(fmt.Sprintf("http://127.0.0.1:%d/health", port), http.DefaultClient),
 		// The simulator completes running requests before it ends.

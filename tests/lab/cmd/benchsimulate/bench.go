@@ -17,6 +17,7 @@ import (
 	"vllm-autoscaling/tests/lab"
 	"vllm-autoscaling/tests/lab/agreement"
 	"vllm-autoscaling/tests/lab/cloud"
+	"vllm-autoscaling/tests/lab/podruntime"
 	"vllm-autoscaling/tests/lab/tools"
 )
 
@@ -58,7 +59,7 @@ func compare(ctx context.Context, o *options, loads []*agreement.Load) (comparis
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	b := &bench{options: o}
 	b.lab, err = lab.Start(ctx, lab.Options{
-		Dir: filepath.Join(folder, "lab"), Tools: built, Log: o.log(), Latency: o.server.Latency(), ModelLoadDelay: o.podDelay,
+		Dir: filepath.Join(folder, "lab"), Tools: built, Log: o.log(), Latency: o.server.Latency(), Start: podruntime.StartTimes{Weights: o.podDelay},
 		Clouds: &cloud.Options{NodeStartTime: o.nodeDelay, IdleTime: idleNode},
 	})
 	if err != nil {
