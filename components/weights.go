@@ -28,8 +28,8 @@ const CompleteMarker = "vllm-autoscaling.json"
 
 // weightsVolume is the volume of weights that are mounted, weightsDir where it is.
 const (
-	weightsVolume = "weights"
-	weightsDir    = "/weights"
+	weightsVolume = "model-weights"
+	weightsDir    = "/model-weights"
 )
 
 // Weights is where the files of a model are. The zero value is the hub.

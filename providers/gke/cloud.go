@@ -36,6 +36,7 @@ func Cloud() providers.Cloud {
 			return authPlugin, "gcloud components install " + authPlugin
 		},
 		MakesNodes:         true,
+		BucketScheme:       providers.SchemeGCS,
 		ManagedMetrics:     []string{ManagedMetrics},
 		Machines:           machines,
 		DefaultAccelerator: "nvidia-l4",
@@ -130,6 +131,10 @@ func (b *builder) finish(plane *controlPlane) (*providers.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	buckets, err := b.newBucketAccess(pulumi.DependsOn(plane.created))
+	if err != nil {
+		return nil, err
+	}
 	cluster := &providers.Cluster{
 		Name:     b.args.ClusterName(),
 		Kubectl:  "kubectl --context " + b.args.contextName(),
@@ -145,6 +150,7 @@ func (b *builder) finish(plane *controlPlane) (*providers.Cluster, error) {
 			Port:      "metrics",
 		}},
 		ManagedMetrics:    managed,
+		Buckets:           buckets,
 		AggregatedAPIPort: aggregatedAPIPort,
 		Kubeconfig:        plane.kubeconfig,
 		// GKE mounts the driver where the server's image does not look for it.
