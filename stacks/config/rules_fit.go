@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"regexp"
-	"strings"
 
 	"vllm-autoscaling/providers/accelerators"
 	"vllm-autoscaling/stacks/config/models"

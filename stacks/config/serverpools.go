@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"vllm-autoscaling/components"
 	"vllm-autoscaling/components/googlemanaged"
 )
 
