@@ -1,7 +1,6 @@
 package components
 
 import (
-	"path"
 	"strings"
 
 	"vllm-autoscaling/providers"
@@ -56,7 +55,7 @@ func (w Weights) Mounted() bool { return w.Source == WeightsClaim || w.Source ==
 func (w Weights) Location() string {
 	switch {
 	case w.Mounted():
-		return path.Join(weightsDir, w.Path)
+		return strings.TrimSuffix(weightsDir+"/"+w.Path, "/")
 	case w.Source != WeightsBucket:
 		return ""
 	case w.Bucket.Scheme == providers.SchemeAzure:
