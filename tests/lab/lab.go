@@ -141,6 +141,8 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 		ImagePullTime:  o.ImagePullTime,
 		ModelLoadDelay: o.ModelLoadDelay,
 		Latency:        o.Latency,
+		Claims:         filepath.Join(l.dir, "claims"),
+		ObjectStores:   l.objectStores,
 		Google:         google{l},
 		Log:            l.log,
 	})
@@ -200,9 +202,23 @@ func (l *Lab) StartGateway(ctx context.Context) (*gateway.Gateway, error) {
 // startClouds starts the simulated clouds on the control plane.
 func (l *Lab) startClouds(o cloud.Options) error {
 	o.ControlPlane, o.Log, o.Wipe, o.Collected = l.controlPlane, l.log, l.wipe, l.collected
+	o.ObjectStores = filepath.Join(l.dir, "objects")
 	var err error
 	l.clouds, err = cloud.Start(o)
 	return err
+}
+
+// objectStores returns the address of the clouds' object stores, "" for none.
+func (l *Lab) objectStores() string {
+	if l.clouds == nil {
+		return ""
+	}
+	return l.clouds.ObjectStoresURL()
+}
+
+// ClaimFolder returns the folder with the files of a PersistentVolumeClaim.
+func (l *Lab) ClaimFolder(namespace, claim string) string {
+	return filepath.Join(l.dir, "claims", namespace, claim)
 }
 
 // Clouds returns the simulated clouds, nil when the lab was started without.

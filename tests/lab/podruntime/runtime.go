@@ -47,6 +47,10 @@ type Config struct {
 	Latency Latency
 	// DrainTimeout is how long a model server may complete running requests after SIGTERM; zero means 30 s.
 	DrainTimeout time.Duration
+	// Claims is the folder with a folder for each PersistentVolumeClaim, by namespace and name; "" for an empty folder in each pod.
+	Claims string
+	// ObjectStores returns the address of the object stores of the simulated clouds, "" for none; nil for none.
+	ObjectStores func() string
 	// Google provides Google Cloud's endpoints; nil for none.
 	Google Google
 	// Log receives a line for each pod that starts or fails; nil for none.

@@ -25,6 +25,12 @@ func (l *launcher) volumes() (changed bool, err error) {
 	var errs []error
 	for _, volume := range l.pod.Spec.Volumes {
 		folder := filepath.Join(l.dir, "volumes", volume.Name)
+		if volume.PersistentVolumeClaim != nil && l.runtime.config.Claims != "" {
+			if err := l.mountClaim(&volume, folder); err != nil {
+				return changed, err
+			}
+			continue
+		}
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return changed, err
 		}
