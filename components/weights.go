@@ -3,6 +3,7 @@ package components
 import (
 	"strings"
 
+	"vllm-autoscaling/components/rollout"
 	"vllm-autoscaling/providers"
 )
 
@@ -27,7 +28,7 @@ const CompleteMarker = "vllm-autoscaling.json"
 
 // weightsVolume is the volume of weights that are mounted, weightsDir where it is.
 const (
-	weightsVolume = "model-weights"
+	weightsVolume = rollout.WeightsVolume
 	weightsDir    = "/model-weights"
 )
 
