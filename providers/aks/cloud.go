@@ -60,6 +60,7 @@ func Cloud() providers.Cloud {
 		SystemPool:         defaultSystemPool,
 		GPUPool:            defaultGPUPool,
 		Examples: map[string]string{
+			"model.bucket":                 "az://examplemodels/weights/gemma-3-4b-it",
 			"nodePools.system.machineType": "Standard_D8s_v5", "nodePools.system.zones": `["1"]`,
 			"nodePools.gpu.accelerator": "nvidia-h100-94gb", "nodePools.gpu.machineType": "Standard_NC48ads_A100_v4", "nodePools.gpu.zones": `["1"]`,
 		},

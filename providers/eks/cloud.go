@@ -53,6 +53,7 @@ func Cloud() providers.Cloud {
 		SystemPool:         defaultSystemPool,
 		GPUPool:            defaultGPUPool,
 		Examples: map[string]string{
+			"model.bucket":                 "s3://example-models/gemma-3-4b-it",
 			"nodePools.system.machineType": "m6i.xlarge", "nodePools.system.zones": "[us-east-1a]",
 			"nodePools.gpu.accelerator": "nvidia-l40s", "nodePools.gpu.machineType": "g6.2xlarge", "nodePools.gpu.zones": "[us-east-1a]",
 		},

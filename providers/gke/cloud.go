@@ -43,6 +43,7 @@ func Cloud() providers.Cloud {
 		SystemPool:         defaultSystemPool,
 		GPUPool:            defaultGPUPool,
 		Examples: map[string]string{
+			"model.bucket":                 "gs://example-models/gemma-3-4b-it",
 			"nodePools.system.machineType": "e2-standard-8", "nodePools.system.zones": "[us-central1-a]",
 			"nodePools.gpu.accelerator": "nvidia-a100-40gb", "nodePools.gpu.machineType": "g2-standard-8", "nodePools.gpu.zones": "[us-central1-a]",
 		},

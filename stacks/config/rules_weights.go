@@ -1,13 +1,11 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"vllm-autoscaling/components"
-	"vllm-autoscaling/providers"
 )
 
 // imageVolumeVersion is the first minor version of Kubernetes that mounts an OCI image as a volume without a feature gate
@@ -75,7 +73,7 @@ func (c *Config) checkBucket(r *report) {
 		return
 	}
 	scheme := c.cloud().BucketScheme
-	example := exampleBuckets[cmp.Or(scheme, providers.SchemeS3)]
+	example := c.cloud().Examples["model.bucket"]
 	if c.Model.Bucket == "" {
 		c.requireOfSource(r, "model.bucket", "", "the folder with the model's files", r.set("model.bucket", example))
 		return
@@ -84,12 +82,6 @@ func (c *Config) checkBucket(r *report) {
 		r.bad("model.bucket", c.Model.Bucket, fmt.Sprintf("a URI that begins with %s:// on %s, whose identities the server's pods have", scheme, c.Cloud),
 			"copy the model to a bucket such as "+example+", or use model.source claim")
 	}
-}
-
-// exampleBuckets are examples of model.bucket by scheme.
-var exampleBuckets = map[string]string{
-	providers.SchemeGCS: "gs://example-models/gemma-3-4b-it", providers.SchemeS3: "s3://example-models/gemma-3-4b-it",
-	providers.SchemeAzure: "az://examplemodels/weights/gemma-3-4b-it",
 }
 
 // checkImageVolume refuses an image volume on a Kubernetes that has none.

@@ -127,7 +127,7 @@ type Model struct {
 	// Bucket is the folder with config.json, the tokenizer and the safetensors files: gs://bucket/folder on gke, s3://bucket/folder on eks,
 	// az://account/container/folder on aks. Only with model.source bucket. Where the stack creates the cluster, it also grants the right
 	// to read it.
-	Bucket string `key:"bucket" unset:"none" example:"gs://example-models/gemma-3-4b-it" format:"bucket"`
+	Bucket string `key:"bucket" unset:"none" example:"$model.bucket" format:"bucket"`
 	// Claim is the volume of model.source claim.
 	Claim Claim `key:"claim"`
 	// Image is the image of model.source image.
