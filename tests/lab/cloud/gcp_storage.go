@@ -21,6 +21,9 @@ func gcpBucketMemberKind() *kind {
 			}
 			return nil
 		},
+		importID: func(r *Resource) string {
+			return strings.Join([]string{"b/" + named(r, "bucket"), named(r, "role"), named(r, "member")}, " ")
+		},
 		create: func(c *Cloud, r *Resource, _ Settings) error {
 			in := object(r.Inputs)
 			if c.stores != nil && !c.stores.has(Location{Scheme: "gs", Bucket: in.text("bucket")}) {
