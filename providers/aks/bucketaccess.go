@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
 	"github.com/pulumi/pulumi-azure-native-sdk/v2/utilities"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -103,6 +104,25 @@ func (b *builder) newContainerIdentity(plane *controlPlane, access providers.Buc
 		return nil, nil, failed("the role", err)
 	}
 	return identity, []pulumi.Resource{credential, assignment}, nil
+}
+
+// issuerOf returns the issuer of the tokens of a cluster's ServiceAccounts. It is part of an object of which the inputs have another part, so
+// that the preview of a change lacks it; then it is that of the cluster as it is.
+func issuerOf(cluster *containerservice.ManagedCluster, found *live) pulumi.StringOutput {
+	return pulumi.All(cluster.ID(), cluster.OidcIssuerProfile.IssuerURL()).ApplyT(func(values []any) string {
+		if url, ok := values[1].(*string); ok && url != nil && *url != "" {
+			return *url
+		}
+		return found.issuer()
+	}).(pulumi.StringOutput)
+}
+
+// issuer returns the issuer of the tokens of the ServiceAccounts; "" where it is not known.
+func (l *live) issuer() string {
+	if l == nil || l.LookupManagedClusterResult == nil || l.OidcIssuerProfile == nil {
+		return ""
+	}
+	return l.OidcIssuerProfile.IssuerURL
 }
 
 // subscriptionOf returns the beginning of a resource's id that names its subscription.

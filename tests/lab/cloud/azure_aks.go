@@ -20,7 +20,7 @@ func aksClusterKind() *kind {
 		token: AKSCluster, name: "resourceName", slow: true, replace: []string{"resourceGroupName", "resourceName"},
 		fixed: []string{"location", "dnsPrefix", "nodeResourceGroup", "apiServerAccessProfile.enablePrivateCluster", "networkProfile.podCidr",
 			"networkProfile.serviceCidr", "networkProfile.dnsServiceIP", "networkProfile.networkPlugin"},
-		computed: []string{"name", "fqdn", "oidcIssuerProfile.issuerURL", "provisioningState", "powerState", "currentKubernetesVersion", "type", "azurePortalFQDN", "privateFQDN",
+		computed: []string{"name", "fqdn", "provisioningState", "powerState", "currentKubernetesVersion", "type", "azurePortalFQDN", "privateFQDN",
 			"systemData", "maxAgentPools"},
 		references: []reference{azureGroupReference},
 		create:     createAKSCluster,
@@ -36,6 +36,9 @@ func aksClusterKind() *kind {
 				profiles = append(profiles, map[string]any(profile))
 			}
 			r.Outputs["agentPoolProfiles"] = profiles
+			if issuer := aksIssuer(r); issuer != "" {
+				r.Outputs["oidcIssuerProfile"] = map[string]any{"enabled": true, "issuerURL": issuer}
+			}
 		},
 		update:       updateAKSCluster,
 		refuseDelete: func(c *Cloud, r *Resource) error { return c.azureLocked(r.ID) },
@@ -91,9 +94,6 @@ func createAKSCluster(c *Cloud, r *Resource, s Settings) error {
 	}
 	c.pools[p.id] = p
 	r.Outputs["name"], r.Outputs["fqdn"] = name, strings.Split(g.address, ":")[0]
-	if in.flag("oidcIssuerProfile.enabled") {
-		r.Outputs["oidcIssuerProfile"] = map[string]any{"enabled": true, "issuerURL": aksIssuer(name)}
-	}
 	r.Outputs["provisioningState"], r.Outputs["powerState"] = "Succeeded", map[string]any{"code": "Running"}
 	r.Outputs["currentKubernetesVersion"], r.Outputs["type"] = aksVersion, "Microsoft.ContainerService/ManagedClusters"
 	if !in.has("nodeResourceGroup") {

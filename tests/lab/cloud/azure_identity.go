@@ -60,9 +60,7 @@ func azureCredentialKind() *kind {
 			if !strings.HasPrefix(in.text("subject"), "system:serviceaccount:") || len(in.list("audiences")) == 0 {
 				return azureError("BadRequest", "subject and audiences of a federated credential are those of a token")
 			}
-			if len(c.all(AKSCluster, func(cluster *Resource) bool {
-				return object(cluster.Outputs).text("oidcIssuerProfile.issuerURL") == in.text("issuer")
-			})) == 0 {
+			if len(c.all(AKSCluster, func(cluster *Resource) bool { return aksIssuer(cluster) == in.text("issuer") })) == 0 || in.text("issuer") == "" {
 				return azureError("BadRequest", "issuer "+in.text("issuer")+" is that of no cluster")
 			}
 			name := in.text("federatedIdentityCredentialResourceName")
@@ -110,9 +108,12 @@ func containerOf(scope string) (Location, bool) {
 	return Location{Scheme: "az", Account: account, Bucket: container}, found && of
 }
 
-// aksIssuer returns the issuer of the tokens of a cluster's ServiceAccounts.
-func aksIssuer(cluster string) string {
-	return fmt.Sprintf("https://eastus.oic.prod-aks.azure.com/%s/%s/", AzureTenant, cluster)
+// aksIssuer returns the issuer of the tokens of a cluster's ServiceAccounts; "" for a cluster without.
+func aksIssuer(cluster *Resource) string {
+	if !object(cluster.Inputs).flag("oidcIssuerProfile.enabled") {
+		return ""
+	}
+	return fmt.Sprintf("https://%s.oic.prod-aks.azure.com/%s/%s/", cluster.Region, AzureTenant, named(cluster, "name"))
 }
 
 // azureRefusal returns why a ServiceAccount may not do something with a container; nil where it may. client is the identity that the

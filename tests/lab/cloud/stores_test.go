@@ -11,17 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 )
-
-// accountsOnly is a control plane of which only the client is used.
-type accountsOnly struct {
-	ControlPlane
-	client kubernetes.Interface
-}
-
-func (a accountsOnly) Client() kubernetes.Interface { return a.client }
 
 // grants are the resources that let ServiceAccount vllm/vllm read and vllm/vllm-stager write, on each cloud.
 func grants() []*Resource {
@@ -77,7 +68,7 @@ func newStores(t *testing.T) *Cloud {
 		_, err := client.CoreV1().Pods("vllm").Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
-	c := &Cloud{options: Options{ControlPlane: accountsOnly{client: client}}, resources: grants()}
+	c := &Cloud{options: Options{ControlPlane: &fakeControlPlane{client: client}}, resources: grants()}
 	c.stores = &Stores{cloud: c, dir: t.TempDir()}
 	for _, l := range []Location{{Scheme: "gs", Bucket: "models"}, {Scheme: "s3", Bucket: "models"}, {Scheme: "az", Account: "account", Bucket: "models"}} {
 		require.NoError(t, c.MakeBucket(l))
@@ -141,4 +132,35 @@ func TestObjectStores(t *testing.T) {
 	assert.Contains(t, body, "DefaultAzureCredential failed")
 	code, _ = c.request(t, http.MethodGet, "/gs/models/../../etc/passwd", "pod", "vllm")
 	assert.Equal(t, http.StatusBadRequest, code)
+}
+
+// TestRightsToABucket checks what the clouds refuse of the resources that grant rights to a bucket.
+func TestRightsToABucket(t *testing.T) {
+	c, _ := newTestCloud(t)
+	c.stores = &Stores{cloud: c, dir: t.TempDir()}
+	member := map[string]any{"bucket": "models", "role": "roles/storage.objectViewer", "member": "serviceAccount:a@p.iam.gserviceaccount.com"}
+	_, err := c.Make(gcpBucketMember, settings, member)
+	require.ErrorContains(t, err, "The specified bucket does not exist")
+	require.NoError(t, c.MakeBucket(Location{Scheme: "gs", Bucket: "models"}))
+	mustMake(t, c, gcpBucketMember, member)
+	_, err = c.Make(gcpBucketMember, settings, with(member, map[string]any{"member": "principal://x/workloadIdentityPools/p.svc.id.goog/subject/ns/a/sa/b"}))
+	require.ErrorContains(t, err, "Identity Pool does not exist")
+
+	mustMake(t, c, AzureResourceGroup, map[string]any{"resourceGroupName": "g", "location": "westeurope"})
+	cluster := mustMake(t, c, AKSCluster, with(aksInputs, map[string]any{"oidcIssuerProfile": map[string]any{"enabled": true}}))
+	identity := mustMake(t, c, azureIdentity, map[string]any{"resourceGroupName": "g", "resourceName": "i", "location": "westeurope"})
+	credential := map[string]any{"resourceGroupName": "g", "resourceName": "i", "federatedIdentityCredentialResourceName": "f",
+		"issuer": aksIssuer(cluster), "subject": "system:serviceaccount:vllm:vllm", "audiences": []any{"api://AzureADTokenExchange"}}
+	_, err = c.Make(azureCredential, settings, with(credential, map[string]any{"issuer": "https://other"}))
+	require.ErrorContains(t, err, "is that of no cluster")
+	mustMake(t, c, azureCredential, credential)
+	assignment := map[string]any{"scope": "/s/providers/Microsoft.Storage/storageAccounts/account/blobServices/default/containers/models",
+		"roleDefinitionId": "/s/roleDefinitions/2a2b9908-6ea1-4ae2-8e65-a410df84e7d1", "principalId": named(identity, "principalId"), "principalType": "ServicePrincipal"}
+	_, err = c.Make(azureRoleAssignment, settings, assignment)
+	require.ErrorContains(t, err, "was not found")
+	require.NoError(t, c.MakeBucket(Location{Scheme: "az", Account: "account", Bucket: "models"}))
+	_, err = c.Make(azureRoleAssignment, settings, with(assignment, map[string]any{"roleDefinitionId": "/s/roleDefinitions/none"}))
+	require.ErrorContains(t, err, "RoleDefinitionDoesNotExist")
+	mustMake(t, c, azureRoleAssignment, assignment)
+	assert.Contains(t, outputsOf(t, c, cluster)["oidcIssuerProfile"], "issuerURL")
 }
