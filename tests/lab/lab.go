@@ -141,7 +141,6 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 		ImagePullTime:  o.ImagePullTime,
 		ModelLoadDelay: o.ModelLoadDelay,
 		Latency:        o.Latency,
-		Claims:         filepath.Join(l.dir, "claims"),
 		ObjectStores:   l.objectStores,
 		Google:         google{l},
 		Log:            l.log,
@@ -214,11 +213,6 @@ func (l *Lab) objectStores() string {
 		return ""
 	}
 	return l.clouds.ObjectStoresURL()
-}
-
-// ClaimFolder returns the folder with the files of a PersistentVolumeClaim.
-func (l *Lab) ClaimFolder(namespace, claim string) string {
-	return filepath.Join(l.dir, "claims", namespace, claim)
 }
 
 // Clouds returns the simulated clouds, nil when the lab was started without.

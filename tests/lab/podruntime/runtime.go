@@ -47,8 +47,6 @@ type Config struct {
 	Latency Latency
 	// DrainTimeout is how long a model server may complete running requests after SIGTERM; zero means 30 s.
 	DrainTimeout time.Duration
-	// Claims is the folder with a folder for each PersistentVolumeClaim, by namespace and name; "" for an empty folder in each pod.
-	Claims string
 	// ObjectStores returns the address of the object stores of the simulated clouds, "" for none; nil for none.
 	ObjectStores func() string
 	// Google provides Google Cloud's endpoints; nil for none.
@@ -80,6 +78,9 @@ type Runtime struct {
 	endpointSlices discoverylisters.EndpointSliceLister
 	configMaps     corelisters.ConfigMapLister
 	secrets        corelisters.SecretLister
+	claims         corelisters.PersistentVolumeClaimLister
+
+	persistentVolumes corelisters.PersistentVolumeLister
 
 	cancel context.CancelFunc
 
@@ -133,6 +134,7 @@ func newRuntime(config Config, client kubernetes.Interface) *Runtime {
 		pods: core.Pods().Lister(), nodes: core.Nodes().Lister(), services: core.Services().Lister(),
 		endpointSlices: factory.Discovery().V1().EndpointSlices().Lister(),
 		configMaps:     core.ConfigMaps().Lister(), secrets: core.Secrets().Lister(),
+		claims: core.PersistentVolumeClaims().Lister(), persistentVolumes: core.PersistentVolumes().Lister(),
 		byUID: map[types.UID]*worker{}, byName: map[types.NamespacedName]*worker{},
 	}
 }

@@ -25,8 +25,13 @@ func (l *launcher) volumes() (changed bool, err error) {
 	var errs []error
 	for _, volume := range l.pod.Spec.Volumes {
 		folder := filepath.Join(l.dir, "volumes", volume.Name)
-		if volume.PersistentVolumeClaim != nil && l.runtime.config.Claims != "" {
-			if err := l.mountClaim(&volume, folder); err != nil {
+		lasting, err := l.lasting(&volume)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("volume %q: %w", volume.Name, err))
+			continue
+		}
+		if lasting != "" {
+			if err := link(folder, lasting); err != nil {
 				return changed, err
 			}
 			continue

@@ -14,8 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"vllm-autoscaling/tests/lab/cloud"
 )
 
@@ -157,9 +155,6 @@ func readFolder(model, folder string, offline bool) error {
 
 // claimOf returns the claim that has a file of the container, and the file on this machine; "" where none has it.
 func (l *launcher) claimOf(file string) (claim, local string) {
-	if l.runtime.config.Claims == "" || !path.IsAbs(file) {
-		return "", ""
-	}
 	for _, volume := range l.pod.Spec.Volumes {
 		if volume.PersistentVolumeClaim == nil {
 			continue
@@ -168,31 +163,11 @@ func (l *launcher) claimOf(file string) (claim, local string) {
 			rest, inside := strings.CutPrefix(path.Clean(file)+"/", path.Clean(mount.MountPath)+"/")
 			if mount.Name == volume.Name && inside {
 				claim = volume.PersistentVolumeClaim.ClaimName
-				return claim, filepath.Join(l.claimFolder(claim), mount.SubPath, filepath.FromSlash(rest))
+				return claim, filepath.Join(l.runtime.ClaimFolder(l.pod.Namespace, claim), mount.SubPath, filepath.FromSlash(rest))
 			}
 		}
 	}
 	return "", ""
-}
-
-// claimFolder returns the folder of a claim, which outlives the pods that mount it.
-func (l *launcher) claimFolder(claim string) string {
-	return filepath.Join(l.runtime.config.Claims, l.pod.Namespace, claim)
-}
-
-// mountClaim puts the folder of a claim in the place of a volume's folder.
-func (l *launcher) mountClaim(volume *corev1.Volume, folder string) error {
-	target := l.claimFolder(volume.PersistentVolumeClaim.ClaimName)
-	if err := os.MkdirAll(target, 0o755); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil {
-		return err
-	}
-	if err := os.Symlink(target, folder); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
 }
 
 // modelName returns the name of the model: of files that a URI or a path names, that by which clients choose it.

@@ -20,8 +20,10 @@ import (
 // weightsLauncher returns the launcher of a pod with a claim at /model-weights.
 func weightsLauncher(t *testing.T, stores string) *launcher {
 	t.Helper()
+	runtime, _, _ := startRuntime(t, func(c *Config) { c.ObjectStores = func() string { return stores } },
+		&corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "vllm", Name: "models"}})
 	return &launcher{
-		runtime: &Runtime{config: Config{Claims: t.TempDir(), ObjectStores: func() string { return stores }}}, dir: t.TempDir(),
+		runtime: runtime, dir: t.TempDir(),
 		pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "vllm", Name: "vllm-1"}, Spec: corev1.PodSpec{ServiceAccountName: "vllm", Volumes: []corev1.Volume{
 			{Name: "w", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "models"}}},
 		}}},
@@ -90,7 +92,7 @@ func TestWeightsOfAClaim(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := weightsLauncher(t, "")
 			for _, file := range test.files {
-				at := filepath.Join(l.claimFolder("models"), filepath.FromSlash(file))
+				at := filepath.Join(l.runtime.ClaimFolder("vllm", "models"), filepath.FromSlash(file))
 				require.NoError(t, os.MkdirAll(filepath.Dir(at), 0o755))
 				require.NoError(t, os.WriteFile(at, []byte("x"), 0o600))
 			}
