@@ -32,7 +32,7 @@ type Config struct {
 	CloudKeys CloudKeys
 	// Model is what vLLM serves and how much of it at a time.
 	Model Model `key:"model"`
-	// HuggingFaceToken is a token that downloads gated models; needed for Gemma 3 with gpu.mode nvidia.
+	// HuggingFaceToken is a token that downloads gated models; needed for Gemma 3 with gpu.mode nvidia and model.source hub.
 	HuggingFaceToken Secret `key:"huggingFaceToken"`
 	// APIKey is what clients have to send as bearer token. With it vLLM answers on /v1, /version, /health, /ping and /metrics
 	// only (docs/security.md); the simulator does not check it.
