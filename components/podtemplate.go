@@ -38,8 +38,8 @@ func PodNames() OwnedNames {
 	names := OwnedNames{
 		Labels:     slices.Sorted(maps.Keys(withLabels(vllmSelector(VLLMName)))),
 		Variables:  slices.Clone(ownedVariables),
-		Volumes:    []string{requestGuardVolume},
-		MountPaths: []string{requestGuardDir},
+		Volumes:    []string{requestGuardVolume, weightsVolume},
+		MountPaths: []string{requestGuardDir, weightsDir},
 	}
 	for _, scratch := range (&VLLMArgs{Engine: EngineVLLM}).scratchVolumes() {
 		names.Volumes = append(names.Volumes, scratch.name)

@@ -145,6 +145,9 @@ func TestPodNamesAreComplete(t *testing.T) {
 	args.HuggingFaceToken = pulumi.ToSecret(pulumi.StringPtr("the token")).(pulumi.StringPtrOutput)
 	args.APIKey = pulumi.ToSecret(pulumi.StringPtr("the key")).(pulumi.StringPtrOutput)
 	args.Env = nil
+	// With adapters from the hub; without them, HF_HUB_OFFLINE is set, which the owner may set otherwise.
+	args.Model.Weights = Weights{Source: WeightsClaim, Claim: "models"}
+	args.Model.LoRA = LoRA{Adapters: map[string]string{"a": "example/a"}, MaxRank: 16, MaxLoras: 1}
 	pod := vllmDeployment(t, args).Spec.Template
 	var labels, variables, volumes, paths []string
 	for label := range pod.Labels {

@@ -85,6 +85,8 @@ type Model struct {
 	Parallel Parallel
 	// LoRA are the adapters that are served beside the model.
 	LoRA LoRA
+	// Weights is where the files of the model come from.
+	Weights Weights
 	// ExtraArgs are added to the server's arguments. Flags that a field of this struct or of
 	// VLLMArgs sets are refused.
 	ExtraArgs []string
@@ -164,6 +166,10 @@ type VLLMArgs struct {
 	// MediaDomains are the hosts that the server loads the media of a request from; empty refuses every URL. Data URLs are
 	// always allowed.
 	MediaDomains []string
+	// BucketIdentity is what lets the pods reach the bucket of Model.Weights; the zero value where the cluster's owner granted it.
+	BucketIdentity providers.BucketIdentity
+	// AccountAnnotations are added to the ServiceAccounts of the server and of what fills its bucket.
+	AccountAnnotations map[string]string
 	// NodeSelector is added to the one of GPU.
 	NodeSelector map[string]string
 	// PriorityClassName of the pods; "" for none.

@@ -33,6 +33,9 @@ func (a *VLLMArgs) environment() corev1.EnvVarArray {
 		// vLLM checks the host of a medium's URL, but not where the host redirects to.
 		add("VLLM_MEDIA_URL_ALLOW_REDIRECTS", "0")
 	}
+	if a.offline() {
+		add("HF_HUB_OFFLINE", "1")
+	}
 	if a.guardsRequests() {
 		add("PYTHONPATH", requestGuardDir)
 	}
@@ -50,6 +53,10 @@ func (a *VLLMArgs) environment() corev1.EnvVarArray {
 	// Sorted, because another order would roll all replicas.
 	for _, name := range slices.Sorted(maps.Keys(a.Env)) {
 		add(name, a.Env[name])
+	}
+	variables := a.weights().Variables()
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		add(name, variables[name])
 	}
 	return env
 }
@@ -84,6 +91,9 @@ func (a *VLLMArgs) volumes() corev1.VolumeArray {
 		}
 		volumes = append(volumes, corev1.VolumeArgs{Name: pulumi.String(scratch.name), EmptyDir: source})
 	}
+	if a.weights().Mounted() {
+		volumes = append(volumes, a.weights().volume())
+	}
 	if a.guardsRequests() {
 		volumes = append(volumes, corev1.VolumeArgs{
 			Name:      pulumi.String(requestGuardVolume),
@@ -97,6 +107,11 @@ func (a *VLLMArgs) volumeMounts() corev1.VolumeMountArray {
 	mounts := corev1.VolumeMountArray{}
 	for _, scratch := range a.scratchVolumes() {
 		mounts = append(mounts, corev1.VolumeMountArgs{Name: pulumi.String(scratch.name), MountPath: pulumi.String(scratch.path)})
+	}
+	if a.weights().Mounted() {
+		mounts = append(mounts, corev1.VolumeMountArgs{
+			Name: pulumi.String(weightsVolume), MountPath: pulumi.String(weightsDir), ReadOnly: pulumi.Bool(true),
+		})
 	}
 	if a.guardsRequests() {
 		mounts = append(mounts, corev1.VolumeMountArgs{

@@ -1,6 +1,7 @@
 package components
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +55,9 @@ var serverFlags = []ServerFlag{
 	{Name: "--max-num-batched-tokens", Yields: true},
 	{Name: "--mm-processor-cache-gb", Yields: true},
 	{Name: "--allowed-media-domains", Key: "vllm.mediaDomains"},
+	{Name: "--served-model-name", Yields: true},
+	{Name: "--load-format", Yields: true},
+	{Name: "--model-loader-extra-config", Yields: true},
 	// The simulator's.
 	{Name: "--time-to-first-token"},
 	{Name: "--inter-token-latency"},
@@ -89,7 +93,7 @@ func serverArgs(a *VLLMArgs) []string {
 		args = slices.Concat([]string{"--model=" + a.Model.ID}, args, simulatorArguments(a))
 	} else {
 		// vLLM deprecates --model: `vllm serve`, the entrypoint of its image, has the model as its first argument.
-		args = slices.Concat([]string{a.Model.ID}, args, vllmArguments(a))
+		args = slices.Concat([]string{cmp.Or(a.weights().Location(), a.Model.ID)}, args, vllmArguments(a))
 	}
 	return append(args, a.Model.ExtraArgs...)
 }
@@ -115,7 +119,8 @@ func vllmArguments(a *VLLMArgs) []string {
 		// Probes and scrapes come every few seconds and would drown the log.
 		"--disable-access-log-for-endpoints=" + healthPath + "," + signals.MetricsPath + ",/ping",
 	}
-	if a.Model.Revision != "" {
+	args = append(args, a.weightsArguments()...)
+	if a.Model.Revision != "" && a.weights().FromHub() {
 		args = append(args, "--revision="+a.Model.Revision)
 	}
 	args = append(args, a.parallel().arguments(a.Model)...)

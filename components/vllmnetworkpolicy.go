@@ -77,6 +77,7 @@ func (a *VLLMArgs) egress() networkingv1.NetworkPolicyEgressRuleArray {
 			},
 		})
 	}
+	rules = append(rules, a.weights().identityRules()...)
 	named := slices.Concat(networkPeers(a.EgressCIDRs), namespacePeers(a.EgressNamespaces))
 	if len(named) > 0 {
 		rules = append(rules, networkingv1.NetworkPolicyEgressRuleArgs{To: named})
@@ -84,10 +85,10 @@ func (a *VLLMArgs) egress() networkingv1.NetworkPolicyEgressRuleArray {
 	return rules
 }
 
-// needsInternet reports whether the server loads its model from the hub, or media from hosts that the user names.
+// needsInternet reports whether the server loads its model from the hub or from a bucket, or media from hosts that the user names.
 func (a *VLLMArgs) needsInternet() bool {
-	inImage := strings.HasPrefix(a.Model.ID, "/") && a.Model.LoRA.inImage()
-	return a.Engine == EngineVLLM && (!inImage || len(a.MediaDomains) > 0)
+	inPod := (a.weights().Mounted() || strings.HasPrefix(a.Model.ID, "/")) && a.Model.LoRA.inImage()
+	return a.Engine == EngineVLLM && (!inPod || len(a.MediaDomains) > 0)
 }
 
 // namespacePeers returns a peer for each namespace, or one for every namespace where AllNamespaces is among them.

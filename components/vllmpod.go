@@ -24,7 +24,9 @@ const (
 
 // podTemplate returns the pod of one replica. It satisfies the restricted Pod Security Standard.
 func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
-	metadata := metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(withLabels(vllmSelector(a.Name)))}
+	labels := withLabels(vllmSelector(a.Name))
+	maps.Copy(labels, a.weights().PodLabels())
+	metadata := metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(labels)}
 	annotations := pulumi.StringMap{}
 	if checksum := a.secretsChecksum(); checksum != nil {
 		annotations["vllm-autoscaling/secrets-checksum"] = checksum

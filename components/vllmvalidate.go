@@ -25,6 +25,7 @@ func (a *VLLMArgs) validate() error {
 		validatePort("port", a.Port),
 		a.GPU.Validate(),
 		a.Model.validate(),
+		a.Model.Weights.validate(),
 	}
 	for _, namespace := range a.ClientNamespaces {
 		if namespace != AllNamespaces {
@@ -71,6 +72,9 @@ func (a *VLLMArgs) validate() error {
 		if value, ok := a.Env[variable]; ok {
 			add("environment variable %s=%q is set by the program: leave it out", variable, value)
 		}
+	}
+	if a.weights().Source != WeightsBucket && (len(a.BucketIdentity.Access) > 0 || len(a.BucketIdentity.WriterAnnotations) > 0) {
+		add("there is an identity for a bucket, but the weights come from %s", a.weights())
 	}
 	for _, variable := range a.PodTemplate.serverVariables() {
 		if _, ok := a.Env[variable]; ok {

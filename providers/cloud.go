@@ -37,6 +37,8 @@ type Cloud struct {
 	// ValidName reports whether the cloud accepts the name of a cluster to create, and the names that are made of it. Only
 	// where MakesNodes is set.
 	ValidName func(request *Request) bool
+	// BucketScheme is the scheme of the buckets that the cloud's identities open; "" where identities are the cluster's owner's.
+	BucketScheme string
 	// ManagedMetrics lists the values of the key metrics, besides the stack's own pipeline, that exist only there.
 	ManagedMetrics []string
 

@@ -64,6 +64,8 @@ type Cluster struct {
 	// ManagedMetrics is set where the cloud collects and stores the metrics and the stack asked to read them
 	// from there.
 	ManagedMetrics *ManagedMetrics
+	// Buckets are the identities with which the pods of Request.Buckets reach their folders, by the server's name.
+	Buckets map[string]BucketIdentity
 }
 
 // ManagedMetrics is a cloud's own collection and store of metrics.

@@ -45,6 +45,8 @@ type Request struct {
 	// MetricsReader is a ServiceAccount of the cluster that reads the metrics which the cloud collects and stores; nil
 	// for none. Only where Cloud.ManagedMetrics is set.
 	MetricsReader *ServiceAccount
+	// Buckets are the folders with weights that servers of the stack read. Only where a cluster is created.
+	Buckets []BucketAccess
 
 	// Local describes a cluster that a kubeconfig reaches. Only where Cloud.MakesNodes is false.
 	Local Local

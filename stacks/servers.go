@@ -117,6 +117,8 @@ func (d *deployment) registerServer(s *server) (err error) {
 		EgressNamespaces:    c.VLLM.EgressNamespaces,
 		EgressCIDRs:         c.VLLM.EgressCIDRs,
 		MediaDomains:        c.VLLM.MediaDomains,
+		AccountAnnotations:  c.VLLM.ServiceAccountAnnotations,
+		BucketIdentity:      d.cluster.Buckets[s.name()],
 		NodeSelector:        c.VLLM.NodeSelector,
 		PriorityClassName:   c.VLLM.PriorityClassName,
 		GPU:                 d.gpuScheduling(c),
@@ -195,7 +197,7 @@ func servedModel(c *config.Config) components.Model {
 		GPUMemoryUtilization: m.GPUMemoryUtilization, DType: m.DType, ExtraArgs: m.ExtraArgs,
 		MaxNumBatchedTokens: c.MaxNumBatchedTokens(), ProcessorCacheGiB: c.ProcessorCacheGiB(),
 		Quantization: m.Quantization, KVCacheDType: m.KVCacheDType, Parallel: components.Parallel(m.Parallel),
-		LoRA: components.LoRA(m.LoRA),
+		LoRA: components.LoRA(m.LoRA), Weights: m.Weights(),
 	}
 }
 

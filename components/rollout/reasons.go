@@ -39,7 +39,7 @@ func (s State) whyUnscheduled(p corev1.Pod) string {
 		if scheduler == "" {
 			scheduler = "not scheduled yet"
 		}
-		return oneLine(scheduler)
+		return withCause(oneLine(scheduler), scheduler)
 	}
 	text := autoscaler.Reason + ": " + autoscaler.Message
 	// The autoscaler tries again after a failure, which stays the reason.
@@ -49,7 +49,7 @@ func (s State) whyUnscheduled(p corev1.Pod) string {
 	if slices.Contains(noNode, autoscaler.Reason) && scheduler != "" {
 		text += "; scheduler: " + scheduler
 	}
-	return oneLine(text)
+	return withCause(oneLine(text), text+scheduler)
 }
 
 // whyNotStarted returns why the server's container has not started, and whether it never will.
@@ -63,7 +63,7 @@ func (s State) whyNotStarted(p corev1.Pod, status corev1.ContainerStatus) (detai
 	trouble, isTrouble := s.last(p, notPrepared)
 	switch {
 	case isTrouble && (!isPulling || at(trouble).After(at(begun))):
-		return oneLine(trouble.Reason + ": " + trouble.Message), false
+		return withCause(oneLine(trouble.Reason+": "+trouble.Message), trouble.Message), false
 	case isPulling && (!isPulled || at(ended).Before(at(begun))):
 		return "pulling " + image, false
 	case isPulled:
@@ -148,7 +148,11 @@ func whyRestarted(status corev1.ContainerStatus) (detail string, hopeless bool) 
 	if last != nil && (last.Reason == "OOMKilled" || last.ExitCode == usageError) {
 		limit = hopelessSoon
 	}
-	return oneLine(text), status.State.Running == nil && status.RestartCount >= limit
+	text = oneLine(text)
+	if last != nil {
+		text = withCause(text, last.Message)
+	}
+	return text, status.State.Running == nil && status.RestartCount >= limit
 }
 
 // lastEnd returns how the server's last run ended, nil if none has.

@@ -26,6 +26,7 @@ var cloudIDs = map[string]cloudID{
 	"gcp:projects/iAMMember:IAMMember":  {form: "{project} {role} {member}"},
 	"gcp:serviceaccount/account:Account": {
 		form: "projects/{project}/serviceAccounts/{accountId}@{project}.iam.gserviceaccount.com"},
+	"gcp:storage/bucketIAMMember:BucketIAMMember": {form: "b/{bucket} {role} {member}"},
 
 	"aws:autoscaling/tag:Tag":                                 {form: "{autoscalingGroupName},{tag.key}"},
 	"aws:cloudwatch/logGroup:LogGroup":                        {form: "{name}"},
@@ -51,14 +52,22 @@ var cloudIDs = map[string]cloudID{
 	"aws:kms/key:Key":                                   {form: "?the key's id", lookUp: "aws kms list-keys"},
 
 	"azure-native:authorization:ManagementLockByScope": {form: "{scope}/providers/Microsoft.Authorization/locks/{lockName}"},
-	"azure-native:resources:ResourceGroup":             {form: "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"},
-	"azure-native:containerservice:ManagedCluster":     {form: managedCluster},
-	"azure-native:containerservice:AgentPool":          {form: managedCluster + "/agentPools/{agentPoolName}"},
+	"azure-native:authorization:RoleAssignment": {
+		form: "{scope}/providers/Microsoft.Authorization/roleAssignments/{roleAssignmentName}"},
+	"azure-native:managedidentity:UserAssignedIdentity": {form: userAssignedIdentity},
+	"azure-native:managedidentity:FederatedIdentityCredential": {
+		form: userAssignedIdentity + "/federatedIdentityCredentials/{federatedIdentityCredentialResourceName}"},
+	"azure-native:resources:ResourceGroup":         {form: "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"},
+	"azure-native:containerservice:ManagedCluster": {form: managedCluster},
+	"azure-native:containerservice:AgentPool":      {form: managedCluster + "/agentPools/{agentPoolName}"},
 	"azure-native:containerservice:MaintenanceConfiguration": {
 		form: managedCluster + "/maintenanceConfigurations/{configName}"},
 }
 
-const managedCluster = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ContainerService/managedClusters/{resourceName}"
+const (
+	managedCluster       = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ContainerService/managedClusters/{resourceName}"
+	userAssignedIdentity = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{resourceName}"
+)
 
 var (
 	azureVersion      = regexp.MustCompile(`^(azure-native:\w+)/v\w+:`)

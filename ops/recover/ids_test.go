@@ -30,7 +30,12 @@ func TestCloudResources(t *testing.T) {
 		"azure-native:containerservice/v20240901:ManagedCluster": {object{"resourceGroupName": "rg", "resourceName": "c"}, "/subscriptions/1-2/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c"},
 		"azure-native:containerservice/v20240901:AgentPool":      {object{"resourceGroupName": "rg", "resourceName": "c", "agentPoolName": "gpu"}, "/subscriptions/1-2/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c/agentPools/gpu"},
 		"azure-native:authorization:ManagementLockByScope":       {object{"scope": "/subscriptions/1-2/resourceGroups/rg", "lockName": "keep"}, "/subscriptions/1-2/resourceGroups/rg/providers/Microsoft.Authorization/locks/keep"},
-		"somebody:else:Thing":                                    {object{"name": "x"}, ""},
+		"gcp:storage/bucketIAMMember:BucketIAMMember":            {object{"bucket": "models", "role": "roles/x", "member": "principal://a"}, "b/models roles/x principal://a"},
+		"azure-native:managedidentity:UserAssignedIdentity":      {object{"resourceGroupName": "rg", "resourceName": "i"}, "/subscriptions/1-2/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"},
+		"azure-native:managedidentity:FederatedIdentityCredential": {object{"resourceGroupName": "rg", "resourceName": "i", "federatedIdentityCredentialResourceName": "c"},
+			"/subscriptions/1-2/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i/federatedIdentityCredentials/c"},
+		"azure-native:authorization:RoleAssignment": {object{"scope": "/s", "roleAssignmentName": "n"}, "/s/providers/Microsoft.Authorization/roleAssignments/n"},
+		"somebody:else:Thing":                       {object{"name": "x"}, ""},
 	} {
 		t.Run(typ, func(t *testing.T) {
 			resource := resourceOf(typ, "it", test.inputs)

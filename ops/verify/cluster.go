@@ -144,7 +144,7 @@ func (w *walk) servers(ctx context.Context) (string, error) {
 			look:     append(look, "a new replica needs minutes for its node, image and model: --wait 15m waits for it"),
 		}
 	}
-	return fmt.Sprintf("%d/%d ready: %s%s", total, total, names(w.pods), w.spareNodes(ctx)), nil
+	return fmt.Sprintf("%d/%d ready: %s", total, total, names(w.pods)) + w.weights(ctx, &deployment.Spec.Template.Spec, s.Namespace) + w.spareNodes(ctx), nil
 }
 
 func ready(pod *corev1.Pod) bool {

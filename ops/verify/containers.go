@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"vllm-autoscaling/components/rollout"
 	"vllm-autoscaling/ops/redact"
 )
 
@@ -152,6 +153,10 @@ type troubles struct {
 func (w *walk) add(ctx context.Context, t *troubles, pod *corev1.Pod, server bool) {
 	why := whyNotReady(pod, server)
 	t.texts = append(t.texts, pod.Name+": "+why.text)
+	at := len(t.texts) - 1
+	if cause := rollout.WeightsCause(why.text + " " + why.message); cause != "" {
+		t.texts[at] += "; likely: " + cause
+	}
 	if why.container == "" || len(t.commands) >= logPods {
 		return
 	}
@@ -167,6 +172,9 @@ func (w *walk) add(ctx context.Context, t *troubles, pod *corev1.Pod, server boo
 	}
 	for _, line := range lines {
 		t.log = append(t.log, pod.Name+": "+line)
+	}
+	if cause := rollout.WeightsCause(strings.Join(lines, " ")); cause != "" && !strings.Contains(t.texts[at], cause) {
+		t.texts[at] += "; likely: " + cause
 	}
 }
 

@@ -50,15 +50,17 @@ func Cloud() providers.Cloud {
 			}
 			return authProgram, "az aks install-cli"
 		},
-		MakesNodes: true,
-		Versions:   true,
-		Machines:   machines,
+		MakesNodes:   true,
+		BucketScheme: providers.SchemeAzure,
+		Versions:     true,
+		Machines:     machines,
 		// Azure's only smaller choice for Gemma 3 is the A10. A thousand requests of Gemma 3 1B cost 0.041 USD on it and 0.020 USD on the
 		// A100, whose node costs little more; docs/gpus.md has the figures.
 		DefaultAccelerator: "nvidia-a100-80gb",
 		SystemPool:         defaultSystemPool,
 		GPUPool:            defaultGPUPool,
 		Examples: map[string]string{
+			"model.bucket":                 "az://examplemodels/weights/gemma-3-4b-it",
 			"nodePools.system.machineType": "Standard_D8s_v5", "nodePools.system.zones": `["1"]`,
 			"nodePools.gpu.accelerator": "nvidia-h100-94gb", "nodePools.gpu.machineType": "Standard_NC48ads_A100_v4", "nodePools.gpu.zones": `["1"]`,
 		},
@@ -105,6 +107,8 @@ type controlPlane struct {
 	// resourceGroup and name wait for the cluster, where it is created.
 	resourceGroup, name pulumi.StringOutput
 	id                  pulumi.StringOutput
+	// issuer is the issuer of the ServiceAccounts' tokens; unset for a cluster that was there before.
+	issuer pulumi.StringOutput
 	// live is the cluster as it is, nil before it exists.
 	live *live
 	// subnet is for the nodes of the GPU pools, podSubnet for their pods; "" leaves them to AKS.
@@ -173,6 +177,10 @@ func (b *builder) finish(plane *controlPlane, ready []pulumi.Resource) (*provide
 	}); err != nil {
 		return nil, fmt.Errorf("registering the outputs of AKS cluster %q: %w", b.args.ClusterName(), err)
 	}
+	buckets, err := b.newBucketAccess(plane)
+	if err != nil {
+		return nil, err
+	}
 	cluster := &providers.Cluster{
 		Name:       b.args.ClusterName(),
 		Kubectl:    "kubectl --context " + b.args.ClusterName(),
@@ -185,6 +193,7 @@ func (b *builder) finish(plane *controlPlane, ready []pulumi.Resource) (*provide
 		// AKS installs the driver on NVIDIA sizes, but nothing that advertises the GPUs to the kubelet.
 		InstallDevicePlugin: !b.args.DevicePluginInstalled,
 		StorageClass:        b.args.StorageClass,
+		Buckets:             buckets,
 		CoreDNSScrapes:      true,
 		AggregatedAPIPort:   aggregatedAPIPort,
 		Kubeconfig:          kubeconfig,

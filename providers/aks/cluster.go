@@ -53,6 +53,7 @@ func (b *builder) create() (*controlPlane, error) {
 		resourceGroup: after(cluster, b.args.resourceGroup()),
 		name:          after(cluster, b.args.Name),
 		id:            cluster.ID().ToStringOutput(),
+		issuer:        issuerOf(cluster, found),
 		live:          found,
 		subnet:        b.args.VnetSubnetID,
 		version:       b.args.KubernetesVersion,

@@ -23,6 +23,9 @@ type Keys struct {
 	MaintenanceWindow MaintenanceWindow `key:"maintenanceWindow"`
 	// Tier is the price and promise of the control plane.
 	Tier string `key:"tier" when:"create" values:"Free Standard Premium" default:"Free"`
+	// StorageResourceGroup is the resource group of the storage account of model.bucket, in the subscription of the cluster; required with
+	// it.
+	StorageResourceGroup string `key:"storageResourceGroup" when:"create" unset:"none" pattern:"^[A-Za-z0-9_().-]{0,89}[A-Za-z0-9_()-]$" example:"models" allowed:"a resource group's name: 1 to 90 letters, digits and _ - . ( ), no full stop at the end"`
 	// NodeResourceGroup is the group that AKS makes for the nodes.
 	NodeResourceGroup string `key:"nodeResourceGroup" when:"create" unset:"AKS' choice" pattern:"^[A-Za-z0-9_().-]{0,79}[A-Za-z0-9_()-]$" example:"inference-nodes" allowed:"a resource group's name: 1 to 80 letters, digits and _ - . ( ), no full stop at the end"`
 	// UserAssignedIdentityID is a managed identity's resource id.

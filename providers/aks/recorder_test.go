@@ -80,7 +80,11 @@ type recorder struct {
 func created(args pulumi.MockResourceArgs) (string, resource.PropertyMap) {
 	switch args.TypeToken {
 	case clusterToken:
-		return idOfCluster, nil
+		outputs := args.Inputs.Copy()
+		outputs["oidcIssuerProfile"] = resource.NewPropertyMapFromMap(map[string]any{"p": map[string]any{"enabled": true, "issuerURL": "https://issuer.example/serving"}})["p"]
+		return idOfCluster, outputs
+	case identityType:
+		return "", resource.NewPropertyMapFromMap(map[string]any{"clientId": "client of " + args.Name, "principalId": "principal of " + args.Name})
 	case poolToken:
 		return idOfPool, nil
 	}

@@ -62,6 +62,7 @@ func (a *Args) Validate() providers.Problems {
 		p.Add("aks.vnetSubnetId", c.VnetSubnetID,
 			"a subnet's resource id (/subscriptions/.../providers/Microsoft.Network/virtualNetworks/<network>/subnets/<subnet>)", "")
 	}
+	c.validateBuckets(&p)
 	c.validateEntra(&p)
 	c.validateGPUPools(&p)
 	return p

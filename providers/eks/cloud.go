@@ -45,6 +45,7 @@ func Cloud() providers.Cloud {
 			return authProgram, "see https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html"
 		},
 		MakesNodes:         true,
+		BucketScheme:       providers.SchemeS3,
 		Versions:           true,
 		Machines:           machines,
 		Alternatives:       alternatives,
@@ -52,6 +53,7 @@ func Cloud() providers.Cloud {
 		SystemPool:         defaultSystemPool,
 		GPUPool:            defaultGPUPool,
 		Examples: map[string]string{
+			"model.bucket":                 "s3://example-models/gemma-3-4b-it",
 			"nodePools.system.machineType": "m6i.xlarge", "nodePools.system.zones": "[us-east-1a]",
 			"nodePools.gpu.accelerator": "nvidia-l40s", "nodePools.gpu.machineType": "g6.2xlarge", "nodePools.gpu.zones": "[us-east-1a]",
 		},
@@ -224,6 +226,10 @@ func (b *builder) finish(plane *controlPlane, autoscaler *providers.NodeAutoscal
 	}); err != nil {
 		return nil, fmt.Errorf("registering the outputs of EKS cluster %q: %w", b.args.ClusterName(), err)
 	}
+	buckets, err := b.newBucketAccess(plane)
+	if err != nil {
+		return nil, err
+	}
 	cluster := &providers.Cluster{
 		Name:                b.args.ClusterName(),
 		Kubectl:             "kubectl --context " + b.args.ClusterName(),
@@ -243,6 +249,7 @@ func (b *builder) finish(plane *controlPlane, autoscaler *providers.NodeAutoscal
 		AggregatedAPIPort:        aggregatedAPIPort,
 		Kubeconfig:               kubeconfig,
 		NodeAutoscaler:           autoscaler,
+		Buckets:                  buckets,
 		// ControlPlaneScrapes stays off: EKS hides etcd, the scheduler and the controller manager.
 	}
 	return cluster, cluster.Validate()

@@ -17,6 +17,7 @@ func Cloud() providers.Cloud {
 	return providers.Cloud{
 		Name:     Name,
 		Title:    "existing cluster",
+		Examples: map[string]string{"model.bucket": "s3://example-models/gemma-3-4b-it"},
 		Validate: func(*providers.Request) providers.Problems { return nil },
 		New: func(ctx *pulumi.Context, name string, r *providers.Request) (*providers.Cluster, error) {
 			return New(ctx, name, r)

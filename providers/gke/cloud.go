@@ -36,12 +36,14 @@ func Cloud() providers.Cloud {
 			return authPlugin, "gcloud components install " + authPlugin
 		},
 		MakesNodes:         true,
+		BucketScheme:       providers.SchemeGCS,
 		ManagedMetrics:     []string{ManagedMetrics},
 		Machines:           machines,
 		DefaultAccelerator: "nvidia-l4",
 		SystemPool:         defaultSystemPool,
 		GPUPool:            defaultGPUPool,
 		Examples: map[string]string{
+			"model.bucket":                 "gs://example-models/gemma-3-4b-it",
 			"nodePools.system.machineType": "e2-standard-8", "nodePools.system.zones": "[us-central1-a]",
 			"nodePools.gpu.accelerator": "nvidia-a100-40gb", "nodePools.gpu.machineType": "g2-standard-8", "nodePools.gpu.zones": "[us-central1-a]",
 		},
@@ -130,6 +132,10 @@ func (b *builder) finish(plane *controlPlane) (*providers.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	buckets, err := b.newBucketAccess(pulumi.DependsOn(plane.created))
+	if err != nil {
+		return nil, err
+	}
 	cluster := &providers.Cluster{
 		Name:     b.args.ClusterName(),
 		Kubectl:  "kubectl --context " + b.args.contextName(),
@@ -145,6 +151,7 @@ func (b *builder) finish(plane *controlPlane) (*providers.Cluster, error) {
 			Port:      "metrics",
 		}},
 		ManagedMetrics:    managed,
+		Buckets:           buckets,
 		AggregatedAPIPort: aggregatedAPIPort,
 		Kubeconfig:        plane.kubeconfig,
 		// GKE mounts the driver where the server's image does not look for it.

@@ -28,25 +28,35 @@ func (b *builder) newMetricsAccess(opts ...pulumi.ResourceOption) (*providers.Ma
 	if a.MetricsReader == nil {
 		return nil, nil
 	}
-	// A principal is named by the project's number, the pool by its ID.
-	found := projects.GetProjectOutput(b.ctx, projects.GetProjectOutputArgs{Filter: pulumi.String("id:" + a.Project)}, b.invokeOptions()...)
-	number := found.Projects().ApplyT(func(all []projects.GetProjectProject) (string, error) {
-		for _, project := range all {
-			if project.ProjectId == a.Project && project.Number != "" {
-				return project.Number, nil
-			}
-		}
-		return "", fmt.Errorf("the number of project %q, which names the reader of its metrics, cannot be looked up: "+
-			"whoever runs Pulumi needs resourcemanager.projects.get on it", a.Project)
-	}).(pulumi.StringOutput)
 	grant, err := projects.NewIAMMember(b.ctx, b.name+"-metrics-reader", &projects.IAMMemberArgs{
 		Project: pulumi.String(a.Project),
 		Role:    pulumi.String(metricsRole),
-		Member: pulumi.Sprintf("principal://iam.googleapis.com/projects/%s/locations/global/workloadIdentityPools/%s.svc.id.goog/subject/ns/%s/sa/%s",
-			number, a.Project, a.MetricsReader.Namespace, a.MetricsReader.Name),
+		Member:  b.principal(b.projectNumber(), *a.MetricsReader),
 	}, b.options(opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("granting %s to ServiceAccount %s/%s: %w", metricsRole, a.MetricsReader.Namespace, a.MetricsReader.Name, err)
 	}
 	return &providers.ManagedMetrics{CollectorNamespace: collectorNamespace, Access: []pulumi.Resource{grant}}, nil
+}
+
+// projectNumber looks up the number of the project, by which principals name it.
+func (b *builder) projectNumber() pulumi.StringOutput {
+	id := b.args.Project
+	found := projects.GetProjectOutput(b.ctx, projects.GetProjectOutputArgs{Filter: pulumi.String("id:" + id)}, b.invokeOptions()...)
+	return found.Projects().ApplyT(func(all []projects.GetProjectProject) (string, error) {
+		for _, project := range all {
+			if project.ProjectId == id && project.Number != "" {
+				return project.Number, nil
+			}
+		}
+		return "", fmt.Errorf("the number of project %q, which names the ServiceAccounts of its clusters, cannot be looked up: "+
+			"whoever runs Pulumi needs resourcemanager.projects.get on it", id)
+	}).(pulumi.StringOutput)
+}
+
+// principal returns the name of a ServiceAccount in the workload identity pool of the project with a number.
+func (b *builder) principal(number pulumi.StringOutput, account providers.ServiceAccount) pulumi.StringOutput {
+	// The project has its number there, the pool the project's ID.
+	return pulumi.Sprintf("principal://iam.googleapis.com/projects/%s/locations/global/workloadIdentityPools/%s.svc.id.goog/subject/ns/%s/sa/%s",
+		number, b.args.Project, account.Namespace, account.Name)
 }

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"vllm-autoscaling/components"
+	"vllm-autoscaling/providers"
 )
 
 // format is a rule on strings that several keys share, or that a pattern alone cannot express.
@@ -51,6 +52,14 @@ var formats = map[string]format{
 	"model": {
 		pattern: modelPattern, allowed: `"organisation/name" as on Hugging Face, or an absolute path in the image`,
 		detail: spaceDetail,
+	},
+	"bucket": {
+		pattern: `^(gs|s3|az)://[a-z0-9][a-z0-9._-]*/[^ ]+$`, allowed: "a folder of a bucket: " + providers.BucketForms,
+		fix: "for example gs://example-models/gemma-3-4b-it", detail: bucketDetail,
+	},
+	"folder": {
+		pattern: `^(/|/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*/?)$`, allowed: "a folder: parts of letters, digits, '.', '_' and '-', with / between them",
+		fix: "for example models/gemma-3-4b-it", detail: folderDetail,
 	},
 	"image": {pattern: `^[^ ]*[:@][^ ]*$`, allowed: "an image with a version tag or a digest", detail: imageDetail},
 	// A range makes Helm look for newer charts at every preview.

@@ -35,7 +35,7 @@ func (c *Config) ProcessorCacheGiB() float64 {
 func (c *Config) host() sizing.Host {
 	_, images := c.readsImages()
 	host := sizing.Host{
-		GPUs: c.GPU.PerReplica, Engines: c.Model.Parallel.Data, FilesGiB: c.downloadGiB(), AdaptersGiB: c.Model.adaptersGiB(c.Model.LoRA.MaxLoras),
+		GPUs: c.GPU.PerReplica, Engines: c.Model.Parallel.Data, FilesGiB: c.cachedGiB(), StreamGiB: c.streamGiB(), AdaptersGiB: c.Model.adaptersGiB(c.Model.LoRA.MaxLoras),
 		Images: images, ImageCacheGiB: c.ProcessorCacheGiB(),
 	}
 	flags := serverFlags(c.Model.ExtraArgs)

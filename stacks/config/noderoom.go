@@ -105,17 +105,11 @@ func (c *Config) validateNodeRoom(r *report) {
 // validateDisk refuses volumes and disks that are too small for the model's files: the kubelet evicts a pod that fills them,
 // and the next pod downloads the files again.
 func (c *Config) validateDisk(r *report) {
-	files := c.downloadGiB()
-	if files == 0 {
-		return
+	if files := c.downloadGiB(); files > 0 {
+		c.validateCache(r, files)
 	}
-	if cache, err := resource.ParseQuantity(string(c.VLLM.ModelCache)); err == nil && cache.Sign() > 0 && cache.AsApproximateFloat64()/sizing.GiB < files {
-		need := fmt.Sprintf("%dGi", int(math.Ceil(1.1*files)))
-		r.badWith("vllm.modelCache", string(c.VLLM.ModelCache),
-			fmt.Sprintf("at least the %.1f GiB of %s's files: Kubernetes evicts a pod that writes more than its volume may hold", files, c.Model.ID),
-			[]way{{"remove the key", []change{{"vllm.modelCache": nil}}}, {"vllm.modelCache " + need, []change{{"vllm.modelCache": need}}}})
-	}
-	if !c.createsGPUPool() || r.has("nodePools.gpu.diskGiB") {
+	files := c.diskGiB()
+	if files == 0 || !c.createsGPUPool() || r.has("nodePools.gpu.diskGiB") {
 		return
 	}
 	disk := c.NodePools.GPU.DiskGiB
@@ -126,5 +120,15 @@ func (c *Config) validateDisk(r *report) {
 		r.badWith("nodePools.gpu.diskGiB", disk,
 			fmt.Sprintf("at least %d: the %.0f GiB of %s's files, and %d for the system and the server's image", need, math.Ceil(files), c.Model.ID, imageDiskGiB),
 			[]way{{fmt.Sprintf("nodePools.gpu.diskGiB %d", need), []change{{"nodePools.gpu.diskGiB": need}}}})
+	}
+}
+
+// validateCache refuses a cache that is too small for the files that are downloaded.
+func (c *Config) validateCache(r *report, files float64) {
+	if cache, err := resource.ParseQuantity(string(c.VLLM.ModelCache)); err == nil && cache.Sign() > 0 && cache.AsApproximateFloat64()/sizing.GiB < files {
+		need := fmt.Sprintf("%dGi", int(math.Ceil(1.1*files)))
+		r.badWith("vllm.modelCache", string(c.VLLM.ModelCache),
+			fmt.Sprintf("at least the %.1f GiB of %s's files: Kubernetes evicts a pod that writes more than its volume may hold", files, c.Model.ID),
+			[]way{{"remove the key", []change{{"vllm.modelCache": nil}}}, {"vllm.modelCache " + need, []change{{"vllm.modelCache": need}}}})
 	}
 }

@@ -20,7 +20,7 @@ func (c *Config) request(given func(key string) bool) *providers.Request {
 		Name: c.Cluster.Name, Existing: c.Cluster.Existing, KubernetesVersion: c.Cluster.KubernetesVersion,
 		APIAccessCIDRs: c.Cluster.APIAccessCIDRs, DeletionProtection: c.Cluster.DeletionProtection,
 		SystemPool: c.systemPool(), GPUPool: c.gpuPool(), OwnPools: c.ownPools(), GPUsPerReplica: c.GPU.PerReplica,
-		StorageClass: c.Monitoring.StorageClass, MetricsReader: c.metricsReader(),
+		StorageClass: c.Monitoring.StorageClass, MetricsReader: c.metricsReader(), Buckets: c.buckets(),
 		GatewayAPI: c.Exposed() && c.Expose.DataPlane != string(providers.GatewayPods),
 		Local: providers.Local{
 			Kubeconfig: c.Cluster.Kubeconfig, Context: c.Cluster.Context, GPU: c.GPUScheduling(),

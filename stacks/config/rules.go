@@ -33,6 +33,7 @@ func (c *Config) check(r *report) {
 	checkAnnotations(r, c.Annotations)
 	checkModel(r, c.Model)
 	checkModelSize(r, c.Model)
+	c.checkWeights(r)
 	c.checkParallel(r)
 	c.checkQuantization(r)
 	c.checkLoRA(r)
@@ -62,6 +63,7 @@ func (c *Config) check(r *report) {
 	if len(r.problems) == 0 {
 		c.warnOfScaling(r)
 		c.warnOfStarts(r)
+		c.warnOfWeights(r)
 		c.warnOfAccess(r)
 		c.warnOfExpose(r)
 		c.warnOfLeftOut(r)
@@ -124,7 +126,7 @@ func (c *Config) checkSecrets(r *report) {
 			Fix: fmt.Sprintf("pulumi config set --secret %s%s (and replace the value if the file was shared)", choose(nested, "--path ", ""), r.full(key)),
 		})
 	})
-	if c.GPU.Mode == GPUNvidia && c.Model.gated() && !c.HuggingFaceToken.Given() && !r.anyRefused("model.id", "gpu.mode") {
+	if c.GPU.Mode == GPUNvidia && c.Model.gated() && c.Model.fromHub() && !c.HuggingFaceToken.Given() && !r.anyRefused("model.id", "gpu.mode") {
 		r.add(Problem{
 			Key:     r.full("huggingFaceToken"),
 			Allowed: fmt.Sprintf("a Hugging Face token with access to %s, which is gated", c.Model.ID),

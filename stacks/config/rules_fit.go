@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"regexp"
-	"strings"
 
 	"vllm-autoscaling/providers/accelerators"
 	"vllm-autoscaling/stacks/config/models"
@@ -238,17 +237,4 @@ func checkModelSize(r *report, m Model) {
 	if size.ContextLength > 0 && m.MaxModelLen > size.ContextLength {
 		r.bad("model.maxModelLen", m.MaxModelLen, fmt.Sprintf("at most model.size.contextLength (%d)", size.ContextLength), "lower it")
 	}
-}
-
-// downloadGiB returns the disk space that the model's files take on a node; 0 if it is not known or nothing is downloaded.
-func (c *Config) downloadGiB() float64 {
-	if strings.HasPrefix(c.Model.ID, "/") || c.GPU.Mode != GPUNvidia {
-		return 0
-	}
-	adapters := c.Model.adaptersGiB(len(c.Model.LoRA.Adapters))
-	if model, known := models.Find(c.Model.ID); known {
-		// 2 % more for the tokenizer and the other files.
-		return 1.02*model.FileBytes()/sizing.GiB + adapters
-	}
-	return c.Model.Size.WeightsGiB
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"vllm-autoscaling/components"
 	"vllm-autoscaling/components/googlemanaged"
 )
 
@@ -75,8 +76,11 @@ func (c *Config) readServers(r *report) {
 func (c *Config) checkServerNames(r *report) {
 	names := c.Servers.Names()
 	for _, name := range names {
-		if _, object := googlemanaged.ServerMonitorings(name); slices.Contains(names, object) {
-			r.bad("servers."+object, "", fmt.Sprintf("a name other than %s, which is that of an object of server %s", object, name), "give the server another name")
+		_, monitoring := googlemanaged.ServerMonitorings(name)
+		for _, object := range []string{monitoring, components.StagerAccount(name)} {
+			if slices.Contains(names, object) {
+				r.bad("servers."+object, "", fmt.Sprintf("a name other than %s, which is that of an object of server %s", object, name), "give the server another name")
+			}
 		}
 	}
 }

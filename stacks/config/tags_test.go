@@ -33,7 +33,8 @@ func tagsOf(key string) (tag reflect.StructTag) {
 
 // unfit holds a string that each format refuses.
 var unfit = map[string]any{
-	"adapters":   keys{"a b": "example/c"},
+	"adapters": keys{"a b": "example/c"},
+	"bucket":   "gs://models/a/../b", "folder": "a/../b",
 	"namespaces": "team-*", "network": "10.0.0.1/8", "host": "*.example.com",
 	"label": "No", "namespace": "kube-public", "subdomain": "a..b", "labels": keys{"a b": "c"},
 	"object-labels": keys{"app": "c"}, "monitor-labels": keys{"k8s.io/a": "c"}, "annotations": keys{"a b": "c"}, "model": "gemma", "image": "vllm/vllm-openai:latest",

@@ -32,7 +32,7 @@ type Config struct {
 	CloudKeys CloudKeys
 	// Model is what vLLM serves and how much of it at a time.
 	Model Model `key:"model"`
-	// HuggingFaceToken is a token that downloads gated models; needed for Gemma 3 with gpu.mode nvidia.
+	// HuggingFaceToken is a token that downloads gated models; needed for Gemma 3 with gpu.mode nvidia and model.source hub.
 	HuggingFaceToken Secret `key:"huggingFaceToken"`
 	// APIKey is what clients have to send as bearer token. With it vLLM answers on /v1, /version, /health, /ping and /metrics
 	// only (docs/security.md); the simulator does not check it.
@@ -119,8 +119,19 @@ type Namespaces struct {
 type Model struct {
 	// ID is the model: organisation/name on Hugging Face, or an absolute path in the image.
 	ID string `key:"id" example:"google/gemma-3-4b-it" format:"model" default:"google/gemma-3-1b-it"`
-	// Revision is a commit, tag or branch of it.
+	// Revision is a commit, tag or branch of it; with another model.source than hub, the one that `make stage-model` puts there.
 	Revision string `key:"revision" unset:"the newest" example:"main"`
+	// Source is where a replica gets the model's files (docs/cold-start.md): hub downloads them from Hugging Face, bucket streams them from
+	// model.bucket, claim reads them from the volume of model.claim, and image from the OCI image model.image.
+	Source string `key:"source" values:"hub bucket claim image" default:"hub" hint:"hub works everywhere"`
+	// Bucket is the folder with config.json, the tokenizer and the safetensors files: gs://bucket/folder on gke, s3://bucket/folder on eks,
+	// az://account/container/folder on aks. Only with model.source bucket. Where the stack creates the cluster, it also grants the right
+	// to read it.
+	Bucket string `key:"bucket" unset:"none" example:"$model.bucket" format:"bucket"`
+	// Claim is the volume of model.source claim.
+	Claim Claim `key:"claim"`
+	// Image is the image of model.source image.
+	Image WeightsImage `key:"image"`
 	// MaxModelLen is the longest context, at most the model's own.
 	MaxModelLen int `key:"maxModelLen" unit:"tokens" min:"1" default:"8192"`
 	// MaxNumSeqs is how many requests one replica works on at a time; the rest waits. With model.parallel.data, it is how many each of its
@@ -206,6 +217,9 @@ type VLLM struct {
 	MediaDomains []string `key:"mediaDomains" unset:"a request with a URL is refused" example:"[images.example.com]" format:"host"`
 	// NodeSelector are labels of nodes, on top of gpu.nodeSelector.
 	NodeSelector map[string]string `key:"nodeSelector" example:"{pool: inference}" format:"labels"`
+	// ServiceAccountAnnotations are added to the server's ServiceAccount, and to that which fills model.bucket, where they select an identity
+	// of the cloud (docs/cold-start.md).
+	ServiceAccountAnnotations map[string]string `key:"serviceAccountAnnotations" unset:"none" example:"{eks.amazonaws.com/role-arn: 'arn:aws:iam::123456789012:role/models'}" format:"annotations"`
 	// PriorityClassName is an existing PriorityClass.
 	PriorityClassName string `key:"priorityClassName" unset:"the cluster's default" example:"inference" format:"subdomain"`
 	// PodTemplate is a part of a Kubernetes PodTemplateSpec that is merged over the server's pod (docs/existing-clusters.md): image

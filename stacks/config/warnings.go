@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"vllm-autoscaling/stacks/config/sizing"
 )
 
 const (
@@ -48,7 +50,7 @@ func (c *Config) warnOfScaling(r *report) {
 
 // warnOfStarts warns of too little time for a replica to start or to shut down.
 func (c *Config) warnOfStarts(r *report) {
-	if files := c.downloadGiB(); files > 0 {
+	if files := c.downloadGiB(); files > 0 && c.Model.fromHub() {
 		need := (serverStart + seconds(files/downloadRateGiB) + seconds(files/loadRateGiB)).Round(time.Minute)
 		if c.VLLM.StartupBudget < need {
 			r.warn("vllm.startupBudget", c.VLLM.StartupBudget,
@@ -89,7 +91,12 @@ func (c *Config) shortestStart() time.Duration {
 	if c.GPU.Mode != GPUNvidia {
 		return 0
 	}
-	start := serverStart + seconds(c.downloadGiB()/loadRateGiB)
+	start := serverStart
+	if files := c.filesGiB(); c.Model.Source == SourceBucket {
+		start += seconds(files * sizing.GiB / 1e9 / streamRate)
+	} else {
+		start += seconds(files / loadRateGiB)
+	}
 	if perNode, _ := c.replicasPerNode(); c.createsGPUPool() && perNode > 0 && c.NodePools.GPU.MinNodes*perNode < c.Autoscaling.MaxReplicas {
 		start += nodeStart
 	}

@@ -28,7 +28,9 @@ var aks = &cloudDouble{
 				return azureID(in) + "/providers/Microsoft.ContainerService/managedClusters/" + text(in, "resourceName")
 			},
 			outputs: func(resource.PropertyMap, string) map[string]any {
-				return map[string]any{"provisioningState": "Succeeded"}
+				return map[string]any{
+					"provisioningState": "Succeeded", "oidcIssuerProfile": map[string]any{"enabled": true, "issuerURL": "https://issuer.example.com/"},
+				}
 			},
 		},
 		"azure-native:containerservice/v20240901:AgentPool": {
@@ -49,6 +51,19 @@ var aks = &cloudDouble{
 			},
 		},
 		"azure-native:authorization:ManagementLockByScope": {replaces: []string{"scope", "lockName"}},
+		"azure-native:authorization:RoleAssignment": {
+			replaces: []string{"scope", "roleAssignmentName", "roleDefinitionId", "principalId"}, autonamed: "roleAssignmentName",
+		},
+		"azure-native:managedidentity:UserAssignedIdentity": {
+			replaces: []string{"resourceGroupName", "resourceName", "location"},
+			outputs: func(in resource.PropertyMap, _ string) map[string]any {
+				name := text(in, "resourceName")
+				return map[string]any{"clientId": "client-" + name, "principalId": "principal-" + name}
+			},
+		},
+		"azure-native:managedidentity:FederatedIdentityCredential": {
+			replaces: []string{"resourceGroupName", "resourceName", "federatedIdentityCredentialResourceName"},
+		},
 	},
 	answers: map[tokens.ModuleMember]func(resource.PropertyMap) (map[string]any, error){
 		"azure-native:containerservice/v20240901:listManagedClusterAdminCredentials": azureKubeconfig("clusterAdmin",

@@ -103,6 +103,21 @@ var situations = map[string]situation{
 	"model.lora.maxRank":               {before: adapter},
 	"local model.lora.maxRank": {before: map[string]any{"model.lora.adapters": map[string]any{"a": "example/a"}, "gpu.mode": "nvidia",
 		"huggingFaceToken": token}},
+	"model.source":                {with: map[string]any{"model.claim.name": "models"}},
+	"local model.source":          {before: onGPUs, with: map[string]any{"model.claim.name": "models"}},
+	"gke model.bucket":            {before: fromBucket("gs://first-models/a", nil)},
+	"eks model.bucket":            {before: fromBucket("s3://first-models/a", nil)},
+	"aks model.bucket":            {before: fromBucket("az://firstmodels/weights/a", map[string]any{"aks.storageResourceGroup": "first"})},
+	"local model.bucket":          {before: fromBucket("s3://first-models/a", onGPUs)},
+	"aks.storageResourceGroup":    {before: fromBucket("az://firstmodels/weights/a", map[string]any{"aks.storageResourceGroup": "first"})},
+	"model.claim.name":            {before: fromClaim},
+	"model.claim.path":            {before: fromClaim},
+	"local model.claim.name":      {before: localClaim},
+	"local model.claim.path":      {before: localClaim},
+	"model.image.reference":       {before: fromImage},
+	"model.image.path":            {before: fromImage},
+	"local model.image.reference": {before: localImage},
+	"local model.image.path":      {before: localImage},
 	"model.size.weightsGiB":       {before: unknownModel},
 	"model.size.kvBytesPerToken":  {before: unknownModel},
 	"model.size.contextLength":    {before: unknownModel},
@@ -125,6 +140,21 @@ var (
 	twoGPUs      = map[string]any{"gpu.perReplica": 2}
 	twoLocalGPUs = map[string]any{"gpu.perReplica": 2, "gpu.mode": "nvidia", "huggingFaceToken": token}
 )
+
+// Sources of the weights, on a cloud and on an existing cluster.
+var (
+	fromClaim  = map[string]any{"model.source": "claim", "model.claim.name": "first"}
+	localClaim = map[string]any{"model.source": "claim", "model.claim.name": "first", "gpu.mode": "nvidia"}
+	fromImage  = map[string]any{"model.source": "image", "model.image.reference": "example.com/models:first"}
+	localImage = map[string]any{"model.source": "image", "model.image.reference": "example.com/models:first", "gpu.mode": "nvidia"}
+)
+
+// fromBucket returns the situation of a model in a bucket, with more keys.
+func fromBucket(uri string, more map[string]any) map[string]any {
+	keys := map[string]any{"model.source": "bucket", "model.bucket": uri}
+	maps.Copy(keys, more)
+	return keys
+}
 
 // adapter is a LoRA adapter.
 var adapter = map[string]any{"model.lora.adapters": map[string]any{"a": "example/a"}}

@@ -19,6 +19,9 @@ var gke = &cloudDouble{
 		"gcp:compute/router:Router":         {replaces: []string{"name", "project", "region", "network"}},
 		"gcp:compute/routerNat:RouterNat":   {replaces: []string{"name", "project", "region", "router"}},
 		"gcp:projects/iAMMember:IAMMember":  {replaces: []string{"project", "role", "member"}},
+
+		"gcp:storage/bucketIAMMember:BucketIAMMember": {replaces: []string{"bucket", "role", "member"}},
+
 		"gcp:serviceaccount/account:Account": {replaces: []string{"accountId", "project"}, outputs: func(in resource.PropertyMap, _ string) map[string]any {
 			email := text(in, "accountId") + "@" + text(in, "project") + ".iam.gserviceaccount.com"
 			return map[string]any{"email": email, "member": "serviceAccount:" + email}

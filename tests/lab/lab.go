@@ -139,10 +139,11 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 		// Charts let programs start for up to 45 s before their first probe; nothing of that is worth waiting for.
 		InitialDelayLimit: time.Second,
 
-		Start:   o.Start,
-		Latency: o.Latency,
-		Google:  google{l},
-		Log:     l.log,
+		Start:        o.Start,
+		Latency:      o.Latency,
+		ObjectStores: l.objectStores,
+		Google:       google{l},
+		Log:          l.log,
 	})
 	if err != nil {
 		return err
@@ -200,9 +201,18 @@ func (l *Lab) StartGateway(ctx context.Context) (*gateway.Gateway, error) {
 // startClouds starts the simulated clouds on the control plane.
 func (l *Lab) startClouds(o cloud.Options) error {
 	o.ControlPlane, o.Log, o.Wipe, o.Collected = l.controlPlane, l.log, l.wipe, l.collected
+	o.ObjectStores = filepath.Join(l.dir, "objects")
 	var err error
 	l.clouds, err = cloud.Start(o)
 	return err
+}
+
+// objectStores returns the address of the clouds' object stores, "" for none.
+func (l *Lab) objectStores() string {
+	if l.clouds == nil {
+		return ""
+	}
+	return l.clouds.ObjectStoresURL()
 }
 
 // Clouds returns the simulated clouds, nil when the lab was started without.

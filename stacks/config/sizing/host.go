@@ -62,8 +62,10 @@ type Host struct {
 	GPUs int
 	// Engines is the number of engines that they are divided between, the data parallel size; 0 is 1.
 	Engines int
-	// FilesGiB is the size of the files that are downloaded; 0 if it is not known.
+	// FilesGiB is the size of the files that are downloaded, or read from a volume; 0 if it is not known.
 	FilesGiB float64
+	// StreamGiB is the buffer of each worker that streams the weights from where they are; 0 where they are downloaded first.
+	StreamGiB float64
 	// AdaptersGiB is the size of the LoRA adapters in main memory.
 	AdaptersGiB float64
 	// Images is true for a model that is served with images. ImageCacheGiB is the size of the cache of processed images, which is in
@@ -115,8 +117,13 @@ func (h Host) MemoryGiB(sharedGiB float64, room Room) int {
 	if engines > 1 {
 		need += coordinatorGiB
 	}
-	// The download is over when the workers start to use the shared memory.
-	need += math.Max(h.downloadGiB(), sharedGiB+h.imagesGiB())
+	if h.StreamGiB > 0 {
+		// The weights are loaded before the first image comes.
+		need += sharedGiB + math.Max(h.StreamGiB*float64(h.GPUs), h.imagesGiB())
+	} else {
+		// The download is over when the workers start to use the shared memory.
+		need += math.Max(h.downloadGiB(), sharedGiB+h.imagesGiB())
+	}
 	memory := math.Ceil(need)
 	if room == (Room{}) {
 		return int(memory)

@@ -38,7 +38,7 @@ func azureDouble() *double {
 
 // azureKinds lists the simulated resource types of Azure.
 func azureKinds() []*kind {
-	return slices.Concat(azureResourcesKinds(), azureAuthorizationKinds(), azureContainerServiceKinds())
+	return slices.Concat(azureResourcesKinds(), azureAuthorizationKinds(), azureIdentityKinds(), azureContainerServiceKinds())
 }
 
 func azureError(code, message string) error {

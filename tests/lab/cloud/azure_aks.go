@@ -36,6 +36,9 @@ func aksClusterKind() *kind {
 				profiles = append(profiles, map[string]any(profile))
 			}
 			r.Outputs["agentPoolProfiles"] = profiles
+			if issuer := aksIssuer(r); issuer != "" {
+				r.Outputs["oidcIssuerProfile"] = map[string]any{"enabled": true, "issuerURL": issuer}
+			}
 		},
 		update:       updateAKSCluster,
 		refuseDelete: func(c *Cloud, r *Resource) error { return c.azureLocked(r.ID) },

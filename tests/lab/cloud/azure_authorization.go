@@ -7,7 +7,7 @@ import (
 
 // azureAuthorizationKinds lists the simulated resource types of Azure authorization.
 func azureAuthorizationKinds() []*kind {
-	return []*kind{azureLockKind()}
+	return []*kind{azureLockKind(), azureRoleAssignmentKind()}
 }
 
 func azureLockKind() *kind {

@@ -55,6 +55,8 @@ type Options struct {
 	// Collected evaluates a PromQL expression at a time on what the managed collection's collector has stored. Nil leaves
 	// Cloud Monitoring and the managed collection out.
 	Collected func(ctx context.Context, promql string, at time.Time) (model.Vector, error)
+	// ObjectStores is the folder with the buckets of the clouds; see Stores. "" leaves the object stores out, and takes any name of a bucket.
+	ObjectStores string
 	// Log receives a line for each action of a cloud; nil for none.
 	Log io.Writer
 }
@@ -69,6 +71,8 @@ type Cloud struct {
 	working sync.WaitGroup
 	server  *http.Server
 	address string
+	// stores is nil without Options.ObjectStores.
+	stores *Stores
 	// monitoring is nil without Options.Collected.
 	monitoring *Monitoring
 
@@ -126,6 +130,9 @@ func Start(o Options) (*Cloud, error) {
 	}
 	for _, d := range clouds {
 		c.doubles[d.name] = d
+	}
+	if o.ObjectStores != "" {
+		c.stores = &Stores{cloud: c, dir: o.ObjectStores}
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -32,5 +32,5 @@ func gcpDouble() *double {
 
 // gcpKinds lists the simulated resource types of Google Cloud.
 func gcpKinds() []*kind {
-	return slices.Concat(gcpComputeKinds(), gcpIAMKinds(), gcpContainerKinds())
+	return slices.Concat(gcpComputeKinds(), gcpIAMKinds(), gcpStorageKinds(), gcpContainerKinds())
 }

@@ -49,12 +49,8 @@ func gcpIAMMemberKind() *kind {
 		},
 		create: func(c *Cloud, r *Resource, _ Settings) error {
 			in := object(r.Inputs)
-			// The identity pool of a project exists from its first cluster with workload identity on.
-			if _, rest, ok := strings.Cut(in.text("member"), "/workloadIdentityPools/"); ok {
-				pool, _, _ := strings.Cut(rest, "/")
-				if len(c.all(GKECluster, func(r *Resource) bool { return object(r.Outputs).text("workloadIdentityConfig.workloadPool") == pool })) == 0 {
-					return fmt.Errorf("googleapi: Error 400: Identity Pool does not exist (%s). Please check that you specified a valid resource name", pool)
-				}
+			if err := c.knowsPrincipal(in.text("member")); err != nil {
+				return err
 			}
 			r.ID = fmt.Sprintf("%s/%s/%s", in.text("project"), in.text("role"), in.text("member"))
 			return nil

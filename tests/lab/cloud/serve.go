@@ -24,6 +24,9 @@ func (c *Cloud) handler() http.Handler {
 		// An error means that the caller has ended.
 		_ = json.NewEncoder(w).Encode(c.credentials(call))
 	})
+	if c.stores != nil {
+		mux.Handle("/objects/", http.StripPrefix("/objects", c.stores))
+	}
 	return mux
 }
 

@@ -45,6 +45,8 @@ type Config struct {
 	Latency Latency
 	// DrainTimeout is how long a model server may complete running requests after SIGTERM; zero means 30 s.
 	DrainTimeout time.Duration
+	// ObjectStores returns the address of the object stores of the simulated clouds, "" for none; nil for none.
+	ObjectStores func() string
 	// Google provides Google Cloud's endpoints; nil for none.
 	Google Google
 	// Log receives a line for each pod that starts or fails; nil for none.
@@ -74,6 +76,9 @@ type Runtime struct {
 	endpointSlices discoverylisters.EndpointSliceLister
 	configMaps     corelisters.ConfigMapLister
 	secrets        corelisters.SecretLister
+	claims         corelisters.PersistentVolumeClaimLister
+
+	persistentVolumes corelisters.PersistentVolumeLister
 
 	cancel context.CancelFunc
 
@@ -127,6 +132,7 @@ func newRuntime(config Config, client kubernetes.Interface) *Runtime {
 		pods: core.Pods().Lister(), nodes: core.Nodes().Lister(), services: core.Services().Lister(),
 		endpointSlices: factory.Discovery().V1().EndpointSlices().Lister(),
 		configMaps:     core.ConfigMaps().Lister(), secrets: core.Secrets().Lister(),
+		claims: core.PersistentVolumeClaims().Lister(), persistentVolumes: core.PersistentVolumes().Lister(),
 		byUID: map[types.UID]*worker{}, byName: map[types.NamespacedName]*worker{},
 	}
 }

@@ -238,6 +238,11 @@ func (l *launcher) simulator() (*launch, error) {
 			return nil, err
 		}
 		parsed.model = cmp.Or(parsed.model, parsed.flags["model"], vllmDefaultModel)
+		if err := l.checkWeights(parsed, env); err != nil {
+			return &launch{program: Simulator, exit: vllmExit(err)}, nil
+		}
+		// The simulator loads nothing from a URI or a path.
+		parsed.model = parsed.modelName()
 		words = vllmToSimulator(parsed)
 	}
 	args, containerPort, err := simulatorArgs(words, port, l.runtime.config.Latency)

@@ -92,6 +92,8 @@ func checkVLLM(words []string, gpu vllmGPU) error {
 		}
 		args.model = given
 	}
+	// The files are not at hand; those of a model with that name are checked.
+	args.model = args.modelName()
 	if args.on("enable-auto-tool-choice", false) && args.flags["tool-call-parser"] == "" {
 		return configError{"TypeError", "Error: --enable-auto-tool-choice requires --tool-call-parser"}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/container"
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/projects"
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/serviceaccount"
+	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/storage"
 
 	"vllm-autoscaling/tests/lab/cloud/schema"
 )
@@ -32,6 +33,8 @@ var arguments = map[string]interface{ ElementType() reflect.Type }{
 	"gcp:container/nodePool:NodePool":    container.NodePoolArgs{},
 	"gcp:projects/iAMMember:IAMMember":   projects.IAMMemberArgs{},
 	"gcp:serviceaccount/account:Account": serviceaccount.AccountArgs{},
+
+	"gcp:storage/bucketIAMMember:BucketIAMMember": storage.BucketIAMMemberArgs{},
 
 	"aws:autoscaling/tag:Tag":                                 autoscaling.TagArgs{},
 	"aws:ec2/eip:Eip":                                         ec2.EipArgs{},
@@ -53,6 +56,7 @@ var arguments = map[string]interface{ ElementType() reflect.Type }{
 	"aws:iam/rolePolicy:RolePolicy":                           iam.RolePolicyArgs{},
 	"aws:iam/rolePolicyAttachment:RolePolicyAttachment":       iam.RolePolicyAttachmentArgs{},
 	"azure-native:authorization:ManagementLockByScope":        authorization.ManagementLockByScopeArgs{},
+	"azure-native:authorization:RoleAssignment":               authorization.RoleAssignmentArgs{},
 	"azure-native:containerservice/v20240901:AgentPool":       containerservice.AgentPoolArgs{},
 	"azure-native:containerservice/v20240901:ManagedCluster":  containerservice.ManagedClusterArgs{},
 	"azure-native:resources:ResourceGroup":                    resources.ResourceGroupArgs{},
