@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -18,13 +19,12 @@ func TestSpareNodes(t *testing.T) {
 		s.up()
 		s.set("autoscaling.spareNodes", 2)
 		assert.ElementsMatch(t, each("create", objects), besideUpdates(s.up().changes()))
-		deployment := s.find("Deployment", "vllm-spare").Inputs
-		assert.Equal(t, gpus[cloud], text(deployment, `spec.template.spec.containers[0].resources.limits["nvidia.com/gpu"]`), "all of the node")
-		server := s.find("Deployment", "vllm").Inputs
-		assert.Equal(t, server["spec"].ObjectValue()["template"].ObjectValue()["spec"].ObjectValue()["tolerations"],
-			deployment["spec"].ObjectValue()["template"].ObjectValue()["spec"].ObjectValue()["tolerations"], "the same nodes")
-		assert.Equal(t, server["spec"].ObjectValue()["template"].ObjectValue()["spec"].ObjectValue()["nodeSelector"],
-			deployment["spec"].ObjectValue()["template"].ObjectValue()["spec"].ObjectValue()["nodeSelector"])
+		spare, server := podSpec(s.find("Deployment", "vllm-spare").Inputs), podSpec(s.find("Deployment", "vllm").Inputs)
+		limits := spare["containers"].ArrayValue()[0].ObjectValue()["resources"].ObjectValue()["limits"].ObjectValue()
+		assert.Equal(t, gpus[cloud], limits["nvidia.com/gpu"].StringValue(), "all of the node")
+		for _, field := range []resource.PropertyKey{"nodeSelector", "tolerations"} {
+			assert.Equal(t, server[field], spare[field], "the same nodes")
+		}
 		require.Empty(t, s.up().changes())
 
 		s.set("autoscaling.spareNodes", 0)
@@ -41,4 +41,9 @@ func besideUpdates(changes []string) []string {
 		}
 	}
 	return others
+}
+
+// podSpec returns the spec of a Deployment's pods.
+func podSpec(deployment resource.PropertyMap) resource.PropertyMap {
+	return deployment["spec"].ObjectValue()["template"].ObjectValue()["spec"].ObjectValue()
 }
