@@ -119,11 +119,11 @@ func NewSpareNodes(ctx *pulumi.Context, name string, args *SpareNodesArgs, opts 
 func (a *SpareNodesArgs) validate() error {
 	switch {
 	case a.Server == "" || a.Namespace == "":
-		return fmt.Errorf("Server is %q and Namespace %q: both are required", a.Server, a.Namespace)
+		return fmt.Errorf("server %q in namespace %q: both names are required", a.Server, a.Namespace)
 	case a.Nodes < 1:
-		return fmt.Errorf("Nodes is %d: at least 1", a.Nodes)
+		return fmt.Errorf("%d nodes: at least 1", a.Nodes)
 	case a.GPU.ResourceName == "" || a.GPUs < 1:
-		return fmt.Errorf("a spare node has %d of GPU resource %q: it needs at least one, or it would keep nothing", a.GPUs, a.GPU.ResourceName)
+		return fmt.Errorf("%d of GPU resource %q: without a GPU it would keep nothing", a.GPUs, a.GPU.ResourceName)
 	}
 	return validateImage(a.Image)
 }
