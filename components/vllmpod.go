@@ -40,13 +40,7 @@ func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
 		// The link of a Service called vllm would set VLLM_PORT, which vLLM reads as its own.
 		EnableServiceLinks:            pulumi.Bool(false),
 		TerminationGracePeriodSeconds: pulumi.Int(wholeSeconds(DrainTime(a.PreStop, a.ShutdownTimeout))),
-		SecurityContext: corev1.PodSecurityContextArgs{
-			RunAsNonRoot:   pulumi.Bool(true),
-			RunAsUser:      pulumi.Int(vllmUser),
-			RunAsGroup:     pulumi.Int(vllmUser),
-			FsGroup:        pulumi.Int(vllmUser),
-			SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
-		},
+		SecurityContext:               restrictedPod(),
 		TopologySpreadConstraints: corev1.TopologySpreadConstraintArray{
 			a.spreadOver("topology.kubernetes.io/zone"),
 			a.spreadOver("kubernetes.io/hostname"),
@@ -54,25 +48,45 @@ func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
 		Containers: corev1.ContainerArray{a.container()},
 		Volumes:    a.volumes(),
 	}
+	if a.keepsCompiled() {
+		spec.InitContainers = a.compileCacheContainers()
+		spec.SecurityContext = sharedClaims(restrictedPod())
+	}
 	if selector := a.nodeSelector(); len(selector) > 0 {
 		spec.NodeSelector = pulumi.ToStringMap(selector)
 	}
 	if len(a.GPU.Tolerations) > 0 {
-		tolerations := corev1.TolerationArray{}
-		for _, t := range a.GPU.Tolerations {
-			tolerations = append(tolerations, corev1.TolerationArgs{
-				Key:      optionalString(t.Key),
-				Operator: optionalString(t.Operator),
-				Value:    optionalString(t.Value),
-				Effect:   optionalString(t.Effect),
-			})
-		}
-		spec.Tolerations = tolerations
+		spec.Tolerations = a.tolerations()
 	}
 	if a.PriorityClassName != "" {
 		spec.PriorityClassName = pulumi.String(a.PriorityClassName)
 	}
 	return corev1.PodTemplateSpecArgs{Metadata: metadata, Spec: spec}
+}
+
+// restrictedPod returns the security context of a pod that the restricted Pod Security Standard admits.
+func restrictedPod() corev1.PodSecurityContextArgs {
+	return corev1.PodSecurityContextArgs{
+		RunAsNonRoot:   pulumi.Bool(true),
+		RunAsUser:      pulumi.Int(vllmUser),
+		RunAsGroup:     pulumi.Int(vllmUser),
+		FsGroup:        pulumi.Int(vllmUser),
+		SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
+	}
+}
+
+// tolerations returns what lets a pod onto the GPU nodes.
+func (a *VLLMArgs) tolerations() corev1.TolerationArray {
+	tolerations := corev1.TolerationArray{}
+	for _, t := range a.GPU.Tolerations {
+		tolerations = append(tolerations, corev1.TolerationArgs{
+			Key:      optionalString(t.Key),
+			Operator: optionalString(t.Operator),
+			Value:    optionalString(t.Value),
+			Effect:   optionalString(t.Effect),
+		})
+	}
+	return tolerations
 }
 
 // DrainTime returns how long a replica may take to end, from the removal from the Service to the end of its process.
@@ -91,13 +105,9 @@ func (a *VLLMArgs) container() corev1.ContainerArgs {
 			ContainerPort: pulumi.Int(a.Port),
 			Protocol:      pulumi.String("TCP"),
 		}},
-		Resources: a.resources(),
-		SecurityContext: corev1.SecurityContextArgs{
-			AllowPrivilegeEscalation: pulumi.Bool(false),
-			ReadOnlyRootFilesystem:   pulumi.Bool(true),
-			Capabilities:             corev1.CapabilitiesArgs{Drop: pulumi.ToStringArray([]string{"ALL"})},
-		},
-		StartupProbe: healthProbe(probePeriod, int((a.StartupBudget+probePeriod-1)/probePeriod)),
+		Resources:       a.resources(),
+		SecurityContext: restrictedContainer(),
+		StartupProbe:    healthProbe(probePeriod, int((a.StartupBudget+probePeriod-1)/probePeriod)),
 		// Out of the Service after 15 s without an answer, restarted after a minute: a busy server
 		// may be slow to answer, and a restart costs a cold start.
 		ReadinessProbe: healthProbe(probePeriod, 3),
@@ -109,6 +119,15 @@ func (a *VLLMArgs) container() corev1.ContainerArgs {
 		VolumeMounts: a.volumeMounts(),
 		// The end of the log has the reason why the server ended; `pulumi up` and kubectl show it from the status.
 		TerminationMessagePolicy: pulumi.String("FallbackToLogsOnError"),
+	}
+}
+
+// restrictedContainer returns the security context of a container that the restricted Pod Security Standard admits.
+func restrictedContainer() corev1.SecurityContextArgs {
+	return corev1.SecurityContextArgs{
+		AllowPrivilegeEscalation: pulumi.Bool(false),
+		ReadOnlyRootFilesystem:   pulumi.Bool(true),
+		Capabilities:             corev1.CapabilitiesArgs{Drop: pulumi.ToStringArray([]string{"ALL"})},
 	}
 }
 

@@ -33,7 +33,7 @@ func (c *Config) replicasPerNode() (count int, bound string) {
 	if !known || !ok {
 		return count, ""
 	}
-	room, sidecars := sizing.MostRoom(c.cloud().Node, machine), c.VLLM.PodTemplate.sidecars()
+	room, sidecars := sizing.MostRoom(c.cloud().Node, machine), c.sidecars()
 	cpus, memoryGiB = cpus+sidecars.CPUs, memoryGiB+sidecars.MemoryGiB
 	if fitting := room.Holds(cpus, memoryGiB); fitting < count {
 		count, bound = fitting, choose(room.CPUs/cpus < room.MemoryGiB/memoryGiB, "vllm.cpu", "vllm.memory")
@@ -58,7 +58,7 @@ func (c *Config) validateNodeRoom(r *report) {
 		return
 	}
 	// The keys are the requests of the server; its sidecars need room as well.
-	sidecars := c.VLLM.PodTemplate.sidecars()
+	sidecars := c.sidecars()
 	most := sizing.MostRoom(c.cloud().Node, machine).Without(sidecars)
 	likely := sizing.LikelyRoom(c.cloud().Node, machine).Without(sidecars)
 	// What is left for each server with as many replicas as the GPUs allow.

@@ -42,6 +42,8 @@ func (c *Config) check(r *report) {
 	checkVLLM(r, c.VLLM)
 	c.checkExpose(r)
 	c.checkPodTemplate(r)
+	c.checkCache(r)
+	c.checkPrePull(r)
 	if c.GPU.Mode == GPUNvidia && !r.anyRefused("gpu.mode") {
 		checkVersion(r, c.VLLM.Image, c.Model.ID)
 	}
