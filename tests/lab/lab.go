@@ -45,6 +45,8 @@ type Options struct {
 	ImagePullTime time.Duration
 	// ModelLoadDelay is the time before a model server listens, for the download and loading of a real model.
 	ModelLoadDelay time.Duration
+	// WarmUp is that of vLLM's servers, which is shorter where they find what they would compile; the zero value is none.
+	WarmUp podruntime.WarmUp
 	// Latency is that of the model servers; the zero value means podruntime's defaults.
 	Latency podruntime.Latency
 	// Clouds simulates Google Cloud, AWS and Azure. Then only they create nodes, and there is none at the start. The lab
@@ -140,6 +142,7 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 
 		ImagePullTime:  o.ImagePullTime,
 		ModelLoadDelay: o.ModelLoadDelay,
+		WarmUp:         o.WarmUp,
 		Latency:        o.Latency,
 		Google:         google{l},
 		Log:            l.log,

@@ -52,6 +52,9 @@ func programFor(pod *corev1.Pod, container *corev1.Container) Program {
 	if container.Name == "prometheus" && pod.Labels["app.kubernetes.io/managed-by"] == "prometheus-operator" {
 		return Prometheus
 	}
+	if runsScript(container) {
+		return Python
+	}
 	for _, known := range images {
 		if isRepository(container.Image, known.repository) {
 			return known.program

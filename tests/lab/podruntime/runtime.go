@@ -43,6 +43,8 @@ type Config struct {
 	ImagePullTime time.Duration
 	// ModelLoadDelay is the time between a model server's start and its process, for the loading of a real model.
 	ModelLoadDelay time.Duration
+	// WarmUp is that of model servers of vLLM's image; the zero value is none.
+	WarmUp WarmUp
 	// Latency is that of the model servers.
 	Latency Latency
 	// DrainTimeout is how long a model server may complete running requests after SIGTERM; zero means 30 s.
@@ -76,6 +78,9 @@ type Runtime struct {
 	endpointSlices discoverylisters.EndpointSliceLister
 	configMaps     corelisters.ConfigMapLister
 	secrets        corelisters.SecretLister
+	claims         corelisters.PersistentVolumeClaimLister
+
+	persistentVolumes corelisters.PersistentVolumeLister
 
 	cancel context.CancelFunc
 
@@ -129,6 +134,7 @@ func newRuntime(config Config, client kubernetes.Interface) *Runtime {
 		pods: core.Pods().Lister(), nodes: core.Nodes().Lister(), services: core.Services().Lister(),
 		endpointSlices: factory.Discovery().V1().EndpointSlices().Lister(),
 		configMaps:     core.ConfigMaps().Lister(), secrets: core.Secrets().Lister(),
+		claims: core.PersistentVolumeClaims().Lister(), persistentVolumes: core.PersistentVolumes().Lister(),
 		byUID: map[types.UID]*worker{}, byName: map[types.NamespacedName]*worker{},
 	}
 }

@@ -244,11 +244,16 @@ func (l *launcher) simulator() (*launch, error) {
 	if err != nil {
 		return nil, err
 	}
+	warmUp, warmedUp := time.Duration(0), (func() error)(nil)
+	if isRepository(l.container.Image, vllmImage) {
+		warmUp, warmedUp = l.warmUp(words, env)
+	}
 	return &launch{
 		program: Simulator,
 		args:    args,
 		env:     keepVariables(env, "POD_NAME", "POD_NAMESPACE", "POD_IP", "PYTHONHASHSEED", "VLLM_SERVER_DEV_MODE", "SIM_MODEL"),
-		delay:   l.runtime.config.ModelLoadDelay,
+		delay:   l.runtime.config.ModelLoadDelay + warmUp,
+		delayed: warmedUp,
 		ports:   map[int]endpoint{containerPort: {port: port}},
 		ready:   getOK(fmt.Sprintf("http://127.0.0.1:%d/health", port), http.DefaultClient),
 		// The simulator completes running requests before it ends.

@@ -25,6 +25,17 @@ func (l *launcher) volumes() (changed bool, err error) {
 	var errs []error
 	for _, volume := range l.pod.Spec.Volumes {
 		folder := filepath.Join(l.dir, "volumes", volume.Name)
+		lasting, err := l.lasting(&volume)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("volume %q: %w", volume.Name, err))
+			continue
+		}
+		if lasting != "" {
+			if err := link(folder, lasting); err != nil {
+				return changed, err
+			}
+			continue
+		}
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return changed, err
 		}
