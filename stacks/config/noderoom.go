@@ -118,13 +118,35 @@ func (c *Config) validateDisk(r *report) {
 	if !c.createsGPUPool() || r.has("nodePools.gpu.diskGiB") {
 		return
 	}
-	disk := c.NodePools.GPU.DiskGiB
+	disk, need := c.NodePools.GPU.DiskGiB, int(math.Ceil(files))+imageDiskGiB
 	if disk == 0 {
 		disk = c.cloud().GPUPool.DiskGiB
 	}
-	if need := int(math.Ceil(files)) + imageDiskGiB; disk < need && disk > 0 {
+	if local := c.localDisk(); local > 0 {
+		disk = max(local, need) // A smaller one is a problem of its own.
+		c.checkLocalDisk(r, local, need)
+	}
+	if disk < need && disk > 0 {
 		r.badWith("nodePools.gpu.diskGiB", disk,
 			fmt.Sprintf("at least %d: the %.0f GiB of %s's files, and %d for the system and the server's image", need, math.Ceil(files), c.Model.ID, imageDiskGiB),
 			[]way{{fmt.Sprintf("nodePools.gpu.diskGiB %d", need), []change{{"nodePools.gpu.diskGiB": need}}}})
+	}
+}
+
+// localDisk returns the size of the disks of the GPU machines on which the nodes keep images and volumes; 0 where they keep them on the
+// pool's disk.
+func (c *Config) localDisk() int {
+	cloud := c.cloud()
+	if cloud.LocalDisk == nil {
+		return 0
+	}
+	return cloud.LocalDisk(c.CloudKeys[cloud.Name], c.NodePools.GPU.MachineType)
+}
+
+// checkLocalDisk refuses disks of the machine that are too small for the model's files.
+func (c *Config) checkLocalDisk(r *report, local, need int) {
+	if local < need {
+		r.bad("eks.localStorage", true, fmt.Sprintf("false on %s, whose disks have %d GiB: the %.0f GiB of %s's files and %d for the system and the server's image do not fit",
+			c.NodePools.GPU.MachineType, local, math.Ceil(c.downloadGiB()), c.Model.ID, imageDiskGiB), "remove it, or choose a machine with larger disks")
 	}
 }
