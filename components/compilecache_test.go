@@ -121,6 +121,7 @@ func TestCompileCacheClaims(t *testing.T) {
 		assert.Equal(t, []kcorev1.PersistentVolumeAccessMode{kcorev1.ReadWriteMany}, claim.Spec.AccessModes)
 		assert.Equal(t, "5Gi", claim.Spec.Resources.Requests.Storage().String())
 		assert.Empty(t, claim.Spec.VolumeName)
+		assert.Equal(t, []string{"spec.resources.requests.storage"}, r.get(t, claimType, "vllm-compile-cache").IgnoreChanges, "it cannot shrink")
 	})
 	t.Run("on each node", func(t *testing.T) {
 		r := runVLLM(t, cachingArgs(CompileCache{OnNodes: true}))

@@ -24,7 +24,8 @@ func (a *VLLMArgs) compileCacheClaim() string {
 	return a.Name + "-compile-cache"
 }
 
-// newCompileCacheClaim registers the claim of the cache; it returns nil for one that exists.
+// newCompileCacheClaim registers the claim of the cache; it returns nil for one that exists. Its volume keeps the size with which it was
+// created: Kubernetes refuses a smaller one, and not every class has larger ones.
 func (a *VLLMArgs) newCompileCacheClaim(ctx *pulumi.Context, c *VLLM) (pulumi.Resource, error) {
 	if a.CompileCache.Claim != "" {
 		return nil, nil
@@ -58,7 +59,7 @@ func (a *VLLMArgs) newCompileCacheClaim(ctx *pulumi.Context, c *VLLM) (pulumi.Re
 			Annotations: skipAwait(),
 		},
 		Spec: spec,
-	}, childOptions(c, needs)...)
+	}, append(childOptions(c, needs), pulumi.IgnoreChanges([]string{"spec.resources.requests.storage"}))...)
 	if err != nil {
 		return nil, fmt.Errorf("registering PersistentVolumeClaim %s/%s: %w", a.Namespace, name, err)
 	}

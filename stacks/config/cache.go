@@ -28,7 +28,7 @@ type Cache struct {
 	// StorageClass is the class of a ReadWriteMany claim that the stack creates, and deletes on destroy.
 	StorageClass string `key:"storageClass" unset:"none is created" example:"azurefile-csi" format:"subdomain"`
 	// Size is the most that the cache may hold; the entries that were not used for the longest time are removed first. An entry has
-	// some hundred MiB.
+	// some hundred MiB. The volume of vllm.cache.storageClass keeps the size with which it was created.
 	Size Quantity `key:"size" default:"10Gi" example:"5Gi" hint:"10Gi has room for some ten entries"`
 }
 

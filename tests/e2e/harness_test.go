@@ -131,6 +131,12 @@ func startLab(t *testing.T, gpuNodes int) *lab.Lab {
 // newLab starts a lab that ends with the test; nil simulates no cloud.
 func newLab(t *testing.T, clouds *cloud.Options) *lab.Lab {
 	t.Helper()
+	return newLabWith(t, clouds, func(*lab.Options) {})
+}
+
+// newLabWith is like newLab, with other options.
+func newLabWith(t *testing.T, clouds *cloud.Options, change func(*lab.Options)) *lab.Lab {
+	t.Helper()
 	ctx := testContext(t)
 	// Not t.TempDir: its long path would be too long for a unix socket.
 	folder, err := os.MkdirTemp("", "vllm-e2e-")
@@ -144,6 +150,7 @@ func newLab(t *testing.T, clouds *cloud.Options) *lab.Lab {
 		// A new node has no image, and an update prints that it waits for one.
 		options.ImagePullTime = imagePullTime
 	}
+	change(&options)
 	l, err := lab.Start(ctx, options)
 	require.NoError(t, err)
 	t.Cleanup(func() {

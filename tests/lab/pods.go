@@ -29,6 +29,11 @@ func (l *Lab) Fault(namespace, pod string, fault podruntime.Fault) (end func() e
 	return l.runtime.Fault(namespace, pod, fault)
 }
 
+// ClaimFolder returns the folder that stands for the volume of a PersistentVolumeClaim.
+func (l *Lab) ClaimFolder(namespace, claim string) string {
+	return l.runtime.ClaimFolder(namespace, claim)
+}
+
 // ReadyPodURLs returns the URLs of a port of all ready pods with the labels, ordered by pod name. No pod is no error.
 func (l *Lab) ReadyPodURLs(ctx context.Context, namespace, labelSelector string, port int) ([]string, error) {
 	pods, err := l.readyPods(ctx, namespace, labelSelector)
