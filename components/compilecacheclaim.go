@@ -59,7 +59,7 @@ func (a *VLLMArgs) newCompileCacheClaim(ctx *pulumi.Context, c *VLLM) (pulumi.Re
 			Annotations: skipAwait(),
 		},
 		Spec: spec,
-	}, append(childOptions(c, needs), pulumi.IgnoreChanges([]string{"spec.resources.requests.storage"}))...)
+	}, childOptions(c, needs, pulumi.IgnoreChanges([]string{"spec.resources.requests.storage"}))...)
 	if err != nil {
 		return nil, fmt.Errorf("registering PersistentVolumeClaim %s/%s: %w", a.Namespace, name, err)
 	}
