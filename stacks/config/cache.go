@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 
 	"vllm-autoscaling/components"
 	"vllm-autoscaling/stacks/config/sizing"
@@ -98,4 +99,23 @@ func (c *Config) sidecars() sizing.Room {
 		sum.MemoryGiB += memory.gib()
 	}
 	return sum
+}
+
+// warnOfStreaming warns of an image that GKE pulls whole, although its GPU nodes stream images
+// (https://cloud.google.com/kubernetes-engine/docs/how-to/image-streaming).
+func (c *Config) warnOfStreaming(r *report) {
+	if c.Cloud != CloudGKE || !c.createsGPUPool() || streams(c.VLLM.Image) {
+		return
+	}
+	r.warn("vllm.image", c.VLLM.Image, "GKE streams images of Artifact Registry, and public ones of Docker Hub; this one is pulled whole by every new node",
+		"name it by a remote repository of Artifact Registry, which needs no copy (docs/cold-start.md)")
+}
+
+// streams reports whether GKE can stream an image, by the host of its registry.
+func streams(image string) bool {
+	host, _, found := strings.Cut(image, "/")
+	if !found || !strings.ContainsAny(host, ".:") && host != "localhost" {
+		return true // An image without a host is on Docker Hub.
+	}
+	return host == "docker.io" || host == "gcr.io" || strings.HasSuffix(host, ".gcr.io") || strings.HasSuffix(host, "-docker.pkg.dev")
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -58,6 +59,14 @@ func TestCompileCache(t *testing.T) {
 	}
 }
 
+// TestCacheShortensTheStart checks that only a cache that a new node finds counts in the estimate.
+func TestCacheShortensTheStart(t *testing.T) {
+	warmup := func(more keys) time.Duration { return read(t, CloudGKE, onCloud(CloudGKE, more)).ColdStart().Warmup }
+	assert.Equal(t, time.Minute, warmup(nil))
+	assert.Equal(t, time.Minute, warmup(keys{"vllm.cache.kind": "node"}))
+	assert.Equal(t, 34*time.Second, warmup(keys{"vllm.cache.kind": "claim", "vllm.cache.claim": "c"}))
+}
+
 // TestCacheTakesRoom checks that the sidecar of the cache counts where the room of a node is compared with the requests.
 func TestCacheTakesRoom(t *testing.T) {
 	without, err := Read(source(t, CloudGKE, onCloud(CloudGKE, nil)))
@@ -66,4 +75,18 @@ func TestCacheTakesRoom(t *testing.T) {
 	require.NoError(t, err)
 	assert.InDelta(t, without.hostRoom().CPUs-0.01, with.hostRoom().CPUs, 1e-9)
 	assert.InDelta(t, without.hostRoom().MemoryGiB-0.0625, with.hostRoom().MemoryGiB, 1e-9)
+}
+
+func TestImagesThatGKEPullsWhole(t *testing.T) {
+	for image, whole := range map[string]bool{
+		"vllm/vllm-openai:v0.20.0": false, "docker.io/vllm/vllm-openai:v0.20.0": false, "us-docker.pkg.dev/p/hub/vllm/vllm-openai:v0.20.0": false,
+		"eu.gcr.io/p/vllm:v0.20.0": false, "quay.io/p/vllm:v0.20.0": true, "registry.example.com:5000/vllm:v0.20.0": true,
+	} {
+		warned := slices.ContainsFunc(read(t, CloudGKE, onCloud(CloudGKE, keys{"vllm.image": image})).Warnings(), func(w Warning) bool {
+			return strings.Contains(w.Why, "GKE streams images")
+		})
+		assert.Equal(t, whole, warned, image)
+	}
+	elsewhere := read(t, CloudAKS, onCloud(CloudAKS, keys{"vllm.image": "quay.io/p/vllm:v0.20.0"}))
+	assert.NotContains(t, elsewhere.Warnings(), "GKE")
 }

@@ -63,6 +63,7 @@ func (c *Config) check(r *report) {
 	if len(r.problems) == 0 {
 		c.warnOfScaling(r)
 		c.warnOfStarts(r)
+		c.warnOfStreaming(r)
 		c.warnOfAccess(r)
 		c.warnOfExpose(r)
 		c.warnOfLeftOut(r)
