@@ -102,6 +102,15 @@ var situations = map[string]situation{
 	"model.lora.maxRank":               {before: adapter},
 	"local model.lora.maxRank": {before: map[string]any{"model.lora.adapters": map[string]any{"a": "example/a"}, "gpu.mode": "nvidia",
 		"huggingFaceToken": token}},
+	"vllm.prePull":                  {before: onGPUs},
+	"vllm.cache.kind":               {before: onGPUs},
+	"vllm.cache.size":               {before: caching(nil, "node", nil)},
+	"vllm.cache.claim":              {before: caching(nil, "claim", map[string]any{"vllm.cache.claim": "first"})},
+	"vllm.cache.storageClass":       {before: caching(nil, "claim", map[string]any{"vllm.cache.storageClass": "first"})},
+	"local vllm.cache.size":         {before: caching(onGPUs, "node", nil)},
+	"local vllm.cache.claim":        {before: caching(onGPUs, "claim", map[string]any{"vllm.cache.claim": "first"})},
+	"local vllm.cache.storageClass": {before: caching(onGPUs, "claim", map[string]any{"vllm.cache.storageClass": "first"})},
+
 	"model.size.weightsGiB":       {before: unknownModel},
 	"model.size.kvBytesPerToken":  {before: unknownModel},
 	"model.size.contextLength":    {before: unknownModel},
@@ -124,6 +133,14 @@ var (
 	twoGPUs      = map[string]any{"gpu.perReplica": 2}
 	twoLocalGPUs = map[string]any{"gpu.perReplica": 2, "gpu.mode": "nvidia", "huggingFaceToken": token}
 )
+
+// caching returns keys with a cache of a kind.
+func caching(keys map[string]any, kind string, more map[string]any) map[string]any {
+	all := map[string]any{"vllm.cache.kind": kind}
+	maps.Copy(all, keys)
+	maps.Copy(all, more)
+	return all
+}
 
 // adapter is a LoRA adapter.
 var adapter = map[string]any{"model.lora.adapters": map[string]any{"a": "example/a"}}
