@@ -145,8 +145,9 @@ func TestPodNamesAreComplete(t *testing.T) {
 	args.HuggingFaceToken = pulumi.ToSecret(pulumi.StringPtr("the token")).(pulumi.StringPtrOutput)
 	args.APIKey = pulumi.ToSecret(pulumi.StringPtr("the key")).(pulumi.StringPtrOutput)
 	args.Env = nil
+	args.CompileCache = CompileCache{Claim: "shared", Size: "1Gi"}
 	pod := vllmDeployment(t, args).Spec.Template
-	var labels, variables, volumes, paths []string
+	var labels, variables, volumes, paths, inits []string
 	for label := range pod.Labels {
 		labels = append(labels, label)
 	}
@@ -159,7 +160,11 @@ func TestPodNamesAreComplete(t *testing.T) {
 	for _, mount := range pod.Spec.Containers[0].VolumeMounts {
 		paths = append(paths, mount.MountPath)
 	}
+	for _, container := range pod.Spec.InitContainers {
+		inits = append(inits, container.Name)
+	}
 	names := PodNames()
+	assert.ElementsMatch(t, inits, names.InitContainers)
 	assert.ElementsMatch(t, labels, names.Labels)
 	assert.ElementsMatch(t, variables, names.Variables)
 	assert.ElementsMatch(t, volumes, names.Volumes)
