@@ -132,7 +132,7 @@ func TestCompileCacheClaims(t *testing.T) {
 		assert.Equal(t, volume.Name, claim.Spec.VolumeName)
 		assert.Equal(t, claim.Name, volume.Spec.ClaimRef.Name)
 		assert.Equal(t, claim.Namespace, volume.Spec.ClaimRef.Namespace)
-		assert.Equal(t, nodeCacheDir+"/vllm", volume.Spec.HostPath.Path)
+		assert.Equal(t, NodeCacheDir+"/vllm", volume.Spec.HostPath.Path)
 
 		agent := decode[kappsv1.DaemonSet](t, r.get(t, daemonSetType, volume.Name))
 		assert.Equal(t, "kube-system", agent.Namespace)
@@ -140,7 +140,7 @@ func TestCompileCacheClaims(t *testing.T) {
 		require.Len(t, pod.InitContainers, 1)
 		own := pod.InitContainers[0]
 		assert.Equal(t, nodeCacheMount+"/vllm", own.Command[len(own.Command)-1])
-		assert.Equal(t, nodeCacheDir, pod.Volumes[0].HostPath.Path)
+		assert.Equal(t, NodeCacheDir, pod.Volumes[0].HostPath.Path)
 		assert.Equal(t, nodeCacheMount, own.VolumeMounts[0].MountPath)
 		assert.EqualValues(t, 0, *own.SecurityContext.RunAsUser)
 		assert.Nil(t, own.SecurityContext.Privileged)

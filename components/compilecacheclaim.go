@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// nodeCacheDir is the folder of the caches on a node, with a folder for each namespace.
-	nodeCacheDir = "/var/lib/vllm-autoscaling/compile-cache"
+	// NodeCacheDir is the folder of the caches on a node, with a folder for each namespace.
+	NodeCacheDir = "/var/lib/vllm-autoscaling/compile-cache"
 	// nodeVolumeSize is the nominal size of a folder: nobody limits it but the program that fills it, and a bound volume that no class has
 	// made cannot be resized.
 	nodeVolumeSize = "1Gi"
@@ -87,7 +87,7 @@ func (a *VLLMArgs) newNodeVolume(ctx *pulumi.Context, c *VLLM) (pulumi.Resource,
 				Kind: pulumi.String("PersistentVolumeClaim"), Namespace: pulumi.String(a.Namespace), Name: pulumi.String(a.compileCacheClaim()),
 			},
 			// The kubelet makes a folder that only root may write to; the node agent gives it to the server.
-			HostPath: corev1.HostPathVolumeSourceArgs{Path: pulumi.String(nodeCacheDir + "/" + a.Namespace), Type: pulumi.String("DirectoryOrCreate")},
+			HostPath: corev1.HostPathVolumeSourceArgs{Path: pulumi.String(NodeCacheDir + "/" + a.Namespace), Type: pulumi.String("DirectoryOrCreate")},
 		},
 	}, childOptions(c, a.DependsOn)...)
 	if err != nil {

@@ -106,7 +106,7 @@ func (a *VLLMArgs) nodeCachePod() corev1.PodSpecArgs {
 		Containers:      corev1.ContainerArray{a.nodeContainer("idle", "sleep", "infinity")},
 		Volumes: corev1.VolumeArray{corev1.VolumeArgs{
 			Name:     pulumi.String(compileCacheVolume),
-			HostPath: corev1.HostPathVolumeSourceArgs{Path: pulumi.String(nodeCacheDir), Type: pulumi.String("DirectoryOrCreate")},
+			HostPath: corev1.HostPathVolumeSourceArgs{Path: pulumi.String(NodeCacheDir), Type: pulumi.String("DirectoryOrCreate")},
 		}},
 	}
 }
