@@ -63,14 +63,14 @@ func TestCompileCachePod(t *testing.T) {
 		claim string
 	}{
 		"a claim":          {CompileCache{Claim: "shared"}, "shared"},
-		"a class":          {CompileCache{StorageClass: "files"}, "vllm-compile-cache"},
+		"a class":          {CompileCache{StorageClass: "files"}, "vllm-compile-cache-files"},
 		"a folder of each": {CompileCache{OnNodes: true}, "vllm-compile-cache"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := runVLLM(t, cachingArgs(test.cache))
 			deployment := r.get(t, deploymentType, VLLMName)
 			assert.True(t, deployment.dependsOn(configMapType, "vllm-compile-cache"), "no pod starts without the program")
-			assert.Equal(t, test.cache.Claim == "", deployment.dependsOn(claimType, "vllm-compile-cache"))
+			assert.Equal(t, test.cache.Claim == "", deployment.dependsOn(claimType, test.claim))
 			template := decode[kappsv1.Deployment](t, deployment).Spec.Template
 			assert.Empty(t, violations(t, template))
 			assert.Equal(t, kcorev1.FSGroupChangeOnRootMismatch, *template.Spec.SecurityContext.FSGroupChangePolicy)
@@ -116,12 +116,12 @@ func TestCompileCacheClaims(t *testing.T) {
 	})
 	t.Run("of a class", func(t *testing.T) {
 		r := runVLLM(t, cachingArgs(CompileCache{StorageClass: "files"}))
-		claim := decode[kcorev1.PersistentVolumeClaim](t, r.get(t, claimType, "vllm-compile-cache"))
+		claim := decode[kcorev1.PersistentVolumeClaim](t, r.get(t, claimType, "vllm-compile-cache-files"))
 		assert.Equal(t, "files", *claim.Spec.StorageClassName)
 		assert.Equal(t, []kcorev1.PersistentVolumeAccessMode{kcorev1.ReadWriteMany}, claim.Spec.AccessModes)
 		assert.Equal(t, "5Gi", claim.Spec.Resources.Requests.Storage().String())
 		assert.Empty(t, claim.Spec.VolumeName)
-		assert.Equal(t, []string{"spec.resources.requests.storage"}, r.get(t, claimType, "vllm-compile-cache").IgnoreChanges, "it cannot shrink")
+		assert.Equal(t, []string{"spec.resources.requests.storage"}, r.get(t, claimType, "vllm-compile-cache-files").IgnoreChanges, "it cannot shrink")
 	})
 	t.Run("on each node", func(t *testing.T) {
 		r := runVLLM(t, cachingArgs(CompileCache{OnNodes: true}))

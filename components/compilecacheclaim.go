@@ -16,10 +16,14 @@ const (
 	nodeVolumeSize = "1Gi"
 )
 
-// compileCacheClaim returns the name of the claim that the pods mount.
+// compileCacheClaim returns the name of the claim that the pods mount. One that is created has its class in its name: the class of a
+// claim cannot change, and a claim of the same name could only be made when no pod mounts the earlier one any more.
 func (a *VLLMArgs) compileCacheClaim() string {
-	if a.CompileCache.Claim != "" {
-		return a.CompileCache.Claim
+	switch cache := a.CompileCache; {
+	case cache.Claim != "":
+		return cache.Claim
+	case cache.StorageClass != "":
+		return a.Name + "-compile-cache-" + cache.StorageClass
 	}
 	return a.Name + "-compile-cache"
 }

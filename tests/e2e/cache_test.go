@@ -22,7 +22,7 @@ import (
 )
 
 // sharedClass is the class of a volume that all nodes share, cacheClaim the claim that the stack makes of it.
-const sharedClass, cacheClaim = "shared", "vllm-compile-cache"
+const sharedClass, cacheClaim = "shared", "vllm-compile-cache-shared"
 
 // cachingStack keeps what the server compiles in a claim, and its image on the GPU nodes.
 var cachingStack = merged(gpuStack, map[string]any{
