@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/pod-security-admission/api"
 
+	"vllm-autoscaling/components/signals"
 	"vllm-autoscaling/providers"
 )
 
@@ -134,7 +135,7 @@ func TestCompileCacheClaims(t *testing.T) {
 		assert.Equal(t, claim.Namespace, volume.Spec.ClaimRef.Namespace)
 		assert.Equal(t, NodeCacheDir+"/vllm", volume.Spec.HostPath.Path)
 
-		agent := decode[kappsv1.DaemonSet](t, r.get(t, daemonSetType, volume.Name))
+		agent := decode[kappsv1.DaemonSet](t, r.get(t, daemonSetType, "vllm-autoscaling-cache-vllm-vllm"))
 		assert.Equal(t, "kube-system", agent.Namespace)
 		pod := agent.Spec.Template.Spec
 		require.Len(t, pod.InitContainers, 1)
@@ -215,7 +216,7 @@ func TestPrePull(t *testing.T) {
 	args.GPU.Tolerations = []providers.Toleration{{Key: "nvidia.com/gpu", Operator: "Exists"}}
 	args.PodTemplate = PodTemplate{Fields: map[string]any{"spec": map[string]any{"imagePullSecrets": []any{map[string]any{"name": "registry"}}}}}
 	r := runVLLM(t, args)
-	set := decode[kappsv1.DaemonSet](t, r.get(t, daemonSetType, "vllm-prepull"))
+	set := decode[kappsv1.DaemonSet](t, r.get(t, daemonSetType, prePullName(VLLMName)))
 	assert.Equal(t, "vllm", set.Namespace)
 	assert.Equal(t, "100%", set.Spec.UpdateStrategy.RollingUpdate.MaxUnavailable.String())
 	template := set.Spec.Template
@@ -225,7 +226,9 @@ func TestPrePull(t *testing.T) {
 	assert.Len(t, template.Spec.Tolerations, 1)
 	assert.Equal(t, []kcorev1.LocalObjectReference{{Name: "registry"}}, template.Spec.ImagePullSecrets)
 	assert.NotContains(t, template.Spec.Containers[0].Resources.Limits, kcorev1.ResourceName("nvidia.com/gpu"), "it keeps no GPU from a replica")
+	assert.Greater(t, len(nodePodPrefix+"prepull"), 20, "longer than the name of any server, which ends before the last two parts of a pod's name")
+	assert.NotRegexp(t, "^"+signals.PodsOf(VLLMName)+"$", set.Name+"-x7k2p", "its metrics are not those of a replica")
 	assert.False(t, labels.SelectorFromSet(vllmSelector(VLLMName)).Matches(labels.Set(template.Labels)), "it is no replica")
 	assert.True(t, labels.SelectorFromSet(set.Spec.Selector.MatchLabels).Matches(labels.Set(template.Labels)))
-	assert.False(t, runVLLM(t, vllmArgs()).has(daemonSetType, "vllm-prepull"))
+	assert.False(t, runVLLM(t, vllmArgs()).has(daemonSetType, prePullName(VLLMName)))
 }

@@ -15,6 +15,10 @@ const (
 	nodeCacheNamespace = "kube-system"
 	nodeCacheMount     = "/nodes-cache"
 
+	// nodePodPrefix is longer than the name of any server, so that no server has these labels, and the names of these pods do not match the
+	// pattern of any server's pods (signals.PodsOf).
+	nodePodPrefix = Project + "-"
+
 	// The requests of a pod that stands on each GPU node. It sleeps.
 	nodePodCPU, nodePodMemory, nodePodMemoryLimit = "1m", "8Mi", "64Mi"
 )
@@ -23,19 +27,23 @@ const (
 // the cache writable.
 func (a *VLLMArgs) newNodePods(ctx *pulumi.Context, c *VLLM) error {
 	if a.PrePull {
-		if err := a.newNodePod(ctx, c, a.Name+"-prepull", a.Namespace, a.prePullPod()); err != nil {
+		if err := a.newNodePod(ctx, c, prePullName(a.Name), prePullName(a.Name), a.Namespace, a.prePullPod()); err != nil {
 			return err
 		}
 	}
 	if a.keepsCompiled() && a.CompileCache.OnNodes {
-		return a.newNodePod(ctx, c, a.nodeVolume(), nodeCacheNamespace, a.nodeCachePod())
+		name := nodePodPrefix + "cache-" + a.Name
+		return a.newNodePod(ctx, c, name+"-"+a.Namespace, name, nodeCacheNamespace, a.nodeCachePod())
 	}
 	return nil
 }
 
-// newNodePod registers a DaemonSet on the nodes of the server.
-func (a *VLLMArgs) newNodePod(ctx *pulumi.Context, c *VLLM, name, namespace string, pod corev1.PodSpecArgs) error {
-	labels := map[string]string{nameLabel: name, "app.kubernetes.io/part-of": Project}
+// prePullName returns the name of the DaemonSet that keeps the image of a server on its nodes.
+func prePullName(server string) string { return nodePodPrefix + "prepull-" + server }
+
+// newNodePod registers a DaemonSet on the nodes of the server, whose pods have that label as their name.
+func (a *VLLMArgs) newNodePod(ctx *pulumi.Context, c *VLLM, name, label, namespace string, pod corev1.PodSpecArgs) error {
+	labels := map[string]string{nameLabel: label, instanceLabel: a.Namespace, partOfLabel: Project}
 	pod.NodeSelector = pulumi.ToStringMap(a.nodeSelector())
 	pod.Tolerations = a.tolerations()
 	pod.AutomountServiceAccountToken = pulumi.Bool(false)

@@ -189,7 +189,7 @@ func imageIsOnEachGPUNode(t *testing.T, l *lab.Lab) {
 	require.NoError(t, err)
 	require.Len(t, nodes.Items, 2)
 	eventuallyNoError(t, time.Minute, func(ctx context.Context) error {
-		set, err := l.Client().AppsV1().DaemonSets(serving).Get(ctx, "vllm-prepull", metav1.GetOptions{})
+		set, err := l.Client().AppsV1().DaemonSets(serving).Get(ctx, "vllm-autoscaling-prepull-vllm", metav1.GetOptions{})
 		if err == nil && (set.Status.DesiredNumberScheduled != 2 || set.Status.NumberReady != 2) {
 			err = fmt.Errorf("%d of %d pods are ready, want 2", set.Status.NumberReady, set.Status.DesiredNumberScheduled)
 		}
