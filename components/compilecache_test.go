@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	kappsv1 "k8s.io/api/apps/v1"
@@ -231,4 +232,20 @@ func TestPrePull(t *testing.T) {
 	assert.False(t, labels.SelectorFromSet(vllmSelector(VLLMName)).Matches(labels.Set(template.Labels)), "it is no replica")
 	assert.True(t, labels.SelectorFromSet(set.Spec.Selector.MatchLabels).Matches(labels.Set(template.Labels)))
 	assert.False(t, runVLLM(t, vllmArgs()).has(daemonSetType, prePullName(VLLMName)))
+}
+
+func TestNodePodsHaveTheOwnersLabels(t *testing.T) {
+	r := run(t, func(ctx *pulumi.Context, provider pulumi.ResourceOption) error {
+		if err := AddMetadata(ctx, Metadata{Labels: map[string]string{"team": "ml"}}); err != nil {
+			return err
+		}
+		args := vllmArgs()
+		args.PrePull = true
+		_, err := NewVLLM(ctx, VLLMName, args, provider)
+		return err
+	})
+	set := decode[kappsv1.DaemonSet](t, r.get(t, daemonSetType, prePullName(VLLMName)))
+	assert.Equal(t, "ml", set.Spec.Template.Labels["team"], "admission policies ask for it")
+	assert.NotContains(t, set.Spec.Selector.MatchLabels, "team", "a selector cannot change")
+	assert.Equal(t, "ml", decode[kappsv1.Deployment](t, r.get(t, deploymentType, VLLMName)).Spec.Template.Labels["team"])
 }
