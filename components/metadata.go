@@ -76,25 +76,34 @@ func (m Metadata) addToTyped(props pulumi.Input, labels map[string]string) {
 	if metadata, ok := field.Interface().(metav1.ObjectMetaArgs); ok {
 		field.Set(reflect.ValueOf(m.addTo(metadata, labels)))
 	}
-	if deployment, ok := props.(*appsv1.DeploymentArgs); ok {
-		m.addToPods(deployment)
+	m.addToPods(props)
+}
+
+// addToPods adds the metadata to the template of the pods of a Deployment or a DaemonSet.
+func (m Metadata) addToPods(workload pulumi.Input) {
+	switch workload := workload.(type) {
+	case *appsv1.DeploymentArgs:
+		if spec, ok := workload.Spec.(appsv1.DeploymentSpecArgs); ok {
+			spec.Template = m.withMetadata(spec.Template)
+			workload.Spec = spec
+		}
+	case *appsv1.DaemonSetArgs:
+		if spec, ok := workload.Spec.(appsv1.DaemonSetSpecArgs); ok {
+			spec.Template = m.withMetadata(spec.Template)
+			workload.Spec = spec
+		}
 	}
 }
 
-// addToPods adds the metadata to the template of a Deployment's pods.
-func (m Metadata) addToPods(deployment *appsv1.DeploymentArgs) {
-	spec, ok := deployment.Spec.(appsv1.DeploymentSpecArgs)
+// withMetadata returns a template of pods with the metadata.
+func (m Metadata) withMetadata(of corev1.PodTemplateSpecInput) corev1.PodTemplateSpecInput {
+	template, ok := of.(corev1.PodTemplateSpecArgs)
 	if !ok {
-		return
-	}
-	template, ok := spec.Template.(corev1.PodTemplateSpecArgs)
-	if !ok {
-		return
+		return of
 	}
 	metadata, _ := template.Metadata.(metav1.ObjectMetaArgs)
 	template.Metadata = m.addTo(metadata, m.Labels)
-	spec.Template = template
-	deployment.Spec = spec
+	return template
 }
 
 // addToMap adds the metadata to the inputs of an object, and to the template of its pods if it has one.

@@ -31,6 +31,8 @@ type OwnedNames struct {
 	Labels []string
 	// Variables, Volumes and MountPaths of the server's container.
 	Variables, Volumes, MountPaths []string
+	// InitContainers of the pod.
+	InitContainers []string
 }
 
 // PodNames returns the names in the server's pod that belong to the program.
@@ -38,8 +40,10 @@ func PodNames() OwnedNames {
 	names := OwnedNames{
 		Labels:     slices.Sorted(maps.Keys(withLabels(vllmSelector(VLLMName)))),
 		Variables:  slices.Clone(ownedVariables),
-		Volumes:    []string{requestGuardVolume, weightsVolume},
+		Volumes:    []string{requestGuardVolume, weightsVolume, compileCacheVolume, compileCacheScriptVolume},
 		MountPaths: []string{requestGuardDir, weightsDir},
+
+		InitContainers: []string{restoreCacheContainer, saveCacheContainer},
 	}
 	for _, scratch := range (&VLLMArgs{Engine: EngineVLLM}).scratchVolumes() {
 		names.Volumes = append(names.Volumes, scratch.name)

@@ -148,8 +148,9 @@ func TestPodNamesAreComplete(t *testing.T) {
 	// With adapters from the hub; without them, HF_HUB_OFFLINE is set, which the owner may set otherwise.
 	args.Model.Weights = Weights{Source: WeightsClaim, Claim: "models"}
 	args.Model.LoRA = LoRA{Adapters: map[string]string{"a": "example/a"}, MaxRank: 16, MaxLoras: 1}
+	args.CompileCache = CompileCache{Claim: "shared", Size: "1Gi"}
 	pod := vllmDeployment(t, args).Spec.Template
-	var labels, variables, volumes, paths []string
+	var labels, variables, volumes, paths, inits []string
 	for label := range pod.Labels {
 		labels = append(labels, label)
 	}
@@ -162,7 +163,11 @@ func TestPodNamesAreComplete(t *testing.T) {
 	for _, mount := range pod.Spec.Containers[0].VolumeMounts {
 		paths = append(paths, mount.MountPath)
 	}
+	for _, container := range pod.Spec.InitContainers {
+		inits = append(inits, container.Name)
+	}
 	names := PodNames()
+	assert.ElementsMatch(t, inits, names.InitContainers)
 	assert.ElementsMatch(t, labels, names.Labels)
 	assert.ElementsMatch(t, variables, names.Variables)
 	assert.ElementsMatch(t, volumes, names.Volumes)

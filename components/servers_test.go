@@ -42,6 +42,7 @@ func runServers(t *testing.T, names ...string) *record {
 			args := vllmArgs()
 			args.Name = name
 			args.APIKey, args.HuggingFaceToken = pulumi.String("key"), pulumi.String("token")
+			args.CompileCache, args.PrePull = CompileCache{OnNodes: true, Size: "1Gi"}, true
 			if _, err := NewVLLM(ctx, name, args, provider); err != nil {
 				return err
 			}
@@ -75,11 +76,19 @@ func objects(t *testing.T, r *record) map[string]registration {
 		if !strings.HasPrefix(reg.Type, "kubernetes:") {
 			continue
 		}
-		object := fmt.Sprint(reg.Type, " ", path(t, plain(reg), "metadata", "namespace"), "/", path(t, plain(reg), "metadata", "name"))
+		metadata := path(t, plain(reg), "metadata").(map[string]any)
+		object := fmt.Sprint(reg.Type, " ", metadata["namespace"], "/", metadata["name"]) // Volumes have no namespace.
 		require.NotContains(t, all, object, "two objects of one name")
 		all[object] = reg
 	}
 	return all
+}
+
+// ofServer returns the name of the same object of another server than vllm.
+func ofServer(object, other string) string {
+	const prefix = " vllm/" + nodePodPrefix
+	return strings.NewReplacer(prefix, prefix, " vllm/vllm", " vllm/"+other, "prepull-vllm", "prepull-"+other, "cache-vllm-vllm", "cache-"+other+"-vllm",
+		"<nil>/vllm-vllm", "<nil>/vllm-"+other).Replace(object)
 }
 
 func TestServersHaveObjectsOfTheirOwn(t *testing.T) {
@@ -94,7 +103,7 @@ func TestServersHaveObjectsOfTheirOwn(t *testing.T) {
 		}
 		assert.Equal(t, plain(reg), plain(beside[object]), "%s does not depend on the other servers", object)
 		for _, other := range []string{"chat", longestServer} {
-			assert.Contains(t, beside, strings.Replace(object, " vllm/vllm", " vllm/"+other, 1))
+			assert.Contains(t, beside, ofServer(object, other))
 		}
 	}
 	// The alerts, two dashboards of the server and that of the GPUs; two more dashboards for each further server.

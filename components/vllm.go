@@ -145,6 +145,10 @@ type VLLMArgs struct {
 	SharedMemory string
 	// ModelCache is the most disk space of the node that the downloaded model may use.
 	ModelCache string
+	// CompileCache is where what the server compiles survives its pod.
+	CompileCache CompileCache
+	// PrePull keeps the image on the nodes of the server, also on those without a replica.
+	PrePull bool
 	// StartupBudget is the time from the container's start until /health must answer, the download
 	// of the model included; at least 5 s.
 	StartupBudget time.Duration
@@ -247,7 +251,15 @@ func NewVLLM(ctx *pulumi.Context, name string, args *VLLMArgs, opts ...pulumi.Re
 	if guard != nil {
 		deploymentNeeds = append(deploymentNeeds, guard)
 	}
+	cache, err := args.newCompileCache(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	deploymentNeeds = append(deploymentNeeds, cache...)
 	if c.Deployment, err = args.newDeployment(ctx, c, deploymentNeeds); err != nil {
+		return nil, err
+	}
+	if err := args.newNodePods(ctx, c); err != nil {
 		return nil, err
 	}
 	if c.Service, err = args.newService(ctx, c); err != nil {

@@ -100,6 +100,9 @@ func (a *VLLMArgs) volumes() corev1.VolumeArray {
 			ConfigMap: corev1.ConfigMapVolumeSourceArgs{Name: pulumi.String(requestGuardConfigMap(a.Name))},
 		})
 	}
+	if a.keepsCompiled() {
+		volumes = append(volumes, a.compileCacheVolumes()...)
+	}
 	return volumes
 }
 

@@ -44,19 +44,17 @@ func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
 		// The link of a Service called vllm would set VLLM_PORT, which vLLM reads as its own.
 		EnableServiceLinks:            pulumi.Bool(false),
 		TerminationGracePeriodSeconds: pulumi.Int(wholeSeconds(DrainTime(a.PreStop, a.ShutdownTimeout))),
-		SecurityContext: corev1.PodSecurityContextArgs{
-			RunAsNonRoot:   pulumi.Bool(true),
-			RunAsUser:      pulumi.Int(vllmUser),
-			RunAsGroup:     pulumi.Int(vllmUser),
-			FsGroup:        pulumi.Int(vllmUser),
-			SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
-		},
+		SecurityContext:               restrictedPod(),
 		TopologySpreadConstraints: corev1.TopologySpreadConstraintArray{
 			spreadOver("topology.kubernetes.io/zone", vllmSelector(a.Name)),
 			spreadOver("kubernetes.io/hostname", vllmSelector(a.Name)),
 		},
 		Containers: corev1.ContainerArray{a.container()},
 		Volumes:    a.volumes(),
+	}
+	if a.keepsCompiled() {
+		spec.InitContainers = a.compileCacheContainers()
+		spec.SecurityContext = sharedClaims(restrictedPod())
 	}
 	if selector := a.nodeSelector(); len(selector) > 0 {
 		spec.NodeSelector = pulumi.ToStringMap(selector)
@@ -68,6 +66,17 @@ func (a *VLLMArgs) podTemplate() corev1.PodTemplateSpecArgs {
 		spec.PriorityClassName = pulumi.String(a.PriorityClassName)
 	}
 	return corev1.PodTemplateSpecArgs{Metadata: metadata, Spec: spec}
+}
+
+// restrictedPod returns the security context of a pod that the restricted Pod Security Standard admits.
+func restrictedPod() corev1.PodSecurityContextArgs {
+	return corev1.PodSecurityContextArgs{
+		RunAsNonRoot:   pulumi.Bool(true),
+		RunAsUser:      pulumi.Int(vllmUser),
+		RunAsGroup:     pulumi.Int(vllmUser),
+		FsGroup:        pulumi.Int(vllmUser),
+		SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
+	}
 }
 
 // DrainTime returns how long a replica may take to end, from the removal from the Service to the end of its process.
@@ -86,13 +95,9 @@ func (a *VLLMArgs) container() corev1.ContainerArgs {
 			ContainerPort: pulumi.Int(a.Port),
 			Protocol:      pulumi.String("TCP"),
 		}},
-		Resources: a.resources(),
-		SecurityContext: corev1.SecurityContextArgs{
-			AllowPrivilegeEscalation: pulumi.Bool(false),
-			ReadOnlyRootFilesystem:   pulumi.Bool(true),
-			Capabilities:             corev1.CapabilitiesArgs{Drop: pulumi.ToStringArray([]string{"ALL"})},
-		},
-		StartupProbe: healthProbe(probePeriod, int((a.StartupBudget+probePeriod-1)/probePeriod)),
+		Resources:       a.resources(),
+		SecurityContext: restrictedContainer(),
+		StartupProbe:    healthProbe(probePeriod, int((a.StartupBudget+probePeriod-1)/probePeriod)),
 		// Out of the Service after 15 s without an answer, restarted after a minute: a busy server
 		// may be slow to answer, and a restart costs a cold start.
 		ReadinessProbe: healthProbe(probePeriod, 3),
@@ -104,6 +109,15 @@ func (a *VLLMArgs) container() corev1.ContainerArgs {
 		VolumeMounts: a.volumeMounts(),
 		// The end of the log has the reason why the server ended; `pulumi up` and kubectl show it from the status.
 		TerminationMessagePolicy: pulumi.String("FallbackToLogsOnError"),
+	}
+}
+
+// restrictedContainer returns the security context of a container that the restricted Pod Security Standard admits.
+func restrictedContainer() corev1.SecurityContextArgs {
+	return corev1.SecurityContextArgs{
+		AllowPrivilegeEscalation: pulumi.Bool(false),
+		ReadOnlyRootFilesystem:   pulumi.Bool(true),
+		Capabilities:             corev1.CapabilitiesArgs{Drop: pulumi.ToStringArray([]string{"ALL"})},
 	}
 }
 

@@ -23,6 +23,7 @@ func (a *VLLMArgs) validate() error {
 		validateQuantity("ModelCache", a.ModelCache),
 		validateInterval("ScrapeInterval", a.ScrapeInterval),
 		validatePort("port", a.Port),
+		a.CompileCache.validate(),
 		a.GPU.Validate(),
 		a.Model.validate(),
 		a.Model.Weights.validate(),

@@ -47,6 +47,9 @@ type Cloud struct {
 	// Alternatives lists the machine types that nodes of the GPU pool may have besides the pool's own, given the cloud's own keys as
 	// NewKeys returns them; nil for a cloud whose pools have one machine type.
 	Alternatives func(keys any) []string
+	// LocalDisk returns the size in GiB of the disks of a machine type on which GPU nodes keep images and volumes instead of the pool's
+	// disk, given the cloud's own keys; 0 for none. It is nil for a cloud whose nodes never do.
+	LocalDisk func(keys any, machineType string) int
 	// DefaultAccelerator is the GPU where neither it nor a machine type is given.
 	DefaultAccelerator string
 	// SystemPool has the defaults of the system pool.

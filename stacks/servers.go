@@ -108,6 +108,8 @@ func (d *deployment) registerServer(s *server) (err error) {
 		Memory:              string(c.VLLM.Memory),
 		SharedMemory:        string(c.VLLM.Shm),
 		ModelCache:          string(c.VLLM.ModelCache),
+		CompileCache:        c.CompileCache(),
+		PrePull:             c.VLLM.PrePull,
 		StartupBudget:       c.VLLM.StartupBudget,
 		PreStop:             c.VLLM.PreStop,
 		ShutdownTimeout:     c.VLLM.ShutdownTimeout,

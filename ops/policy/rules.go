@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"vllm-autoscaling/components"
 	"vllm-autoscaling/ops/preview/plan"
 )
 
@@ -246,6 +247,9 @@ var chartCapabilities = map[string][]string{
 	"nvidia-device-plugin": {"SYS_ADMIN"},
 }
 
+// ownFolders are the folders of a node that the program itself mounts: they hold nothing but what the program has written.
+var ownFolders = []string{components.NodeCacheDir}
+
 const privilegedFix = "remove it; if the container needs it, add an exception with the reason"
 
 func privilegedContainers(in *input) []Violation {
@@ -260,7 +264,8 @@ func privilegedContainers(in *input) []Violation {
 			}
 		}
 		for i := range r.List(pod + ".volumes") {
-			if path := fmt.Sprintf("%s.volumes[%d].hostPath", pod, i); r.Has(path) {
+			path := fmt.Sprintf("%s.volumes[%d].hostPath", pod, i)
+			if r.Has(path) && !slices.Contains(ownFolders, r.Text(path+".path")) {
 				add(r, path, "the pod sees files of its node")
 			}
 		}

@@ -156,6 +156,12 @@ func TestRules(t *testing.T) {
 			"no-privileged-containers", deployment, pod(resources+safe, `"volumes":[{"hostPath":{"path":"/"}}],`), pod(resources+safe, `"volumes":[{"emptyDir":{}}],`),
 			"spec.template.spec.volumes[0].hostPath", "files of its node",
 		},
+		"files of the node beside the program's own": {
+			"no-privileged-containers", deployment,
+			pod(resources+safe, `"volumes":[{"hostPath":{"path":"/var/lib/vllm-autoscaling/compile-cache/.."}}],`),
+			pod(resources+safe, `"volumes":[{"hostPath":{"path":"/var/lib/vllm-autoscaling/compile-cache"}}],`),
+			"spec.template.spec.volumes[0].hostPath", "files of its node",
+		},
 		"init container": {
 			"no-privileged-containers", deployment,
 			pod(resources+safe, `"initContainers":[{"image":"a:1"`+resources+`,"securityContext":{"allowPrivilegeEscalation":false,"privileged":true}}],`),

@@ -49,6 +49,7 @@ func Cloud() providers.Cloud {
 		Versions:           true,
 		Machines:           machines,
 		Alternatives:       alternatives,
+		LocalDisk:          localDisk,
 		DefaultAccelerator: "nvidia-l4",
 		SystemPool:         defaultSystemPool,
 		GPUPool:            defaultGPUPool,

@@ -46,6 +46,12 @@ type Keys struct {
 	SystemReleaseVersion string `key:"systemReleaseVersion" when:"create" unset:"the newest at the creation" pattern:"^[0-9]+[.][0-9]+[.][0-9]+-[0-9]{8}$" example:"1.34.2-20251209" allowed:"a release of the Amazon Linux image, such as 1.34.2-20251209"`
 	// AMIType is the image of the GPU nodes. Both bring NVIDIA's driver.
 	AMIType string `key:"amiType" values:"AL2023_x86_64_NVIDIA BOTTLEROCKET_x86_64_NVIDIA" hint:"both bring NVIDIA's driver"`
+	// LocalStorage keeps images and the volumes of pods on the NVMe disks of the GPU machines, as one array, instead of on a disk of
+	// nodePools.gpu.diskGiB. They cost nothing beyond the machine, and are empty on a new node.
+	LocalStorage bool `key:"localStorage"`
+	// FastImagePull downloads and unpacks several layers of an image at a time (SOCI), with a faster disk where images are not on the
+	// NVMe disks of eks.localStorage. AWS calls it experimental.
+	FastImagePull bool `key:"fastImagePull"`
 	// AlternativeInstanceTypes are further types for the GPU nodes besides nodePools.gpu.machineType,
 	// with as many GPUs of no less memory.
 	AlternativeInstanceTypes []string `key:"alternativeInstanceTypes" example:"[g5.xlarge]"`

@@ -147,7 +147,7 @@ func autoscalingGroupName(resources []eks.NodeGroupResource) (string, error) {
 func (a *Args) scaleFromZeroTags(pool *providers.ServingPool) map[string]string {
 	tags := map[string]string{
 		"resources/" + gpuResource:                  strconv.Itoa(pool.GPUsPerNode),
-		"resources/ephemeral-storage":               fmt.Sprintf("%dGi", pool.DiskGiB*usableDiskPercent/100),
+		"resources/ephemeral-storage":               fmt.Sprintf("%dGi", a.podDisk(pool)*usableDiskPercent/100),
 		"autoscaling-options/scaledownunneededtime": a.IdleTime.String(),
 	}
 	for key, value := range a.gpuTaints(pool) {

@@ -37,6 +37,7 @@ type nodePool struct {
 	throughput     int
 	securityGroups []string
 	capacity       capacity
+	settings       nodeSettings
 
 	role     *role
 	template *ec2.LaunchTemplate
@@ -113,6 +114,7 @@ func (b *builder) newGPUPool(plane *controlPlane, pool *providers.ServingPool, s
 		throughput:     gpuDiskThroughput,
 		securityGroups: plane.nodeSecurityGroups,
 		capacity:       b.args.gpuCapacity(pool),
+		settings:       b.args.gpuNodeSettings(pool),
 	})
 	if err != nil {
 		return nil, err
@@ -262,6 +264,7 @@ func (b *builder) newLaunchTemplate(p nodePool) (*ec2.LaunchTemplate, error) {
 		Tags:                 b.nameTag(p.suffix),
 	}
 	p.capacity.addTo(args, p.instanceTypes[0])
+	p.settings.addTo(args)
 	// Without any, EKS gives nodes the cluster's.
 	if len(p.securityGroups) > 0 {
 		args.VpcSecurityGroupIds = pulumi.ToStringArray(p.securityGroups)
@@ -284,6 +287,7 @@ func (p nodePool) disks() ec2.LaunchTemplateBlockDeviceMappingArray {
 	if p.throughput > 0 {
 		data.Throughput = pulumi.Int(p.throughput)
 	}
+	p.settings.disk(&data)
 	if p.ami != Bottlerocket {
 		return ec2.LaunchTemplateBlockDeviceMappingArray{
 			ec2.LaunchTemplateBlockDeviceMappingArgs{DeviceName: pulumi.String("/dev/xvda"), Ebs: data},

@@ -206,6 +206,7 @@ func (a *Args) validateGPUPools(p *providers.Problems) {
 	a.RequireGPUPool(p)
 	a.CheckOwnPools(p)
 	a.validateCapacity(p)
+	a.validateNodeSettings(p)
 	if !a.CreatesGPUPools() {
 		return
 	}

@@ -183,6 +183,17 @@ func TestNodePoolInputs(t *testing.T) {
 	assert.True(t, r.One(t, poolToken, "gke-gpu").DependsOn(poolToken, "gke-system"))
 }
 
+func TestImageDisk(t *testing.T) {
+	args := validArgs()
+	args.ImageDisk = "projects/p/global/images/vllm"
+	r, _ := provision(t, args)
+	disks := []any{map[string]any{"diskImage": "projects/p/global/images/vllm", "mode": "CONTAINER_IMAGE_CACHE"}}
+	pool := r.One(t, poolToken, "gke-gpu")
+	assert.Equal(t, disks, pool.Field("nodeConfig.secondaryBootDisks"))
+	assert.Equal(t, true, pool.Field("nodeConfig.gcfsConfig.enabled"), "it needs image streaming")
+	assert.Nil(t, r.One(t, poolToken, "gke-system").Field("nodeConfig.secondaryBootDisks"))
+}
+
 // TestDisks checks that a pool has a disk that its machines can start from: the newer families have no Persistent Disk.
 func TestDisks(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -39,6 +39,9 @@ type Keys struct {
 	DiskKMSKey string `key:"diskKmsKey" unset:"Google's keys" pattern:"^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$" example:"projects/p/locations/us-central1/keyRings/r/cryptoKeys/k" allowed:"a key's path projects/P/locations/L/keyRings/R/cryptoKeys/K"`
 	// GPUDiskType is the type of a GPU node's disk.
 	GPUDiskType string `key:"gpuDiskType" values:"pd-balanced pd-ssd pd-standard hyperdisk-balanced" unset:"hyperdisk-balanced where the machine has no other, else pd-balanced" example:"pd-ssd"`
+	// ImageDisk is a disk image of Compute Engine that has the server's image unpacked; each GPU node starts with a disk of it
+	// (docs/cold-start.md). A change replaces the GPU pool.
+	ImageDisk string `key:"imageDisk" unset:"none" pattern:"^projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/global/images/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" example:"projects/my-project/global/images/vllm-v0-20-0" allowed:"a disk image's path projects/P/global/images/NAME" hint:"run 'gcloud compute images list --no-standard-images' to see yours"`
 	// GPUDriver is the version of NVIDIA's driver that GKE installs.
 	GPUDriver string `key:"gpuDriver" values:"DEFAULT LATEST" default:"DEFAULT"`
 	// Reservation is a reservation of Compute Engine that the GPU nodes come from, and from nowhere else. It has to be a specific one

@@ -27,6 +27,7 @@ type poolSettings struct {
 	firstNodes   int // In each zone.
 	diskType     string
 	streaming    bool
+	imageDisk    string
 	labels       pulumi.StringMap
 	taints       container.NodePoolNodeConfigTaintArray
 	accelerators container.NodePoolNodeConfigGuestAcceleratorArray
@@ -77,6 +78,7 @@ func (b *builder) newGPUPool(cluster pulumi.StringInput, identity *nodeIdentity,
 		// A container starts before all of its image, which is many GB for vLLM, is there. The images of
 		// the system pool are small, and without streaming they need no further API to start.
 		streaming: true,
+		imageDisk: a.ImageDisk,
 		labels:    pulumi.ToStringMap(a.Label(pool, map[string]string{gpuLabel: "true"})),
 		accelerators: container.NodePoolNodeConfigGuestAcceleratorArray{container.NodePoolNodeConfigGuestAcceleratorArgs{
 			Type:  pulumi.String(typeOf(pool.Accelerator)),
@@ -169,6 +171,12 @@ func (b *builder) newNodePool(name string, cluster pulumi.StringInput, identity 
 	}
 	if s.streaming {
 		config.GcfsConfig = container.NodePoolNodeConfigGcfsConfigArgs{Enabled: pulumi.Bool(true)}
+	}
+	if s.imageDisk != "" {
+		// It needs image streaming: https://cloud.google.com/kubernetes-engine/docs/how-to/data-container-image-preloading
+		config.SecondaryBootDisks = container.NodePoolNodeConfigSecondaryBootDiskArray{container.NodePoolNodeConfigSecondaryBootDiskArgs{
+			DiskImage: pulumi.String(s.imageDisk), Mode: pulumi.String("CONTAINER_IMAGE_CACHE"),
+		}}
 	}
 	if a.DiskKMSKey != "" {
 		config.BootDiskKmsKey = pulumi.StringPtr(a.DiskKMSKey)

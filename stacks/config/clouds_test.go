@@ -416,8 +416,8 @@ func TestKeysThatProvidersName(t *testing.T) {
 		require.NoError(t, err)
 		for _, match := range append(named.FindAllStringSubmatch(string(content), -1), inText.FindAllStringSubmatch(string(content), -1)...) {
 			key := strings.TrimSuffix(match[1], ".") // The first part of a key that is put together.
-			if strings.HasSuffix(key, ".md") || strings.HasSuffix(key, ".com") {
-				continue // A page, or a service of AWS.
+			if strings.HasSuffix(key, ".md") || strings.HasSuffix(key, ".com") || strings.HasSuffix(key, ".aws") {
+				continue // A page, a service of AWS, or a group of its APIs.
 			}
 			found++
 			assert.True(t, slices.Contains(knownKeys(), key), "%s names %s, which is no key", path, key)

@@ -43,6 +43,8 @@ const (
 	// warmupDelay is between the 34 s of vllm-project/vllm#20264, with a filled compilation cache, and the 195 s of
 	// kaito-project/kaito#2325 for a model of 27B parameters.
 	warmupDelay = time.Minute
+	// warmupCached is that of a server which finds what it would compile (vllm-project/vllm#20264).
+	warmupCached = 34 * time.Second
 )
 
 // ColdStart returns an estimate of how long a new replica takes.
@@ -53,6 +55,9 @@ func (c *Config) ColdStart() ColdStart {
 		start.Node = 0 // The stack makes no nodes: those of the cluster are there.
 	case c.Cloud == CloudAKS:
 		start.Node = nodeDelayAKS
+	}
+	if c.VLLM.Cache.Kind == CacheClaim {
+		start.Warmup = warmupCached // A new node has none of its own yet.
 	}
 	start.Weights = c.Model.weightsTime(c.Model.startBytes() / 1e9)
 	return start

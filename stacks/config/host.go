@@ -64,7 +64,7 @@ func (c *Config) hostRoom() sizing.Room {
 		}
 		room = room.Least(sizing.PerReplica(cloud.Node, machine, c.GPU.PerReplica))
 	}
-	return room.Without(c.VLLM.PodTemplate.sidecars())
+	return room.Without(c.sidecars())
 }
 
 // applyHostDefaults sets the CPUs and the main memory of a replica.

@@ -33,7 +33,7 @@ func (c *Config) replicasPerNode() (count int, bound string) {
 	if !known || !ok {
 		return count, ""
 	}
-	room, sidecars := sizing.MostRoom(c.cloud().Node, machine), c.VLLM.PodTemplate.sidecars()
+	room, sidecars := sizing.MostRoom(c.cloud().Node, machine), c.sidecars()
 	cpus, memoryGiB = cpus+sidecars.CPUs, memoryGiB+sidecars.MemoryGiB
 	if fitting := room.Holds(cpus, memoryGiB); fitting < count {
 		count, bound = fitting, choose(room.CPUs/cpus < room.MemoryGiB/memoryGiB, "vllm.cpu", "vllm.memory")
@@ -58,7 +58,7 @@ func (c *Config) validateNodeRoom(r *report) {
 		return
 	}
 	// The keys are the requests of the server; its sidecars need room as well.
-	sidecars := c.VLLM.PodTemplate.sidecars()
+	sidecars := c.sidecars()
 	most := sizing.MostRoom(c.cloud().Node, machine).Without(sidecars)
 	likely := sizing.LikelyRoom(c.cloud().Node, machine).Without(sidecars)
 	// What is left for each server with as many replicas as the GPUs allow.
@@ -112,11 +112,15 @@ func (c *Config) validateDisk(r *report) {
 	if files == 0 || !c.createsGPUPool() || r.has("nodePools.gpu.diskGiB") {
 		return
 	}
-	disk := c.NodePools.GPU.DiskGiB
+	disk, need := c.NodePools.GPU.DiskGiB, int(math.Ceil(files))+imageDiskGiB
 	if disk == 0 {
 		disk = c.cloud().GPUPool.DiskGiB
 	}
-	if need := int(math.Ceil(files)) + imageDiskGiB; disk < need && disk > 0 {
+	if local := c.localDisk(); local > 0 {
+		disk = max(local, need) // A smaller one is a problem of its own.
+		c.checkLocalDisk(r, local, need)
+	}
+	if disk < need && disk > 0 {
 		r.badWith("nodePools.gpu.diskGiB", disk,
 			fmt.Sprintf("at least %d: the %.0f GiB of %s's files, and %d for the system and the server's image", need, math.Ceil(files), c.Model.ID, imageDiskGiB),
 			[]way{{fmt.Sprintf("nodePools.gpu.diskGiB %d", need), []change{{"nodePools.gpu.diskGiB": need}}}})
@@ -130,5 +134,23 @@ func (c *Config) validateCache(r *report, files float64) {
 		r.badWith("vllm.modelCache", string(c.VLLM.ModelCache),
 			fmt.Sprintf("at least the %.1f GiB of %s's files: Kubernetes evicts a pod that writes more than its volume may hold", files, c.Model.ID),
 			[]way{{"remove the key", []change{{"vllm.modelCache": nil}}}, {"vllm.modelCache " + need, []change{{"vllm.modelCache": need}}}})
+	}
+}
+
+// localDisk returns the size of the disks of the GPU machines on which the nodes keep images and volumes; 0 where they keep them on the
+// pool's disk.
+func (c *Config) localDisk() int {
+	cloud := c.cloud()
+	if cloud.LocalDisk == nil {
+		return 0
+	}
+	return cloud.LocalDisk(c.CloudKeys[cloud.Name], c.NodePools.GPU.MachineType)
+}
+
+// checkLocalDisk refuses disks of the machine that are too small for the model's files.
+func (c *Config) checkLocalDisk(r *report, local, need int) {
+	if local < need {
+		r.bad("eks.localStorage", true, fmt.Sprintf("false on %s, whose disks have %d GiB: the %.0f GiB of %s's files and %d for the system and the server's image do not fit",
+			c.NodePools.GPU.MachineType, local, math.Ceil(c.downloadGiB()), c.Model.ID, imageDiskGiB), "remove it, or choose a machine with larger disks")
 	}
 }

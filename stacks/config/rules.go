@@ -43,6 +43,8 @@ func (c *Config) check(r *report) {
 	checkVLLM(r, c.VLLM)
 	c.checkExpose(r)
 	c.checkPodTemplate(r)
+	c.checkCache(r)
+	c.checkPrePull(r)
 	if c.GPU.Mode == GPUNvidia && !r.anyRefused("gpu.mode") {
 		checkVersion(r, c.VLLM.Image, c.Model.ID)
 	}
@@ -64,6 +66,7 @@ func (c *Config) check(r *report) {
 		c.warnOfScaling(r)
 		c.warnOfStarts(r)
 		c.warnOfWeights(r)
+		c.warnOfStreaming(r)
 		c.warnOfAccess(r)
 		c.warnOfExpose(r)
 		c.warnOfLeftOut(r)

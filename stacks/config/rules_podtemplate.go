@@ -72,6 +72,7 @@ func (c *Config) checkPodTemplate(r *report) {
 				p.checkServer(path, container)
 			} else {
 				p.checkSidecar(path, container)
+				p.checkInitName(kind, path, container)
 			}
 		}
 	}
@@ -233,6 +234,14 @@ func (p *podTemplateRules) checkSidecar(path string, container corev1.Container)
 	}
 	p.checkPorts(path, container)
 	p.checkGPUs(path, container.Resources)
+}
+
+// checkInitName refuses the names of the program's own init containers, which an entry of that name would be merged over.
+func (p *podTemplateRules) checkInitName(kind, path string, container corev1.Container) {
+	if kind == "initContainers" && slices.Contains(p.names.InitContainers, container.Name) {
+		p.bad(path+".name", container.Name, "a name other than those of the program's init containers: "+strings.Join(p.names.InitContainers, ", "),
+			"give it another name")
+	}
 }
 
 // checkSecurity refuses what the namespace of the server does not admit: each volume and container by itself, so that the

@@ -188,6 +188,11 @@ type VLLM struct {
 	// ModelCache is the most that downloaded weights may take on the node; no less than the files of a
 	// known model.
 	ModelCache Quantity `key:"modelCache" example:"30Gi"`
+	// Cache keeps what the server compiles for the replicas after it.
+	Cache Cache `key:"cache"`
+	// PrePull keeps the image of the server on all its GPU nodes, also on those without a replica, by a DaemonSet. It has an effect only
+	// on nodes that stand idle, such as those of nodePools.gpu.minNodes.
+	PrePull bool `key:"prePull"`
 	// StartupBudget is how long download, load and warm-up may take together.
 	StartupBudget time.Duration `key:"startupBudget" min:"1m" max:"6h" default:"30m" hint:"download, load and warm-up have to fit in"`
 	// ReadyTimeout is how long `pulumi up` waits for the next replica to become ready before it fails; 0s

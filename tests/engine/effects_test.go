@@ -103,21 +103,30 @@ var situations = map[string]situation{
 	"model.lora.maxRank":               {before: adapter},
 	"local model.lora.maxRank": {before: map[string]any{"model.lora.adapters": map[string]any{"a": "example/a"}, "gpu.mode": "nvidia",
 		"huggingFaceToken": token}},
-	"model.source":                {with: map[string]any{"model.claim.name": "models"}},
-	"local model.source":          {before: onGPUs, with: map[string]any{"model.claim.name": "models"}},
-	"gke model.bucket":            {before: fromBucket("gs://first-models/a", nil)},
-	"eks model.bucket":            {before: fromBucket("s3://first-models/a", nil)},
-	"aks model.bucket":            {before: fromBucket("az://firstmodels/weights/a", map[string]any{"aks.storageResourceGroup": "first"})},
-	"local model.bucket":          {before: fromBucket("s3://first-models/a", onGPUs)},
-	"aks.storageResourceGroup":    {before: fromBucket("az://firstmodels/weights/a", map[string]any{"aks.storageResourceGroup": "first"})},
-	"model.claim.name":            {before: fromClaim},
-	"model.claim.path":            {before: fromClaim},
-	"local model.claim.name":      {before: localClaim},
-	"local model.claim.path":      {before: localClaim},
-	"model.image.reference":       {before: fromImage},
-	"model.image.path":            {before: fromImage},
-	"local model.image.reference": {before: localImage},
-	"local model.image.path":      {before: localImage},
+	"model.source":                  {with: map[string]any{"model.claim.name": "models"}},
+	"local model.source":            {before: onGPUs, with: map[string]any{"model.claim.name": "models"}},
+	"gke model.bucket":              {before: fromBucket("gs://first-models/a", nil)},
+	"eks model.bucket":              {before: fromBucket("s3://first-models/a", nil)},
+	"aks model.bucket":              {before: fromBucket("az://firstmodels/weights/a", map[string]any{"aks.storageResourceGroup": "first"})},
+	"local model.bucket":            {before: fromBucket("s3://first-models/a", onGPUs)},
+	"aks.storageResourceGroup":      {before: fromBucket("az://firstmodels/weights/a", map[string]any{"aks.storageResourceGroup": "first"})},
+	"model.claim.name":              {before: fromClaim},
+	"model.claim.path":              {before: fromClaim},
+	"local model.claim.name":        {before: localClaim},
+	"local model.claim.path":        {before: localClaim},
+	"model.image.reference":         {before: fromImage},
+	"model.image.path":              {before: fromImage},
+	"local model.image.reference":   {before: localImage},
+	"local model.image.path":        {before: localImage},
+	"vllm.prePull":                  {before: onGPUs},
+	"vllm.cache.kind":               {before: onGPUs},
+	"vllm.cache.size":               {before: caching(nil, "node", nil)},
+	"vllm.cache.claim":              {before: caching(nil, "claim", map[string]any{"vllm.cache.claim": "first"})},
+	"vllm.cache.storageClass":       {before: caching(nil, "claim", map[string]any{"vllm.cache.storageClass": "first"})},
+	"local vllm.cache.size":         {before: caching(onGPUs, "node", nil)},
+	"local vllm.cache.claim":        {before: caching(onGPUs, "claim", map[string]any{"vllm.cache.claim": "first"})},
+	"local vllm.cache.storageClass": {before: caching(onGPUs, "claim", map[string]any{"vllm.cache.storageClass": "first"})},
+
 	"model.size.weightsGiB":       {before: unknownModel},
 	"model.size.kvBytesPerToken":  {before: unknownModel},
 	"model.size.contextLength":    {before: unknownModel},
@@ -154,6 +163,14 @@ func fromBucket(uri string, more map[string]any) map[string]any {
 	keys := map[string]any{"model.source": "bucket", "model.bucket": uri}
 	maps.Copy(keys, more)
 	return keys
+}
+
+// caching returns keys with a cache of a kind.
+func caching(keys map[string]any, kind string, more map[string]any) map[string]any {
+	all := map[string]any{"vllm.cache.kind": kind}
+	maps.Copy(all, keys)
+	maps.Copy(all, more)
+	return all
 }
 
 // adapter is a LoRA adapter.

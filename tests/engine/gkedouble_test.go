@@ -41,7 +41,7 @@ var gke = &cloudDouble{
 			outlives: true,
 			replaces: []string{"name", "project", "location", "cluster", "initialNodeCount", "nodeConfig.guestAccelerators", "nodeConfig.spot",
 				"nodeConfig.gvnic", "nodeConfig.gcfsConfig", "nodeConfig.shieldedInstanceConfig", "nodeConfig.serviceAccount",
-				"nodeConfig.bootDiskKmsKey", "nodeConfig.reservationAffinity"},
+				"nodeConfig.bootDiskKmsKey", "nodeConfig.reservationAffinity", "nodeConfig.secondaryBootDisks"},
 			refuses: refuseGKEPool,
 		},
 	},

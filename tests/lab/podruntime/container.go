@@ -176,6 +176,11 @@ func (w *worker) once(ctx context.Context, l *launcher, changed chan struct{}) e
 		w.killing(ctx, l.container, failure)
 		return &containerEnd{status: 128 + 9, cause: failure}
 	}
+	if plan.started != nil {
+		if err := plan.started(); err != nil {
+			return err
+		}
+	}
 	p, err := process.Start(alive, process.Spec{
 		Name: fmt.Sprintf("%s of pod %s", plan.program, w.name()),
 		Path: tool, Args: plan.args, Env: processEnv(data, plan.env), Dir: data,
@@ -193,6 +198,9 @@ func (w *worker) once(ctx context.Context, l *launcher, changed chan struct{}) e
 func (w *worker) tool(plan *launch) (string, error) {
 	if plan.inProcess != nil || plan.exit != nil {
 		return "", nil
+	}
+	if plan.path != "" {
+		return plan.path, nil
 	}
 	tool, ok := w.runtime.config.Tools[string(plan.program)]
 	if !ok {

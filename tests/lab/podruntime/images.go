@@ -1,6 +1,7 @@
 package podruntime
 
 import (
+	"path"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -52,12 +53,24 @@ func programFor(pod *corev1.Pod, container *corev1.Container) Program {
 	if container.Name == "prometheus" && pod.Labels["app.kubernetes.io/managed-by"] == "prometheus-operator" {
 		return Prometheus
 	}
+	if runsScript(container) {
+		return Python
+	}
+	if len(container.Command) > 0 && isRepository(container.Image, vllmImage) && !servesModels(container.Command) {
+		return ""
+	}
 	for _, known := range images {
 		if isRepository(container.Image, known.repository) {
 			return known.program
 		}
 	}
 	return ""
+}
+
+// servesModels reports whether a command is that of a model server: the image of vLLM has other programs too, such as sleep.
+func servesModels(command []string) bool {
+	base := path.Base(command[0])
+	return base == "vllm" || strings.HasPrefix(base, "python")
 }
 
 // isRepository reports whether an image is of a repository, which is the last parts of its name.

@@ -13,10 +13,14 @@ func TestProgramFor(t *testing.T) {
 	tests := []struct {
 		image, container string
 		labels           map[string]string
+		command          []string
 		want             Program
 	}{
 		{image: "vllm/vllm-openai:v0.20.0-cu129", want: Simulator},
 		{image: "registry.example:5000/mirror/vllm-openai@sha256:abc", want: Simulator},
+		{image: "vllm/vllm-openai:v0.20.0", container: "serve", command: []string{"vllm", "serve"}, want: Simulator},
+		{image: "vllm/vllm-openai:v0.20.0", container: "module", command: []string{"/usr/bin/python3", "-m", "vllm.entrypoints.openai.api_server"}, want: Simulator},
+		{image: "vllm/vllm-openai:v0.20.0", container: "sleep", command: []string{"sleep", "infinity"}, want: ""},
 		{image: "ghcr.io/llm-d/llm-d-inference-sim:v0.10.2", want: Simulator},
 		{image: "quay.io/prometheus-operator/prometheus-operator:v0.93.1", want: Operator},
 		{image: "quay.io/prometheus-operator/prometheus-config-reloader:v0.93.1", want: ""},
@@ -34,7 +38,7 @@ func TestProgramFor(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.image+" "+tt.container, func(t *testing.T) {
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: tt.labels}}
-			assert.Equal(t, tt.want, programFor(pod, &corev1.Container{Name: tt.container, Image: tt.image}))
+			assert.Equal(t, tt.want, programFor(pod, &corev1.Container{Name: tt.container, Image: tt.image, Command: tt.command}))
 		})
 	}
 }

@@ -22,11 +22,15 @@ import (
 // launch describes how one container runs on this machine.
 type launch struct {
 	program Program
-	args    []string
+	// path is the program's file, where it is not a tool of the lab.
+	path string
+	args []string
 	// env are the program's variables beside those of every pod's process.
 	env []string
 	// start is the time before the program starts, without that of its image. Nothing listens during it.
 	start StartTimes
+	// started is called after it; nil for nothing to do.
+	started func() error
 	// ports are the local endpoints by the container's ports.
 	ports map[int]endpoint
 	// ready returns nil when the program listens. Its container is then ready, unless it has a readiness probe.
@@ -91,6 +95,8 @@ func (l *launcher) launch(ctx context.Context) (*launch, error) {
 		return l.webhookCertificate()
 	case Kubectl:
 		return l.kubectl()
+	case Python:
+		return l.runPython()
 	default:
 		return nil, fmt.Errorf("no program for image %q", l.container.Image)
 	}

@@ -249,11 +249,13 @@ func (l *launcher) simulator() (*launch, error) {
 	if err != nil {
 		return nil, err
 	}
+	start, started := l.startTimes(words, env)
 	return &launch{
 		program: Simulator,
 		args:    args,
 		env:     keepVariables(env, "POD_NAME", "POD_NAMESPACE", "POD_IP", "PYTHONHASHSEED", "VLLM_SERVER_DEV_MODE", "SIM_MODEL"),
-		start:   l.startTimes(),
+		start:   start,
+		started: started,
 		ports:   map[int]endpoint{containerPort: {port: port}},
 		ready:   getOK(fmt.Sprintf("http://127.0.0.1:%d/health", port), http.DefaultClient),
 		// The simulator completes running requests before it ends.

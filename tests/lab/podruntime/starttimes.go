@@ -19,6 +19,8 @@ type StartTimes struct {
 	Weights time.Duration
 	// Warmup is the time for compilation and the capture of CUDA graphs.
 	Warmup time.Duration
+	// Compiled is what a server of vLLM's image keeps of its warm-up; the zero value is nothing.
+	Compiled Compiled
 	// compressed is by what the times were divided, 0 for nothing.
 	compressed float64
 }
@@ -26,7 +28,10 @@ type StartTimes struct {
 // Compressed returns the times divided by a factor of at least 1, for a lab that plays minutes in seconds.
 func (t StartTimes) Compressed(factor float64) StartTimes {
 	divided := func(d time.Duration) time.Duration { return time.Duration(float64(d) / factor) }
-	return StartTimes{Image: divided(t.Image), Weights: divided(t.Weights), Warmup: divided(t.Warmup), compressed: factor}
+	return StartTimes{
+		Image: divided(t.Image), Weights: divided(t.Weights), Warmup: divided(t.Warmup), compressed: factor,
+		Compiled: Compiled{Bytes: t.Compiled.Bytes, Warmup: divided(t.Compiled.Warmup)},
+	}
 }
 
 // String returns the phases and the factor by which they were compressed, for the lab's log.
@@ -37,9 +42,6 @@ func (t StartTimes) String() string {
 	}
 	return text
 }
-
-// startTimes returns how long the start of the container takes.
-func (l *launcher) startTimes() StartTimes { return l.runtime.config.Start }
 
 // vLLM's lines about its start, with its formats: vllm/model_executor/model_loader/default_loader.py, vllm/compilation/monitor.py,
 // vllm/v1/worker/gpu_model_runner.py and vllm/v1/engine/core.py. Of the warm-up, the lab attributes half to torch.compile and a third to

@@ -98,8 +98,7 @@ func (w *worker) terminated(container *corev1.Container, end *containerEnd) {
 // ready at once.
 func (w *worker) initialStatuses() map[string]*corev1.ContainerStatus {
 	statuses := map[string]*corev1.ContainerStatus{}
-	for i := range w.pod.Spec.Containers {
-		c := &w.pod.Spec.Containers[i]
+	for _, c := range w.all() {
 		_, runs := w.changed[c.Name]
 		started := !runs
 		status := &corev1.ContainerStatus{Name: c.Name, Image: c.Image, Ready: started, Started: &started}

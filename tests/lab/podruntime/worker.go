@@ -61,8 +61,8 @@ func newWorker(r *Runtime, pod *corev1.Pod) *worker {
 		launched: map[string]*launch{}, processes: map[string]*process.Process{}, faults: map[string]*fault{},
 		failures: map[string]error{}, runs: map[string][]int64{}, isRunning: pod.Status.Phase == corev1.PodRunning,
 	}
-	for i := range pod.Spec.Containers {
-		if c := &pod.Spec.Containers[i]; programFor(pod, c) != "" || checkStart(c) != nil {
+	for _, c := range w.all() {
+		if programFor(pod, c) != "" || checkStart(c) != nil {
 			w.changed[c.Name] = make(chan struct{}, 1)
 		}
 	}
@@ -75,9 +75,10 @@ func (w *worker) run(ctx context.Context) {
 	defer close(w.done)
 	go w.keepStatus(ctx)
 	var containers sync.WaitGroup
+	initialized := w.initialize(ctx, &containers)
 	for i := range w.pod.Spec.Containers {
 		container := &w.pod.Spec.Containers[i]
-		if changed, ok := w.changed[container.Name]; ok {
+		if changed, ok := w.changed[container.Name]; ok && initialized {
 			containers.Go(func() { w.container(ctx, container, changed) })
 		}
 	}
@@ -129,9 +130,9 @@ func (w *worker) ending(ctx context.Context) bool {
 // programs returns the names of the containers that the lab runs, in their order.
 func (w *worker) programs() []string {
 	var names []string
-	for i := range w.pod.Spec.Containers {
-		if name := w.pod.Spec.Containers[i].Name; w.changed[name] != nil {
-			names = append(names, name)
+	for _, container := range w.all() {
+		if w.changed[container.Name] != nil {
+			names = append(names, container.Name)
 		}
 	}
 	return names
@@ -221,10 +222,9 @@ func (w *worker) endpointOf(program Program) (endpoint, bool) {
 func (w *worker) lastError() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i := range w.pod.Spec.Containers {
-		name := w.pod.Spec.Containers[i].Name
-		if err := w.failures[name]; err != nil {
-			return fmt.Errorf("container %q: %s", name, brief(err))
+	for _, container := range w.all() {
+		if err := w.failures[container.Name]; err != nil {
+			return fmt.Errorf("container %q: %s", container.Name, brief(err))
 		}
 	}
 	return nil
