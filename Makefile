@@ -4,7 +4,7 @@
 export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 
-# SERVER is the server that load, profile, simulate and verify are for, in a stack of several.
+# SERVER is the server that load, profile, simulate, stage-model and verify are for, in a stack of several.
 SERVER_FLAG = $(if $(SERVER),-server "$(SERVER)")
 
 # The tests of the module tests that need the lab: those that import it, or the package that builds its programs.
@@ -12,7 +12,7 @@ SERVER_FLAG = $(if $(SERVER),-server "$(SERVER)")
 TESTED := go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.TestImports}} {{.XTestImports}}{{end}}' ./...
 IMPORTS_LAB := '[[ ]vllm-autoscaling/tests/lab(/tools)?[] ]'
 
-.PHONY: help demo load profile simulate preview preflight record-previews recover verify destroy test test-fast test-lab tools versions vet lint golden config-docs fuzz bench-build bench-simulate bench-policy clean
+.PHONY: help demo load profile simulate preview preflight record-previews recover stage-model verify destroy test test-fast test-lab tools versions vet lint golden config-docs fuzz bench-build bench-simulate bench-policy clean
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ preflight: ## What a cloud's account lacks of what a stack would create, and not
 recover: ## What a killed command has left of a stack, and mend it when told: STACK=name, RECOVER_FLAGS=--yes; see docs/recovery.md.
 	@cd ops && go build -o ../bin/recover ./cmd/recover
 	@exec bin/recover --stack "$(STACK)" $(RECOVER_FLAGS)
+
+stage-model: ## Fill the bucket or claim of a deployed stack's server with its model: STACK=gke [SERVER=name], STAGE_FLAGS=-again; see docs/cold-start.md.
+	@cd ops && go build -o ../bin/stagemodel ./cmd/stagemodel
+	@exec bin/stagemodel -stack "$(STACK)" $(SERVER_FLAG) $(STAGE_FLAGS)
 
 verify: ## Walk a deployed stack's path from the API server to the HPA: STACK=name [SERVER=name], VERIFY_FLAGS="--wait 15m --json".
 	cd ops && go build -o ../bin/verify ./cmd/verify

@@ -16,6 +16,7 @@ require (
 	k8s.io/client-go v0.34.1
 	k8s.io/klog/v2 v2.140.0
 	k8s.io/kube-aggregator v0.34.1
+	k8s.io/pod-security-admission v0.34.1
 	k8s.io/utils v0.0.0-20251002143259-bc988d571ff4
 	sigs.k8s.io/gateway-api v1.4.1
 	sigs.k8s.io/yaml v1.6.0
@@ -37,7 +38,6 @@ require (
 	google.golang.org/grpc v1.82.1 // indirect
 	google.golang.org/protobuf v1.36.11 // indirect
 	k8s.io/component-base v0.35.0 // indirect
-	k8s.io/pod-security-admission v0.34.1 // indirect
 )
 
 require (

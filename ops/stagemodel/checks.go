@@ -28,15 +28,15 @@ func (o Options) place(ctx context.Context) (place, error) {
 	if p.image == "" {
 		return place{}, fmt.Errorf("the Deployment %s/%s has no container %s", o.Target.Namespace, o.Target.Server, components.VLLMName)
 	}
-	if o.Target.Gated && !p.hasToken() {
+	if o.Target.Gated && !p.hasToken {
 		return place{}, gatedError(o.Target, p.endpoint())
 	}
-	found, err := look(ctx, o.HTTP, p.endpoint(), o.Target, p.hasToken())
+	found, err := look(ctx, o.HTTP, p.endpoint(), o.Target, p.hasToken)
 	switch {
 	case errors.Is(err, errUnknown):
 	case err != nil:
 		return place{}, err
-	case found.gated() && !p.hasToken():
+	case found.gated() && !p.hasToken:
 		return place{}, gatedError(o.Target, p.endpoint())
 	}
 	if err := o.checkWeights(ctx, p, found.weights()); err != nil {

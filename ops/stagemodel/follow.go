@@ -122,7 +122,7 @@ func (f *follower) show(ctx context.Context, pod *corev1.Pod) {
 		return
 	}
 	f.started = true
-	log, err := f.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: container}).DoRaw(ctx)
+	log, err := f.logOf(ctx, pod)
 	if err != nil || len(log) < f.printed {
 		return
 	}
@@ -137,6 +137,14 @@ func (f *follower) show(ctx context.Context, pod *corev1.Pod) {
 		}
 		f.Print("%s", line)
 	}
+}
+
+// logOf returns a pod's log. It is short, and reading it again survives every broken connection.
+func (f *follower) logOf(ctx context.Context, pod *corev1.Pod) ([]byte, error) {
+	if f.log != nil {
+		return f.log(pod.Name)
+	}
+	return f.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: container}).DoRaw(ctx)
 }
 
 // begun reports whether the pod's script has started.

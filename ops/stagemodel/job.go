@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"k8s.io/utils/ptr"
+
 	"vllm-autoscaling/components"
 )
 
@@ -35,6 +37,8 @@ const (
 	// kept is how long a Job that has ended is kept.
 	kept = time.Hour
 
+	tokenVariable = "HF_TOKEN"
+
 	scriptsDir = "/etc/stage-model"
 	claimDir   = "/weights"
 	scratchDir = "/tmp"
@@ -53,6 +57,8 @@ type place struct {
 	// account is the ServiceAccount, security the server's users and groups, with which its pods read what the Job writes to a claim.
 	account  string
 	security *corev1.PodSecurityContext
+	// hasToken reports whether env has a Hugging Face token.
+	hasToken bool
 	// tolerations bring the pod to the GPU nodes where there are no others.
 	tolerations []corev1.Toleration
 }
@@ -75,22 +81,25 @@ func placeOf(d *appsv1.Deployment, t Target) place {
 			}
 		}
 	}
+	has := slices.ContainsFunc(p.env, func(v corev1.EnvVar) bool { return v.Name == tokenVariable })
+	if t.HasToken && !has {
+		// A server that reads its weights elsewhere may go without.
+		p.env = append(p.env, corev1.EnvVar{Name: tokenVariable, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+			LocalObjectReference: corev1.LocalObjectReference{Name: components.HuggingFaceSecret(t.Server)}, Key: "token",
+		}}})
+	}
+	p.hasToken = t.HasToken || has
 	return p
 }
 
 // passed reports whether the Job gets a variable of the server: proxies, the hub with its token, and the clients of the object stores.
 func passed(name string) bool {
 	upper := strings.ToUpper(name)
-	if upper == "HF_HUB_CACHE" || upper == "HF_HOME" {
-		return false // Folders of the server's volumes.
+	if strings.HasPrefix(upper, "HF_HUB_") || upper == "HF_HOME" {
+		return false // Folders of the server's volumes, and what keeps it from asking the hub.
 	}
 	return slices.Contains([]string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"}, upper) ||
 		slices.ContainsFunc([]string{"HF_", "AWS_", "AZURE_", "GOOGLE_"}, func(prefix string) bool { return strings.HasPrefix(upper, prefix) })
-}
-
-// hasToken reports whether the server has a Hugging Face token.
-func (p place) hasToken() bool {
-	return slices.ContainsFunc(p.env, func(v corev1.EnvVar) bool { return v.Name == "HF_TOKEN" })
 }
 
 // endpoint returns the address of the hub that the server uses.
@@ -126,14 +135,14 @@ func newJob(t Target, p place, again bool, limit time.Duration) *batchv1.Job {
 	return &batchv1.Job{
 		ObjectMeta: t.metadata(map[string]string{targetAnnotation: t.String()}),
 		Spec: batchv1.JobSpec{
-			BackoffLimit:            ptr(int32(retries)),
-			ActiveDeadlineSeconds:   ptr(int64(limit.Seconds())),
-			TTLSecondsAfterFinished: ptr(int32(kept.Seconds())),
+			BackoffLimit:            ptr.To(int32(retries)),
+			ActiveDeadlineSeconds:   ptr.To(int64(limit.Seconds())),
+			TTLSecondsAfterFinished: ptr.To(int32(kept.Seconds())),
 			PodFailurePolicy: &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
 				{
 					Action: batchv1.PodFailurePolicyActionFailJob,
 					OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
-						ContainerName: ptr(container), Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: []int32{exitRefused},
+						ContainerName: ptr.To(container), Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: []int32{exitRefused},
 					},
 				},
 				{
@@ -159,15 +168,15 @@ func podOf(t Target, p place, again bool) corev1.PodTemplateSpec {
 	security := p.security.DeepCopy()
 	if security != nil {
 		// The files of a large volume are not walked at each start.
-		security.FSGroupChangePolicy = ptr(corev1.FSGroupChangeOnRootMismatch)
+		security.FSGroupChangePolicy = ptr.To(corev1.FSGroupChangeOnRootMismatch)
 	}
 	return corev1.PodTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: annotations},
 		Spec: corev1.PodSpec{
 			RestartPolicy:                corev1.RestartPolicyNever,
 			ServiceAccountName:           p.account,
-			AutomountServiceAccountToken: ptr(false),
-			EnableServiceLinks:           ptr(false),
+			AutomountServiceAccountToken: ptr.To(false),
+			EnableServiceLinks:           ptr.To(false),
 			ImagePullSecrets:             p.pullSecrets,
 			Tolerations:                  p.tolerations,
 			SecurityContext:              security,
@@ -190,7 +199,7 @@ func containerOf(t Target, p place, again bool) corev1.Container {
 			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("2Gi")},
 		},
 		SecurityContext: &corev1.SecurityContext{
-			AllowPrivilegeEscalation: ptr(false), ReadOnlyRootFilesystem: ptr(true),
+			AllowPrivilegeEscalation: ptr.To(false), ReadOnlyRootFilesystem: ptr.To(true),
 			Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
@@ -242,5 +251,3 @@ func newConfigMap(t Target, job *batchv1.Job) *corev1.ConfigMap {
 	metadata.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: job.Name, UID: job.UID}}
 	return &corev1.ConfigMap{ObjectMeta: metadata, Data: scripts()}
 }
-
-func ptr[T any](value T) *T { return &value }

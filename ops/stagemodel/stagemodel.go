@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/ptr"
 )
 
 // ErrInterrupted is returned when the context has ended while the Job goes on.
@@ -42,8 +43,9 @@ type Options struct {
 	// Kubectl is the user's command for the cluster, Command the one that follows the Job again.
 	Kubectl, Command string
 
-	// poll and start replace pollInterval and StartTimeout in tests.
+	// poll and start replace pollInterval and StartTimeout in tests, log the log of a pod.
 	poll, start time.Duration
+	log         func(pod string) ([]byte, error)
 }
 
 // Run creates the Job, or finds the one that runs, and follows it to its end. It returns ErrInterrupted if the context ends first, and
@@ -103,7 +105,7 @@ func (o Options) remove(ctx context.Context, job *batchv1.Job) error {
 	defer cancel()
 	jobs := o.Client.BatchV1().Jobs(job.Namespace)
 	err := jobs.Delete(ctx, job.Name, metav1.DeleteOptions{
-		PropagationPolicy: ptr(metav1.DeletePropagationForeground), Preconditions: &metav1.Preconditions{UID: &job.UID},
+		PropagationPolicy: ptr.To(metav1.DeletePropagationForeground), Preconditions: &metav1.Preconditions{UID: &job.UID},
 	})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("remove the earlier job %s/%s: %w", job.Namespace, job.Name, err)
@@ -152,7 +154,7 @@ func (o Options) addScripts(ctx context.Context, job *batchv1.Job) error {
 func (o Options) discard(ctx context.Context, job *batchv1.Job) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()
-	return o.Client.BatchV1().Jobs(job.Namespace).Delete(ctx, job.Name, metav1.DeleteOptions{PropagationPolicy: ptr(metav1.DeletePropagationBackground)})
+	return o.Client.BatchV1().Jobs(job.Namespace).Delete(ctx, job.Name, metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationBackground)})
 }
 
 // pause waits for the next look. It reports false when the context has ended.

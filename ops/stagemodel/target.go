@@ -18,8 +18,8 @@ type Target struct {
 	Model, Revision string
 	// Weights is the bucket or the claim.
 	Weights components.Weights
-	// Gated reports whether the catalogue has the model as one that needs a token.
-	Gated bool
+	// Gated reports whether the catalogue has the model as one that needs a token, HasToken whether the stack has a Hugging Face token.
+	Gated, HasToken bool
 	// Labels and Annotations are those of the stack's objects.
 	Labels, Annotations map[string]string
 }
@@ -41,7 +41,7 @@ func TargetOf(c *config.Config) (Target, error) {
 	known, found := models.Find(c.Model.ID)
 	return Target{
 		Server: c.Server, Namespace: c.Namespaces.Serving,
-		Model: c.Model.ID, Revision: c.Model.Revision, Weights: weights, Gated: found && known.Gated,
+		Model: c.Model.ID, Revision: c.Model.Revision, Weights: weights, Gated: found && known.Gated, HasToken: c.HuggingFaceToken.Given(),
 		Labels: c.Labels, Annotations: c.Annotations,
 	}, nil
 }
