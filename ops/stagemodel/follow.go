@@ -203,6 +203,17 @@ func wayOn(reason string) string {
 	return ""
 }
 
+// reasonIn returns the script's last error in the end of a log, which the kubelet keeps in the pod's status; "" for none.
+func reasonIn(log string) string {
+	found := ""
+	for line := range strings.Lines(log) {
+		if text, failed := strings.CutPrefix(strings.TrimSpace(line), errorPrefix); failed {
+			found = text
+		}
+	}
+	return found
+}
+
 // failure returns why the Job has failed.
 func (f *follower) failure(failed *batchv1.JobCondition, pod *corev1.Pod) error {
 	switch {
@@ -215,6 +226,8 @@ func (f *follower) failure(failed *batchv1.JobCondition, pod *corev1.Pod) error 
 		for _, s := range pod.Status.ContainerStatuses {
 			if end := s.State.Terminated; end != nil && end.Reason == "OOMKilled" {
 				return fmt.Errorf("the copy was ended for its use of memory (OOMKilled). A further run copies what is missing: %s", f.Command)
+			} else if end != nil && reasonIn(end.Message) != "" {
+				return errors.New(reasonIn(end.Message))
 			} else if end != nil {
 				return fmt.Errorf("pod %s ended with status %d: %s", pod.Name, end.ExitCode, strings.TrimSpace(end.Reason+" "+end.Message))
 			}

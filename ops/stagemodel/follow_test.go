@@ -138,6 +138,12 @@ func TestFailures(t *testing.T) {
 			log: "error: example/model is gated and the server has no Hugging Face token\n", status: running,
 			reason: batchv1.JobReasonPodFailurePolicy, want: "example/model is gated and the server has no Hugging Face token",
 		},
+		"in the status": {
+			status: contained(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+				ExitCode: 3, Reason: "Error", Message: "copied 1 of 2 files\nerror: the volume of /weights is full\n",
+			}}),
+			reason: batchv1.JobReasonPodFailurePolicy, want: "the volume of /weights is full",
+		},
 		"memory": {
 			status: contained(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"}}),
 			reason: batchv1.JobReasonBackoffLimitExceeded, want: "OOMKilled",

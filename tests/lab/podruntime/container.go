@@ -61,6 +61,10 @@ func (w *worker) container(ctx context.Context, container *corev1.Container, cha
 		var end *containerEnd
 		if errors.As(err, &end) {
 			w.terminated(container, end)
+			if endsOnce(w.pod) {
+				w.untilGone(ctx)
+				return
+			}
 			w.fail(ctx, container.Name, err)
 			if !w.backOff(ctx, container, crashes.after(time.Now())) {
 				return

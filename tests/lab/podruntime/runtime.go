@@ -240,7 +240,7 @@ func (r *Runtime) onPod(running context.Context, object any) {
 	if !ok {
 		return
 	}
-	if pod.DeletionTimestamp != nil || finished(pod) {
+	if pod.DeletionTimestamp != nil || finished(pod) && !endsOnce(pod) {
 		r.onPodGone(pod)
 		return
 	}

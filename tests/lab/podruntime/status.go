@@ -198,11 +198,12 @@ func (w *worker) statusPatch() ([]byte, error) {
 			conditions = append(conditions, condition(gate.ConditionType))
 		}
 	}
+	status := map[string]any{"conditions": conditions, "containerStatuses": containers}
+	if phase := w.endPhase(); phase != "" {
+		status["phase"] = phase
+	}
 	// With the UID, a patch for a deleted pod does not apply to its successor of the same name.
-	return json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": w.pod.UID},
-		"status":   map[string]any{"conditions": conditions, "containerStatuses": containers},
-	})
+	return json.Marshal(map[string]any{"metadata": map[string]any{"uid": w.pod.UID}, "status": status})
 }
 
 // retry repeats a call to the API server that fails temporarily. A deleted pod is no error.
