@@ -110,7 +110,7 @@ func (f *follower) newest(ctx context.Context) (*corev1.Pod, error) {
 func (f *follower) show(ctx context.Context, pod *corev1.Pod) {
 	if pod.Name != f.pod {
 		if f.pod != "" {
-			f.Print("pod %s has ended; pod %s goes on", f.pod, pod.Name)
+			f.Print("pod %s has ended%s; pod %s goes on", f.pod, f.because(), pod.Name)
 		}
 		f.pod, f.printed = pod.Name, 0
 	}
@@ -137,6 +137,14 @@ func (f *follower) show(ctx context.Context, pod *corev1.Pod) {
 		}
 		f.Print("%s", line)
 	}
+}
+
+// because returns the last error of a script after a colon, "" for none.
+func (f *follower) because() string {
+	if f.reason == "" {
+		return ""
+	}
+	return ": " + f.reason
 }
 
 // logOf returns a pod's log. It is short, and reading it again survives every broken connection.

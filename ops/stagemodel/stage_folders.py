@@ -17,6 +17,10 @@ class Refused(Exception):
     """An error that another attempt does not change. Its text has the way on."""
 
 
+class Denied(Refused):
+    """A missing permission. A grant of the last minutes may not be in effect yet."""
+
+
 class Transient(Exception):
     """An error that another attempt may not have."""
 
@@ -95,15 +99,19 @@ class Folder:
     def remove_partial(self):
         """Removes what unfinished uploads have left."""
 
+    def refusal(self, error):
+        """Returns the Refused for an error, None where another attempt may not have it."""
+        raise NotImplementedError
+
     def call(self, action):
         try:
             return action()
         except (Refused, Transient, Stopped):
             raise
         except Exception as error:
-            text = self.refusal(error)
-            if text:
-                raise Refused(text) from None
+            refusal = self.refusal(error)
+            if refusal:
+                raise refusal from None
             raise Transient(f"{self}: {type(error).__name__}: {error}") from None
 
 
@@ -172,11 +180,11 @@ class Directory(Folder):
     def refusal(self, error):
         number = getattr(error, "errno", None)
         if number in (errno.ENOSPC, errno.EDQUOT):
-            return f"the volume of {self} is full: enlarge the claim, or remove other models from it"
+            return Refused(f"the volume of {self} is full: enlarge the claim, or remove other models from it")
         if number == errno.EROFS:
-            return f"the volume of {self} is read-only: fill it through a claim with the access mode ReadWriteMany or ReadWriteOnce"
+            return Refused(f"the volume of {self} is read-only: fill it through a claim with the access mode ReadWriteMany or ReadWriteOnce")
         if number in (errno.EACCES, errno.EPERM):
-            return f"user {os.getuid()} may not write to {self}: make the folder writable for group {os.getgid()}"
+            return Refused(f"user {os.getuid()} may not write to {self}: make the folder writable for group {os.getgid()}")
         return None
 
 
@@ -188,11 +196,11 @@ class Bucket(Folder):
         self.prefix = prefix.strip("/") + "/"
 
     def denied(self, reason):
-        return (f"no permission to write to {self}: the ServiceAccount of the Job needs the right to list, read, create and delete objects there "
-                f"(docs/cold-start.md, Filling a bucket or a claim): {reason}")
+        return Denied(f"no permission to write to {self}: the ServiceAccount of the Job needs the right to list, read, create and delete objects there "
+                      f"(docs/cold-start.md, Filling a bucket or a claim): {reason}")
 
     def missing(self):
-        return f"the bucket or container of {self} does not exist: create it, or correct model.bucket"
+        return Refused(f"the bucket or container of {self} does not exist: create it, or correct model.bucket")
 
 
 class S3(Bucket):
@@ -236,7 +244,7 @@ class S3(Bucket):
         if isinstance(error, (self.errors.NoCredentialsError, self.errors.PartialCredentialsError)):
             return self.denied("the pod has no AWS credentials")
         if isinstance(error, self.errors.NoRegionError):
-            return f"{error}: set AWS_REGION in vllm.podTemplate"
+            return Refused(f"{error}: set AWS_REGION in vllm.podTemplate")
         code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
         if code == "NoSuchBucket":
             return self.missing()

@@ -28,7 +28,7 @@ import urllib.parse
 import urllib.request
 
 import stage_folders
-from stage_folders import CHUNK, Refused, Stopped, Transient, size_text
+from stage_folders import CHUNK, Denied, Refused, Stopped, Transient, size_text
 
 MARKER = "vllm-autoscaling.json"
 # The names of what an unfinished run writes, so that a later run may remove what no longer belongs to the model.
@@ -38,6 +38,8 @@ EXIT_REFUSED = 3
 # How long to wait before each repetition of a request that failed for a passing reason, and before each of a whole file.
 RETRY_DELAYS = (1, 2, 5, 10, 20, 30)
 FILE_RETRY_DELAYS = (5, 30)
+# How long to wait for a permission: the clouds need minutes for a grant, and a new pod's credentials may be a few seconds late.
+DENIED_DELAYS = (5, 10, 15, 30, 60)
 REQUEST_TIMEOUT = 60
 # Files at the same time. Each holds a few parts of stage_folders.PART bytes in memory.
 WORKERS = 4
@@ -150,6 +152,17 @@ def retried(action, delays=None):
             return action()
         except Transient as error:
             say(f"{error}; trying again in {delay} s")
+            time.sleep(delay)
+    return action()
+
+
+def permitted(action):
+    """Returns the result of an action, which is repeated while a permission is missing."""
+    for delay in DENIED_DELAYS:
+        try:
+            return action()
+        except Denied as error:
+            say(f"{error}; trying again in {delay} s, in case that the permission is new")
             time.sleep(delay)
     return action()
 
@@ -310,7 +323,7 @@ class Stage:
         self.present = {}
 
     def run(self):
-        self.present, marker = self.folder.sizes(), self.read(MARKER)
+        self.present, marker = permitted(self.folder.sizes), self.read(MARKER)
         if self.complete(marker, self.revision or marker.get("revision")):
             self.say_complete(marker)
             return
@@ -371,7 +384,7 @@ class Stage:
     def prepare(self, files, own):
         """Marks the folder as unfinished and removes the files of a revision that was there before."""
         names = {f.name for f in files}
-        self.write(UNFINISHED, {"files": sorted(names | own)})
+        permitted(lambda: self.write(UNFINISHED, {"files": sorted(names | own)}))
         if MARKER in self.present:
             self.folder.delete(MARKER)
         for name in sorted((own - names) & set(self.present)):
@@ -449,7 +462,7 @@ def main(arguments):
     options = parser.parse_args(arguments)
     hub = Hub(os.environ.get("HF_ENDPOINT") or "https://huggingface.co", os.environ.get("HF_TOKEN"))
     try:
-        folder = stage_folders.open_folder(options.target)
+        folder = permitted(lambda: stage_folders.open_folder(options.target))
         Stage(hub, folder, options.model, options.revision, options.again, options.progress_seconds).run()
     except Refused as error:
         say(f"error: {error}")

@@ -8,9 +8,14 @@ import types
 
 
 class Objects(dict):
-    """The objects of a store: content and metadata by key. denied and missing make every call fail so."""
+    """The objects of a store: content and metadata by key. denied is how many calls fail so, missing makes all fail."""
 
-    denied = missing = False
+    denied, missing = 0, False
+
+    def refuses(self):
+        """Reports whether a call is denied."""
+        self.denied -= self.denied > 0
+        return self.denied > 0
 
     def put(self, key, source, size, part, metadata):
         self.check()
@@ -51,7 +56,7 @@ def boto3_modules():
         def check(self):
             if self.missing:
                 raise ClientError("NoSuchBucket")
-            if self.denied:
+            if self.refuses():
                 raise ClientError("AccessDenied")
 
     objects = S3Objects()
@@ -113,7 +118,7 @@ def google_modules():
         def check(self):
             if self.missing:
                 raise NotFound("404 the bucket")
-            if self.denied:
+            if self.refuses():
                 raise Forbidden("403 storage.objects.list")
 
     objects = GCSObjects()
@@ -171,7 +176,7 @@ def azure_modules():
         def check(self):
             if self.missing:
                 raise HttpResponseError(404, "ContainerNotFound")
-            if self.denied:
+            if self.refuses():
                 raise HttpResponseError(403, "AuthorizationPermissionMismatch")
 
     objects = AzureObjects()

@@ -71,10 +71,18 @@ class TestBuckets(StageTest):
 
     def test_no_permission(self):
         for target, objects in self.stores():
-            objects.denied = True
+            objects.denied = 100
             status, printed = self.stage(target=target)
             self.assertEqual(status, stage_model.EXIT_REFUSED, printed)
             self.assertIn(f"error: no permission to write to {target}", printed)
+
+    def test_new_permission(self):
+        for target, objects in self.stores():
+            objects.denied = 2
+            status, printed = self.stage(target=target)
+            self.assertEqual(status, 0, printed)
+            self.assertIn("in case that the permission is new", printed)
+            self.assert_stored(objects)
 
     def test_no_bucket(self):
         for target, objects in self.stores():

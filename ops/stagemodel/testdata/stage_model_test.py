@@ -32,7 +32,7 @@ class StageTest(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = os.path.join(folder.name, "models", "one")
-        for name, value in {"RETRY_DELAYS": (0, 0), "FILE_RETRY_DELAYS": (0,)}.items():
+        for name, value in {"RETRY_DELAYS": (0, 0), "FILE_RETRY_DELAYS": (0,), "DENIED_DELAYS": (0,)}.items():
             patch = mock.patch.object(stage_model, name, value)
             patch.start()
             self.addCleanup(patch.stop)
