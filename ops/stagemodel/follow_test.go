@@ -124,7 +124,9 @@ func TestFollowAnotherPod(t *testing.T) {
 	c.goesOn()
 	c.ends(batchv1.JobComplete, "", "")
 	require.NoError(t, c.isDone(), "the first pod's error has passed")
-	assert.Equal(t, []string{"copied 1 of 2 files", "pod one has ended: the hub does not answer; pod two goes on", "1 of 2 files are there already"}, c.cluster.printed)
+	assert.Equal(t, []string{
+		"copied 1 of 2 files", "pod one has ended: the hub does not answer; pod two goes on", "1 of 2 files are there already",
+	}, c.cluster.printed)
 }
 
 func TestFailures(t *testing.T) {
