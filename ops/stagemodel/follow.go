@@ -232,11 +232,14 @@ func (f *follower) failure(failed *batchv1.JobCondition, pod *corev1.Pod) error 
 	}
 	if pod != nil {
 		for _, s := range pod.Status.ContainerStatuses {
-			if end := s.State.Terminated; end != nil && end.Reason == "OOMKilled" {
+			end := s.State.Terminated
+			switch {
+			case end == nil:
+			case end.Reason == "OOMKilled":
 				return fmt.Errorf("the copy was ended for its use of memory (OOMKilled). A further run copies what is missing: %s", f.Command)
-			} else if end != nil && reasonIn(end.Message) != "" {
+			case reasonIn(end.Message) != "":
 				return errors.New(reasonIn(end.Message))
-			} else if end != nil {
+			default:
 				return fmt.Errorf("pod %s ended with status %d: %s", pod.Name, end.ExitCode, strings.TrimSpace(end.Reason+" "+end.Message))
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -116,6 +117,18 @@ func TestStageModel(t *testing.T) {
 		assert.Zero(t, status)
 		assert.Contains(t, printed, "complete already")
 		assert.Equal(t, before, hub.downloads.Load())
+	})
+	t.Run("the server reads the claim", func(t *testing.T) {
+		// A new pod does not wait for the back-off of one that found no model.
+		pods := l.Client().CoreV1().Pods(serving)
+		require.NoError(t, pods.DeleteCollection(testContext(t), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector}))
+		eventuallyNoError(t, time.Minute, func(ctx context.Context) error {
+			urls, err := l.ReadyPodURLs(ctx, serving, selector, apiPort)
+			if err == nil && len(urls) == 0 {
+				err = errors.New("no ready server")
+			}
+			return err
+		})
 	})
 	t.Run("destroy removes the Job", func(t *testing.T) {
 		require.NoError(t, stack.Destroy(testContext(t)))
