@@ -79,6 +79,8 @@ func (f *follower) look(ctx context.Context) (done bool, err error) {
 	}
 	if pod != nil {
 		f.show(ctx, pod)
+	} else {
+		f.wait(f.warning(ctx, f.job.Name)) // such as a quota that admits no pod
 	}
 	if complete := condition(job, batchv1.JobComplete); complete != nil {
 		return true, nil
@@ -112,13 +114,10 @@ func (f *follower) show(ctx context.Context, pod *corev1.Pod) {
 		if f.pod != "" {
 			f.Print("pod %s has ended%s; pod %s goes on", f.pod, f.because(), pod.Name)
 		}
-		f.pod, f.printed = pod.Name, 0
+		f.pod, f.printed, f.reason = pod.Name, 0, ""
 	}
 	if !begun(pod) {
-		if reason := f.waits(ctx, pod); reason != "" && reason != f.said {
-			f.Print("waiting: %s", reason)
-			f.said = reason
-		}
+		f.wait(f.waits(ctx, pod))
 		return
 	}
 	f.started = true
@@ -136,6 +135,14 @@ func (f *follower) show(ctx context.Context, pod *corev1.Pod) {
 			continue
 		}
 		f.Print("%s", line)
+	}
+}
+
+// wait prints why the Job has not started, once; "" where Kubernetes has no reason yet.
+func (f *follower) wait(reason string) {
+	if reason != "" && reason != f.said {
+		f.Print("waiting: %s", reason)
+		f.said = reason
 	}
 }
 
@@ -177,13 +184,18 @@ func (f *follower) waits(ctx context.Context, pod *corev1.Pod) string {
 			return strings.TrimSuffix(w.Reason+": "+w.Message, ": ")
 		}
 	}
-	events, err := f.Client.CoreV1().Events(pod.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.name=" + pod.Name})
+	return f.warning(ctx, pod.Name)
+}
+
+// warning returns the last warning about an object, "" for none.
+func (f *follower) warning(ctx context.Context, name string) string {
+	events, err := f.Client.CoreV1().Events(f.job.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.name=" + name})
 	if err != nil {
 		return ""
 	}
 	last := ""
 	for _, e := range events.Items {
-		if e.Type == corev1.EventTypeWarning && e.InvolvedObject.Name == pod.Name {
+		if e.Type == corev1.EventTypeWarning && e.InvolvedObject.Name == name {
 			last = e.Reason + ": " + e.Message
 		}
 	}

@@ -223,6 +223,16 @@ func TestNeverStarted(t *testing.T) {
 	}
 }
 
+func TestNoPodIsAdmitted(t *testing.T) {
+	c := newCourse(t)
+	require.NoError(t, c.client.Tracker().Add(&corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "vllm", Name: "job.1"}, InvolvedObject: corev1.ObjectReference{Kind: "Job", Name: c.job.Name},
+		Type: corev1.EventTypeWarning, Reason: "FailedCreate", Message: "exceeded quota: team, requested: requests.memory=1Gi",
+	}))
+	c.goesOn()
+	assert.Equal(t, []string{"waiting: FailedCreate: exceeded quota: team, requested: requests.memory=1Gi"}, c.cluster.printed)
+}
+
 func TestDeletedJob(t *testing.T) {
 	c := newCourse(t)
 	require.NoError(t, c.client.BatchV1().Jobs("vllm").Delete(t.Context(), c.job.Name, metav1.DeleteOptions{}))
