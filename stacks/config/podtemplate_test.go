@@ -238,7 +238,7 @@ func TestStackFilesOfExistingClusters(t *testing.T) {
 			existing++
 		}
 	}
-	assert.Equal(t, 4, podTemplates)
+	assert.Equal(t, 3, podTemplates)
 	assert.GreaterOrEqual(t, existing, 4)
 }
 
