@@ -13,8 +13,8 @@ var weightsCauses = []struct {
 }{
 	{[]string{"persistentvolumeclaim", "not found"}, "the PersistentVolumeClaim of model.claim.name is not in the namespace of the server"},
 	{[]string{"unbound immediate PersistentVolumeClaims"}, "the PersistentVolumeClaim of model.claim.name is not bound: kubectl describe it"},
-	{[]string{"volume node affinity conflict"}, "the volume of model.claim.name is in another zone than the nodes: set nodePools.gpu.zones to its zone, " +
-		"or take a volume that every zone reaches"},
+	{[]string{"didn't match PersistentVolume's node affinity"}, otherZone},
+	{[]string{"volume node affinity conflict"}, otherZone}, // in earlier versions of Kubernetes
 	{[]string{"Multi-Attach error"}, "the volume of model.claim.name can be attached to one node at a time: take one with ReadOnlyMany or ReadWriteMany"},
 	{[]string{"Repo id must be in the form"}, "there is no folder model.claim.path, or model.image.path, on the volume"},
 	{[]string{"Invalid repository ID or local directory specified"}, modelMissing},
@@ -31,6 +31,8 @@ var weightsCauses = []struct {
 }
 
 const (
+	otherZone = "the volume of model.claim.name is in another zone than the nodes: set nodePools.gpu.zones to its zone, or take a volume that every zone reaches"
+
 	modelMissing  = "model.bucket, model.claim.path or model.image.path has no config.json: name the folder of the model, or fill it with `make stage-model`"
 	bucketMissing = "there is no bucket, or container, of the name in model.bucket"
 	noIdentity    = "the server's pods have no identity of the cloud: docs/cold-start.md#weights lists what its ServiceAccount needs"

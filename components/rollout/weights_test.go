@@ -11,13 +11,14 @@ import (
 // TestWeightsCause checks the likely reason for each message of a server that cannot read its weights.
 func TestWeightsCause(t *testing.T) {
 	for message, want := range map[string]string{
-		`0/3 nodes are available: persistentvolumeclaim "models" not found.`:                                                      "is not in the namespace",
-		"0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.":                                              "not bound",
-		"0/3 nodes are available: 1 node(s) had volume node affinity conflict, 2 node(s) had untolerated taint.":                  "another zone",
-		`Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) vllm-1`:                                           "one node at a time",
-		"ValueError: Invalid repository ID or local directory specified: '/home/vllm/.cache/vllm/assets/model_streamer/1a2b3c4d'": "make stage-model",
-		"RuntimeError: Cannot find any safetensors model weights with `gs://models/gemma`":                                        "safetensors",
-		"huggingface_hub.errors.HFValidationError: Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/a/b'.":     "no folder",
+		`0/3 nodes are available: persistentvolumeclaim "models" not found.`:                                                                     "is not in the namespace",
+		"0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.":                                                             "not bound",
+		"0/3 nodes are available: 1 node(s) had volume node affinity conflict, 2 node(s) had untolerated taint.":                                 "another zone",
+		"0/2 nodes are available: 1 node(s) didn't match PersistentVolume's node affinity, 1 node(s) didn't match Pod's node affinity/selector.": "another zone",
+		`Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) vllm-1`:                                                          "one node at a time",
+		"ValueError: Invalid repository ID or local directory specified: '/home/vllm/.cache/vllm/assets/model_streamer/1a2b3c4d'":                "make stage-model",
+		"RuntimeError: Cannot find any safetensors model weights with `gs://models/gemma`":                                                       "safetensors",
+		"huggingface_hub.errors.HFValidationError: Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/a/b'.":                    "no folder",
 		"google.api_core.exceptions.Forbidden: 403 GET https://storage.googleapis.com/storage/v1/b/models: Caller does not have " +
 			"storage.buckets.get access to the Google Cloud Storage bucket. Permission 'storage.buckets.get' denied on resource (or it may not exist).": "may not read",
 		"botocore.exceptions.ClientError: An error occurred (AccessDenied) when calling the ListObjectsV2 operation: User: arn:aws:sts::1:assumed-role/a " +

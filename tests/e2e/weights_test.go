@@ -76,13 +76,25 @@ func TestWeights(t *testing.T) {
 		}, time.Minute, time.Second, "%+v", pods)
 		assert.Contains(t, strings.Join(pods.Log, "\n"), "Permission 'storage.objects.list' denied")
 	})
-	t.Run("a claim", func(t *testing.T) {
+	claim := func(name string) map[string]any {
+		return merged(base, map[string]any{"model": map[string]any{"source": "claim", "claim": map[string]any{"name": name}}})
+	}
+	t.Run("a claim of another zone", func(t *testing.T) {
 		require.NoError(t, stack.Refresh(testContext(t)))
+		makeClaimElsewhere(t, l)
+		require.NoError(t, stack.SetConfig(merged(claim("elsewhere"), map[string]any{"vllm": map[string]any{"readyTimeout": "20s"}})))
+		stack.printed.take()
+		require.Error(t, stack.Up(testContext(t), "--skip-preview"))
+		assert.Contains(t, stack.printed.take(), "likely: the volume of model.claim.name is in another zone than the nodes")
+		assert.Contains(t, podsStage(t, l, stack).Measured, "set nodePools.gpu.zones to its zone")
+	})
+	t.Run("a claim", func(t *testing.T) {
 		makeClaim(t, l, "models", filepath.FromSlash("google/gemma-3-1b-it"))
-		claim := map[string]any{"model": map[string]any{"source": "claim", "claim": map[string]any{"name": "models"}}}
-		require.NoError(t, stack.SetConfig(merged(base, claim)))
+		require.NoError(t, stack.SetConfig(claim("models")))
 		require.NoError(t, stack.Up(testContext(t), "--skip-preview"))
 		servesModel(t, l)
+		require.NoError(t, l.Client().CoreV1().PersistentVolumeClaims(serving).Delete(testContext(t), "elsewhere", metav1.DeleteOptions{}))
+		require.NoError(t, l.Client().CoreV1().PersistentVolumes().Delete(testContext(t), "elsewhere", metav1.DeleteOptions{}))
 		assert.Contains(t, podsStage(t, l, stack).Measured, "weights from PersistentVolumeClaim models (Bound")
 		for _, r := range l.Clouds().Resources() {
 			assert.NotContains(t, r.Token, "bucketIAMMember", "nothing is granted that is not needed")
@@ -165,6 +177,33 @@ func makeClaim(t *testing.T, l *lab.Lab, name, folder string) {
 		Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadOnlyMany},
 			Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("10Gi")}},
+		},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+}
+
+// makeClaimElsewhere creates a claim whose volume only nodes of another zone can mount.
+func makeClaimElsewhere(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	size, none := corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("10Gi")}, ""
+	modes := []corev1.PersistentVolumeAccessMode{corev1.ReadOnlyMany}
+	_, err := l.Client().CoreV1().PersistentVolumes().Create(testContext(t), &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: "elsewhere"},
+		Spec: corev1.PersistentVolumeSpec{
+			Capacity: size, AccessModes: modes, ClaimRef: &corev1.ObjectReference{Namespace: serving, Name: "elsewhere"},
+			PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: "pd.csi.storage.gke.io", VolumeHandle: "elsewhere"}},
+			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+				MatchExpressions: []corev1.NodeSelectorRequirement{{
+					Key: corev1.LabelTopologyZone, Operator: corev1.NodeSelectorOpIn, Values: []string{"us-central1-f"},
+				}},
+			}}}},
+		},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = l.Client().CoreV1().PersistentVolumeClaims(serving).Create(testContext(t), &corev1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Name: "elsewhere"},
+		Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes: modes, Resources: corev1.VolumeResourceRequirements{Requests: size}, StorageClassName: &none, VolumeName: "elsewhere",
 		},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
