@@ -331,8 +331,10 @@ def main():
             save(cache, args.home, args.health, args.poll, args.pause)
     except Exception as error:  # pylint: disable=broad-except
         log("cannot %s the entry %s: %s" % (args.command, cache.key[:12], error))
-    while args.command == "save":
-        time.sleep(3600)
+    if args.command == "save":
+        # A sleep would miss a signal that arrives just before it, and the pod would end only with its grace period.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        signal.sigwait({signal.SIGTERM})
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ const (
 
 const (
 	compileCacheFile = "compile_cache.py"
-	// compileCacheMemoryLimit has room for the list of some ten thousand files.
-	compileCacheMemoryLimit = "512Mi"
+	// compileCacheMemoryLimit has room for more than the 26 MiB that were measured with 20,000 files.
+	compileCacheMemoryLimit = "256Mi"
 
 	compileCacheVolume       = "compile-cache"
 	compileCacheScriptVolume = "compile-cache-script"

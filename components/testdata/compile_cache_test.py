@@ -6,6 +6,8 @@ import io
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import tarfile
 import tempfile
 import threading
@@ -238,6 +240,19 @@ class Test(unittest.TestCase):
         self.save(self.home("home", GRAPH=b"graph"))
         left = [name for name in os.listdir(self.folder) if name.startswith(compile_cache.UNFINISHED)]
         self.assertEqual(left, [compile_cache.UNFINISHED + "new"])
+
+    def test_a_pod_that_ends(self):
+        command = [sys.executable, compile_cache.__file__, "save", "--home", self.home("home"), "--cache", self.path("missing"), "--key", KEY,
+                   "--pause", "0.01"]
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Health) as server:
+            server.status = 200
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+            for _ in range(3):
+                with subprocess.Popen(command + ["--health", "http://127.0.0.1:%d/" % server.server_address[1]], stdout=subprocess.PIPE) as process:
+                    self.assertIn(b"cannot save the entry", process.stdout.readline())
+                    process.terminate()
+                    self.assertEqual(process.wait(10), 0)
+            server.shutdown()
 
     def test_a_server_that_compiled_nothing(self):
         self.assertIn("compiled nothing", self.save(self.home("home")))
