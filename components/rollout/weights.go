@@ -28,6 +28,9 @@ var weightsCauses = []struct {
 	{[]string{"AuthorizationPermissionMismatch"}, noRight},
 	{[]string{"AccessDenied", "s3:"}, noRight},
 	{[]string{"Permission 'storage."}, noRight},
+	// Of the part of the streamer that reads the tensors, which has no other message (vllm-project/vllm#12311).
+	{[]string{"libstreamer", "File access error"}, "the streamer reached model.bucket and cannot read the weights in it: a right to the objects, or the region " +
+		"of the bucket; RUNAI_STREAMER_LOG_TO_STDERR=1 in vllm.podTemplate makes it log why"},
 }
 
 const (

@@ -29,6 +29,7 @@ func TestWeightsCause(t *testing.T) {
 		"google.auth.exceptions.DefaultCredentialsError: Your default credentials were not found.":                           "no identity",
 		"google.api_core.exceptions.NotFound: 404 GET https://x: The specified bucket does not exist.":                       "no bucket",
 		"azure.core.exceptions.ResourceNotFoundError: The specified container does not exist. ErrorCode:ContainerNotFound":   "no bucket",
+		"ValueError: Could not receive runai_response from libstreamer due to: b'File access error'":                         "RUNAI_STREAMER_LOG_TO_STDERR",
 	} {
 		assert.Contains(t, WeightsCause(message), want, message)
 	}
