@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
-	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -72,7 +71,7 @@ func (a *VLLMArgs) newCompileCache(ctx *pulumi.Context, c *VLLM) ([]pulumi.Resou
 	if !a.keepsCompiled() {
 		return nil, nil
 	}
-	program, err := a.newCompileCacheProgram(ctx, c)
+	program, err := a.newScript(ctx, c, compileCacheConfigMap(a.Name), compileCacheFile, compileCache)
 	if err != nil {
 		return nil, err
 	}
@@ -81,22 +80,6 @@ func (a *VLLMArgs) newCompileCache(ctx *pulumi.Context, c *VLLM) ([]pulumi.Resou
 		return []pulumi.Resource{program}, err
 	}
 	return []pulumi.Resource{program, claim}, nil
-}
-
-func (a *VLLMArgs) newCompileCacheProgram(ctx *pulumi.Context, c *VLLM) (pulumi.Resource, error) {
-	name := compileCacheConfigMap(a.Name)
-	object, err := corev1.NewConfigMap(ctx, name, &corev1.ConfigMapArgs{
-		Metadata: metav1.ObjectMetaArgs{
-			Name:      pulumi.String(name),
-			Namespace: pulumi.String(a.Namespace),
-			Labels:    pulumi.ToStringMap(withLabels(vllmSelector(a.Name))),
-		},
-		Data: pulumi.StringMap{compileCacheFile: pulumi.String(compileCache)},
-	}, childOptions(c, a.DependsOn)...)
-	if err != nil {
-		return nil, fmt.Errorf("registering ConfigMap %s/%s: %w", a.Namespace, name, err)
-	}
-	return object, nil
 }
 
 // compileCacheKey returns the name of what the server compiles: a checksum of everything that is known to change it. vLLM, PyTorch

@@ -1,7 +1,6 @@
 package components
 
 import (
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -24,18 +23,7 @@ const (
 	daemonSetType = "kubernetes:apps/v1:DaemonSet"
 )
 
-func TestCompileCacheInPython(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("python3 is not installed; the cache is kept by Python")
-	}
-	command := exec.Command(python, "-m", "unittest", "-v", "compile_cache_test.py")
-	command.Dir = "testdata"
-	command.Env = append(command.Environ(), "PYTHONPATH=..", "PYTHONDONTWRITEBYTECODE=1")
-	output, err := command.CombinedOutput()
-	require.NoError(t, err, "%s", output)
-	assert.Contains(t, string(output), "\nOK")
-}
+func TestCompileCacheInPython(t *testing.T) { testPython(t, "compile_cache_test.py") }
 
 // cachingArgs returns the arguments of a server with a cache.
 func cachingArgs(cache CompileCache) *VLLMArgs {

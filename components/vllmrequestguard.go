@@ -4,10 +4,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
-	"fmt"
 
-	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
-	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
@@ -35,19 +32,7 @@ func (a *VLLMArgs) newRequestGuard(ctx *pulumi.Context, c *VLLM) (pulumi.Resourc
 	if !a.guardsRequests() {
 		return nil, nil
 	}
-	name := requestGuardConfigMap(a.Name)
-	object, err := corev1.NewConfigMap(ctx, name, &corev1.ConfigMapArgs{
-		Metadata: metav1.ObjectMetaArgs{
-			Name:      pulumi.String(name),
-			Namespace: pulumi.String(a.Namespace),
-			Labels:    pulumi.ToStringMap(withLabels(vllmSelector(a.Name))),
-		},
-		Data: pulumi.StringMap{requestGuardFile: pulumi.String(requestGuard)},
-	}, childOptions(c, a.DependsOn)...)
-	if err != nil {
-		return nil, fmt.Errorf("registering ConfigMap %s/%s: %w", a.Namespace, name, err)
-	}
-	return object, nil
+	return a.newScript(ctx, c, requestGuardConfigMap(a.Name), requestGuardFile, requestGuard)
 }
 
 // requestGuardChecksum returns a checksum of the middleware, so that a new one rolls the pods, which import it only at startup.

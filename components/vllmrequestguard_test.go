@@ -12,12 +12,16 @@ import (
 	kcorev1 "k8s.io/api/core/v1"
 )
 
-func TestRequestGuardInPython(t *testing.T) {
+func TestRequestGuardInPython(t *testing.T) { testPython(t, "request_guard_test.py") }
+
+// testPython runs a file of unit tests in testdata.
+func testPython(t *testing.T, file string) {
+	t.Helper()
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		t.Skip("python3 is not installed; the middleware is Python")
+		t.Skip("python3 is not installed; what runs in the server's image is Python")
 	}
-	command := exec.Command(python, "-m", "unittest", "-v", "request_guard_test.py")
+	command := exec.Command(python, "-m", "unittest", "-v", file)
 	command.Dir = "testdata"
 	command.Env = append(command.Environ(), "PYTHONPATH=..", "PYTHONDONTWRITEBYTECODE=1")
 	output, err := command.CombinedOutput()
