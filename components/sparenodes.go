@@ -163,12 +163,7 @@ func (a *SpareNodesArgs) podTemplate() corev1.PodTemplateSpecArgs {
 		PriorityClassName:            pulumi.String(SparePriorityClass(a.Namespace, a.Server)),
 		// The pod has nothing to end, and the replica that replaces it waits for its end.
 		TerminationGracePeriodSeconds: pulumi.Int(0),
-		SecurityContext: corev1.PodSecurityContextArgs{
-			RunAsNonRoot:   pulumi.Bool(true),
-			RunAsUser:      pulumi.Int(vllmUser),
-			RunAsGroup:     pulumi.Int(vllmUser),
-			SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
-		},
+		SecurityContext:               restrictedPod(),
 		// On nodes of the stack the GPUs keep two of them apart. Where it does not create the nodes, a pod may not have all GPUs of one.
 		Affinity: corev1.AffinityArgs{PodAntiAffinity: corev1.PodAntiAffinityArgs{
 			RequiredDuringSchedulingIgnoredDuringExecution: corev1.PodAffinityTermArray{corev1.PodAffinityTermArgs{
@@ -210,14 +205,10 @@ func spareNodeContainer(name, image, cpu, memory, limit string, resources map[st
 	maps.Copy(requests, resources)
 	maps.Copy(limits, resources)
 	return corev1.ContainerArgs{
-		Name:      pulumi.String(name),
-		Image:     pulumi.String(image),
-		Resources: corev1.ResourceRequirementsArgs{Requests: pulumi.ToStringMap(requests), Limits: pulumi.ToStringMap(limits)},
-		SecurityContext: corev1.SecurityContextArgs{
-			AllowPrivilegeEscalation: pulumi.Bool(false),
-			ReadOnlyRootFilesystem:   pulumi.Bool(true),
-			Capabilities:             corev1.CapabilitiesArgs{Drop: pulumi.ToStringArray([]string{"ALL"})},
-		},
+		Name:            pulumi.String(name),
+		Image:           pulumi.String(image),
+		Resources:       corev1.ResourceRequirementsArgs{Requests: pulumi.ToStringMap(requests), Limits: pulumi.ToStringMap(limits)},
+		SecurityContext: restrictedContainer(),
 	}
 }
 
