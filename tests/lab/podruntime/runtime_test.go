@@ -17,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+
+	"vllm-autoscaling/tests/lab/controlplane"
 )
 
 func TestServerPodRunsDiesAndEnds(t *testing.T) {
@@ -238,4 +240,25 @@ func TestStopEndsEveryProcess(t *testing.T) {
 		_, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "tcp", address)
 		assert.Error(t, err, "%s still listens", address)
 	}
+}
+
+// TestStatusIsWrittenAgain replaces the status of a ready pod, as a stage does that kwok applies late.
+func TestStatusIsWrittenAgain(t *testing.T) {
+	_, client, _ := startRuntime(t, nil, serverPod("a", "--model=m"))
+	eventuallyReady(t, client, "a")
+	replace := func(annotations map[string]string) {
+		pod, err := client.CoreV1().Pods("vllm").Get(t.Context(), "a", metav1.GetOptions{})
+		require.NoError(t, err)
+		pod.Annotations = annotations
+		for i := range pod.Status.Conditions {
+			pod.Status.Conditions[i].Status = corev1.ConditionFalse
+		}
+		pod.Status.ContainerStatuses[0].Ready = false
+		_, err = client.CoreV1().Pods("vllm").Update(t.Context(), pod, metav1.UpdateOptions{})
+		require.NoError(t, err)
+	}
+	replace(nil)
+	eventuallyReady(t, client, "a")
+	replace(map[string]string{controlplane.ReadyAnnotation: "false"})
+	assert.Never(t, func() bool { return isReady(t, client, "a") }, 300*time.Millisecond, 50*time.Millisecond, "a test has set it by hand")
 }

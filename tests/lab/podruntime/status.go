@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"vllm-autoscaling/tests/lab/controlplane"
 )
 
 // The reasons of a container's states, as the kubelet has them.
@@ -120,16 +123,26 @@ func (w *worker) publish() {
 	}
 }
 
-// observe looks at the pod's object: the status belongs to the stages of the control plane until they have set the phase Running.
+// observe looks at the pod's object: the status belongs to the stages of the control plane until they have set the phase Running. kwok
+// may apply a stage to a pod that it has seen late, after the status was written: as a kubelet, the worker then writes it again.
 func (w *worker) observe(pod *corev1.Pod) {
 	w.mu.Lock()
 	runs := pod.Status.Phase == corev1.PodRunning
 	begins := runs && !w.isRunning
+	replaced := runs && !w.since.IsZero() && readyCondition(pod) != w.isReady && pod.Annotations[controlplane.ReadyAnnotation] == ""
 	w.isRunning, w.podIP = runs, pod.Status.PodIP
+	w.isChanged = w.isChanged || replaced
 	w.mu.Unlock()
-	if begins {
+	if begins || replaced {
 		w.publish()
 	}
+}
+
+// readyCondition reports whether the pod has the condition Ready.
+func readyCondition(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 // keepStatus writes each change of the containers' statuses to the API server, until the pod or its node is gone.
