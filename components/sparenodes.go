@@ -24,8 +24,10 @@ const (
 	pauseImage = "registry.k8s.io/pause:3.10.1"
 	// spareContainer is the name of the container that does nothing, pullContainer that of the one that only has the server's image.
 	spareContainer, pullContainer = "spare", "pull"
-	// SpareComponentLabel and SpareComponent mark the Deployments of spare nodes.
-	SpareComponentLabel, SpareComponent = "app.kubernetes.io/component", "spare-node"
+	// SpareComponentLabel is the label that marks the Deployments of spare nodes.
+	SpareComponentLabel = "app.kubernetes.io/component"
+	// SpareComponent is its value.
+	SpareComponent = "spare-node"
 )
 
 // SpareNodesName returns the name of the Deployment of the spare nodes of a server.

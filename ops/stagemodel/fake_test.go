@@ -31,7 +31,6 @@ type cluster struct {
 	hub        http.HandlerFunc
 	target     Target
 	printed    []string
-	options    Options
 }
 
 func newCluster() *cluster {

@@ -115,13 +115,13 @@ func (c *Config) refuseExisting(r *report) {
 // checkQuery checks that it is known where the platform's Prometheus scrapes from and where it is queried.
 func (c *Config) checkQuery(r *report) {
 	p, given := c.Monitoring.Prometheus, r.given
-	switch {
-	case p.Namespace == "":
+	switch p.Namespace {
+	case "":
 		r.add(Problem{
 			Key: r.full("monitoring.prometheus.namespace"), Allowed: "the namespace of the Prometheus that scrapes the server; required with metrics existing",
 			Fix: r.set("monitoring.prometheus.namespace", "<namespace>") + "; kubectl get prometheuses -A lists those of the Prometheus Operator",
 		})
-	case p.Namespace == c.Namespaces.Monitoring || p.Namespace == c.Namespaces.Serving:
+	case c.Namespaces.Monitoring, c.Namespaces.Serving:
 		r.bad("monitoring.prometheus.namespace", p.Namespace, "a namespace other than those that the stack creates",
 			"name the platform's; or give namespaces.monitoring and namespaces.serving other names")
 	}
