@@ -117,7 +117,7 @@ func newCluster(t *testing.T, backend router.Backend) *cluster {
 		Dir: dir, Tools: programs, Log: os.Stderr, EgressSocket: filepath.Join(dir, "egress.sock"),
 	})
 	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, c.ControlPlane.Stop()) })
+	t.Cleanup(func() { assert.NoError(t, c.Stop()) })
 	c.client, err = dynamic.NewForConfig(c.Config())
 	require.NoError(t, err)
 	c.gateway, err = Start(t.Context(), Options{
@@ -212,7 +212,8 @@ func TestGateway(t *testing.T) {
 	defer cancel()
 	var response *http.Response
 	require.NoError(t, poll(ctx, "the route", func() error {
-		if response = get(host, "/v1/completions"); response.StatusCode != http.StatusOK {
+		response = get(host, "/v1/completions") //nolint:bodyclose // the first subtest reads the answer and closes it
+		if response.StatusCode != http.StatusOK {
 			text, _ := io.ReadAll(response.Body)
 			_ = response.Body.Close()
 			return fmt.Errorf("status %d: %s", response.StatusCode, text)
