@@ -21,8 +21,6 @@ const (
 	maxListed     = 40
 	// unfolded is how many changes are shown without expanding a section.
 	unfolded = 12
-	// hoursPerMonth is the number that the clouds use.
-	hoursPerMonth = 730
 )
 
 // Marker is an HTML comment that readers do not see and by which a CI finds its earlier comment.
@@ -224,7 +222,7 @@ func (r *Report) writeCost(b *strings.Builder) {
 		fmt.Fprintf(b, "| deployed now%s | | %s | %s |\n", openEnd(*r.Before), money(r.Before.Min), money(r.Before.Max))
 		fmt.Fprintf(b, "| **change** | | **%s** | **%s** |\n", signed(after.Min-r.Before.Min), signed(after.Max-r.Before.Max))
 	}
-	fmt.Fprintf(b, "\nPer month of %d hours: %s to %s. ", hoursPerMonth, money(after.Min*hoursPerMonth), money(after.Max*hoursPerMonth))
+	fmt.Fprintf(b, "\nPer month of %d hours: %s to %s. ", cost.HoursPerMonth, money(after.Min*cost.HoursPerMonth), money(after.Max*cost.HoursPerMonth))
 	if r.SpendCeiling > 0 {
 		fmt.Fprintf(b, "GPU nodes at their maximum: %s, of a ceiling of %s. ", money(after.GPULimit), money(r.SpendCeiling))
 	}
